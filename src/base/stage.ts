@@ -1,0 +1,62 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { RuntimeError } from "./errors.js";
+
+/** The signal of a caller and its reason to stop; every function that waits takes one. */
+export interface CallerSignal {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs one step under a limit of its own, inside the caller's. What it throws names the step.
+ * `canceled` is the caller's doing, `deadlineExceeded` the step's: kubelet tells the two apart.
+ */
+export async function stage<T>(
+  name: string,
+  limitMs: number,
+  parent: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController();
+  const timer = setTimeout(() => {
+    limit.abort();
+  }, limitMs);
+  const signal = AbortSignal.any([parent, limit.signal]);
+  try {
+    signal.throwIfAborted();
+    return await run(signal);
+  } catch (cause) {
+    if (parent.aborted) throw new RuntimeError("canceled", "the caller gave up", { stage: name, cause });
+    if (limit.signal.aborted) {
+      const why = cause instanceof RuntimeError ? `; ${cause.message}` : "";
+      throw new RuntimeError("deadlineExceeded", `no result in ${limitMs} ms${why}`, { stage: name, cause });
+    }
+    if (cause instanceof RuntimeError && cause.stage === undefined) {
+      throw new RuntimeError(cause.code, cause.message, { stage: name, cause });
+    }
+    throw cause;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits; rejects with the signal's reason when it is aborted. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal });
+}
+
+/** Makes a promise give way to a signal; what the promise does later is ignored. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new RuntimeError("canceled", "aborted"));
+    };
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    if (stop !== undefined) signal.removeEventListener("abort", stop);
+  }
+}

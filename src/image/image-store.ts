@@ -1,0 +1,87 @@
+/**
+ * What the rest of the runtime sees of images. Nothing here speaks CRI: the agent API will be a second user.
+ */
+import type { Digest } from "../base/ids.js";
+
+/** The members of an image's config that decide how a container of it runs (OCI image spec, config.json). */
+export interface ImageConfig {
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  /** "NAME=value". */
+  readonly env: readonly string[];
+  /** "" when unset. */
+  readonly workingDir: string;
+  /** "", "1000", "1000:1000", "name", "name:group". */
+  readonly user: string;
+  /** "SIGQUIT" or "3"; "" when unset. */
+  readonly stopSignal: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** "linux/amd64". */
+  readonly platform: string;
+}
+
+export interface Image {
+  /** Digest of the config: CRI Image.id and image_ref. */
+  readonly id: Digest;
+  /** "registry/name:tag", normalized ("docker.io/library/busybox:latest"). */
+  readonly repoTags: readonly string[];
+  /** "registry/name@sha256:…". */
+  readonly repoDigests: readonly string[];
+  /** Packed size of config and layers. */
+  readonly sizeBytes: bigint;
+  readonly config: ImageConfig;
+  /** Layer chain ids, lowest first (OCI image spec, ChainID): the snapshots a container of it stands on. */
+  readonly chainIds: readonly Digest[];
+  readonly pinned: boolean;
+}
+
+export interface RegistryAuth {
+  readonly username: string;
+  readonly password: string;
+  /** base64 "user:password". */
+  readonly auth: string;
+  readonly identityToken: string;
+  readonly registryToken: string;
+}
+
+/** A container's writable tree over an image's layers. */
+export interface WritableSnapshot {
+  /** For `Native.mountOverlay`: uppermost first. */
+  readonly lowers: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+}
+
+export interface FsUsage {
+  /** Folder on the file system in question. */
+  readonly mountpoint: string;
+  readonly usedBytes: bigint;
+  readonly inodesUsed: bigint;
+}
+
+export interface ImageStore {
+  /**
+   * Brings an image in from its registry; resolves to it once its layers are unpacked. Callers with one reference
+   * share one pull. Errors: `notFound` (no such image), `invalidArgument` (malformed reference), `unavailable`
+   * (registry), `internal` with the layer's digest (content that does not match, or leaves its root).
+   */
+  pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<Image>;
+  /** Imports an OCI layout tar or a docker-archive tar, plain or gzip. */
+  importArchive(path: string, signal: AbortSignal): Promise<Image[]>;
+  /** By tag, short name, digest, name and digest, or id with or without "sha256:" or a prefix of it of 12 digits or more. */
+  find(reference: string): Image | undefined;
+  list(): Image[];
+  /** Removes every tag and digest of the image that the reference names; unreachable content goes. Unknown: success. */
+  remove(reference: string, signal: AbortSignal): Promise<void>;
+  /** The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. */
+  prepareSnapshot(key: string, image: Image, signal: AbortSignal): Promise<WritableSnapshot>;
+  /** Success when there is none. */
+  removeSnapshot(key: string, signal: AbortSignal): Promise<void>;
+  /** Every key that has a snapshot, for recovery. */
+  listSnapshots(): Promise<string[]>;
+  /** A file of the image's (not the container's) tree, for /etc/passwd and /etc/group; null when there is none, or it is over 1 MiB. */
+  readFile(image: Image, path: string): Promise<Buffer | null>;
+  imageUsage(): Promise<FsUsage>;
+  containerUsage(): Promise<FsUsage>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,147 @@
+/**
+ * The typed face of the native addon: every function it has, in the order of `addon/binding.cc`. Nothing else in the
+ * project knows the `.node` file. Absent is `null`, never a missing member.
+ *
+ * Failures are `NativeError`s: an errno name in `code` ("ENOENT"), the system call and the path it was about.
+ *
+ * Two families:
+ * - `Native`: promises, settled from the pool or from a watcher; never block the event loop. What changes a thread
+ *   (setns, unshare) runs on a thread made for it or in the child.
+ * - `NativeSync`: direct system calls on descriptors for worker threads (unpacking layers). Never call these on the
+ *   main thread.
+ */
+import { createRequire } from "node:module";
+
+export interface MountFlags {
+  readonly readonly: boolean;
+  readonly nosuid: boolean;
+  readonly nodev: boolean;
+}
+
+export interface OverlayMount {
+  /** Lower folders, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
+  readonly lowers: readonly string[];
+  /** Both null: a read-only overlay of the lowers. */
+  readonly upper: string | null;
+  readonly work: string | null;
+  readonly target: string;
+  readonly flags: MountFlags;
+  /** Mount with `index=on` (hard links of lower layers keep their identity). Only with an upper. */
+  readonly index: boolean;
+}
+
+export type Propagation = "private" | "shared" | "slave";
+
+export interface SpawnOptions {
+  /** Absolute path of the program. */
+  readonly file: string;
+  /** argv, the program's name first. */
+  readonly args: readonly string[];
+  /** The whole environment, "NAME=value". */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** Descriptors of this process that become 0, 1, 2, 3, … of the child; null is /dev/null. At least three. */
+  readonly stdio: readonly (number | null)[];
+  /** Network namespace to enter, a path as `createNetns` made it; null: the caller's. */
+  readonly netns: string | null;
+  /** A new mount namespace, all of it made rslave. */
+  readonly newMountNamespace: boolean;
+  /** New IPC and UTS namespaces. */
+  readonly newIpcAndUts: boolean;
+  /** `cgroup.procs` files that the child writes itself into before it executes, in order. */
+  readonly cgroupProcs: readonly string[];
+  /** RLIMIT_NOFILE, soft and hard, cut to what is allowed; null: inherited. */
+  readonly maxOpenFiles: number | null;
+  /** /proc/self/oom_score_adj to write, clamped to what is allowed; null: inherited. */
+  readonly oomScoreAdj: number | null;
+}
+
+export interface SpawnedProcess {
+  readonly pid: number;
+  /** Close-on-exec pidfd; the caller closes it with `closeFd`. */
+  readonly pidfd: number;
+  /** Field 22 of /proc/PID/stat: with the pid it names this process for ever (until reboot). */
+  readonly startTime: bigint;
+}
+
+export interface ExitInfo {
+  /** Exit code; null when killed, or when the process was not our child. */
+  readonly code: number | null;
+  /** Signal number; null when it exited, or when the process was not our child. */
+  readonly signal: number | null;
+}
+
+/** A watch on the end of a process; `exited` settles once. */
+export interface ExitWatch {
+  readonly exited: Promise<ExitInfo>;
+  /** Stops watching and forgets; `exited` then never settles. A second call does nothing. */
+  close(): void;
+}
+
+/** An flock on a folder; it ends with the process. */
+export interface FolderLock {
+  close(): void;
+}
+
+export interface Native {
+  /** mount(2) MS_BIND (MS_REC when recursive), then the flags on the top mount. File on file or folder on folder. */
+  bindMount(source: string, target: string, recursive: boolean, flags: MountFlags): Promise<void>;
+  mountOverlay(mount: OverlayMount): Promise<void>;
+  mountTmpfs(target: string, sizeBytes: number, mode: number): Promise<void>;
+  setPropagation(target: string, propagation: Propagation, recursive: boolean): Promise<void>;
+  /** mount_setattr/remount of one bind mount to read-only or back. */
+  setReadonly(target: string, readonly: boolean): Promise<void>;
+  /** umount2; lazy is MNT_DETACH. UMOUNT_NOFOLLOW always. EINVAL and ENOENT (nothing there) are success. */
+  unmount(target: string, lazy: boolean): Promise<void>;
+  /** A new network namespace with its loopback up, bound to `path` (created, parent must exist). Undoes itself. */
+  createNetns(path: string): Promise<void>;
+  /** Lazy unmount and unlink; success when it is not there. */
+  removeNetns(path: string): Promise<void>;
+  /** Starts a process of its own session (setsid) that outlives this one. Resolves once execve has succeeded. */
+  spawn(options: SpawnOptions): Promise<SpawnedProcess>;
+  /** pidfd_open, checked against the start time; null when that process is gone. */
+  adoptProcess(pid: number, startTime: bigint): Promise<number | null>;
+  /** Reaps it when it is our child. */
+  watchExit(pidfd: number): ExitWatch;
+  /** pidfd_send_signal; false when it is gone. */
+  signalProcess(pidfd: number, signal: number): Promise<boolean>;
+  closeFd(fd: number): Promise<void>;
+  /** Takes an exclusive flock without waiting; EWOULDBLOCK when another process has it. */
+  lockFolder(path: string): Promise<FolderLock>;
+  /**
+   * openat2 below `root`, no magic links, O_CLOEXEC: "beneath" refuses `..` and absolute links (EXDEV), "inRoot" reads
+   * them as a chroot would. Flags as in `fs.constants`.
+   */
+  openIn(root: string, path: string, flags: number, mode: number, resolve: "beneath" | "inRoot"): Promise<number>;
+  /** Removes a tree without following links or leaving the file system of its top. Success when not there. */
+  removeTree(path: string): Promise<void>;
+  /** Bytes (512 × st_blocks) and inodes of a tree, links not followed, one file system; hard links counted once. */
+  treeUsage(path: string): Promise<{ bytes: bigint; inodes: bigint }>;
+}
+
+/** On descriptors; `name` is one path component. For worker threads. Throws `NativeError`. */
+export interface NativeSync {
+  openRootSync(path: string): number;
+  /** openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS: path may have several components. */
+  openBeneathSync(dirfd: number, path: string, flags: number, mode: number): number;
+  mkdiratSync(dirfd: number, name: string, mode: number): void;
+  symlinkatSync(target: string, dirfd: number, name: string): void;
+  /** Does not follow a link at the source. */
+  linkatSync(fromDirfd: number, fromName: string, toDirfd: number, toName: string): void;
+  mknodatSync(dirfd: number, name: string, mode: number, major: number, minor: number): void;
+  unlinkatSync(dirfd: number, name: string, directory: boolean): void;
+  /** lchown. */
+  fchownatSync(dirfd: number, name: string, uid: number, gid: number): void;
+  /** chmod of something that is not a link (through an O_PATH descriptor; a link is EOPNOTSUPP). */
+  fchmodatSync(dirfd: number, name: string, mode: number): void;
+  /** lutimes; nanoseconds of the Unix clock. */
+  utimensatSync(dirfd: number, name: string, atimeNs: bigint, mtimeNs: bigint): void;
+  lsetxattratSync(dirfd: number, name: string, attribute: string, value: Uint8Array): void;
+  /** "file", "directory", "symlink", "other", or null when there is nothing of that name. */
+  kindatSync(dirfd: number, name: string): "file" | "directory" | "symlink" | "other" | null;
+  /** Names in the folder, `.` and `..` left out. */
+  readdirSync(dirfd: number): string[];
+  /** Removes `name` with everything below it, links not followed. */
+  removeTreeatSync(dirfd: number, name: string): void;
+  closeSync(fd: number): void;
+}

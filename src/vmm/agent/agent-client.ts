@@ -1,0 +1,63 @@
+/**
+ * The daemon's side of proto/agent. gRPC does not leave this folder: callers see these functions, with deadlines and
+ * `RuntimeError`s. Messages of the contract (`gen/agent/v1/agent.ts`) are its own words and may be used as they are.
+ */
+import type {
+  ConfigureSandboxRequest,
+  CreateSessionRequest,
+  CreateSessionResponse,
+  ExitStatus,
+  HelloResponse,
+  OutputChunk,
+  ProcessRef,
+  Session,
+  StartExecRequest,
+  StartExecResponse,
+  StartSessionResponse,
+  StatsResponse,
+  UpdateSessionRequest,
+} from "../../gen/agent/v1/agent.js";
+
+/** An output stream being read. Chunks come in order, each once per stream; acknowledge what is safe on disk. */
+export interface OutputReader extends AsyncIterable<OutputChunk> {
+  acknowledge(sequence: bigint): void;
+  close(): void;
+}
+
+export interface InputWriter {
+  /** Resolves when the bytes may be followed by more. */
+  write(data: Uint8Array): Promise<void>;
+  /** Closes the process's stdin. */
+  end(): Promise<void>;
+  /** Leaves the process's stdin open. */
+  close(): void;
+}
+
+/**
+ * Calls fail with `unavailable` while the agent can't be reached (the channel redials by itself), and with
+ * `deadlineExceeded` after their own limit (10 s unless the call waits for a process).
+ */
+export interface AgentClient {
+  hello(signal: AbortSignal): Promise<HelloResponse>;
+  configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void>;
+  createSession(request: CreateSessionRequest, signal: AbortSignal): Promise<CreateSessionResponse>;
+  startSession(sessionId: string, signal: AbortSignal): Promise<StartSessionResponse>;
+  startExec(request: StartExecRequest, signal: AbortSignal): Promise<StartExecResponse>;
+  /** `signal` is a Linux signal number. */
+  signalProcess(process: ProcessRef, signalNumber: number, all: boolean, signal: AbortSignal): Promise<void>;
+  /** No limit of its own; survives lost connections until the signal aborts or the Box is gone (`unavailable`). */
+  wait(process: ProcessRef, signal: AbortSignal): Promise<ExitStatus>;
+  /** Resumes by itself after a lost connection: the reader sees each chunk once. */
+  output(process: ProcessRef, after: bigint, autoAcknowledge: boolean, signal: AbortSignal): OutputReader;
+  input(process: ProcessRef, signal: AbortSignal): InputWriter;
+  resize(process: ProcessRef, width: number, height: number, signal: AbortSignal): Promise<void>;
+  deleteSession(sessionId: string, signal: AbortSignal): Promise<void>;
+  forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void>;
+  updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void>;
+  listSessions(signal: AbortSignal): Promise<Session[]>;
+  stats(sessionId: string, signal: AbortSignal): Promise<StatsResponse>;
+  dropCaches(signal: AbortSignal): Promise<void>;
+  shutdown(signal: AbortSignal): Promise<void>;
+  /** Ends the channel for good: what waits fails with `unavailable` and this reason. */
+  close(reason: string): void;
+}

@@ -1,0 +1,83 @@
+/**
+ * What the rest of the runtime sees of a Box: one microVM with its share and its agent. Nothing here speaks CRI.
+ */
+import type { SandboxId } from "../base/ids.js";
+import type { AgentClient } from "./agent/agent-client.js";
+
+export type DriverName = "krun" | "qemu";
+
+/** What a Box is made of. */
+export interface BoxSpec {
+  readonly id: SandboxId;
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  /** Network namespace the VMM enters. */
+  readonly netnsPath: string;
+  /** Tap in that namespace to attach, with the MAC the guest gets; null: no interface but the loopback. */
+  readonly tap: { readonly name: string; readonly mac: string } | null;
+  /** Host cgroup to live in, cgroupfs syntax ("/kubepods/pod1"); a child named by the id is made. "": one of our own. */
+  readonly cgroupParent: string;
+}
+
+/** The facts that find a Box again after a daemon restart; goes into the sandbox's record as it is. */
+export interface BoxHandle {
+  readonly driver: DriverName;
+  /** VMM first, then its file server. */
+  readonly processes: readonly { readonly role: "vmm" | "fs"; readonly pid: number; readonly startTime: bigint }[];
+  /** Absolute folder of the Box: sockets, console log, share. */
+  readonly folder: string;
+  readonly cgroups: readonly string[];
+}
+
+export interface BoxExit {
+  readonly atNs: bigint;
+  /** "vmm exited with status 1", "vmm killed by signal 9", "file server exited …"; with the console's last line. */
+  readonly reason: string;
+}
+
+/** One entry of a Box's share. Mounted under a fresh, unguessable name; never over something the guest has seen. */
+export interface SharedPath {
+  /** Absolute path in the guest: "/c/5f…/rootfs". */
+  readonly guestPath: string;
+  /** The same on the host, for `removeShared`. */
+  readonly hostPath: string;
+}
+
+export interface Box {
+  readonly id: SandboxId;
+  readonly handle: BoxHandle;
+  /** Settles once, within 2 s of the VMM's or the file server's death. */
+  readonly exited: Promise<BoxExit>;
+  /** Undefined while it lives. */
+  readonly exit: BoxExit | undefined;
+  readonly agent: AgentClient;
+  /** Mounts an overlay (nosuid, nodev, index=on) into the share. */
+  shareOverlay(
+    name: string,
+    snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
+  ): Promise<SharedPath>;
+  /** Binds a file or folder of the host into the share; `source` is resolved by the caller. Recursive, nosuid and nodev. */
+  shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
+  /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
+  removeShared(hostPath: string): Promise<void>;
+  /** Asks the agent to shut down, waits `graceMs`, kills; resolves when VMM and file server are gone. */
+  stop(graceMs: number, signal: AbortSignal): Promise<void>;
+  /** Last lines of the guest's console, for messages. At most 4 KiB. */
+  consoleTail(): Promise<string>;
+  /** Bytes of host memory (PSS) of VMM and file server together. */
+  memoryUsage(): Promise<bigint>;
+}
+
+export interface BoxFactory {
+  readonly driver: DriverName;
+  /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
+  readonly reason: string;
+  /** Boots and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
+  boot(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
+  /** Finds a running Box again; null when its VMM is gone (its remains are still to be removed with `discard`). */
+  adopt(id: SandboxId, handle: BoxHandle, signal: AbortSignal): Promise<Box | null>;
+  /** Kills what is left of a Box and removes its folder, mounts and cgroup. Idempotent; works without a handle. */
+  discard(id: SandboxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void>;
+  /** Ids of all Boxes that have a folder on disk, for recovery. */
+  listFolders(): Promise<SandboxId[]>;
+}
