@@ -1,0 +1,68 @@
+/** Who may import whom: the table of ARCHITECTURE.md as code. */
+const only = (from, to) => ({
+  name: `${from}-imports`,
+  severity: "error",
+  comment: `src/${from} may import only: ${[from, ...to].join(", ")}`,
+  from: { path: `^src/${from}/` },
+  to: { path: "^src/", pathNot: [from, ...to].map((d) => `^src/${d}/`) },
+});
+
+/** In `runtime`: grpc → rpc → {sandbox, container, spec, …}; nothing goes back up, but for the types in deps.ts. */
+module.exports = {
+  forbidden: [
+    only("base", []),
+    only("gen", []),
+    only("config", ["base"]),
+    only("metrics", ["base"]),
+    only("native", ["base"]),
+    only("store", ["base", "native"]),
+    only("streaming", ["base", "config"]),
+    only("net", ["base", "config", "native"]),
+    only("image", ["base", "config", "native", "store"]),
+    only("vmm", ["base", "config", "native", "gen"]),
+    only("runtime", ["base", "config", "metrics", "native", "store", "streaming", "net", "image", "vmm", "gen"]),
+    {
+      name: "vmm-speaks-no-cri",
+      severity: "error",
+      from: { path: "^src/(vmm|image|net)/" },
+      to: { path: "^src/gen/runtime/" },
+    },
+    {
+      name: "grpc-at-the-edge",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(runtime/grpc|vmm/agent|gen)/" },
+      to: { path: "node_modules/@grpc/" },
+    },
+    {
+      name: "rpcs-are-alone",
+      severity: "error",
+      comment: "two RPCs never import each other; what they share stands in sandbox/, container/ or spec/",
+      from: { path: "^src/runtime/rpc/([^/]+)\\.ts$" },
+      to: { path: "^src/runtime/rpc/", pathNot: "^src/runtime/rpc/$1\\.ts$" },
+    },
+    {
+      name: "rpcs-know-no-grpc",
+      severity: "error",
+      from: { path: "^src/runtime/(rpc|sandbox|container|spec|logs|stats|events)/" },
+      to: { path: "^src/runtime/grpc/" },
+    },
+    {
+      name: "only-main-wires",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(main\\.ts|cli/)" },
+      to: { path: "^src/(main\\.ts|cli/)" },
+    },
+    {
+      name: "no-cycles",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+    enhancedResolveOptions: { extensions: [".ts", ".js"] },
+  },
+};
