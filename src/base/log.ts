@@ -4,7 +4,18 @@ export type Logger = pino.Logger;
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /** Members that never reach the log, wherever a caller puts them one or two levels deep. */
-export const redactedPaths = ["auth", "*.auth", "password", "*.password", "token", "*.token", "env", "*.env", "envs", "*.envs"];
+export const redactedPaths = [
+  "auth",
+  "*.auth",
+  "password",
+  "*.password",
+  "token",
+  "*.token",
+  "env",
+  "*.env",
+  "envs",
+  "*.envs",
+];
 
 /** JSON lines on standard output; ids go into child loggers: `log.child({ rpc, sandboxId })`. */
 export function createLogger(level: LogLevel, destination?: pino.DestinationStream): Logger {
