@@ -1,0 +1,40 @@
+import type { LogLevel } from "../base/log.js";
+
+/** Everything the daemon can be told, after file and flags; frozen. Units are in the names. */
+export interface Config {
+  /** Absolute folder of what outlives a reboot: images, records. */
+  readonly root: string;
+  /** Absolute folder of what doesn't: sockets, Boxes, network namespaces. */
+  readonly state: string;
+  /** Absolute path of the CRI socket. */
+  readonly socketPath: string;
+  readonly driver: "auto" | "krun" | "qemu";
+  readonly log: { readonly level: LogLevel };
+  readonly assets: {
+    /** Absolute folder of launcher, virtiofsd, libkrun, guest kernel and guest base. */
+    readonly dir: string;
+  };
+  readonly qemu: {
+    /** A name to look up in PATH, or an absolute path. */
+    readonly binary: string;
+  };
+  readonly sandbox: {
+    readonly vcpus: number;
+    readonly memoryMib: number;
+    /** From the VMM's start to the agent's hello. */
+    readonly bootTimeoutMs: number;
+    /** A whole RunPodSandbox; kubelet gives up after 240 s (kubelet.md 1.2: 2 × runtimeRequestTimeout). */
+    readonly runTimeoutMs: number;
+    /** How long a Box gets to shut down before it is killed. */
+    readonly stopTimeoutMs: number;
+  };
+  readonly image: {
+    /** Registry of names without one. */
+    readonly defaultRegistry: string;
+    /** Registries ("host" or "host:port") that speak HTTP without TLS. */
+    readonly plainHttp: readonly string[];
+    /** A pull without a byte of progress for this long fails. */
+    readonly stallTimeoutMs: number;
+  };
+  readonly cgroup: { readonly driver: "cgroupfs" };
+}

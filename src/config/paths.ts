@@ -1,0 +1,24 @@
+import { join } from "node:path";
+import type { SandboxId } from "../base/ids.js";
+import type { Config } from "./config.js";
+
+/** Digits of an id in names that have to fit in a socket's path (108 bytes, unix(7)). */
+export const shortNameDigits = 24;
+
+/** The network namespace of a sandbox, a bind mount made by the addon. */
+export function netnsPath(config: Config, id: SandboxId): string {
+  return join(netnsFolder(config), id.slice(0, shortNameDigits));
+}
+
+export function netnsFolder(config: Config): string {
+  return join(config.state, "netns");
+}
+
+/** Where a sandbox's resolv.conf, hosts and hostname are. */
+export function sandboxFolder(config: Config, id: SandboxId): string {
+  return join(sandboxesFolder(config), id);
+}
+
+export function sandboxesFolder(config: Config): string {
+  return join(config.root, "sandboxes");
+}

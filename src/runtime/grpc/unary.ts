@@ -1,0 +1,110 @@
+import { once } from "node:events";
+import type { handleServerStreamingCall, handleUnaryCall, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { monotonicMs } from "../../base/clock.js";
+import type { CallContext, Deps } from "../deps.js";
+import { limitMsOf } from "./limits.js";
+import { toStatus } from "./status.js";
+
+export type UnaryRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => Promise<Response>;
+/** Items are written as fast as the client reads; the iterable is closed when the client goes. */
+export type StreamRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => AsyncIterable<Response>;
+
+/** Makes gRPC handlers of RPC functions. No gRPC type passes it inward. */
+export interface Edge {
+  unary<Request, Response>(rpc: string, run: UnaryRpc<Request, Response>): handleUnaryCall<Request, Response>;
+  stream<Request, Response>(
+    rpc: string,
+    run: StreamRpc<Request, Response>,
+  ): handleServerStreamingCall<Request, Response>;
+}
+
+type Call<Request, Response> = ServerUnaryCall<Request, Response> | ServerWritableStream<Request, Response>;
+
+export function createEdge(deps: Deps): Edge {
+  return {
+    unary: (rpc, run) => (call, reply) => {
+      const { context, done } = begin(rpc, call, deps);
+      callSafely(() => run(call.request, context, deps)).then(
+        (response) => {
+          done(undefined);
+          reply(null, response);
+        },
+        (thrown: unknown) => {
+          const failure = asFailure(thrown, context.signal);
+          done(failure);
+          reply(toStatus(failure));
+        },
+      );
+    },
+    stream: (rpc, run) => (call) => {
+      const { context, done } = begin(rpc, call, deps);
+      callSafely(async () => {
+        for await (const item of run(call.request, context, deps)) {
+          context.signal.throwIfAborted();
+          if (!call.write(item)) await once(call, "drain", { signal: context.signal });
+        }
+      }).then(
+        () => {
+          done(undefined);
+          call.end();
+        },
+        (thrown: unknown) => {
+          const failure = asFailure(thrown, context.signal);
+          done(failure);
+          call.emit("error", toStatus(failure));
+        },
+      );
+    },
+  };
+}
+
+function begin<Request, Response>(
+  rpc: string,
+  call: Call<Request, Response>,
+  deps: Deps,
+): { context: CallContext; done: (failure: unknown) => void } {
+  const gone = new AbortController();
+  const startedMs = monotonicMs();
+  const log = deps.log.child({ rpc });
+  const limitMs = limitMsOf(rpc);
+  const cancel = (): void => {
+    gone.abort(new RuntimeError("canceled", "the caller gave up", { stage: rpc }));
+  };
+  call.on("cancelled", cancel);
+  const timer =
+    limitMs === null
+      ? undefined
+      : setTimeout(() => {
+          gone.abort(new RuntimeError("deadlineExceeded", `no result in ${String(limitMs)} ms`, { stage: rpc }));
+        }, limitMs);
+  const done = (failure: unknown): void => {
+    clearTimeout(timer);
+    call.off("cancelled", cancel);
+    logEnd(log, monotonicMs() - startedMs, failure);
+  };
+  return { context: { signal: gone.signal, rpc, log }, done };
+}
+
+async function callSafely<T>(run: () => Promise<T>): Promise<T> {
+  return await run();
+}
+
+/** An abort surfaces as whatever the aborted step made of it; the caller is told why it was aborted. */
+function asFailure(thrown: unknown, signal: AbortSignal): unknown {
+  return signal.aborted && !(thrown instanceof RuntimeError) ? signal.reason : thrown;
+}
+
+function logEnd(log: Logger, ms: number, failure: unknown): void {
+  const fields = { ms: Math.round(ms) };
+  if (failure === undefined) {
+    log.trace(fields, "call answered");
+    return;
+  }
+  const code = codeOf(failure);
+  const failed = { ...fields, code, err: messageOf(failure) };
+  if (code === "internal") log.error(failed, "call failed");
+  else if (code === "notFound" || code === "unimplemented" || code === "canceled") log.debug(failed, "call failed");
+  else log.warn(failed, "call failed");
+}

@@ -1,0 +1,7 @@
+import { RuntimeError } from "../../base/errors.js";
+import type { CheckpointPodResponse } from "../../gen/runtime/v1/api.js";
+
+/** CRI CheckpointPod: not built. */
+export function checkpointPod(): Promise<CheckpointPodResponse> {
+  throw new RuntimeError("unimplemented", "a microVM cannot be checkpointed", { stage: "CheckpointPod" });
+}

@@ -1,0 +1,7 @@
+import { RuntimeError } from "../../base/errors.js";
+import type { RestorePodResponse } from "../../gen/runtime/v1/api.js";
+
+/** CRI RestorePod: not built. */
+export function restorePod(): Promise<RestorePodResponse> {
+  throw new RuntimeError("unimplemented", "a microVM cannot be checkpointed", { stage: "RestorePod" });
+}

@@ -1,0 +1,23 @@
+import type { BoxExit } from "../../vmm/box.js";
+import type { Sandbox } from "./sandbox.js";
+
+/** What the sandbox's life needs of its containers; `runtime/container/container-store.ts` does it. */
+export interface SandboxContainers {
+  /**
+   * Kills every process of the sandbox's containers, waits until they are gone and their exits are recorded.
+   * Idempotent. The sandbox's record says NOTREADY already: nothing new starts in it. Its Box may be gone.
+   */
+  stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  /** After `stopAllOf` and the Box's end: waits for creations under way, forgets all, removes snapshots and records. */
+  removeAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  /** The Box has died: what has not exited becomes EXITED (137) at that time with that reason. Idempotent. */
+  boxExited(sandbox: Sandbox, exit: BoxExit): Promise<void>;
+  /**
+   * After a daemon restart, once per sandbox that has a record, when its Box has been found again (`sandbox.box`) or is
+   * known to be gone (undefined; `sandbox.record.end` says when and why): takes up its containers' watches and logs,
+   * discards half-made ones. Containers without a record are removed from the agent.
+   */
+  recoverOf(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  /** After a daemon restart, once: records and snapshots that belong to no sandbox go. */
+  discardStrays(signal: AbortSignal): Promise<void>;
+}

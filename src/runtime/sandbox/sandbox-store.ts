@@ -1,0 +1,96 @@
+import { RuntimeError } from "../../base/errors.js";
+import { shortId, type SandboxId } from "../../base/ids.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
+import type { Logger } from "../../base/log.js";
+import type { Config } from "../../config/config.js";
+import { sandboxFolder } from "../../config/paths.js";
+import type { PodSandboxMetadata } from "../../gen/runtime/v1/api.js";
+import { RecordFolder } from "../../store/records.js";
+import { Sandbox } from "./sandbox.js";
+import { sandboxRecords, type SandboxRecord } from "./sandbox-record.js";
+
+/** What makes a sandbox unique to kubelet, as one string. */
+export function sandboxKey(metadata: PodSandboxMetadata): string {
+  return JSON.stringify([metadata.namespace, metadata.name, metadata.uid, metadata.attempt]);
+}
+
+/** All sandboxes, each a record on disk. The finished ones are visible; a creation under way is not. */
+export class SandboxStore {
+  /** One writer per sandbox. Taken before any lock of its containers, never after. */
+  readonly locks = new KeyedMutex<SandboxId>();
+  readonly #config: Config;
+  readonly #records: RecordFolder<SandboxRecord>;
+  readonly #sandboxes = new Map<SandboxId, Sandbox>();
+
+  private constructor(config: Config, records: RecordFolder<SandboxRecord>) {
+    this.#config = config;
+    this.#records = records;
+  }
+
+  /** Loads every record; half-made sandboxes are loaded too (state "creating"), for recovery to discard. */
+  static async open(config: Config, log: Logger): Promise<SandboxStore> {
+    const records = await RecordFolder.open(config.root, sandboxRecords, log);
+    const store = new SandboxStore(config, records);
+    for (const record of await records.load()) {
+      store.#sandboxes.set(record.id, new Sandbox(record, sandboxFolder(config, record.id)));
+    }
+    return store;
+  }
+
+  /** By id or by a prefix of it that fits one sandbox only. `invalidArgument` when it fits several. */
+  find(idOrPrefix: string): Sandbox | undefined {
+    const visible = this.list();
+    const exact = visible.find((sandbox) => sandbox.id === idOrPrefix);
+    if (exact !== undefined || idOrPrefix === "") return exact;
+    const [first, second] = visible.filter((sandbox) => sandbox.id.startsWith(idOrPrefix));
+    if (second !== undefined) {
+      throw new RuntimeError("invalidArgument", `sandbox id "${idOrPrefix}" fits several`, {
+        hint: "give more digits",
+      });
+    }
+    return first;
+  }
+
+  /** As `find`; `notFound` when there is none. */
+  require(idOrPrefix: string): Sandbox {
+    const found = this.find(idOrPrefix);
+    if (found === undefined) throw new RuntimeError("notFound", `sandbox "${shortId(idOrPrefix)}" does not exist`);
+    return found;
+  }
+
+  findByKey(metadata: PodSandboxMetadata): Sandbox | undefined {
+    const key = sandboxKey(metadata);
+    return this.list().find(({ config }) => config.metadata !== undefined && sandboxKey(config.metadata) === key);
+  }
+
+  /** Those that were READY once, oldest first. */
+  list(): Sandbox[] {
+    return this.all().filter((sandbox) => sandbox.record.readyAtNs !== undefined);
+  }
+
+  /** Also those whose creation is under way. */
+  all(): Sandbox[] {
+    return [...this.#sandboxes.values()];
+  }
+
+  /** Writes a sandbox's first record. */
+  async add(record: SandboxRecord): Promise<Sandbox> {
+    await this.#records.write(record);
+    const sandbox = new Sandbox(record, sandboxFolder(this.#config, record.id));
+    this.#sandboxes.set(record.id, sandbox);
+    return sandbox;
+  }
+
+  /** Writes what has changed, then shows it. The caller holds the sandbox's lock, or is its creation. */
+  async update(sandbox: Sandbox, change: Partial<SandboxRecord>): Promise<void> {
+    const record = { ...sandbox.record, ...change };
+    await this.#records.write(record);
+    sandbox.setRecord(record);
+  }
+
+  /** Success when it is not there. */
+  async remove(id: SandboxId): Promise<void> {
+    await this.#records.remove(id);
+    this.#sandboxes.delete(id);
+  }
+}

@@ -1,0 +1,74 @@
+import { RuntimeError } from "../../base/errors.js";
+import { shortId, type SandboxId } from "../../base/ids.js";
+import { orAborted } from "../../base/stage.js";
+import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import type { Box } from "../../vmm/box.js";
+import { decodeConfig, sandboxState, type SandboxRecord, type SandboxState } from "./sandbox-record.js";
+
+/** How long one step of the sandbox's start took. */
+export interface StageTiming {
+  readonly name: string;
+  readonly ms: number;
+}
+
+/** A sandbox: its record, and its Box while that one lives. Changed only through `SandboxStore`. */
+export class Sandbox {
+  readonly id: SandboxId;
+  /** The request's config: the truth for identity, network, log_directory and namespaces (kubelet.md 1.5). */
+  readonly config: PodSandboxConfig;
+  /** Folder with resolv.conf, hosts and hostname. */
+  readonly folder: string;
+  /** Stages of the start, for `PodSandboxStatus` and the benches; empty after a daemon restart. */
+  stages: readonly StageTiming[] = [];
+  #record: SandboxRecord;
+  #box: Box | undefined;
+  #settled: Promise<void> = Promise.resolve();
+
+  constructor(record: SandboxRecord, folder: string) {
+    this.id = record.id;
+    this.config = decodeConfig(record.config);
+    this.folder = folder;
+    this.#record = record;
+  }
+
+  get record(): SandboxRecord {
+    return this.#record;
+  }
+
+  get state(): SandboxState {
+    return sandboxState(this.#record);
+  }
+
+  /** Undefined when the Box is gone, and after a daemon restart until it is found again: see `liveBox`. */
+  get box(): Box | undefined {
+    return this.#box;
+  }
+
+  /** Settles when recovery has done what it does with this sandbox; never rejects. */
+  get settled(): Promise<void> {
+    return this.#settled;
+  }
+
+  /** The Box of a READY sandbox, for what is about to use it. `failedPrecondition` when the sandbox is not READY. */
+  async liveBox(signal: AbortSignal): Promise<Box> {
+    await orAborted(this.#settled, signal);
+    if (this.state === "ready" && this.#box !== undefined && this.#box.exit === undefined) return this.#box;
+    const why = this.#record.end?.reason ?? this.#box?.exit?.reason ?? "its Box is not running";
+    throw new RuntimeError("failedPrecondition", `sandbox ${shortId(this.id)} is not ready: ${why}`);
+  }
+
+  /** For `SandboxStore`: what is on disk now. */
+  setRecord(record: SandboxRecord): void {
+    this.#record = record;
+  }
+
+  /** For the creation, recovery and stop. */
+  setBox(box: Box | undefined): void {
+    this.#box = box;
+  }
+
+  /** For recovery. */
+  setSettled(settled: Promise<void>): void {
+    this.#settled = settled;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * cgroup v2 limits of a container inside its Box.
+ * Source: CRI LinuxContainerResources; OCI runtime spec config-linux.md, "Control groups"; kernel cgroup-v2.rst.
+ */
+import { RuntimeError } from "../../base/errors.js";
+import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
+import type { OciDeviceRule, OciResources } from "./oci.js";
+
+/**
+ * cgroup v1 shares (2 to 262144) as v2 weight (1 to 10000), the linear formula of runc. Written as `unified` so that
+ * every back end of the agent gives the same weight.
+ */
+export function cpuWeight(shares: bigint): bigint {
+  const clamped = shares < 2n ? 2n : shares > 262144n ? 262144n : shares;
+  return 1n + ((clamped - 2n) * 9999n) / 262142n;
+}
+
+/**
+ * Left out on purpose: cpusets (they number the host's CPUs; the VMM is pinned instead), swap limits (the guest has no
+ * swap), huge pages (kubelet sends a limit for every page size of the host). None of them is an error.
+ */
+export function resourceLimits(resources: LinuxContainerResources | undefined): OciResources {
+  if (resources === undefined) return {};
+  const unified = unifiedLimits(resources);
+  const cpu = cpuLimit(resources);
+  const limit = positive(resources.memoryLimitInBytes, "memory_limit_in_bytes");
+  return {
+    ...(limit === undefined ? {} : { memory: { limit } }),
+    ...(cpu === undefined ? {} : { cpu }),
+    ...(Object.keys(unified).length === 0 ? {} : { unified }),
+  };
+}
+
+/** Clamped to what the kernel takes (proc_pid_oom_score_adj(5)); undefined leaves the agent's choice, 0. */
+export function oomScoreAdj(resources: LinuxContainerResources | undefined): number | undefined {
+  if (resources === undefined) return undefined;
+  const raw = resources.oomScoreAdj;
+  return Number(raw < -1000n ? -1000n : raw > 1000n ? 1000n : raw);
+}
+
+function cpuLimit(resources: LinuxContainerResources): OciResources["cpu"] {
+  if (resources.cpuPeriod < 0n) throw new RuntimeError("invalidArgument", "cpu_period is negative");
+  if (resources.cpuQuota <= 0n) return undefined;
+  const period = resources.cpuPeriod === 0n ? 100_000n : resources.cpuPeriod;
+  if (resources.cpuQuota < 1000n || period < 1000n || period > 1_000_000n) {
+    throw new RuntimeError(
+      "invalidArgument",
+      `cpu quota ${resources.cpuQuota.toString()} in ${period.toString()} us can't be set`,
+      { hint: "the quota is at least 1000 us, the period 1000 to 1000000 us" },
+    );
+  }
+  return { quota: Number(resources.cpuQuota), period: Number(period) };
+}
+
+function unifiedLimits(resources: LinuxContainerResources): Record<string, string> {
+  const unified: Record<string, string> = {};
+  if (resources.cpuShares > 0n) unified["cpu.weight"] = cpuWeight(resources.cpuShares).toString();
+  for (const [name, value] of Object.entries(resources.unified)) {
+    if (!/^[a-z0-9_]+(\.[a-zA-Z0-9_]+)+$/.test(name) || value.includes("\0")) {
+      throw new RuntimeError("invalidArgument", `"${name.slice(0, 80)}" is not a cgroup v2 file name`);
+    }
+    if (guestHas(name)) unified[name] = value;
+  }
+  return unified;
+}
+
+/** The controllers of the guest that a container may set; the rest speaks of the host's hardware. */
+function guestHas(name: string): boolean {
+  return /^(cpu|memory|pids|io)\./.test(name) && !name.startsWith("memory.swap.") && !name.startsWith("memory.zswap.");
+}
+
+function positive(value: bigint, what: string): number | undefined {
+  if (value < 0n) throw new RuntimeError("invalidArgument", `${what} is negative`);
+  return value === 0n ? undefined : Number(value);
+}
+
+const denyAll: OciDeviceRule = { allow: false, access: "rwm" };
+
+function allowChar(major: number, minor?: number): OciDeviceRule {
+  return { allow: true, type: "c", major, ...(minor === undefined ? {} : { minor }), access: "rwm" };
+}
+
+/**
+ * Every node may be made, and the standard ones used: null, zero, full, random, urandom, tty, console, ptmx and the
+ * pseudo terminals. Privileged: every device of the guest.
+ */
+export function deviceRules(privileged: boolean): OciDeviceRule[] {
+  if (privileged) return [{ allow: true, access: "rwm" }];
+  return [
+    denyAll,
+    { allow: true, type: "c", access: "m" },
+    { allow: true, type: "b", access: "m" },
+    ...[3, 5, 7, 8, 9].map((minor) => allowChar(1, minor)),
+    ...[0, 1, 2].map((minor) => allowChar(5, minor)),
+    allowChar(136),
+  ];
+}

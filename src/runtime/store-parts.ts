@@ -1,0 +1,16 @@
+import type { Logger } from "../base/log.js";
+import type { Config } from "../config/config.js";
+import type { ImageStore } from "../image/image-store.js";
+import type { Native } from "../native/addon.js";
+import type { BoxFactory } from "../vmm/box.js";
+import type { SandboxStore } from "./sandbox/sandbox-store.js";
+
+/** What a store of the runtime is opened with. */
+export interface StoreParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly native: Native;
+  readonly images: ImageStore;
+  readonly boxes: BoxFactory;
+  readonly sandboxes: SandboxStore;
+}
