@@ -1,0 +1,77 @@
+import { readdir } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { RuntimeError } from "../../../src/base/errors.js";
+import { run, type SetupContext } from "../run.js";
+import type { PrivateApt } from "./private-apt.js";
+
+export interface DebWish {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: string;
+}
+
+/**
+ * Downloads one package into a folder and returns the file. apt checks it against the signed lists; version and digest
+ * are checked against ours on top.
+ */
+export async function downloadPinned(
+  context: SetupContext,
+  apt: PrivateApt,
+  wish: DebWish,
+  folder: string,
+): Promise<string> {
+  const deb = await download(context, apt, `${wish.name}=${wish.version}`, folder);
+  const sha256 = await sha256Of(deb);
+  if (sha256 !== wish.sha256) {
+    throw new RuntimeError("failedPrecondition", `${wish.name} ${wish.version} has sha256 ${sha256}, not ${wish.sha256}`);
+  }
+  return deb;
+}
+
+/** Downloads `NAME` or `NAME=VERSION` into an empty folder and returns the file. */
+export async function download(
+  context: SetupContext,
+  apt: PrivateApt,
+  wish: string,
+  folder: string,
+): Promise<string> {
+  await run("apt-get", [...apt.options, "-q", "download", wish], { signal: context.signal, cwd: folder });
+  const prefix = `${wish.split("=")[0] ?? wish}_`;
+  const deb = (await readdir(folder)).find((name) => name.startsWith(prefix) && name.endsWith(".deb"));
+  if (deb === undefined) throw new RuntimeError("internal", `apt-get download ${wish} left no file`);
+  return join(folder, deb);
+}
+
+/** The newest version that a list has, or undefined. */
+export async function candidate(context: SetupContext, apt: PrivateApt, name: string): Promise<string | undefined> {
+  const text = await run("apt-cache", [...apt.options, "policy", name], { signal: context.signal });
+  const version = /^ {2}Candidate: (\S+)$/m.exec(text)?.[1];
+  return version === "(none)" ? undefined : version;
+}
+
+/** Downloads packages with all they depend on, as on an empty machine, and returns the files. */
+export async function downloadClosure(
+  context: SetupContext,
+  apt: PrivateApt,
+  names: readonly string[],
+): Promise<string[]> {
+  const archives = join(apt.folder, "cache", "archives");
+  await run("apt-get", [...apt.options, "clean"], { signal: context.signal });
+  const words = ["-q", "-y", "--no-install-recommends", "--download-only", "install", ...names];
+  await run("apt-get", [...apt.options, ...words], { signal: context.signal });
+  const debs = (await readdir(archives)).filter((name) => name.endsWith(".deb"));
+  return debs.sort().map((name) => join(archives, name));
+}
+
+export async function unpack(context: SetupContext, deb: string, folder: string): Promise<void> {
+  await run("dpkg-deb", ["-x", deb, folder], { signal: context.signal });
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  return hash.digest("hex");
+}
