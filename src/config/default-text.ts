@@ -1,0 +1,18 @@
+import { stringify } from "smol-toml";
+import { settingNames, settings } from "./settings.js";
+
+/** The default config as TOML with a comment per key. Parses to the defaults. */
+export function defaultConfigText(): string {
+  const lines = [
+    "# a3s-box-cri-runtime. Every key with its default; a key left out keeps it. Flags win over this file.",
+  ];
+  let section = "";
+  for (const name of settingNames) {
+    const { about, allowed, standard } = settings[name];
+    const [key = name, owner = ""] = name.split(".").reverse();
+    if (owner !== section) lines.push("", `[${owner}]`);
+    section = owner;
+    lines.push("", `# ${about}`, `# Allowed: ${allowed}.`, stringify({ [key]: standard }).trim());
+  }
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,153 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parse, TomlError } from "smol-toml";
+import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
+import type { Config } from "./config.js";
+import { shortNameDigits } from "./paths.js";
+import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
+
+/** Read where no `--config` is given and it exists. */
+export const usualConfigFile = "/etc/a3s-box/config.toml";
+
+/** Longest path of a Unix socket, without the closing NUL (unix(7)). */
+const longestSocketPath = 107;
+
+/** Flags of `serve` and others that stand over the file. */
+export interface ConfigFlags {
+  readonly config?: string | undefined;
+  readonly root?: string | undefined;
+  readonly state?: string | undefined;
+  readonly listen?: string | undefined;
+  readonly driver?: string | undefined;
+}
+
+/** File, then flags over it. `invalidArgument` names the key, the value and what is allowed. */
+export async function loadConfig(flags: ConfigFlags): Promise<Config> {
+  const file = await readConfigFile(flags.config);
+  const values = file === undefined ? new Map<string, Given>() : parseFile(file.text, file.path);
+  for (const name of ["root", "state", "listen", "driver"] as const) {
+    const value = flags[name];
+    if (value !== undefined) values.set(name, { value, from: `--${name}` });
+  }
+  return configOf(values);
+}
+
+/** A value with where it came from, for messages. */
+interface Given {
+  readonly value: unknown;
+  readonly from: string;
+}
+
+async function readConfigFile(asked: string | undefined): Promise<{ path: string; text: string } | undefined> {
+  const path = asked === undefined ? usualConfigFile : resolve(asked);
+  try {
+    return { path, text: await readFile(path, "utf8") };
+  } catch (thrown) {
+    if (asked === undefined && isNotFound(thrown)) return undefined;
+    throw new RuntimeError("invalidArgument", messageOf(thrown), {
+      stage: "read config",
+      hint: "`a3s-box-cri-runtime config default` prints one to begin with",
+      cause: thrown,
+    });
+  }
+}
+
+/** The keys of a TOML text, dotted. */
+export function parseFile(text: string, from: string): Map<string, Given> {
+  try {
+    const values = new Map<string, Given>();
+    flatten(parse(text), "", from, values);
+    return values;
+  } catch (thrown) {
+    if (!(thrown instanceof TomlError)) throw thrown;
+    throw new RuntimeError("invalidArgument", `${from} is not TOML: ${thrown.message}`, { cause: thrown });
+  }
+}
+
+function flatten(table: object, prefix: string, from: string, values: Map<string, Given>): void {
+  const entries: [string, unknown][] = Object.entries(table);
+  for (const [key, value] of entries) {
+    const name = prefix + key;
+    const isSection = typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+    if (isSection && !isSettingName(name)) flatten(value, `${name}.`, from, values);
+    else values.set(name, { value, from });
+  }
+}
+
+function isSettingName(name: string): name is SettingName {
+  return settingNames.some((known) => known === name);
+}
+
+/** Checks every value and makes the one frozen object. */
+export function configOf(values: ReadonlyMap<string, Given>): Config {
+  for (const [name, given] of values) {
+    if (isSettingName(name)) continue;
+    throw new RuntimeError("invalidArgument", `${name} in ${given.from} is no setting`, {
+      hint: `known: ${settingNames.join(", ")}`,
+    });
+  }
+  const read = <T>(name: SettingName, setting: Setting<T>): T => valueOf(name, setting, values.get(name));
+  const state = read("state", settings.state);
+  const listen = read("listen", settings.listen);
+  const assetsDir = read("assets.dir", settings["assets.dir"]);
+  const config: Config = {
+    root: read("root", settings.root),
+    state,
+    socketPath: listen === "" ? join(state, "cri.sock") : listen.slice("unix://".length),
+    driver: read("driver", settings.driver),
+    log: { level: read("log.level", settings["log.level"]) },
+    assets: { dir: assetsDir === "" ? join(import.meta.dirname, "../../build/assets") : assetsDir },
+    qemu: { binary: read("qemu.binary", settings["qemu.binary"]) },
+    sandbox: {
+      vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
+      memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
+      bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
+      runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
+      stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
+    },
+    image: {
+      defaultRegistry: read("image.default_registry", settings["image.default_registry"]),
+      plainHttp: read("image.plain_http", settings["image.plain_http"]),
+      stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
+    },
+    cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
+  };
+  checkSocketPaths(config);
+  return deepFreeze(config);
+}
+
+function valueOf<T>(name: SettingName, setting: Setting<T>, given: Given | undefined): T {
+  if (given === undefined) return setting.standard;
+  const parsed = setting.schema.safeParse(given.value);
+  if (parsed.success) return parsed.data;
+  const shown = JSON.stringify(given.value, (_key, value: unknown) =>
+    typeof value === "bigint" ? Number(value) : value,
+  );
+  throw new RuntimeError("invalidArgument", `${name} = ${shown} in ${given.from} is not allowed`, {
+    hint: `allowed: ${setting.allowed}`,
+  });
+}
+
+function checkSocketPaths(config: Config): void {
+  const boxSocket = join(config.state, "boxes", "0".repeat(shortNameDigits), "agent.sock");
+  const overBytes = Buffer.byteLength(boxSocket) - longestSocketPath;
+  if (overBytes > 0) {
+    const longest = Buffer.byteLength(config.state) - overBytes;
+    throw new RuntimeError("invalidArgument", `state = "${config.state}" is too long for the sockets below it`, {
+      hint: `allowed: up to ${String(longest)} bytes`,
+    });
+  }
+  if (Buffer.byteLength(config.socketPath) > longestSocketPath) {
+    throw new RuntimeError("invalidArgument", `listen = "unix://${config.socketPath}" is too long for a socket`, {
+      hint: `allowed: a path of up to ${String(longestSocketPath)} bytes`,
+    });
+  }
+}
+
+function deepFreeze<T extends object>(object: T): T {
+  const members: unknown[] = Object.values(object);
+  for (const member of members) {
+    if (typeof member === "object" && member !== null) deepFreeze(member);
+  }
+  return Object.freeze(object);
+}

@@ -1,0 +1,94 @@
+import { z } from "zod";
+
+/** One key of the config file. */
+export interface Setting<T> {
+  readonly schema: z.ZodType<T>;
+  readonly standard: T;
+  /** What may stand there; ends the message about a wrong value. */
+  readonly allowed: string;
+  /** For the reader of `config default`. */
+  readonly about: string;
+}
+
+function setting<T>(schema: z.ZodType<T>, standard: T, allowed: string, about: string): Setting<T> {
+  return { schema, standard, allowed, about };
+}
+
+function oneOf<const T extends string>(values: readonly T[], standard: T, about: string): Setting<T> {
+  return setting(z.enum(values), standard, `one of ${values.map((value) => `"${value}"`).join(", ")}`, about);
+}
+
+function whole(min: number, max: number, standard: number, about: string): Setting<number> {
+  const allowed = `a whole number from ${String(min)} to ${String(max)}`;
+  return setting(z.int().min(min).max(max), standard, allowed, about);
+}
+
+function folder(standard: string, about: string): Setting<string> {
+  return setting(z.string().regex(absolutePath), standard, "an absolute path without . or .. in it", about);
+}
+
+const absolutePath = /^(?:\/(?!\.\.?(?:\/|$))[^/\0]+)+$/;
+const registryHost = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/i;
+const hostText = 'a registry as "host" or "host:port"';
+const dayMs = 86_400_000;
+
+/** Every key, in the order in which `config default` shows them. */
+export const settings = {
+  root: folder("/var/lib/a3s-box", "What outlives a reboot: images and records."),
+  state: folder("/run/a3s-box", "What doesn't: sockets, running Boxes, network namespaces. Keep it short."),
+  listen: setting(
+    z.union([
+      z.literal(""),
+      z
+        .string()
+        .startsWith("unix://")
+        .refine((url) => absolutePath.test(url.slice(7))),
+    ]),
+    "",
+    'unix:// and an absolute path ("unix:///run/a3s-box/cri.sock"), or "" for cri.sock in the state folder',
+    'Where CRI is served. "" is cri.sock in the state folder.',
+  ),
+  driver: oneOf(["auto", "krun", "qemu"], "auto", "How a Box is made. auto: krun where KVM runs a guest, else qemu."),
+  "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
+  "assets.dir": setting(
+    z.union([z.literal(""), z.string().regex(absolutePath)]),
+    "",
+    'an absolute path, or "" for build/assets of this package',
+    'Launcher, libkrun, virtiofsd, guest kernel and guest base. "" is build/assets of this package.',
+  ),
+  "qemu.binary": setting(
+    z.string().regex(/^(?:[^/\0]+|(?:\/[^/\0]+)+)$/),
+    "qemu-system-x86_64",
+    "a program's name or its absolute path",
+    "QEMU, looked up in PATH when it has no slash.",
+  ),
+  "sandbox.vcpus": whole(1, 64, 2, "CPUs of a Box whose pod sets no limit."),
+  "sandbox.memory_mib": whole(128, 1_048_576, 2048, "Memory of a Box whose pod sets no limit. Touched lazily."),
+  "sandbox.boot_timeout_ms": whole(100, dayMs, 60_000, "From the VMM's start to the agent's first answer."),
+  "sandbox.run_timeout_ms": whole(100, dayMs, 220_000, "A whole RunPodSandbox. kubelet waits for 240 s."),
+  "sandbox.stop_timeout_ms": whole(0, dayMs, 2000, "How long a Box may shut down before it is killed."),
+  "image.default_registry": setting(
+    z.string().regex(registryHost),
+    "docker.io",
+    hostText,
+    "Registry of image names that have none.",
+  ),
+  "image.plain_http": setting(
+    z.array(z.string().regex(registryHost)),
+    [],
+    `a list, each ${hostText}`,
+    "Registries that speak HTTP without TLS.",
+  ),
+  "image.stall_timeout_ms": whole(1000, dayMs, 60_000, "A pull that makes no progress for this long fails."),
+  "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),
+};
+
+export type SettingName = keyof typeof settings;
+
+export const settingNames: readonly SettingName[] = keysOf(settings);
+
+function keysOf<T extends object>(object: T): (keyof T)[] {
+  const names: (keyof T)[] = [];
+  for (const name in object) names.push(name);
+  return names;
+}

@@ -1,0 +1,83 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { defaultConfigText } from "../../../src/config/default-text.js";
+import { configOf, loadConfig, parseFile } from "../../../src/config/load.js";
+
+function fromText(text: string) {
+  return configOf(parseFile(text, "a.toml"));
+}
+
+describe("the configuration", () => {
+  it("has a default text that parses to the defaults, with every key in it", () => {
+    const given = parseFile(defaultConfigText(), "defaults");
+    expect(configOf(given)).to.deep.equal(configOf(new Map()));
+    expect([...given.keys()]).to.include.members(["root", "sandbox.memory_mib", "image.plain_http", "cgroup.driver"]);
+  });
+
+  it("puts the socket into the state folder unless told otherwise", () => {
+    expect(fromText('state = "/run/x"').socketPath).to.equal("/run/x/cri.sock");
+    expect(fromText('listen = "unix:///run/y.sock"').socketPath).to.equal("/run/y.sock");
+  });
+
+  it("can't be changed once made", () => {
+    const config = configOf(new Map());
+    expect(config.sandbox).to.be.frozen;
+    expect(config.image.plainHttp).to.be.frozen;
+  });
+
+  for (const [text, wanted] of [
+    ["[sandbox]\nvcpus = 0", /sandbox\.vcpus = 0 in a\.toml is not allowed \(allowed: a whole number from 1 to 64\)/],
+    ["[sandbox]\nvcpus = 1.5", /sandbox\.vcpus = 1\.5/],
+    ['[sandbox]\nvcpus = "2"', /sandbox\.vcpus = "2"/],
+    ['driver = "kvm"', /driver = "kvm" .*"auto", "krun", "qemu"/],
+    ['root = "var/lib"', /root = "var\/lib" .*absolute path/],
+    ['root = "/var/../etc"', /root = "\/var\/\.\.\/etc" /],
+    ['listen = "tcp://0.0.0.0:1"', /listen = "tcp:\/\/0\.0\.0\.0:1" .*unix:\/\//],
+    ['[image]\nplain_http = ["http://a"]', /image\.plain_http = \["http:\/\/a"\] /],
+    ["[sandbox]\nmemory = 5", /sandbox\.memory in a\.toml is no setting \(known: root, /],
+    ["log = 5", /log in a\.toml is no setting/],
+    ['[cgroup]\ndriver = "systemd"', /cgroup\.driver = "systemd" .*"cgroupfs"/],
+    [`state = "/${"s".repeat(65)}"`, /state = .* is too long for the sockets below it \(allowed: up to 65 bytes\)/],
+    ["root = ", /a\.toml is not TOML/],
+  ] as const) {
+    it(`refuses ${JSON.stringify(text.slice(0, 40))} and says what is allowed`, () => {
+      expect(() => fromText(text))
+        .to.throw(wanted)
+        .with.property("code", "invalidArgument");
+    });
+  }
+
+  it("takes a state folder of the longest length that is allowed", () => {
+    expect(fromText(`state = "/${"s".repeat(64)}"`).state).to.have.length(65);
+  });
+
+  it("lets flags win over the file", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "config-"));
+    try {
+      const config = join(folder, "c.toml");
+      await writeFile(config, 'root = "/a"\nstate = "/b"\n');
+      const loaded = await loadConfig({ config, root: "/c", driver: "qemu" });
+      expect(loaded).to.include({ root: "/c", state: "/b", driver: "qemu" });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it("names the flag when the value came from there", async () => {
+    const failed = await loadConfig({ config: "/dev/null", driver: "x" }).then(
+      () => "no error",
+      (thrown: unknown) => String(thrown),
+    );
+    expect(failed).to.match(/driver = "x" in --driver is not allowed/);
+  });
+
+  it("refuses a config file that was asked for and is not there", async () => {
+    const failed = await loadConfig({ config: "/nonexistent/c.toml" }).then(
+      () => "no error",
+      (thrown: unknown) => String(thrown),
+    );
+    expect(failed).to.match(/read config: ENOENT.*config default/);
+  });
+});
