@@ -1,0 +1,161 @@
+import { constants } from "node:fs";
+import { mkdir, open, readdir, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { parseStamp } from "./log-format.js";
+
+/** O_NONBLOCK: opening a FIFO that lies there must not wait for a reader. */
+const openFlags =
+  constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const logMode = 0o640;
+/** Waits before a failed write is tried again; after the last the lines are dropped: a full disk must not stop a program. */
+const retryDelaysMs = [50, 250, 1000];
+const tailBytes = 64 * 1024;
+
+/**
+ * A container's log file. Operations run one after another, in the order of the calls. Lines are appended whole: what a
+ * failed write left of them is cut off again.
+ */
+export class LogFile {
+  readonly path: string;
+  readonly #log: Logger;
+  #file: FileHandle;
+  #turn: Promise<void> = Promise.resolve();
+  #droppedBytes = 0;
+
+  private constructor(path: string, file: FileHandle, log: Logger) {
+    this.path = path;
+    this.#file = file;
+    this.#log = log;
+  }
+
+  /** Opens or creates the file, and its folders where they are missing. The last component is never followed as a link. */
+  static async open(path: string, log: Logger): Promise<LogFile> {
+    return new LogFile(path, await openLog(path), log);
+  }
+
+  /** Resolves when the lines are written, or given up with a warning. Never rejects. */
+  async append(lines: Buffer): Promise<void> {
+    if (lines.length === 0) return;
+    await this.#next(() => this.#appendNow(lines));
+  }
+
+  /** The path's file is there, and this log's, when it resolves; nothing more goes to the old one. */
+  async reopen(): Promise<void> {
+    await this.#next(async () => {
+      const fresh = await openLog(this.path);
+      const old = this.#file;
+      this.#file = fresh;
+      await old.close();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#next(() => this.#file.close());
+  }
+
+  /**
+   * Time of the last line, for resuming; 0n when there is none. A torn last line is cut off. After a rotation the last
+   * line stands in the newest of the renamed files.
+   */
+  async lastStamp(): Promise<bigint> {
+    let stamp = 0n;
+    await this.#next(async () => {
+      stamp = (await lastStampOf(this.#file, true)) ?? (await lastStampOfRotated(this.path)) ?? 0n;
+    });
+    return stamp;
+  }
+
+  async #next(run: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(run);
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
+  async #appendNow(lines: Buffer): Promise<void> {
+    const delaysMs = this.#droppedBytes > 0 ? [] : retryDelaysMs;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        await writeWhole(this.#file, lines);
+        this.#recovered();
+        return;
+      } catch (thrown) {
+        const waitMs = delaysMs[attempt];
+        if (waitMs === undefined) {
+          this.#dropped(lines.length, thrown);
+          return;
+        }
+        await delay(waitMs);
+      }
+    }
+  }
+
+  #dropped(bytes: number, thrown: unknown): void {
+    if (this.#droppedBytes === 0) this.#log.warn({ path: this.path, err: messageOf(thrown) }, "log lines dropped");
+    this.#droppedBytes += bytes;
+  }
+
+  #recovered(): void {
+    if (this.#droppedBytes === 0) return;
+    this.#log.warn({ path: this.path, droppedBytes: this.#droppedBytes }, "log can be written again");
+    this.#droppedBytes = 0;
+  }
+}
+
+async function openLog(path: string): Promise<FileHandle> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  let file: FileHandle;
+  try {
+    file = await open(path, openFlags, logMode);
+  } catch (cause) {
+    const hint = errnoOf(cause) === "ELOOP" ? "remove the symbolic link" : "check the pod's log_directory";
+    throw new RuntimeError("internal", `can't open log ${path}: ${messageOf(cause)}`, { hint, cause });
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
+}
+
+/** One write call where the system takes it whole; on failure nothing of the lines stays. */
+async function writeWhole(file: FileHandle, lines: Buffer): Promise<void> {
+  let written = 0;
+  try {
+    while (written < lines.length) {
+      written += (await file.write(lines, written, lines.length - written)).bytesWritten;
+    }
+  } catch (thrown) {
+    if (written > 0) await file.truncate((await file.stat()).size - written);
+    throw thrown;
+  }
+}
+
+async function lastStampOf(file: FileHandle, cutTorn: boolean): Promise<bigint | undefined> {
+  const { size } = await file.stat();
+  const start = Math.max(0, size - tailBytes);
+  const tail = Buffer.alloc(size - start);
+  await file.read(tail, 0, tail.length, start);
+  const end = tail.lastIndexOf(0x0a);
+  if (cutTorn && end !== tail.length - 1) await file.truncate(start + end + 1);
+  if (end === -1) return undefined;
+  const line = tail.subarray(tail.lastIndexOf(0x0a, end - 1) + 1, end).toString("latin1");
+  return end === 0 ? undefined : parseStamp(line.split(" ", 1)[0] ?? "");
+}
+
+/** kubelet renames `0.log` to `0.log.20260102-030405`; older ones are packed. Source: container_log_manager.go. */
+async function lastStampOfRotated(path: string): Promise<bigint | undefined> {
+  const prefix = `${basename(path)}.`;
+  const names = (await readdir(dirname(path))).filter((name) => {
+    return name.startsWith(prefix) && /^\d{8}-\d{6}$/.test(name.slice(prefix.length));
+  });
+  const newest = names.sort().at(-1);
+  if (newest === undefined) return undefined;
+  try {
+    await using file = await open(join(dirname(path), newest), constants.O_RDONLY | constants.O_NOFOLLOW);
+    return await lastStampOf(file, false);
+  } catch (thrown) {
+    if (isNotFound(thrown)) return undefined;
+    throw thrown;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * CRI container config to OCI runtime spec, in two steps: `planSpec` checks the whole request and decides everything
+ * that doesn't need a place in the share, `finishSpec` puts the paths in. Both are pure.
+ */
+import { RuntimeError } from "../../base/errors.js";
+import { MountPropagation, type ContainerConfig } from "../../gen/runtime/v1/api.js";
+import type { ImageConfig } from "../../image/image-store.js";
+import { capabilities } from "./capabilities.js";
+import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
+import type { OciLinux, OciProcess, OciSpec } from "./oci.js";
+import { processArgs, processEnv, workingFolder } from "./process.js";
+import { deviceRules, oomScoreAdj, resourceLimits } from "./resources.js";
+import { checkDevices, checkSecurity, namespaces } from "./security.js";
+import { stopSignal, type StopSignal } from "./signals.js";
+import { resolveUser, type UserDatabase } from "./user.js";
+
+export interface SpecInput {
+  /** The container's id: name of its cgroup. */
+  readonly id: string;
+  readonly config: ContainerConfig;
+  readonly image: ImageConfig;
+  readonly database: UserDatabase;
+  readonly sandbox: { readonly hostname: string; readonly privileged: boolean };
+  /** Init of the container whose PID namespace is joined, for NamespaceMode.TARGET. */
+  readonly targetPid: number | undefined;
+}
+
+export interface SpecPlan {
+  readonly process: OciProcess;
+  readonly linux: OciLinux;
+  readonly mountTraits: MountTraits;
+  readonly stopSignal: StopSignal;
+}
+
+/** Soft and hard limit of open files: what systemd gives services, high enough to raise, low enough to close in a loop. */
+const openFiles = { type: "RLIMIT_NOFILE", soft: 1024, hard: 524_288 };
+
+export function planSpec(input: SpecInput): SpecPlan {
+  const { config, image } = input;
+  const security = config.linux?.securityContext;
+  checkSecurity(security, input.sandbox.privileged);
+  checkDevices(config);
+  config.mounts.forEach(checkMount);
+  if (config.tty && config.stdinOnce && !config.stdin) {
+    throw new RuntimeError("invalidArgument", "stdin_once is set without stdin");
+  }
+  const user = resolveUser(security, image.user, input.database);
+  const privileged = security?.privileged === true;
+  const adjustment = oomScoreAdj(config.linux?.resources);
+  return {
+    process: {
+      terminal: config.tty,
+      user: user.oci,
+      args: processArgs(config, image),
+      env: processEnv(config, image, {
+        hostname: input.sandbox.hostname,
+        home: user.home,
+        terminal: config.tty,
+      }),
+      cwd: workingFolder(config, image),
+      capabilities: capabilities(security),
+      rlimits: [openFiles],
+      noNewPrivileges: security?.noNewPrivs === true,
+      ...(adjustment === undefined ? {} : { oomScoreAdj: adjustment }),
+    },
+    linux: linuxOf(input, privileged),
+    mountTraits: { privileged, readonlyRootfs: security?.readonlyRootfs === true },
+    stopSignal: stopSignal(config.stopSignal, image.stopSignal),
+  };
+}
+
+function linuxOf(input: SpecInput, privileged: boolean): OciLinux {
+  const { config } = input;
+  const security = config.linux?.securityContext;
+  const follows = config.mounts.some(
+    ({ propagation }) => propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+  );
+  return {
+    namespaces: namespaces(security, input.targetPid),
+    resources: { ...resourceLimits(config.linux?.resources), devices: deviceRules(privileged) },
+    maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
+    readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
+    ...(follows ? { rootfsPropagation: "rslave" } : {}),
+  };
+}
+
+export function finishSpec(plan: SpecPlan, rootPath: string, mounts: readonly PlacedMount[]): OciSpec {
+  return {
+    ociVersion: "1.2.0",
+    process: plan.process,
+    root: { path: rootPath, readonly: plan.mountTraits.readonlyRootfs },
+    mounts: allMounts(mounts, plan.mountTraits),
+    linux: plan.linux,
+  };
+}
+
+/** The process of an exec: the container's, with other arguments and no terminal unless asked for. */
+export function execProcess(init: OciProcess, args: readonly string[], terminal: boolean): OciProcess {
+  return { ...init, args, terminal };
+}

@@ -1,0 +1,166 @@
+/**
+ * The mounts of a container, in the order in which the agent makes them.
+ * Source: CRI Mount; OCI runtime spec config.md, "Mounts" and config-linux.md, "Default Filesystems".
+ */
+import { posix } from "node:path";
+import { RuntimeError } from "../../base/errors.js";
+import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
+import { refuseNul } from "./process.js";
+import type { OciMount } from "./oci.js";
+
+/** The pod's shared memory in the guest; the agent makes it in ConfigureSandbox. */
+const guestShm = "/run/a3s/shm";
+
+/** A file of the sandbox that every container sees unless it brings its own. */
+export interface PodFile {
+  readonly containerPath: "/etc/hosts" | "/etc/hostname" | "/etc/resolv.conf";
+  readonly hostPath: string;
+}
+
+/** A mount whose source has a place in the share. */
+export interface PlacedMount {
+  readonly containerPath: string;
+  readonly guestPath: string;
+  readonly readonly: boolean;
+  readonly recursiveReadonly: boolean;
+  readonly hostToContainer: boolean;
+  readonly extraOptions: readonly string[];
+}
+
+export interface MountTraits {
+  readonly privileged: boolean;
+  readonly readonlyRootfs: boolean;
+}
+
+/** Refuses what a Box can't do; looks at the request only, not at the host. */
+export function checkMount(mount: Mount, index: number): void {
+  const what = `mounts[${index}]`;
+  refuseNul(mount.containerPath, `${what}.container_path`);
+  refuseNul(mount.hostPath, `${what}.host_path`);
+  if (!mount.containerPath.startsWith("/") || cleanPath(mount.containerPath) === "/") {
+    throw new RuntimeError(
+      "invalidArgument",
+      `${what}.container_path "${mount.containerPath}" is not an absolute path below /`,
+    );
+  }
+  if (mount.image !== undefined && mount.image.image !== "") {
+    throw new RuntimeError("unimplemented", `${what}: image volumes are not built yet`, {
+      hint: "copy the files into the container's image",
+    });
+  }
+  if (!mount.hostPath.startsWith("/")) {
+    throw new RuntimeError("invalidArgument", `${what}.host_path "${mount.hostPath}" is not an absolute path`, {
+      hint: "name the source by its full path on the host",
+    });
+  }
+  if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL) {
+    throw new RuntimeError("invalidArgument", `${what}: mounts made in a Box can't propagate back to the host`, {
+      hint: "use HostToContainer or None, or a RuntimeClass whose pods share the host's kernel",
+    });
+  }
+  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
+    throw new RuntimeError("unimplemented", `${what}: idmapped mounts are not built yet`, {
+      hint: "leave hostUsers unset",
+    });
+  }
+  if (mount.recursiveReadOnly) {
+    throw new RuntimeError("unimplemented", `RROUnsupported: ${what}: recursive read-only mounts are not built yet`, {
+      hint: "leave recursiveReadOnly unset",
+    });
+  }
+}
+
+export function cleanPath(path: string): string {
+  const clean = posix.normalize(path);
+  return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
+}
+
+/** Where the mount of a request goes, once its source has a place in the share. */
+export function placeMount(mount: Mount, guestPath: string): PlacedMount {
+  return {
+    containerPath: cleanPath(mount.containerPath),
+    guestPath,
+    readonly: mount.readonly,
+    recursiveReadonly: mount.recursiveReadOnly,
+    hostToContainer: mount.propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+    extraOptions: mount.mountOptions.filter((option) => ["noexec", "nodev", "nosuid"].includes(option)),
+  };
+}
+
+/** The sandbox's files that the container does not bring itself. */
+export function missingPodFiles(mounts: readonly Mount[], files: readonly PodFile[]): PodFile[] {
+  const brought = new Set(mounts.map((mount) => cleanPath(mount.containerPath)));
+  return files.filter((file) => !brought.has(file.containerPath));
+}
+
+export function placePodFile(file: PodFile, guestPath: string, traits: MountTraits): PlacedMount {
+  return {
+    containerPath: file.containerPath,
+    guestPath,
+    readonly: traits.readonlyRootfs,
+    recursiveReadonly: false,
+    hostToContainer: false,
+    extraOptions: [],
+  };
+}
+
+/**
+ * The kernel's file systems first, then everything bound, parents before children. A bind on the same path replaces a
+ * default, a bind on /dev all defaults below it.
+ */
+export function allMounts(placed: readonly PlacedMount[], traits: MountTraits): OciMount[] {
+  const taken = new Set(placed.map((mount) => mount.containerPath));
+  const ownDev = taken.has("/dev");
+  const defaults = kernelMounts(traits).filter(
+    (mount) => !taken.has(mount.destination) && !(ownDev && mount.destination.startsWith("/dev/")),
+  );
+  const binds = placed.map((mount) => bindOf(mount));
+  if (!taken.has("/dev/shm") && !ownDev) {
+    binds.push({
+      destination: "/dev/shm",
+      type: "bind",
+      source: guestShm,
+      options: ["rbind", "nosuid", "noexec", "nodev"],
+    });
+  }
+  return [...defaults, ...binds.sort((left, right) => depth(left.destination) - depth(right.destination))];
+}
+
+function depth(path: string): number {
+  return path.split("/").length;
+}
+
+/** "ro" is for the mount itself: what is mounted below it stays as it is (CRI Mount.readonly). */
+function bindOf(mount: PlacedMount): OciMount {
+  const access = mount.recursiveReadonly ? ["ro", "rro"] : [mount.readonly ? "ro" : "rw"];
+  const propagation = mount.hostToContainer ? "rslave" : "rprivate";
+  return {
+    destination: mount.containerPath,
+    type: "bind",
+    source: mount.guestPath,
+    options: ["rbind", propagation, ...access, ...mount.extraOptions],
+  };
+}
+
+function kernelMounts({ privileged }: MountTraits): OciMount[] {
+  const access = privileged ? "rw" : "ro";
+  const quiet = ["nosuid", "noexec", "nodev"];
+  return [
+    { destination: "/proc", type: "proc", source: "proc", options: quiet },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: quiet },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...quiet, access] },
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [...quiet, "relatime", access] },
+  ];
+}
