@@ -1,0 +1,49 @@
+//! The agent of a Box: PID 1, the gRPC server for its sessions, and (on the host) the compiler of seccomp filters.
+//! One binary, so that a Box pages in one file and host and guest can't disagree about a filter.
+
+mod clock;
+mod console;
+mod init;
+mod link;
+mod net;
+mod poll;
+mod server;
+
+use std::process::ExitCode;
+
+/// Messages and service of proto/agent/v1, made by build.rs.
+mod pb {
+    #![allow(clippy::all, clippy::pedantic, clippy::restriction)]
+    tonic::include_proto!("agent.v1");
+}
+
+const USAGE: &str =
+    "usage: agent serve-unix PATH [--runtime crun|plain]   serve the agent's API on a socket of the host
+       agent seccomp                              OCI linux.seccomp (stdin) to BPF (stdout)
+       agent --version
+As PID 1 it takes no arguments: see a3s.channel and a3s.bare on the kernel's command line.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if std::process::id() == 1 {
+        return init::run_as_pid_1();
+    }
+    match words.as_slice() {
+        ["serve-unix", path] => init::run_on_host(path, server::RuntimeName::Plain),
+        ["serve-unix", path, "--runtime", name] => match server::RuntimeName::parse(name) {
+            Some(runtime) => init::run_on_host(path, runtime),
+            None => usage(),
+        },
+        ["--version"] => {
+            console::print(&format!("agent {}", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    console::say(USAGE);
+    ExitCode::from(2)
+}

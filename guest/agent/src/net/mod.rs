@@ -1,0 +1,3 @@
+//! The guest's network.
+
+pub mod loopback;
