@@ -11,6 +11,19 @@
  *   main thread.
  */
 import { createRequire } from "node:module";
+import { join } from "node:path";
+import { RuntimeError, messageOf } from "../base/errors.js";
+
+/** What every function here rejects with or throws: "ENOENT: mount /x: No such file or directory". */
+export interface NativeError extends Error {
+  /** errno name. */
+  readonly code: string;
+  /** errno, negative as Node's own. */
+  readonly errno: number;
+  /** The system call, or the step of a child that failed ("execve", "setns"). */
+  readonly syscall: string;
+  readonly path: string | null;
+}
 
 export interface MountFlags {
   readonly readonly: boolean;
@@ -48,6 +61,8 @@ export interface SpawnOptions {
   readonly newMountNamespace: boolean;
   /** New IPC and UTS namespaces. */
   readonly newIpcAndUts: boolean;
+  /** A new PID namespace, of which the process is number 1; /proc stays the old one's. Absent is false. */
+  readonly newPidNamespace?: boolean;
   /** `cgroup.procs` files that the child writes itself into before it executes, in order. */
   readonly cgroupProcs: readonly string[];
   /** RLIMIT_NOFILE, soft and hard, cut to what is allowed; null: inherited. */
@@ -144,4 +159,79 @@ export interface NativeSync {
   /** Removes `name` with everything below it, links not followed. */
   removeTreeatSync(dirfd: number, name: string): void;
   closeSync(fd: number): void;
+}
+
+const promised: Record<keyof Native, true> = {
+  bindMount: true,
+  mountOverlay: true,
+  mountTmpfs: true,
+  setPropagation: true,
+  setReadonly: true,
+  unmount: true,
+  createNetns: true,
+  removeNetns: true,
+  spawn: true,
+  adoptProcess: true,
+  watchExit: true,
+  signalProcess: true,
+  closeFd: true,
+  lockFolder: true,
+  openIn: true,
+  removeTree: true,
+  treeUsage: true,
+};
+
+const direct: Record<keyof NativeSync, true> = {
+  openRootSync: true,
+  openBeneathSync: true,
+  mkdiratSync: true,
+  symlinkatSync: true,
+  linkatSync: true,
+  mknodatSync: true,
+  unlinkatSync: true,
+  fchownatSync: true,
+  fchmodatSync: true,
+  utimensatSync: true,
+  lsetxattratSync: true,
+  kindatSync: true,
+  readdirSync: true,
+  removeTreeatSync: true,
+  closeSync: true,
+};
+
+const functionNames = [...Object.keys(promised), ...Object.keys(direct)];
+
+/** Names of declared functions that a loaded addon does not have. */
+export function missingFunctions(loaded: unknown): string[] {
+  if (typeof loaded !== "object" || loaded === null) return functionNames;
+  const members = new Map<string, unknown>(Object.entries(loaded));
+  return functionNames.filter((name) => typeof members.get(name) !== "function");
+}
+
+function isAddon(loaded: unknown): loaded is Native & NativeSync {
+  return missingFunctions(loaded).length === 0;
+}
+
+const hint = "run npm run quickstart, or npm run build:addon";
+
+/** Loads `<assetsDir>/native/a3s_box.node`; in a worker thread too. */
+export function loadNative(assetsDir: string): { native: Native; sync: NativeSync } {
+  const path = join(assetsDir, "native", "a3s_box.node");
+  let loaded: unknown;
+  try {
+    loaded = createRequire(import.meta.url)(path);
+  } catch (cause) {
+    const message = messageOf(cause).split("\n")[0] ?? "";
+    throw new RuntimeError("failedPrecondition", `the native addon ${path} can't be loaded: ${message}`, {
+      hint,
+      cause,
+    });
+  }
+  if (!isAddon(loaded)) {
+    const names = missingFunctions(loaded).join(", ");
+    throw new RuntimeError("failedPrecondition", `the native addon ${path} is of another version: no ${names}`, {
+      hint,
+    });
+  }
+  return { native: loaded, sync: loaded };
 }

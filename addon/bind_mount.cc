@@ -1,0 +1,67 @@
+#include "bind_mount.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include <cstdio>
+
+#include "arguments.h"
+#include "mount_target.h"
+#include "pool_work.h"
+
+namespace a3s {
+
+namespace {
+
+/**
+ * open_tree(2), mount_setattr(2), move_mount(2): the copy gets its flags before anyone can see it, and what fails half
+ * way leaves nothing mounted. The source is followed, so that `/proc/self/fd/N` of an opened file can be one.
+ */
+Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags) {
+  Outcome<UniqueFd> place = OpenMountTarget(target);
+  if (const SystemError* error = place.error()) return *error;
+  const unsigned recurse = recursive ? AT_RECURSIVE : 0U;
+  UniqueFd tree(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recurse));
+  if (!tree.valid()) return Failed("open_tree", source);
+  struct mount_attr attributes = {};
+  attributes.attr_set = MountAttributeBits(flags);
+  if (attributes.attr_set != 0 && ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    return Failed("mount_setattr", source);
+  }
+  if (::move_mount(tree.get(), "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    return Failed("move_mount", target);
+  }
+  return std::nullopt;
+}
+
+Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode) {
+  Outcome<UniqueFd> place = OpenMountTarget(target);
+  if (const SystemError* error = place.error()) return *error;
+  char options[80];
+  std::snprintf(options, sizeof options, "size=%llu,mode=%o", static_cast<unsigned long long>(size_bytes), mode);
+  if (::mount("tmpfs", FdPath(place.value().get()).c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
+    return Failed("mount", target);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Napi::Value BindMount(const Napi::CallbackInfo& info) {
+  std::string source;
+  std::string target;
+  bool recursive = false;
+  MountFlags flags;
+  if (!ReadArguments(info, source, target, recursive, flags)) return info.Env().Undefined();
+  return StartOnPool(info.Env(), [=] { return Bind(source, target, recursive, flags); });
+}
+
+Napi::Value MountTmpfs(const Napi::CallbackInfo& info) {
+  std::string target;
+  uint64_t size_bytes = 0;
+  uint32_t mode = 0;
+  if (!ReadArguments(info, target, size_bytes, mode)) return info.Env().Undefined();
+  return StartOnPool(info.Env(), [=] { return Tmpfs(target, size_bytes, mode); });
+}
+
+}  // namespace a3s

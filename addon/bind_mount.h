@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace a3s {
+
+Napi::Value BindMount(const Napi::CallbackInfo& info);
+Napi::Value MountTmpfs(const Napi::CallbackInfo& info);
+
+}  // namespace a3s

@@ -1,0 +1,44 @@
+#include <napi.h>
+
+#include "addon_data.h"
+#include "bind_mount.h"
+#include "exit_watch.h"
+#include "folder_lock.h"
+#include "mount_attributes.h"
+#include "netns.h"
+#include "open_in.h"
+#include "overlay.h"
+#include "pidfd.h"
+#include "spawn.h"
+#include "sync_calls.h"
+#include "tree.h"
+
+// The same functions in the same order as `src/native/addon.ts` declares them.
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new a3s::AddonData());
+  a3s::InstallExitWatchCleanup(env);
+  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  add("bindMount", a3s::BindMount);
+  add("mountOverlay", a3s::MountOverlay);
+  add("mountTmpfs", a3s::MountTmpfs);
+  add("setPropagation", a3s::SetPropagation);
+  add("setReadonly", a3s::SetReadonly);
+  add("unmount", a3s::Unmount);
+  add("createNetns", a3s::CreateNetns);
+  add("removeNetns", a3s::RemoveNetns);
+  add("spawn", a3s::Spawn);
+  add("adoptProcess", a3s::AdoptProcess);
+  add("watchExit", a3s::WatchExit);
+  add("signalProcess", a3s::SignalProcess);
+  add("closeFd", a3s::CloseFd);
+  add("lockFolder", a3s::LockFolder);
+  add("openIn", a3s::OpenIn);
+  add("removeTree", a3s::RemoveTree);
+  add("treeUsage", a3s::TreeUsage);
+  a3s::ExportSyncCalls(exports);
+  return exports;
+}
+
+NODE_API_MODULE(a3s_box, Init)

@@ -1,0 +1,41 @@
+#include "folder_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "addon_data.h"
+#include "arguments.h"
+#include "pool_work.h"
+
+namespace a3s {
+
+namespace {
+
+Outcome<UniqueFd> Lock(const std::string& path) {
+  UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return Failed("open", path);
+  if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) return Failed("flock", path);
+  return folder;
+}
+
+/** The lock lives in the environment's data, not in the handle: a handle that is garbage-collected loses nothing. */
+Napi::Value Handle(Napi::Env env, UniqueFd& folder) {
+  AddonData& data = AddonData::Of(env);
+  const uint64_t id = data.next_id++;
+  data.locks.emplace(id, std::move(folder));
+  Napi::Object handle = Napi::Object::New(env);
+  const auto close = [id](const Napi::CallbackInfo& info) { AddonData::Of(info.Env()).locks.erase(id); };
+  handle.Set("close", Napi::Function::New(env, close, "close"));
+  return handle;
+}
+
+}  // namespace
+
+Napi::Value LockFolder(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (!ReadArguments(info, path)) return info.Env().Undefined();
+  return PoolWork<UniqueFd>::Start(
+      info.Env(), [=] { return Lock(path); }, Handle);
+}
+
+}  // namespace a3s

@@ -1,0 +1,125 @@
+#include "overlay.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+
+#include <cerrno>
+#include <deque>
+
+#include "arguments.h"
+#include "mount_target.h"
+#include "pool_work.h"
+
+namespace a3s {
+
+namespace {
+
+struct OverlayMount {
+  std::vector<std::string> lowers;
+  std::optional<std::string> upper;
+  std::optional<std::string> work;
+  std::string target;
+  MountFlags flags;
+  bool index = false;
+};
+
+/** mount(2) hands one page of options to the kernel, its last byte a NUL. */
+constexpr size_t kMaxOptionsBytes = 4095;
+
+std::string Options(const OverlayMount& mount) {
+  std::string text = "lowerdir=";
+  for (size_t i = 0; i < mount.lowers.size(); i++) text += (i == 0 ? "" : ":") + mount.lowers[i];
+  if (mount.upper) text += ",upperdir=" + *mount.upper + ",workdir=" + *mount.work + (mount.index ? ",index=on" : "");
+  return text;
+}
+
+/** True when the kernel's option parser takes the text for what it says, without escapes. */
+bool IsPlain(const OverlayMount& mount) {
+  const auto plain = [](const std::string& path) { return path.find_first_of(":,\\\"") == std::string::npos; };
+  for (const std::string& lower : mount.lowers) {
+    if (!plain(lower)) return false;
+  }
+  return !mount.upper || (plain(*mount.upper) && plain(*mount.work));
+}
+
+Failure OpenLayer(std::string& path, std::deque<UniqueFd>& open) {
+  UniqueFd layer(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!layer.valid()) return Failed("open", path);
+  path = FdPath(layer.get());
+  open.push_back(std::move(layer));
+  return std::nullopt;
+}
+
+/** Replaces every path by one through a descriptor: short, and free of characters that options give a meaning. */
+Failure NameByDescriptor(OverlayMount& mount, std::deque<UniqueFd>& open) {
+  for (std::string& lower : mount.lowers) {
+    if (Failure failure = OpenLayer(lower, open)) return failure;
+  }
+  if (!mount.upper) return std::nullopt;
+  if (Failure failure = OpenLayer(*mount.upper, open)) return failure;
+  return OpenLayer(*mount.work, open);
+}
+
+bool SetString(int context, const char* key, const std::string& value) {
+  return ::fsconfig(context, FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
+}
+
+/** Any number of lowers, one option each: `lowerdir+` of Linux 6.5 and newer; EINVAL on older ones. */
+Failure MountByContext(const OverlayMount& mount, int place) {
+  UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!context.valid()) return Failed("fsopen", "overlay");
+  for (const std::string& lower : mount.lowers) {
+    if (!SetString(context.get(), "lowerdir+", lower)) return Failed("fsconfig lowerdir+", mount.target);
+  }
+  if (mount.upper) {
+    if (!SetString(context.get(), "upperdir", *mount.upper)) return Failed("fsconfig upperdir", mount.target);
+    if (!SetString(context.get(), "workdir", *mount.work)) return Failed("fsconfig workdir", mount.target);
+    if (mount.index && !SetString(context.get(), "index", "on")) return Failed("fsconfig index", mount.target);
+  }
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return Failed("fsconfig create", mount.target);
+  }
+  UniqueFd made(::fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(MountAttributeBits(mount.flags))));
+  if (!made.valid()) return Failed("fsmount", mount.target);
+  if (::move_mount(made.get(), "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    return Failed("move_mount", mount.target);
+  }
+  return std::nullopt;
+}
+
+Failure Mount(OverlayMount mount) {
+  if (mount.lowers.empty() || mount.upper.has_value() != mount.work.has_value() || (mount.index && !mount.upper)) {
+    return FailedWith(EINVAL, "mount", mount.target);
+  }
+  Outcome<UniqueFd> place = OpenMountTarget(mount.target);
+  if (const SystemError* error = place.error()) return *error;
+  std::deque<UniqueFd> open;
+  if (!IsPlain(mount) || Options(mount).size() > kMaxOptionsBytes) {
+    if (Failure failure = NameByDescriptor(mount, open)) return failure;
+  }
+  const std::string options = Options(mount);
+  if (options.size() > kMaxOptionsBytes) return MountByContext(mount, place.value().get());
+  const std::string target = FdPath(place.value().get());
+  if (::mount("overlay", target.c_str(), "overlay", MountOptionBits(mount.flags), options.c_str()) != 0) {
+    return Failed("mount", mount.target);
+  }
+  return std::nullopt;
+}
+
+bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
+  if (!value.IsObject()) return false;
+  const Napi::Object object = value.As<Napi::Object>();
+  return ReadMember(object, "lowers", out.lowers) && ReadMember(object, "upper", out.upper) &&
+         ReadMember(object, "work", out.work) && ReadMember(object, "target", out.target) &&
+         ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index);
+}
+
+}  // namespace
+
+Napi::Value MountOverlay(const Napi::CallbackInfo& info) {
+  OverlayMount mount;
+  if (!ReadOverlay(info[0], mount)) return RefuseArgument(info, 0);
+  return StartOnPool(info.Env(), [mount] { return Mount(mount); });
+}
+
+}  // namespace a3s

@@ -1,0 +1,146 @@
+#include "tree.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <set>
+
+#include "arguments.h"
+#include "pool_work.h"
+#include "tree_walk.h"
+
+namespace a3s {
+
+namespace {
+
+class Remover final : public TreeVisitor {
+ public:
+  void OnFolder(const struct stat&) override {}
+
+  int OnFile(int folder, const char* name) override {
+    if (::unlinkat(folder, name, 0) != 0) return errno;
+    removed_++;
+    return 0;
+  }
+
+  int OnOtherMount(int, const char*) override { return EBUSY; }
+
+  /** A file system may skip entries of a folder that changes while it is read: read again as long as that helps. */
+  int AfterFolder(int folder, const char* name, After& after) override {
+    if (::unlinkat(folder, name, AT_REMOVEDIR) == 0) {
+      removed_++;
+      return 0;
+    }
+    if (errno == ENOTEMPTY && removed_ != removed_at_retry_) {
+      removed_at_retry_ = removed_;
+      after = After::kReadAgain;
+      return 0;
+    }
+    return errno;
+  }
+
+ private:
+  uint64_t removed_ = 0;
+  uint64_t removed_at_retry_ = UINT64_MAX;
+};
+
+struct Usage {
+  uint64_t bytes = 0;
+  uint64_t inodes = 0;
+};
+
+class Counter final : public TreeVisitor {
+ public:
+  const Usage& usage() const { return usage_; }
+
+  void OnFolder(const struct stat& info) override { Add(info); }
+
+  int OnFile(int folder, const char* name) override {
+    struct stat info;
+    if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (info.st_nlink > 1 && !seen_.emplace(info.st_dev, info.st_ino).second) return 0;
+    Add(info);
+    return 0;
+  }
+
+  int OnOtherMount(int, const char*) override { return 0; }
+  int AfterFolder(int, const char*, After&) override { return 0; }
+
+ private:
+  void Add(const struct stat& info) {
+    usage_.bytes += static_cast<uint64_t>(info.st_blocks) * 512;
+    usage_.inodes++;
+  }
+
+  Usage usage_;
+  std::set<std::pair<dev_t, ino_t>> seen_;
+};
+
+/** The folder that holds the last component of a path, and that component. */
+struct Place {
+  UniqueFd parent;
+  std::string name;
+};
+
+Outcome<Place> PlaceOf(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") return FailedWith(EINVAL, "open", path);
+  std::string folder = ".";
+  if (slash != std::string::npos) folder = slash == 0 ? "/" : path.substr(0, slash);
+  UniqueFd parent(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!parent.valid()) return Failed("open", folder);
+  return Place{std::move(parent), name};
+}
+
+Failure Remove(const std::string& path) {
+  Outcome<Place> place = PlaceOf(path);
+  if (const SystemError* error = place.error()) {
+    return error->number == ENOENT ? Failure() : Failure(*error);
+  }
+  return RemoveTreeAt(place.value().parent.get(), place.value().name, path);
+}
+
+Outcome<Usage> Measure(const std::string& path) {
+  // The top may be a mount of its own: it is entered as "." of itself.
+  UniqueFd top(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!top.valid()) return Failed("open", path);
+  struct stat info;
+  if (::fstat(top.get(), &info) != 0) return Failed("fstat", path);
+  if (!S_ISDIR(info.st_mode)) return Usage{static_cast<uint64_t>(info.st_blocks) * 512, 1};
+  Counter counter;
+  if (Failure failure = TreeWalk(counter).Run(top.get(), ".", path)) return *failure;
+  return counter.usage();
+}
+
+Napi::Value Give(Napi::Env env, Usage& usage) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("bytes", Napi::BigInt::New(env, usage.bytes));
+  result.Set("inodes", Napi::BigInt::New(env, usage.inodes));
+  return result;
+}
+
+}  // namespace
+
+Failure RemoveTreeAt(int parent, const std::string& name, const std::string& path) {
+  Remover remover;
+  Failure failure = TreeWalk(remover).Run(parent, name, path);
+  if (failure && failure->number == ENOENT) return std::nullopt;
+  return failure;
+}
+
+Napi::Value RemoveTree(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (!ReadArguments(info, path)) return info.Env().Undefined();
+  return StartOnPool(info.Env(), [=] { return Remove(path); });
+}
+
+Napi::Value TreeUsage(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (!ReadArguments(info, path)) return info.Env().Undefined();
+  return PoolWork<Usage>::Start(
+      info.Env(), [=] { return Measure(path); }, Give);
+}
+
+}  // namespace a3s

@@ -1,0 +1,43 @@
+{
+  "targets": [
+    {
+      "target_name": "a3s_box",
+      "sources": [
+        "addon/arguments.cc",
+        "addon/binding.cc",
+        "addon/bind_mount.cc",
+        "addon/exit_watch.cc",
+        "addon/folder_lock.cc",
+        "addon/mount_attributes.cc",
+        "addon/mount_target.cc",
+        "addon/netns.cc",
+        "addon/open_in.cc",
+        "addon/overlay.cc",
+        "addon/pidfd.cc",
+        "addon/spawn.cc",
+        "addon/spawn_child.cc",
+        "addon/sync_calls.cc",
+        "addon/system_error.cc",
+        "addon/tree.cc",
+        "addon/tree_walk.cc"
+      ],
+      "defines": [
+        "NAPI_VERSION=9",
+        "NAPI_DISABLE_CPP_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "_GNU_SOURCE"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fexceptions", "-frtti"],
+      "cflags_cc": [
+        "-std=c++20",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Werror"
+      ]
+    }
+  ]
+}
