@@ -19,4 +19,6 @@ export interface Deps extends StoreParts {
   readonly containers: ContainerStore;
   /** RunPodSandbox under way, by `sandboxKey`. */
   readonly sandboxCreations: JoinedJobs<string, SandboxId>;
+  /** Aborted when the daemon has waited long enough for its calls at shutdown: creations under way undo themselves. */
+  readonly closing: AbortSignal;
 }

@@ -1,4 +1,6 @@
 /** A placeholder for the containers part: knows no containers. */
+import type { BoxExit } from "../../vmm/box.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
 import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
 import type { StoreParts } from "../store-parts.js";
 
@@ -8,23 +10,23 @@ export class ContainerStore implements SandboxContainers {
     return Promise.resolve(new ContainerStore());
   }
 
-  async stopAllOf(): Promise<void> {
+  async stopAllOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
     // No containers yet.
   }
 
-  async removeAllOf(): Promise<void> {
+  async removeAllOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
     // No containers yet.
   }
 
-  async boxExited(): Promise<void> {
+  async boxExited(_sandbox: Sandbox, _exit: BoxExit): Promise<void> {
     // No containers yet.
   }
 
-  async recoverOf(): Promise<void> {
+  async recoverOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
     // No containers yet.
   }
 
-  async discardStrays(): Promise<void> {
+  async discardStrays(_signal: AbortSignal): Promise<void> {
     // No containers yet.
   }
 

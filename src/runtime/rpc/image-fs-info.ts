@@ -1,7 +1,23 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ImageFsInfoResponse } from "../../gen/runtime/v1/api.js";
+import { nowNs } from "../../base/clock.js";
+import type { FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse } from "../../gen/runtime/v1/api.js";
+import type { FsUsage } from "../../image/image-store.js";
+import type { CallContext, Deps } from "../deps.js";
 
-/** CRI ImageFsInfo: not built. */
-export function imageFsInfo(): Promise<ImageFsInfoResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "ImageFsInfo" });
+/** CRI ImageFsInfo. kubelet's first call on the image service: an error here ends it (kubelet.md 1.1). */
+export async function imageFsInfo(
+  _request: ImageFsInfoRequest,
+  _call: CallContext,
+  deps: Deps,
+): Promise<ImageFsInfoResponse> {
+  const [images, containers] = await Promise.all([deps.images.imageUsage(), deps.images.containerUsage()]);
+  return { imageFilesystems: [filesystemUsage(images)], containerFilesystems: [filesystemUsage(containers)] };
+}
+
+function filesystemUsage(usage: FsUsage): FilesystemUsage {
+  return {
+    timestamp: nowNs(),
+    fsId: { mountpoint: usage.mountpoint },
+    usedBytes: { value: usage.usedBytes },
+    inodesUsed: { value: usage.inodesUsed },
+  };
 }

@@ -1,7 +1,19 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ImageStatusResponse } from "../../gen/runtime/v1/api.js";
+import type { ImageStatusRequest, ImageStatusResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { requiredImageName } from "../images/image-request.js";
+import { criImage } from "../images/cri-image.js";
 
-/** CRI ImageStatus: not built. */
-export function imageStatus(): Promise<ImageStatusResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "ImageStatus" });
+/**
+ * CRI ImageStatus. An image that is not there is an answer without image, not `notFound`: kubelet would otherwise never
+ * pull it (kubelet.md 1.3).
+ */
+export async function imageStatus(
+  request: ImageStatusRequest,
+  _call: CallContext,
+  deps: Deps,
+): Promise<ImageStatusResponse> {
+  const image = deps.images.find(requiredImageName(request.image));
+  if (image === undefined) return { image: undefined, info: {} };
+  const { chainIds, config } = image;
+  return { image: criImage(image), info: request.verbose ? { info: JSON.stringify({ chainIds, config }) } : {} };
 }

@@ -1,7 +1,13 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ListPodSandboxResponse } from "../../gen/runtime/v1/api.js";
+import type { ListPodSandboxRequest, ListPodSandboxResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { fitsFilter, podSandboxItem } from "../sandbox/status.js";
 
-/** CRI ListPodSandbox: not built. */
-export function listPodSandbox(): Promise<ListPodSandboxResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "ListPodSandbox" });
+/** CRI ListPodSandbox, by any combination of id, state and labels; no filter is all. Never waits. */
+export async function listPodSandbox(
+  request: ListPodSandboxRequest,
+  _call: CallContext,
+  deps: Deps,
+): Promise<ListPodSandboxResponse> {
+  const fitting = deps.sandboxes.list().filter((sandbox) => fitsFilter(sandbox, request.filter));
+  return { items: fitting.map(podSandboxItem) };
 }

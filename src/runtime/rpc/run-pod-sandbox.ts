@@ -1,7 +1,32 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { RunPodSandboxResponse } from "../../gen/runtime/v1/api.js";
+import type { RunPodSandboxRequest, RunPodSandboxResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { checkSandboxRequest } from "../sandbox/check-request.js";
+import { createSandbox } from "../sandbox/create.js";
+import { sandboxKey } from "../sandbox/sandbox-store.js";
 
-/** CRI RunPodSandbox: not built. */
-export function runPodSandbox(): Promise<RunPodSandboxResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "RunPodSandbox" });
+/**
+ * CRI RunPodSandbox. Answers when the sandbox is READY. A repeat while it is under way joins it, whether or not the
+ * first caller is still there; after success it is `alreadyExists` with the id, after failure it starts afresh.
+ * Source: api.proto, rpc RunPodSandbox; caller: kubelet KR createPodSandbox, deadline 2 × runtimeRequestTimeout.
+ */
+export async function runPodSandbox(
+  request: RunPodSandboxRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<RunPodSandboxResponse> {
+  const checked = checkSandboxRequest(request);
+  const { metadata } = checked;
+  const existing = deps.sandboxes.findByKey(metadata);
+  if (existing !== undefined) {
+    const pod = `${metadata.namespace}/${metadata.name}`;
+    const what = `sandbox of pod ${pod} (uid ${metadata.uid}, attempt ${String(metadata.attempt)})`;
+    throw new RuntimeError("alreadyExists", `${what} exists with id ${existing.id}`, {
+      hint: "remove it, or ask with a higher attempt",
+    });
+  }
+  const podSandboxId = await deps.sandboxCreations.run(sandboxKey(metadata), call.signal, () =>
+    createSandbox(checked, deps),
+  );
+  return { podSandboxId };
 }

@@ -1,7 +1,9 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { RuntimeConfigResponse } from "../../gen/runtime/v1/api.js";
+import { CgroupDriver, type RuntimeConfigRequest, type RuntimeConfigResponse } from "../../gen/runtime/v1/api.js";
 
-/** CRI RuntimeConfig: not built. */
-export function runtimeConfig(): Promise<RuntimeConfigResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "RuntimeConfig" });
+/**
+ * CRI RuntimeConfig. CGROUPFS is said explicitly: an unset driver means SYSTEMD (kubelet.md 2.17), and kubelet would
+ * then hand out `.slice` cgroups.
+ */
+export async function runtimeConfig(_request: RuntimeConfigRequest): Promise<RuntimeConfigResponse> {
+  return { linux: { cgroupDriver: CgroupDriver.CGROUPFS } };
 }

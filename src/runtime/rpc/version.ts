@@ -1,7 +1,10 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { VersionResponse } from "../../gen/runtime/v1/api.js";
+import { packageVersion } from "../../base/version.js";
+import type { VersionRequest, VersionResponse } from "../../gen/runtime/v1/api.js";
 
-/** CRI Version: not built. */
-export function version(): Promise<VersionResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "Version" });
+/**
+ * CRI Version. `version` is the kubelet's runtime API version and must be exactly "0.1.0"; the name becomes the prefix
+ * of container ids and never changes. Source: api.proto, message VersionResponse; kubelet NewKubeGenericRuntimeManager.
+ */
+export async function version(_request: VersionRequest): Promise<VersionResponse> {
+  return { version: "0.1.0", runtimeName: "a3s-box", runtimeVersion: packageVersion(), runtimeApiVersion: "v1" };
 }

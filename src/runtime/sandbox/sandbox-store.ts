@@ -58,6 +58,11 @@ export class SandboxStore {
     return found;
   }
 
+  /** True also for one whose creation is under way. */
+  has(id: SandboxId): boolean {
+    return this.#sandboxes.has(id);
+  }
+
   findByKey(metadata: PodSandboxMetadata): Sandbox | undefined {
     const key = sandboxKey(metadata);
     return this.list().find(({ config }) => config.metadata !== undefined && sandboxKey(config.metadata) === key);

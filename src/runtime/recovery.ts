@@ -1,0 +1,128 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { nowNs } from "../base/clock.js";
+import { isNotFound, messageOf } from "../base/errors.js";
+import { stage } from "../base/stage.js";
+import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
+import type { Deps } from "./deps.js";
+import { recordBoxGone, watchBox } from "./sandbox/end.js";
+import { removePodFiles } from "./sandbox/pod-files.js";
+import type { Sandbox } from "./sandbox/sandbox.js";
+
+const oneSandboxLimitMs = 60_000;
+const straysLimitMs = 60_000;
+
+/**
+ * Takes up what an earlier daemon has left, each sandbox on its own, while calls are served already: a READY sandbox
+ * gets its Box back or turns NOTREADY, a half-made one is discarded, and so is what belongs to no record. Nothing here
+ * stops the daemon. Call it once, before the first call is served; it resolves when all is done.
+ */
+export async function recover(deps: Deps): Promise<void> {
+  const known = deps.sandboxes.all();
+  const work = known.map((sandbox) => {
+    const settled = deps.sandboxes.locks.run(sandbox.id, () => recoverSafely(sandbox, deps));
+    sandbox.setSettled(settled);
+    return settled;
+  });
+  await Promise.all(work);
+  await discardStrays(deps);
+  deps.log.info({ sandboxes: known.length }, "recovery done");
+}
+
+async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {
+  const log = deps.log.child({ sandboxId: sandbox.id });
+  try {
+    const outcome = await stage("recover sandbox", oneSandboxLimitMs, deps.closing, (signal) =>
+      recoverOne(sandbox, deps, signal),
+    );
+    log.info({ outcome }, "sandbox recovered");
+  } catch (thrown) {
+    log.error({ err: messageOf(thrown) }, "sandbox could not be recovered");
+    if (sandbox.state === "ready" && sandbox.box === undefined && !deps.closing.aborted) {
+      await tolerant(deps, "give sandbox up", () => giveUp(sandbox, deps, messageOf(thrown)));
+    }
+  }
+}
+
+/** A Box that can't be taken up again is no READY sandbox: kubelet makes a new one when it sees NOTREADY. */
+async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<void> {
+  await recordBoxGone(sandbox, { atNs: nowNs(), reason: `not found again after a restart: ${reason}` }, deps);
+}
+
+async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<string> {
+  const { boxes, containers, native, sandboxes } = deps;
+  switch (sandbox.state) {
+    case "creating":
+      await boxes.discard(sandbox.id, sandbox.record.box, signal);
+      await native.removeNetns(sandbox.record.netnsPath);
+      await removePodFiles(sandbox.folder);
+      await sandboxes.remove(sandbox.id);
+      return "half-made, discarded";
+    case "ready":
+      if (await adoptBox(sandbox, deps, signal)) return "adopted";
+      await containers.recoverOf(sandbox, signal);
+      return "its box was gone";
+    case "notReady":
+      await boxes.discard(sandbox.id, sandbox.record.box, signal);
+      await containers.recoverOf(sandbox, signal);
+      return "not ready";
+  }
+}
+
+async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<boolean> {
+  const handle = sandbox.record.box;
+  const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
+  if (box === null) {
+    await recordBoxGone(sandbox, { atNs: nowNs(), reason: "its box was gone when the daemon started" }, deps);
+    return false;
+  }
+  sandbox.setBox(box);
+  try {
+    await deps.containers.recoverOf(sandbox, signal);
+  } finally {
+    watchBox(sandbox, box, deps);
+  }
+  return true;
+}
+
+/** Boxes, namespaces, files and containers that no record names. Those of creations under way have one. */
+async function discardStrays(deps: Deps): Promise<void> {
+  const { boxes, config, native } = deps;
+  await tolerant(deps, "discard stray boxes", async (signal) => {
+    for (const id of await boxes.listFolders()) {
+      if (deps.sandboxes.has(id)) continue;
+      deps.log.warn({ sandboxId: id }, "box without a record discarded");
+      await boxes.discard(id, undefined, signal);
+    }
+  });
+  await tolerant(deps, "discard stray namespaces", async () => {
+    for (const name of await namesIn(netnsFolder(config))) {
+      const owned = deps.sandboxes.all().some(({ id }) => id.slice(0, shortNameDigits) === name);
+      if (!owned) await native.removeNetns(join(netnsFolder(config), name));
+    }
+  });
+  await tolerant(deps, "discard stray pod files", async () => {
+    for (const name of await namesIn(sandboxesFolder(config))) {
+      const owned = deps.sandboxes.all().some(({ id }) => id === name);
+      if (!owned) await removePodFiles(join(sandboxesFolder(config), name));
+    }
+  });
+  await tolerant(deps, "discard stray containers", (signal) => deps.containers.discardStrays(signal));
+}
+
+async function tolerant(deps: Deps, name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  try {
+    await stage(name, straysLimitMs, deps.closing, work);
+  } catch (thrown) {
+    deps.log.error({ stage: name, err: messageOf(thrown) }, "recovery step failed");
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (thrown) {
+    if (isNotFound(thrown)) return [];
+    throw thrown;
+  }
+}

@@ -1,0 +1,62 @@
+import { availableParallelism, totalmem } from "node:os";
+import { RuntimeError } from "../../base/errors.js";
+import type { LinuxContainerResources, LinuxPodSandboxConfig } from "../../gen/runtime/v1/api.js";
+
+export interface BoxSize {
+  readonly vcpus: number;
+  readonly memoryMib: number;
+}
+
+/** Guest kernel, agent and their caches need this much before a container has anything. */
+const leastMemoryMib = 256;
+const bytesPerMib = 1_048_576n;
+/** CFS period where the request has none (kernel default). */
+const usualPeriodUs = 100_000n;
+
+/** CRI LinuxContainerResources: 0 is unset everywhere; cpu_quota -1 is unlimited. Throws `invalidArgument`. */
+export function checkResources(field: string, resources: LinuxContainerResources | undefined): void {
+  if (resources === undefined) return;
+  const refuse = (member: string, value: bigint, allowed: string): never => {
+    throw new RuntimeError("invalidArgument", `${field}.${member} ${String(value)} is not allowed`, {
+      hint: `allowed: ${allowed}`,
+    });
+  };
+  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitInBytes: memory } = resources;
+  if (cpuPeriod !== 0n && (cpuPeriod < 1000n || cpuPeriod > 1_000_000n)) {
+    refuse("cpu_period", cpuPeriod, "1000 to 1000000 microseconds, 0 for unset");
+  }
+  if (cpuQuota < -1n) refuse("cpu_quota", cpuQuota, "0 or more microseconds, -1 for unlimited");
+  if (cpuShares < 0n) refuse("cpu_shares", cpuShares, "0 or more");
+  if (memory < 0n) refuse("memory_limit_in_bytes", memory, "0 or more bytes");
+}
+
+/**
+ * A Box has what the pod's containers may use together and the RuntimeClass's overhead, and the configured defaults
+ * where the pod sets no limit. It is never given more than the host has: what is over that can't be used anyway.
+ */
+export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize): BoxSize {
+  const { resources, overhead } = linux ?? {};
+  const memoryBytes = resources?.memoryLimitInBytes ?? 0n;
+  const memoryMib =
+    memoryBytes > 0n ? toMib(memoryBytes + (overhead?.memoryLimitInBytes ?? 0n)) : BigInt(standard.memoryMib);
+  const milliCpus = milliCpusOf(resources);
+  const vcpus = milliCpus > 0n ? (milliCpus + milliCpusOf(overhead) + 999n) / 1000n : BigInt(standard.vcpus);
+  return {
+    vcpus: clamp(vcpus, 1, availableParallelism()),
+    memoryMib: clamp(memoryMib, leastMemoryMib, Math.floor(totalmem() / Number(bytesPerMib))),
+  };
+}
+
+function milliCpusOf(resources: LinuxContainerResources | undefined): bigint {
+  if (resources === undefined || resources.cpuQuota <= 0n) return 0n;
+  return (resources.cpuQuota * 1000n) / (resources.cpuPeriod === 0n ? usualPeriodUs : resources.cpuPeriod);
+}
+
+function toMib(bytes: bigint): bigint {
+  return (bytes + bytesPerMib - 1n) / bytesPerMib;
+}
+
+function clamp(value: bigint, least: number, most: number): number {
+  if (value < BigInt(least)) return least;
+  return value > BigInt(most) ? Math.max(least, most) : Number(value);
+}

@@ -1,0 +1,168 @@
+import { isIP } from "node:net";
+import { RuntimeError } from "../../base/errors.js";
+import {
+  NamespaceMode,
+  type DNSConfig,
+  type LinuxPodSandboxConfig,
+  type NamespaceOption,
+  type PodSandboxConfig,
+  type PodSandboxMetadata,
+  type PortMapping,
+  type RunPodSandboxRequest,
+  type UserNamespace,
+} from "../../gen/runtime/v1/api.js";
+import { checkResources } from "./box-size.js";
+
+/** Handlers whose sandboxes are Boxes. */
+export const boxHandlers: readonly string[] = ["", "microvm"];
+
+/** A request that has passed its checks. */
+export interface SandboxRequest {
+  readonly config: PodSandboxConfig;
+  readonly metadata: PodSandboxMetadata;
+  readonly runtimeHandler: string;
+}
+
+/** Checks a RunPodSandbox request field by field, before anything is made. Throws `invalidArgument`. */
+export function checkSandboxRequest(request: RunPodSandboxRequest): SandboxRequest {
+  const config = request.config ?? refuse("config", "is missing");
+  const metadata = config.metadata ?? refuse("config.metadata", "is missing");
+  for (const name of ["name", "namespace", "uid"] as const) {
+    if (metadata[name] === "") refuse(`config.metadata.${name}`, "is empty");
+    checkText(`config.metadata.${name}`, metadata[name], 253);
+  }
+  checkHandler(request.runtimeHandler);
+  checkHostname(config.hostname);
+  checkAbsolute("config.log_directory", config.logDirectory);
+  if (config.dnsConfig !== undefined) checkDns(config.dnsConfig);
+  for (const mapping of config.portMappings) checkPort(mapping);
+  if (config.linux !== undefined) checkLinux(config.linux);
+  return { config, metadata, runtimeHandler: request.runtimeHandler };
+}
+
+function refuse(field: string, why: string, hint?: string): never {
+  throw new RuntimeError("invalidArgument", `${field} ${why}`, hint === undefined ? {} : { hint });
+}
+
+function checkText(field: string, value: string, longest: number): void {
+  if (value.length > longest) refuse(field, `is longer than ${String(longest)} characters`);
+  if (/[\u0000-\u001f\u007f]/.test(value)) refuse(field, "has control characters in it");
+}
+
+function checkAbsolute(field: string, path: string): void {
+  if (path === "") return;
+  checkText(field, path, 4095);
+  if (!path.startsWith("/")) refuse(field, `"${path}" is not an absolute path`);
+  if (path.split("/").includes("..")) refuse(field, `"${path}" has ".." in it`);
+}
+
+function checkHandler(handler: string): void {
+  if (boxHandlers.includes(handler)) return;
+  const known = boxHandlers.map((name) => `"${name}"`).join(" and ");
+  if (handler === "native") refuse("runtime_handler", `"native" is not built yet`, `built are ${known}`);
+  refuse("runtime_handler", `"${handler.slice(0, 80)}" is unknown`, `known are ${known}; see the pod's RuntimeClass`);
+}
+
+/** The kernel's limit is 64 bytes (uname(2), __NEW_UTS_LEN). */
+function checkHostname(hostname: string): void {
+  if (hostname === "") return;
+  if (hostname.length > 64) refuse("config.hostname", "is longer than the 64 characters that Linux allows");
+  if (!isHostname(hostname)) refuse("config.hostname", `"${hostname}" is not a DNS name`);
+}
+
+/** RFC 1123: labels of letters, digits and hyphens, joined by dots. */
+export function isHostname(name: string): boolean {
+  return name.split(".").every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i.test(label));
+}
+
+/** One line of resolv.conf each: what could end the line or the word is refused (resolv.conf(5)). */
+function checkDns(dns: DNSConfig): void {
+  for (const server of dns.servers) {
+    if (isIP(server) === 0) refuse("config.dns_config.servers", `"${server.slice(0, 80)}" is not an IP address`);
+  }
+  for (const search of dns.searches) {
+    if (!/^[!-~]{1,255}$/.test(search))
+      refuse("config.dns_config.searches", `"${search.slice(0, 80)}" is not a domain`);
+  }
+  for (const option of dns.options) {
+    if (!/^[!-~]{1,255}$/.test(option))
+      refuse("config.dns_config.options", `"${option.slice(0, 80)}" is not an option`);
+  }
+}
+
+function checkPort(mapping: PortMapping): void {
+  for (const [field, port] of [
+    ["container_port", mapping.containerPort],
+    ["host_port", mapping.hostPort],
+  ] as const) {
+    if (port < 0 || port > 65_535) refuse(`config.port_mappings.${field}`, `${String(port)} is not a port`);
+  }
+  if (mapping.hostIp !== "" && isIP(mapping.hostIp) === 0) {
+    refuse("config.port_mappings.host_ip", `"${mapping.hostIp.slice(0, 80)}" is not an IP address`);
+  }
+}
+
+function checkLinux(linux: LinuxPodSandboxConfig): void {
+  checkCgroupParent(linux.cgroupParent);
+  for (const [name, value] of Object.entries(linux.sysctls)) checkSysctl(name, value);
+  const namespaces = linux.securityContext?.namespaceOptions;
+  if (namespaces !== undefined) checkNamespaces(namespaces);
+  checkResources("config.linux.resources", linux.resources);
+  checkResources("config.linux.overhead", linux.overhead);
+}
+
+function checkCgroupParent(parent: string): void {
+  checkText("config.linux.cgroup_parent", parent, 4095);
+  if (parent.split("/").includes("..")) refuse("config.linux.cgroup_parent", `"${parent}" has ".." in it`);
+  if (/\.slice(?:$|\/|:)/.test(parent)) {
+    const hint = "set cgroupDriver: cgroupfs in the kubelet's configuration";
+    refuse(
+      "config.linux.cgroup_parent",
+      `"${parent}" is a systemd slice, and the cgroup driver here is cgroupfs`,
+      hint,
+    );
+  }
+}
+
+function checkSysctl(name: string, value: string): void {
+  const field = `config.linux.sysctls["${name.slice(0, 80)}"]`;
+  if (!/^[a-z0-9_-]+(?:[./][a-z0-9_-]+)+$/i.test(name)) refuse(field, "is not a sysctl's name");
+  checkText(field, value.replaceAll("\t", " "), 4096);
+}
+
+function checkNamespaces(options: NamespaceOption): void {
+  const { POD, CONTAINER } = NamespaceMode;
+  const prefix = "config.linux.security_context.namespace_options";
+  checkMode(`${prefix}.network`, options.network, [POD]);
+  checkMode(`${prefix}.pid`, options.pid, [POD, CONTAINER]);
+  checkMode(`${prefix}.ipc`, options.ipc, [POD]);
+  if (options.usernsOptions !== undefined) checkUserNamespace(`${prefix}.userns_options`, options.usernsOptions);
+}
+
+function checkMode(field: string, mode: NamespaceMode, allowed: readonly NamespaceMode[]): void {
+  if (allowed.includes(mode)) return;
+  if (mode === NamespaceMode.NODE) {
+    const why = "NODE (the host's namespace) is out of a microVM's reach: it needs the native handler, not built yet";
+    refuse(field, why, "leave out hostNetwork, hostPID and hostIPC");
+  }
+  const name = Object.entries(NamespaceMode).find(([, value]) => value === mode)?.[0] ?? String(mode);
+  refuse(field, `${name} does not exist for a sandbox`);
+}
+
+/** CRI UserNamespace: NODE is none; POD has one mapping each (api.proto, message UserNamespace). */
+function checkUserNamespace(field: string, userns: UserNamespace): void {
+  if (userns.mode === NamespaceMode.NODE) {
+    if (userns.uids.length + userns.gids.length > 0) refuse(field, "has mappings although its mode is NODE");
+    return;
+  }
+  if (userns.mode !== NamespaceMode.POD) refuse(`${field}.mode`, "is neither POD nor NODE");
+  for (const [name, mappings] of [
+    ["uids", userns.uids],
+    ["gids", userns.gids],
+  ] as const) {
+    const [mapping, ...more] = mappings;
+    if (mapping === undefined || more.length > 0) refuse(`${field}.${name}`, "must hold exactly one mapping");
+    if (mapping.containerId !== 0 || mapping.length === 0) refuse(`${field}.${name}`, "must map container id 0");
+  }
+  refuse(field, "asks for a user namespace, which is not built yet", "leave out hostUsers: false");
+}

@@ -1,0 +1,138 @@
+import { mkdir } from "node:fs/promises";
+import { nowNs, monotonicMs } from "../../base/clock.js";
+import { Cleanup } from "../../base/cleanup.js";
+import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
+import { netnsFolder, netnsPath, sandboxFolder } from "../../config/paths.js";
+import type { Box } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { boxSize } from "./box-size.js";
+import type { SandboxRequest } from "./check-request.js";
+import { watchBox } from "./end.js";
+import { podHostname, removePodFiles, writePodFiles } from "./pod-files.js";
+import type { Sandbox, StageTiming } from "./sandbox.js";
+import { encodeConfig } from "./sandbox-record.js";
+
+/** Each undo step has its own limit: the creation's may be what has passed. */
+const undoLimitMs = 30_000;
+/** Small steps on the host and calls of the agent. */
+const stepLimitMs = 20_000;
+
+/**
+ * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
+ * that had been made is taken back, the record last.
+ */
+export async function createSandbox(request: SandboxRequest, deps: Deps): Promise<SandboxId> {
+  const id = newSandboxId();
+  const { namespace, name, uid } = request.metadata;
+  const log = deps.log.child({ sandboxId: id, pod: `${namespace}/${name}`, uid });
+  const startedMs = monotonicMs();
+  await stage(`run sandbox ${shortId(id)}`, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
+    build(id, request, deps, log, signal),
+  );
+  log.info({ ms: Math.round(monotonicMs() - startedMs), driver: deps.boxes.driver }, "sandbox ready");
+  return id;
+}
+
+async function build(
+  id: SandboxId,
+  request: SandboxRequest,
+  deps: Deps,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const { config, native, boxes, sandboxes } = deps;
+  const stages = new StageClock(log, signal);
+  await using undo = new Cleanup(log, undoLimitMs);
+
+  undo.add("remove record", () => sandboxes.remove(id));
+  const sandbox = await stages.run("write record", stepLimitMs, () => sandboxes.add(firstRecord(id, request, deps)));
+
+  const folder = sandboxFolder(config, id);
+  const hostname = podHostname(id, request.config);
+  undo.add("remove pod files", () => removePodFiles(folder));
+  await stages.run("write pod files", stepLimitMs, () => writePodFiles(folder, hostname, request.config.dnsConfig));
+
+  const netns = sandbox.record.netnsPath;
+  undo.add("remove netns", () => native.removeNetns(netns));
+  await stages.run("make netns", stepLimitMs, async () => {
+    await mkdir(netnsFolder(config), { recursive: true, mode: 0o711 });
+    await native.createNetns(netns);
+  });
+
+  undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
+  const box = await stages.run("boot box", config.sandbox.bootTimeoutMs, (limit) =>
+    boxes.boot(
+      { id, ...sizeOf(request, deps), netnsPath: netns, tap: null, cgroupParent: cgroupParent(request) },
+      limit,
+    ),
+  );
+  sandbox.setBox(box);
+  await stages.run("configure sandbox", stepLimitMs, (limit) => configure(box, hostname, request, limit));
+  await stages.run("record ready", stepLimitMs, () =>
+    sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
+  );
+  undo.release();
+  sandbox.stages = stages.timings;
+  watchBox(sandbox, box, deps);
+  return sandbox;
+}
+
+function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
+  const { namespace, name, uid, attempt } = request.metadata;
+  return {
+    version: 1 as const,
+    id,
+    label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
+    config: encodeConfig(request.config),
+    runtimeHandler: request.runtimeHandler,
+    createdAtNs: nowNs(),
+    netnsPath: netnsPath(deps.config, id),
+  };
+}
+
+function sizeOf(request: SandboxRequest, deps: Deps): { vcpus: number; memoryMib: number } {
+  return boxSize(request.config.linux, deps.config.sandbox);
+}
+
+/** cgroupfs syntax; a relative parent means the same below the root. */
+function cgroupParent(request: SandboxRequest): string {
+  const parent = request.config.linux?.cgroupParent ?? "";
+  return parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
+}
+
+async function configure(box: Box, hostname: string, request: SandboxRequest, signal: AbortSignal): Promise<void> {
+  const sysctls = Object.entries(request.config.linux?.sysctls ?? {});
+  await box.agent.configureSandbox(
+    {
+      hostname,
+      wallClockNs: nowNs(),
+      sysctls: Object.fromEntries(sysctls.map(([name, value]) => [name.replaceAll("/", "."), value])),
+      shmSizeBytes: 0n,
+      interfaces: [],
+    },
+    signal,
+  );
+}
+
+/** Runs stages and keeps how long each took. */
+class StageClock {
+  readonly timings: StageTiming[] = [];
+  readonly #log: Logger;
+  readonly #signal: AbortSignal;
+
+  constructor(log: Logger, signal: AbortSignal) {
+    this.#log = log;
+    this.#signal = signal;
+  }
+
+  async run<T>(name: string, limitMs: number, step: (limit: AbortSignal) => Promise<T>): Promise<T> {
+    const startedMs = monotonicMs();
+    const result = await stage(name, limitMs, this.#signal, step);
+    const ms = Math.round((monotonicMs() - startedMs) * 10) / 10;
+    this.timings.push({ name, ms });
+    this.#log.debug({ stage: name, ms }, "stage done");
+    return result;
+  }
+}

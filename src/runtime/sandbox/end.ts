@@ -1,0 +1,88 @@
+import { nowNs } from "../../base/clock.js";
+import { messageOf } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
+import type { Box, BoxExit } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { removePodFiles } from "./pod-files.js";
+import type { Sandbox } from "./sandbox.js";
+
+/** Killing the processes of a sandbox's containers, through an agent that may not answer. */
+const stopContainersLimitMs = 10_000;
+/** Over the Box's own grace. */
+const reclaimLimitMs = 30_000;
+
+/** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
+export function watchBox(sandbox: Sandbox, box: Box, deps: Deps): void {
+  box.exited
+    .then((exit) => boxDied(sandbox, exit, deps))
+    .catch((thrown: unknown) => {
+      deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the end of a Box could not be recorded");
+    });
+}
+
+async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
+  await deps.sandboxes.locks.run(sandbox.id, async () => {
+    if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
+    deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
+    await recordBoxGone(sandbox, exit, deps);
+  });
+}
+
+/** Records that the Box is gone, and takes back what it had. The caller holds the sandbox's lock. */
+export async function recordBoxGone(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
+  if (sandbox.record.end === undefined) await deps.sandboxes.update(sandbox, { end: exit });
+  await deps.containers.boxExited(sandbox, exit);
+  await discardBox(sandbox, deps, AbortSignal.timeout(reclaimLimitMs));
+}
+
+/**
+ * Stops a sandbox, however far it has got before: containers killed, Box gone, namespace dropped. The record says
+ * NOTREADY first, so that nothing new starts in it. The caller holds the sandbox's lock.
+ */
+export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  const log = deps.log.child({ sandboxId: sandbox.id });
+  if (sandbox.record.end === undefined) {
+    await deps.sandboxes.update(sandbox, { end: { atNs: nowNs(), reason: "stopped by request" } });
+    log.info({}, "sandbox stopping");
+  }
+  const { box } = sandbox;
+  await orWarn(log, "containers did not stop; the box ends them", signal, () =>
+    stage("stop containers", stopContainersLimitMs, signal, (limit) => deps.containers.stopAllOf(sandbox, limit)),
+  );
+  if (box !== undefined) {
+    const graceMs = deps.config.sandbox.stopTimeoutMs;
+    await orWarn(log, "box did not stop; it is killed", signal, () =>
+      stage("stop box", graceMs + reclaimLimitMs, signal, (limit) => box.stop(graceMs, limit)),
+    );
+  }
+  await deps.containers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
+  await discardBox(sandbox, deps, signal);
+  await deps.native.removeNetns(sandbox.record.netnsPath);
+}
+
+/** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */
+export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  await stopSandbox(sandbox, deps, signal);
+  await deps.containers.removeAllOf(sandbox, signal);
+  await removePodFiles(sandbox.folder);
+  await deps.sandboxes.remove(sandbox.id);
+  deps.log.info({ sandboxId: sandbox.id }, "sandbox removed");
+}
+
+/** Goes on after a failure, unless the caller has left: the next step is the harder one. */
+async function orWarn(log: Logger, message: string, signal: AbortSignal, step: () => Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (thrown) {
+    if (signal.aborted) throw thrown;
+    log.warn({ err: messageOf(thrown) }, message);
+  }
+}
+
+async function discardBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  await stage("discard box", reclaimLimitMs, signal, (limit) =>
+    deps.boxes.discard(sandbox.id, sandbox.record.box, limit),
+  );
+  sandbox.setBox(undefined);
+}
