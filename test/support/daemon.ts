@@ -1,0 +1,199 @@
+/** The daemon under test: a process of its own with fresh folders, as an operator would start it. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { openSync, closeSync } from "node:fs";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CriClient, runtime } from "./cri-client.js";
+import { writeArchive, type TestImage } from "./images.js";
+import { machineState, type MachineScope, type MachineState } from "./machine.js";
+import { projectFolder } from "./project.js";
+import { limit } from "./wait.js";
+
+export interface DaemonOptions {
+  /** Images to import before the daemon starts. */
+  readonly images?: readonly TestImage[];
+  /** TOML added to the config file. */
+  readonly config?: string;
+}
+
+/** `auto`, as an operator has it, unless the run asks for one driver. */
+export const driver = process.env["A3S_TEST_DRIVER"] ?? "auto";
+
+export interface CommandResult {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line of the built daemon to its end. */
+export async function command(args: readonly string[], limitMs = 60_000): Promise<CommandResult> {
+  const child = spawn(process.execPath, [join(projectFolder, "dist/main.js"), ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    signal: AbortSignal.timeout(limit(limitMs)),
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  return { status, stdout, stderr };
+}
+
+export class Daemon {
+  /** Short: socket paths below it have 108 bytes at most. */
+  readonly base: string;
+  readonly root: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly logs: string;
+  readonly cgroupParent: string;
+  readonly #configFile: string;
+  #process: ChildProcess | undefined;
+  #cri: CriClient | undefined;
+
+  private constructor(base: string, cgroupParent: string) {
+    this.base = base;
+    this.root = join(base, "root");
+    this.state = join(base, "state");
+    this.socket = join(this.state, "cri.sock");
+    this.logs = join(base, "logs");
+    this.cgroupParent = cgroupParent;
+    this.#configFile = join(base, "config.toml");
+  }
+
+  /** Folders, cgroup, images, then the process; ready to be called when this resolves. */
+  static async start(options: DaemonOptions = {}): Promise<Daemon> {
+    const base = await mkdtemp(join(tmpdir(), "a3s-t"));
+    const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`);
+    await mkdir(daemon.logs, { mode: 0o755 });
+    await writeFile(daemon.#configFile, options.config ?? "");
+    for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
+    if (options.images !== undefined) await daemon.importImages(options.images);
+    await daemon.launch();
+    return daemon;
+  }
+
+  get pid(): number {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error("the daemon is not running");
+    return pid;
+  }
+
+  get cri(): CriClient {
+    if (this.#cri === undefined) throw new Error("the daemon is not running");
+    return this.#cri;
+  }
+
+  get scope(): MachineScope {
+    return { daemonPid: this.pid, base: this.base, cgroupParent: this.cgroupParent };
+  }
+
+  async machine(): Promise<MachineState> {
+    return await machineState(this.scope);
+  }
+
+  async importImages(images: readonly TestImage[]): Promise<void> {
+    const archive = join(this.base, "images.tar");
+    await writeArchive(archive, images);
+    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
+    const done = await command(["image", "import", ...flags, archive]);
+    await rm(archive);
+    if (done.status !== 0) throw new Error(`image import ended with ${String(done.status)}: ${done.stderr}`);
+  }
+
+  /** Starts the process on the folders there are, as a supervisor does after a crash. */
+  async launch(): Promise<void> {
+    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
+    const log = openSync(join(this.base, "daemon.log"), "a");
+    const child = spawn(
+      process.execPath,
+      [join(projectFolder, "dist/main.js"), "serve", ...flags, "--listen", this.socket, "--driver", driver],
+      { stdio: ["ignore", log, log] },
+    );
+    closeSync(log);
+    this.#process = child;
+    this.#cri = new CriClient(this.socket);
+    const ended = new Promise<never>((_, reject) => {
+      child.once("exit", (code, signal) => {
+        reject(new Error(`the daemon ended with ${String(signal ?? code)}`));
+      });
+      child.once("error", reject);
+    });
+    ended.catch(() => undefined);
+    try {
+      await Promise.race([this.#cri.ready(limit(30_000)), ended]);
+    } catch (thrown) {
+      throw new Error(`the daemon does not serve; its log:\n${await this.logTail()}`, { cause: thrown });
+    }
+  }
+
+  /** Asks it to end and waits for that; pods stay. */
+  async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
+    const child = this.#process;
+    this.#cri?.close();
+    this.#cri = undefined;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), limit(20_000));
+    const code = await ended;
+    clearTimeout(timer);
+    return code;
+  }
+
+  /** Every pod, through CRI. */
+  async removePods(): Promise<void> {
+    const { items } = await this.cri.call(runtime.listPodSandbox, {});
+    await Promise.all(
+      items.map(async ({ id }) => {
+        await this.cri.call(runtime.stopPodSandbox, { podSandboxId: id });
+        await this.cri.call(runtime.removePodSandbox, { podSandboxId: id });
+      }),
+    );
+  }
+
+  /** Pods, process, cgroup and folders: nothing is left. Keeps the log where `A3S_TEST_KEEP` names a folder. */
+  async remove(): Promise<void> {
+    try {
+      if (this.#process?.exitCode === null) await this.removePods();
+    } finally {
+      await this.stop();
+      const keep = process.env["A3S_TEST_KEEP"];
+      if (keep !== undefined) await appendFile(join(keep, "daemons.log"), await this.logTail(1 << 24));
+      for (const hierarchy of await cgroupHierarchies()) {
+        await rmdir(join(hierarchy, this.cgroupParent)).catch((thrown: unknown) => {
+          if (!(thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT")) throw thrown;
+        });
+      }
+      await rm(this.base, { recursive: true, force: true });
+    }
+  }
+
+  async logTail(bytes = 6_000): Promise<string> {
+    const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
+    return text.slice(-bytes);
+  }
+}
+
+/** Roots of the cgroup file systems of this machine: one on v2, one per controller on v1. */
+export async function cgroupHierarchies(): Promise<string[]> {
+  const mounts = await readFile("/proc/self/mountinfo", "utf8");
+  const found = new Set<string>();
+  for (const line of mounts.split("\n")) {
+    const [left, right] = line.split(" - ");
+    const mountPoint = left?.split(" ")[4];
+    if (mountPoint !== undefined && right !== undefined && /^cgroup2? /.test(right)) found.add(mountPoint);
+  }
+  return [...found];
+}
+
+/** Names of a folder's entries; none when it is not there. */
+export async function entriesOf(folder: string): Promise<string[]> {
+  return await readdir(folder).catch(() => []);
+}

@@ -1,0 +1,168 @@
+/**
+ * What a test's daemon has of the machine: mounts, processes, cgroups, sockets, files. Taken before and after, the two
+ * must be equal: nothing that failed, was stopped or was removed may leave anything behind.
+ */
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { eventually } from "./wait.js";
+
+export interface MachineScope {
+  readonly daemonPid: number;
+  /** The daemon's folder; root and state are below it. */
+  readonly base: string;
+  /** Name of the cgroup that its pods live below: "/a3s-x1". */
+  readonly cgroupParent: string;
+}
+
+export type MachineState = Readonly<
+  Record<"mounts" | "processes" | "cgroups" | "sockets" | "files", readonly string[]>
+>;
+
+/** Programs that only a Box or a container has. */
+const boxPrograms = /^(qemu-system-|virtiofsd|a3s-box-launcher|crun|agent)/;
+
+export async function machineState(scope: MachineScope): Promise<MachineState> {
+  const [mounts, processes, cgroups, sockets, files] = await Promise.all([
+    mountsOf(scope),
+    boxProcesses(scope).then((all) => all.map((one) => `${one.name} (${one.pid})`)),
+    cgroupsOf(scope),
+    socketsOf(scope),
+    filesOf(scope.base),
+  ]);
+  return { mounts, processes, cgroups, sockets, files };
+}
+
+/** What differs, a line each; empty when nothing does. */
+export function machineDifference(before: MachineState, after: MachineState): string[] {
+  const lines: string[] = [];
+  for (const kind of ["mounts", "processes", "cgroups", "sockets", "files"] as const) {
+    const was = new Set(before[kind]);
+    const is = new Set(after[kind]);
+    for (const entry of is) if (!was.has(entry)) lines.push(`${kind}: left behind: ${entry}`);
+    for (const entry of was) if (!is.has(entry)) lines.push(`${kind}: gone: ${entry}`);
+  }
+  return lines;
+}
+
+/** Fails unless the machine is as it was. A process that was killed may take a moment to be reaped. */
+export async function expectSameMachine(scope: MachineScope, before: MachineState, limitMs = 3_000): Promise<void> {
+  await eventually("the machine is as it was before", limitMs, async () => {
+    const lines = machineDifference(before, await machineState(scope));
+    if (lines.length > 0) throw new Error(`\n  ${lines.slice(0, 40).join("\n  ")}`);
+    return true;
+  });
+}
+
+async function mountsOf(scope: MachineScope): Promise<string[]> {
+  const text = await readFile("/proc/self/mountinfo", "utf8");
+  const mounts: string[] = [];
+  for (const line of text.split("\n")) {
+    const [left, right] = line.split(" - ");
+    const mountPoint = left?.split(" ")[4];
+    if (mountPoint === undefined || right === undefined) continue;
+    const type = right.split(" ")[0] ?? "";
+    const elsewhere = /^\/(tmp|run)\//.test(mountPoint) && !mountPoint.startsWith(scope.base);
+    if (!elsewhere) mounts.push(`${mountPoint} (${type})`);
+  }
+  return mounts.sort();
+}
+
+export interface BoxProcess {
+  readonly pid: number;
+  /** The program's file name. */
+  readonly name: string;
+}
+
+/** Processes of this daemon's Boxes: its descendants, and those of any parent that name its folder. */
+export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
+  const all = new Map<number, { parent: number; name: string; ours: boolean }>();
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = await readFile(`/proc/${entry}/stat`, "utf8");
+      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (state === "Z" || state === "X") continue;
+      const command = (await readFile(`/proc/${entry}/cmdline`, "utf8")).replaceAll("\0", " ");
+      const program = await readlink(`/proc/${entry}/exe`).catch(() => command.split(" ")[0] ?? "");
+      all.set(Number(entry), {
+        parent: Number(parent),
+        name: basename(program.replace(/ \(deleted\)$/, "")),
+        ours: command.includes(`${scope.base}/`) && boxPrograms.test(basename(program)),
+      });
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const isOurs = (pid: number): boolean => {
+    for (let at = all.get(pid), steps = 0; at !== undefined && steps < 20; at = all.get(at.parent), steps++) {
+      if (at.ours || at.parent === scope.daemonPid) return true;
+    }
+    return false;
+  };
+  return [...all].filter(([pid]) => isOurs(pid)).map(([pid, { name }]) => ({ pid, name }));
+}
+
+/** Folders of every hierarchy below /sys/fs/cgroup, those that other daemons' tests made left out. */
+async function cgroupsOf(scope: MachineScope): Promise<string[]> {
+  const found: string[] = [];
+  const visit = async (folder: string): Promise<void> => {
+    for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+      if (!entry.isDirectory()) continue;
+      const path = join(folder, entry.name);
+      if (/^a3s-t/.test(entry.name) && `/${entry.name}` !== scope.cgroupParent) continue;
+      found.push(path);
+      await visit(path);
+    }
+  };
+  await visit("/sys/fs/cgroup");
+  return found.sort();
+}
+
+async function socketsOf(scope: MachineScope): Promise<string[]> {
+  const names = new Set<string>();
+  for (const line of (await readFile("/proc/net/unix", "utf8")).split("\n").slice(1)) {
+    const [, , , flags, , , , name] = line.trim().split(/\s+/);
+    const listening = flags === "00010000";
+    if (name !== undefined && listening && (name.startsWith(scope.base) || name.startsWith("@a3s"))) names.add(name);
+  }
+  return [...names].sort();
+}
+
+/** Every path below the folder; of an unpacked layer only its folder, of what is mounted nothing. */
+async function filesOf(base: string): Promise<string[]> {
+  const found: string[] = [];
+  const visit = async (folder: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(join(base, folder), { withFileTypes: true }).catch(() => [])) {
+      const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+      found.push(path);
+      const deep = /\/layers\/[^/]+\/fs$/.test(path) || /\/(share|layout)$/.test(path) || depth > 8;
+      if (entry.isDirectory() && !deep) await visit(path, depth + 1);
+    }
+  };
+  await visit("", 0);
+  return found.filter((path) => !path.startsWith("logs/") && path !== "daemon.log").sort();
+}
+
+/** Resident memory of a process, in KiB (proc(5), VmRSS). */
+export async function residentKib(pid: number): Promise<number> {
+  const match = /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, "utf8"));
+  if (match?.[1] === undefined) throw new Error(`process ${pid} has no VmRSS`);
+  return Number(match[1]);
+}
+
+/** Share of memory that is a process's own, in KiB (proc(5), smaps_rollup). */
+export async function proportionalKib(pid: number): Promise<number> {
+  const match = /^Pss:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, "utf8"));
+  if (match?.[1] === undefined) throw new Error(`process ${pid} has no Pss`);
+  return Number(match[1]);
+}
+
+/** What a process holds open, by kind. */
+export async function openDescriptors(pid: number): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(`/proc/${pid}/fd`)) {
+    const target = await readlink(`/proc/${pid}/fd/${entry}`).catch(() => undefined);
+    if (target !== undefined) found.push(target.replace(/\[\d+\]/, ""));
+  }
+  return found.sort();
+}

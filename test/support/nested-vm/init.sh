@@ -1,0 +1,35 @@
+#!/bin/sh
+# PID 1 of the outer VM. Its root is the host's, read-only; whatever is written here goes to a tmpfs and is gone with
+# the VM. Kernel parameters without a dot arrive as environment: A3S_JOB (folder with job.sh), A3S_MODULES (folder with
+# lib/modules).
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o ptmxmode=666 devpts /dev/pts
+mount -t tmpfs -o mode=1777 shm /dev/shm
+mount -t tmpfs -o mode=755 run /run
+mkdir /run/job && mount --bind "$A3S_JOB" /run/job
+mkdir /run/modules && mount --bind "$A3S_MODULES" /run/modules
+mount -t tmpfs -o mode=1777,size=80% tmp /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for controller in cpu memory pids io cpuset; do
+  echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
+done
+for module in kvm-amd tun bridge veth cls_u32 act_mirred sch_ingress overlay; do
+  modprobe -d /run/modules "$module" || echo "nested-vm: no module $module"
+done
+[ -e /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
+hostname outer
+ip link set lo up
+export HOME=/tmp/home A3S_RESULTS=/dev/null
+mkdir -p "$HOME"
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat "$port/name" 2>/dev/null)" = results ] && A3S_RESULTS=/dev/$(basename "$port")
+done
+echo "nested-vm: user space after $(cut -d' ' -f1 /proc/uptime) s, $(uname -r)"
+sh /run/job/job.sh </dev/null
+echo "{\"exit\":$?}" >"$A3S_RESULTS"
+echo "nested-vm: ends after $(cut -d' ' -f1 /proc/uptime) s"
+echo b >/proc/sysrq-trigger

@@ -1,0 +1,95 @@
+/**
+ * `npm run test:krun [-- <mocha's arguments>]`: the conformance tests with the krun driver, in a VM that has a KVM.
+ * The tests are compiled first: a TypeScript loader under emulation costs more than the tests.
+ */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { projectFolder } from "../project.js";
+import { runInOuterVm } from "./machine.js";
+import type { TestResult } from "./reporter.js";
+
+/** Emulated, shared, and a guest in a guest: what takes a second on a machine may take this many here. */
+const slowness = Number(process.env["A3S_TEST_SLOWNESS"] ?? "8");
+const limitMin = Number(process.env["A3S_NESTED_LIMIT_MIN"] ?? "25");
+const testTimeoutMs = 60_000;
+
+const startMs = performance.now();
+await compile();
+const { results, failure } = await runInOuterVm({
+  script: jobScript(process.argv.slice(2).filter((argument) => argument !== "--")),
+  memoryMib: Number(process.env["A3S_NESTED_MEMORY_MIB"] ?? "6144"),
+  cpus: 2,
+  limitMs: limitMin * 60_000,
+  onOutput: (chunk) => process.stdout.write(chunk.replaceAll("\r", "")),
+});
+process.exitCode = summarize(results, failure);
+
+/** Only transpiles: types are the matter of `npm run check`. */
+async function compile(): Promise<void> {
+  const config = join(projectFolder, "test/support/nested-vm/tsconfig.json");
+  const compiler = spawn(
+    process.execPath,
+    [join(projectFolder, "node_modules/typescript/bin/tsc"), "--noCheck", "-p", config],
+    {
+      stdio: "inherit",
+    },
+  );
+  const status = await new Promise((resolve) => compiler.once("close", resolve));
+  if (status !== 0) throw new Error("the tests don't compile");
+}
+
+/** File arguments name the sources; what runs is compiled from them. No file: all of `test/critest`. */
+function jobScript(given: readonly string[]): string {
+  const files = given.filter((argument) => argument.endsWith(".test.ts"));
+  const others = given.filter((argument) => !files.includes(argument));
+  const compiled = (files.length > 0 ? files : ["test/critest/*.test.ts"]).map(
+    (file) => `build/nested/${file.replace(/\.ts$/, ".js")}`,
+  );
+  const mocha = ["node_modules/mocha/bin/mocha.js", "--no-config", "--no-package", "--exit", "--no-color"];
+  const reporter = ["--reporter", "build/nested/test/support/nested-vm/reporter.js"];
+  const words = [...mocha, ...reporter, "--timeout", String(testTimeoutMs * slowness), ...others, ...compiled];
+  const passed = ["A3S_TEST_PODS", "A3S_TEST_KEEP"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [`export ${name}=${quoted(value)}`];
+  });
+  return [
+    `cd ${quoted(projectFolder)}`,
+    `export A3S_TEST_DRIVER=krun A3S_TEST_SLOWNESS=${slowness} NODE_ENV=test`,
+    ...passed,
+    ["exec", quoted(process.execPath), ...words.map(quoted)].join(" "),
+    "",
+  ].join("\n");
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function summarize(lines: readonly string[], trouble: string | undefined): number {
+  const tests: TestResult[] = [];
+  let exit: number | undefined;
+  for (const line of lines) {
+    const parsed: unknown = JSON.parse(line);
+    if (isResult(parsed)) tests.push(parsed);
+    else if (isExit(parsed)) exit = parsed.exit;
+  }
+  const count = (state: TestResult["state"]): number => tests.filter((test) => test.state === state).length;
+  for (const test of tests) {
+    if (test.state === "failed") console.error(`\nfailed: ${test.title}\n${test.error ?? ""}`);
+  }
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  console.log(
+    `\nkrun: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped in ${seconds} s`,
+  );
+  if (trouble !== undefined) console.error(trouble);
+  else if (exit === undefined) console.error("the outer VM ended before the tests did");
+  return trouble === undefined && exit === 0 && count("passed") > 0 && count("failed") === 0 ? 0 : 1;
+}
+
+function isResult(parsed: unknown): parsed is TestResult {
+  return typeof parsed === "object" && parsed !== null && "title" in parsed && "state" in parsed;
+}
+
+function isExit(parsed: unknown): parsed is { exit: number } {
+  return typeof parsed === "object" && parsed !== null && "exit" in parsed && typeof parsed.exit === "number";
+}
