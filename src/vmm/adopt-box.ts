@@ -1,0 +1,39 @@
+import type { SandboxId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import type { Native } from "../native/addon.js";
+import { connectAgent } from "./agent/connect-agent.js";
+import type { BoxHandle } from "./box.js";
+import { boxFolderAt } from "./box-folder.js";
+import { BoxProcesses } from "./box-processes.js";
+import { explainExit } from "./explain-exit.js";
+import { RunningBox } from "./running-box.js";
+
+export interface AdoptDeps {
+  readonly native: Native;
+  readonly log: Logger;
+}
+
+const killLimitMs = 10_000;
+
+/**
+ * Takes over a Box that another daemon has booted: finds its processes, watches them, opens the agent's channel. Null
+ * when one of them has gone; what is left of it has then been killed. Does not wait for the agent: a guest that is
+ * busy is still a Box.
+ */
+export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle): Promise<RunningBox | null> {
+  const { native, log } = deps;
+  const folder = boxFolderAt(handle.folder);
+  const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
+  let complete = handle.processes.some(({ role }) => role === "vmm");
+  for (const { role, pid, startTime } of handle.processes) {
+    const pidfd = await native.adoptProcess(pid, startTime);
+    if (pidfd === null) complete = false;
+    else processes.add(role, { pid, pidfd, startTime });
+  }
+  if (!complete) {
+    await processes.kill(AbortSignal.timeout(killLimitMs));
+    return null;
+  }
+  const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
+  return new RunningBox({ id, handle, folder, processes, agent, native, log });
+}

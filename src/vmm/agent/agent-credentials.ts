@@ -1,0 +1,128 @@
+import { connect, type Socket } from "node:net";
+import { CallCredentials, ChannelCredentials, type experimental } from "@grpc/grpc-js";
+import { RuntimeError } from "../../base/errors.js";
+import { sleep } from "../../base/stage.js";
+import { waitForFile } from "../drivers/wait-for-file.js";
+import { shakeHands } from "./handshake.js";
+
+/** Pause before another try: as long as the guest needs to see that the last connection has gone. */
+const redialPauseMs = 100;
+/** A running agent answers at once; on a loaded machine later, so each try waits longer than the one before. */
+const firstAnswerMs = 300;
+const longestAnswerMs = 2400;
+/** While the guest boots, bytes wait in the port until the agent opens it: the first try is the fastest. */
+const bootAnswerMs = 5000;
+/** After that long without an agent, calls in wait fail with `unavailable`; the next call tries again. */
+const redialForMs = 4000;
+/** An agent that shook hands must speak HTTP/2 in this time. */
+const settingsMs = 5000;
+
+export interface AgentAddress {
+  readonly socketPath: string;
+  /** Settles when dialling makes sense, for a guest that is booting; null for one that runs. */
+  readonly booting: Promise<void> | null;
+}
+
+/**
+ * "Credentials" are the one hook of grpc-js that sees a connection before HTTP/2: its connector shakes hands, and
+ * dials again by itself until that succeeds, without the growing pauses of grpc-js.
+ *
+ * `_createSecureConnector` is not documented (the connector's type is, as experimental): grpc-js is pinned, and
+ * `connect-agent.test.ts` fails when the hook changes.
+ */
+export class AgentCredentials extends ChannelCredentials {
+  readonly #address: AgentAddress;
+  readonly #closed: AbortSignal;
+
+  constructor(address: AgentAddress, closed: AbortSignal) {
+    super();
+    this.#address = address;
+    this.#closed = closed;
+  }
+
+  override _isSecure(): boolean {
+    return false;
+  }
+
+  override _equals(other: ChannelCredentials): boolean {
+    return this === other;
+  }
+
+  override _createSecureConnector(): experimental.SecureConnector {
+    return new AgentConnector(this.#address, this.#closed);
+  }
+}
+
+class AgentConnector implements experimental.SecureConnector {
+  readonly #socketPath: string;
+  readonly #stopped: AbortSignal;
+  readonly #destroyed = new AbortController();
+  #booting: Promise<void> | null;
+
+  constructor(address: AgentAddress, closed: AbortSignal) {
+    this.#socketPath = address.socketPath;
+    this.#booting = address.booting;
+    this.#stopped = AbortSignal.any([closed, this.#destroyed.signal]);
+  }
+
+  async waitForReady(): Promise<void> {
+    if (this.#booting !== null) await this.#booting;
+    await waitForFile(this.#socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
+  }
+
+  /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */
+  async connect(dialled: Socket): Promise<experimental.SecureConnectResult> {
+    const giveUpAt = this.#booting === null ? performance.now() + redialForMs : Number.POSITIVE_INFINITY;
+    let answerMs = this.#booting === null ? firstAnswerMs : bootAnswerMs;
+    let socket: Socket | undefined = dialled;
+    for (;;) {
+      try {
+        socket ??= await dial(this.#socketPath);
+        await shakeHands(socket, answerMs, this.#stopped);
+        this.#booting = null;
+        expectSettings(socket);
+        return { socket, secure: false };
+      } catch (thrown) {
+        socket?.destroy();
+        socket = undefined;
+        if (this.#stopped.aborted || performance.now() > giveUpAt) throw thrown;
+      }
+      await sleep(redialPauseMs, this.#stopped);
+      if (this.#booting === null) answerMs = Math.min(answerMs * 2, longestAnswerMs);
+    }
+  }
+
+  getCallCredentials(): CallCredentials {
+    return CallCredentials.createEmpty();
+  }
+
+  destroy(): void {
+    this.#destroyed.abort();
+  }
+}
+
+async function dial(path: string): Promise<Socket> {
+  return await new Promise((resolve, reject) => {
+    const socket = connect(path, () => {
+      socket.off("error", onError);
+      socket.setNoDelay();
+      resolve(socket);
+    });
+    const onError = (error: Error): void => {
+      reject(new RuntimeError("unavailable", `dial ${path}: ${error.message}`));
+    };
+    socket.once("error", onError);
+  });
+}
+
+/** grpc-js itself waits without a limit for the first bytes of HTTP/2. */
+function expectSettings(socket: Socket): void {
+  const heard = socket.bytesRead;
+  const timer = setTimeout(() => {
+    if (socket.bytesRead === heard && socket.readableLength === 0) socket.destroy();
+  }, settingsMs);
+  timer.unref();
+  socket.once("close", () => {
+    clearTimeout(timer);
+  });
+}

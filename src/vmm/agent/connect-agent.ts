@@ -1,0 +1,37 @@
+import { AgentServiceClient } from "../../gen/agent/v1/agent.js";
+import type { AgentClient } from "./agent-client.js";
+import { AgentCredentials, type AgentAddress } from "./agent-credentials.js";
+import { CallScope } from "./call-scope.js";
+import { GrpcAgentClient } from "./grpc-agent-client.js";
+
+/** The contract's largest message: a session's spec is at most 8 MiB; nothing an agent sends comes near. */
+const maxMessageBytes = 16 * 1024 * 1024;
+const flowControlWindowBytes = 1024 * 1024;
+
+const channelOptions = {
+  "grpc.max_receive_message_length": maxMessageBytes,
+  "grpc.max_send_message_length": maxMessageBytes,
+  // One connection at a time goes into a Box: never share it, and count for ourselves.
+  "grpc.use_local_subchannel_pool": 1,
+  "grpc.enable_channelz": 0,
+  "grpc.enable_retries": 0,
+  "grpc.enable_http_proxy": 0,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 1000,
+  // Notices a dead agent behind an open port, while calls wait; patient with an emulated guest on a busy machine.
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+  "grpc-node.flow_control_window": flowControlWindowBytes,
+} as const;
+
+/**
+ * Opens the channel to an agent and starts dialling at once. The channel finds the agent again by itself for as long
+ * as it is not closed.
+ */
+export function connectAgent(address: AgentAddress, sandboxId: string): AgentClient {
+  const scope = new CallScope();
+  const credentials = new AgentCredentials(address, scope.closed);
+  const client = new AgentServiceClient(`unix:${address.socketPath}`, credentials, channelOptions);
+  client.getChannel().getConnectivityState(true);
+  return new GrpcAgentClient(client, scope, sandboxId);
+}

@@ -1,0 +1,54 @@
+import { Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } from "@grpc/grpc-js";
+import { RuntimeError } from "../../base/errors.js";
+import type { CallScope } from "./call-scope.js";
+import { fromStatus } from "./status.js";
+
+type Reply<Res> = (error: ServiceError | null, response: Res) => void;
+
+/** One of the generated client's methods, with the request filled in. */
+export type StartCall<Res> = (
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  reply: Reply<Res>,
+) => ClientUnaryCall;
+
+export interface CallLimits {
+  /** Name for messages: "create session". */
+  readonly name: string;
+  /** Null: the call waits for a process, or as long as its signal lets it. */
+  readonly limitMs: number | null;
+  /** Wait for the agent to be reachable, in place of failing when it is not. */
+  readonly waitForReady: boolean;
+}
+
+/** One call with a deadline. What it throws names the call; the caller's reason when its signal ended it. */
+export async function unary<Res>(
+  scope: CallScope,
+  limits: CallLimits,
+  signal: AbortSignal,
+  start: StartCall<Res>,
+): Promise<Res> {
+  scope.throwIfClosed();
+  signal.throwIfAborted();
+  const metadata = new Metadata({ waitForReady: limits.waitForReady });
+  const options = limits.limitMs === null ? {} : { deadline: Date.now() + limits.limitMs };
+  return await new Promise<Res>((resolve, reject) => {
+    const finish = (error: ServiceError | null, response: Res): void => {
+      scope.delete(call);
+      signal.removeEventListener("abort", cancel);
+      if (error === null) resolve(response);
+      else reject(scope.endedBecause(signal) ?? fromStatus(limits.name, error, limits.limitMs));
+    };
+    const call = start(metadata, options, finish);
+    const cancel = (): void => {
+      call.cancel();
+    };
+    scope.add(call);
+    signal.addEventListener("abort", cancel, { once: true });
+  });
+}
+
+/** True for what a repeated call may cure: the connection went, not the call. */
+export function isUnavailable(thrown: unknown): boolean {
+  return thrown instanceof RuntimeError && thrown.code === "unavailable";
+}

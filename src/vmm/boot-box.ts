@@ -1,0 +1,129 @@
+import { mkdir } from "node:fs/promises";
+import { Cleanup } from "../base/cleanup.js";
+import { RuntimeError, codeOf, messageOf } from "../base/errors.js";
+import { shortId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import { stage } from "../base/stage.js";
+import type { Native } from "../native/addon.js";
+import { connectAgent } from "./agent/connect-agent.js";
+import type { BoxHandle, BoxSpec } from "./box.js";
+import { boxFolderOf, boxesFolder, writeBoxRecord, type BoxFolder } from "./box-folder.js";
+import { BoxProcesses } from "./box-processes.js";
+import { explainExit } from "./explain-exit.js";
+import { discardBox } from "./discard-box.js";
+import type { Driver } from "./drivers/driver.js";
+import { createBoxCgroup, planBoxCgroup, type BoxCgroup } from "./host-cgroup.js";
+import { RunningBox } from "./running-box.js";
+import { createShare } from "./share.js";
+
+export interface BootDeps {
+  readonly native: Native;
+  readonly log: Logger;
+  readonly driver: Driver;
+  readonly state: string;
+  /** Folder of the guest base. */
+  readonly guestBase: string;
+  readonly bootTimeoutMs: number;
+}
+
+const undoLimitMs = 15_000;
+/** Steps that only make folders and mounts. */
+const stepLimitMs = 20_000;
+/** What a guest and a VMM can write to their logs before the rest is lost. */
+const logsBytes = 1024 * 1024;
+
+/**
+ * Makes a Box: folder, share, cgroup, file server, VMM, and waits for the agent's hello. The trail in `box.json` is
+ * there before what it names can be lost, so that `discardBox` finds everything at any point.
+ */
+export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
+  const folder = boxFolderOf(deps.state, spec.id);
+  await using undo = new Cleanup(deps.log, undoLimitMs);
+  try {
+    await stage("make box folder", stepLimitMs, signal, () => makeFolder(deps, folder));
+    undo.add("discard box", (limited) => discardBox(deps, spec.id, folder, undefined, limited));
+    const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder));
+    const box = await bringUp(deps, spec, { folder, cgroup, undo }, signal);
+    undo.release();
+    return box;
+  } catch (thrown) {
+    throw await explained(thrown, spec, folder); // before the clean-up takes the logs away
+  }
+}
+
+/** An existing folder belongs to a Box that nobody has discarded: refuse, it may run. */
+async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
+  await mkdir(boxesFolder(deps.state), { recursive: true, mode: 0o700 });
+  await mkdir(folder.path, { mode: 0o700 });
+}
+
+async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder): Promise<BoxCgroup> {
+  const { native, log, guestBase } = deps;
+  await mkdir(folder.logs, { mode: 0o700 });
+  await native.mountTmpfs(folder.logs, logsBytes, 0o700);
+  await createShare(folder, guestBase, native);
+  const groups = await planBoxCgroup(spec.cgroupParent, spec.id);
+  await writeTrail(deps, spec, folder, groups.folders, []);
+  return await createBoxCgroup(groups, spec.cgroupParent !== "", log);
+}
+
+interface Prepared {
+  readonly folder: BoxFolder;
+  readonly cgroup: BoxCgroup;
+  readonly undo: Cleanup;
+}
+
+async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: AbortSignal): Promise<RunningBox> {
+  const { folder, cgroup, undo } = made;
+  const { native, log, driver } = deps;
+  const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
+  undo.add("kill box", (limited) => processes.kill(limited));
+  const over = new AbortController();
+  void processes.exited.then(() => {
+    over.abort();
+  });
+  const lives = AbortSignal.any([signal, over.signal]);
+  try {
+    const started = await driver.start(
+      {
+        spec,
+        folder,
+        cgroupProcs: cgroup.procs,
+        started: async (role, process) => {
+          processes.add(role, process);
+          await writeTrail(deps, spec, folder, cgroup.folders, processes.list);
+        },
+      },
+      lives,
+    );
+    started.dialable.catch(() => undefined); // the channel is who waits for it
+    const agent = connectAgent({ socketPath: folder.agentSocket, booting: started.dialable }, spec.id);
+    undo.add("close agent channel", () => Promise.resolve(agent.close("the Box did not come up")));
+    const hello = await stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited));
+    log.debug({ sandboxId: spec.id, hello }, "agent said hello");
+    const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };
+    return new RunningBox({ id: spec.id, handle, folder, processes, agent, native, log });
+  } catch (thrown) {
+    over.abort();
+    if (processes.exit === undefined || signal.aborted) throw thrown;
+    const at = thrown instanceof RuntimeError ? thrown.stage : undefined;
+    const detail = at === undefined ? { cause: thrown } : { stage: at, cause: thrown };
+    throw new RuntimeError("internal", processes.exit.reason, detail);
+  }
+}
+
+async function writeTrail(
+  deps: BootDeps,
+  spec: BoxSpec,
+  folder: BoxFolder,
+  cgroups: readonly string[],
+  processes: BoxHandle["processes"],
+): Promise<void> {
+  await writeBoxRecord(folder, { version: 1, id: spec.id, driver: deps.driver.name, processes, cgroups });
+}
+
+/** What was going on, on which Box, and the last that VMM and guest had to say. */
+async function explained(thrown: unknown, spec: BoxSpec, folder: BoxFolder): Promise<RuntimeError> {
+  const message = await explainExit(messageOf(thrown), folder).catch(() => messageOf(thrown));
+  return new RuntimeError(codeOf(thrown), message, { stage: `boot box ${shortId(spec.id)}`, cause: thrown });
+}

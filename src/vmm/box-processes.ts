@@ -1,0 +1,102 @@
+import { nowNs } from "../base/clock.js";
+import { orAborted } from "../base/stage.js";
+import type { ExitInfo, ExitWatch, Native, SpawnedProcess } from "../native/addon.js";
+import type { BoxExit, BoxHandle } from "./box.js";
+
+export type ProcessRole = BoxHandle["processes"][number]["role"];
+
+interface Member {
+  readonly role: ProcessRole;
+  readonly process: SpawnedProcess;
+  /** Ends with the process, its pidfd closed. */
+  gone: Promise<void>;
+  /** Signals on their way; null once the pidfd may be closed. Its number is soon another process's. */
+  signals: Promise<unknown> | null;
+}
+
+const sigkill = 9;
+const nameOf = { vmm: "vmm", fs: "file server" } satisfies Record<ProcessRole, string>;
+
+function describeExit(role: ProcessRole, exit: ExitInfo): string {
+  if (exit.signal !== null) return `${nameOf[role]} killed by signal ${exit.signal}`;
+  if (exit.code !== null) return `${nameOf[role]} exited with status ${exit.code}`;
+  return `${nameOf[role]} ended`;
+}
+
+/**
+ * The processes of one Box, watched by pidfd. They live and die together: when one ends, the others are killed, and
+ * `exited` settles with the reason of the first. Owns the pidfds.
+ */
+export class BoxProcesses {
+  readonly exited: Promise<BoxExit>;
+  readonly #native: Native;
+  readonly #members: Member[] = [];
+  readonly #explain: (reason: string) => Promise<string>;
+  #first: { readonly atNs: bigint } | undefined;
+  #exit: BoxExit | undefined;
+  #settle: (exit: BoxExit) => void = () => undefined;
+
+  /** `explain` adds what the console or a log file has to say to the reason of an exit. */
+  constructor(native: Native, explain: (reason: string) => Promise<string>) {
+    this.#native = native;
+    this.#explain = explain;
+    this.exited = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+  }
+
+  get exit(): BoxExit | undefined {
+    return this.#exit;
+  }
+
+  get list(): BoxHandle["processes"] {
+    const order = { vmm: 0, fs: 1 } satisfies Record<ProcessRole, number>;
+    return this.#members
+      .map(({ role, process }) => ({ role, pid: process.pid, startTime: process.startTime }))
+      .sort((a, b) => order[a.role] - order[b.role]);
+  }
+
+  add(role: ProcessRole, process: SpawnedProcess): void {
+    const member: Member = { role, process, gone: Promise.resolve(), signals: Promise.resolve() };
+    member.gone = this.#watch(member, this.#native.watchExit(process.pidfd));
+    this.#members.push(member);
+  }
+
+  /** Kills all and resolves when all are gone. */
+  async kill(signal: AbortSignal): Promise<void> {
+    this.#killAll();
+    await this.gone(signal);
+  }
+
+  async gone(signal: AbortSignal): Promise<void> {
+    await orAborted(Promise.all(this.#members.map((member) => member.gone)), signal);
+  }
+
+  async #watch(member: Member, watch: ExitWatch): Promise<void> {
+    const exit = await watch.exited;
+    watch.close();
+    const onTheirWay = member.signals;
+    member.signals = null;
+    await onTheirWay;
+    await this.#native.closeFd(member.process.pidfd).catch(() => undefined);
+    await this.#ended(describeExit(member.role, exit));
+  }
+
+  #killAll(): void {
+    for (const member of this.#members) {
+      if (member.signals === null) continue;
+      const send = async (): Promise<unknown> =>
+        await this.#native.signalProcess(member.process.pidfd, sigkill).catch(() => false);
+      member.signals = member.signals.then(send);
+    }
+  }
+
+  async #ended(reason: string): Promise<void> {
+    if (this.#first !== undefined) return;
+    this.#first = { atNs: nowNs() };
+    this.#killAll();
+    const explained = await this.#explain(reason).catch(() => reason);
+    this.#exit = { atNs: this.#first.atNs, reason: explained };
+    this.#settle(this.#exit);
+  }
+}

@@ -1,0 +1,67 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { RuntimeError } from "../base/errors.js";
+import type { DriverName } from "./box.js";
+import { launcherPath, libkrunPath, probeKvm } from "./probe.js";
+
+export interface DriverChoice {
+  readonly driver: DriverName;
+  /** Why, for the log, `Status` and `check`. */
+  readonly reason: string;
+}
+
+/** The setting, or what this machine can do. The self-test runs only where its answer matters. */
+export async function chooseDriver(setting: "auto" | DriverName, assetsDir: string): Promise<DriverChoice> {
+  if (setting !== "auto") return { driver: setting, reason: `driver "${setting}" is set in the configuration` };
+  const verdict = await probeKvm(assetsDir);
+  if (!verdict.usable) return { driver: "qemu", reason: `${verdict.reason}; emulating with QEMU` };
+  const missing = await firstMissing([launcherPath(assetsDir), libkrunPath(assetsDir)]);
+  if (missing !== undefined) {
+    return { driver: "qemu", reason: `${verdict.reason}, but ${missing} is missing; emulating with QEMU` };
+  }
+  return { driver: "krun", reason: verdict.reason };
+}
+
+/** Fails with what to do when a file that a driver needs is not there. */
+export async function requireAssets(paths: readonly string[]): Promise<void> {
+  const missing = await firstMissing(paths);
+  if (missing === undefined) return;
+  throw new RuntimeError("failedPrecondition", `${missing} is missing`, {
+    stage: "open box factory",
+    hint: "run the set-up, or point assets.dir to where it put its files",
+  });
+}
+
+/** The program a setting names, or the first of that name in PATH. */
+export async function findProgram(name: string, setting: string | undefined): Promise<string> {
+  const candidates =
+    setting === undefined ? (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name)) : [setting];
+  for (const candidate of candidates) {
+    if (candidate.startsWith("/") && (await isExecutable(candidate))) return candidate;
+  }
+  throw new RuntimeError("failedPrecondition", `${setting ?? name} is not an executable program`, {
+    stage: "open box factory",
+    hint: "install the package qemu-system-x86, or set qemu.binary",
+  });
+}
+
+async function firstMissing(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) {
+    if (!(await isThere(path, constants.R_OK))) return path;
+  }
+  return undefined;
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return await isThere(path, constants.X_OK);
+}
+
+async function isThere(path: string, mode: number): Promise<boolean> {
+  try {
+    await access(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,70 @@
+import { isNotFound } from "../base/errors.js";
+import type { SandboxId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import type { Native } from "../native/addon.js";
+import type { BoxHandle } from "./box.js";
+import { readBoxRecord, type BoxFolder, type BoxRecord } from "./box-folder.js";
+import { BoxProcesses } from "./box-processes.js";
+import { removeBoxCgroup } from "./host-cgroup.js";
+import { mountsBelow, readMountinfo } from "./mountinfo.js";
+import { access } from "node:fs/promises";
+
+export interface DiscardDeps {
+  readonly native: Native;
+  readonly log: Logger;
+}
+
+/**
+ * Takes back all that a Box had, from whatever is known of it: its handle, the record in its folder, the mounts below
+ * the folder. Each step succeeds when there is nothing to do, so it may be repeated after a failure half way.
+ */
+export async function discardBox(
+  deps: DiscardDeps,
+  id: SandboxId,
+  folder: BoxFolder,
+  handle: BoxHandle | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const record = await recordOf(folder, deps.log);
+  // Two ids may begin with the same digits, 96 bits of them: the folder is then another Box's.
+  const mine = record === undefined || record.id === id;
+  await killProcesses(deps.native, [...(handle?.processes ?? []), ...(mine ? (record?.processes ?? []) : [])], signal);
+  const cgroups = [...(handle?.cgroups ?? []), ...(mine ? (record?.cgroups ?? []) : [])];
+  await removeBoxCgroup([...new Set(cgroups)], id, signal);
+  if (!mine || !(await exists(folder.path))) return;
+  for (const target of mountsBelow(await readMountinfo(), folder.path)) await deps.native.unmount(target, true);
+  await deps.native.removeTree(folder.path);
+}
+
+/** A record that can't be read must not keep a folder for ever. */
+async function recordOf(folder: BoxFolder, log: Logger): Promise<BoxRecord | undefined> {
+  try {
+    return await readBoxRecord(folder);
+  } catch (err) {
+    log.warn({ err, folder: folder.path }, "the record of this Box can't be read");
+    return undefined;
+  }
+}
+
+async function killProcesses(native: Native, processes: BoxHandle["processes"], signal: AbortSignal): Promise<void> {
+  const found = new BoxProcesses(native, (reason) => Promise.resolve(reason));
+  const seen = new Set<string>();
+  for (const { role, pid, startTime } of processes) {
+    const name = `${pid}@${startTime.toString()}`;
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const pidfd = await native.adoptProcess(pid, startTime);
+    if (pidfd !== null) found.add(role, { pid, pidfd, startTime });
+  }
+  await found.kill(signal);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (thrown) {
+    if (isNotFound(thrown)) return false;
+    throw thrown;
+  }
+}

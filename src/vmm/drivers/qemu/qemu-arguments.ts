@@ -1,0 +1,81 @@
+import { RuntimeError } from "../../../base/errors.js";
+import type { BoxSpec } from "../../box.js";
+import type { BoxFolder } from "../../box-folder.js";
+import { commonKernelParameters, guestInit, rootTag } from "../driver.js";
+
+/** The kernel refuses longer command lines (COMMAND_LINE_SIZE of x86, less the closing NUL). */
+const maxKernelParameters = 2047;
+
+/**
+ * virtiofsd(1). `--sandbox namespace` gives it mount, PID and network namespaces of its own with the share as root;
+ * `--xattr` because images carry file capabilities. Submounts are announced by default: each host file system keeps
+ * its own device number in the guest.
+ */
+export function virtiofsdArguments(folder: BoxFolder): string[] {
+  return [
+    "virtiofsd",
+    `--socket-path=${folder.fsSocket}`,
+    `--shared-dir=${folder.share}`,
+    "--sandbox=namespace",
+    "--xattr",
+    "--log-level=warn",
+  ];
+}
+
+/**
+ * Guest kernel parameters under TCG, each measured or needed (docs/adr, "QEMU flags"):
+ * - `init_on_alloc=1`: TCG doesn't see the file server writing to guest memory and would run stale translations of
+ *   pages that are used again; so the guest itself writes each page first.
+ * - `reboot=t`: the only way to end that takes QEMU with it at once.
+ * - `no_timer_check`, `tsc=reliable`: a clock with more than 4 ms resolution, and less to do at boot.
+ */
+function kernelParameters(): string {
+  const parameters = ["console=hvc0", ...commonKernelParameters, "init_on_alloc=1", "reboot=t", "no_timer_check"];
+  const line = [...parameters, "tsc=reliable", `init=${guestInit}`].join(" ");
+  if (line.length > maxKernelParameters) throw new RuntimeError("internal", "kernel command line is too long");
+  return line;
+}
+
+/**
+ * A CPU model that TCG runs as fast as its oldest and that has what x86-64-v3 asks for (AVX2, BMI, FMA, MOVBE), with
+ * RDRAND, without which the guest waits for entropy.
+ */
+export const cpuModel = "Nehalem,+rdrand";
+
+/** QEMU's options take a comma doubled. */
+function option(value: string): string {
+  return value.replaceAll(",", ",,");
+}
+
+/** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
+export function qemuArguments(spec: BoxSpec, folder: BoxFolder, kernel: string): string[] {
+  const memory = `${spec.memoryMib}M`;
+  return [
+    "qemu-system-x86_64",
+    ...["-M", "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=off,auto-kernel-cmdline=on,memory-backend=mem"],
+    ...["-accel", "tcg", "-cpu", cpuModel, "-smp", String(spec.vcpus), "-m", memory],
+    ...["-object", `memory-backend-memfd,id=mem,size=${memory},share=on`],
+    ...["-global", "virtio-mmio.force-legacy=false"],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-chardev", `file,id=con,path=${option(folder.console)},append=on`],
+    ...["-device", "virtio-serial-device,id=vs0", "-device", "virtconsole,chardev=con,bus=vs0.0,nr=0"],
+    ...["-chardev", `socket,id=ag,path=${option(folder.agentSocket)},server=on,wait=off`],
+    ...["-device", "virtserialport,bus=vs0.0,nr=1,chardev=ag,name=agent"],
+    ...["-chardev", `socket,id=fs,path=${option(folder.fsSocket)}`],
+    ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
+    ...networkArguments(spec),
+    ...["-kernel", kernel, "-append", kernelParameters()],
+  ];
+}
+
+function networkArguments(spec: BoxSpec): string[] {
+  if (spec.tap === null) return [];
+  if (!/^[0-9A-Za-z_.-]{1,15}$/.test(spec.tap.name) || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(spec.tap.mac)) {
+    throw new RuntimeError("internal", `tap "${spec.tap.name}" or its MAC "${spec.tap.mac}" is malformed`);
+  }
+  return [
+    ...["-netdev", `tap,id=n0,ifname=${spec.tap.name},script=no,downscript=no,vhost=off`],
+    ...["-device", `virtio-net-device,netdev=n0,mac=${spec.tap.mac}`],
+  ];
+}

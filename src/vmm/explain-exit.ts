@@ -1,0 +1,17 @@
+import type { BoxFolder } from "./box-folder.js";
+import { lastLines, tailOf } from "./console.js";
+
+/** Adds to a reason what VMM, file server and guest wrote last; each part only where there is one, and only once. */
+export async function explainExit(reason: string, folder: BoxFolder): Promise<string> {
+  const sources = [
+    ["vmm log", folder.vmmLog],
+    ["file server log", folder.fsLog],
+    ["console", folder.console],
+  ] as const;
+  const parts = [reason];
+  for (const [name, path] of sources) {
+    const said = lastLines(await tailOf(path), 3);
+    if (said !== "" && !reason.includes(said)) parts.push(`${name}: ${said}`);
+  }
+  return parts.join("; ");
+}

@@ -1,0 +1,43 @@
+import { readFile } from "node:fs/promises";
+
+/** One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)), as far as we need it. */
+export interface MountLine {
+  /** Root of the mount within its file system. */
+  readonly root: string;
+  readonly target: string;
+  readonly type: string;
+  /** Options of the file system: for cgroup v1 the controllers. */
+  readonly superOptions: readonly string[];
+}
+
+/** Space, tab, newline and backslash are written as three octal digits. */
+function unescapePath(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** In the order of the file: a mount stands after those below it. Lines that can't be read are left out. */
+export function parseMountinfo(text: string): MountLine[] {
+  const lines: MountLine[] = [];
+  for (const line of text.split("\n")) {
+    const [before, after] = line.split(" - ");
+    if (before === undefined || after === undefined) continue;
+    const [, , , root, target] = before.split(" ");
+    const [type, , options] = after.split(" ");
+    if (root === undefined || target === undefined || type === undefined) continue;
+    const superOptions = options === undefined ? [] : options.split(",");
+    lines.push({ root: unescapePath(root), target: unescapePath(target), type, superOptions });
+  }
+  return lines;
+}
+
+export async function readMountinfo(): Promise<MountLine[]> {
+  return parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
+}
+
+/** Mount points at or below a folder, deepest first, as often as something is mounted on them. */
+export function mountsBelow(lines: readonly MountLine[], folder: string): string[] {
+  return lines
+    .map((line) => line.target)
+    .filter((target) => target === folder || target.startsWith(`${folder}/`))
+    .reverse();
+}

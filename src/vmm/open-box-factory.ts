@@ -1,0 +1,125 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { RuntimeError, isNotFound } from "../base/errors.js";
+import type { SandboxId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import type { Native } from "../native/addon.js";
+import { adoptBox } from "./adopt-box.js";
+import { bootBox, type BootDeps } from "./boot-box.js";
+import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName } from "./box.js";
+import { boxFolderAt, boxFolderOf, boxesFolder, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
+import { chooseDriver, findProgram, requireAssets, type DriverChoice } from "./choose-driver.js";
+import { discardBox } from "./discard-box.js";
+import type { Driver } from "./drivers/driver.js";
+import { KrunDriver } from "./drivers/krun/krun-driver.js";
+import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
+import { launcherPath, libkrunPath } from "./probe.js";
+import type { RunningBox } from "./running-box.js";
+
+export interface BoxFactoryOptions {
+  /** State folder of this daemon; Boxes go to `boxes/` in it. */
+  readonly state: string;
+  readonly assetsDir: string;
+  readonly native: Native;
+  readonly log: Logger;
+  readonly driver: "auto" | DriverName;
+  /** Absolute path; absent: `qemu-system-x86_64` from PATH. */
+  readonly qemuBinary?: string;
+  /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
+  readonly bootTimeoutMs: number;
+}
+
+/** sun_path of unix(7), less its closing NUL. */
+const maxSocketPath = 107;
+const qemuProgram = "qemu-system-x86_64";
+
+export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
+  const { state, assetsDir, native, log, bootTimeoutMs } = options;
+  if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
+    const longest = maxSocketPath - longestSocketSuffix;
+    throw new RuntimeError("invalidArgument", `state folder "${state}" is longer than ${longest} bytes`, {
+      hint: "socket paths in it would exceed what the kernel takes",
+    });
+  }
+  const choice = await chooseDriver(options.driver, assetsDir);
+  const driver = await openDriver(choice, options);
+  const guestBase = join(assetsDir, "guest");
+  await requireAssets([join(guestBase, "usr", "bin", "agent")]);
+  await mkdir(boxesFolder(state), { recursive: true, mode: 0o700 });
+  log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
+  return new Boxes(choice, { native, log, driver, state, guestBase, bootTimeoutMs });
+}
+
+async function openDriver(choice: DriverChoice, options: BoxFactoryOptions): Promise<Driver> {
+  const { assetsDir, native } = options;
+  const kernel = join(assetsDir, "kernel", "vmlinux.elf");
+  if (choice.driver === "krun") {
+    const programs = { launcher: launcherPath(assetsDir), libkrun: libkrunPath(assetsDir), kernel };
+    await requireAssets(Object.values(programs));
+    return new KrunDriver(native, programs);
+  }
+  const virtiofsd = join(assetsDir, "bin", "virtiofsd");
+  await requireAssets([kernel, virtiofsd]);
+  return new QemuDriver(native, { qemu: await findProgram(qemuProgram, options.qemuBinary), virtiofsd, kernel });
+}
+
+class Boxes implements BoxFactory {
+  readonly driver: DriverName;
+  readonly reason: string;
+  readonly #deps: BootDeps;
+  readonly #running = new Map<SandboxId, RunningBox>();
+
+  constructor(choice: DriverChoice, deps: BootDeps) {
+    this.driver = choice.driver;
+    this.reason = choice.reason;
+    this.#deps = deps;
+  }
+
+  async boot(spec: BoxSpec, signal: AbortSignal): Promise<Box> {
+    return this.#keep(await bootBox(this.#deps, spec, signal));
+  }
+
+  async adopt(id: SandboxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {
+    const { native, log } = this.#deps;
+    const box = await adoptBox({ native, log }, id, handle);
+    return box === null ? null : this.#keep(box);
+  }
+
+  async discard(id: SandboxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void> {
+    const box = this.#running.get(id);
+    if (box !== undefined) await box.stop(0, signal);
+    const folder = handle === undefined ? boxFolderOf(this.#deps.state, id) : boxFolderAt(handle.folder);
+    await discardBox(this.#deps, id, folder, handle, signal);
+    this.#running.delete(id);
+  }
+
+  async listFolders(): Promise<SandboxId[]> {
+    const parent = boxesFolder(this.#deps.state);
+    const ids: SandboxId[] = [];
+    for (const name of await readdir(parent).catch(noFolder)) {
+      const id = await this.#idOf(join(parent, name));
+      if (id !== undefined) ids.push(id);
+    }
+    return ids;
+  }
+
+  #keep(box: RunningBox): RunningBox {
+    this.#running.set(box.id, box);
+    return box;
+  }
+
+  /** Undefined for a folder that has no readable record: it has died before anything was in it. */
+  async #idOf(path: string): Promise<SandboxId | undefined> {
+    try {
+      return (await readBoxRecord(boxFolderAt(path)))?.id;
+    } catch (err) {
+      this.#deps.log.warn({ err, folder: path }, "the record of this Box can't be read");
+      return undefined;
+    }
+  }
+}
+
+function noFolder(thrown: unknown): string[] {
+  if (isNotFound(thrown)) return [];
+  throw thrown;
+}

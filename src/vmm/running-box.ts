@@ -1,0 +1,83 @@
+import type { SandboxId } from "../base/ids.js";
+import { messageOf } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+import type { Native } from "../native/addon.js";
+import type { AgentClient } from "./agent/agent-client.js";
+import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
+import type { BoxFolder } from "./box-folder.js";
+import type { BoxProcesses } from "./box-processes.js";
+import { tailOf } from "./console.js";
+import { memoryOf } from "./process-memory.js";
+import { removeShared, shareBind, shareOverlay } from "./share.js";
+
+export interface BoxParts {
+  readonly id: SandboxId;
+  readonly handle: BoxHandle;
+  readonly folder: BoxFolder;
+  readonly processes: BoxProcesses;
+  readonly agent: AgentClient;
+  readonly native: Native;
+  readonly log: Logger;
+}
+
+/** A Box that runs, or has ended and waits for its removal. */
+export class RunningBox implements Box {
+  readonly id: SandboxId;
+  readonly handle: BoxHandle;
+  readonly agent: AgentClient;
+  readonly exited: Promise<BoxExit>;
+  readonly #parts: BoxParts;
+
+  constructor(parts: BoxParts) {
+    this.id = parts.id;
+    this.handle = parts.handle;
+    this.agent = parts.agent;
+    this.#parts = parts;
+    this.exited = parts.processes.exited.then((exit) => {
+      parts.agent.close(`the Box has ended: ${exit.reason}`);
+      return exit;
+    });
+  }
+
+  get exit(): BoxExit | undefined {
+    return this.#parts.processes.exit;
+  }
+
+  async shareOverlay(
+    name: string,
+    snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
+  ): Promise<SharedPath> {
+    return await shareOverlay(this.#parts.folder, this.#parts.native, name, snapshot);
+  }
+
+  async shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    return await shareBind(this.#parts.folder, this.#parts.native, name, source, readonly);
+  }
+
+  async removeShared(hostPath: string): Promise<void> {
+    await removeShared(this.#parts.folder, this.#parts.native, hostPath);
+  }
+
+  async stop(graceMs: number, signal: AbortSignal): Promise<void> {
+    const { agent, processes, log } = this.#parts;
+    if (graceMs > 0 && processes.exit === undefined) {
+      const grace = AbortSignal.any([signal, AbortSignal.timeout(graceMs)]);
+      try {
+        await agent.shutdown(grace);
+        await processes.gone(grace);
+      } catch (thrown) {
+        log.debug({ sandboxId: this.id, err: messageOf(thrown) }, "the Box did not shut down by itself");
+      }
+    }
+    await processes.kill(signal);
+  }
+
+  async consoleTail(): Promise<string> {
+    return await tailOf(this.#parts.folder.console);
+  }
+
+  async memoryUsage(): Promise<bigint> {
+    if (this.exit !== undefined) return 0n;
+    return await memoryOf(this.handle.processes.map(({ pid }) => pid));
+  }
+}
