@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <cstdio>
 
 #include "arguments.h"
@@ -12,6 +14,12 @@
 namespace a3s {
 
 namespace {
+
+Outcome<bool> IsFolder(int fd) {
+  struct stat info;
+  if (::fstat(fd, &info) != 0) return Failed("fstat");
+  return S_ISDIR(info.st_mode);
+}
 
 /**
  * open_tree(2), mount_setattr(2), move_mount(2): the copy gets its flags before anyone can see it, and what fails half
@@ -23,6 +31,11 @@ Failure Bind(const std::string& source, const std::string& target, bool recursiv
   const unsigned recurse = recursive ? AT_RECURSIVE : 0U;
   UniqueFd tree(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recurse));
   if (!tree.valid()) return Failed("open_tree", source);
+  Outcome<bool> from_folder = IsFolder(tree.get());
+  Outcome<bool> to_folder = IsFolder(place.value().get());
+  if (const SystemError* error = from_folder.error()) return *error;
+  if (const SystemError* error = to_folder.error()) return *error;
+  if (from_folder.value() != to_folder.value()) return FailedWith(ENOTDIR, "move_mount", target);
   struct mount_attr attributes = {};
   attributes.attr_set = MountAttributeBits(flags);
   if (attributes.attr_set != 0 && ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {

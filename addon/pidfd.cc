@@ -1,7 +1,7 @@
 #include "pidfd.h"
 
 #include <fcntl.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -28,12 +28,13 @@ Outcome<uint64_t> StartTimeOf(int pid) {
   return static_cast<uint64_t>(std::strtoull(stat.c_str() + at + 1, nullptr, 10));
 }
 
+// Through syscall(2): glibc 2.36 declares its own wrappers without extern "C".
 namespace {
 
 /** -1 when that process is gone. The descriptor is taken first: what it names can't change while the time is read. */
 Outcome<UniqueFd> Adopt(int pid, uint64_t start_time) {
   if (pid <= 0) return UniqueFd();
-  UniqueFd pidfd(::pidfd_open(pid, 0));
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) {
     if (errno == ESRCH || errno == EINVAL) return UniqueFd();
     return Failed("pidfd_open", std::to_string(pid));
@@ -53,7 +54,7 @@ Napi::Value GiveOrNull(Napi::Env env, UniqueFd& fd) {
 }
 
 Outcome<bool> Signal(int pidfd, int signal) {
-  if (::pidfd_send_signal(pidfd, signal, nullptr, 0) == 0) return true;
+  if (::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0) return true;
   if (errno == ESRCH) return false;
   return Failed("pidfd_send_signal", std::to_string(pidfd));
 }
