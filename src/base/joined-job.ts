@@ -31,4 +31,9 @@ export class JoinedJobs<K, T> {
     }
     return await orAborted(job.result, caller);
   }
+
+  /** Resolves when no work is under way. */
+  async idle(): Promise<void> {
+    while (this.#jobs.size > 0) await Promise.allSettled([...this.#jobs.values()].map(({ result }) => result));
+  }
 }

@@ -15,8 +15,8 @@ export interface Config {
     readonly dir: string;
   };
   readonly qemu: {
-    /** A name to look up in PATH, or an absolute path. */
-    readonly binary: string;
+    /** Absolute path; undefined: `qemu-system-x86_64` of PATH. */
+    readonly binary: string | undefined;
   };
   readonly sandbox: {
     readonly vcpus: number;

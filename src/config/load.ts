@@ -89,6 +89,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
   const read = <T>(name: SettingName, setting: Setting<T>): T => valueOf(name, setting, values.get(name));
   const state = read("state", settings.state);
   const listen = read("listen", settings.listen);
+  const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
   const config: Config = {
     root: read("root", settings.root),
@@ -97,7 +98,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     driver: read("driver", settings.driver),
     log: { level: read("log.level", settings["log.level"]) },
     assets: { dir: assetsDir === "" ? join(import.meta.dirname, "../../build/assets") : assetsDir },
-    qemu: { binary: read("qemu.binary", settings["qemu.binary"]) },
+    qemu: { binary: qemuBinary === "" ? undefined : qemuBinary },
     sandbox: {
       vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
       memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),

@@ -1,0 +1,25 @@
+import { loadConfig } from "../config/load.js";
+import { configFlags, exitStatus, parseFlags, print } from "./command.js";
+import { driverFindings, type Finding, hostFindings, networkFindings } from "./findings.js";
+import { table } from "./table.js";
+
+/** Prints what this machine can do. Missing optional parts don't fail; that no Box can be run does. */
+export async function check(args: string[]): Promise<number> {
+  const { values } = parseFlags({ args, options: configFlags });
+  const config = await loadConfig(values);
+  const driver = await driverFindings(config);
+  const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings())];
+  const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);
+  print(table([["WHAT", "STATE", "FOUND", "HOW TO GET IT"], ...rows]));
+  const lacking = findings.filter(({ verdict }) => verdict === "missing").map(({ subject }) => subject);
+  if (lacking.length > 0) {
+    print(`\nBoxes can't be run here: ${lacking.join(", ")} missing.\n`);
+    return exitStatus.failed;
+  }
+  print(`\nBoxes can be run here, by ${driver.chosen}.\n`);
+  return exitStatus.ok;
+}
+
+function stateOf({ verdict }: Finding): string {
+  return verdict === "optional" ? "missing (optional)" : verdict;
+}

@@ -1,0 +1,59 @@
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import { messageOf, RuntimeError } from "../base/errors.js";
+
+/** Exit statuses of the command line. */
+export const exitStatus = {
+  ok: 0,
+  /** It was tried and failed, or `check` found something missing that is needed. */
+  failed: 1,
+  /** The command line is wrong: nothing was tried. */
+  usage: 2,
+} as const;
+
+export interface Command {
+  /** Words before the flags: "image import". */
+  readonly name: string;
+  /** Flags and arguments, for the usage line. */
+  readonly synopsis: string;
+  /** One line for the overview. */
+  readonly about: string;
+  /** More for `--help`: flags, a line each. */
+  readonly details: readonly string[];
+  /** Resolves to the exit status. */
+  readonly run: (args: string[]) => Promise<number>;
+}
+
+/** A command line that can't be meant; ends with status 2 and a pointer to `--help`. */
+export function usageError(message: string): RuntimeError {
+  return new RuntimeError("invalidArgument", message, { stage: "usage" });
+}
+
+/** `util.parseArgs`, strict, with its complaints as usage errors. */
+export function parseFlags<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs<T>(config);
+  } catch (thrown) {
+    throw usageError(messageOf(thrown));
+  }
+}
+
+/** Flags that choose the daemon's folders; `serve` and `image` have them. */
+export const configFlags = {
+  config: { type: "string" },
+  root: { type: "string" },
+  state: { type: "string" },
+  listen: { type: "string" },
+  driver: { type: "string" },
+} as const;
+
+export const configFlagDetails: readonly string[] = [
+  "--config FILE   TOML configuration (default /etc/a3s-box/config.toml where it exists)",
+  "--root DIR      what outlives a reboot: images, records (default /var/lib/a3s-box)",
+  "--state DIR     sockets and running Boxes (default /run/a3s-box)",
+  "--listen URL    where CRI is served (default unix://<state>/cri.sock)",
+  "--driver NAME   auto, krun or qemu (default auto)",
+];
+
+export function print(text: string): void {
+  process.stdout.write(text);
+}

@@ -1,0 +1,139 @@
+import { constants } from "node:fs";
+import { access, readdir, readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { messageOf } from "../base/errors.js";
+import type { Config } from "../config/config.js";
+import { loadNative } from "../native/addon.js";
+import { chooseDriver } from "../vmm/choose-driver.js";
+import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
+
+/** `missing`: no Box without it. `optional`: something is lost without it. */
+export type Verdict = "OK" | "missing" | "optional";
+
+export interface Finding {
+  readonly subject: string;
+  readonly verdict: Verdict;
+  readonly detail: string;
+  readonly remedy?: string;
+}
+
+const setUp = "npm run quickstart sets it up";
+const qemuPackage = "apt install qemu-system-x86 (Debian 12: from bookworm-backports)";
+/** Where the CNI plugins of distributions and clusters are. */
+const cniFolders = ["/opt/cni/bin", "/usr/lib/cni"];
+
+/** KVM, the driver that would be taken, and the files that it needs. */
+export async function driverFindings(config: Config): Promise<{ chosen: string; findings: Finding[] }> {
+  const assetsDir = config.assets.dir;
+  const verdict = await probeKvm(assetsDir);
+  const choice = await chooseDriver(config.driver, assetsDir);
+  const isKrun = choice.driver === "krun";
+  const kvmRemedy = "enable virtualization, or nested virtualization of this VM; without it Boxes are emulated";
+  const launcher = await file("launcher", launcherPath(assetsDir), isKrun, setUp);
+  const remedy = launcher.verdict === "OK" ? kvmRemedy : setUp;
+  const kvm: Finding = verdict.usable
+    ? { subject: "KVM", verdict: "OK", detail: verdict.reason }
+    : { subject: "KVM", verdict: isKrun ? "missing" : "optional", detail: verdict.reason, remedy };
+  const findings = [
+    kvm,
+    { subject: "driver", verdict: "OK" as const, detail: `${choice.driver}: ${choice.reason}` },
+    launcher,
+    await file("libkrun", libkrunPath(assetsDir), isKrun, setUp),
+    await qemu(config, !isKrun),
+    await file("virtiofsd", join(assetsDir, "bin/virtiofsd"), !isKrun, setUp),
+    await file("guest kernel", join(assetsDir, "kernel/vmlinux.elf"), true, setUp),
+    await file("agent", join(assetsDir, "guest/usr/bin/agent"), true, setUp),
+    await file("crun for the guest", join(assetsDir, "guest/usr/bin/crun"), true, setUp),
+    addon(assetsDir),
+  ];
+  return { chosen: choice.driver, findings };
+}
+
+/** Kernel features and rights. */
+export async function hostFindings(config: Config): Promise<Finding[]> {
+  const isRoot = process.getuid?.() === 0;
+  const filesystems = await textOf("/proc/filesystems");
+  const overlay = /\toverlay$/m.test(filesystems);
+  return [
+    isRoot
+      ? { subject: "root", verdict: "OK", detail: "uid 0" }
+      : { subject: "root", verdict: "missing", detail: "an ordinary user", remedy: "run it as root" },
+    overlay
+      ? { subject: "overlay", verdict: "OK", detail: "in /proc/filesystems" }
+      : { subject: "overlay", verdict: "missing", detail: "not in /proc/filesystems", remedy: "modprobe overlay" },
+    ...(await Promise.all(["net", "mnt", "ipc", "uts", "pid"].map(namespace))),
+    await cgroups(config),
+    await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
+  ];
+}
+
+/** For pod networks, which sandboxes don't have yet. */
+export async function networkFindings(): Promise<Finding[]> {
+  return [await file("/dev/net/tun", "/dev/net/tun", false, "modprobe tun"), await cniPlugins()];
+}
+
+async function qemu(config: Config, needed: boolean): Promise<Finding> {
+  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  const paths =
+    config.qemu.binary === undefined ? folders.map((at) => join(at, "qemu-system-x86_64")) : [config.qemu.binary];
+  for (const path of paths) {
+    if (await isThere(path, constants.X_OK)) return { subject: "QEMU", verdict: "OK", detail: path };
+  }
+  const detail = config.qemu.binary ?? "no qemu-system-x86_64 in PATH";
+  return { subject: "QEMU", verdict: needed ? "missing" : "optional", detail, remedy: qemuPackage };
+}
+
+async function file(subject: string, path: string, needed: boolean, remedy: string): Promise<Finding> {
+  if (await isThere(path, constants.R_OK)) return { subject, verdict: "OK", detail: path };
+  return { subject, verdict: needed ? "missing" : "optional", detail: `no ${path}`, remedy };
+}
+
+function addon(assetsDir: string): Finding {
+  try {
+    loadNative(assetsDir);
+    return { subject: "addon", verdict: "OK", detail: join(assetsDir, "native/a3s_box.node") };
+  } catch (thrown) {
+    return { subject: "addon", verdict: "missing", detail: messageOf(thrown), remedy: setUp };
+  }
+}
+
+async function namespace(kind: string): Promise<Finding> {
+  const path = `/proc/self/ns/${kind}`;
+  return await file(`${kind} namespaces`, path, true, "a kernel with namespaces (CONFIG_NAMESPACES)");
+}
+
+/** Boxes live in a cgroup below the pod's, in v2 or in each v1 hierarchy (cgroups(7)). */
+async function cgroups(config: Config): Promise<Finding> {
+  const subject = "cgroups";
+  const v2 = await textOf("/sys/fs/cgroup/cgroup.controllers");
+  const detail = (layout: string, controllers: string[]): string =>
+    `${layout}: ${controllers.filter((name) => wanted.includes(name)).join(", ")}; driver ${config.cgroup.driver}`;
+  const wanted = ["cpu", "memory", "pids", "cpuset"];
+  if (v2 !== "") return { subject, verdict: "OK", detail: detail("v2", v2.trim().split(" ")) };
+  const lines = (await textOf("/proc/self/mountinfo")).split("\n").filter((line) => line.includes(" - cgroup "));
+  const v1 = lines.flatMap((line) => (line.split(" ").at(-1) ?? "").split(","));
+  if (v1.includes("memory")) return { subject, verdict: "OK", detail: detail("v1", v1) };
+  const remedy = "mount -t cgroup2 none /sys/fs/cgroup";
+  return { subject, verdict: "optional", detail: "no memory controller: pods can't be limited on the host", remedy };
+}
+
+async function cniPlugins(): Promise<Finding> {
+  const subject = "CNI plugins";
+  for (const folder of cniFolders) {
+    const names = await readdir(folder).catch(() => []);
+    if (names.length > 0) return { subject, verdict: "OK", detail: `${folder}: ${names.sort().join(" ")}` };
+  }
+  const remedy = "apt install containernetworking-plugins";
+  return { subject, verdict: "optional", detail: `none in ${cniFolders.join(" or ")}; not used yet`, remedy };
+}
+
+async function textOf(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch(() => "");
+}
+
+async function isThere(path: string, mode: number): Promise<boolean> {
+  return await access(path, mode).then(
+    () => true,
+    () => false,
+  );
+}

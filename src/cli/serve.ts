@@ -1,0 +1,105 @@
+import { once } from "node:events";
+import { messageOf } from "../base/errors.js";
+import { JoinedJobs } from "../base/joined-job.js";
+import type { SandboxId } from "../base/ids.js";
+import { createLogger, type Logger } from "../base/log.js";
+import { monotonicMs } from "../base/clock.js";
+import { packageVersion } from "../base/version.js";
+import type { Config } from "../config/config.js";
+import { loadConfig } from "../config/load.js";
+import { openImageStore } from "../image/open-image-store.js";
+import { loadNative } from "../native/addon.js";
+import { ContainerStore } from "../runtime/container/container-store.js";
+import type { Deps } from "../runtime/deps.js";
+import { serveCri } from "../runtime/grpc/server.js";
+import { recover } from "../runtime/recovery.js";
+import { SandboxStore } from "../runtime/sandbox/sandbox-store.js";
+import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
+import { configFlags, exitStatus, parseFlags } from "./command.js";
+import { lockFolder } from "./root-lock.js";
+
+/** Calls under way get this long at shutdown. */
+const callGraceMs = 10_000;
+/** Creations that did not make it undo themselves within this. */
+const undoGraceMs = 20_000;
+
+/** The daemon: opens the parts, serves until SIGTERM or SIGINT. Boxes live on after it. */
+export async function serve(args: string[]): Promise<number> {
+  const { values } = parseFlags({ args, options: configFlags });
+  const config = await loadConfig(values);
+  process.umask(0o022);
+  const log = createLogger(config.log.level);
+  exitOnBugs(log);
+  const startedMs = monotonicMs();
+  const stopSignal = firstSignal(["SIGTERM", "SIGINT"]);
+  const { native } = loadNative(config.assets.dir);
+  const locks = [await lockFolder(native, config.root, "root"), await lockFolder(native, config.state, "state")];
+  const closing = new AbortController();
+  const deps = await openParts(config, log, native, closing.signal);
+  const recovered = recover(deps);
+  const server = await serveCri(deps, config.socketPath);
+  log.info(
+    {
+      version: packageVersion(),
+      listen: `unix://${config.socketPath}`,
+      driver: deps.boxes.driver,
+      reason: deps.boxes.reason,
+      startMs: Math.round(monotonicMs() - startedMs),
+    },
+    "serving",
+  );
+
+  log.info({ signal: await stopSignal }, "shutting down; boxes live on");
+  await Promise.all([server.close(callGraceMs), atMost(callGraceMs, deps.sandboxCreations.idle())]);
+  closing.abort();
+  await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), recovered]));
+  await deps.containers.close();
+  await deps.images.close();
+  for (const lock of locks) lock.close();
+  log.info({}, "stopped");
+  return process.exit(exitStatus.ok); // channels to the agents of living Boxes would keep the process
+}
+
+async function openParts(config: Config, log: Logger, native: Deps["native"], closing: AbortSignal): Promise<Deps> {
+  const [images, boxes, sandboxes] = await Promise.all([
+    openImageStore({ config, log, native }),
+    openBoxFactory(boxOptions(config, log, native)),
+    SandboxStore.open(config, log),
+  ]);
+  const parts = { config, log, native, images, boxes, sandboxes };
+  const containers = await ContainerStore.open(parts);
+  return { ...parts, containers, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
+}
+
+function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
+  const { assets, driver, qemu, sandbox, state } = config;
+  const options = { state, assetsDir: assets.dir, native, log, driver, bootTimeoutMs: sandbox.bootTimeoutMs };
+  return qemu.binary === undefined ? options : { ...options, qemuBinary: qemu.binary };
+}
+
+async function firstSignal(names: readonly NodeJS.Signals[]): Promise<string> {
+  return await Promise.race(names.map((name) => once(process, name).then(() => name)));
+}
+
+async function atMost(limitMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([work, limit]);
+  clearTimeout(timer);
+}
+
+/** A bug that nobody caught: the record of it matters more than going on, and Boxes live on. */
+function exitOnBugs(log: Logger): void {
+  process.on("uncaughtException", (thrown) => {
+    log.fatal({ err: messageOf(thrown), stack: thrown.stack }, "uncaught exception");
+    process.exit(exitStatus.failed);
+  });
+  process.on("unhandledRejection", (thrown) => {
+    log.error(
+      { err: messageOf(thrown), stack: thrown instanceof Error ? thrown.stack : undefined },
+      "unhandled rejection",
+    );
+  });
+}
