@@ -1,37 +1,170 @@
-/** A placeholder for the containers part: knows no containers. */
+import { RuntimeError } from "../../base/errors.js";
+import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
+import { JoinedJobs } from "../../base/joined-job.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
+import type { Logger } from "../../base/log.js";
+import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
+import { RecordFolder } from "../../store/records.js";
 import type { BoxExit } from "../../vmm/box.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
 import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
 import type { StoreParts } from "../store-parts.js";
+import { Container } from "./container.js";
+import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
+import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
+import { discardStrays, recoverOf } from "./recover.js";
+import { SeccompFilters } from "./seccomp-filters.js";
 
+/** What makes a container unique to kubelet, as one string. */
+export function containerKey(sandbox: SandboxId, metadata: ContainerMetadata): string {
+  return JSON.stringify([sandbox, metadata.name, metadata.attempt]);
+}
+
+/** All containers, each a record on disk. */
 export class ContainerStore implements SandboxContainers {
+  /** One writer per container. Taken after the lock of its sandbox, never before. */
+  readonly locks = new KeyedMutex<ContainerId>();
+  /** CreateContainer under way, by `containerKey`. */
+  readonly creations = new JoinedJobs<string, ContainerId>();
+  readonly parts: StoreParts;
+  readonly seccomp: SeccompFilters;
+  readonly log: Logger;
+  readonly #records: RecordFolder<ContainerRecord>;
+  readonly #containers = new Map<ContainerId, Container>();
+  /** Ids and ends of the creations under way, by sandbox. */
+  readonly #creating = new Map<ContainerId, { readonly sandboxId: SandboxId; readonly end: Promise<unknown> }>();
+
+  private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>) {
+    this.parts = parts;
+    this.log = parts.log;
+    this.seccomp = new SeccompFilters(parts.config.assets.dir);
+    this.#records = records;
+  }
+
   /** Loads every record. */
-  static open(_parts: StoreParts): Promise<ContainerStore> {
-    return Promise.resolve(new ContainerStore());
+  static async open(parts: StoreParts): Promise<ContainerStore> {
+    const records = await RecordFolder.open(parts.config.root, containerRecords, parts.log);
+    const store = new ContainerStore(parts, records);
+    for (const record of await records.load()) store.#containers.set(record.id, new Container(record));
+    return store;
   }
 
-  async stopAllOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
-    // No containers yet.
+  /** By id or by a prefix of it that fits one container only. `invalidArgument` when it fits several. */
+  find(idOrPrefix: string): Container | undefined {
+    const all = this.list();
+    const exact = all.find((container) => container.id === idOrPrefix);
+    if (exact !== undefined || idOrPrefix === "") return exact;
+    const [first, second] = all.filter((container) => container.id.startsWith(idOrPrefix));
+    if (second === undefined) return first;
+    throw new RuntimeError("invalidArgument", `container id "${idOrPrefix}" fits several`, {
+      hint: "give more digits",
+    });
   }
 
-  async removeAllOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
-    // No containers yet.
+  /** As `find`; `notFound` when there is none. */
+  require(idOrPrefix: string): Container {
+    const found = this.find(idOrPrefix);
+    if (found !== undefined) return found;
+    throw new RuntimeError("notFound", `container "${shortId(idOrPrefix)}" does not exist`);
   }
 
-  async boxExited(_sandbox: Sandbox, _exit: BoxExit): Promise<void> {
-    // No containers yet.
+  findByKey(key: string): Container | undefined {
+    return this.list().find(({ sandboxId, config }) => {
+      return config.metadata !== undefined && containerKey(sandboxId, config.metadata) === key;
+    });
   }
 
-  async recoverOf(_sandbox: Sandbox, _signal: AbortSignal): Promise<void> {
-    // No containers yet.
+  /** Oldest first. */
+  list(): Container[] {
+    return [...this.#containers.values()].sort((a, b) => (a.record.createdAtNs < b.record.createdAtNs ? -1 : 1));
   }
 
-  async discardStrays(_signal: AbortSignal): Promise<void> {
-    // No containers yet.
+  listOf(sandbox: SandboxId): Container[] {
+    return this.list().filter(({ sandboxId }) => sandboxId === sandbox);
+  }
+
+  has(id: ContainerId): boolean {
+    return this.#containers.has(id);
+  }
+
+  /** Also those whose creation is under way. */
+  knows(id: string): boolean {
+    return this.list().some((container) => container.id === id) || [...this.#creating.keys()].some((key) => key === id);
+  }
+
+  /** Runs a creation, so that the end of its sandbox can wait for it. */
+  async creating<T>(id: ContainerId, sandbox: SandboxId, creation: () => Promise<T>): Promise<T> {
+    const end = creation();
+    this.#creating.set(id, { sandboxId: sandbox, end });
+    try {
+      return await end;
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  /** Resolves when no creation that is under way now in this sandbox is any more. */
+  async creationsOf(sandbox: SandboxId): Promise<void> {
+    const ends = [...this.#creating.values()].filter(({ sandboxId }) => sandboxId === sandbox);
+    await Promise.allSettled(ends.map(({ end }) => end));
+  }
+
+  /** Writes a container's first record. */
+  async add(record: ContainerRecord): Promise<Container> {
+    await this.#records.write(record);
+    const container = new Container(record);
+    this.#containers.set(record.id, container);
+    return container;
+  }
+
+  /** Writes what has changed, then shows it. The caller holds the container's lock. */
+  async update(container: Container, change: Partial<ContainerRecord>): Promise<void> {
+    const record = { ...container.record, ...change };
+    await this.#records.write(record);
+    container.setRecord(record);
+  }
+
+  /** The first exit that is recorded stays. The caller holds the container's lock. */
+  async recordExit(container: Container, exit: ContainerExit): Promise<void> {
+    if (!this.has(container.id) || container.state === "exited") return;
+    await this.update(container, { exit });
+    const { code, reason, message } = exit;
+    this.log.info(
+      { containerId: container.id, sandboxId: container.sandboxId, code, reason, message },
+      "container exited",
+    );
+  }
+
+  /** Success when it is not there. The caller holds the container's lock. */
+  async remove(id: ContainerId): Promise<void> {
+    await this.#records.remove(id);
+    this.#containers.delete(id);
+  }
+
+  async stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+    await stopAllOf(sandbox, this, signal);
+  }
+
+  async removeAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+    await removeAllOf(sandbox, this, signal);
+  }
+
+  async boxExited(sandbox: Sandbox, exit: BoxExit): Promise<void> {
+    await boxExited(sandbox, exit, this);
+  }
+
+  async recoverOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+    await recoverOf(sandbox, this, signal);
+  }
+
+  async discardStrays(signal: AbortSignal): Promise<void> {
+    await discardStrays(this, signal);
   }
 
   /** Flushes and closes log files and watches; containers run on. */
   async close(): Promise<void> {
-    // No containers yet.
+    const followers = this.list().flatMap(({ follower }) => (follower === undefined ? [] : [follower]));
+    for (const follower of followers) follower.stop();
+    await Promise.all(followers.map(({ done }) => done));
   }
 }

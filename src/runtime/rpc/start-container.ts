@@ -1,7 +1,20 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { StartContainerResponse } from "../../gen/runtime/v1/api.js";
+import { orAborted } from "../../base/stage.js";
+import type { StartContainerRequest, StartContainerResponse } from "../../gen/runtime/v1/api.js";
+import { startContainerIn } from "../container/start.js";
+import type { CallContext, Deps } from "../deps.js";
 
-/** CRI StartContainer: not built. */
-export function startContainer(): Promise<StartContainerResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "StartContainer" });
+/**
+ * CRI StartContainer. Answers when the program runs; goes on when the caller leaves.
+ * Source: api.proto, rpc StartContainer; caller: kubelet KR startContainer.
+ */
+export async function startContainer(
+  request: StartContainerRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<StartContainerResponse> {
+  const container = deps.containers.require(request.containerId);
+  const started = startContainerIn(container, deps);
+  started.catch(() => undefined); // the caller sees it; it may be gone
+  await orAborted(started, call.signal);
+  return {};
 }

@@ -61,7 +61,7 @@ function nameOf(signal: Signal): string {
   return Object.entries(Signal).find(([, value]) => value === signal)?.[0] ?? "";
 }
 
-function criOf(number: number): Signal {
+export function criOf(number: number): Signal {
   for (const [name, value] of Object.entries(Signal)) {
     if (value !== Signal.RUNTIME_DEFAULT && numberOfName(name) === number) return value;
   }

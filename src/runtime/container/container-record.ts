@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { containerId, digest, sandboxId } from "../../base/ids.js";
+import { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
+import type { RecordKind } from "../../store/records.js";
+
+const linuxId = z.int().min(0).max(4294967295);
+const strings = z.array(z.string()).readonly();
+
+/** OCI `process` of the container's init; execs are made from it. */
+const ociProcess = z.object({
+  terminal: z.boolean(),
+  user: z.object({ uid: linuxId, gid: linuxId, additionalGids: z.array(linuxId).readonly() }),
+  args: strings,
+  env: strings,
+  cwd: z.string(),
+  capabilities: z.object({
+    bounding: strings,
+    effective: strings,
+    permitted: strings,
+    inheritable: strings,
+    ambient: strings,
+  }),
+  rlimits: z.array(z.object({ type: z.string(), soft: z.int(), hard: z.int() })).readonly(),
+  noNewPrivileges: z.boolean(),
+  oomScoreAdj: z.int().exactOptional(),
+});
+
+const exitFact = z.object({
+  atNs: z.bigint(),
+  code: z.int(),
+  /** "Completed", "Error", "OOMKilled", "StartError". */
+  reason: z.string(),
+  message: z.string(),
+});
+
+/**
+ * What is known of a container, as it stands on disk. Facts only: state is computed (`containerState`).
+ * Fields are added with a default; what changes a field's meaning gets a new version and an upgrade on read.
+ */
+const schema = z.object({
+  version: z.literal(1),
+  id: z.string().transform(containerId),
+  sandboxId: z.string().transform(sandboxId),
+  /** "name, attempt": for people who read the file. */
+  label: z.string(),
+  /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */
+  config: z.base64(),
+  image: z.object({
+    id: z.string().transform(digest),
+    /** "registry/name@sha256:…", or the id where none is known. */
+    reference: z.string(),
+    /** What people call it: its first tag, else what the request said. */
+    name: z.string(),
+  }),
+  /** Absolute; "": no log. */
+  logPath: z.string(),
+  process: ociProcess,
+  /** Linux number. */
+  stopSignal: z.int(),
+  /** Entries of the share that the container owns, on the host. */
+  sharedPaths: strings,
+  /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */
+  resources: z.base64().exactOptional(),
+  createdAtNs: z.bigint(),
+  /** Why it will never start although it was created: its program is not there. */
+  startFailure: z.string().exactOptional(),
+  startedAtNs: z.bigint().exactOptional(),
+  /** Observed, never wished for. Written after the last byte of the log. */
+  exit: exitFact.exactOptional(),
+});
+
+export type ContainerRecord = Readonly<z.infer<typeof schema>>;
+export type ContainerExit = Readonly<z.infer<typeof exitFact>>;
+
+export const containerRecords: RecordKind<ContainerRecord> = {
+  name: "containers",
+  schema,
+  idOf: (record) => record.id,
+};
+
+export type ContainerStateName = "created" | "running" | "exited";
+
+export function containerState(record: Pick<ContainerRecord, "exit" | "startedAtNs">): ContainerStateName {
+  if (record.exit !== undefined) return "exited";
+  return record.startedAtNs === undefined ? "created" : "running";
+}
+
+export function encodeConfig(config: ContainerConfig): string {
+  return Buffer.from(ContainerConfig.encode(config).finish()).toString("base64");
+}
+
+export function decodeConfig(encoded: string): ContainerConfig {
+  return ContainerConfig.decode(Buffer.from(encoded, "base64"));
+}
+
+export function encodeResources(resources: LinuxContainerResources): string {
+  return Buffer.from(LinuxContainerResources.encode(resources).finish()).toString("base64");
+}
+
+export function decodeResources(encoded: string): LinuxContainerResources {
+  return LinuxContainerResources.decode(Buffer.from(encoded, "base64"));
+}

@@ -1,0 +1,208 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { nowNs, monotonicMs } from "../../base/clock.js";
+import { Cleanup } from "../../base/cleanup.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
+import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
+import { NamespaceMode } from "../../gen/runtime/v1/api.js";
+import type { Image } from "../../image/image-store.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { podHostname } from "../sandbox/pod-files.js";
+import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
+import { missingPodFiles, placeMount, placePodFile, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import type { OciSpec } from "../spec/oci.js";
+import { seccompChoice } from "../spec/seccomp.js";
+import type { UserDatabase } from "../spec/user.js";
+import type { ContainerRequest } from "./check-request.js";
+import { encodeConfig, type ContainerRecord } from "./container-record.js";
+import { resolveSource } from "./host-mounts.js";
+import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
+import type { SeccompFilter } from "./seccomp-filters.js";
+
+/**
+ * Makes a container, up to CREATED, under its own deadline (design, decision 14): the caller may leave. Whatever fails,
+ * all that had been made is taken back; the record comes last and owns the parts.
+ */
+export async function createContainerIn(request: ContainerRequest, deps: Deps): Promise<ContainerId> {
+  const id = newContainerId();
+  const { sandbox, metadata } = request;
+  const log = deps.log.child({ containerId: id, sandboxId: sandbox.id, container: metadata.name });
+  const startedMs = monotonicMs();
+  await deps.containers.creating(id, sandbox.id, () =>
+    stage(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
+      build(id, request, deps, log, signal),
+    ),
+  );
+  log.info({ image: request.image.id, ms: Math.round(monotonicMs() - startedMs) }, "container created");
+  return id;
+}
+
+async function build(
+  id: ContainerId,
+  request: ContainerRequest,
+  deps: Deps,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containers, images } = deps;
+  const { config, sandbox, image } = request;
+  const box = await sandbox.liveBox(signal);
+  const plan = await planOf(id, request, box, deps, signal);
+  const sources = await Promise.all(config.mounts.map((mount, index) => resolveSource(mount, index)));
+  const choice = seccompChoice(config.linux?.securityContext);
+  const seccomp = await containers.seccomp.filterFor(choice, plan.process.capabilities.effective, signal);
+
+  await using undo = new Cleanup(log, undoLimitMs);
+  undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
+  const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
+    images.prepareSnapshot(id, image, limit),
+  );
+  const shared: SharedPath[] = [];
+  const share = async (name: string, make: () => Promise<SharedPath>): Promise<string> => {
+    const path = await stage(name, stepLimitMs, signal, make);
+    undo.add(`undo ${name}`, () => box.removeShared(path.hostPath));
+    shared.push(path);
+    return path.guestPath;
+  };
+  const root = await share("share rootfs", () => box.shareOverlay(freshName(), snapshot));
+  const mounts: PlacedMount[] = [];
+  for (const [index, mount] of config.mounts.entries()) {
+    const source = sources[index] ?? "";
+    const guestPath = await share(`share mount ${mount.containerPath}`, () =>
+      box.shareBind(freshName(), source, mount.readonly),
+    );
+    mounts.push(placeMount(mount, guestPath));
+  }
+  for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
+    const guestPath = await share(`share ${file.containerPath}`, () =>
+      box.shareBind(freshName(), file.hostPath, plan.mountTraits.readonlyRootfs),
+    );
+    mounts.push(placePodFile(file, guestPath, plan.mountTraits));
+  }
+  const spec = finishSpec(plan, root, mounts);
+  undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
+  const startFailure = await createSession(id, spec, shared, seccomp, config.stdin, box, signal);
+  await stage("write record", stepLimitMs, signal, async () => {
+    if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
+    await containers.add({ ...recordOf(id, request, plan, shared), ...(startFailure === "" ? {} : { startFailure }) });
+  });
+  undo.release();
+}
+
+/** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
+async function createSession(
+  id: ContainerId,
+  spec: OciSpec,
+  shared: readonly SharedPath[],
+  seccomp: SeccompFilter,
+  stdin: boolean,
+  box: Box,
+  signal: AbortSignal,
+): Promise<string> {
+  const request = {
+    sessionId: id,
+    ociSpec: Buffer.from(JSON.stringify(spec)),
+    heldPaths: shared.map(({ guestPath }) => guestPath),
+    seccompBpf: Buffer.from(seccomp.bpf),
+    seccompFlags: seccomp.flags,
+    stdin,
+  };
+  try {
+    await stage("create session", longStepLimitMs, signal, (limit) => box.agent.createSession(request, limit));
+    return "";
+  } catch (thrown) {
+    const message = messageOf(thrown);
+    if (signal.aborted || !message.includes("executable file not found")) throw thrown;
+    return message;
+  }
+}
+
+async function planOf(
+  id: ContainerId,
+  request: ContainerRequest,
+  box: Box,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<SpecPlan> {
+  const { config, sandbox, image } = request;
+  return planSpec({
+    id,
+    config,
+    image: image.config,
+    database: await userDatabase(image, deps),
+    sandbox: {
+      hostname: podHostname(sandbox.id, sandbox.config),
+      privileged: sandbox.config.linux?.securityContext?.privileged === true,
+    },
+    targetPid: await targetPid(request, box, deps, signal),
+  });
+}
+
+async function userDatabase(image: Image, deps: Deps): Promise<UserDatabase> {
+  const [passwd, group] = await Promise.all([
+    deps.images.readFile(image, "/etc/passwd"),
+    deps.images.readFile(image, "/etc/group"),
+  ]);
+  return { passwd: passwd?.toString("utf8") ?? "", group: group?.toString("utf8") ?? "" };
+}
+
+/** Init of the container that `target_id` names, as the guest numbers it; undefined when none is wanted. */
+async function targetPid(
+  { config, sandbox }: ContainerRequest,
+  box: Box,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  if (options?.pid !== NamespaceMode.TARGET) return undefined;
+  const target = deps.containers.require(options.targetId);
+  if (target.sandboxId !== sandbox.id) {
+    throw new RuntimeError("invalidArgument", `target container ${shortId(target.id)} is in another sandbox`);
+  }
+  if (target.state !== "running") {
+    throw new RuntimeError("failedPrecondition", `target container ${shortId(target.id)} is not running`);
+  }
+  const sessions = await box.agent.listSessions(signal);
+  return sessions.find(({ sessionId }) => sessionId === target.id)?.pid;
+}
+
+function podFiles(folder: string): PodFile[] {
+  return [
+    { containerPath: "/etc/hosts", hostPath: join(folder, "hosts") },
+    { containerPath: "/etc/hostname", hostPath: join(folder, "hostname") },
+    { containerPath: "/etc/resolv.conf", hostPath: join(folder, "resolv.conf") },
+  ];
+}
+
+/** Never used twice: a name that the guest has looked up is cached there (design, decision 4). */
+function freshName(): string {
+  return randomBytes(16).toString("hex");
+}
+
+function recordOf(
+  id: ContainerId,
+  { sandbox, config, metadata, image, logPath }: ContainerRequest,
+  plan: SpecPlan,
+  shared: readonly SharedPath[],
+): ContainerRecord {
+  return {
+    version: 1,
+    id,
+    sandboxId: sandbox.id,
+    label: `${metadata.name} attempt ${metadata.attempt}`,
+    config: encodeConfig(config),
+    image: {
+      id: image.id,
+      reference: image.repoDigests[0] ?? image.id,
+      name: image.repoTags[0] ?? config.image?.image ?? image.id,
+    },
+    logPath,
+    process: plan.process,
+    stopSignal: plan.stopSignal.number,
+    sharedPaths: shared.map(({ hostPath }) => hostPath),
+    createdAtNs: nowNs(),
+  };
+}

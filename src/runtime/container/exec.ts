@@ -1,0 +1,156 @@
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { shortId } from "../../base/ids.js";
+import { stage } from "../../base/stage.js";
+import { Stream, type ProcessRef } from "../../gen/agent/v1/agent.js";
+import type { OutputReader } from "../../vmm/agent/agent-client.js";
+import type { Box } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { execProcess } from "../spec/build-spec.js";
+import type { Container } from "./container.js";
+import { stepLimitMs, undoLimitMs } from "./limits.js";
+
+/** Kept of each stream; the rest is read and dropped, so that the process never blocks (kubelet.md 2.10). */
+export const maxStreamBytes = 16 * 1024 * 1024;
+/** After the exit: the output ends when this long nothing came (a background child may hold the pipes open) … */
+const quietMs = 500;
+/** … or when this much time has passed. */
+const drainMs = 5_000;
+const startLimitMs = 60_000;
+
+export interface ExecResult {
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  readonly exitCode: number;
+}
+
+/**
+ * Runs a command in a running container and waits for it. When `timeoutMs` (0: none) passes, everything it has started
+ * is killed first, then the call fails with `deadlineExceeded`: kubelet reads that as a failed probe, any other error as
+ * an unknown one. The same when the caller leaves.
+ */
+export async function execAndWait(
+  container: Container,
+  args: readonly string[],
+  timeoutMs: number,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  if (container.state !== "running") {
+    throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} is ${container.state}`, {
+      hint: "commands run in running containers only",
+    });
+  }
+  const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
+  const process: ProcessRef = { sessionId: container.id, execId: `sync-${randomBytes(8).toString("hex")}` };
+  const timeout = new AbortController();
+  const timer =
+    timeoutMs === 0
+      ? undefined
+      : setTimeout(() => {
+          timeout.abort();
+        }, timeoutMs);
+  try {
+    return await runExec(container, process, args, box, AbortSignal.any([signal, timeout.signal]));
+  } catch (thrown) {
+    if (!timeout.signal.aborted || signal.aborted) throw thrown;
+    throw new RuntimeError("deadlineExceeded", `command ${JSON.stringify(args[0])} timed out after ${timeoutMs} ms`, {
+      stage: `exec in container ${shortId(container.id)}`,
+      cause: thrown,
+    });
+  } finally {
+    clearTimeout(timer);
+    await forget(process, box, deps);
+  }
+}
+
+async function runExec(
+  container: Container,
+  process: ProcessRef,
+  args: readonly string[],
+  box: Box,
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  const { agent } = box;
+  const ociProcess = Buffer.from(JSON.stringify(execProcess(container.record.process, args, false)));
+  await stage("start exec", startLimitMs, signal, async (limit) => {
+    try {
+      await agent.startExec({ ...process, ociProcess, stdin: false }, limit);
+    } catch (thrown) {
+      // The container is there; what isn't is the program. NOT_FOUND would say something else to a CRI client.
+      if (codeOf(thrown) !== "notFound") throw thrown;
+      throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
+    }
+  });
+  const reader = agent.output(process, 0n, true, signal);
+  const collected = new Collected();
+  const reading = collected.read(reader);
+  try {
+    const exit = await agent.wait(process, signal);
+    await collected.settle(reading);
+    return { stdout: collected.stdout.bytes(), stderr: collected.stderr.bytes(), exitCode: exit.code & 0xff };
+  } finally {
+    reader.close();
+    await Promise.race([reading, delay(stepLimitMs, undefined, { ref: false })]);
+  }
+}
+
+/** Kills what is left of it. The agent does that with the session too: a failure here is not the command's. */
+async function forget(process: ProcessRef, box: Box, deps: Deps): Promise<void> {
+  if (box.exit !== undefined) return;
+  try {
+    await box.agent.forgetExec(process.sessionId, process.execId, AbortSignal.timeout(undoLimitMs));
+  } catch (thrown) {
+    deps.log.warn({ containerId: process.sessionId, err: messageOf(thrown) }, "exec could not be forgotten");
+  }
+}
+
+/** One stream, cut off at its limit. */
+class Capped {
+  readonly #parts: Uint8Array[] = [];
+  #size = 0;
+
+  add(data: Uint8Array): void {
+    const fits = data.subarray(0, maxStreamBytes - this.#size);
+    if (fits.length === 0) return;
+    this.#parts.push(fits);
+    this.#size += fits.length;
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#parts, this.#size);
+  }
+}
+
+class Collected {
+  readonly stdout = new Capped();
+  readonly stderr = new Capped();
+  #chunks = 0;
+
+  /** Resolves at the end of both streams; never rejects: the wait for the exit says what went wrong. */
+  async read(reader: OutputReader): Promise<void> {
+    try {
+      for await (const chunk of reader) {
+        this.#chunks += 1;
+        (chunk.stream === Stream.STDERR ? this.stderr : this.stdout).add(chunk.data);
+        if (chunk.end) return;
+      }
+    } catch {
+      // Broken off: what has come is what there is.
+    }
+  }
+
+  /** After the exit: until the end, or until nothing more seems to come. */
+  async settle(reading: Promise<void>): Promise<void> {
+    const ended = new AbortController();
+    const end = reading.then(() => {
+      ended.abort();
+    });
+    for (let waitedMs = 0; waitedMs < drainMs && !ended.signal.aborted; waitedMs += quietMs) {
+      const before = this.#chunks;
+      await Promise.race([end, delay(quietMs, undefined, { signal: ended.signal }).catch(() => undefined)]);
+      if (this.#chunks === before) return;
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import { nowNs } from "../../base/clock.js";
+import { codeOf, messageOf } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import { orAborted, sleep } from "../../base/stage.js";
+import type { ExitStatus, ProcessRef } from "../../gen/agent/v1/agent.js";
+import type { OutputReader } from "../../vmm/agent/agent-client.js";
+import type { Box } from "../../vmm/box.js";
+import type { LogFile } from "../logs/log-file.js";
+import { pumpOutput } from "../logs/output-pump.js";
+import { sigkill } from "../spec/signals.js";
+import type { ContainerExit } from "./container-record.js";
+import type { Container, Follower } from "./container.js";
+import type { ContainerStore } from "./container-store.js";
+import { drainLimitMs } from "./limits.js";
+
+const retryMs = 1_000;
+
+/** The session's init process, as the agent names it. */
+export function initOf(container: Container): ProcessRef {
+  return { sessionId: container.id, execId: "" };
+}
+
+/**
+ * Follows a running container: its output goes to the log, and its exit is recorded once the last byte of it is
+ * written, so that a reader who sees EXITED finds the whole log (kubelet.md 4.3). Lines up to `resumeAfterNs` stand in
+ * the log already.
+ */
+export function follow(
+  container: Container,
+  box: Box,
+  file: LogFile | undefined,
+  resumeAfterNs: bigint,
+  store: ContainerStore,
+): void {
+  const stopped = new AbortController();
+  const log = store.log.child({ containerId: container.id, sandboxId: container.sandboxId });
+  const reader = box.agent.output(initOf(container), 0n, false, stopped.signal);
+  const follower: Follower = {
+    file,
+    done: pumpAndClose(reader, file, resumeAfterNs, stopped.signal, log),
+    cutOff: () => {
+      reader.close();
+    },
+    stop: () => {
+      stopped.abort();
+      reader.close();
+    },
+  };
+  container.follower = follower;
+  watchExit(container, box, follower, stopped.signal, store, log).catch((thrown: unknown) => {
+    if (!stopped.signal.aborted) log.error({ err: messageOf(thrown) }, "container exit could not be recorded");
+  });
+}
+
+async function pumpAndClose(
+  reader: OutputReader,
+  file: LogFile | undefined,
+  resumeAfterNs: bigint,
+  stopped: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  const end = await pumpOutput(reader, file, resumeAfterNs, stopped, log);
+  if (end === "broken") log.warn({}, "container output is incomplete");
+  try {
+    await file?.close();
+  } catch (thrown) {
+    log.warn({ err: messageOf(thrown) }, "log file could not be closed");
+  }
+}
+
+async function watchExit(
+  container: Container,
+  box: Box,
+  follower: Follower,
+  stopped: AbortSignal,
+  store: ContainerStore,
+  log: Logger,
+): Promise<void> {
+  const exit = await observedExit(container, box, stopped, log);
+  if (exit === undefined) return; // the Box's death is recorded by its sandbox's watch
+  await endStragglers(container, box, stopped, log);
+  await drained(follower, drainLimitMs, log);
+  await store.locks.run(container.id, () => store.recordExit(container, exit));
+}
+
+/** Asks until the agent has answered or knows no such session; undefined when the Box has died or we are to stop. */
+async function observedExit(
+  container: Container,
+  box: Box,
+  stopped: AbortSignal,
+  log: Logger,
+): Promise<ContainerExit | undefined> {
+  for (;;) {
+    try {
+      return exitFact(await box.agent.wait(initOf(container), stopped), container);
+    } catch (thrown) {
+      if (stopped.aborted || box.exit !== undefined) return undefined;
+      const err = messageOf(thrown);
+      log.warn({ err }, "wait for container failed");
+      if (codeOf(thrown) === "notFound") return lostExit(`the agent lost it: ${err}`, nowNs());
+      await Promise.race([sleep(retryMs, stopped), box.exited]);
+    }
+  }
+}
+
+/** What init has started does not outlive it: those processes may hold the output open for ever. */
+async function endStragglers(container: Container, box: Box, signal: AbortSignal, log: Logger): Promise<void> {
+  try {
+    await box.agent.signalProcess(initOf(container), sigkill, true, signal);
+  } catch (thrown) {
+    log.debug({ err: messageOf(thrown) }, "no stragglers killed");
+  }
+}
+
+/** Waits for the output's end; cuts it off when it takes too long. */
+export async function drained(follower: Follower, limitMs: number, log: Logger): Promise<void> {
+  for (const [enough, what] of [
+    [follower.cutOff, "container output did not end"],
+    [follower.stop, "container log did not end"],
+  ] as const) {
+    try {
+      await orAborted(follower.done, AbortSignal.timeout(limitMs));
+      return;
+    } catch {
+      log.warn({ limitMs }, what);
+      enough();
+    }
+  }
+}
+
+/** The guest's clock is not trusted: the exit lies between the start and now. */
+function exitFact(status: ExitStatus, container: Container): ContainerExit {
+  const { code, oomKilled } = status;
+  return {
+    atNs: clampNs(status.exitedAtNs, container.record.startedAtNs ?? container.record.createdAtNs, nowNs()),
+    code: code & 0xff,
+    reason: oomKilled ? "OOMKilled" : code === 0 ? "Completed" : "Error",
+    message: "",
+  };
+}
+
+/** Of a container whose end nobody saw. */
+export function lostExit(message: string, atNs: bigint): ContainerExit {
+  return { atNs, code: 128 + sigkill, reason: "Error", message };
+}
+
+export function clampNs(timeNs: bigint, earliestNs: bigint, latestNs: bigint): bigint {
+  if (timeNs < earliestNs) return earliestNs;
+  return timeNs > latestNs ? latestNs : timeNs;
+}

@@ -1,0 +1,79 @@
+/** Taking up containers after a daemon restart, sandbox by sandbox. */
+import { nowNs } from "../../base/clock.js";
+import { messageOf } from "../../base/errors.js";
+import { stage } from "../../base/stage.js";
+import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
+import type { Box } from "../../vmm/box.js";
+import { LogFile } from "../logs/log-file.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
+import type { ContainerStore } from "./container-store.js";
+import type { Container } from "./container.js";
+import { clampNs, follow, lostExit } from "./follow.js";
+import { longStepLimitMs, stepLimitMs } from "./limits.js";
+import { boxExited } from "./of-sandbox.js";
+
+export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
+  const { box } = sandbox;
+  if (box === undefined) {
+    const end = sandbox.record.end ?? { atNs: nowNs(), reason: "its box was gone when the daemon started" };
+    await boxExited(sandbox, end, store);
+    return;
+  }
+  const sessions = await stage("list sessions", stepLimitMs, signal, (limit) => box.agent.listSessions(limit));
+  for (const container of store.listOf(sandbox.id)) {
+    const session = sessions.find(({ sessionId }) => sessionId === container.id);
+    await store.locks.run(container.id, () => takeUp(container, session, box, store));
+  }
+  for (const { sessionId } of sessions) {
+    if (store.knows(sessionId)) continue;
+    store.log.warn({ containerId: sessionId, sandboxId: sandbox.id }, "session without a record deleted");
+    await stage("delete session", longStepLimitMs, signal, (limit) => box.agent.deleteSession(sessionId, limit));
+  }
+}
+
+async function takeUp(
+  container: Container,
+  session: Session | undefined,
+  box: Box,
+  store: ContainerStore,
+): Promise<void> {
+  const { record, state } = container;
+  if (state === "exited" || record.startFailure !== undefined) return;
+  if (session === undefined) {
+    await store.recordExit(container, lostExit("the agent does not know it any more", nowNs()));
+    return;
+  }
+  if (state === "created") {
+    if (session.state === SessionState.CREATED) return;
+    // Started, but the daemon died before it could write that down.
+    await store.update(container, { startedAtNs: clampNs(session.startedAtNs, record.createdAtNs, nowNs()) });
+  }
+  const file = await reopenLog(container, store);
+  follow(container, box, file, (await file?.lastStamp()) ?? 0n, store);
+}
+
+/** A log that can't be opened does not cost the container: its output is drained. */
+async function reopenLog(container: Container, store: ContainerStore): Promise<LogFile | undefined> {
+  const { logPath } = container.record;
+  if (logPath === "") return undefined;
+  try {
+    return await LogFile.open(logPath, store.log);
+  } catch (thrown) {
+    store.log.error({ containerId: container.id, err: messageOf(thrown) }, "log can't be opened; output is dropped");
+    return undefined;
+  }
+}
+
+/** Records whose sandbox has none, and snapshots that no container owns. */
+export async function discardStrays(store: ContainerStore, signal: AbortSignal): Promise<void> {
+  const { images, sandboxes } = store.parts;
+  for (const container of store.list()) {
+    if (sandboxes.has(container.sandboxId)) continue;
+    store.log.warn({ containerId: container.id }, "container without a sandbox discarded");
+    await images.removeSnapshot(container.id, signal);
+    await store.locks.run(container.id, () => store.remove(container.id));
+  }
+  for (const key of await images.listSnapshots()) {
+    if (!store.knows(key)) await images.removeSnapshot(key, signal);
+  }
+}

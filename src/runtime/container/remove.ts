@@ -1,0 +1,34 @@
+import type { ContainerStore } from "./container-store.js";
+import type { Container } from "./container.js";
+import { longStepLimitMs, stepLimitMs } from "./limits.js";
+import { stage } from "../../base/stage.js";
+import { stopRunning } from "./stop.js";
+
+/** Forgets a container with all it owns; one that runs is killed first. Its log files stay: they are kubelet's. */
+export async function removeContainerOf(
+  container: Container,
+  store: ContainerStore,
+  signal: AbortSignal,
+): Promise<void> {
+  await stopRunning(container, 0, store, signal);
+  await store.locks.run(container.id, async () => {
+    if (!store.has(container.id)) return;
+    await releaseParts(container, store, signal);
+    await store.remove(container.id);
+  });
+  store.log.info({ containerId: container.id, sandboxId: container.sandboxId }, "container removed");
+}
+
+/** The agent lets go first, then the share, then the snapshot (design, decision 19). Each step is idempotent. */
+async function releaseParts(container: Container, store: ContainerStore, signal: AbortSignal): Promise<void> {
+  const box = store.parts.sandboxes.find(container.sandboxId)?.box;
+  if (box !== undefined && box.exit === undefined) {
+    await stage("delete session", longStepLimitMs, signal, (limit) => box.agent.deleteSession(container.id, limit));
+    for (const path of [...container.record.sharedPaths].reverse()) {
+      await stage("unmount from share", stepLimitMs, signal, () => box.removeShared(path));
+    }
+  }
+  await stage("remove snapshot", longStepLimitMs, signal, (limit) =>
+    store.parts.images.removeSnapshot(container.id, limit),
+  );
+}

@@ -1,0 +1,76 @@
+import { nowNs } from "../../base/clock.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
+import { shortId } from "../../base/ids.js";
+import { stage } from "../../base/stage.js";
+import type { Box } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { LogFile } from "../logs/log-file.js";
+import type { Container } from "./container.js";
+import { clampNs, follow } from "./follow.js";
+import { longStepLimitMs, startLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
+
+/** containerd's choice for a program that could not be started (kubelet.md 2.8). */
+const startErrorCode = 128;
+
+/**
+ * Starts a created container under its own deadline; the caller may leave. A container that could not be started is
+ * EXITED with reason StartError: the next try is a new container (kubelet.md 2.11).
+ */
+export async function startContainerIn(container: Container, deps: Deps): Promise<void> {
+  await stage(`start container ${shortId(container.id)}`, startLimitMs, deps.closing, (signal) =>
+    deps.containers.locks.run(container.id, () => start(container, deps, signal)),
+  );
+}
+
+async function start(container: Container, deps: Deps, signal: AbortSignal): Promise<void> {
+  if (container.state !== "created" || !deps.containers.has(container.id)) {
+    throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} is ${container.state}`, {
+      hint: "only a created container can be started",
+    });
+  }
+  const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
+  try {
+    await startOn(container, box, deps, signal);
+  } catch (thrown) {
+    if (box.exit !== undefined || deps.closing.aborted) throw thrown; // the Box's end is recorded elsewhere
+    await endSession(container, box, deps);
+    await deps.containers.recordExit(container, {
+      atNs: nowNs(),
+      code: startErrorCode,
+      reason: "StartError",
+      message: messageOf(thrown),
+    });
+    throw thrown;
+  }
+}
+
+async function startOn(container: Container, box: Box, deps: Deps, signal: AbortSignal): Promise<void> {
+  const { startFailure, logPath, createdAtNs } = container.record;
+  if (startFailure !== undefined) throw new RuntimeError("failedPrecondition", startFailure);
+  const file = logPath === "" ? undefined : await stage("open log", stepLimitMs, signal, () => openLog(logPath, deps));
+  try {
+    const started = await stage("start session", longStepLimitMs, signal, (limit) =>
+      box.agent.startSession(container.id, limit),
+    );
+    const startedAtNs = clampNs(started.startedAtNs, createdAtNs, nowNs());
+    await stage("write record", stepLimitMs, signal, () => deps.containers.update(container, { startedAtNs }));
+  } catch (thrown) {
+    await file?.close();
+    throw thrown;
+  }
+  follow(container, box, file, 0n, deps.containers);
+  deps.log.info({ containerId: container.id, sandboxId: container.sandboxId }, "container started");
+}
+
+function openLog(path: string, deps: Deps): Promise<LogFile> {
+  return LogFile.open(path, deps.log);
+}
+
+/** It may run although the answer was lost. */
+async function endSession(container: Container, box: Box, deps: Deps): Promise<void> {
+  try {
+    await box.agent.deleteSession(container.id, AbortSignal.timeout(undoLimitMs));
+  } catch (thrown) {
+    deps.log.warn({ containerId: container.id, err: messageOf(thrown) }, "session could not be deleted");
+  }
+}

@@ -1,0 +1,100 @@
+/** CRI messages made of a container. */
+import {
+  ContainerState,
+  Signal,
+  type Container as CriContainer,
+  type ContainerFilter,
+  type ContainerStatus,
+  type ImageSpec,
+} from "../../gen/runtime/v1/api.js";
+import { criOf } from "../spec/signals.js";
+import type { Container } from "./container.js";
+
+const states = {
+  created: ContainerState.CONTAINER_CREATED,
+  running: ContainerState.CONTAINER_RUNNING,
+  exited: ContainerState.CONTAINER_EXITED,
+} as const;
+
+/** CRI Container, an item of lists. */
+export function containerItem(container: Container): CriContainer {
+  const { config, record } = container;
+  return {
+    id: container.id,
+    podSandboxId: container.sandboxId,
+    metadata: config.metadata,
+    image: imageSpecOf(container),
+    imageRef: record.image.reference,
+    state: states[container.state],
+    createdAt: record.createdAtNs,
+    labels: config.labels,
+    annotations: config.annotations,
+    imageId: record.image.id,
+  };
+}
+
+/** Mounts, labels and annotations exactly as they were given: kubelet compares them (kubelet.md 2.7). */
+export function containerStatusOf(container: Container): ContainerStatus {
+  const { config, record } = container;
+  const { user } = record.process;
+  return {
+    ...withoutSandbox(containerItem(container)),
+    startedAt: record.startedAtNs ?? 0n,
+    finishedAt: record.exit?.atNs ?? 0n,
+    exitCode: record.exit?.code ?? 0,
+    reason: record.exit?.reason ?? "",
+    message: record.exit?.message ?? "",
+    mounts: config.mounts,
+    logPath: record.logPath,
+    resources: container.resources === undefined ? undefined : { linux: container.resources, windows: undefined },
+    user: {
+      linux: {
+        uid: BigInt(user.uid),
+        gid: BigInt(user.gid),
+        supplementalGroups: user.additionalGids.map((gid) => BigInt(gid)),
+      },
+    },
+    stopSignal: config.stopSignal === Signal.RUNTIME_DEFAULT ? criOf(record.stopSignal) : config.stopSignal,
+  };
+}
+
+/** For people: `info` of a verbose ContainerStatus. Without the environment: it holds secrets. */
+export function containerInfo(container: Container): Record<string, string> {
+  const { record } = container;
+  const { env, ...process } = record.process;
+  const text = {
+    sandboxId: container.sandboxId,
+    process: { ...process, envCount: env.length },
+    sharedPaths: record.sharedPaths,
+    stopSignal: record.stopSignal,
+    following: container.follower !== undefined && container.state === "running",
+  };
+  return { info: JSON.stringify(text) };
+}
+
+/** CRI ContainerFilter: what is set must all fit; ids by prefix. */
+export function fitsFilter(container: Container, filter: ContainerFilter | undefined): boolean {
+  if (filter === undefined) return true;
+  const { labels } = container.config;
+  return (
+    container.id.startsWith(filter.id) &&
+    container.sandboxId.startsWith(filter.podSandboxId) &&
+    (filter.state === undefined || filter.state.state === states[container.state]) &&
+    Object.entries(filter.labelSelector).every(([name, value]) => Object.hasOwn(labels, name) && labels[name] === value)
+  );
+}
+
+function withoutSandbox(item: CriContainer): Omit<CriContainer, "podSandboxId"> {
+  const { podSandboxId: _, ...rest } = item;
+  return rest;
+}
+
+function imageSpecOf({ config, record }: Container): ImageSpec {
+  return {
+    image: record.image.name,
+    annotations: config.image?.annotations ?? {},
+    userSpecifiedImage: config.image?.userSpecifiedImage ?? "",
+    runtimeHandler: config.image?.runtimeHandler ?? "",
+    imageRef: record.image.id,
+  };
+}
