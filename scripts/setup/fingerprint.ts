@@ -16,7 +16,11 @@ export async function sourceInputs(root: string, paths: readonly string[]): Prom
   for (const path of paths) files.push(...(await filesUnder(join(root, path))));
   const lines: string[] = [];
   for (const file of files.sort()) {
-    lines.push(`${relative(root, file)} ${createHash("sha256").update(await readFile(file)).digest("hex")}`);
+    lines.push(
+      `${relative(root, file)} ${createHash("sha256")
+        .update(await readFile(file))
+        .digest("hex")}`,
+    );
   }
   return lines;
 }

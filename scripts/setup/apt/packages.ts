@@ -26,18 +26,16 @@ export async function downloadPinned(
   const deb = await download(context, apt, `${wish.name}=${wish.version}`, folder);
   const sha256 = await sha256Of(deb);
   if (sha256 !== wish.sha256) {
-    throw new RuntimeError("failedPrecondition", `${wish.name} ${wish.version} has sha256 ${sha256}, not ${wish.sha256}`);
+    throw new RuntimeError(
+      "failedPrecondition",
+      `${wish.name} ${wish.version} has sha256 ${sha256}, not ${wish.sha256}`,
+    );
   }
   return deb;
 }
 
 /** Downloads `NAME` or `NAME=VERSION` into an empty folder and returns the file. */
-export async function download(
-  context: SetupContext,
-  apt: PrivateApt,
-  wish: string,
-  folder: string,
-): Promise<string> {
+export async function download(context: SetupContext, apt: PrivateApt, wish: string, folder: string): Promise<string> {
   await run("apt-get", [...apt.options, "-q", "download", wish], { signal: context.signal, cwd: folder });
   const prefix = `${wish.split("=")[0] ?? wish}_`;
   const deb = (await readdir(folder)).find((name) => name.startsWith(prefix) && name.endsWith(".deb"));

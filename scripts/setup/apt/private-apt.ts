@@ -34,7 +34,9 @@ export async function privateApt(context: SetupContext, wish: PrivateAptWish): P
     await writeFile(join(folder, "status"), "");
     const codename = await debianCodename();
     // Other vendors' sources stay out: one that is down would stop the set-up.
-    const machine = (await machineSources()).filter((source) => source.suites.some((suite) => suite.startsWith(codename)));
+    const machine = (await machineSources()).filter((source) =>
+      source.suites.some((suite) => suite.startsWith(codename)),
+    );
     const archive = mainArchive(machine, codename);
     if (archive === undefined) {
       throw new RuntimeError("failedPrecondition", "no Debian archive in the apt sources", {

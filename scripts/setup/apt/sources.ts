@@ -66,7 +66,10 @@ export function parseOneLine(text: string): AptSource[] {
 export function mainArchive(sources: readonly AptSource[], codename: string): AptSource | undefined {
   const named = sources.find((source) => source.suites.includes(codename) && source.components.includes("main"));
   const aliases = ["stable", "oldstable", "testing"];
-  return named ?? sources.find((source) => source.suites.some((s) => aliases.includes(s)) && source.components.includes("main"));
+  return (
+    named ??
+    sources.find((source) => source.suites.some((s) => aliases.includes(s)) && source.components.includes("main"))
+  );
 }
 
 /** The same archive, other suites. */

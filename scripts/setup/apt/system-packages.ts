@@ -26,7 +26,8 @@ export async function installSystemPackages(context: SetupContext, wish: SystemP
       const words = ["-q", "-y", "--no-install-recommends", ...target, "install", ...packages];
       await run("apt-get", [...apt.options, ...words], {
         signal: context.signal,
-        env: { DEBIAN_FRONTEND: "noninteractive" },
+        // Offline: a package that brings a service (docker-registry) must not start it on this machine.
+        env: { DEBIAN_FRONTEND: "noninteractive", SYSTEMD_OFFLINE: "1", RUNLEVEL: "1" },
         logFile: join(context.cache, "logs", "system-packages.log"),
       });
     };
@@ -38,7 +39,7 @@ export async function installSystemPackages(context: SetupContext, wish: SystemP
 /** The names of which no version is installed. */
 async function missing(context: SetupContext, names: readonly string[]): Promise<string[]> {
   // dpkg-query fails when it does not know one of the names, and still prints the others.
-  const script = 'dpkg-query -W -f \'${db:Status-Abbrev}${Package}\\n\' "$@" 2>/dev/null || true';
+  const script = "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n' \"$@\" 2>/dev/null || true";
   const text = await run("sh", ["-c", script, "sh", ...names], { signal: context.signal });
   const installed = new Set(text.split("\n").flatMap((line) => (line.startsWith("ii ") ? [line.slice(3).trim()] : [])));
   return names.filter((name) => !installed.has(name));

@@ -31,7 +31,11 @@ export async function kernel(context: SetupContext): Promise<string> {
       await unpack(context, deb, unpacked);
       const tool = join(work, "vmlinux-elf");
       const options = { signal: context.signal, logFile };
-      await run("cc", ["-O1", "-Wall", "-Wextra", "-Werror", "-o", tool, join(context.root, converter), "-ldl"], options);
+      await run(
+        "cc",
+        ["-O1", "-Wall", "-Wextra", "-Werror", "-o", tool, join(context.root, converter), "-ldl"],
+        options,
+      );
       const library = join(unpacked, "usr/lib/x86_64-linux-gnu/libkrunfw.so.5");
       await run(tool, [library, join(folder, "vmlinux.elf")], options);
       await rm(work, { recursive: true });

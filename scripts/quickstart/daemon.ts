@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { openSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { RuntimeError } from "../../src/base/errors.js";
+import { run, type SetupContext } from "../setup/run.js";
+import { Cri } from "./cri.js";
+
+const startLimitMs = 30_000;
+const endLimitMs = 20_000;
+
+/** `a3s-box-cri-runtime serve` on folders of its own. */
+export class QuickDaemon {
+  readonly socket: string;
+  readonly cri: Cri;
+  readonly #folders: readonly string[];
+  readonly #main: string;
+  readonly #logFile: string;
+  #process: ChildProcess | undefined;
+
+  constructor(context: SetupContext, scratch: string) {
+    this.#main = join(context.root, "dist/main.js");
+    this.socket = join(scratch, "state/cri.sock");
+    this.#folders = ["--root", join(scratch, "root"), "--state", join(scratch, "state")];
+    this.#logFile = join(scratch, "daemon.log");
+    this.cri = new Cri(this.socket);
+  }
+
+  async importImage(file: string, signal: AbortSignal): Promise<void> {
+    await run(process.execPath, [this.#main, "image", "import", ...this.#folders, file], { signal });
+  }
+
+  async start(driver: string): Promise<void> {
+    await mkdir(join(this.#logFile, ".."), { recursive: true });
+    const log = openSync(this.#logFile, "a");
+    const args = [this.#main, "serve", ...this.#folders, "--listen", `unix://${this.socket}`, "--driver", driver];
+    // A group of its own: Ctrl-C is for the quickstart, which then has the daemon clean up.
+    const child = spawn(process.execPath, args, { stdio: ["ignore", log, log], detached: true });
+    this.#process = child;
+    const ended = new Promise<never>((_, reject) => {
+      child.once("exit", (code) => {
+        reject(new RuntimeError("internal", `the daemon ended with status ${String(code)}`));
+      });
+      child.once("error", reject);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([this.cri.ready(startLimitMs), ended]);
+  }
+
+  /** SIGTERM, and SIGKILL where that has no effect. */
+  async stop(): Promise<void> {
+    this.cri.close();
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => {
+      child.once("exit", () => {
+        resolve();
+      });
+    });
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), endLimitMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  async logTail(lines = 20): Promise<string> {
+    const text = await readFile(this.#logFile, "utf8").catch(() => "");
+    return text.trimEnd().split("\n").slice(-lines).join("\n");
+  }
+}

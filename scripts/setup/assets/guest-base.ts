@@ -1,0 +1,81 @@
+import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { RuntimeError } from "../../../src/base/errors.js";
+import { downloadClosure, unpack } from "../apt/packages.js";
+import { privateApt } from "../apt/private-apt.js";
+import { cached, exists } from "../cache.js";
+import { run, type SetupContext } from "../run.js";
+
+const suite = "trixie";
+const crunVersion = "1.21";
+const libraryFolder = "usr/lib/x86_64-linux-gnu";
+const loader = "ld-linux-x86-64.so.2";
+
+/**
+ * The small root that every Box sees at /base, without the agent: crun of Debian 13 with the libraries it needs, the C
+ * library and loader among them (it needs a newer one than Debian 12 has). Merged /usr.
+ */
+export async function crunBase(context: SetupContext): Promise<string> {
+  return await cached(context, {
+    name: "crun-base",
+    inputs: [suite, crunVersion, "layout 1"],
+    build: async (folder) => {
+      const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
+      const work = await mkdtemp(join(folder, "work-"));
+      const debs = await downloadClosure(context, apt, ["crun"]);
+      if (!debs.some((deb) => basename(deb).startsWith(`crun_${crunVersion}-`))) {
+        throw new RuntimeError("failedPrecondition", `${suite} has another crun than ${crunVersion}`);
+      }
+      for (const deb of debs) await unpack(context, deb, work);
+      await mergedUsr(folder);
+      await install(join(work, "usr/bin/crun"), join(folder, "usr/bin/crun"));
+      await copyLibraries(context, work, folder, join(work, "usr/bin/crun"));
+      await rm(work, { recursive: true });
+    },
+  });
+}
+
+/** The guest base with an agent in it: what goes to `assets/guest`. */
+export async function guestBase(context: SetupContext, agent: string): Promise<string> {
+  const base = await crunBase(context);
+  return await cached(context, {
+    name: "guest",
+    inputs: [basename(base), basename(agent)],
+    build: async (folder) => {
+      await cp(base, folder, { recursive: true, verbatimSymlinks: true });
+      await install(join(agent, "agent"), join(folder, "usr/bin/agent"));
+    },
+  });
+}
+
+async function mergedUsr(folder: string): Promise<void> {
+  for (const name of ["bin", "sbin", "lib", "lib64"]) {
+    await mkdir(join(folder, "usr", name), { recursive: true });
+    await symlink(`usr/${name}`, join(folder, name));
+  }
+  await mkdir(join(folder, libraryFolder), { recursive: true });
+}
+
+async function install(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await chmod(to, 0o755);
+}
+
+/** Copies what a program needs, and what that needs, under the names that the loader asks for. */
+async function copyLibraries(context: SetupContext, from: string, to: string, program: string): Promise<void> {
+  const todo = [program];
+  const done = new Set<string>([loader]);
+  await install(join(from, libraryFolder, loader), join(to, "usr/lib64", loader));
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const dynamic = await run("readelf", ["-d", next], { signal: context.signal });
+    for (const [, name] of dynamic.matchAll(/\(NEEDED\)\s+Shared library: \[([^\]/]+)\]/g)) {
+      if (name === undefined || done.has(name)) continue;
+      done.add(name);
+      const library = join(from, libraryFolder, name);
+      if (!(await exists(library)))
+        throw new RuntimeError("internal", `${basename(next)} needs ${name}, in no package`);
+      await install(library, join(to, libraryFolder, name));
+      todo.push(library);
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import { copyFile, cp, mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { installSystemPackages } from "../apt/system-packages.js";
+import { cached } from "../cache.js";
+import { sourceInputs, toolVersion } from "../fingerprint.js";
+import { run, type SetupContext } from "../run.js";
+
+/** The folder with `a3s-box-launcher`: the program that becomes a Box under libkrun, and judges the machine's KVM. */
+export async function launcher(context: SetupContext): Promise<string> {
+  await installSystemPackages(context, { names: ["g++", "make", "libc6-dev"], fromBackports: [] });
+  const inputs = [...(await sourceInputs(context.root, ["launcher"])), await toolVersion("g++", context)];
+  return await cached(context, {
+    name: "launcher",
+    inputs,
+    build: async (folder, logFile) => {
+      const work = await mkdtemp(join(folder, "work-"));
+      // Without the build folder of the clone: its objects would be taken for up to date.
+      const isSource = (path: string): boolean => !path.startsWith(join(context.root, "launcher/build"));
+      await cp(join(context.root, "launcher"), work, { recursive: true, filter: isSource });
+      await run("make", ["-C", work, "-j2"], { signal: context.signal, logFile });
+      await copyFile(join(work, "build/a3s-box-launcher"), join(folder, "a3s-box-launcher"));
+      await rm(work, { recursive: true });
+    },
+  });
+}

@@ -1,0 +1,51 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { hasRust, installSystemPackages } from "../apt/system-packages.js";
+import { run, type SetupContext, tryRun } from "../run.js";
+
+/**
+ * A compiler that can build our crates: the machine's own, else the distribution's `-web` packages, which Debian keeps
+ * new for its browsers (the plain `rustc` of Debian 12 is 1.63).
+ */
+export async function ensureRust(context: SetupContext, withLints = false): Promise<void> {
+  if (await hasRust(context)) return;
+  const lints = withLints ? ["rust-web-clippy", "rustfmt-web"] : [];
+  await installSystemPackages(context, { names: ["rustc-web", "cargo-web", ...lints], fromBackports: [] });
+}
+
+export interface CargoOptions {
+  readonly cwd: string;
+  readonly logFile: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function cargo(context: SetupContext, args: readonly string[], options: CargoOptions): Promise<void> {
+  const env = {
+    CARGO_TERM_COLOR: "never",
+    CARGO_INCREMENTAL: "0",
+    ...(await toolchain(context, options.cwd)),
+    ...options.env,
+  };
+  await run("cargo", args, { signal: context.signal, cwd: options.cwd, logFile: options.logFile, env });
+}
+
+/**
+ * rustup obeys a folder's rust-toolchain.toml by a download that a machine behind package registries can't make: where
+ * the toolchain named there is not installed, the default one serves.
+ */
+async function toolchain(context: SetupContext, folder: string): Promise<Record<string, string>> {
+  const pinned = await readFile(join(folder, "rust-toolchain.toml"), "utf8").catch(() => "");
+  const channel = /^channel\s*=\s*"([^"]+)"/m.exec(pinned)?.[1];
+  const installed = await tryRun("rustup", ["toolchain", "list"], { signal: context.signal });
+  if (channel === undefined || installed === undefined) return {};
+  const names = installed.split("\n").filter((name) => name !== "");
+  if (names.some((name) => name.startsWith(channel))) return {};
+  const usual = names.find((name) => name.includes("default"))?.split(" ")[0];
+  return usual === undefined ? {} : { RUSTUP_TOOLCHAIN: usual };
+}
+
+/** What decides a compiled crate besides its sources. */
+export async function rustInputs(context: SetupContext): Promise<string[]> {
+  const version = await tryRun("rustc", ["--version"], { signal: context.signal });
+  return [version?.trim() ?? "rustc of the distribution"];
+}

@@ -1,0 +1,103 @@
+import { mkdir, readlink, rename, rm, symlink } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { inStage } from "../../src/base/errors.js";
+import { installSystemPackages } from "./apt/system-packages.js";
+import { addon } from "./assets/addon.js";
+import { agent } from "./assets/agent.js";
+import { busyboxImage } from "./assets/busybox-image.js";
+import { crunBase, guestBase } from "./assets/guest-base.js";
+import { kernel } from "./assets/kernel.js";
+import { launcher } from "./assets/launcher.js";
+import { libkrun } from "./assets/libkrun.js";
+import { outerKernel } from "./assets/outer-kernel.js";
+import { ensureRust } from "./assets/rust.js";
+import { virtiofsd } from "./assets/virtiofsd.js";
+import { type SetupContext, tryRun } from "./run.js";
+
+export type Driver = "krun" | "qemu";
+
+export interface SetupWish {
+  readonly drivers: readonly Driver[];
+  /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
+  readonly forTests: boolean;
+}
+
+/** The compiler's packages, for all steps at once: apt is slow to start. */
+const buildPackages = ["gcc", "g++", "make", "python3", "pkg-config", "libc6-dev", "libseccomp-dev"];
+const testPackages = ["skopeo", "docker-registry", "kmod", "iproute2", "clang-format"];
+
+export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {
+  const caches = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+  return { signal, root, say, cache: join(caches, "a3s-box-cri-runtime") };
+}
+
+/** Asks the launcher whether this machine's KVM can run a guest kernel. */
+export async function usableDriver(context: SetupContext): Promise<Driver> {
+  const program = join(await launcher(context), "a3s-box-launcher");
+  return (await tryRun(program, ["probe"], { signal: context.signal })) === undefined ? "qemu" : "krun";
+}
+
+/**
+ * Makes all that the wish needs and does not exist yet, and links it into `build/assets`. Downloads, Rust and C++ go
+ * side by side.
+ */
+export async function setUp(context: SetupContext, wish: SetupWish): Promise<void> {
+  const qemu = wish.drivers.includes("qemu") || wish.forTests;
+  await installSystemPackages(context, {
+    names: [...buildPackages, ...(qemu ? ["libcap-ng-dev"] : []), ...(wish.forTests ? testPackages : [])],
+    fromBackports: qemu ? ["qemu-system-x86"] : [],
+  });
+  await ensureRust(context, wish.forTests);
+  const assets = join(context.root, "build/assets");
+  const place = (target: string, name: string): Promise<void> => link(target, join(assets, name));
+  const downloads = async (inner: SetupContext): Promise<void> => {
+    await place(join(await kernel(inner), "vmlinux.elf"), "kernel/vmlinux.elf");
+    await place(await busyboxImage(inner), "image");
+    await crunBase(inner);
+    if (wish.forTests) await place(await outerKernel(inner), "outer");
+  };
+  const rust = async (inner: SetupContext): Promise<void> => {
+    if (qemu) await place(join(await virtiofsd(inner), "virtiofsd"), "bin/virtiofsd");
+    await place(await guestBase(inner, await agent(inner)), "guest");
+    if (wish.drivers.includes("krun")) await place(await libkrun(inner), "lib/libkrun.so.1");
+  };
+  const cpp = async (inner: SetupContext): Promise<void> => {
+    await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");
+    await place(join(await addon(inner), "a3s_box.node"), "native/a3s_box.node");
+  };
+  await allOrFirstFailure(context, [downloads, rust, cpp]);
+}
+
+/** Runs all at once; when one fails the others are stopped and waited for, and the failure thrown. */
+async function allOrFirstFailure(
+  context: SetupContext,
+  jobs: readonly ((context: SetupContext) => Promise<void>)[],
+): Promise<void> {
+  const others = new AbortController();
+  let failure: unknown;
+  const inner = { ...context, signal: AbortSignal.any([context.signal, others.signal]) };
+  await Promise.all(
+    jobs.map(async (job) => {
+      try {
+        await job(inner);
+      } catch (thrown) {
+        failure ??= thrown;
+        others.abort();
+      }
+    }),
+  );
+  context.signal.throwIfAborted();
+  if (failure !== undefined) throw inStage("set-up", failure);
+}
+
+/** Points a name at a cached file or folder, in one step, so that no reader finds it missing. */
+async function link(target: string, path: string): Promise<void> {
+  const present = await readlink(path).catch(() => undefined);
+  if (present === target) return;
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = join(dirname(path), `.${basename(path)}.new`);
+  await rm(temporary, { force: true });
+  await symlink(target, temporary);
+  await rename(temporary, path);
+}

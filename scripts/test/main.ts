@@ -1,0 +1,45 @@
+import { join } from "node:path";
+import { messageOf } from "../../src/base/errors.js";
+import { buildDist } from "../setup/dist.js";
+import { interrupted } from "../setup/interrupted.js";
+import { setUp, setupContext } from "../setup/set-up.js";
+import { Stopwatch } from "../setup/stopwatch.js";
+import { addCounts, type Counts, countsOf, noCounts, runPart } from "./parts.js";
+
+/** In this order: what fails fast comes first. */
+const parts = ["check", "test:unit", "test:native", "test:critest", "test:krun"];
+
+const watch = new Stopwatch();
+const signal = interrupted();
+const root = join(import.meta.dirname, "../..");
+const context = setupContext(root, signal, (line) => {
+  console.log(line);
+});
+
+async function runParts(): Promise<Counts> {
+  let sum = noCounts;
+  const failed: string[] = [];
+  for (const part of parts) {
+    console.log(`\n== npm run ${part}`);
+    const result = await watch.time(part, () => runPart(part, root, signal));
+    const counts = countsOf(result);
+    if (counts.failed > 0) failed.push(part);
+    sum = addCounts(sum, counts);
+    signal.throwIfAborted();
+  }
+  if (failed.length > 0) console.log(`\nwith failures: ${failed.join(", ")}`);
+  return sum;
+}
+
+let sum: Counts = { ...noCounts, failed: 1 };
+try {
+  watch.add("npm packages", Number(process.env["BOOTSTRAP_MS"] ?? "0"));
+  await watch.time("native parts", () => setUp(context, { drivers: ["qemu", "krun"], forTests: true }));
+  await watch.time("compile the daemon", () => buildDist(context));
+  sum = await runParts();
+} catch (thrown) {
+  console.error(messageOf(thrown));
+}
+console.log(`\n${watch.table()}\n`);
+console.log(`${String(sum.passed)} passed, ${String(sum.failed)} failed, ${String(sum.skipped)} skipped`);
+if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
