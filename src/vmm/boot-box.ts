@@ -98,7 +98,10 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     );
     started.dialable.catch(() => undefined); // the channel is who waits for it
     const agent = connectAgent({ socketPath: folder.agentSocket, booting: started.dialable }, spec.id);
-    undo.add("close agent channel", () => Promise.resolve(agent.close("the Box did not come up")));
+    undo.add("close agent channel", () => {
+      agent.close("the Box did not come up");
+      return Promise.resolve();
+    });
     const hello = await stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited));
     log.debug({ sandboxId: spec.id, hello }, "agent said hello");
     const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };

@@ -14,6 +14,9 @@ interface Member {
   signals: Promise<unknown> | null;
 }
 
+/** How long a VMM's own end may be behind that of its file server. */
+const vmmGoesFirstMs = 150;
+
 const sigkill = 9;
 const nameOf = { vmm: "vmm", fs: "file server" } satisfies Record<ProcessRole, string>;
 
@@ -79,7 +82,14 @@ export class BoxProcesses {
     member.signals = null;
     await onTheirWay;
     await this.#native.closeFd(member.process.pidfd).catch(() => undefined);
+    // A file server ends because its VMM has: the one to name is the VMM, when it turns out to be gone as well.
+    if (member.role === "fs" && this.#first === undefined) await this.#vmmEnded();
     await this.#ended(describeExit(member.role, exit));
+  }
+
+  async #vmmEnded(): Promise<void> {
+    const vmm = this.#members.find(({ role }) => role === "vmm");
+    if (vmm !== undefined) await orAborted(vmm.gone, AbortSignal.timeout(vmmGoesFirstMs)).catch(() => undefined);
   }
 
   #killAll(): void {

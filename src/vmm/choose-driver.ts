@@ -36,7 +36,9 @@ export async function requireAssets(paths: readonly string[]): Promise<void> {
 /** The program a setting names, or the first of that name in PATH. */
 export async function findProgram(name: string, setting: string | undefined): Promise<string> {
   const candidates =
-    setting === undefined ? (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name)) : [setting];
+    setting === undefined
+      ? (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name))
+      : [setting];
   for (const candidate of candidates) {
     if (candidate.startsWith("/") && (await isExecutable(candidate))) return candidate;
   }

@@ -53,10 +53,14 @@ export class GrpcAgentClient implements AgentClient {
       this.#client.hello(request, metadata, options, reply),
     );
     if (hello.protocol !== agentProtocol) {
-      throw new RuntimeError("failedPrecondition", `the agent speaks protocol ${hello.protocol}, not ${agentProtocol}`, {
-        stage: "agent hello",
-        hint: "the guest base is of another version: run the set-up again",
-      });
+      throw new RuntimeError(
+        "failedPrecondition",
+        `the agent speaks protocol ${hello.protocol}, not ${agentProtocol}`,
+        {
+          stage: "agent hello",
+          hint: "the guest base is of another version: run the set-up again",
+        },
+      );
     }
     return printableHello(hello);
   }
@@ -68,8 +72,11 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async createSession(request: CreateSessionRequest, signal: AbortSignal): Promise<CreateSessionResponse> {
-    return await this.#call<CreateSessionResponse>("create session", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.createSession(request, metadata, options, reply),
+    return await this.#call<CreateSessionResponse>(
+      "create session",
+      sessionCallMs,
+      signal,
+      (metadata, options, reply) => this.#client.createSession(request, metadata, options, reply),
     );
   }
 
@@ -141,8 +148,11 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async listSessions(signal: AbortSignal): Promise<Session[]> {
-    const { sessions } = await this.#call<ListSessionsResponse>("list sessions", callMs, signal, (metadata, options, reply) =>
-      this.#client.listSessions({}, metadata, options, reply),
+    const { sessions } = await this.#call<ListSessionsResponse>(
+      "list sessions",
+      callMs,
+      signal,
+      (metadata, options, reply) => this.#client.listSessions({}, metadata, options, reply),
     );
     return sessions;
   }

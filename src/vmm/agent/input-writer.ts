@@ -66,7 +66,7 @@ export class ProcessInput implements InputWriter {
   }
 
   async #send(part: { readonly data: Uint8Array; readonly close: boolean }): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#throwIfOver();
     const process = this.#named ? undefined : this.#process;
     this.#named = true;
     const written = new Promise<void>((resolve, reject) => {
@@ -77,6 +77,10 @@ export class ProcessInput implements InputWriter {
     });
     // A call that has ended leaves writes without an answer.
     await Promise.race([written, this.#finished]);
+    this.#throwIfOver();
+  }
+
+  #throwIfOver(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
 }

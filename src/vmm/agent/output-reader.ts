@@ -70,14 +70,15 @@ export class ResumingOutput implements OutputReader {
     const stopped = AbortSignal.any([this.#signal, this.#closing.signal]);
     for (;;) {
       this.#scope.throwIfClosed();
-      if (this.#closing.signal.aborted) return;
+      if (this.#isClosed()) return;
       stopped.throwIfAborted();
       try {
         if (yield* this.#read(stopped)) return;
         // The server ended the stream in the middle: another reader, or a restarted agent. Ask again.
       } catch (thrown) {
-        if (this.#closing.signal.aborted) return;
-        if (!(thrown instanceof RuntimeError) || thrown.code !== "unavailable" || this.#scope.closed.aborted) throw thrown;
+        if (this.#isClosed()) return;
+        if (!(thrown instanceof RuntimeError) || thrown.code !== "unavailable" || this.#scope.closed.aborted)
+          throw thrown;
       }
       await sleep(resumePauseMs, AbortSignal.any([stopped, this.#scope.closed])).catch(() => undefined);
     }
@@ -127,6 +128,10 @@ export class ResumingOutput implements OutputReader {
     call.cancel();
   }
 
+  #isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
   #allAcknowledged(): boolean {
     return this.#acknowledged >= (this.#delivered ?? 0n);
   }
@@ -138,32 +143,30 @@ export class ResumingOutput implements OutputReader {
 
 /** The stream's chunks. Leaving the loop does not destroy the stream, which may have acknowledgements to send. */
 async function* chunksOf(call: OutputCall): AsyncGenerator<OutputChunk, void> {
-  let failure: Error | undefined;
-  let over = false;
-  let wake: () => void = () => undefined;
+  const state: { failure?: Error; over: boolean; wake: () => void } = { over: false, wake: () => undefined };
   const onReadable = (): void => {
-    wake();
+    state.wake();
   };
   call.on("readable", onReadable);
   call.on("end", () => {
-    over = true;
-    wake();
+    state.over = true;
+    state.wake();
   });
   // Stays for as long as the stream lives: an error without a listener ends the process.
   call.on("error", (error: Error) => {
-    failure = error;
-    wake();
+    state.failure = error;
+    state.wake();
   });
   const next = (): OutputChunk | null => call.read();
   try {
     for (;;) {
       const chunk = next();
       if (chunk !== null) yield chunk;
-      else if (failure !== undefined) throw failure;
-      else if (over) return;
+      else if (state.failure !== undefined) throw state.failure;
+      else if (state.over) return;
       else {
         await new Promise<void>((resolve) => {
-          wake = resolve;
+          state.wake = resolve;
         });
       }
     }

@@ -6,11 +6,7 @@ import { fromStatus } from "./status.js";
 type Reply<Res> = (error: ServiceError | null, response: Res) => void;
 
 /** One of the generated client's methods, with the request filled in. */
-export type StartCall<Res> = (
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  reply: Reply<Res>,
-) => ClientUnaryCall;
+export type StartCall<Res> = (metadata: Metadata, options: Partial<CallOptions>, reply: Reply<Res>) => ClientUnaryCall;
 
 export interface CallLimits {
   /** Name for messages: "create session". */
