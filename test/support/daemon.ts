@@ -6,16 +6,18 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CriClient, runtime } from "./cri-client.js";
-import { writeArchive, type TestImage } from "./images.js";
+import { writeArchive, type NamedImage } from "./images.js";
 import { machineState, type MachineScope, type MachineState } from "./machine.js";
 import { projectFolder } from "./project.js";
 import { limit } from "./wait.js";
 
 export interface DaemonOptions {
   /** Images to import before the daemon starts. */
-  readonly images?: readonly TestImage[];
+  readonly images?: readonly NamedImage[];
   /** TOML added to the config file. */
   readonly config?: string;
+  /** Where the config makes it listen; else the state folder's `cri.sock`. */
+  readonly socket?: string;
 }
 
 /** `auto`, as an operator has it, unless the run asks for one driver. */
@@ -44,6 +46,13 @@ export async function command(args: readonly string[], limitMs = 60_000): Promis
   return { status, stdout, stderr };
 }
 
+const running = new Set<Daemon>();
+
+/** Those that a test has started and not removed yet. */
+export function runningDaemons(): Daemon[] {
+  return [...running];
+}
+
 export class Daemon {
   /** Short: socket paths below it have 108 bytes at most. */
   readonly base: string;
@@ -56,11 +65,11 @@ export class Daemon {
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
-  private constructor(base: string, cgroupParent: string) {
+  private constructor(base: string, cgroupParent: string, socket: string | undefined) {
     this.base = base;
     this.root = join(base, "root");
     this.state = join(base, "state");
-    this.socket = join(this.state, "cri.sock");
+    this.socket = socket ?? join(this.state, "cri.sock");
     this.logs = join(base, "logs");
     this.cgroupParent = cgroupParent;
     this.#configFile = join(base, "config.toml");
@@ -69,12 +78,13 @@ export class Daemon {
   /** Folders, cgroup, images, then the process; ready to be called when this resolves. */
   static async start(options: DaemonOptions = {}): Promise<Daemon> {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
-    const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`);
+    const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options.socket);
     await mkdir(daemon.logs, { mode: 0o755 });
     await writeFile(daemon.#configFile, options.config ?? "");
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
     if (options.images !== undefined) await daemon.importImages(options.images);
     await daemon.launch();
+    running.add(daemon);
     return daemon;
   }
 
@@ -97,7 +107,7 @@ export class Daemon {
     return await machineState(this.scope);
   }
 
-  async importImages(images: readonly TestImage[]): Promise<void> {
+  async importImages(images: readonly NamedImage[]): Promise<void> {
     const archive = join(this.base, "images.tar");
     await writeArchive(archive, images);
     const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
@@ -112,7 +122,7 @@ export class Daemon {
     const log = openSync(join(this.base, "daemon.log"), "a");
     const child = spawn(
       process.execPath,
-      [join(projectFolder, "dist/main.js"), "serve", ...flags, "--listen", this.socket, "--driver", driver],
+      [join(projectFolder, "dist/main.js"), "serve", ...flags, "--driver", driver],
       { stdio: ["ignore", log, log] },
     );
     closeSync(log);
@@ -163,6 +173,7 @@ export class Daemon {
     try {
       if (this.#process?.exitCode === null) await this.removePods();
     } finally {
+      running.delete(this);
       await this.stop();
       const keep = process.env["A3S_TEST_KEEP"];
       if (keep !== undefined) await appendFile(join(keep, "daemons.log"), await this.logTail(1 << 24));

@@ -1,115 +1,78 @@
-/** Images for the tests, built from one static busybox: archives as `docker save` writes them. */
-import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { pipeline } from "node:stream/promises";
-import { pack } from "tar-stream";
+/** Images for the tests, built from one static busybox: as a registry has them, or as an archive to import. */
+import { readFile, writeFile } from "node:fs/promises";
 import { busyboxProgram } from "./busybox.js";
+import { describeImage, type ImageSource } from "./registry.js";
+import { buildLayer, buildTar, sha256, type BuiltLayer, type TarEntry } from "./tar-builder.js";
 
 export const busyboxImage = "localhost/test/busybox:1";
 
-export interface TarEntry {
-  readonly name: string;
-  readonly type?: "file" | "directory" | "symlink" | "link";
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly linkname?: string;
-  readonly content?: string | Buffer;
-}
-
-/** Members of an image config (OCI image spec, config.json, `config`), in its own spelling. */
-export interface ImageConfigPart {
-  readonly Entrypoint?: readonly string[];
-  readonly Cmd?: readonly string[];
-  readonly Env?: readonly string[];
-  readonly WorkingDir?: string;
-  readonly User?: string;
-  readonly StopSignal?: string;
-}
-
-export interface TestImage {
-  readonly tags: readonly string[];
-  readonly layers: readonly Buffer[];
-  readonly config: ImageConfigPart;
-}
-
-export async function layer(entries: readonly TarEntry[]): Promise<Buffer> {
-  const tar = pack();
-  for (const { content, ...header } of entries) {
-    const mode = header.mode ?? (header.type === "directory" ? 0o755 : 0o644);
-    tar.entry({ ...header, mode, mtime: new Date(0) }, content ?? "");
-  }
-  tar.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of tar) if (Buffer.isBuffer(chunk)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+export interface NamedImage extends ImageSource {
+  readonly tag: string;
 }
 
 const applets = (
   "sh ls cat echo top sleep touch mkdir rm mv cp ln id env printenv pwd hostname uname grep head tail dd wc ps pgrep kill " +
   "mount umount test true false stat chmod chown ip ifconfig netstat df date seq tr cut sort find yes od readlink mknod " +
-  "nc httpd wget ping sync mkfifo tee xargs expr setsid nohup free sysctl awk sed"
+  "nc httpd wget ping sync mkfifo tee xargs expr setsid nohup free sysctl awk sed md5sum"
 ).split(" ");
 
+const passwd = [
+  "root:x:0:0:root:/root:/bin/sh",
+  "user:x:1000:1000::/home/user:/bin/sh",
+  "nobody:x:65534:65534::/:/bin/false",
+];
+const group = ["root:x:0:", "user:x:1000:", "extra:x:50000:user", "nobody:x:65534:"];
+
 /** The root file system of the test images: busybox with its applets, a few accounts. */
-export async function busyboxLayer(): Promise<Buffer> {
+export async function busyboxLayer(): Promise<BuiltLayer> {
   const folders = ["bin", "dev", "etc", "home", "home/user", "proc", "root", "sys", "usr", "var", "mnt"];
-  return await layer([
-    ...folders.map((name): TarEntry => ({ name, type: "directory" })),
-    { name: "tmp", type: "directory", mode: 0o1777 },
+  const entries: TarEntry[] = [
+    ...folders.map((name): TarEntry => ({ name: `${name}/`, type: "directory" })),
+    { name: "tmp/", type: "directory", mode: 0o1777 },
     { name: "bin/busybox", mode: 0o755, content: await readFile(await busyboxProgram()) },
-    ...applets.map((name): TarEntry => ({ name: `bin/${name}`, type: "symlink", linkname: "busybox" })),
-    {
-      name: "etc/passwd",
-      content:
-        "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
-    },
-    { name: "etc/group", content: "root:x:0:\nuser:x:1000:\nextra:x:50000:user\nnobody:x:65534:\n" },
-  ]);
+    ...applets.map((name): TarEntry => ({ name: `bin/${name}`, type: "symlink", link: "busybox" })),
+    { name: "etc/passwd", content: `${passwd.join("\n")}\n` },
+    { name: "etc/group", content: `${group.join("\n")}\n` },
+  ];
+  return buildLayer(entries);
 }
 
-const defaults: ImageConfigPart = {
-  Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-  Cmd: ["sh"],
-};
+const defaults = { Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], Cmd: ["sh"] };
 
-export async function busyboxTestImage(tags: readonly string[], part: ImageConfigPart = {}): Promise<TestImage> {
-  return { tags, layers: [await busyboxLayer()], config: { ...defaults, ...part } };
+/** Busybox, with members of the image config's "config" of its own and further layers on top. */
+export async function busyboxSource(
+  config: Readonly<Record<string, unknown>> = {},
+  layers: readonly BuiltLayer[] = [],
+): Promise<ImageSource> {
+  return { layers: [await busyboxLayer(), ...layers], config: { ...defaults, ...config } };
 }
 
-/** The image's config file; its digest is the image's id. */
-export function configFile(image: TestImage): Buffer {
-  return Buffer.from(
-    JSON.stringify({
-      architecture: "amd64",
-      os: "linux",
-      config: image.config,
-      rootfs: { type: "layers", diff_ids: image.layers.map((bytes) => `sha256:${sha256(bytes)}`) },
-    }),
-  );
+export async function busybox(tag = busyboxImage): Promise<NamedImage> {
+  return { tag, ...(await busyboxSource()) };
 }
 
-/** Writes one docker-archive with all the images. */
-export async function writeArchive(path: string, images: readonly TestImage[]): Promise<void> {
-  const tar = pack();
-  const written = pipeline(tar, createWriteStream(path));
-  const seen = new Set<string>();
-  const manifest = images.map((image) => {
-    const config = configFile(image);
-    const files = [[`${sha256(config)}.json`, config] as const];
-    const layers = image.layers.map((bytes) => [`${sha256(bytes)}/layer.tar`, bytes] as const);
-    for (const [name, bytes] of [...files, ...layers]) {
-      if (!seen.has(name)) tar.entry({ name }, bytes);
-      seen.add(name);
-    }
-    return { Config: files[0]?.[0], RepoTags: image.tags, Layers: layers.map(([name]) => name) };
+/** The image's id. */
+export function imageId(source: ImageSource): string {
+  return sha256(describeImage(source).config);
+}
+
+/** Writes an OCI image layout as a tar (OCI image spec, image-layout.md), as `skopeo copy … oci-archive:` does. */
+export async function writeArchive(path: string, images: readonly NamedImage[]): Promise<void> {
+  const blobs = new Map<string, Uint8Array>();
+  const manifests = images.map(({ tag, ...source }) => {
+    const { config, manifest, mediaType } = describeImage(source);
+    for (const bytes of [config, manifest, ...source.layers.map((layer) => layer.bytes)])
+      blobs.set(sha256(bytes), bytes);
+    const annotations = { "org.opencontainers.image.ref.name": tag };
+    return { mediaType, digest: sha256(manifest), size: manifest.length, annotations };
   });
-  tar.entry({ name: "manifest.json" }, JSON.stringify(manifest));
-  tar.finalize();
-  await written;
-}
-
-export function sha256(bytes: Buffer): string {
-  return createHash("sha256").update(bytes).digest("hex");
+  const index = { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };
+  await writeFile(
+    path,
+    buildTar([
+      { name: "oci-layout", content: JSON.stringify({ imageLayoutVersion: "1.0.0" }) },
+      { name: "index.json", content: JSON.stringify(index) },
+      ...[...blobs].map(([digest, content]) => ({ name: `blobs/${digest.replace(":", "/")}`, content })),
+    ]),
+  );
 }

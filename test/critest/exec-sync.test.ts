@@ -1,0 +1,120 @@
+import { expect } from "chai";
+import { failure, runtime, status } from "../support/cri-client.js";
+import type { Daemon } from "../support/daemon.js";
+import {
+  containerStatus,
+  createContainer,
+  exec,
+  exited,
+  removeContainer,
+  removePod,
+  runPod,
+  shell,
+  startContainer,
+  type Pod,
+} from "../support/pods.js";
+import { sharedDaemon } from "../support/shared-daemon.js";
+
+describe("ExecSync", () => {
+  let daemon: Daemon;
+  let pod: Pod;
+  let container: string;
+  before(async () => {
+    daemon = await sharedDaemon();
+    pod = await runPod(daemon);
+    container = await startContainer(daemon, pod, {
+      envs: [{ key: "GIVEN", value: Buffer.from("yes") }],
+      workingDir: "/tmp",
+    });
+  });
+  after(async () => {
+    await removePod(daemon, pod);
+  });
+
+  it("returns standard output and standard error apart, and the exit code", async () => {
+    expect(await exec(daemon, container, ["echo", "-n", "hello"])).to.deep.equal({
+      stdout: "hello",
+      stderr: "",
+      exitCode: 0,
+    });
+    expect(await exec(daemon, container, ["sh", "-c", "echo out; echo err >&2; exit 9"])).to.deep.equal({
+      stdout: "out\n",
+      stderr: "err\n",
+      exitCode: 9,
+    });
+  });
+
+  it("reports a process that a signal killed as 128 and the signal", async () => {
+    expect((await exec(daemon, container, ["sh", "-c", "kill -9 $$"])).exitCode).to.equal(137);
+  });
+
+  it("runs with the container's environment and working directory", async () => {
+    expect(await shell(daemon, container, "echo $GIVEN; pwd")).to.equal("yes\n/tmp\n");
+  });
+
+  it("kills the process with all its children after the timeout, and says DEADLINE_EXCEEDED", async () => {
+    const cmd = ["sh", "-c", "sleep 4321 & sleep 4321"];
+    await failure(
+      daemon.cri.call(runtime.execSync, { containerId: container, cmd, timeout: 1n }),
+      status.DEADLINE_EXCEEDED,
+    );
+    expect((await exec(daemon, container, ["pgrep", "sleep"])).stdout).to.equal("");
+  });
+
+  it("returns when the process exits, not when a child of it closes the output", async () => {
+    const done = await exec(daemon, container, ["sh", "-c", "sleep 4323 & echo now"], 20);
+    expect(done.stdout).to.equal("now\n");
+    await exec(daemon, container, ["sh", "-c", "kill $(pgrep sleep)"]);
+  });
+
+  it("fails, naming the program, when there is no such program", async () => {
+    await failure(
+      daemon.cri.call(runtime.execSync, { containerId: container, cmd: ["no-such-program"], timeout: 10n }),
+      status.NOT_FOUND,
+      /executable file not found/,
+    );
+  });
+
+  it("keeps the first 16 MiB of an output, drops the rest, and lets the program end", async () => {
+    const line = "dd if=/dev/zero bs=1M count=17 2>/dev/null; touch /tmp/ended";
+    const answer = daemon.cri.call(runtime.execSync, { containerId: container, cmd: ["sh", "-c", line], timeout: 60n });
+    // 16 MiB of output and a few bytes around them are more than a client with kubelet's limit takes.
+    await failure(answer, status.RESOURCE_EXHAUSTED);
+    expect(await shell(daemon, container, "ls /tmp/ended")).to.equal("/tmp/ended\n");
+  });
+
+  it("returns every byte of a large output", async () => {
+    const done = await exec(daemon, container, ["sh", "-c", "seq 1 200000 | tee /tmp/seq; md5sum </tmp/seq >&2"], 60);
+    const { createHash } = await import("node:crypto");
+    expect(done.stderr.slice(0, 32)).to.equal(createHash("md5").update(done.stdout).digest("hex"));
+    expect(done.stdout.length).to.be.greaterThan(1_200_000);
+  });
+
+  it("serves several at once in one container", async () => {
+    const results = await Promise.all(
+      Array.from({ length: 8 }, (_, turn) => exec(daemon, container, ["sh", "-c", `echo ${turn}; exit ${turn}`])),
+    );
+    expect(results.map(({ stdout, exitCode }) => [stdout, exitCode])).to.deep.equal(
+      Array.from({ length: 8 }, (_, turn) => [`${turn}\n`, turn]),
+    );
+  });
+
+  it("refuses a container that is not there, and one that does not run", async () => {
+    const call = (containerId: string, cmd: string[]): Promise<unknown> =>
+      daemon.cri.call(runtime.execSync, { containerId, cmd, timeout: 10n });
+    await failure(call("0".repeat(64), ["true"]), status.NOT_FOUND);
+    await failure(call(container, []), status.INVALID_ARGUMENT);
+    const created = await createContainer(daemon, pod);
+    await failure(call(created, ["true"]), status.FAILED_PRECONDITION);
+    await removeContainer(daemon, created);
+    const ended = await startContainer(daemon, pod, { command: ["true"] });
+    await exited(daemon, ended);
+    await failure(call(ended, ["true"]), status.FAILED_PRECONDITION);
+    await removeContainer(daemon, ended);
+  });
+
+  it("does not end the container when an exec of it is killed", async () => {
+    await exec(daemon, container, ["sh", "-c", "kill -9 $$"]);
+    expect((await containerStatus(daemon, container)).finishedAt).to.equal(0n);
+  });
+});

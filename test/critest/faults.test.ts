@@ -1,0 +1,137 @@
+import { expect } from "chai";
+import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api.js";
+import { failure, runtime, status } from "../support/cri-client.js";
+import { Daemon } from "../support/daemon.js";
+import { busybox } from "../support/images.js";
+import { boxProcesses, expectSameMachine } from "../support/machine.js";
+import {
+  containerStatus,
+  createContainer,
+  exec,
+  podStatus,
+  removePod,
+  runPod,
+  shell,
+  startContainer,
+  type Pod,
+} from "../support/pods.js";
+import { eventually, limit, slowness } from "../support/wait.js";
+
+describe("Faults", () => {
+  let daemon: Daemon;
+  before(async () => {
+    daemon = await Daemon.start({ images: [await busybox()] });
+  });
+  after(async () => {
+    await daemon.remove();
+  });
+
+  const vmmPid = async (pod: Pod): Promise<number> => {
+    const { info } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId: pod.id, verbose: true });
+    const facts: unknown = JSON.parse(info["info"] ?? "null");
+    if (typeof facts !== "object" || facts === null || !("vmmPid" in facts) || typeof facts.vmmPid !== "number") {
+      throw new Error(`no vmmPid in the verbose status: ${info["info"] ?? ""}`);
+    }
+    return facts.vmmPid;
+  };
+
+  describe("kill -9 of a Box's VMM", () => {
+    it("turns the sandbox NOTREADY and its containers EXITED within 2 s, and both can be removed", async () => {
+      const before = await daemon.machine();
+      const pod = await runPod(daemon);
+      const running = await startContainer(daemon, pod);
+      const created = await createContainer(daemon, pod);
+      process.kill(await vmmPid(pod), "SIGKILL");
+      const killedMs = performance.now();
+      await eventually("the sandbox is NOTREADY", 5_000, async () =>
+        (await podStatus(daemon, pod.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
+      );
+      const found = await eventually("the container is EXITED", 5_000, async () => {
+        const now = await containerStatus(daemon, running);
+        return now.state === ContainerState.CONTAINER_EXITED ? now : undefined;
+      });
+      expect(performance.now() - killedMs).to.be.lessThan(2_000 * slowness);
+      expect(found.exitCode).to.not.equal(0);
+      expect(Number(found.finishedAt)).to.be.greaterThan(1e18);
+      expect((await containerStatus(daemon, created)).state).to.not.equal(ContainerState.CONTAINER_RUNNING);
+      await failure(
+        daemon.cri.call(runtime.execSync, { containerId: running, cmd: ["true"] }),
+        status.FAILED_PRECONDITION,
+      );
+      await daemon.cri.call(runtime.removeContainer, { containerId: running });
+      await removePod(daemon, pod);
+      await expectSameMachine(daemon.scope, before);
+    });
+
+    it("leaves the pods beside it alone", async () => {
+      const [one, two] = await Promise.all([runPod(daemon), runPod(daemon)]);
+      const container = await startContainer(daemon, two);
+      process.kill(await vmmPid(one), "SIGKILL");
+      await eventually("the sandbox is NOTREADY", 5_000, async () =>
+        (await podStatus(daemon, one.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
+      );
+      expect((await exec(daemon, container, ["echo", "alive"])).stdout).to.equal("alive\n");
+      expect((await podStatus(daemon, two.id)).state).to.equal(PodSandboxState.SANDBOX_READY);
+      await Promise.all([removePod(daemon, one), removePod(daemon, two)]);
+    });
+
+    it("ends the calls that wait for its guest", async () => {
+      const pod = await runPod(daemon);
+      const container = await startContainer(daemon, pod);
+      const waiting = daemon.cri.call(
+        runtime.execSync,
+        { containerId: container, cmd: ["sh", "-c", "touch /tmp/begun; sleep 4325"] },
+        { limitMs: 30_000 },
+      );
+      waiting.catch(() => undefined);
+      await eventually("the exec has begun", 10_000, async () =>
+        (await exec(daemon, container, ["ls", "/tmp/begun"])).exitCode === 0 ? true : undefined,
+      );
+      process.kill(await vmmPid(pod), "SIGKILL");
+      const killedMs = performance.now();
+      await failure(waiting, status.UNAVAILABLE);
+      expect(performance.now() - killedMs).to.be.lessThan(limit(3_000));
+      await removePod(daemon, pod);
+    });
+
+    it("during the start of a Box makes RunPodSandbox fail with the reason, and leaves nothing", async () => {
+      const before = await daemon.machine();
+      const known = new Set((await boxProcesses(daemon.scope)).map(({ pid }) => pid));
+      const running = runPod(daemon);
+      running.catch(() => undefined);
+      const vmm = await eventually("the VMM is there", 10_000, async () =>
+        (await boxProcesses(daemon.scope)).find(({ pid, name }) => !known.has(pid) && /qemu|launcher/.test(name)),
+      );
+      process.kill(vmm.pid, "SIGKILL");
+      await failure(running, status.UNAVAILABLE, /boot box|vmm/);
+      await expectSameMachine(daemon.scope, before);
+    });
+  });
+
+  it("reboot in the guest ends the Box, not the daemon", async () => {
+    const pod = await runPod(daemon);
+    const container = await startContainer(daemon, pod);
+    await daemon.cri.call(runtime.stopPodSandbox, { podSandboxId: pod.id });
+    expect((await containerStatus(daemon, container)).state).to.equal(ContainerState.CONTAINER_EXITED);
+    await removePod(daemon, pod);
+  });
+
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    it(`a daemon that ends by ${signal} leaves its pods running, and the next one has them`, async () => {
+      const before = await daemon.machine();
+      const pod = await runPod(daemon);
+      const container = await startContainer(daemon, pod, { annotations: { kept: "yes" } });
+      await shell(daemon, container, "echo before >/tmp/file");
+      const earlier = await containerStatus(daemon, container);
+      await daemon.stop(signal);
+      await daemon.launch();
+      await eventually("the sandbox is READY again", 10_000, async () =>
+        (await podStatus(daemon, pod.id)).state === PodSandboxState.SANDBOX_READY ? true : undefined,
+      );
+      expect(await containerStatus(daemon, container)).to.deep.equal(earlier);
+      expect(await shell(daemon, container, "cat /tmp/file")).to.equal("before\n");
+      await removePod(daemon, pod);
+      await expectSameMachine(daemon.scope, before);
+    });
+  }
+});
