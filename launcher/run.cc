@@ -1,0 +1,87 @@
+#include "run.h"
+
+#include <fcntl.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "../addon/unique_fd.h"
+#include "config.h"
+#include "console_log.h"
+#include "failure.h"
+#include "jail.h"
+#include "krun_library.h"
+#include "privileges.h"
+
+namespace a3s {
+
+namespace {
+
+constexpr uint32_t kAgentPort = 1025;
+constexpr uint32_t kReadyPort = 1026;
+constexpr uint32_t kKernelFormatElf = 1;
+
+std::string FdPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+/** Ends the process when libkrun refused; otherwise the answer. */
+uint32_t Must(int32_t answer, const char* what) {
+  if (answer < 0) DieOfErrno(ExitCode::kMachine, "set up the machine", what, -answer);
+  return static_cast<uint32_t>(answer);
+}
+
+void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kernel, int console) {
+  const std::string sockets = kJailSockets;
+  Must(krun.set_vm_config(ctx, config.vcpus, config.memory_mib), "processors and memory");
+  Must(krun.disable_implicit_init(ctx), "no init of its own");
+  Must(krun.disable_implicit_vsock(ctx), "no vsock of its own");
+  Must(krun.set_kernel(ctx, FdPath(kernel).c_str(), kKernelFormatElf, nullptr, config.cmdline.c_str()), "kernel");
+  Must(krun.set_console_output(ctx, FdPath(console).c_str()), "console");
+  Must(krun.add_virtiofs4(ctx, config.tag.c_str(), kJailShare, 0, false, 0), "share");
+  Must(krun.add_vsock(ctx, 0), "vsock");
+  Must(krun.add_vsock_port2(ctx, kAgentPort, (sockets + "/agent.sock").c_str(), true), "agent socket");
+  Must(krun.add_vsock_port2(ctx, kReadyPort, (sockets + "/ready.sock").c_str(), false), "ready socket");
+  if (config.tap) Must(krun.add_net_tap(ctx, config.tap->name.c_str(), config.tap->mac, 0, 0), "tap");
+}
+
+/**
+ * The order matters: libraries are loaded and files opened while the host can still be seen, then the jail closes,
+ * then the capabilities that closed it go. The only thread is started after all that.
+ */
+[[noreturn]] void Run(int config_fd) {
+  const Config config = ReadConfig(config_fd);
+  SetLimits(config.open_files);
+  const KrunLibrary krun = LoadKrun(config.libkrun);
+  krun.set_log_level(config.log_level);
+  const uint32_t ctx = Must(krun.create_ctx(), "context");
+  const UniqueFd kernel(::open(config.kernel.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!kernel.valid()) DieOfErrno(ExitCode::kKernel, "kernel", config.kernel);
+  UniqueFd console = OpenConsoleLog(config.console);
+  const int console_fd = console.get();
+  EnterJail({config.share, config.socket_folder, config.tap.has_value()});
+  DropPrivileges();
+  SetUp(krun, ctx, config, kernel.get(), console_fd);
+  // A seccomp filter belongs here: everything is open, and libkrun's threads inherit it.
+  LimitConsoleLog(std::move(console));
+  DieOfErrno(ExitCode::kStart, "start the machine", "libkrun", -krun.start_enter(ctx));
+}
+
+}  // namespace
+
+void RunFromFile(const char* path) {
+  const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) DieOfErrno(ExitCode::kConfig, "config", path);
+  Run(file.get());
+}
+
+void RunFromDescriptor(const char* number) {
+  const std::string_view text = number;
+  int fd = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
+  if (error != std::errc() || end != text.data() + text.size() || fd < 0) {
+    Die(ExitCode::kUsage, "arguments", "--config-fd takes the number of a descriptor");
+  }
+  const UniqueFd owned(fd);
+  Run(fd);
+}
+
+}  // namespace a3s
