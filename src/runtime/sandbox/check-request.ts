@@ -44,6 +44,11 @@ function refuse(field: string, why: string, hint?: string): never {
   throw new RuntimeError("invalidArgument", `${field} ${why}`, hint === undefined ? {} : { hint });
 }
 
+/** Of what came from outside, enough to recognise it, on one line. */
+function shown(value: string): string {
+  return JSON.stringify(value.slice(0, 80));
+}
+
 function checkText(field: string, value: string, longest: number): void {
   if (value.length > longest) refuse(field, `is longer than ${String(longest)} characters`);
   if (/[\u0000-\u001f\u007f]/.test(value)) refuse(field, "has control characters in it");
@@ -52,22 +57,22 @@ function checkText(field: string, value: string, longest: number): void {
 function checkAbsolute(field: string, path: string): void {
   if (path === "") return;
   checkText(field, path, 4095);
-  if (!path.startsWith("/")) refuse(field, `"${path}" is not an absolute path`);
-  if (path.split("/").includes("..")) refuse(field, `"${path}" has ".." in it`);
+  if (!path.startsWith("/")) refuse(field, `${shown(path)} is not an absolute path`);
+  if (path.split("/").includes("..")) refuse(field, `${shown(path)} has ".." in it`);
 }
 
 function checkHandler(handler: string): void {
   if (boxHandlers.includes(handler)) return;
   const known = boxHandlers.map((name) => `"${name}"`).join(" and ");
   if (handler === "native") refuse("runtime_handler", `"native" is not built yet`, `built are ${known}`);
-  refuse("runtime_handler", `"${handler.slice(0, 80)}" is unknown`, `known are ${known}; see the pod's RuntimeClass`);
+  refuse("runtime_handler", `${shown(handler)} is unknown`, `known are ${known}; see the pod's RuntimeClass`);
 }
 
 /** The kernel's limit is 64 bytes (uname(2), __NEW_UTS_LEN). */
 function checkHostname(hostname: string): void {
   if (hostname === "") return;
   if (hostname.length > 64) refuse("config.hostname", "is longer than the 64 characters that Linux allows");
-  if (!isHostname(hostname)) refuse("config.hostname", `"${hostname}" is not a DNS name`);
+  if (!isHostname(hostname)) refuse("config.hostname", `${shown(hostname)} is not a DNS name`);
 }
 
 /** RFC 1123: labels of letters, digits and hyphens, joined by dots. */
@@ -78,15 +83,13 @@ export function isHostname(name: string): boolean {
 /** One line of resolv.conf each: what could end the line or the word is refused (resolv.conf(5)). */
 function checkDns(dns: DNSConfig): void {
   for (const server of dns.servers) {
-    if (isIP(server) === 0) refuse("config.dns_config.servers", `"${server.slice(0, 80)}" is not an IP address`);
+    if (isIP(server) === 0) refuse("config.dns_config.servers", `${shown(server)} is not an IP address`);
   }
   for (const search of dns.searches) {
-    if (!/^[!-~]{1,255}$/.test(search))
-      refuse("config.dns_config.searches", `"${search.slice(0, 80)}" is not a domain`);
+    if (!/^[!-~]{1,255}$/.test(search)) refuse("config.dns_config.searches", `${shown(search)} is not a domain`);
   }
   for (const option of dns.options) {
-    if (!/^[!-~]{1,255}$/.test(option))
-      refuse("config.dns_config.options", `"${option.slice(0, 80)}" is not an option`);
+    if (!/^[!-~]{1,255}$/.test(option)) refuse("config.dns_config.options", `${shown(option)} is not an option`);
   }
 }
 
@@ -98,7 +101,7 @@ function checkPort(mapping: PortMapping): void {
     if (port < 0 || port > 65_535) refuse(`config.port_mappings.${field}`, `${String(port)} is not a port`);
   }
   if (mapping.hostIp !== "" && isIP(mapping.hostIp) === 0) {
-    refuse("config.port_mappings.host_ip", `"${mapping.hostIp.slice(0, 80)}" is not an IP address`);
+    refuse("config.port_mappings.host_ip", `${shown(mapping.hostIp)} is not an IP address`);
   }
 }
 
@@ -113,19 +116,19 @@ function checkLinux(linux: LinuxPodSandboxConfig): void {
 
 function checkCgroupParent(parent: string): void {
   checkText("config.linux.cgroup_parent", parent, 4095);
-  if (parent.split("/").includes("..")) refuse("config.linux.cgroup_parent", `"${parent}" has ".." in it`);
+  if (parent.split("/").includes("..")) refuse("config.linux.cgroup_parent", `${shown(parent)} has ".." in it`);
   if (/\.slice(?:$|\/|:)/.test(parent)) {
     const hint = "set cgroupDriver: cgroupfs in the kubelet's configuration";
     refuse(
       "config.linux.cgroup_parent",
-      `"${parent}" is a systemd slice, and the cgroup driver here is cgroupfs`,
+      `${shown(parent)} is a systemd slice, and the cgroup driver here is cgroupfs`,
       hint,
     );
   }
 }
 
 function checkSysctl(name: string, value: string): void {
-  const field = `config.linux.sysctls["${name.slice(0, 80)}"]`;
+  const field = `config.linux.sysctls[${shown(name)}]`;
   if (!/^[a-z0-9_-]+(?:[./][a-z0-9_-]+)+$/i.test(name)) refuse(field, "is not a sysctl's name");
   checkText(field, value.replaceAll("\t", " "), 4096);
 }

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { nowNs, monotonicMs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
+import { inStage, RuntimeError } from "../../base/errors.js";
 import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
@@ -25,12 +26,19 @@ const stepLimitMs = 20_000;
  */
 export async function createSandbox(request: SandboxRequest, deps: Deps): Promise<SandboxId> {
   const id = newSandboxId();
-  const { namespace, name, uid } = request.metadata;
-  const log = deps.log.child({ sandboxId: id, pod: `${namespace}/${name}`, uid });
+  const { metadata } = request;
+  const pod = `${metadata.namespace}/${metadata.name}`;
+  const log = deps.log.child({ sandboxId: id, pod, uid: metadata.uid });
   const startedMs = monotonicMs();
-  await stage(`run sandbox ${shortId(id)}`, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
-    build(id, request, deps, log, signal),
-  );
+  const name = `run sandbox ${shortId(id)}`;
+  try {
+    await stage(name, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
+      build(id, request, deps, log, signal),
+    );
+  } catch (thrown) {
+    if (deps.closing.aborted) throw new RuntimeError("unavailable", "the daemon is stopping", { stage: name });
+    throw thrown instanceof RuntimeError && thrown.stage === name ? thrown : inStage(name, thrown);
+  }
   log.info({ ms: Math.round(monotonicMs() - startedMs), driver: deps.boxes.driver }, "sandbox ready");
   return id;
 }

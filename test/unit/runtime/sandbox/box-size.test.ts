@@ -1,0 +1,33 @@
+import { availableParallelism, totalmem } from "node:os";
+import { expect } from "chai";
+import { boxSize } from "../../../../src/runtime/sandbox/box-size.js";
+import { linuxConfig, resources } from "./fakes.js";
+
+const standard = { vcpus: 1, memoryMib: 300 };
+const mib = 1_048_576n;
+const hostMib = Math.floor(totalmem() / 1_048_576);
+
+describe("the size of a Box", () => {
+  it("is the configured one where the pod sets no limit", () => {
+    expect(boxSize(undefined, standard)).to.deep.equal(standard);
+    const unlimited = linuxConfig({ resources: resources({ cpuQuota: -1n }), overhead: resources({ cpuQuota: 1n }) });
+    expect(boxSize(unlimited, standard)).to.deep.equal(standard);
+  });
+
+  it("is the pod's limits and the overhead, rounded up", () => {
+    const limits = resources({ memoryLimitInBytes: 400n * mib + 1n, cpuQuota: 50_000n, cpuPeriod: 100_000n });
+    const overhead = resources({ memoryLimitInBytes: 100n * mib, cpuQuota: 25_000n });
+    expect(boxSize(linuxConfig({ resources: limits, overhead }), standard)).to.deep.equal({ vcpus: 1, memoryMib: 501 });
+  });
+
+  it("is enough for a guest, however little the pod asks for", () => {
+    const limits = resources({ memoryLimitInBytes: 1n });
+    expect(boxSize(linuxConfig({ resources: limits }), standard).memoryMib).to.equal(256);
+  });
+
+  it("is not more than the host has", () => {
+    const limits = resources({ memoryLimitInBytes: 2n ** 62n, cpuQuota: 2n ** 62n });
+    const size = boxSize(linuxConfig({ resources: limits }), standard);
+    expect(size).to.deep.equal({ vcpus: availableParallelism(), memoryMib: hostMib });
+  });
+});

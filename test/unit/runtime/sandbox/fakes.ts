@@ -1,0 +1,229 @@
+/** Doubles of what stands outside the process: the VMM with its agent, and the kernel behind the addon. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RuntimeError } from "../../../../src/base/errors.js";
+import type { SandboxId } from "../../../../src/base/ids.js";
+import { JoinedJobs } from "../../../../src/base/joined-job.js";
+import { createLogger } from "../../../../src/base/log.js";
+import { configOf } from "../../../../src/config/load.js";
+import type { ConfigureSandboxRequest } from "../../../../src/gen/agent/v1/agent.js";
+import {
+  LinuxContainerResources,
+  LinuxPodSandboxConfig,
+  PodSandboxConfig,
+  type RunPodSandboxRequest,
+} from "../../../../src/gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
+import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
+import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
+
+export class FakeBox {
+  readonly configured: ConfigureSandboxRequest[] = [];
+  readonly exited: Promise<BoxExit>;
+  exit: BoxExit | undefined;
+  #die: (exit: BoxExit) => void = () => undefined;
+
+  readonly id: SandboxId;
+  readonly handle: BoxHandle;
+  readonly factory: FakeBoxes;
+
+  constructor(id: SandboxId, handle: BoxHandle, factory: FakeBoxes) {
+    this.id = id;
+    this.handle = handle;
+    this.factory = factory;
+    this.exited = new Promise((resolve) => {
+      this.#die = resolve;
+    });
+  }
+
+  readonly agent = {
+    configureSandbox: async (request: ConfigureSandboxRequest) => {
+      await this.factory.beforeConfigure();
+      this.configured.push(request);
+    },
+  };
+
+  die(reason: string): void {
+    this.exit = { atNs: 5n, reason };
+    this.#die(this.exit);
+  }
+
+  stop(): Promise<void> {
+    this.die("stopped");
+    return Promise.resolve();
+  }
+
+  memoryUsage(): Promise<bigint> {
+    return Promise.resolve(1n);
+  }
+}
+
+/** Boxes that boot as fast as the test lets them; `live` is what a `ps` on the host would show. */
+export class FakeBoxes {
+  readonly driver = "qemu" as const;
+  readonly reason = "a fake";
+  readonly specs: BoxSpec[] = [];
+  readonly live = new Map<SandboxId, FakeBox>();
+  beforeBoot: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  beforeConfigure: () => Promise<void> = () => Promise.resolve();
+
+  async boot(spec: BoxSpec, signal: AbortSignal): Promise<FakeBox> {
+    this.specs.push(spec);
+    await this.beforeBoot(signal);
+    const processes = [{ role: "vmm" as const, pid: 4711, startTime: 1n }];
+    const handle = { driver: this.driver, processes, folder: `/boxes/${spec.id}`, cgroups: [] };
+    const box = new FakeBox(spec.id, handle, this);
+    this.live.set(spec.id, box);
+    return box;
+  }
+
+  adopt(id: SandboxId): Promise<FakeBox | null> {
+    return Promise.resolve(this.live.get(id) ?? null);
+  }
+
+  discard(id: SandboxId): Promise<void> {
+    this.live.delete(id);
+    return Promise.resolve();
+  }
+
+  listFolders(): Promise<SandboxId[]> {
+    return Promise.resolve([...this.live.keys()]);
+  }
+}
+
+export class FakeKernel {
+  readonly netns = new Set<string>();
+
+  createNetns(path: string): Promise<void> {
+    this.netns.add(path);
+    return Promise.resolve();
+  }
+
+  removeNetns(path: string): Promise<void> {
+    this.netns.delete(path);
+    return Promise.resolve();
+  }
+}
+
+/** What the containers part was told. */
+export class FakeContainers {
+  readonly told: string[] = [];
+  beforeStop: () => Promise<void> = () => Promise.resolve();
+
+  async stopAllOf(): Promise<void> {
+    await this.beforeStop();
+    this.told.push("stop");
+  }
+
+  removeAllOf(): Promise<void> {
+    this.told.push("remove");
+    return Promise.resolve();
+  }
+
+  boxExited(_sandbox: unknown, exit: BoxExit): Promise<void> {
+    this.told.push(`box exited: ${exit.reason}`);
+    return Promise.resolve();
+  }
+
+  recoverOf(): Promise<void> {
+    this.told.push("recover");
+    return Promise.resolve();
+  }
+
+  discardStrays(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export interface World {
+  readonly folder: string;
+  readonly boxes: FakeBoxes;
+  readonly kernel: FakeKernel;
+  readonly containers: FakeContainers;
+  readonly closing: AbortController;
+  readonly log: string[];
+  deps: Deps;
+  /** The same machine, a fresh daemon. */
+  restart(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+export async function makeWorld(): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), "sandbox-"));
+  const [boxes, kernel, containers, closing] = [
+    new FakeBoxes(),
+    new FakeKernel(),
+    new FakeContainers(),
+    new AbortController(),
+  ];
+  const lines: string[] = [];
+  const log = createLogger("debug", { write: (line) => lines.push(line) });
+  const open = async (): Promise<Deps> => {
+    const given = (value: unknown) => ({ value, from: "the test" });
+    const config = configOf(
+      new Map([
+        ["root", given(join(folder, "root"))],
+        ["state", given(join(folder, "s"))],
+        ["sandbox.run_timeout_ms", given(5000)],
+      ]),
+    );
+    const sandboxes = await SandboxStore.open(config, log);
+    return {
+      config,
+      log,
+      sandboxes,
+      closing: closing.signal,
+      sandboxCreations: new JoinedJobs<string, SandboxId>(),
+      native: kernel as unknown as Deps["native"],
+      boxes: boxes as unknown as BoxFactory,
+      containers: containers as unknown as Deps["containers"],
+      images: {} as unknown as Deps["images"],
+    };
+  };
+  const world: World = {
+    folder,
+    boxes,
+    kernel,
+    containers,
+    closing,
+    log: lines,
+    deps: await open(),
+    async restart() {
+      world.deps = await open();
+    },
+    async remove() {
+      await rm(folder, { recursive: true });
+    },
+  };
+  return world;
+}
+
+export function call(signal: AbortSignal = new AbortController().signal): CallContext {
+  return { signal, rpc: "Test", log: createLogger("error", { write: () => undefined }) };
+}
+
+/** A request as kubelet makes one, with changes. */
+export function podRequest(config: Partial<PodSandboxConfig> = {}): RunPodSandboxRequest {
+  const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
+  return { config: { ...PodSandboxConfig.fromPartial({}), metadata, ...config }, runtimeHandler: "" };
+}
+
+export function linuxConfig(config: Partial<LinuxPodSandboxConfig>): LinuxPodSandboxConfig {
+  return { ...LinuxPodSandboxConfig.fromPartial({}), ...config };
+}
+
+export function resources(changes: Partial<LinuxContainerResources>): LinuxContainerResources {
+  return { ...LinuxContainerResources.fromPartial({}), ...changes };
+}
+
+/** What a call fails with. */
+export async function failureOf(work: Promise<unknown>): Promise<RuntimeError> {
+  try {
+    await work;
+  } catch (thrown) {
+    if (thrown instanceof RuntimeError) return thrown;
+    throw thrown;
+  }
+  throw new Error("it did not fail");
+}

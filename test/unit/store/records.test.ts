@@ -1,0 +1,86 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { z } from "zod";
+import { createLogger, type Logger } from "../../../src/base/log.js";
+import { RecordFolder, type RecordKind } from "../../../src/store/records.js";
+
+const kind: RecordKind<{ version: 1; id: string; atNs: bigint }> = {
+  name: "things",
+  schema: z.object({ version: z.literal(1), id: z.string(), atNs: z.bigint() }),
+  idOf: ({ id }) => id,
+};
+
+describe("a folder of records", () => {
+  let root: string;
+  let lines: string[];
+  let log: Logger;
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), "records-"));
+    lines = [];
+    log = createLogger("info", { write: (line) => lines.push(line) });
+  });
+
+  afterEach(async () => {
+    await rm(root, { recursive: true });
+  });
+
+  const open = () => RecordFolder.open(root, kind, log);
+  const write = (file: string, text: string) => writeFile(join(root, "records/things", file), text);
+
+  it("gives back after a restart what was written, nanoseconds to the last digit", async () => {
+    const record = { version: 1 as const, id: "a", atNs: 1_764_000_000_123_456_789n };
+    await (await open()).write(record);
+    expect(await (await open()).load()).to.deep.equal([record]);
+  });
+
+  it("forgets what was removed, twice too", async () => {
+    const folder = await open();
+    await folder.write({ version: 1, id: "a", atNs: 1n });
+    await folder.remove("a");
+    await folder.remove("a");
+    expect(await folder.load()).to.deep.equal([]);
+  });
+
+  for (const [what, text] of [
+    ["is cut off", '{"version":1,"id":"b","at'],
+    ["is empty", ""],
+    ["is of an unknown version", '{"version":2,"id":"b","atNs":{"$bigint":"1"}}'],
+    ["lacks a member", '{"version":1,"id":"b"}'],
+    ["is another's", '{"version":1,"id":"c","atNs":{"$bigint":"1"}}'],
+  ] as const) {
+    it(`sets a record aside that ${what}, names it, and loads the others`, async () => {
+      const folder = await open();
+      await folder.write({ version: 1, id: "a", atNs: 1n });
+      await write("b.json", text);
+      expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+      const [aside = ""] = await readdir(join(root, "quarantine"));
+      expect(aside).to.match(/^things-\d+-b\.json$/);
+      expect(await readFile(join(root, "quarantine", aside), "utf8")).to.equal(text);
+      expect(lines.join("")).to.include("things/b.json");
+      expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+    });
+  }
+
+  it("loads the others when a record can't even be set aside", async () => {
+    const folder = await open();
+    await folder.write({ version: 1, id: "a", atNs: 1n });
+    await write("b.json", "?");
+    await writeFile(join(root, "quarantine"), "a file where the folder should be");
+    expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+  });
+
+  it("removes what an interrupted write has left", async () => {
+    const folder = await open();
+    await write("a.json.tmp", "{");
+    await folder.load();
+    expect(await readdir(join(root, "records/things"))).to.deep.equal([]);
+  });
+
+  it("opens a folder that is there already", async () => {
+    await mkdir(join(root, "records/things"), { recursive: true });
+    expect(await (await open()).load()).to.deep.equal([]);
+  });
+});
