@@ -47,9 +47,7 @@ export class GrpcAgentClient implements AgentClient {
 
   async hello(signal: AbortSignal): Promise<HelloResponse> {
     const request = { protocol: agentProtocol, sandboxId: this.#sandboxId };
-    // The first call: it waits for a guest that boots, for as long as the caller does.
-    const limits = { name: "hello", limitMs: null, waitForReady: true };
-    const hello = await unary<HelloResponse>(this.#scope, limits, signal, (metadata, options, reply) =>
+    const hello = await this.#persist<HelloResponse>("hello", signal, (metadata, options, reply) =>
       this.#client.hello(request, metadata, options, reply),
     );
     if (hello.protocol !== agentProtocol) {
@@ -99,19 +97,11 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async wait(process: ProcessRef, signal: AbortSignal): Promise<ExitStatus> {
-    const limits = { name: "wait", limitMs: null, waitForReady: true };
-    for (let pauseMs = shortestRetryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
-      try {
-        const { exit } = await unary<WaitResponse>(this.#scope, limits, signal, (metadata, options, reply) =>
-          this.#client.wait({ process }, metadata, options, reply),
-        );
-        if (exit === undefined) throw new RuntimeError("internal", "no exit status", { stage: "agent wait" });
-        return possibleExit(exit);
-      } catch (thrown) {
-        if (!isUnavailable(thrown) || this.#scope.closed.aborted) throw thrown;
-      }
-      await sleep(pauseMs, signal);
-    }
+    const { exit } = await this.#persist<WaitResponse>("wait", signal, (metadata, options, reply) =>
+      this.#client.wait({ process }, metadata, options, reply),
+    );
+    if (exit === undefined) throw new RuntimeError("internal", "no exit status", { stage: "agent wait" });
+    return possibleExit(exit);
   }
 
   output(process: ProcessRef, after: bigint, autoAcknowledge: boolean, signal: AbortSignal): OutputReader {
@@ -178,6 +168,18 @@ export class GrpcAgentClient implements AgentClient {
   close(reason: string): void {
     this.#scope.close(reason);
     this.#client.close();
+  }
+
+  /** For as long as the caller waits: until a booting guest answers, and over lost connections. */
+  async #persist<Res>(name: string, signal: AbortSignal, start: StartCall<Res>): Promise<Res> {
+    for (let pauseMs = shortestRetryMs; ; pauseMs = Math.min(pauseMs * 2, longestRetryMs)) {
+      try {
+        return await unary(this.#scope, { name, limitMs: null, waitForReady: true }, signal, start);
+      } catch (thrown) {
+        if (!isUnavailable(thrown) || this.#scope.closed.aborted) throw thrown;
+      }
+      await sleep(pauseMs, signal);
+    }
   }
 
   async #call<Res>(name: string, limitMs: number, signal: AbortSignal, start: StartCall<Res>): Promise<Res> {

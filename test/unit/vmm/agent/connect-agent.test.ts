@@ -1,0 +1,196 @@
+import { status } from "@grpc/grpc-js";
+import { expect } from "chai";
+import { RuntimeError } from "../../../../src/base/errors.js";
+import type { AgentServiceServer, HelloResponse } from "../../../../src/gen/agent/v1/agent.js";
+import type { AgentClient } from "../../../../src/vmm/agent/agent-client.js";
+import { connectAgent } from "../../../../src/vmm/agent/connect-agent.js";
+import { FakeAgent, type Handshake } from "./fake-agent.js";
+
+const hello: HelloResponse = {
+  protocol: 1,
+  agentVersion: "1",
+  kernelRelease: "6",
+  clocksource: "tsc",
+  agentStartedBoottimeNs: 1n,
+  nowBoottimeNs: 2n,
+  runtime: "crun 1",
+};
+const answersHello: Partial<AgentServiceServer> = {
+  hello: (_call, reply) => {
+    reply(null, hello);
+  },
+};
+
+async function connected(
+  calls: Partial<AgentServiceServer>,
+  test: (client: AgentClient, agent: FakeAgent) => Promise<void>,
+  handshake?: Handshake,
+): Promise<void> {
+  await using agent = await FakeAgent.start({ ...answersHello, ...calls }, handshake);
+  const client = connectAgent({ socketPath: agent.socketPath, booting: null }, "box");
+  try {
+    await test(client, agent);
+  } finally {
+    client.close("the test is over");
+  }
+}
+
+async function failureOf(promise: Promise<unknown>): Promise<RuntimeError> {
+  try {
+    await promise;
+  } catch (thrown) {
+    if (thrown instanceof RuntimeError) return thrown;
+    throw thrown;
+  }
+  throw new Error("it did not fail");
+}
+
+const soon = (): AbortSignal => AbortSignal.timeout(8000);
+const ref = { sessionId: "s", execId: "" };
+
+describe("the channel to an agent", () => {
+  it("says hello over a connection that began with the nonce", async () => {
+    await connected({}, async (client) => {
+      expect(await client.hello(soon())).to.deep.equal(hello);
+    });
+  });
+
+  it("dials again when the first bytes are left over from another connection", async () => {
+    const stale: Handshake = (line, _socket, attempt) =>
+      attempt === 1 ? "\0\0\x12stale bytes of HTTP/2\n" : line.replace("HOST ", "AGENT ");
+    await connected(
+      {},
+      async (client, agent) => {
+        await client.hello(soon());
+        expect(agent.attempts).to.equal(2);
+      },
+      stale,
+    );
+  });
+
+  it("dials again when nobody answers the handshake", async () => {
+    const silentOnce: Handshake = (line, _socket, attempt) =>
+      attempt === 1 ? undefined : line.replace("HOST ", "AGENT ");
+    await connected(
+      {},
+      async (client, agent) => {
+        await client.hello(soon());
+        expect(agent.attempts).to.equal(2);
+      },
+      silentOnce,
+    );
+  });
+
+  it("does not dial a guest that boots before it is told to", async () => {
+    await using agent = await FakeAgent.start(answersHello);
+    let open: () => void = () => undefined;
+    const booting = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const client = connectAgent({ socketPath: agent.socketPath, booting }, "box");
+    const answer = client.hello(soon());
+    const early = await Promise.race([answer, new Promise((resolve) => setImmediate(resolve))]);
+    expect(early).to.equal(undefined);
+    expect(agent.attempts).to.equal(0);
+    open();
+    expect((await answer).protocol).to.equal(1);
+    client.close("the test is over");
+  });
+
+  it("refuses an agent of another protocol, and says what to do", async () => {
+    const calls: Partial<AgentServiceServer> = {
+      hello: (_call, reply) => {
+        reply(null, { ...hello, protocol: 7 });
+      },
+    };
+    await connected(calls, async (client) => {
+      const error = await failureOf(client.hello(soon()));
+      expect(error.code).to.equal("failedPrecondition");
+      expect(error.message).to.contain("protocol 7").and.to.contain("run the set-up again");
+    });
+  });
+
+  it("turns statuses into codes, and keeps the message without control characters", async () => {
+    const calls: Partial<AgentServiceServer> = {
+      deleteSession: (_call, reply) => {
+        reply({ code: status.NOT_FOUND, details: "no session \u001b[31m1" });
+      },
+      stats: (_call, reply) => {
+        reply({ code: status.DATA_LOSS, details: "odd" });
+      },
+    };
+    await connected(calls, async (client) => {
+      const missing = await failureOf(client.deleteSession("1", soon()));
+      expect(missing.code).to.equal("notFound");
+      expect(missing.message).to.equal("agent delete session: no session ?[31m1");
+      expect((await failureOf(client.stats("", soon()))).code).to.equal("internal");
+    });
+  });
+
+  it("gives the caller's reason when the caller gives up", async () => {
+    const calls: Partial<AgentServiceServer> = { stats: () => undefined };
+    await connected(calls, async (client) => {
+      const caller = new AbortController();
+      const waiting = failureOf(client.stats("", caller.signal));
+      caller.abort(new RuntimeError("canceled", "had enough"));
+      expect((await waiting).message).to.equal("had enough");
+    });
+  });
+
+  it("fails everything that waits, and every later call, when it is closed", async () => {
+    await connected({ wait: () => undefined, stats: () => undefined }, async (client) => {
+      await client.hello(soon());
+      const waiting = [failureOf(client.wait(ref, soon())), failureOf(client.stats("", soon()))];
+      client.close("vmm killed by signal 9");
+      for (const error of await Promise.all([...waiting, failureOf(client.listSessions(soon()))])) {
+        expect(error.code).to.equal("unavailable");
+        expect(error.message).to.contain("vmm killed by signal 9");
+      }
+    });
+  });
+
+  it("is unavailable while nobody listens, and comes back by itself", async () => {
+    await connected({}, async (client, agent) => {
+      await client.hello(soon());
+      agent.dropConnections();
+      await client.hello(soon());
+      expect(agent.attempts).to.equal(2);
+    });
+  });
+});
+
+describe("waiting for a process", () => {
+  it("survives lost connections", async () => {
+    let asked = 0;
+    const exit = { code: 3, signal: 0, exitedAtNs: 5n, oomKilled: false };
+    const asking: { again: () => void } = { again: () => undefined };
+    const first = new Promise<void>((resolve) => {
+      asking.again = resolve;
+    });
+    const calls: Partial<AgentServiceServer> = {
+      wait: (_call, reply) => {
+        asked += 1;
+        if (asked === 1) asking.again();
+        else reply(null, { exit });
+      },
+    };
+    await connected(calls, async (client, agent) => {
+      const waiting = client.wait(ref, soon());
+      await first;
+      agent.dropConnections();
+      expect(await waiting).to.deep.equal(exit);
+      expect(asked).to.equal(2);
+    });
+  });
+
+  it("cuts an exit status that no process can have", async () => {
+    const calls: Partial<AgentServiceServer> = {
+      wait: (_call, reply) => {
+        reply(null, { exit: { code: 4_000_000, signal: 900, exitedAtNs: 1n, oomKilled: false } });
+      },
+    };
+    await connected(calls, async (client) => {
+      expect(await client.wait(ref, soon())).to.include({ code: 255, signal: 0 });
+    });
+  });
+});
