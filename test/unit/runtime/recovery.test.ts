@@ -8,6 +8,7 @@ import { listPodSandbox } from "../../../src/runtime/rpc/list-pod-sandbox.js";
 import { podSandboxStatus } from "../../../src/runtime/rpc/pod-sandbox-status.js";
 import { runPodSandbox } from "../../../src/runtime/rpc/run-pod-sandbox.js";
 import { stopPodSandbox } from "../../../src/runtime/rpc/stop-pod-sandbox.js";
+import { eventually } from "../../support/wait.js";
 import { call, makeWorld, podRequest, type World } from "./sandbox/fakes.js";
 
 describe("a restarted daemon", () => {
@@ -37,9 +38,9 @@ describe("a restarted daemon", () => {
     const box = await world.deps.sandboxes.require(podSandboxId).liveBox(new AbortController().signal);
     expect(box.handle.processes[0]?.pid).to.equal(4711);
     world.boxes.live.get(box.id)?.die("killed");
-    await world.deps.sandboxes.locks.run(box.id, () => Promise.resolve());
-    await world.deps.sandboxes.locks.run(box.id, () => Promise.resolve());
-    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
+    await eventually("NOTREADY", 1000, async () => {
+      return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    });
   });
 
   it("shows a sandbox as NOTREADY whose Box has gone meanwhile", async () => {

@@ -6,6 +6,7 @@ import { podSandboxStatus } from "../../../../src/runtime/rpc/pod-sandbox-status
 import { removePodSandbox } from "../../../../src/runtime/rpc/remove-pod-sandbox.js";
 import { runPodSandbox } from "../../../../src/runtime/rpc/run-pod-sandbox.js";
 import { stopPodSandbox } from "../../../../src/runtime/rpc/stop-pod-sandbox.js";
+import { eventually } from "../../../support/wait.js";
 import { call, failureOf, makeWorld, podRequest, type World } from "../sandbox/fakes.js";
 
 const unknownId = "f".repeat(64);
@@ -69,8 +70,7 @@ describe("the end of a sandbox", () => {
   it("by the Box's death shows NOTREADY with the reason, and tells the containers", async () => {
     const [box] = world.boxes.live.values();
     box?.die("vmm killed by signal 9");
-    await world.deps.sandboxes.locks.run(world.deps.sandboxes.require(podSandboxId).id, () => Promise.resolve());
-    await world.deps.sandboxes.locks.run(world.deps.sandboxes.require(podSandboxId).id, () => Promise.resolve());
+    await eventually("told of the end", 1000, () => (world.containers.told.length > 0 ? true : undefined));
     expect(await state()).to.equal(PodSandboxState.SANDBOX_NOTREADY);
     expect(world.containers.told).to.deep.equal(["box exited: vmm killed by signal 9"]);
     await remove();
