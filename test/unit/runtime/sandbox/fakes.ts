@@ -78,8 +78,13 @@ export class FakeBoxes {
     return box;
   }
 
+  /** A watch of one's own on the same VMM: the dead daemon's is dead. */
   adopt(id: SandboxId): Promise<FakeBox | null> {
-    return Promise.resolve(this.live.get(id) ?? null);
+    const running = this.live.get(id);
+    if (running === undefined) return Promise.resolve(null);
+    const adopted = new FakeBox(id, running.handle, this);
+    this.live.set(id, adopted);
+    return Promise.resolve(adopted);
   }
 
   discard(id: SandboxId): Promise<void> {
