@@ -99,5 +99,7 @@ async function link(target: string, path: string): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.new`);
   await rm(temporary, { force: true });
   await symlink(target, temporary);
+  // A file or folder that was put there by hand gives way; a link is replaced by the rename.
+  if (present === undefined) await rm(path, { recursive: true, force: true });
   await rename(temporary, path);
 }

@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { installSystemPackages } from "../apt/system-packages.js";
 import { cached } from "../cache.js";
@@ -14,11 +14,9 @@ export async function launcher(context: SetupContext): Promise<string> {
     inputs,
     build: async (folder, logFile) => {
       const work = await mkdtemp(join(folder, "work-"));
-      // Without the build folder of the clone: its objects would be taken for up to date.
-      const isSource = (path: string): boolean => !path.startsWith(join(context.root, "launcher/build"));
-      await cp(join(context.root, "launcher"), work, { recursive: true, filter: isSource });
-      await run("make", ["-C", work, "-j2"], { signal: context.signal, logFile });
-      await copyFile(join(work, "build/a3s-box-launcher"), join(folder, "a3s-box-launcher"));
+      const args = ["-C", join(context.root, "launcher"), `OUT=${work}`, "-j2"];
+      await run("make", args, { signal: context.signal, logFile });
+      await copyFile(join(work, "a3s-box-launcher"), join(folder, "a3s-box-launcher"));
       await rm(work, { recursive: true });
     },
   });
