@@ -1,4 +1,6 @@
-import type { SpawnedProcess } from "../../native/addon.js";
+import { open } from "node:fs/promises";
+import { RuntimeError, messageOf } from "../../base/errors.js";
+import type { Native, SpawnedProcess } from "../../native/addon.js";
 import type { BoxSpec, DriverName } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import type { ProcessRole } from "../box-processes.js";
@@ -8,6 +10,10 @@ export interface StartRequest {
   /** Has its share; the driver adds sockets and logs. */
   readonly folder: BoxFolder;
   readonly cgroupProcs: readonly string[];
+  /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
+  readonly kernelParameters?: readonly string[];
+  /** Added to the guest kernel's command line: what measurements need. */
+  readonly kernelParameters?: readonly string[];
   /** Takes over each process as soon as it runs, and its pidfd with it. */
   readonly started: (role: ProcessRole, process: SpawnedProcess) => Promise<void>;
 }
@@ -29,10 +35,11 @@ export interface Driver {
 }
 
 /** Descriptors that a VMM and its file server may hold: one for each cached inode of an overlay (virtiofsd's own limit). */
-export const vmmMaxOpenFiles = 1_048_576;
+const vmmMaxOpenFiles = 1_048_576;
 
-/** Kernel parameters that every driver passes; the console and the way to reboot are the driver's. */
-export const commonKernelParameters = [
+/** Kernel parameters that every driver passes; the way to reboot, and what emulation needs, are the driver's. */
+const commonKernelParameters = [
+  "console=hvc0",
   "rootfstype=virtiofs",
   "root=podroot",
   // Submounts inherit the flags of the mount they hang on: "ro" would make container roots read-only. The host keeps
@@ -49,4 +56,45 @@ export const commonKernelParameters = [
 export const rootTag = "podroot";
 
 /** Agent binary in the guest. */
-export const guestInit = "/base/bin/agent";
+const guestInit = "/base/bin/agent";
+
+/** The kernel cuts longer command lines (COMMAND_LINE_SIZE of x86, less the closing NUL). */
+const maxCommandLine = 2047;
+
+export function kernelCommandLine(ofDriver: readonly string[], request: StartRequest): string {
+  const parameters = [...commonKernelParameters, ...ofDriver, ...(request.kernelParameters ?? [])];
+  const line = [...parameters, `init=${guestInit}`].join(" ");
+  if (line.length > maxCommandLine) throw new RuntimeError("internal", "the kernel command line is too long");
+  return line;
+}
+
+/** Starts one of a Box's programs: its own session, in the Box's cgroup, its words in a file. */
+export async function spawnProgram(
+  native: Native,
+  request: StartRequest,
+  program: {
+    readonly file: string;
+    readonly args: readonly string[];
+    readonly log: string;
+    readonly netns: string | null;
+  },
+): Promise<SpawnedProcess> {
+  await using log = await open(program.log, "a", 0o600);
+  try {
+    return await native.spawn({
+      file: program.file,
+      args: program.args,
+      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      cwd: "/",
+      stdio: [null, log.fd, log.fd],
+      netns: program.netns,
+      newMountNamespace: false,
+      newIpcAndUts: true,
+      cgroupProcs: request.cgroupProcs,
+      maxOpenFiles: vmmMaxOpenFiles,
+      oomScoreAdj: null,
+    });
+  } catch (cause) {
+    throw new RuntimeError("internal", `${program.file} did not start: ${messageOf(cause)}`, { cause });
+  }
+}

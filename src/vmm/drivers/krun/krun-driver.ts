@@ -1,13 +1,13 @@
-import { RuntimeError } from "../../../base/errors.js";
+import { writeFile } from "node:fs/promises";
+import { stage } from "../../../base/stage.js";
 import type { Native } from "../../../native/addon.js";
-import type { Driver, StartRequest, StartedVm } from "../driver.js";
+import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
+import { launcherConfig, type KrunPrograms } from "./launcher-config.js";
+import { listenForReady } from "./ready-line.js";
 
-export interface KrunPrograms {
-  readonly launcher: string;
-  readonly libkrun: string;
-  readonly kernel: string;
-}
+const startLimitMs = 20_000;
 
+/** Boxes with KVM: the launcher becomes the VM with libkrun, which serves the share itself. */
 export class KrunDriver implements Driver {
   readonly name = "krun";
   readonly #native: Native;
@@ -18,7 +18,15 @@ export class KrunDriver implements Driver {
     this.#programs = programs;
   }
 
-  start(_request: StartRequest, _signal: AbortSignal): Promise<StartedVm> {
-    throw new RuntimeError("unimplemented", "the krun driver is not there yet");
+  async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
+    const { folder, spec } = request;
+    return await stage("start vmm", startLimitMs, signal, async () => {
+      await writeFile(folder.launcherConfig, launcherConfig(request, this.#programs), { mode: 0o600 });
+      const { ready } = await listenForReady(folder.readySocket, signal);
+      const args = ["a3s-box-launcher", "run", folder.launcherConfig];
+      const vmm = { file: this.#programs.launcher, args, log: folder.vmmLog, netns: spec.netnsPath };
+      await request.started("vmm", await spawnProgram(this.#native, request, vmm));
+      return { dialable: ready };
+    });
   }
 }

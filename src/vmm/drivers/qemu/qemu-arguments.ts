@@ -1,10 +1,7 @@
 import { RuntimeError } from "../../../base/errors.js";
 import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
-import { commonKernelParameters, guestInit, rootTag } from "../driver.js";
-
-/** The kernel refuses longer command lines (COMMAND_LINE_SIZE of x86, less the closing NUL). */
-const maxKernelParameters = 2047;
+import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
 
 /**
  * virtiofsd(1). `--sandbox namespace` gives it mount, PID and network namespaces of its own with the share as root;
@@ -31,12 +28,7 @@ export function virtiofsdArguments(folder: BoxFolder): string[] {
  * - `reboot=t`: the only way to end that takes QEMU with it at once.
  * - `no_timer_check`, `tsc=reliable`: a clock with more than 4 ms resolution, and less to do at boot.
  */
-function kernelParameters(): string {
-  const parameters = ["console=hvc0", ...commonKernelParameters, "init_on_alloc=1", "reboot=t", "no_timer_check"];
-  const line = [...parameters, "tsc=reliable", `init=${guestInit}`].join(" ");
-  if (line.length > maxKernelParameters) throw new RuntimeError("internal", "kernel command line is too long");
-  return line;
-}
+const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable"] as const;
 
 /**
  * Boots as fast as the oldest model that runs this kernel, and has what x86-64-v3 asks for (AVX2, BMI, FMA, MOVBE), which
@@ -60,7 +52,12 @@ function option(value: string): string {
 }
 
 /** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
-export function qemuArguments(spec: BoxSpec, folder: BoxFolder, kernel: string): string[] {
+export function qemuArguments(
+  spec: BoxSpec,
+  folder: BoxFolder,
+  kernel: string,
+  moreKernelParameters: readonly string[] = [],
+): string[] {
   const memory = `${spec.memoryMib}M`;
   return [
     "qemu-system-x86_64",
@@ -79,7 +76,7 @@ export function qemuArguments(spec: BoxSpec, folder: BoxFolder, kernel: string):
     ...["-chardev", `socket,id=fs,path=${option(folder.fsSocket)}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
     ...networkArguments(spec),
-    ...["-kernel", kernel, "-append", kernelParameters()],
+    ...["-kernel", kernel, "-append", kernelParameters(moreKernelParameters)],
   ];
 }
 
