@@ -1,0 +1,117 @@
+/** Blobs by digest: a file is there whole, or not at all. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { errnoOf, isNotFound, RuntimeError } from "../../base/errors.js";
+import { digest, type Digest } from "../../base/ids.js";
+import { syncFolder } from "../../base/record-file.js";
+import { sha256Of } from "./image-config.js";
+import type { Ingest } from "./ingest.js";
+import { blobPath, type StoreFolder } from "./store-folder.js";
+
+export async function hasBlob(folder: StoreFolder, blob: Digest, sizeBytes: number): Promise<boolean> {
+  try {
+    const found = await stat(blobPath(folder, blob));
+    return found.size === sizeBytes;
+  } catch (thrown) {
+    if (isNotFound(thrown)) return false;
+    throw thrown;
+  }
+}
+
+/** A small blob, checked again: disks and people change files. */
+export async function readBlob(folder: StoreFolder, blob: Digest): Promise<Buffer> {
+  return checked(blob, await readFile(blobPath(folder, blob)));
+}
+
+/** The same for the catalog, which answers at once. */
+export function readBlobSync(folder: StoreFolder, blob: Digest): Buffer {
+  return checked(blob, readFileSync(blobPath(folder, blob)));
+}
+
+/**
+ * Stores what streams in under the digest that it must have. Size and digest are checked before anything is named;
+ * durable when it resolves. What the source throws comes through.
+ */
+export async function writeBlob(
+  folder: StoreFolder,
+  ingest: Ingest,
+  blob: { readonly digest: Digest; readonly size: number },
+  source: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const temporary = ingest.freshPath("blob");
+  try {
+    const actual = await spool(temporary, source, blob.size);
+    if (actual.sizeBytes !== blob.size) {
+      throw new RuntimeError("internal", `${blob.digest} has ${actual.sizeBytes} bytes, and not ${blob.size}`);
+    }
+    if (actual.digest !== blob.digest) {
+      throw new RuntimeError("internal", `content of digest ${actual.digest} came for ${blob.digest}`, {
+        hint: "the registry, or something between, changed it; pull again, or push the image again",
+      });
+    }
+    await adoptBlob(folder, blob.digest, temporary);
+  } catch (thrown) {
+    await rm(temporary, { force: true });
+    throw withSpace(thrown, blob.size);
+  }
+}
+
+export async function writeBlobBytes(folder: StoreFolder, ingest: Ingest, bytes: Uint8Array): Promise<Digest> {
+  const digest = sha256Of(bytes);
+  if (!(await hasBlob(folder, digest, bytes.byteLength))) {
+    await writeBlob(folder, ingest, { digest, size: bytes.byteLength }, oneChunk(bytes));
+  }
+  return digest;
+}
+
+/** Takes over a durable file of this file system whose digest is known. */
+export async function adoptBlob(folder: StoreFolder, blob: Digest, path: string): Promise<void> {
+  await rename(path, blobPath(folder, blob));
+  await syncFolder(folder.blobs);
+}
+
+export interface Spooled {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+}
+
+/** Writes a stream to a new file and makes it durable; stops where it gets longer than allowed. */
+export async function spool(path: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Spooled> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  await using file = await open(path, "wx", 0o644);
+  for await (const chunk of source) {
+    sizeBytes += chunk.byteLength;
+    if (sizeBytes > maxBytes) throw new RuntimeError("internal", `more than the ${maxBytes} bytes announced came`);
+    hash.update(chunk);
+    await file.writeFile(chunk);
+  }
+  await file.sync();
+  return { digest: digestOf(hash), sizeBytes };
+}
+
+/** A full disk, in words. */
+export function withSpace(thrown: unknown, neededBytes: number): unknown {
+  const errno = errnoOf(thrown);
+  if (errno !== "ENOSPC" && errno !== "EDQUOT") return thrown;
+  return new RuntimeError("resourceExhausted", `no space left for ${neededBytes} bytes of the image`, {
+    hint: "free space on the file system of the image store, or remove images",
+    cause: thrown,
+  });
+}
+
+function digestOf(hash: ReturnType<typeof createHash>): Digest {
+  return digest(`sha256:${hash.digest("hex")}`);
+}
+
+function checked(blob: Digest, bytes: Buffer): Buffer {
+  if (sha256Of(bytes) === blob) return bytes;
+  throw new RuntimeError("internal", `the stored content of ${blob} has changed`, {
+    hint: "remove the image and pull it again",
+  });
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes);
+}

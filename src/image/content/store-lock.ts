@@ -1,0 +1,56 @@
+import { errnoOf, RuntimeError } from "../../base/errors.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { sleep } from "../../base/stage.js";
+import type { FolderLock, Native } from "../../native/addon.js";
+
+const waitMs = 10_000;
+const pollMs = 15;
+
+/**
+ * The one writer of a store: a mutex within this process and an flock on the folder between processes (a daemon, and
+ * `image import` beside it). Held for a few file operations, never while anything is downloaded, unpacked or removed.
+ */
+export class StoreLock {
+  readonly #path: string;
+  readonly #native: Native;
+  readonly #mutex = new KeyedMutex<"store">();
+
+  constructor(path: string, native: Native) {
+    this.#path = path;
+    this.#native = native;
+  }
+
+  async run<T>(critical: () => Promise<T>): Promise<T> {
+    return await this.#mutex.run("store", async () => {
+      const lock = await this.#lock();
+      try {
+        return await critical();
+      } finally {
+        lock.close();
+      }
+    });
+  }
+
+  async #lock(): Promise<FolderLock> {
+    const limit = AbortSignal.timeout(waitMs);
+    while (!limit.aborted) {
+      const lock = await tryLockFolder(this.#native, this.#path);
+      if (lock !== null) return lock;
+      await sleep(pollMs, limit).catch(() => undefined);
+    }
+    throw new RuntimeError("unavailable", `another process has held the image store ${this.#path} for ${waitMs} ms`, {
+      hint: "see which one with fuser, and end it",
+    });
+  }
+}
+
+/** Null when somebody holds it. */
+export async function tryLockFolder(native: Native, path: string): Promise<FolderLock | null> {
+  try {
+    return await native.lockFolder(path);
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (errno === "EWOULDBLOCK" || errno === "EAGAIN") return null;
+    throw thrown;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Takes out of the store what nothing reaches: not an image's name, not a container's tree, not a pull under way in any
+ * process. Decided and moved aside under the store's lock, removed after it.
+ */
+import { randomBytes } from "node:crypto";
+import { readdir, rename, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { isNotFound, messageOf } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import type { Native } from "../../native/addon.js";
+import type { Catalog } from "../content/catalog.js";
+import { heldNames, readHeldNames, type Ingest } from "../content/ingest.js";
+import type { StoreFolder } from "../content/store-folder.js";
+import { tryLockFolder, type StoreLock } from "../content/store-lock.js";
+import { readLease } from "../snapshot/lease.js";
+import { isTrustworthy } from "../unpack/layer-notes.js";
+
+export interface SweepParts {
+  readonly folder: StoreFolder;
+  readonly storeLock: StoreLock;
+  readonly ingest: Ingest;
+  readonly catalog: Catalog;
+  readonly native: Native;
+  readonly log: Logger;
+}
+
+export async function sweep(parts: SweepParts): Promise<void> {
+  await parts.storeLock.run(async () => {
+    const needed = await neededNames(parts);
+    if (needed === null) return;
+    await sweepBlobs(parts.folder, needed);
+    await sweepLayers(parts, needed);
+  });
+  await emptyTrash(parts);
+}
+
+/** At open: layers that a power cut may have damaged. They are unpacked again when they are wanted. */
+export async function dropDoubtfulLayers(parts: SweepParts, bootId: string): Promise<void> {
+  await parts.storeLock.run(async () => {
+    for (const name of await readdir(parts.folder.layers)) {
+      const path = join(parts.folder.layers, name);
+      if (await isTrustworthy(path, bootId)) continue;
+      parts.log.warn({ layer: name }, "layer dropped: it may not have reached the disk");
+      await discard(parts.folder, path);
+    }
+  });
+}
+
+/** Null when something can't be read that may need more: then nothing is judged. */
+async function neededNames(parts: SweepParts): Promise<Set<string> | null> {
+  // Holds first: one that is let go while this runs has left its name in the index, or its container's lease.
+  const needed = new Set(await liveHolds(parts));
+  for (const { entry, content } of parts.catalog.entries()) {
+    if (content === undefined) {
+      parts.log.warn({ image: entry.name, digest: entry.digest }, "nothing swept: an image can't be read");
+      return null;
+    }
+    const layers = content.layers.map((layer) => layer.chainId);
+    for (const name of heldNames({ blobs: content.blobs, layers })) needed.add(name);
+  }
+  for (const key of await readdir(parts.folder.containers)) {
+    const lease = await readLease(join(parts.folder.containers, key));
+    for (const name of heldNames({ blobs: [], layers: lease.chainIds })) needed.add(name);
+  }
+  return needed;
+}
+
+/** Those of living processes, ours among them; folders of dead ones go. */
+async function liveHolds(parts: SweepParts): Promise<string[]> {
+  const names: string[] = [];
+  for (const id of await readdir(parts.folder.ingest)) {
+    const path = join(parts.folder.ingest, id);
+    const lock = path === parts.ingest.path ? null : await tryLockFolder(parts.native, path);
+    if (lock === null) {
+      names.push(...(await readHeldNames(path)));
+      continue;
+    }
+    lock.close();
+    await discard(parts.folder, path);
+  }
+  return names;
+}
+
+async function sweepBlobs(folder: StoreFolder, needed: ReadonlySet<string>): Promise<void> {
+  for (const hex of await readdir(folder.blobs)) {
+    if (!needed.has(`hold-blob-${hex}`)) await rm(join(folder.blobs, hex), { force: true, recursive: true });
+  }
+}
+
+async function sweepLayers(parts: SweepParts, needed: ReadonlySet<string>): Promise<void> {
+  for (const hex of await readdir(parts.folder.layers)) {
+    if (!needed.has(`hold-layer-${hex}`)) await discard(parts.folder, join(parts.folder.layers, hex));
+  }
+}
+
+/** Moves a folder out of sight; `emptyTrash` takes it off the disk. */
+export async function discard(folder: StoreFolder, path: string): Promise<void> {
+  try {
+    await rename(path, join(folder.trash, `${basename(path)}-${randomBytes(6).toString("hex")}`));
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown;
+  }
+}
+
+/** Several at a time, in one process or in several, don't disturb each other. */
+export async function emptyTrash(parts: Pick<SweepParts, "folder" | "native" | "log">): Promise<void> {
+  for (const name of await readdir(parts.folder.trash)) {
+    try {
+      await parts.native.removeTree(join(parts.folder.trash, name));
+    } catch (thrown) {
+      parts.log.warn(
+        { folder: name, err: messageOf(thrown) },
+        "trash of the image store not removed; the next sweep tries again",
+      );
+    }
+  }
+}

@@ -1,0 +1,90 @@
+/** Containers' writable trees over images' layers. */
+import { chmod, chown, mkdir, readdir, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, RuntimeError } from "../../base/errors.js";
+import type { Digest } from "../../base/ids.js";
+import { syncFolder } from "../../base/record-file.js";
+import type { ImageLayer } from "../content/catalog.js";
+import { layerRoot, type StoreFolder } from "../content/store-folder.js";
+import { discard, emptyTrash, type SweepParts } from "../gc/sweep.js";
+import type { Image, WritableSnapshot } from "../image-store.js";
+import { requireBlob, type StoreParts } from "../store/bring-in.js";
+import { readLease, writeLease } from "./lease.js";
+
+/** There all at once: a container's folder without its lease is never seen. */
+export async function prepareSnapshot(
+  parts: StoreParts & SweepParts,
+  key: string,
+  image: Image,
+  signal: AbortSignal,
+): Promise<WritableSnapshot> {
+  const target = containerPath(parts.folder, key);
+  const hold = await parts.ingest.hold({ blobs: [], layers: image.chainIds });
+  try {
+    const layers = imageLayers(parts, image);
+    await parts.layers.ensure(layers, requireBlob(parts.folder), signal);
+    const lowers = lowersOf(parts.folder, image.chainIds);
+    const temporary = parts.ingest.freshPath("container");
+    await mkdir(temporary, { mode: 0o700 });
+    try {
+      await makeWritable(temporary, lowers);
+      await writeLease(temporary, { imageId: image.id, chainIds: image.chainIds });
+      await rename(temporary, target);
+    } catch (thrown) {
+      await parts.native.removeTree(temporary);
+      throw taken(thrown) ? new RuntimeError("alreadyExists", `there is a snapshot for "${key}" already`) : thrown;
+    }
+    await syncFolder(parts.folder.containers);
+    return { lowers, upper: join(target, "upper"), work: join(target, "work") };
+  } finally {
+    await hold.release();
+  }
+}
+
+/** `orphaned`: the image had gone before, so its layers may be for the sweep now. */
+export async function removeSnapshot(parts: SweepParts, key: string): Promise<{ readonly orphaned: boolean }> {
+  const path = containerPath(parts.folder, key);
+  const lease = await readLease(path).catch(() => undefined);
+  await parts.storeLock.run(() => discard(parts.folder, path)); // a sweep is reading leases under it
+  await syncFolder(parts.folder.containers);
+  await emptyTrash(parts);
+  return { orphaned: lease !== undefined && !parts.catalog.images().has(lease.imageId) };
+}
+
+export async function listSnapshots(folder: StoreFolder): Promise<string[]> {
+  return await readdir(folder.containers);
+}
+
+/** Uppermost first; an image without layers stands on an empty folder. */
+export function lowersOf(folder: StoreFolder, chainIds: readonly Digest[]): string[] {
+  if (chainIds.length === 0) return [folder.empty];
+  return chainIds.map((chainId) => layerRoot(folder, chainId)).reverse();
+}
+
+/** The merged root is the upper's: it gets the image's mode and owner. */
+async function makeWritable(container: string, lowers: readonly string[]): Promise<void> {
+  const upper = join(container, "upper");
+  const top = await stat(lowers[0] ?? "/");
+  await mkdir(upper);
+  await chown(upper, top.uid, top.gid);
+  await chmod(upper, top.mode & 0o7777);
+  await mkdir(join(container, "work"), { mode: 0o700 });
+}
+
+function imageLayers(parts: StoreParts, image: Image): readonly ImageLayer[] {
+  const found = parts.catalog.images().get(image.id);
+  if (found !== undefined) return found.content.layers;
+  throw new RuntimeError("notFound", `image ${image.id} is not in the store any more`, { hint: "pull it again" });
+}
+
+function containerPath(folder: StoreFolder, key: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(key)) {
+    throw new RuntimeError("invalidArgument", `"${key.slice(0, 130)}" can't be the key of a snapshot`);
+  }
+  return join(folder.containers, key);
+}
+
+function taken(thrown: unknown): boolean {
+  const errno = errnoOf(thrown);
+  return errno === "ENOTEMPTY" || errno === "EEXIST";
+}

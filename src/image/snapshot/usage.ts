@@ -1,0 +1,94 @@
+/** What the store takes of the disk: true figures, found again at most every few seconds. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isNotFound } from "../../base/errors.js";
+import type { Native } from "../../native/addon.js";
+import type { StoreFolder } from "../content/store-folder.js";
+import type { FsUsage } from "../image-store.js";
+
+const freshMs = 5_000;
+
+interface Tree {
+  readonly bytes: bigint;
+  readonly inodes: bigint;
+}
+
+export class Usage {
+  readonly #folder: StoreFolder;
+  readonly #native: Native;
+  /** A layer doesn't change: each is walked once. */
+  readonly #layers = new Map<string, Tree>();
+  #images: { atMs: number; usage: Promise<FsUsage> } | undefined;
+  #containers: { atMs: number; usage: Promise<FsUsage> } | undefined;
+
+  constructor(folder: StoreFolder, native: Native) {
+    this.#folder = folder;
+    this.#native = native;
+  }
+
+  /** After a change of our own: the next question looks again. */
+  forget(): void {
+    this.#images = undefined;
+    this.#containers = undefined;
+  }
+
+  async images(): Promise<FsUsage> {
+    this.#images = isFresh(this.#images) ? this.#images : begin(this.#findImages());
+    return await this.#images.usage;
+  }
+
+  async containers(): Promise<FsUsage> {
+    this.#containers = isFresh(this.#containers) ? this.#containers : begin(this.#findContainers());
+    return await this.#containers.usage;
+  }
+
+  async #findImages(): Promise<FsUsage> {
+    const names = await readdir(this.#folder.layers);
+    const present = new Set(names);
+    for (const known of this.#layers.keys()) if (!present.has(known)) this.#layers.delete(known);
+    const trees: Tree[] = [await this.#native.treeUsage(this.#folder.blobs)];
+    for (const name of names) {
+      const tree = this.#layers.get(name) ?? (await this.#walk(join(this.#folder.layers, name)));
+      if (tree === null) continue;
+      this.#layers.set(name, tree);
+      trees.push(tree);
+    }
+    return sum(this.#folder.root, trees);
+  }
+
+  async #findContainers(): Promise<FsUsage> {
+    const tree = await this.#walk(this.#folder.containers);
+    return sum(this.#folder.containers, tree === null ? [] : [tree]);
+  }
+
+  /** Null when it has gone. */
+  async #walk(path: string): Promise<Tree | null> {
+    try {
+      return await this.#native.treeUsage(path);
+    } catch (thrown) {
+      if (isNotFound(thrown)) return null;
+      throw thrown;
+    }
+  }
+}
+
+function isFresh<T extends { readonly atMs: number }>(kept: T | undefined): kept is T {
+  return kept !== undefined && performance.now() - kept.atMs < freshMs;
+}
+
+/** Those who ask while it is being found wait for the same; a failure isn't kept. */
+function begin(usage: Promise<FsUsage>): { atMs: number; usage: Promise<FsUsage> } {
+  const kept = { atMs: performance.now(), usage };
+  usage.catch(() => {
+    kept.atMs = -Infinity;
+  });
+  return kept;
+}
+
+function sum(mountpoint: string, trees: readonly Tree[]): FsUsage {
+  return {
+    mountpoint,
+    usedBytes: trees.reduce((total, tree) => total + tree.bytes, 0n),
+    inodesUsed: trees.reduce((total, tree) => total + tree.inodes, 0n),
+  };
+}

@@ -1,0 +1,114 @@
+/** The second half of a pull and of an import: from a manifest and a way to its blobs to a named image. */
+import { RuntimeError } from "../../base/errors.js";
+import type { Digest } from "../../base/ids.js";
+import { hasBlob, readBlob, writeBlobBytes } from "../content/blobs.js";
+import { joinLayers, type Catalog, type ImageLayer } from "../content/catalog.js";
+import { maxConfigBytes, parseImageConfig, sha256Of } from "../content/image-config.js";
+import type { IndexEntry } from "../content/index-file.js";
+import type { Hold, Ingest } from "../content/ingest.js";
+import type { Manifest } from "../content/manifest.js";
+import { hostPlatform } from "../content/manifest.js";
+import { ociIndex, ociManifest } from "../content/media-types.js";
+import type { StoreFolder } from "../content/store-folder.js";
+import type { StoreLock } from "../content/store-lock.js";
+import type { Layers, ProvideBlob } from "../unpack/layers.js";
+import { recordEntries } from "./record-names.js";
+
+export interface StoreParts {
+  readonly folder: StoreFolder;
+  readonly storeLock: StoreLock;
+  readonly ingest: Ingest;
+  readonly catalog: Catalog;
+  readonly layers: Layers;
+}
+
+/** A manifest of this machine's platform, and what it is to be called. */
+export interface IncomingImage {
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+  readonly manifest: Manifest;
+  readonly digest: Digest;
+  /** Names in full; none: the image is known by its id alone. */
+  readonly names: readonly string[];
+  readonly servedDigest: Digest | undefined;
+}
+
+/** Resolves to the image's id when its layers are unpacked and its names are on the disk. */
+export async function bringIn(
+  parts: StoreParts,
+  image: IncomingImage,
+  provide: ProvideBlob,
+  signal: AbortSignal,
+): Promise<Digest> {
+  const { manifest } = image;
+  const holds: Hold[] = [];
+  try {
+    const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
+    holds.push(await parts.ingest.hold({ blobs, layers: [] }));
+    const layers = await readLayers(parts, manifest, provide, signal);
+    holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }));
+    await parts.layers.ensure(layers, provide, signal);
+    // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.
+    for (const layer of layers) await provide(layer.descriptor, signal);
+    await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
+    const entry = await entryOf(parts, image, holds);
+    const named = image.names.map((name) => ({ ...entry, name }));
+    await recordEntries(parts, named.length === 0 ? [entry] : named);
+    parts.layers.sync();
+    return manifest.config.digest;
+  } finally {
+    for (const hold of holds) await hold.release();
+  }
+}
+
+async function readLayers(
+  parts: StoreParts,
+  manifest: Manifest,
+  provide: ProvideBlob,
+  signal: AbortSignal,
+): Promise<ImageLayer[]> {
+  const { config } = manifest;
+  if (config.size > maxConfigBytes) {
+    throw new RuntimeError("internal", `the image config has ${config.size} bytes, more than ${maxConfigBytes}`);
+  }
+  await provide(config, signal);
+  const read = parseImageConfig(await readBlob(parts.folder, config.digest));
+  checkPlatform(read.config.platform);
+  return joinLayers(manifest, read.diffIds);
+}
+
+/** "linux/amd64/v2" will do for "linux/amd64", and so will a config that names no architecture. */
+function checkPlatform(platform: string): void {
+  const host = hostPlatform();
+  if (!platform.includes("/") || `${platform}/`.startsWith(`${host}/`)) return;
+  throw new RuntimeError("notFound", `the image is for ${platform}, not for ${host}`, {
+    hint: "choose an image built for this machine's architecture",
+  });
+}
+
+/** The index names an OCI manifest directly, one of Docker's type through an index of our own (index-file.ts). */
+async function entryOf(parts: StoreParts, image: IncomingImage, holds: Hold[]): Promise<IndexEntry> {
+  const direct = { digest: image.digest, size: image.bytes.byteLength, mediaType: image.mediaType };
+  if (image.mediaType === ociManifest) return { ...direct, name: undefined, servedDigest: image.servedDigest };
+  const [os, architecture] = hostPlatform().split("/");
+  const manifests = [{ ...direct, platform: { os, architecture } }];
+  const wrapper = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests }));
+  const digest = sha256Of(wrapper);
+  holds.push(await parts.ingest.hold({ blobs: [digest], layers: [] }));
+  await writeBlobBytes(parts.folder, parts.ingest, wrapper);
+  return {
+    digest,
+    size: wrapper.byteLength,
+    mediaType: ociIndex,
+    name: undefined,
+    servedDigest: image.servedDigest,
+  };
+}
+
+/** For content that must be in the store already. */
+export function requireBlob(folder: StoreFolder): ProvideBlob {
+  return async (blob) => {
+    if (await hasBlob(folder, blob.digest, blob.size)) return;
+    throw new RuntimeError("failedPrecondition", `the store has lost ${blob.digest}`, { hint: "pull the image again" });
+  };
+}

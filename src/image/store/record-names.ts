@@ -1,0 +1,48 @@
+/** Names in the index: who is called what after a pull or an import. */
+import type { Catalog } from "../content/catalog.js";
+import { writeIndexFile, type IndexEntry } from "../content/index-file.js";
+import type { StoreFolder } from "../content/store-folder.js";
+import type { StoreLock } from "../content/store-lock.js";
+
+/**
+ * Puts entries in, durable when it resolves. An older entry of the same name goes; where it was its image's last one,
+ * the image stays without a name, for containers may run from it.
+ */
+export async function recordEntries(
+  parts: { readonly folder: StoreFolder; readonly catalog: Catalog; readonly storeLock: StoreLock },
+  added: readonly IndexEntry[],
+): Promise<void> {
+  await parts.storeLock.run(async () => {
+    const before = parts.catalog.entries();
+    const after = withEntries(
+      before.map(({ entry }) => entry),
+      added,
+    );
+    const unreadable = before.some(({ content }) => content === undefined);
+    if (!unreadable && sameEntries(before, after)) return;
+    await writeIndexFile(parts.folder.indexFile, after);
+  });
+}
+
+export function withEntries(before: readonly IndexEntry[], added: readonly IndexEntry[]): IndexEntry[] {
+  const names = new Set(added.map((entry) => entry.name));
+  const kept = before.filter((entry) => entry.name === undefined || !names.has(entry.name));
+  const replaced = before.filter((entry) => entry.name !== undefined && names.has(entry.name));
+  const reachable = new Set([...kept, ...added].map((entry) => entry.digest));
+  const nameless: IndexEntry[] = [];
+  for (const entry of replaced) {
+    if (reachable.has(entry.digest)) continue;
+    reachable.add(entry.digest);
+    nameless.push({ ...entry, name: undefined });
+  }
+  const named = new Set([...kept, ...added].filter((entry) => entry.name !== undefined).map((entry) => entry.digest));
+  const all = [...kept, ...nameless, ...added];
+  // An image that has got a name needs no nameless entry.
+  return all.filter((entry) => entry.name !== undefined || !named.has(entry.digest));
+}
+
+function sameEntries(before: readonly { readonly entry: IndexEntry }[], after: readonly IndexEntry[]): boolean {
+  const key = (entry: IndexEntry): string => `${entry.name ?? ""} ${entry.digest} ${entry.servedDigest ?? ""}`;
+  const old = new Set(before.map(({ entry }) => key(entry)));
+  return old.size === after.length && after.every((entry) => old.has(key(entry)));
+}

@@ -1,0 +1,45 @@
+/** `layer.json` beside an unpacked layer's root: what the tree itself doesn't tell. */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { isNotFound } from "../../base/errors.js";
+import { readRecord, writeRecord } from "../../base/record-file.js";
+
+export interface LayerNotes {
+  /** The boot in which it was unpacked: before it is synced, a power cut may have taken parts of it. */
+  readonly bootId: string;
+  /** Folders that hide what lower layers have in them ("" is the root), for those who can't read trusted attributes. */
+  readonly opaqueFolders: readonly string[];
+}
+
+export const layerNotesFile = "layer.json";
+/** Beside `layer.json` once the layer is durable. */
+export const syncedFile = "synced";
+
+const notesSchema = z.object({
+  version: z.literal(1),
+  bootId: z.string(),
+  opaqueFolders: z.array(z.string()),
+});
+
+export async function writeLayerNotes(layer: string, notes: LayerNotes): Promise<void> {
+  await writeRecord(join(layer, layerNotesFile), { version: 1, ...notes });
+}
+
+export async function readLayerNotes(layer: string): Promise<LayerNotes> {
+  return notesSchema.parse(await readRecord(join(layer, layerNotesFile)));
+}
+
+/** False for what a power cut may have damaged. */
+export async function isTrustworthy(layer: string, bootId: string): Promise<boolean> {
+  try {
+    const notes = notesSchema.safeParse(JSON.parse(await readFile(join(layer, layerNotesFile), "utf8")));
+    if (!notes.success) return false;
+    if (notes.data.bootId === bootId) return true;
+    await stat(join(layer, syncedFile));
+    return true;
+  } catch (thrown) {
+    if (isNotFound(thrown) || thrown instanceof SyntaxError) return false;
+    throw thrown;
+  }
+}

@@ -1,0 +1,187 @@
+/** Unpacked layers: each chain once, however many images and pulls want it. */
+import { execFile } from "node:child_process";
+import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import pLimit from "p-limit";
+import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
+import { shortId, type Digest } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { orAborted } from "../../base/stage.js";
+import type { Native } from "../../native/addon.js";
+import type { ImageLayer } from "../content/catalog.js";
+import type { Ingest } from "../content/ingest.js";
+import type { Descriptor } from "../content/manifest.js";
+import { blobPath, layerPath, layerRoot, type StoreFolder } from "../content/store-folder.js";
+import { SharedJobs } from "../store/shared-jobs.js";
+import { layerNotesFile, syncedFile, writeLayerNotes } from "./layer-notes.js";
+import type { UnpackPool } from "./unpack-pool.js";
+
+export interface LayersParts {
+  readonly folder: StoreFolder;
+  readonly ingest: Ingest;
+  readonly pool: UnpackPool;
+  readonly native: Native;
+  readonly log: Logger;
+}
+
+/** Brings a layer's blob into the store, or finds it there. */
+export type ProvideBlob = (blob: Descriptor, signal: AbortSignal) => Promise<void>;
+
+const parallelLayers = 3;
+
+export class Layers {
+  readonly #parts: LayersParts;
+  readonly #jobs = new SharedJobs<Digest, void>();
+  /** Unpacked and not yet known to be on the disk. */
+  readonly #unsynced = new Set<Digest>();
+  #syncing = false;
+
+  constructor(parts: LayersParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves once every layer is there; the caller holds them. Fails with the first failure, when all has ended that it
+   * began.
+   */
+  async ensure(layers: readonly ImageLayer[], provide: ProvideBlob, signal: AbortSignal): Promise<void> {
+    const limit = pLimit(parallelLayers);
+    const failed = new AbortController();
+    const both = AbortSignal.any([signal, failed.signal]);
+    const failures: unknown[] = [];
+    const all: Promise<void>[] = [];
+    let below = Promise.resolve();
+    for (const [position, layer] of layers.entries()) {
+      const lowers = layers.slice(0, position).reverse();
+      const belowThis = below;
+      const own = limit(() => this.#ensureOne(layer, lowers, belowThis, provide, both)).then(() => belowThis);
+      below = own.catch((thrown: unknown) => {
+        failures.push(thrown);
+        failed.abort();
+        throw thrown;
+      });
+      below.catch(() => undefined);
+      all.push(below);
+    }
+    await Promise.allSettled(all);
+    if (failures.length === 0) return;
+    throw failures.find((failure) => codeOf(failure) !== "canceled") ?? failures[0];
+  }
+
+  /**
+   * Makes durable what was unpacked, when there is time: until then a layer is trusted only in this boot, and after a
+   * power cut it is unpacked again from its blob.
+   */
+  sync(): void {
+    if (this.#syncing || this.#unsynced.size === 0) return;
+    this.#syncing = true;
+    const done = [...this.#unsynced];
+    execFile("sync", ["-f", this.#parts.folder.layers], (failure) => {
+      this.#syncing = false;
+      for (const chainId of done) this.#unsynced.delete(chainId);
+      if (failure === null) void this.#markSynced(done);
+      else this.#parts.log.warn({ err: failure.message }, "layers not synced to the disk");
+      this.sync();
+    }).unref();
+  }
+
+  async close(): Promise<void> {
+    await this.#jobs.close();
+  }
+
+  async #markSynced(chainIds: readonly Digest[]): Promise<void> {
+    for (const chainId of chainIds) {
+      // Removed in the meantime: nothing to mark.
+      await writeFile(join(layerPath(this.#parts.folder, chainId), syncedFile), "").catch(() => undefined);
+    }
+  }
+
+  async #ensureOne(
+    layer: ImageLayer,
+    lowers: readonly ImageLayer[],
+    below: Promise<void>,
+    provide: ProvideBlob,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (await hasLayer(this.#parts.folder, layer.chainId)) return;
+    await this.#jobs.run(layer.chainId, signal, (jobSignal) => this.#build(layer, lowers, below, provide, jobSignal));
+  }
+
+  async #build(
+    layer: ImageLayer,
+    lowers: readonly ImageLayer[],
+    below: Promise<void>,
+    provide: ProvideBlob,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { folder, ingest, native, log } = this.#parts;
+    if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
+    await provide(layer.descriptor, signal);
+    const temporary = ingest.freshPath("layer");
+    await mkdir(temporary, { mode: 0o700 });
+    try {
+      const begunMs = performance.now();
+      await this.#unpack(layer, lowers, below, temporary, signal);
+      await this.#publish(temporary, layer.chainId);
+      const unpackMs = Math.round(performance.now() - begunMs);
+      log.debug({ digest: layer.descriptor.digest, chainId: layer.chainId, unpackMs }, "layer unpacked");
+    } catch (thrown) {
+      await native.removeTree(temporary);
+      throw new RuntimeError(codeOf(thrown), `layer ${layer.descriptor.digest}: ${messageOf(thrown)}`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  async #unpack(
+    layer: ImageLayer,
+    lowers: readonly ImageLayer[],
+    below: Promise<void>,
+    temporary: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { folder, pool } = this.#parts;
+    const { digest, compression } = layer.descriptor;
+    const blob = blobPath(folder, digest);
+    const notes = await pool.run(
+      { kind: "unpack", blob, compression, diffId: layer.diffId, folder: temporary },
+      signal,
+    );
+    await orAborted(below, signal).catch((thrown: unknown) => {
+      throw new RuntimeError("canceled", "a layer below failed", { cause: thrown });
+    });
+    if (notes.impliedFolders.length > 0 && lowers.length > 0) {
+      const roots = lowers.map((lower) => layerRoot(folder, lower.chainId));
+      const root = join(temporary, "fs");
+      await pool.run({ kind: "settle", root, impliedFolders: notes.impliedFolders, lowers: roots }, signal);
+    }
+    await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders: notes.opaqueFolders });
+  }
+
+  async #publish(temporary: string, chainId: Digest): Promise<void> {
+    try {
+      await rename(temporary, layerPath(this.#parts.folder, chainId));
+      this.#unsynced.add(chainId);
+    } catch (thrown) {
+      const errno = errnoOf(thrown);
+      if (errno !== "ENOTEMPTY" && errno !== "EEXIST") throw thrown;
+      this.#parts.log.debug({ chainId: shortId(chainId) }, "layer was unpacked by another process meanwhile");
+      await this.#parts.native.removeTree(temporary);
+    }
+  }
+}
+
+export async function hasLayer(folder: StoreFolder, chainId: Digest): Promise<boolean> {
+  try {
+    await stat(join(layerPath(folder, chainId), layerNotesFile));
+    return true;
+  } catch (thrown) {
+    if (isNotFound(thrown)) return false;
+    throw thrown;
+  }
+}
+
+/** A name of this boot of the machine. Source: random(4), /proc/sys/kernel/random/boot_id. */
+export async function bootId(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+}
