@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { nowNs, monotonicMs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
@@ -67,18 +66,18 @@ async function build(
     shared.push(path);
     return path.guestPath;
   };
-  const root = await share("share rootfs", () => box.shareOverlay(freshName(), snapshot));
+  const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
   const mounts: PlacedMount[] = [];
   for (const [index, mount] of config.mounts.entries()) {
     const source = sources[index] ?? "";
     const guestPath = await share(`share mount ${mount.containerPath}`, () =>
-      box.shareBind(freshName(), source, mount.readonly),
+      box.shareBind(shortId(id), source, mount.readonly),
     );
     mounts.push(placeMount(mount, guestPath));
   }
   for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
     const guestPath = await share(`share ${file.containerPath}`, () =>
-      box.shareBind(freshName(), file.hostPath, plan.mountTraits.readonlyRootfs),
+      box.shareBind(shortId(id), file.hostPath, plan.mountTraits.readonlyRootfs),
     );
     mounts.push(placePodFile(file, guestPath, plan.mountTraits));
   }
@@ -175,11 +174,6 @@ function podFiles(folder: string): PodFile[] {
     { containerPath: "/etc/hostname", hostPath: join(folder, "hostname") },
     { containerPath: "/etc/resolv.conf", hostPath: join(folder, "resolv.conf") },
   ];
-}
-
-/** Never used twice: a name that the guest has looked up is cached there (design, decision 4). */
-function freshName(): string {
-  return randomBytes(16).toString("hex");
 }
 
 function recordOf(

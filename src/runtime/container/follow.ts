@@ -128,11 +128,11 @@ export async function drained(follower: Follower, limitMs: number, log: Logger):
   }
 }
 
-/** The guest's clock is not trusted: the exit lies between the start and now. */
 function exitFact(status: ExitStatus, container: Container): ContainerExit {
   const { code, oomKilled } = status;
+  const { createdAtNs, startedAtNs } = container.record;
   return {
-    atNs: clampNs(status.exitedAtNs, container.record.startedAtNs ?? container.record.createdAtNs, nowNs()),
+    atNs: plausibleNs(status.exitedAtNs, startedAtNs ?? createdAtNs),
     code: code & 0xff,
     reason: oomKilled ? "OOMKilled" : code === 0 ? "Completed" : "Error",
     message: "",
@@ -144,7 +144,8 @@ export function lostExit(message: string, atNs: bigint): ContainerExit {
   return { atNs, code: 128 + sigkill, reason: "Error", message };
 }
 
-export function clampNs(timeNs: bigint, earliestNs: bigint, latestNs: bigint): bigint {
-  if (timeNs < earliestNs) return earliestNs;
-  return timeNs > latestNs ? latestNs : timeNs;
+/** What the guest's clock says, where that can be: later than what went before, and not in the future. Else now. */
+export function plausibleNs(timeNs: bigint, afterNs: bigint): bigint {
+  const now = nowNs();
+  return timeNs > afterNs && timeNs <= now ? timeNs : now;
 }

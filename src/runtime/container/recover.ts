@@ -8,7 +8,7 @@ import { LogFile } from "../logs/log-file.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
-import { clampNs, follow, lostExit } from "./follow.js";
+import { plausibleNs, follow, lostExit } from "./follow.js";
 import { longStepLimitMs, stepLimitMs } from "./limits.js";
 import { boxExited } from "./of-sandbox.js";
 
@@ -46,7 +46,7 @@ async function takeUp(
   if (state === "created") {
     if (session.state === SessionState.CREATED) return;
     // Started, but the daemon died before it could write that down.
-    await store.update(container, { startedAtNs: clampNs(session.startedAtNs, record.createdAtNs, nowNs()) });
+    await store.update(container, { startedAtNs: plausibleNs(session.startedAtNs, record.createdAtNs) });
   }
   const file = await reopenLog(container, store);
   follow(container, box, file, (await file?.lastStamp()) ?? 0n, store);

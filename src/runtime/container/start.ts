@@ -6,7 +6,7 @@ import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { LogFile } from "../logs/log-file.js";
 import type { Container } from "./container.js";
-import { clampNs, follow } from "./follow.js";
+import { plausibleNs, follow } from "./follow.js";
 import { longStepLimitMs, startLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 
 /** containerd's choice for a program that could not be started (kubelet.md 2.8). */
@@ -52,7 +52,7 @@ async function startOn(container: Container, box: Box, deps: Deps, signal: Abort
     const started = await stage("start session", longStepLimitMs, signal, (limit) =>
       box.agent.startSession(container.id, limit),
     );
-    const startedAtNs = clampNs(started.startedAtNs, createdAtNs, nowNs());
+    const startedAtNs = plausibleNs(started.startedAtNs, createdAtNs);
     await stage("write record", stepLimitMs, signal, () => deps.containers.update(container, { startedAtNs }));
   } catch (thrown) {
     await file?.close();

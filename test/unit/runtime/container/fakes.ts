@@ -1,0 +1,398 @@
+/** Doubles of what stands outside the process: the Box with its agent, and the image store's files. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RuntimeError } from "../../../../src/base/errors.js";
+import { digest, newSandboxId, type SandboxId } from "../../../../src/base/ids.js";
+import { JoinedJobs } from "../../../../src/base/joined-job.js";
+import { createLogger } from "../../../../src/base/log.js";
+import { configOf } from "../../../../src/config/load.js";
+import {
+  SessionState,
+  Stream,
+  type CreateSessionRequest,
+  type ExitStatus,
+  type OutputChunk,
+  type ProcessRef,
+  type Session,
+  type StartExecRequest,
+} from "../../../../src/gen/agent/v1/agent.js";
+import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
+import type { Image } from "../../../../src/image/image-store.js";
+import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
+import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
+import { encodeConfig } from "../../../../src/runtime/sandbox/sandbox-record.js";
+import type { Sandbox } from "../../../../src/runtime/sandbox/sandbox.js";
+import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
+import type { OutputReader } from "../../../../src/vmm/agent/agent-client.js";
+import type { Box, BoxExit, SharedPath } from "../../../../src/vmm/box.js";
+import { image as plainConfig } from "../spec/support.js";
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly settle: (value: T) => void;
+  readonly fail: (error: Error) => void;
+}
+
+function deferred<T>(): Deferred<T> {
+  let settle: (value: T) => void = () => undefined;
+  let fail: (error: Error) => void = () => undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = resolve;
+    fail = reject;
+  });
+  promise.catch(() => undefined);
+  return { promise, settle, fail };
+}
+
+/** A process in the guest, driven by the test. */
+export class FakeProcess {
+  readonly exit = deferred<ExitStatus>();
+  readonly signals: string[] = [];
+  readonly acknowledged: bigint[] = [];
+  onSignal: (signal: number) => void = (signal) => {
+    this.end(128 + signal, signal);
+  };
+  #chunks: OutputChunk[] = [];
+  #wake = deferred<undefined>();
+  #broken: Error | undefined;
+  #sequence = 0n;
+
+  print(text: string, stream: Stream = Stream.STDOUT): void {
+    this.#push({ data: Buffer.from(text), stream, end: false });
+  }
+
+  closeOutput(): void {
+    this.#push({ data: Buffer.alloc(0), stream: Stream.UNSPECIFIED, end: true });
+  }
+
+  end(code: number, signal = 0, oomKilled = false): void {
+    this.exit.settle({ code, signal, exitedAtNs: 0n, oomKilled });
+    this.closeOutput();
+  }
+
+  die(error: Error): void {
+    this.#broken = error;
+    this.exit.fail(error);
+    this.#wake.settle(undefined);
+  }
+
+  reader(): OutputReader {
+    const closed = deferred<undefined>();
+    let isClosed = false;
+    let at = 0;
+    const next = async (): Promise<OutputChunk | undefined> => {
+      for (;;) {
+        const chunk = this.#chunks[at];
+        at += 1;
+        if (chunk !== undefined) return chunk;
+        at -= 1;
+        if (isClosed) return undefined;
+        if (this.#broken !== undefined) throw this.#broken;
+        await Promise.race([this.#wake.promise, closed.promise]);
+      }
+    };
+    return {
+      acknowledge: (sequence) => {
+        this.acknowledged.push(sequence);
+        this.#chunks = this.#chunks.filter((chunk) => chunk.sequence > sequence);
+        at = 0;
+      },
+      close: () => {
+        isClosed = true;
+        closed.settle(undefined);
+      },
+      async *[Symbol.asyncIterator]() {
+        for (let chunk = await next(); chunk !== undefined; chunk = await next()) yield chunk;
+      },
+    };
+  }
+
+  #push(part: Pick<OutputChunk, "data" | "stream" | "end">): void {
+    this.#sequence += 1n;
+    this.#chunks.push({
+      ...part,
+      sequence: this.#sequence,
+      timeNs: 1_700_000_000_000_000_000n + this.#sequence * 65536n,
+    });
+    const wake = this.#wake;
+    this.#wake = deferred<undefined>();
+    wake.settle(undefined);
+  }
+}
+
+export class FakeAgent {
+  readonly created = new Map<string, CreateSessionRequest>();
+  readonly started = new Set<string>();
+  readonly processes = new Map<string, FakeProcess>();
+  readonly execs: StartExecRequest[] = [];
+  readonly forgotten: string[] = [];
+  beforeCreate: () => Promise<void> = () => Promise.resolve();
+  beforeStart: () => Promise<void> = () => Promise.resolve();
+  onExec: (process: FakeProcess) => void = (process) => {
+    process.end(0);
+  };
+
+  process(ref: ProcessRef): FakeProcess {
+    const found = this.processes.get(`${ref.sessionId}/${ref.execId}`);
+    if (found === undefined) throw new RuntimeError("notFound", "unknown process");
+    return found;
+  }
+
+  init(sessionId: string): FakeProcess {
+    return this.process({ sessionId, execId: "" });
+  }
+
+  async createSession(request: CreateSessionRequest): Promise<{ pid: number }> {
+    await this.beforeCreate();
+    this.created.set(request.sessionId, request);
+    this.processes.set(`${request.sessionId}/`, new FakeProcess());
+    return { pid: 42 };
+  }
+
+  async startSession(sessionId: string): Promise<{ startedAtNs: bigint }> {
+    await this.beforeStart();
+    this.init(sessionId);
+    this.started.add(sessionId);
+    return { startedAtNs: 0n };
+  }
+
+  startExec(request: StartExecRequest): Promise<{ pid: number; startedAtNs: bigint }> {
+    this.execs.push(request);
+    const process = new FakeProcess();
+    this.processes.set(`${request.sessionId}/${request.execId}`, process);
+    this.onExec(process);
+    return Promise.resolve({ pid: 43, startedAtNs: 0n });
+  }
+
+  signalProcess(ref: ProcessRef, signal: number, all: boolean): Promise<void> {
+    const process = this.process(ref);
+    process.signals.push(`${String(signal)}${all ? " all" : ""}`);
+    process.onSignal(signal);
+    return Promise.resolve();
+  }
+
+  async wait(ref: ProcessRef, signal: AbortSignal): Promise<ExitStatus> {
+    const aborted = deferred<never>();
+    signal.addEventListener("abort", () => {
+      aborted.fail(new RuntimeError("canceled", "aborted"));
+    });
+    return await Promise.race([this.process(ref).exit.promise, aborted.promise]);
+  }
+
+  output(ref: ProcessRef): OutputReader {
+    return this.process(ref).reader();
+  }
+
+  deleteSession(sessionId: string): Promise<void> {
+    this.created.delete(sessionId);
+    this.processes.delete(`${sessionId}/`);
+    return Promise.resolve();
+  }
+
+  forgetExec(sessionId: string, execId: string): Promise<void> {
+    this.processes.get(`${sessionId}/${execId}`)?.end(137, 9);
+    this.forgotten.push(execId);
+    return Promise.resolve();
+  }
+
+  listSessions(): Promise<Session[]> {
+    const sessions = [...this.created.keys()].map((sessionId) => ({
+      sessionId,
+      state: this.started.has(sessionId) ? SessionState.RUNNING : SessionState.CREATED,
+      pid: 42,
+      createdAtNs: 0n,
+      startedAtNs: 0n,
+      exit: undefined,
+      execIds: [],
+    }));
+    return Promise.resolve(sessions);
+  }
+}
+
+export class FakeBox {
+  readonly agent = new FakeAgent();
+  readonly shared = new Map<string, string>();
+  readonly #exited = deferred<BoxExit>();
+  readonly exited = this.#exited.promise;
+  exit: BoxExit | undefined;
+  beforeShare: () => Promise<void> = () => Promise.resolve();
+
+  shareOverlay(name: string): Promise<SharedPath> {
+    return this.#share("c", name, "overlay");
+  }
+
+  shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    return this.#share("v", name, `${source} ${readonly ? "ro" : "rw"}`);
+  }
+
+  removeShared(hostPath: string): Promise<void> {
+    this.shared.delete(hostPath);
+    return Promise.resolve();
+  }
+
+  die(reason: string): void {
+    this.exit = { atNs: 9n, reason };
+    for (const process of this.agent.processes.values()) process.die(new RuntimeError("unavailable", reason));
+    this.#exited.settle(this.exit);
+  }
+
+  async #share(area: string, name: string, what: string): Promise<SharedPath> {
+    await this.beforeShare();
+    const path = `/${area}/${name}-${String(this.shared.size)}`;
+    this.shared.set(`/share${path}`, what);
+    return { guestPath: path, hostPath: `/share${path}` };
+  }
+}
+
+const busybox: Image = {
+  id: digest(`sha256:${"b".repeat(64)}`),
+  repoTags: ["docker.io/library/busybox:latest"],
+  repoDigests: [`docker.io/library/busybox@sha256:${"d".repeat(64)}`],
+  sizeBytes: 1n,
+  config: { ...plainConfig, cmd: ["sh"] },
+  chainIds: [],
+  pinned: false,
+};
+
+export class FakeImages {
+  readonly snapshots = new Set<string>();
+
+  find(reference: string): Image | undefined {
+    return reference === "busybox" || reference === busybox.id ? busybox : undefined;
+  }
+
+  prepareSnapshot(key: string): Promise<{ lowers: string[]; upper: string; work: string }> {
+    this.snapshots.add(key);
+    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w" });
+  }
+
+  removeSnapshot(key: string): Promise<void> {
+    this.snapshots.delete(key);
+    return Promise.resolve();
+  }
+
+  listSnapshots(): Promise<string[]> {
+    return Promise.resolve([...this.snapshots]);
+  }
+
+  readFile(): Promise<null> {
+    return Promise.resolve(null);
+  }
+}
+
+export interface World {
+  readonly folder: string;
+  readonly box: FakeBox;
+  readonly images: FakeImages;
+  readonly log: string[];
+  deps: Deps;
+  sandbox: Sandbox;
+  /** The same machine, a fresh daemon that has taken up what it found. */
+  restart(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** A machine with one READY sandbox. */
+export async function makeWorld(): Promise<World> {
+  const folder = await mkdtemp(join(tmpdir(), "container-"));
+  const [box, images] = [new FakeBox(), new FakeImages()];
+  const lines: string[] = [];
+  const log = createLogger("debug", { write: (line) => lines.push(line) });
+  const given = (value: unknown) => ({ value, from: "the test" });
+  const config = configOf(
+    new Map([
+      ["root", given(join(folder, "root"))],
+      ["state", given(join(folder, "s"))],
+      ["assets.dir", given(join(folder, "assets"))],
+    ]),
+  );
+  const open = async (): Promise<Deps> => {
+    const sandboxes = await SandboxStore.open(config, log);
+    const parts = {
+      config,
+      log,
+      sandboxes,
+      native: {} as unknown as Deps["native"],
+      boxes: {} as unknown as Deps["boxes"],
+      images: images as unknown as Deps["images"],
+    };
+    const containers = await ContainerStore.open(parts);
+    const sandboxCreations = new JoinedJobs<string, SandboxId>();
+    return { ...parts, containers, sandboxCreations, closing: new AbortController().signal };
+  };
+  const deps = await open();
+  const id = newSandboxId();
+  const podConfig = {
+    ...PodSandboxConfig.fromPartial({}),
+    metadata: { name: "web", namespace: "shop", uid: "u", attempt: 0 },
+    logDirectory: join(folder, "logs"),
+  };
+  const sandbox = await deps.sandboxes.add({
+    version: 1,
+    id,
+    label: "web",
+    config: encodeConfig(podConfig),
+    runtimeHandler: "",
+    createdAtNs: 1n,
+    netnsPath: "",
+    readyAtNs: 2n,
+  });
+  sandbox.setBox(box as unknown as Box);
+  const world: World = {
+    folder,
+    box,
+    images,
+    log: lines,
+    deps,
+    sandbox,
+    async restart() {
+      await world.deps.containers.close();
+      world.deps = await open();
+      world.sandbox = world.deps.sandboxes.require(id);
+      if (box.exit === undefined) world.sandbox.setBox(box as unknown as Box);
+      await world.deps.containers.recoverOf(world.sandbox, new AbortController().signal);
+      await world.deps.containers.discardStrays(new AbortController().signal);
+    },
+    async remove() {
+      await world.deps.containers.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+  return world;
+}
+
+/** Puts a program in the place of the agent's seccomp compiler. */
+export async function fakeCompiler(world: World, script: string): Promise<void> {
+  const { mkdir } = await import("node:fs/promises");
+  const bin = join(world.folder, "assets", "guest", "bin");
+  await mkdir(bin, { recursive: true });
+  await writeFile(join(bin, "agent"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+export function call(signal: AbortSignal = new AbortController().signal): CallContext {
+  return { signal, rpc: "Test", log: createLogger("error", { write: () => undefined }) };
+}
+
+/** A request as kubelet makes one, with changes. */
+export function containerRequest(world: World, members: Partial<ContainerConfig> = {}): CreateContainerRequest {
+  const config = {
+    ...ContainerConfig.fromPartial({}),
+    metadata: { name: "app", attempt: 0 },
+    image: { image: "busybox", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" },
+    logPath: "app/0.log",
+    ...members,
+  };
+  return { podSandboxId: world.sandbox.id, config, sandboxConfig: undefined };
+}
+
+/** The error's code and message; fails when there is none. */
+export async function failureOf(promise: Promise<unknown>): Promise<{ code: string; message: string }> {
+  try {
+    await promise;
+  } catch (thrown) {
+    if (thrown instanceof RuntimeError) return { code: thrown.code, message: thrown.message };
+    throw thrown;
+  }
+  throw new Error("it did not fail");
+}

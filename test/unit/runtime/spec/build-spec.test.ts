@@ -1,0 +1,182 @@
+import { expect } from "chai";
+import { MountPropagation, NamespaceMode, SecurityProfile_ProfileType } from "../../../../src/gen/runtime/v1/api.js";
+import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+import { placeMount } from "../../../../src/runtime/spec/mounts.js";
+import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
+import { complaint, config, input, limited, mount, secured } from "./support.js";
+
+function specOf(members: Partial<SpecInput>): OciSpec {
+  const given = input(members);
+  const placed = given.config.mounts.map((one, index) => placeMount(one, `/v/${String(index)}`));
+  return finishSpec(planSpec(given), "/c/root", placed);
+}
+
+const capabilitiesOf = (add: string[], drop: string[]): readonly string[] =>
+  specOf({
+    config: secured({ capabilities: { addCapabilities: add, dropCapabilities: drop, addAmbientCapabilities: [] } }),
+  }).process.capabilities.bounding;
+
+const pidMode = (pid: NamespaceMode) =>
+  secured({ namespaceOptions: { network: 0, pid, ipc: 0, targetId: "", usernsOptions: undefined } });
+
+describe("capabilities", () => {
+  it("are the usual fourteen in bounding, effective and permitted, none inheritable or ambient", () => {
+    const { capabilities } = specOf({}).process;
+    expect(capabilities.bounding).to.have.length(14);
+    expect(capabilities.effective).to.deep.equal(capabilities.bounding);
+    expect(capabilities.permitted).to.deep.equal(capabilities.bounding);
+    expect([capabilities.inheritable, capabilities.ambient]).to.deep.equal([[], []]);
+  });
+
+  it("follow the order: ALL first, then single adds, then single drops", () => {
+    expect(capabilitiesOf(["net_admin"], ["ALL"])).to.deep.equal(["CAP_NET_ADMIN"]);
+    const allButOne = capabilitiesOf(["ALL"], ["CAP_SYS_ADMIN"]);
+    expect(allButOne).to.have.length(40);
+    expect(allButOne).to.not.include("CAP_SYS_ADMIN");
+    expect(capabilitiesOf([], ["ALL"])).to.deep.equal([]);
+    expect(capabilitiesOf(["NOT_A_CAPABILITY"], ["NET_RAW"])).to.have.length(13);
+  });
+});
+
+describe("namespaces", () => {
+  const typesOf = (members: Partial<SpecInput>) => specOf(members).linux.namespaces;
+
+  it("share the pod's processes by default, have their own when asked, and join another's", () => {
+    expect(typesOf({})).to.deep.equal([{ type: "mount" }, { type: "cgroup" }]);
+    expect(typesOf({ config: pidMode(NamespaceMode.CONTAINER) })[0]).to.deep.equal({ type: "pid" });
+    const joined = typesOf({ config: pidMode(NamespaceMode.TARGET), targetPid: 77 });
+    expect(joined[0]).to.deep.equal({ type: "pid", path: "/proc/77/ns/pid" });
+  });
+
+  it("never are the host's", () => {
+    expect(complaint(() => specOf({ config: pidMode(NamespaceMode.NODE) }))).to.include("host's PID namespace");
+  });
+
+  it("can't join a container that does not run", () => {
+    expect(complaint(() => specOf({ config: pidMode(NamespaceMode.TARGET) }))).to.include("not running");
+  });
+});
+
+describe("privileged containers", () => {
+  it("need a privileged sandbox", () => {
+    expect(complaint(() => specOf({ config: secured({ privileged: true }) }))).to.include("privileged sandbox");
+  });
+
+  it("have every capability, every device, nothing masked and a writable /sys", () => {
+    const spec = specOf({
+      config: secured({ privileged: true, maskedPaths: ["/proc/kcore"] }),
+      sandbox: { hostname: "box", privileged: true },
+    });
+    expect(spec.process.capabilities.effective).to.have.length(41);
+    expect(spec.linux.resources.devices).to.deep.equal([{ allow: true, access: "rwm" }]);
+    expect(spec.linux.maskedPaths).to.deep.equal([]);
+    expect(spec.mounts.find(({ destination }) => destination === "/sys")?.options).to.include("rw");
+  });
+});
+
+describe("mounts", () => {
+  const destinations = (spec: OciSpec) => spec.mounts.map(({ destination }) => destination);
+
+  it("come parents first, after the kernel's file systems", () => {
+    const mounts = ["/data/a/b", "/data", "/x"].map((containerPath) => mount({ containerPath }));
+    const given = destinations(specOf({ config: config({ mounts }) }));
+    expect(given.slice(0, 2)).to.deep.equal(["/proc", "/dev"]);
+    expect(given.filter((path) => path !== "/dev/shm").slice(-3)).to.deep.equal(["/data", "/x", "/data/a/b"]);
+  });
+
+  it("replace a default of the same path, however it is spelled", () => {
+    const spec = specOf({ config: config({ mounts: [mount({ containerPath: "/dev/../dev/shm/" })] }) });
+    const shm = spec.mounts.filter(({ destination }) => destination === "/dev/shm");
+    expect(shm.map(({ source }) => source)).to.deep.equal(["/v/0"]);
+  });
+
+  it("on /dev take the place of everything below it", () => {
+    const spec = specOf({ config: config({ mounts: [mount({ containerPath: "/dev" })] }) });
+    expect(destinations(spec).filter((path) => path.startsWith("/dev"))).to.deep.equal(["/dev"]);
+  });
+
+  it("are read-only themselves, not what is mounted below them", () => {
+    const spec = specOf({ config: config({ mounts: [mount({ readonly: true })] }) });
+    const data = spec.mounts.find(({ destination }) => destination === "/data");
+    expect(data?.options).to.include.members(["rbind", "ro", "rprivate"]);
+    expect(spec.mounts.flatMap(({ options }) => options)).to.not.include("rro");
+  });
+
+  it("follow the host's later mounts when asked", () => {
+    const mounts = [mount({ propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER })];
+    const spec = specOf({ config: config({ mounts }) });
+    expect(spec.linux.rootfsPropagation).to.equal("rslave");
+    expect(spec.mounts.flatMap(({ options }) => options)).to.include("rslave");
+  });
+
+  const refused: readonly [string, Parameters<typeof mount>[0], string][] = [
+    ["a relative source", { hostPath: "data" }, "not an absolute path"],
+    ["an empty source", { hostPath: "" }, "not an absolute path"],
+    ["a relative target", { containerPath: "data" }, "not an absolute path below /"],
+    ["the root as target", { containerPath: "/a/.." }, "not an absolute path below /"],
+    ["propagation back to the host", { propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }, "propagate back"],
+    ["recursive read-only", { readonly: true, recursiveReadOnly: true }, "RROUnsupported"],
+    ["a NUL in a path", { containerPath: "/a\0" }, "NUL"],
+  ];
+  for (const [name, members, message] of refused) {
+    it(`refuse ${name}`, () => {
+      expect(complaint(() => specOf({ config: config({ mounts: [mount(members)] }) }))).to.include(message);
+    });
+  }
+});
+
+describe("resources", () => {
+  const limitsOf = (members: Parameters<typeof limited>[0]) => specOf({ config: limited(members) }).linux.resources;
+
+  it("turn CPU shares into a weight, and a quota into a bandwidth", () => {
+    expect(limitsOf({ cpuShares: 2n }).unified).to.deep.equal({ "cpu.weight": "1" });
+    expect(limitsOf({ cpuShares: 102n }).unified).to.deep.equal({ "cpu.weight": "4" });
+    expect(limitsOf({ cpuShares: 262144n }).unified).to.deep.equal({ "cpu.weight": "10000" });
+    expect(limitsOf({ cpuQuota: 50000n }).cpu).to.deep.equal({ quota: 50000, period: 100000 });
+    expect(limitsOf({ cpuQuota: -1n, cpuPeriod: 100000n }).cpu).to.equal(undefined);
+  });
+
+  it("limit memory and never swap, huge pages or the host's CPUs", () => {
+    const limits = limitsOf({
+      memoryLimitInBytes: 1024n,
+      memorySwapLimitInBytes: 1024n,
+      cpusetCpus: "0-3",
+      hugepageLimits: [{ pageSize: "1GB", limit: 0n }],
+      unified: { "memory.oom.group": "1", "memory.swap.max": "0", "hugetlb.1GB.max": "0", "cpuset.cpus": "0" },
+    });
+    expect(limits.memory).to.deep.equal({ limit: 1024 });
+    expect(limits.unified).to.deep.equal({ "memory.oom.group": "1" });
+    expect(Object.keys(limits).sort()).to.deep.equal(["devices", "memory", "unified"]);
+  });
+
+  it("refuse what can't be set, and cut the OOM score", () => {
+    expect(complaint(() => limitsOf({ memoryLimitInBytes: -5n }))).to.include("negative");
+    expect(complaint(() => limitsOf({ unified: { "../../etc": "1" } }))).to.include("not a cgroup v2 file");
+    expect(complaint(() => limitsOf({ cpuQuota: 5n }))).to.include("can't be set");
+    expect(specOf({ config: limited({ oomScoreAdj: -5000n }) }).process.oomScoreAdj).to.equal(-1000);
+  });
+});
+
+describe("what a Box does not have", () => {
+  const device = { hostPath: "/dev/kvm", containerPath: "/dev/kvm", permissions: "rwm" };
+  const apparmor = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: "p" };
+
+  it("is refused with the way out", () => {
+    expect(complaint(() => specOf({ config: config({ devices: [device] }) }))).to.include("RuntimeClass");
+    expect(complaint(() => specOf({ config: config({ CDIDevices: [{ name: "a/b=c" }] }) }))).to.include("CDI");
+    expect(complaint(() => specOf({ config: secured({ apparmor }) }))).to.include("apparmor is not supported");
+  });
+
+  it("is accepted where it asks for nothing", () => {
+    const unconfined = { profileType: SecurityProfile_ProfileType.Unconfined, localhostRef: "" };
+    expect(complaint(() => specOf({ config: secured({ apparmor: unconfined }) }))).to.equal("");
+  });
+});
+
+describe("the root file system", () => {
+  it("is read-only when asked, and so are the pod's own files, but not a volume", () => {
+    const spec = specOf({ config: { ...secured({ readonlyRootfs: true }), mounts: [mount({})] } });
+    expect(spec.root).to.deep.equal({ path: "/c/root", readonly: true });
+    expect(spec.mounts.find(({ destination }) => destination === "/data")?.options).to.include("rw");
+  });
+});

@@ -1,0 +1,93 @@
+import { expect } from "chai";
+import { SecurityProfile_ProfileType } from "../../../../src/gen/runtime/v1/api.js";
+import { defaultSeccompProfile } from "../../../../src/runtime/spec/seccomp-default.js";
+import { seccompChoice } from "../../../../src/runtime/spec/seccomp.js";
+import { complaint, security } from "./support.js";
+
+const { RuntimeDefault, Unconfined, Localhost } = SecurityProfile_ProfileType;
+
+describe("the choice of a seccomp profile", () => {
+  const old = (profile: string) => ({ ["seccompProfilePath"]: profile });
+  const cases: readonly [string, Parameters<typeof security>[0], unknown][] = [
+    ["none when nothing is asked", {}, { kind: "none" }],
+    [
+      "the default for an empty profile",
+      { seccomp: { profileType: RuntimeDefault, localhostRef: "" } },
+      { kind: "default" },
+    ],
+    ["none for Unconfined", { seccomp: { profileType: Unconfined, localhostRef: "" } }, { kind: "none" }],
+    [
+      "a file for Localhost",
+      { seccomp: { profileType: Localhost, localhostRef: "localhost//p.json" } },
+      { kind: "localhost", path: "/p.json" },
+    ],
+    [
+      "none for a privileged container",
+      { privileged: true, seccomp: { profileType: RuntimeDefault, localhostRef: "" } },
+      { kind: "none" },
+    ],
+    ["the old field's default", old("runtime/default"), { kind: "default" }],
+    ["the old field's file", old("localhost//p"), { kind: "localhost", path: "/p" }],
+  ];
+  for (const [name, context, expected] of cases) {
+    it(`is ${name}`, () => {
+      expect(seccompChoice(security(context))).to.deep.equal(expected);
+    });
+  }
+
+  it("is refused when it contradicts itself or is relative", () => {
+    const of = (profileType: SecurityProfile_ProfileType, localhostRef: string) => () =>
+      seccompChoice(security({ seccomp: { profileType, localhostRef } }));
+    expect(complaint(of(RuntimeDefault, "/p"))).to.include("not Localhost");
+    expect(complaint(of(Localhost, "p.json"))).to.include("not an absolute path");
+    expect(complaint(of(Localhost, ""))).to.include("not an absolute path");
+  });
+});
+
+describe("the default seccomp profile", () => {
+  const allowed = (capabilities: string[], name: string) =>
+    defaultSeccompProfile(capabilities).syscalls.filter(
+      ({ names, action }) => action === "SCMP_ACT_ALLOW" && names.includes(name),
+    );
+
+  it("refuses what it does not name", () => {
+    const { defaultAction, defaultErrnoRet } = defaultSeccompProfile([]);
+    expect([defaultAction, defaultErrnoRet]).to.deep.equal(["SCMP_ACT_ERRNO", 1]);
+    for (const name of [
+      "mount",
+      "keyctl",
+      "add_key",
+      "bpf",
+      "kexec_load",
+      "swapon",
+      "reboot",
+      "userfaultfd",
+      "io_uring_setup",
+    ]) {
+      expect(allowed([], name), name).to.deep.equal([]);
+    }
+  });
+
+  it("names each call of its main list once", () => {
+    const [main] = defaultSeccompProfile([]).syscalls;
+    expect(new Set(main?.names).size).to.equal(main?.names.length);
+    expect(main?.names).to.include.members(["read", "openat", "execve", "futex", "clock_gettime"]);
+  });
+
+  it("opens calls by capability", () => {
+    expect(allowed(["CAP_SYS_ADMIN"], "mount")).to.have.length(1);
+    expect(allowed(["CAP_SYS_CHROOT"], "chroot")).to.have.length(1);
+    expect(allowed(["CAP_SYS_TIME"], "settimeofday")).to.have.length(1);
+  });
+
+  it("lets clone make no namespaces and hides clone3, unless the container may make them", () => {
+    expect(allowed([], "clone")[0]?.args).to.have.length(1);
+    const clone3 = defaultSeccompProfile([]).syscalls.find(({ names }) => names.includes("clone3"));
+    expect([clone3?.action, clone3?.errnoRet]).to.deep.equal(["SCMP_ACT_ERRNO", 38]);
+    expect(allowed(["CAP_SYS_ADMIN"], "clone")[0]?.args).to.equal(undefined);
+  });
+
+  it("keeps containers off the channel to the host", () => {
+    expect(allowed([], "socket").map(({ args }) => args)).to.deep.equal([[{ index: 0, value: 40, op: "SCMP_CMP_NE" }]]);
+  });
+});

@@ -1,0 +1,68 @@
+/** Builders of requests. */
+import {
+  ContainerConfig,
+  LinuxContainerResources,
+  LinuxContainerSecurityContext,
+  Mount,
+} from "../../../../src/gen/runtime/v1/api.js";
+import type { ImageConfig } from "../../../../src/image/image-store.js";
+import type { SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+
+type Security = Partial<LinuxContainerSecurityContext>;
+
+export function security(members: Security): LinuxContainerSecurityContext {
+  return { ...LinuxContainerSecurityContext.fromPartial({}), ...members };
+}
+
+export function resources(members: Partial<LinuxContainerResources>): LinuxContainerResources {
+  return { ...LinuxContainerResources.fromPartial({}), ...members };
+}
+
+export function config(members: Partial<ContainerConfig> = {}): ContainerConfig {
+  return { ...ContainerConfig.fromPartial({}), command: ["/bin/app"], ...members };
+}
+
+export function secured(members: Security): ContainerConfig {
+  return config({ linux: { securityContext: security(members), resources: undefined } });
+}
+
+export function limited(members: Partial<LinuxContainerResources>): ContainerConfig {
+  return config({ linux: { securityContext: undefined, resources: resources(members) } });
+}
+
+export function mount(members: Partial<Mount>): Mount {
+  return { ...Mount.fromPartial({}), hostPath: "/host", containerPath: "/data", ...members };
+}
+
+export const image: ImageConfig = {
+  entrypoint: [],
+  cmd: [],
+  env: [],
+  workingDir: "",
+  user: "",
+  stopSignal: "",
+  labels: {},
+  platform: "linux/amd64",
+};
+
+export function input(members: Partial<SpecInput> = {}): SpecInput {
+  return {
+    id: "c".repeat(64),
+    config: config(),
+    image,
+    database: { passwd: "", group: "" },
+    sandbox: { hostname: "box", privileged: false },
+    targetPid: undefined,
+    ...members,
+  };
+}
+
+/** The message of what a function throws; "" when it throws nothing. */
+export function complaint(run: () => unknown): string {
+  try {
+    run();
+    return "";
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  }
+}
