@@ -30,7 +30,7 @@ const undoLimitMs = 15_000;
 /** Steps that only make folders and mounts. */
 const stepLimitMs = 20_000;
 /** What a guest and a VMM can write to their logs before the rest is lost. */
-const logsBytes = 1024 * 1024;
+const logsBytes = 4 * 1024 * 1024;
 
 /**
  * Makes a Box: folder, share, cgroup, file server, VMM, and waits for the agent's hello. The trail in `box.json` is
@@ -59,6 +59,7 @@ async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
 
 async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder): Promise<BoxCgroup> {
   const { native, log, guestBase } = deps;
+  await mkdir(folder.sockets, { mode: 0o700 });
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
   await createShare(folder, guestBase, native);

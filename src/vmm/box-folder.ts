@@ -9,8 +9,8 @@ import type { BoxHandle } from "./box.js";
 /** Digits of the id that name a Box's folder: socket paths in it must stay below 108 bytes (unix(7)). */
 const nameDigits = 24;
 
-/** The longest name below a state folder, with its slashes: "/boxes/<24 digits>/agent.sock". */
-export const longestSocketSuffix = "/boxes/".length + nameDigits + "/agent.sock".length;
+/** The longest name below a state folder, with its slashes: "/boxes/<24 digits>/sock/agent.sock". */
+export const longestSocketSuffix = "/boxes/".length + nameDigits + "/sock/agent.sock".length;
 
 /** Where the parts of one Box lie. */
 export interface BoxFolder {
@@ -23,9 +23,12 @@ export interface BoxFolder {
   /** Small tmpfs: what the guest can make grow has an end. */
   readonly logs: string;
   readonly console: string;
+  /** All that a jailed VMM may write to besides the share. */
+  readonly sockets: string;
   readonly agentSocket: string;
   readonly readySocket: string;
   readonly fsSocket: string;
+  readonly launcherConfig: string;
   readonly vmmLog: string;
   readonly fsLog: string;
 }
@@ -46,9 +49,11 @@ export function boxFolderAt(path: string): BoxFolder {
     record: join(path, "box.json"),
     logs: join(path, "log"),
     console: join(path, "log", "console"),
-    agentSocket: join(path, "agent.sock"),
-    readySocket: join(path, "ready.sock"),
+    sockets: join(path, "sock"),
+    agentSocket: join(path, "sock", "agent.sock"),
+    readySocket: join(path, "sock", "ready.sock"),
     fsSocket: join(path, "fs.sock"),
+    launcherConfig: join(path, "launcher.conf"),
     vmmLog: join(path, "log", "vmm"),
     fsLog: join(path, "log", "fs"),
   };

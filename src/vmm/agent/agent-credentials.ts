@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { CallCredentials, ChannelCredentials, type experimental } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
-import { waitForFile } from "../drivers/wait-for-file.js";
+import { waitForSocket } from "../drivers/wait-for-socket.js";
 import { shakeHands } from "./handshake.js";
 
 /** Pause before another try: as long as the guest needs to see that the last connection has gone. */
@@ -67,7 +67,7 @@ class AgentConnector implements experimental.SecureConnector {
 
   async waitForReady(): Promise<void> {
     if (this.#booting !== null) await this.#booting;
-    await waitForFile(this.#socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
+    await waitForSocket(this.#socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
   }
 
   /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */

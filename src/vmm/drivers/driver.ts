@@ -12,8 +12,6 @@ export interface StartRequest {
   readonly cgroupProcs: readonly string[];
   /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
   readonly kernelParameters?: readonly string[];
-  /** Added to the guest kernel's command line: what measurements need. */
-  readonly kernelParameters?: readonly string[];
   /** Takes over each process as soon as it runs, and its pidfd with it. */
   readonly started: (role: ProcessRole, process: SpawnedProcess) => Promise<void>;
 }

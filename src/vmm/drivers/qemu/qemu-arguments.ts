@@ -52,12 +52,8 @@ function option(value: string): string {
 }
 
 /** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
-export function qemuArguments(
-  spec: BoxSpec,
-  folder: BoxFolder,
-  kernel: string,
-  moreKernelParameters: readonly string[] = [],
-): string[] {
+export function qemuArguments(request: StartRequest, kernel: string): string[] {
+  const { spec, folder } = request;
   const memory = `${spec.memoryMib}M`;
   return [
     "qemu-system-x86_64",
@@ -76,7 +72,7 @@ export function qemuArguments(
     ...["-chardev", `socket,id=fs,path=${option(folder.fsSocket)}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
     ...networkArguments(spec),
-    ...["-kernel", kernel, "-append", kernelParameters(moreKernelParameters)],
+    ...["-kernel", kernel, "-append", kernelCommandLine(kernelParameters, request)],
   ];
 }
 

@@ -1,0 +1,33 @@
+import { RuntimeError } from "../../../base/errors.js";
+import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
+
+export interface KrunPrograms {
+  /** Absolute paths. */
+  readonly launcher: string;
+  readonly libkrun: string;
+  readonly kernel: string;
+}
+
+/** Only `reboot=k` ends the VMM under KVM. */
+const kernelParameters = ["reboot=k"] as const;
+
+/** What the launcher is told: lines of `key=value`, launcher/config.h. */
+export function launcherConfig(request: StartRequest, programs: KrunPrograms): string {
+  const { spec, folder } = request;
+  const values: [string, string][] = [
+    ["libkrun", programs.libkrun],
+    ["kernel", programs.kernel],
+    ["cmdline", kernelCommandLine(kernelParameters, request)],
+    ["vcpus", String(spec.vcpus)],
+    ["memory_mib", String(spec.memoryMib)],
+    ["share", folder.share],
+    ["tag", rootTag],
+    ["console", folder.console],
+    ["socket_folder", folder.sockets],
+  ];
+  if (spec.tap !== null) values.push(["tap", spec.tap.name], ["mac", spec.tap.mac]);
+  for (const [key, value] of values) {
+    if (/[\n\0]/.test(value)) throw new RuntimeError("internal", `${key} of the launcher has a line break in it`);
+  }
+  return values.map(([key, value]) => `${key}=${value}\n`).join("");
+}
