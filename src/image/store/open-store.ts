@@ -23,7 +23,7 @@ import { findImage, type Known } from "./find.js";
 import { pullImage, type PullParts } from "./pull.js";
 import { SharedJobs } from "./shared-jobs.js";
 
-export interface ImageStoreOptions {
+export interface StoreOptions {
   /** The store's own folder, `<root>/images`; made when it is not there. */
   readonly folder: string;
   readonly native: Native;
@@ -45,7 +45,7 @@ const unpackWorkers = 2;
 const defaultRetryDelayMs = 500;
 
 /** Several processes may have one store open. What a dead one left half done is gone when this resolves. */
-export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
+export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const { native, log } = options;
   const folder = await prepareStoreFolder(options.folder);
   const storeLock = new StoreLock(folder.root, native);

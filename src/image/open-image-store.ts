@@ -1,0 +1,25 @@
+import { join } from "node:path";
+import type { Logger } from "../base/log.js";
+import type { Config } from "../config/config.js";
+import type { Native } from "../native/addon.js";
+import type { ImageStore } from "./image-store.js";
+import { openStore } from "./store/open-store.js";
+
+export interface ImageStoreParts {
+  readonly config: Pick<Config, "root" | "assets" | "image">;
+  readonly log: Logger;
+  readonly native: Native;
+}
+
+/** The image store in the config's root folder. Several processes may have it open. */
+export async function openImageStore({ config, log, native }: ImageStoreParts): Promise<ImageStore> {
+  return await openStore({
+    folder: join(config.root, "images"),
+    native,
+    assetsDir: config.assets.dir,
+    log,
+    plainHttp: config.image.plainHttp,
+    defaultRegistry: config.image.defaultRegistry,
+    pullStallMs: config.image.stallTimeoutMs,
+  });
+}
