@@ -59,6 +59,8 @@ const schema = z.object({
   stopSignal: z.int(),
   /** Entries of the share that the container owns, on the host. */
   sharedPaths: strings,
+  /** The container's writable layer, for its size. */
+  upper: z.string().exactOptional(),
   /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */
   resources: z.base64().exactOptional(),
   createdAtNs: z.bigint(),

@@ -86,7 +86,12 @@ async function build(
   const startFailure = await createSession(id, spec, shared, seccomp, config.stdin, box, signal);
   await stage("write record", stepLimitMs, signal, async () => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
-    await containers.add({ ...recordOf(id, request, plan, shared), ...(startFailure === "" ? {} : { startFailure }) });
+    const { upper } = snapshot;
+    await containers.add({
+      ...recordOf(id, request, plan, shared),
+      upper,
+      ...(startFailure === "" ? {} : { startFailure }),
+    });
   });
   undo.release();
 }

@@ -1,7 +1,14 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ContainerStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { ContainerStatsRequest, ContainerStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { statsOf } from "../stats/container-stats.js";
 
-/** CRI ContainerStats: not built. */
-export function containerStats(): Promise<ContainerStatsResponse> {
-  throw new RuntimeError("unimplemented", "not built yet", { stage: "ContainerStats" });
+/** CRI ContainerStats. Source: api.proto, rpc ContainerStats; caller: node tools. */
+export async function containerStats(
+  request: ContainerStatsRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<ContainerStatsResponse> {
+  const container = deps.containers.require(request.containerId);
+  const [stats] = await statsOf([container], deps, call.signal);
+  return { stats };
 }

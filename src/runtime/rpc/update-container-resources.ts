@@ -1,9 +1,35 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
+import { stage } from "../../base/stage.js";
+import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
+import { shortId } from "../../base/ids.js";
+import { stepLimitMs } from "../container/limits.js";
+import { encodeResources } from "../container/container-record.js";
+import { mergeResources, resourceLimits } from "../spec/resources.js";
+import type { CallContext, Deps } from "../deps.js";
 
-/** CRI UpdateContainerResources: not built. */
-export function updateContainerResources(): Promise<UpdateContainerResourcesResponse> {
-  throw new RuntimeError("unimplemented", "changing the resources of a container is not built yet", {
-    stage: "UpdateContainerResources",
+/**
+ * CRI UpdateContainerResources. What is zero or empty stays as it is; on an error nothing has changed. The OOM score is
+ * set once, at the start, and stays.
+ * Source: api.proto, rpc UpdateContainerResources; caller: kubelet's in-place resize and CPU manager.
+ */
+export async function updateContainerResources(
+  request: UpdateContainerResourcesRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<UpdateContainerResourcesResponse> {
+  const container = deps.containers.require(request.containerId);
+  const wish = request.linux;
+  if (wish === undefined) throw new RuntimeError("invalidArgument", "linux is not set");
+  const limits = resourceLimits(wish);
+  await deps.containers.locks.run(container.id, async () => {
+    if (container.state === "exited") {
+      throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);
+    }
+    const box = await deps.sandboxes.require(container.sandboxId).liveBox(call.signal);
+    const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
+    await stage("update session", stepLimitMs, call.signal, (limit) => box.agent.updateSession(update, limit));
+    const resources = encodeResources(mergeResources(container.resources, wish));
+    await deps.containers.update(container, { resources });
   });
+  return {};
 }

@@ -38,10 +38,32 @@ export function oomScoreAdj(resources: LinuxContainerResources | undefined): num
   return Number(raw < -1000n ? -1000n : raw > 1000n ? 1000n : raw);
 }
 
+/** What is in force after an update: zero and empty members of the wish stay as they were, and so does the OOM score. */
+export function mergeResources(
+  now: LinuxContainerResources | undefined,
+  wish: LinuxContainerResources,
+): LinuxContainerResources {
+  if (now === undefined) return wish;
+  return {
+    cpuPeriod: wish.cpuPeriod === 0n ? now.cpuPeriod : wish.cpuPeriod,
+    cpuQuota: wish.cpuQuota === 0n ? now.cpuQuota : wish.cpuQuota,
+    cpuShares: wish.cpuShares === 0n ? now.cpuShares : wish.cpuShares,
+    memoryLimitInBytes: wish.memoryLimitInBytes === 0n ? now.memoryLimitInBytes : wish.memoryLimitInBytes,
+    memorySwapLimitInBytes:
+      wish.memorySwapLimitInBytes === 0n ? now.memorySwapLimitInBytes : wish.memorySwapLimitInBytes,
+    oomScoreAdj: now.oomScoreAdj,
+    cpusetCpus: wish.cpusetCpus === "" ? now.cpusetCpus : wish.cpusetCpus,
+    cpusetMems: wish.cpusetMems === "" ? now.cpusetMems : wish.cpusetMems,
+    hugepageLimits: wish.hugepageLimits.length === 0 ? now.hugepageLimits : wish.hugepageLimits,
+    unified: { ...now.unified, ...wish.unified },
+  };
+}
+
 function cpuLimit(resources: LinuxContainerResources): OciResources["cpu"] {
   if (resources.cpuPeriod < 0n) throw new RuntimeError("invalidArgument", "cpu_period is negative");
-  if (resources.cpuQuota <= 0n) return undefined;
+  if (resources.cpuQuota === 0n) return undefined;
   const period = resources.cpuPeriod === 0n ? 100_000n : resources.cpuPeriod;
+  if (resources.cpuQuota < 0n) return { quota: -1, period: Number(period) };
   if (resources.cpuQuota < 1000n || period < 1000n || period > 1_000_000n) {
     throw new RuntimeError(
       "invalidArgument",

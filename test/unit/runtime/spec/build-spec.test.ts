@@ -133,7 +133,8 @@ describe("resources", () => {
     expect(limitsOf({ cpuShares: 102n }).unified).to.deep.equal({ "cpu.weight": "4" });
     expect(limitsOf({ cpuShares: 262144n }).unified).to.deep.equal({ "cpu.weight": "10000" });
     expect(limitsOf({ cpuQuota: 50000n }).cpu).to.deep.equal({ quota: 50000, period: 100000 });
-    expect(limitsOf({ cpuQuota: -1n, cpuPeriod: 100000n }).cpu).to.equal(undefined);
+    expect(limitsOf({ cpuQuota: -1n, cpuPeriod: 100000n }).cpu).to.deep.equal({ quota: -1, period: 100000 });
+    expect(limitsOf({ cpuPeriod: 100000n }).cpu).to.equal(undefined);
   });
 
   it("limit memory and never swap, huge pages or the host's CPUs", () => {
