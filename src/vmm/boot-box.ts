@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { Cleanup } from "../base/cleanup.js";
+import { monotonicMs } from "../base/clock.js";
 import { RuntimeError, codeOf, messageOf } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
@@ -37,13 +38,14 @@ const logsBytes = 4 * 1024 * 1024;
  * there before what it names can be lost, so that `discardBox` finds everything at any point.
  */
 export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
+  const beganMs = monotonicMs();
   const folder = boxFolderOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
   try {
     await stage("make box folder", stepLimitMs, signal, () => makeFolder(deps, folder));
     undo.add("discard box", (limited) => discardBox(deps, spec.id, folder, undefined, limited));
     const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder));
-    const box = await bringUp(deps, spec, { folder, cgroup, undo }, signal);
+    const box = await bringUp(deps, spec, { folder, cgroup, undo, beganMs }, signal);
     undo.release();
     return box;
   } catch (thrown) {
@@ -72,10 +74,12 @@ interface Prepared {
   readonly folder: BoxFolder;
   readonly cgroup: BoxCgroup;
   readonly undo: Cleanup;
+  readonly beganMs: number;
 }
 
 async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: AbortSignal): Promise<RunningBox> {
   const { folder, cgroup, undo } = made;
+  const preparedMs = monotonicMs();
   const { native, log, driver } = deps;
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
   undo.add("kill box", (limited) => processes.kill(limited));
@@ -103,8 +107,14 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
       agent.close("the Box did not come up");
       return Promise.resolve();
     });
+    const startedMs = monotonicMs();
     const hello = await stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited));
-    log.debug({ sandboxId: spec.id, hello }, "agent said hello");
+    const stages = {
+      prepareMs: preparedMs - made.beganMs,
+      startVmmMs: startedMs - preparedMs,
+      helloMs: monotonicMs() - startedMs,
+    };
+    log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
     const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };
     return new RunningBox({ id: spec.id, handle, folder, processes, agent, native, log });
   } catch (thrown) {

@@ -31,9 +31,14 @@ export async function discardBox(
   await killProcesses(deps.native, [...(handle?.processes ?? []), ...(mine ? (record?.processes ?? []) : [])], signal);
   const cgroups = [...(handle?.cgroups ?? []), ...(mine ? (record?.cgroups ?? []) : [])];
   await removeBoxCgroup([...new Set(cgroups)], id, signal);
-  if (!mine || !(await exists(folder.path))) return;
-  for (const target of mountsBelow(await readMountinfo(), folder.path)) await deps.native.unmount(target, true);
-  await deps.native.removeTree(folder.path);
+  if (mine) await removeBoxFolder(folder, deps.native);
+}
+
+/** Everything mounted below the folder, then the folder. Success when it is not there. */
+export async function removeBoxFolder(folder: BoxFolder, native: Native): Promise<void> {
+  if (!(await exists(folder.path))) return;
+  for (const target of mountsBelow(await readMountinfo(), folder.path)) await native.unmount(target, true);
+  await native.removeTree(folder.path);
 }
 
 /** A record that can't be read must not keep a folder for ever. */

@@ -1,6 +1,6 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { RuntimeError, isNotFound } from "../base/errors.js";
+import { RuntimeError } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
@@ -9,7 +9,7 @@ import { bootBox, type BootDeps } from "./boot-box.js";
 import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName } from "./box.js";
 import { boxFolderAt, boxFolderOf, boxesFolder, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
 import { chooseDriver, findProgram, requireAssets, type DriverChoice } from "./choose-driver.js";
-import { discardBox } from "./discard-box.js";
+import { discardBox, removeBoxFolder } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { KrunDriver } from "./drivers/krun/krun-driver.js";
 import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
@@ -46,6 +46,7 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
   await mkdir(boxesFolder(state), { recursive: true, mode: 0o700 });
+  await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   return new Boxes(choice, { native, log, driver, state, guestBase, bootTimeoutMs });
 }
@@ -61,6 +62,17 @@ async function openDriver(choice: DriverChoice, options: BoxFactoryOptions): Pro
   const virtiofsd = join(assetsDir, "bin", "virtiofsd");
   await requireAssets([kernel, virtiofsd]);
   return new QemuDriver(native, { qemu: await findProgram(qemuProgram, options.qemuBinary), virtiofsd, kernel });
+}
+
+/** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
+async function sweepUnrecorded(state: string, native: Native, log: Logger): Promise<void> {
+  for (const name of await readdir(boxesFolder(state))) {
+    const folder = boxFolderAt(join(boxesFolder(state), name));
+    const record = await readBoxRecord(folder).catch(() => null); // one that can't be read is somebody's
+    if (record !== undefined) continue;
+    await removeBoxFolder(folder, native);
+    log.warn({ folder: folder.path }, "removed the folder of a Box that was never started");
+  }
 }
 
 class Boxes implements BoxFactory {
@@ -96,7 +108,7 @@ class Boxes implements BoxFactory {
   async listFolders(): Promise<SandboxId[]> {
     const parent = boxesFolder(this.#deps.state);
     const ids: SandboxId[] = [];
-    for (const name of await readdir(parent).catch(noFolder)) {
+    for (const name of await readdir(parent)) {
       const id = await this.#idOf(join(parent, name));
       if (id !== undefined) ids.push(id);
     }
@@ -117,9 +129,4 @@ class Boxes implements BoxFactory {
       return undefined;
     }
   }
-}
-
-function noFolder(thrown: unknown): string[] {
-  if (isNotFound(thrown)) return [];
-  throw thrown;
 }
