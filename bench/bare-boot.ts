@@ -1,0 +1,115 @@
+/**
+ * The least a Box could cost: the same VMM with the same flags, the same guest kernel and the same root, and an init
+ * that prints a line and reboots. No agent, no CRI, no network namespace, no cgroup.
+ */
+import { watch } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { monotonicMs } from "../src/base/clock.js";
+import { newSandboxId } from "../src/base/ids.js";
+import { loadConfig } from "../src/config/load.js";
+import { loadNative, type SpawnedProcess } from "../src/native/addon.js";
+import type { DriverName } from "../src/vmm/box.js";
+import { boxFolderOf } from "../src/vmm/box-folder.js";
+import { discardBox } from "../src/vmm/discard-box.js";
+import type { Driver } from "../src/vmm/drivers/driver.js";
+import { KrunDriver } from "../src/vmm/drivers/krun/krun-driver.js";
+import { QemuDriver } from "../src/vmm/drivers/qemu/qemu-driver.js";
+import { findProgram } from "../src/vmm/choose-driver.js";
+import { launcherPath, libkrunPath } from "../src/vmm/probe.js";
+import { createShare } from "../src/vmm/share.js";
+import { createLogger } from "../src/base/log.js";
+
+const limitMs = 60_000;
+
+export interface BareBooter {
+  /** Milliseconds from the start of the first process to the line on the console. */
+  boot(): Promise<number>;
+}
+
+/** `state`: a short, empty folder for the Boxes. */
+export async function bareBooter(driverName: DriverName, state: string): Promise<BareBooter> {
+  const config = await loadConfig({ state });
+  const assets = config.assets.dir;
+  const { native } = loadNative(assets);
+  const kernel = join(assets, "kernel", "vmlinux.elf");
+  const driver: Driver =
+    driverName === "krun"
+      ? new KrunDriver(native, { launcher: launcherPath(assets), libkrun: libkrunPath(assets), kernel })
+      : new QemuDriver(native, {
+          qemu: await findProgram("qemu-system-x86_64", config.qemu.binary),
+          virtiofsd: join(assets, "bin", "virtiofsd"),
+          kernel,
+        });
+  const log = createLogger("error");
+  const { vcpus, memoryMib } = config.sandbox;
+
+  const boot = async (): Promise<number> => {
+    const id = newSandboxId();
+    const folder = boxFolderOf(state, id);
+    const netnsPath = join(state, "netns");
+    await mkdir(folder.logs, { recursive: true });
+    await mkdir(folder.sockets);
+    await native.createNetns(netnsPath);
+    await createShare(folder, join(assets, "guest"), native);
+    const processes: SpawnedProcess[] = [];
+    const awake = setInterval(() => undefined, limitMs); // the watch on a process alone does not keep Node running
+    try {
+      const printed = lineIn(folder.logs, folder.console, "ready");
+      const startedMs = monotonicMs();
+      const started = await driver.start(
+        {
+          spec: { id, vcpus, memoryMib, netnsPath, tap: null, cgroupParent: "" },
+          folder,
+          cgroupProcs: [],
+          kernelParameters: ["a3s.bare=1"],
+          started: (_role, process) => {
+            processes.push(process);
+            return Promise.resolve();
+          },
+        },
+        AbortSignal.timeout(limitMs),
+      );
+      started.dialable.catch(() => undefined);
+      await printed;
+      return monotonicMs() - startedMs;
+    } finally {
+      for (const { pidfd } of processes) {
+        await native.signalProcess(pidfd, 9);
+        await native.watchExit(pidfd).exited;
+        await native.closeFd(pidfd);
+      }
+      await discardBox({ native, log }, id, folder, undefined, AbortSignal.timeout(limitMs));
+      await native.removeNetns(netnsPath);
+      clearInterval(awake);
+    }
+  };
+  return { boot };
+}
+
+/** Resolves when the line is in the file, told by inotify; the file need not be there yet. */
+async function lineIn(folder: string, file: string, line: string): Promise<void> {
+  const watcher = watch(folder);
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(new Error(`no "${line}" on the console in ${limitMs} ms`));
+      }, limitMs);
+      const look = (): void => {
+        readFile(file, "utf8").then(
+          (text) => {
+            if (text.includes(line)) resolve();
+          },
+          () => undefined,
+        );
+      };
+      watcher.on("change", look);
+      watcher.on("error", reject);
+      look();
+    });
+  } finally {
+    clearTimeout(timer);
+    watcher.close();
+  }
+}

@@ -1,0 +1,25 @@
+/** `npm run bench -- NAME [--json] [--runs N]`: exit status 1 where a ratio misses its goal. */
+import { parseArgs } from "node:util";
+import { missed, printTable, type Report } from "./report.js";
+import { benchStart } from "./start.js";
+
+export interface BenchOptions {
+  readonly runs: number;
+}
+
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = { start: benchStart };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean", default: false }, runs: { type: "string", default: "20" } },
+});
+const runs = Number(values.runs);
+const bench = benches[positionals[0] ?? ""];
+if (bench === undefined || !Number.isInteger(runs) || runs < 1) {
+  console.error(`usage: npm run bench -- (${Object.keys(benches).join(" | ")}) [--json] [--runs N]`);
+  process.exit(2);
+}
+const report = await bench({ runs });
+printTable(report);
+if (values.json) console.log(JSON.stringify(report));
+process.exit(missed(report).length > 0 ? 1 : 0);

@@ -1,0 +1,150 @@
+import { expect } from "chai";
+import { ContainerState, NamespaceMode, SecurityProfile_ProfileType } from "../../src/gen/runtime/v1/api.js";
+import type { Daemon } from "../support/daemon.js";
+import {
+  containerStatus,
+  exec,
+  exited,
+  removeContainer,
+  removePod,
+  runPod,
+  runToEnd,
+  shell,
+  startContainer,
+  type ContainerConfigPart,
+  type Pod,
+} from "../support/pods.js";
+import { sharedDaemon } from "../support/shared-daemon.js";
+
+type SecurityPart = NonNullable<NonNullable<ContainerConfigPart["linux"]>["securityContext"]>;
+
+describe("Container security context", () => {
+  let daemon: Daemon;
+  let pod: Pod;
+  before(async () => {
+    daemon = await sharedDaemon();
+    pod = await runPod(daemon, { linux: { resources: { memoryLimitInBytes: 512n << 20n } } });
+  });
+  after(async () => {
+    await removePod(daemon, pod);
+  });
+
+  const output = (line: string, securityContext: SecurityPart): Promise<string> =>
+    runToEnd(daemon, pod, line, { linux: { securityContext } });
+  const running = (securityContext: SecurityPart): Promise<string> =>
+    startContainer(daemon, pod, { linux: { securityContext } });
+
+  it("sets the user by number and by name, with the group of the image's passwd", async () => {
+    expect(await output("id -u; id -g", { runAsUser: { value: 1001n } })).to.equal("1001\n0\n");
+    expect(await output("id -un; id -gn", { runAsUsername: "user" })).to.equal("user\nuser\n");
+    expect(await output("id -u; id -g", { runAsUser: { value: 1001n }, runAsGroup: { value: 1002n } })).to.equal(
+      "1001\n1002\n",
+    );
+  });
+
+  it("adds supplemental groups", async () => {
+    const groups = await output("id -G", { supplementalGroups: [1234n, 5678n] });
+    expect(groups.trim().split(" ")).to.include.members(["1234", "5678"]);
+  });
+
+  it("gives an exec the user, groups and capabilities of the container", async () => {
+    const id = await running({
+      runAsUser: { value: 1001n },
+      supplementalGroups: [1234n],
+      capabilities: { dropCapabilities: ["ALL"] },
+    });
+    const line = "id -u; id -G; grep CapBnd /proc/self/status";
+    expect(await shell(daemon, id, line)).to.match(/^1001\n(.* )?1234( .*)?\nCapBnd:\t0+\n$/);
+    await removeContainer(daemon, id);
+  });
+
+  it("makes the root file system read-only when asked to", async () => {
+    expect(await output("touch /test.go 2>&1; ls /test.go", {})).to.equal("/test.go\n");
+    expect(await output("touch /test.go 2>&1", { readonlyRootfs: true })).to.equal(
+      "touch: /test.go: Read-only file system\n",
+    );
+  });
+
+  it("leaves a privileged container with every capability, and takes all away when asked to", async () => {
+    const capabilities = async (part: SecurityPart): Promise<bigint> =>
+      BigInt(`0x${/CapBnd:\s+([0-9a-f]+)/.exec(await output("cat /proc/self/status", part))?.[1] ?? ""}`);
+    const [usual, all, none, privileged] = [
+      await capabilities({}),
+      await capabilities({ capabilities: { addCapabilities: ["ALL"] } }),
+      await capabilities({ capabilities: { dropCapabilities: ["ALL"] } }),
+      await capabilities({ privileged: true }),
+    ];
+    expect(usual).to.equal(0xa80425fbn); // containerd's default set of 14
+    expect(none).to.equal(0n);
+    expect(all).to.equal(privileged);
+    expect(all).to.not.equal(usual);
+  });
+
+  it("drops one capability: without NET_RAW no ping", async () => {
+    const id = await running({ capabilities: { dropCapabilities: ["NET_RAW"] } });
+    const done = await exec(daemon, id, ["ping", "-c", "1", "127.0.0.1"]);
+    expect(done.exitCode).to.not.equal(0);
+    expect(done.stderr).to.match(/permission denied/);
+    await removeContainer(daemon, id);
+  });
+
+  it("hides masked paths and protects read-only ones", async () => {
+    const id = await running({ maskedPaths: ["/bin/ls", "/no/such/path"], readonlyPaths: ["/tmp"] });
+    expect((await exec(daemon, id, ["ls"])).stderr + (await exec(daemon, id, ["sh", "-c", "ls"])).stderr).to.match(
+      /ls: Permission denied/,
+    );
+    expect((await exec(daemon, id, ["touch", "/tmp/test"])).stderr).to.match(/Read-only file system/);
+    await removeContainer(daemon, id);
+  });
+
+  it("has no seccomp filter unless one is asked for, and the default one when it is", async () => {
+    const line = "grep ^Seccomp: /proc/self/status";
+    const { RuntimeDefault, Unconfined } = SecurityProfile_ProfileType;
+    expect(await output(line, {})).to.equal("Seccomp:\t0\n");
+    expect(await output(line, { seccomp: { profileType: Unconfined } })).to.equal("Seccomp:\t0\n");
+    expect(await output(line, { seccomp: { profileType: RuntimeDefault } })).to.equal("Seccomp:\t2\n");
+  });
+
+  it("sets no_new_privs when asked to", async () => {
+    const line = "grep ^NoNewPrivs: /proc/self/status";
+    expect(await output(line, { noNewPrivs: true })).to.equal("NoNewPrivs:\t1\n");
+    expect(await output(line, { noNewPrivs: false })).to.equal("NoNewPrivs:\t0\n");
+  });
+
+  it("keeps process namespaces apart, or shares the pod's", async () => {
+    const own = await running({ namespaceOptions: { pid: NamespaceMode.CONTAINER } });
+    expect(await shell(daemon, own, "cat /proc/1/cmdline | tr '\\000' ' '")).to.equal("top ");
+    await removeContainer(daemon, own);
+    const [one, two] = [
+      await running({ namespaceOptions: { pid: NamespaceMode.POD } }),
+      await startContainer(daemon, pod, {
+        command: ["sleep", "4326"],
+        linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } },
+      }),
+    ];
+    expect(await shell(daemon, one, "cat /proc/1/cmdline | tr '\\000' ' '")).to.not.match(/^top/);
+    expect(await shell(daemon, one, "pgrep -f 'sleep 4326' >/dev/null && echo seen")).to.equal("seen\n");
+    await Promise.all([removeContainer(daemon, one), removeContainer(daemon, two)]);
+  });
+
+  it("limits memory, and reports OOMKilled with 137 when the limit was hit", async () => {
+    const resources = { memoryLimitInBytes: 15n << 20n, memorySwapLimitInBytes: 15n << 20n };
+    const id = await startContainer(daemon, pod, {
+      command: ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=20M"],
+      linux: { resources },
+    });
+    const found = await exited(daemon, id);
+    expect([found.reason, found.exitCode]).to.deep.equal(["OOMKilled", 137]);
+    await removeContainer(daemon, id);
+  });
+
+  it("limits CPU as the config says, and reports the limits", async () => {
+    const resources = { cpuQuota: 20_000n, cpuPeriod: 100_000n, cpuShares: 512n, memoryLimitInBytes: 64n << 20n };
+    const id = await startContainer(daemon, pod, { linux: { resources } });
+    const found = await containerStatus(daemon, id);
+    expect(found.state).to.equal(ContainerState.CONTAINER_RUNNING);
+    expect(found.resources?.linux?.cpuQuota).to.equal(20_000n);
+    expect(found.resources?.linux?.memoryLimitInBytes).to.equal(64n << 20n);
+    await removeContainer(daemon, id);
+  });
+});
