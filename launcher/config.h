@@ -38,7 +38,7 @@ struct Config {
    * makes `agent.sock` in it (for the guest's vsock port 1025); the host listens on `ready.sock` (port 1026).
    */
   std::string socket_folder;
-  /** tap=NAME and mac=XX:XX:XX:XX:XX:XX, both or neither. The tap exists, persistent, and has no owner. */
+  /** tap=NAME and mac=XX:XX:XX:XX:XX:XX, both or neither. The tap exists and is persistent. */
   std::optional<TapConfig> tap;
   /** log_level=N of libkrun on standard error, 0 (off) to 5 (trace). Optional; 1. */
   uint32_t log_level = 1;

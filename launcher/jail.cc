@@ -92,9 +92,10 @@ void PivotHere() {
 }  // namespace
 
 void EnterJail(const JailPlan& plan) {
-  const std::vector<Binding> bindings = OpenSources(plan);
   Must(::unshare(CLONE_NEWNS) == 0, "unshare");
   Must(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "rslave /");
+  // After the unshare: a descriptor names a mount of the namespace it was opened in, and only ours can be bound.
+  const std::vector<Binding> bindings = OpenSources(plan);
   Must(::mount("jail", kPlace, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") == 0, "mount tmpfs");
   Must(::chdir(kPlace) == 0, "chdir");
   Must(::mkdir("dev", 0755) == 0, "mkdir dev");

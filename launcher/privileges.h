@@ -9,8 +9,8 @@ namespace a3s {
 void SetLimits(std::optional<uint64_t> open_files);
 
 /**
- * Keeps the capabilities that serving files for a guest's root needs, for good, and sets no_new_privs. A tap that
- * exists and has no owner opens without any. Whatever fails ends the process.
+ * Keeps the capabilities that serving files for a guest's root needs, for good, and sets no_new_privs. Whatever fails
+ * ends the process.
  */
 void DropPrivileges();
 

@@ -12,6 +12,7 @@
 #include "jail.h"
 #include "krun_library.h"
 #include "privileges.h"
+#include "tap.h"
 
 namespace a3s {
 
@@ -47,8 +48,9 @@ void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kern
  * The order matters: libraries are loaded and files opened while the host can still be seen, then the jail closes,
  * then the capabilities that closed it go. The only thread is started after all that.
  */
-[[noreturn]] void Run(int config_fd) {
-  const Config config = ReadConfig(config_fd);
+[[noreturn]] void Run(UniqueFd config_fd) {
+  const Config config = ReadConfig(config_fd.get());
+  config_fd.Reset();
   SetLimits(config.open_files);
   const KrunLibrary krun = LoadKrun(config.libkrun);
   krun.set_log_level(config.log_level);
@@ -57,6 +59,7 @@ void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kern
   if (!kernel.valid()) DieOfErrno(ExitCode::kKernel, "kernel", config.kernel);
   UniqueFd console = OpenConsoleLog(config.console);
   const int console_fd = console.get();
+  if (config.tap) OwnTap(config.tap->name);
   EnterJail({config.share, config.socket_folder, config.tap.has_value()});
   DropPrivileges();
   SetUp(krun, ctx, config, kernel.get(), console_fd);
@@ -68,9 +71,9 @@ void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kern
 }  // namespace
 
 void RunFromFile(const char* path) {
-  const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+  UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
   if (!file.valid()) DieOfErrno(ExitCode::kConfig, "config", path);
-  Run(file.get());
+  Run(std::move(file));
 }
 
 void RunFromDescriptor(const char* number) {
@@ -80,8 +83,7 @@ void RunFromDescriptor(const char* number) {
   if (error != std::errc() || end != text.data() + text.size() || fd < 0) {
     Die(ExitCode::kUsage, "arguments", "--config-fd takes the number of a descriptor");
   }
-  const UniqueFd owned(fd);
-  Run(fd);
+  Run(UniqueFd(fd));
 }
 
 }  // namespace a3s
