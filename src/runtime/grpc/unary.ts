@@ -104,7 +104,14 @@ function logEnd(log: Logger, ms: number, failure: unknown): void {
   }
   const code = codeOf(failure);
   const failed = { ...fields, code, err: messageOf(failure) };
-  if (code === "internal") log.error(failed, "call failed");
+  if (code === "internal") log.error({ ...failed, stack: rootOf(failure).stack }, "call failed");
   else if (code === "notFound" || code === "unimplemented" || code === "canceled") log.debug(failed, "call failed");
   else log.warn(failed, "call failed");
+}
+
+/** What it all began with: the stack of a wrapped failure tells only where it was wrapped. */
+function rootOf(failure: unknown): Error {
+  let root = failure;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+  return root instanceof Error ? root : new Error(messageOf(root));
 }

@@ -73,9 +73,9 @@ export class SandboxStore {
     return this.all().filter((sandbox) => sandbox.record.readyAtNs !== undefined);
   }
 
-  /** Also those whose creation is under way. */
+  /** Oldest first; also those whose creation is under way. */
   all(): Sandbox[] {
-    return [...this.#sandboxes.values()];
+    return [...this.#sandboxes.values()].sort((a, b) => (a.record.createdAtNs < b.record.createdAtNs ? -1 : 1));
   }
 
   /** Writes a sandbox's first record. */

@@ -1,0 +1,131 @@
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { link, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { expect } from "chai";
+import { RuntimeError } from "../../../../src/base/errors.js";
+import { type CriServer, serveCri } from "../../../../src/runtime/grpc/server.js";
+import { CriClient, failure, image, maxMessageBytes, runtime, status } from "../../../support/cri-client.js";
+import { failureOf, makeWorld, podRequest, type World } from "../sandbox/fakes.js";
+
+describe("the CRI socket", () => {
+  let world: World;
+  let socket: string;
+  let server: CriServer | undefined;
+  let cri: CriClient;
+
+  beforeEach(async () => {
+    world = await makeWorld();
+    socket = join(world.folder, "s/cri.sock");
+    server = await serveCri(world.deps, socket);
+    cri = new CriClient(socket);
+  });
+
+  afterEach(async () => {
+    cri.close();
+    await server?.close(0);
+    await world.remove();
+  });
+
+  it("is for its user and group alone", async () => {
+    expect((await stat(socket)).mode & 0o777).to.equal(0o660);
+  });
+
+  it("answers both services", async () => {
+    expect(await cri.call(runtime.version, {})).to.include({ version: "0.1.0", runtimeName: "a3s-box" });
+    const missing = new RuntimeError("unavailable", "no route to the registry");
+    world.deps = Object.assign(world.deps, { images: { pull: () => Promise.reject(missing) } });
+    const spec = { image: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
+    await failure(cri.call(image.pullImage, { image: spec }), status.UNKNOWN, /^RegistryUnavailable: no route/);
+  });
+
+  it("tells an unknown sandbox by NOT_FOUND", async () => {
+    await failure(
+      cri.call(runtime.podSandboxStatus, { podSandboxId: "nope" }),
+      status.NOT_FOUND,
+      /"nope" does not exist/,
+    );
+  });
+
+  it("answers UNIMPLEMENTED, with the reason, for what is not built, streams too", async () => {
+    await failure(cri.call(runtime.exec, {}), status.UNIMPLEMENTED, /Exec: .*not built/);
+    await failure(cri.stream(runtime.streamPodSandboxes, {}), status.UNIMPLEMENTED, /use ListPodSandbox/);
+  });
+
+  it("takes a request of just under 16 MiB and refuses one of a byte over", async () => {
+    const fitting = "x".repeat(maxMessageBytes - 16);
+    expect(await cri.call(runtime.stopPodSandbox, { podSandboxId: fitting })).to.deep.equal({});
+    const over = "x".repeat(maxMessageBytes + 1);
+    await failure(
+      cri.call(runtime.stopPodSandbox, { podSandboxId: over }),
+      status.RESOURCE_EXHAUSTED,
+      /larger than max/,
+    );
+    expect(await cri.call(runtime.stopPodSandbox, { podSandboxId: "x" })).to.deep.equal({});
+  });
+
+  it("never shows the annotations of a pod in the log", async () => {
+    await cri.call(runtime.runPodSandbox, podRequest({ annotations: { token: "s3cr3t-4711" } }));
+    expect(world.log.join("")).to.include("sandbox ready").and.not.include("s3cr3t-4711");
+  });
+
+  it("lets a call under way finish at shutdown, and is gone then", async () => {
+    let boot: () => void = () => undefined;
+    const booting = new Promise<void>((begun) => {
+      world.boxes.beforeBoot = () => {
+        begun();
+        return new Promise((resolve) => (boot = resolve));
+      };
+    });
+    const running = cri.call(runtime.runPodSandbox, podRequest());
+    await booting;
+    const closed = server?.close(5000);
+    boot();
+    expect((await running).podSandboxId).to.have.length(64);
+    await closed;
+    server = undefined;
+    expect(existsSync(socket)).to.equal(false);
+  });
+
+  it("cuts a call off that takes longer than the grace at shutdown", async () => {
+    let giveUp: (reason: Error) => void = () => undefined;
+    const booting = new Promise<void>((begun) => {
+      world.boxes.beforeBoot = () => {
+        begun();
+        return new Promise((_, reject) => (giveUp = reject));
+      };
+    });
+    const cut = cri.call(runtime.runPodSandbox, podRequest()).then(
+      () => "an answer",
+      (thrown: unknown) => String(thrown),
+    );
+    await booting;
+    await server?.close(20);
+    server = undefined;
+    expect(await cut).to.match(/CANCELLED|UNAVAILABLE/);
+    giveUp(new Error("the test has ended"));
+    await world.deps.sandboxCreations.idle();
+  });
+
+  it("replaces a socket that nobody serves any more", async () => {
+    const left = join(world.folder, "left.sock");
+    const listener = createServer().listen(left);
+    await once(listener, "listening");
+    const stale = join(world.folder, "stale.sock");
+    await link(left, stale); // closing the listener unlinks its own name only
+    await new Promise((resolve) => listener.close(resolve));
+    const second = await serveCri(world.deps, stale);
+    const client = new CriClient(stale);
+    expect(await client.call(runtime.version, {})).to.include({ version: "0.1.0" });
+    client.close();
+    await second.close(0);
+  });
+
+  it("does not take a socket that somebody serves, nor a file", async () => {
+    expect((await failureOf(serveCri(world.deps, socket))).message).to.match(/another process serves .* \(stop it/);
+    const file = join(world.folder, "file");
+    await writeFile(file, "dear");
+    expect((await failureOf(serveCri(world.deps, file))).message).to.match(/is not a socket/);
+  });
+});
