@@ -13,7 +13,6 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     tonic_prost_build::configure()
         .build_client(false)
         .build_transport(false)
-        .generate_default_stubs(true)
         .compile_fds(descriptors)?;
     let folder = libseccomp_folder()?;
     println!("cargo:rustc-link-search=native={}", folder.display());

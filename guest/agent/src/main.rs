@@ -1,13 +1,20 @@
 //! The agent of a Box: PID 1, the gRPC server for its sessions, and (on the host) the compiler of seccomp filters.
 //! One binary, so that a Box pages in one file and host and guest can't disagree about a filter.
 
+mod cgroup;
 mod clock;
 mod console;
+mod failure;
+mod guest;
 mod init;
 mod link;
 mod net;
 mod poll;
+mod rpc;
+mod runtime;
+mod seccomp;
 mod server;
+mod session;
 
 use std::process::ExitCode;
 
@@ -35,6 +42,8 @@ fn main() -> ExitCode {
             Some(runtime) => init::run_on_host(path, runtime),
             None => usage(),
         },
+        ["seccomp"] => seccomp::run(),
+        ["plain-init", gate, program @ ..] => runtime::plain::init(gate, program),
         ["--version"] => {
             console::print(&format!("agent {}", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS

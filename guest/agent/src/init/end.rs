@@ -20,7 +20,7 @@ pub fn end(place: Place) {
         Place::Host => kill_children(),
         Place::Guest => {
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-            reap_until(KILL_LIMIT, |status| matches!(status, Err(_)));
+            reap_until(KILL_LIMIT, |status| status.is_err());
             sync();
             reboot();
         }

@@ -148,8 +148,8 @@ mod tests {
         for message in [
             &b""[..],
             b"spawn",
-            b"spawn\01\0/\02\0one",
-            b"spawn\01\0/\00",
+            b"spawn\x001\0/\x002\0one",
+            b"spawn\x001\0/\x000",
             b"halt",
             b"\xff",
         ] {

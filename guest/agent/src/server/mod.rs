@@ -2,7 +2,8 @@
 
 mod channel;
 mod connection;
-mod service;
+pub mod service;
+pub mod supervisor;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -1,53 +1,144 @@
-use super::Start;
-use crate::clock;
-use crate::pb;
-use crate::pb::agent_service_server::AgentService;
+//! The service: hands each call to its file in `rpc`.
+
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
 
+use tonic::{Request, Response, Status, Streaming};
+
+use super::supervisor::Supervisor;
+use super::{Listen, RuntimeName, Start};
+use crate::guest::sandbox::Sandbox;
+use crate::pb;
+use crate::pb::agent_service_server::AgentService;
+use crate::rpc;
+use crate::runtime::Runtime;
+use crate::runtime::crun::Crun;
+use crate::runtime::plain::Plain;
+use crate::session::table::Table;
+
+const GUEST_FOLDER: &str = "/run/a3s";
+
+/// What the calls work on. Cloned for each connection.
 #[derive(Clone)]
-pub struct Agent {
-    inner: Arc<Inner>,
+pub struct Agent(Arc<Parts>);
+
+pub struct Parts {
+    pub started_ns: u64,
+    pub supervisor: Arc<Supervisor>,
+    pub sessions: Table,
+    /// None on a host, whose identity is not the agent's to set.
+    pub sandbox: Option<Sandbox>,
 }
-struct Inner {
-    started_ns: u64,
-    link: OwnedFd,
-}
-impl Agent {
-    pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
-        Ok(Self {
-            inner: Arc::new(Inner {
-                started_ns: start.started_ns,
-                link,
-            }),
-        })
+
+impl std::ops::Deref for Agent {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
+
+impl Agent {
+    /// Must be called on the event loop.
+    pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
+        let supervisor = Supervisor::new(link)?;
+        let runtime: Box<dyn Runtime> = match start.runtime {
+            RuntimeName::Crun => Box::new(Crun::new(Arc::clone(&supervisor))),
+            RuntimeName::Plain => Box::new(Plain::new(Arc::clone(&supervisor))),
+        };
+        let (folder, sandbox) = match &start.listen {
+            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), Some(Sandbox::open())),
+            Listen::Unix(path) => (path.with_extension("sessions"), None),
+        };
+        fs::create_dir_all(&folder)?;
+        let has_cgroups = start.runtime == RuntimeName::Crun;
+        let sessions = Table::new(runtime, folder, has_cgroups);
+        Ok(Self(Arc::new(Parts {
+            started_ns: start.started_ns,
+            supervisor,
+            sessions,
+            sandbox,
+        })))
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
 #[tonic::async_trait]
 impl AgentService for Agent {
-    async fn hello(&self, request: Request<pb::HelloRequest>) -> Result<Response<pb::HelloResponse>, Status> {
-        let _ = request;
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let clocksource = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-            .unwrap_or_default();
-        Ok(Response::new(pb::HelloResponse {
-            protocol: 1,
-            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-            kernel_release: release.trim().to_owned(),
-            clocksource: clocksource.trim().to_owned(),
-            agent_started_boottime_ns: self.inner.started_ns,
-            now_boottime_ns: clock::boot_ns(),
-            runtime: "crun".to_owned(),
-        }))
+    type OutputStream = rpc::output::Chunks;
+
+    async fn hello(&self, _: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
+        rpc::answer(Ok(rpc::hello::run(self)))
     }
-    async fn shutdown(&self, _: Request<pb::ShutdownRequest>) -> Result<Response<pb::ShutdownResponse>, Status> {
-        let link = self.inner.link.try_clone()?;
-        tokio::spawn(async move {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            let _ = crate::link::packet::send(std::os::fd::AsFd::as_fd(&link), b"reboot", &[]);
-        });
-        Ok(Response::new(pb::ShutdownResponse {}))
+
+    async fn configure_sandbox(
+        &self,
+        request: Request<pb::ConfigureSandboxRequest>,
+    ) -> Answer<pb::ConfigureSandboxResponse> {
+        rpc::answer(rpc::configure_sandbox::run(self, request.into_inner()))
+    }
+
+    async fn create_session(&self, request: Request<pb::CreateSessionRequest>) -> Answer<pb::CreateSessionResponse> {
+        rpc::answer(rpc::create_session::run(self, request.into_inner()).await)
+    }
+
+    async fn start_session(&self, request: Request<pb::StartSessionRequest>) -> Answer<pb::StartSessionResponse> {
+        rpc::answer(rpc::start_session::run(self, request.into_inner()).await)
+    }
+
+    async fn start_exec(&self, request: Request<pb::StartExecRequest>) -> Answer<pb::StartExecResponse> {
+        rpc::answer(rpc::start_exec::run(self, request.into_inner()).await)
+    }
+
+    async fn signal(&self, request: Request<pb::SignalRequest>) -> Answer<pb::SignalResponse> {
+        rpc::answer(rpc::signal::run(self, request.into_inner()))
+    }
+
+    async fn wait(&self, request: Request<pb::WaitRequest>) -> Answer<pb::WaitResponse> {
+        rpc::answer(rpc::wait::run(self, request.into_inner()).await)
+    }
+
+    async fn output(&self, request: Request<Streaming<pb::OutputRequest>>) -> Answer<Self::OutputStream> {
+        rpc::answer(rpc::output::run(self, request.into_inner()).await)
+    }
+
+    async fn input(&self, request: Request<Streaming<pb::InputRequest>>) -> Answer<pb::InputResponse> {
+        rpc::answer(rpc::input::run(self, request.into_inner()).await)
+    }
+
+    async fn resize(&self, request: Request<pb::ResizeRequest>) -> Answer<pb::ResizeResponse> {
+        rpc::answer(rpc::resize::run(self, request.into_inner()))
+    }
+
+    async fn delete_session(&self, request: Request<pb::DeleteSessionRequest>) -> Answer<pb::DeleteSessionResponse> {
+        rpc::answer(rpc::delete_session::run(self, request.into_inner()).await)
+    }
+
+    async fn forget_exec(&self, request: Request<pb::ForgetExecRequest>) -> Answer<pb::ForgetExecResponse> {
+        rpc::answer(rpc::forget_exec::run(self, request.into_inner()).await)
+    }
+
+    async fn update_session(&self, request: Request<pb::UpdateSessionRequest>) -> Answer<pb::UpdateSessionResponse> {
+        rpc::answer(rpc::update_session::run(self, request.into_inner()).await)
+    }
+
+    async fn list_sessions(&self, _: Request<pb::ListSessionsRequest>) -> Answer<pb::ListSessionsResponse> {
+        rpc::answer(Ok(rpc::list_sessions::run(self)))
+    }
+
+    async fn stats(&self, request: Request<pb::StatsRequest>) -> Answer<pb::StatsResponse> {
+        rpc::answer(rpc::stats::run(self, request.into_inner()))
+    }
+
+    async fn drop_caches(&self, _: Request<pb::DropCachesRequest>) -> Answer<pb::DropCachesResponse> {
+        rpc::answer(rpc::drop_caches::run(self))
+    }
+
+    async fn shutdown(&self, _: Request<pb::ShutdownRequest>) -> Answer<pb::ShutdownResponse> {
+        rpc::answer(Ok(rpc::shutdown::run(self)))
     }
 }

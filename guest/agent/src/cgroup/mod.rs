@@ -1,0 +1,138 @@
+//! Control groups, version 2: the sessions' below /sys/fs/cgroup/a3s, one sub-group for each exec.
+
+pub mod limits;
+pub mod stats;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+pub const ROOT: &str = "/sys/fs/cgroup";
+/// Below ROOT; its children have all controllers.
+pub const PARENT: &str = "/a3s";
+
+const REMOVE_TRIES: u32 = 100;
+const REMOVE_PAUSE: Duration = Duration::from_millis(20);
+/// Signalling can race with fork; a group that keeps growing is left to SIGKILL, which can't.
+const SIGNAL_ROUNDS: u32 = 3;
+/// A container can make as many sub-groups, and as deep, as it likes.
+const MAX_DEPTH: u32 = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup(PathBuf);
+
+impl Cgroup {
+    pub fn of_session(id: &str) -> Self {
+        Self(Path::new(ROOT).join(PARENT.trim_start_matches('/')).join(id))
+    }
+
+    pub fn child(&self, name: &str) -> Self {
+        Self(self.0.join(name))
+    }
+
+    pub fn create(&self) -> io::Result<()> {
+        fs::create_dir(&self.0)
+    }
+
+    pub fn read(&self, file: &str) -> io::Result<String> {
+        fs::read_to_string(self.0.join(file))
+    }
+
+    pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        fs::OpenOptions::new()
+            .write(true)
+            .open(self.0.join(file))
+            .and_then(|mut opened| {
+                use std::io::Write;
+                opened.write_all(value.as_bytes())
+            })
+    }
+
+    /// SIGKILL to everything in it and below, atomically. Success when the group is gone.
+    pub fn kill_all(&self) -> io::Result<()> {
+        match self.write("cgroup.kill", "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Another signal to everything in it and below.
+    pub fn signal_all(&self, signal: i32) -> Result<(), Errno> {
+        if signal == libc::SIGKILL {
+            return self
+                .kill_all()
+                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+        }
+        let signal = nix::sys::signal::Signal::try_from(signal)?;
+        let mut told = std::collections::HashSet::new();
+        for _ in 0..SIGNAL_ROUNDS {
+            let fresh: Vec<i32> = self.pids(0).into_iter().filter(|pid| told.insert(*pid)).collect();
+            if fresh.is_empty() {
+                break;
+            }
+            for pid in fresh {
+                match kill(Pid::from_raw(pid), signal) {
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// memory.events oom_kill; 0 when it can't be read.
+    pub fn oom_kills(&self) -> u64 {
+        stats::keyed(&self.read("memory.events").unwrap_or_default(), "oom_kill")
+    }
+
+    /// Removes the group and those below. Processes that are still dying are waited for, about 2 s.
+    pub async fn remove(&self) -> io::Result<()> {
+        let mut last = Ok(());
+        for _ in 0..REMOVE_TRIES {
+            last = remove_tree(&self.0, 0);
+            if last.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(REMOVE_PAUSE).await;
+        }
+        last
+    }
+
+    fn pids(&self, depth: u32) -> Vec<i32> {
+        let own = self.read("cgroup.procs").unwrap_or_default();
+        // 0 is a process that this namespace can't see
+        let mut pids: Vec<i32> = own
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .filter(|pid| *pid > 1)
+            .collect();
+        if depth < MAX_DEPTH {
+            pids.extend(subfolders(&self.0).flat_map(|path| Self(path).pids(depth + 1)));
+        }
+        pids
+    }
+}
+
+fn subfolders(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(path).ok().into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+}
+
+fn remove_tree(path: &Path, depth: u32) -> io::Result<()> {
+    if depth < MAX_DEPTH {
+        for child in subfolders(path) {
+            remove_tree(&child, depth + 1)?;
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

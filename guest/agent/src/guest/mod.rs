@@ -1,0 +1,7 @@
+//! The guest as a whole: its identity, its caches, its counters.
+
+pub mod facts;
+pub mod sandbox;
+pub mod shm;
+pub mod stats;
+pub mod sysctl;

@@ -1,0 +1,87 @@
+//! The identity of the sandbox, which the Box gets after it has booted.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::sync::{Mutex, PoisonError};
+
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+
+use super::{shm, sysctl};
+use crate::failure::{Failure, Kind, while_doing};
+use crate::net::interface::{self, Interface};
+
+const STAGE: &str = "configure sandbox";
+const NS_PER_S: i64 = 1_000_000_000;
+/// Free dentries and inodes: proc(5), drop_caches.
+const DENTRIES_AND_INODES: &[u8] = b"2";
+
+pub struct Sandbox {
+    state: Mutex<State>,
+}
+
+struct State {
+    shm_mounted: bool,
+    /// Opened at the start: when the file server is out of descriptors nothing can be opened any more.
+    drop_caches: Option<File>,
+}
+
+pub struct Identity {
+    /// Empty: stays.
+    pub hostname: String,
+    /// 0: stays.
+    pub wall_clock_ns: i64,
+    pub sysctls: BTreeMap<String, String>,
+    /// 0: 64 MiB.
+    pub shm_size_bytes: u64,
+    pub interfaces: Vec<Interface>,
+}
+
+impl Sandbox {
+    /// The guest that this process runs in.
+    pub fn open() -> Self {
+        let drop_caches = File::options().write(true).open("/proc/sys/vm/drop_caches").ok();
+        Self {
+            state: Mutex::new(State {
+                shm_mounted: false,
+                drop_caches,
+            }),
+        }
+    }
+
+    pub fn configure(&self, identity: &Identity) -> Result<(), Failure> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity.wall_clock_ns != 0 {
+            let now = TimeSpec::new(identity.wall_clock_ns / NS_PER_S, identity.wall_clock_ns % NS_PER_S);
+            clock_settime(ClockId::CLOCK_REALTIME, now).map_err(while_doing(STAGE, "set the clock"))?;
+        }
+        if !identity.hostname.is_empty() {
+            let set = nix::unistd::sethostname(&identity.hostname);
+            set.map_err(while_doing(
+                STAGE,
+                format!("set the host name to {:?}", identity.hostname),
+            ))?;
+        }
+        if !state.shm_mounted {
+            shm::mount_with(STAGE, identity.shm_size_bytes)?;
+            state.shm_mounted = true;
+        }
+        for wanted in &identity.interfaces {
+            interface::set_up(wanted).map_err(|error| Failure::new(error.kind(), STAGE, error))?;
+        }
+        for (name, value) in &identity.sysctls {
+            sysctl::set(name, value).map_err(|error| Failure::invalid(STAGE, error))?;
+        }
+        Ok(())
+    }
+
+    pub fn drop_caches(&self) -> Result<(), Failure> {
+        const STAGE: &str = "drop caches";
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = state.drop_caches.as_mut();
+        let file = file.ok_or_else(|| Failure::new(Kind::State, STAGE, "drop_caches could not be opened"))?;
+        let written = file.rewind().and_then(|()| file.write_all(DENTRIES_AND_INODES));
+        written.map_err(while_doing(STAGE, "write"))
+    }
+}

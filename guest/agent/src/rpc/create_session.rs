@@ -1,0 +1,19 @@
+use super::{pid_message, to_the_end};
+use crate::failure::Failure;
+use crate::pb;
+use crate::server::service::Agent;
+use crate::session::create::{Create, create};
+
+pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb::CreateSessionResponse, Failure> {
+    let agent = agent.clone();
+    let wanted = Create {
+        session_id: request.session_id,
+        oci_spec: request.oci_spec,
+        held_paths: request.held_paths,
+        seccomp_bpf: request.seccomp_bpf,
+        seccomp_flags: request.seccomp_flags,
+        stdin: request.stdin,
+    };
+    let pid = to_the_end("create session", async move { create(&agent.sessions, wanted).await }).await?;
+    Ok(pb::CreateSessionResponse { pid: pid_message(pid) })
+}

@@ -1,0 +1,81 @@
+//! One file for each call: messages in, words of the modules below, messages out.
+
+pub mod configure_sandbox;
+pub mod create_session;
+pub mod delete_session;
+pub mod drop_caches;
+pub mod forget_exec;
+pub mod hello;
+pub mod input;
+pub mod list_sessions;
+pub mod output;
+pub mod resize;
+pub mod shutdown;
+pub mod signal;
+pub mod start_exec;
+pub mod start_session;
+pub mod stats;
+pub mod update_session;
+pub mod wait;
+
+use std::future::Future;
+
+use tonic::{Code, Response, Status};
+
+use crate::failure::{Failure, Kind};
+use crate::pb;
+use crate::session::process::ExitStatus;
+
+/// The one place where failures become statuses.
+pub fn answer<T>(result: Result<T, Failure>) -> Result<Response<T>, Status> {
+    result.map(Response::new).map_err(|failure| status(&failure))
+}
+
+pub fn status(failure: &Failure) -> Status {
+    let code = match failure.kind {
+        Kind::Invalid => Code::InvalidArgument,
+        Kind::NotFound => Code::NotFound,
+        Kind::Exists => Code::AlreadyExists,
+        Kind::State => Code::FailedPrecondition,
+        Kind::Aborted => Code::Aborted,
+        Kind::Unimplemented => Code::Unimplemented,
+        Kind::Internal => Code::Internal,
+    };
+    Status::new(code, failure.to_string())
+}
+
+/// Runs to its end even when the caller goes away in the middle: what is half made could not be undone then.
+async fn to_the_end<T: Send + 'static>(
+    stage: &'static str,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::internal(stage, error)),
+    }
+}
+
+/// The names in a ProcessRef.
+fn names(stage: &'static str, process: Option<pb::ProcessRef>) -> Result<(String, String), Failure> {
+    let process = process.ok_or_else(|| Failure::invalid(stage, "no process named"))?;
+    Ok((process.session_id, process.exec_id))
+}
+
+fn exit_message(exit: ExitStatus) -> pb::ExitStatus {
+    let ExitStatus {
+        code,
+        signal,
+        exited_at_ns,
+        oom_killed,
+    } = exit;
+    pb::ExitStatus {
+        code,
+        signal,
+        exited_at_ns,
+        oom_killed,
+    }
+}
+
+fn pid_message(pid: i32) -> u32 {
+    pid.unsigned_abs()
+}

@@ -1,0 +1,64 @@
+//! The socket over which crun hands the master of a terminal.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+use crate::failure::{Failure, while_doing};
+use crate::link::packet;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+pub struct ConsoleSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+impl ConsoleSocket {
+    pub fn listen(stage: &'static str, path: PathBuf) -> Result<Self, Failure> {
+        let listener = UnixListener::bind(&path).map_err(while_doing(stage, "listen for the terminal"))?;
+        Ok(Self { path, listener })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The master; crun has sent it before it ends.
+    pub async fn master(&self, stage: &'static str) -> Result<OwnedFd, Failure> {
+        match timeout(LIMIT, self.receive(stage)).await {
+            Ok(received) => received,
+            Err(_) => Err(Failure::internal(stage, "no terminal came from crun")),
+        }
+    }
+
+    async fn receive(&self, stage: &'static str) -> Result<OwnedFd, Failure> {
+        let accepted = self.listener.accept().await;
+        let (connection, _) = accepted.map_err(while_doing(stage, "accept the terminal"))?;
+        loop {
+            connection
+                .readable()
+                .await
+                .map_err(while_doing(stage, "wait for the terminal"))?;
+            match packet::receive(connection.as_fd()) {
+                Err(nix::errno::Errno::EAGAIN) => {}
+                Err(errno) => return Err(Failure::internal(stage, format!("receive the terminal: {errno}"))),
+                Ok((_, mut descriptors)) => {
+                    return descriptors
+                        .pop()
+                        .ok_or_else(|| Failure::internal(stage, "crun sent no terminal"));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ConsoleSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

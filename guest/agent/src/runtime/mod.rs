@@ -1,0 +1,93 @@
+//! What runs containers: one trait, so that the agent's own runtime can take crun's place.
+
+pub mod crun;
+pub mod plain;
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::cgroup::Cgroup;
+use crate::failure::Failure;
+use crate::server::supervisor::Exit;
+use crate::session::process::Process;
+use crate::session::stdio::Theirs;
+
+/// One container, as the runtime knows it.
+#[derive(Debug, Clone)]
+pub struct Container {
+    pub id: String,
+    /// The agent's own folder for it, on a tmpfs.
+    pub folder: PathBuf,
+    /// None under a runtime without cgroups.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// What a container is made from.
+#[derive(Debug)]
+pub struct CreateSpec {
+    /// OCI config.json without `linux.seccomp`.
+    pub spec: Value,
+    /// Empty: no filter.
+    pub seccomp_bpf: Vec<u8>,
+    /// seccomp(2) filter flags.
+    pub seccomp_flags: u32,
+}
+
+/// What an exec is made from.
+#[derive(Debug)]
+pub struct ExecSpec {
+    pub exec_id: String,
+    /// OCI `process`.
+    pub process: Value,
+    /// Where the exec is to live; exists.
+    pub cgroup: Option<Cgroup>,
+}
+
+/// A process that the runtime has made.
+#[derive(Debug)]
+pub struct Launched {
+    pub pid: i32,
+    pub exit: oneshot::Receiver<Exit>,
+    /// Master of the terminal, when the spec asked for one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Whom a signal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    One,
+    /// The process's whole cgroup: the session's, or the exec's own with what it started.
+    All,
+}
+
+#[tonic::async_trait]
+pub trait Runtime: Send + Sync {
+    /// For people: "crun".
+    fn name(&self) -> &'static str;
+
+    /// Makes a container up to the point where its init waits for `start`. Undoes itself on failure.
+    async fn create(&self, container: &Container, create: CreateSpec, stdio: Theirs) -> Result<Launched, Failure>;
+
+    /// Lets init execute its program.
+    async fn start(&self, container: &Container) -> Result<(), Failure>;
+
+    /// One more process in a started container. A missing program is `NotFound`.
+    async fn exec(&self, container: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure>;
+
+    /// Success for processes that have exited.
+    fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure>;
+
+    /// Kills what is left and forgets the container. Success when it is not known.
+    async fn delete(&self, container: &Container) -> Result<(), Failure>;
+}
+
+/// `terminal` of an OCI process object.
+pub fn wants_terminal(process: Option<&Value>) -> bool {
+    process
+        .and_then(|process| process.get("terminal"))
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
+}

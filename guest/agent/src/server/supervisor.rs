@@ -1,0 +1,200 @@
+//! The server's side of the link: starts programs through PID 1 and hands exits to whoever waits for the pid.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use crate::link::message::{Event, Request};
+use crate::link::packet;
+use crate::{console, poll};
+
+/// Exits that nobody has claimed: orphans of containers mostly. The oldest go.
+const MAX_UNCLAIMED: usize = 1024;
+
+/// One reaped process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// As from waitpid(2).
+    pub status: i32,
+    pub at_ns: i64,
+}
+
+/// A running child of PID 1.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: i32,
+    pub exit: oneshot::Receiver<Exit>,
+}
+
+#[derive(Debug)]
+pub struct Command {
+    /// An absolute path first.
+    pub argv: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    /// stdin, stdout, stderr.
+    pub stdio: [OwnedFd; 3],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    #[error("the command is too long, or contains a NUL")]
+    Command,
+    #[error("{0}")]
+    Exec(Errno),
+    #[error("PID 1 is gone")]
+    Gone,
+}
+
+/// A moment in the order of exits: see `Supervisor::claim`.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(u64);
+
+pub struct Supervisor {
+    link: AsyncFd<OwnedFd>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_id: u32,
+    exits_seen: u64,
+    spawning: HashMap<u32, oneshot::Sender<Result<Child, SpawnError>>>,
+    waiting: HashMap<i32, oneshot::Sender<Exit>>,
+    /// Pid, place in the order of exits, exit.
+    unclaimed: VecDeque<(i32, u64, Exit)>,
+}
+
+impl Supervisor {
+    /// Must be called on the event loop.
+    pub fn new(link: OwnedFd) -> io::Result<Arc<Self>> {
+        fcntl(&link, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let supervisor = Arc::new(Self {
+            link: poll::watched(link)?,
+            state: Mutex::default(),
+        });
+        tokio::spawn(Arc::clone(&supervisor).listen());
+        Ok(supervisor)
+    }
+
+    /// Starts a program in its own session; answers when it runs.
+    pub async fn spawn(&self, command: Command) -> Result<Child, SpawnError> {
+        let (answer, answered) = oneshot::channel();
+        let id = {
+            let mut state = self.state();
+            state.last_id = state.last_id.wrapping_add(1);
+            let id = state.last_id;
+            state.spawning.insert(id, answer);
+            id
+        };
+        let request = Request::Spawn {
+            id,
+            cwd: command.cwd,
+            argv: command.argv,
+            env: command.env,
+        };
+        let sent = self.send(&request, &command.stdio).await;
+        drop(command.stdio);
+        if let Err(error) = sent {
+            self.state().spawning.remove(&id);
+            return Err(error);
+        }
+        answered.await.unwrap_or(Err(SpawnError::Gone))
+    }
+
+    /// Ends the guest.
+    pub async fn reboot(&self) -> Result<(), SpawnError> {
+        self.send(&Request::Reboot, &[]).await
+    }
+
+    /// To be taken before something is started that will leave a child to PID 1.
+    pub fn mark(&self) -> Mark {
+        Mark(self.state().exits_seen)
+    }
+
+    /// The exit of a process that PID 1 has inherited since `since`. An exit before that was another process's, which
+    /// had the same pid.
+    pub fn claim(&self, pid: i32, since: Mark) -> oneshot::Receiver<Exit> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        let known = state
+            .unclaimed
+            .iter()
+            .position(|(of, order, _)| *of == pid && *order >= since.0);
+        match known.and_then(|index| state.unclaimed.remove(index)) {
+            Some((_, _, exit)) => drop(sender.send(exit)),
+            None => drop(state.waiting.insert(pid, sender)),
+        }
+        receiver
+    }
+
+    async fn send(&self, request: &Request, descriptors: &[OwnedFd]) -> Result<(), SpawnError> {
+        let message = request.encode().ok_or(SpawnError::Command)?;
+        loop {
+            let mut guard = self.link.writable().await.map_err(|_| SpawnError::Gone)?;
+            let sent = guard.try_io(|link| Ok(packet::send(link.as_fd(), &message, descriptors)?));
+            if let Ok(result) = sent {
+                return result.map_err(|_| SpawnError::Gone);
+            }
+        }
+    }
+
+    /// Without PID 1 there is nothing left to serve.
+    async fn listen(self: Arc<Self>) {
+        while let Ok(mut guard) = self.link.readable().await {
+            match guard.try_io(|link| Ok(packet::receive(link.as_fd())?)) {
+                Err(_) => {}
+                Ok(Ok((message, _))) if !message.is_empty() => match Event::decode(&message) {
+                    Some(event) => self.on_event(event),
+                    None => console::say("PID 1 sent an event that is not one"),
+                },
+                Ok(_) => break,
+            }
+        }
+        std::process::exit(1)
+    }
+
+    fn on_event(&self, event: Event) {
+        let mut state = self.state();
+        match event {
+            Event::Spawned { id, pid, errno: 0 } => {
+                let (sender, exit) = oneshot::channel();
+                state.waiting.insert(pid, sender);
+                if let Some(answer) = state.spawning.remove(&id) {
+                    let _ = answer.send(Ok(Child { pid, exit }));
+                }
+            }
+            Event::Spawned { id, errno, .. } => {
+                if let Some(answer) = state.spawning.remove(&id) {
+                    let _ = answer.send(Err(SpawnError::Exec(Errno::from_raw(errno))));
+                }
+            }
+            Event::Exited { pid, status, at_ns } => state.on_exit(pid, Exit { status, at_ns }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn on_exit(&mut self, pid: i32, exit: Exit) {
+        let order = self.exits_seen;
+        self.exits_seen += 1;
+        if let Some(sender) = self.waiting.remove(&pid) {
+            let _ = sender.send(exit);
+            return;
+        }
+        if self.unclaimed.len() >= MAX_UNCLAIMED {
+            self.unclaimed.pop_front();
+        }
+        self.unclaimed.push_back((pid, order, exit));
+    }
+}

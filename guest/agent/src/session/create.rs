@@ -1,0 +1,148 @@
+//! Makes a session up to the point where its init waits.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::entry::{Phase, Session};
+use super::held::Held;
+use super::process::Process;
+use super::table::Table;
+use super::{id, stdio};
+use crate::cgroup::Cgroup;
+use crate::clock;
+use crate::failure::{Failure, Kind, while_doing};
+use crate::runtime::{Container, CreateSpec};
+
+const STAGE: &str = "create session";
+const MAX_SPEC_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BPF_BYTES: usize = 4096 * 8; // BPF_MAXINSNS of struct sock_filter
+const SOCK_FILTER_BYTES: usize = 8;
+const MAX_HELD_PATHS: usize = 1024;
+
+pub struct Create {
+    pub session_id: String,
+    pub oci_spec: Vec<u8>,
+    pub held_paths: Vec<String>,
+    pub seccomp_bpf: Vec<u8>,
+    pub seccomp_flags: u32,
+    pub stdin: bool,
+}
+
+/// Answers with the pid of init. On failure nothing of the session is left.
+pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
+    id::check_session(STAGE, &request.session_id)?;
+    let spec = check(&request)?;
+    let container = Container {
+        folder: table.folder.join(&request.session_id),
+        cgroup: table.has_cgroups.then(|| Cgroup::of_session(&request.session_id)),
+        id: request.session_id.clone(),
+    };
+    let session = Arc::new(Session::new(container, clock::wall_ns()));
+    let mut phase = Arc::clone(&session.phase).write_owned().await;
+    table.insert(STAGE, &session)?;
+    let made = make(table, &session, request, spec).await;
+    if made.is_err() {
+        undo(&session).await;
+        *phase = Phase::Gone;
+        table.remove(&session.container.id);
+    } else {
+        *phase = Phase::Created;
+    }
+    made
+}
+
+fn check(request: &Create) -> Result<Value, Failure> {
+    if request.oci_spec.len() > MAX_SPEC_BYTES {
+        return Err(Failure::invalid(
+            STAGE,
+            format!("the spec is longer than {MAX_SPEC_BYTES} bytes"),
+        ));
+    }
+    if request.seccomp_bpf.len() > MAX_BPF_BYTES || !request.seccomp_bpf.len().is_multiple_of(SOCK_FILTER_BYTES) {
+        return Err(Failure::invalid(
+            STAGE,
+            "seccomp_bpf is not an array of at most 4096 instructions",
+        ));
+    }
+    if request.held_paths.len() > MAX_HELD_PATHS {
+        return Err(Failure::invalid(
+            STAGE,
+            format!("there are more than {MAX_HELD_PATHS} held paths"),
+        ));
+    }
+    let parsed = serde_json::from_slice(&request.oci_spec);
+    let spec: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("the spec is not JSON: {error}")))?;
+    if !spec.get("process").is_some_and(Value::is_object) {
+        return Err(Failure::invalid(STAGE, "the spec has no process"));
+    }
+    if spec.pointer("/linux/seccomp").is_some_and(|seccomp| !seccomp.is_null()) {
+        return Err(Failure::invalid(
+            STAGE,
+            "the spec has linux.seccomp (send seccomp_bpf instead)",
+        ));
+    }
+    Ok(spec)
+}
+
+async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Value) -> Result<i32, Failure> {
+    let container = &session.container;
+    for path in &request.held_paths {
+        let held = Held::visit(path).map_err(|error| Failure::invalid(STAGE, error))?;
+        session.facts().held.push(held);
+    }
+    let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
+    made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
+    let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
+    let create = CreateSpec {
+        spec,
+        seccomp_bpf: request.seccomp_bpf,
+        seccomp_flags: request.seccomp_flags,
+    };
+    let launched = table.runtime.create(container, create, theirs).await?;
+    let pid = launched.pid;
+    let cgroup = container.cgroup.clone();
+    let init = match Process::adopt(STAGE, launched, ours, cgroup.clone(), cgroup) {
+        Ok(init) => init,
+        Err(failure) => {
+            let _ = table.runtime.delete(container).await;
+            return Err(failure);
+        }
+    };
+    tokio::spawn(end_with_init(Arc::clone(&init)));
+    session.facts().init = Some(init);
+    Ok(pid)
+}
+
+/// Without a pid namespace of its own a session's other processes outlive its init; a container's must not.
+async fn end_with_init(init: Arc<Process>) {
+    let mut exit = init.exit.clone();
+    exit.wait().await;
+    if let Some(cgroup) = &init.cgroup {
+        let _ = cgroup.kill_all();
+    }
+}
+
+async fn undo(session: &Session) {
+    if let Some(cgroup) = &session.container.cgroup {
+        let _ = cgroup.kill_all();
+        let _ = cgroup.remove().await;
+    }
+    let _ = fs::remove_dir_all(&session.container.folder);
+    let held = std::mem::take(&mut session.facts().held);
+    for one in held {
+        one.release().await;
+    }
+}
+
+/// For a session whose phase does not allow what is asked.
+pub fn wrong_phase(stage: &'static str, session: &Session, phase: Phase) -> Failure {
+    let id = &session.container.id;
+    match phase {
+        Phase::Creating | Phase::Gone => Failure::new(Kind::NotFound, stage, format!("session {id} is not known")),
+        Phase::Created => Failure::new(Kind::State, stage, format!("session {id} has not been started")),
+        Phase::Started => Failure::new(Kind::State, stage, format!("session {id} has been started already")),
+    }
+}

@@ -1,0 +1,64 @@
+//! Removes a session with everything of it.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::entry::{Phase, Session};
+use super::table::Table;
+use crate::failure::{Failure, while_doing};
+use crate::runtime::Reach;
+
+const STAGE: &str = "delete session";
+/// From SIGKILL to the exit: longer only when a process hangs in the kernel.
+const EXIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Success for an unknown id. After a failure the session is still there, and delete can be tried again.
+pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
+    let Some(session) = table.find(id) else { return Ok(()) };
+    let mut phase = session.phase.write().await;
+    if *phase == Phase::Gone {
+        return Ok(());
+    }
+    for process in session.processes() {
+        table.runtime.signal(&process, libc::SIGKILL, Reach::All)?;
+    }
+    table.runtime.delete(&session.container).await?;
+    wait_for_exits(&session).await?;
+    if let Some(cgroup) = &session.container.cgroup {
+        cgroup.remove().await.map_err(while_doing(STAGE, "remove the cgroup"))?;
+    }
+    match fs::remove_dir_all(&session.container.folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::internal(STAGE, format!("remove the folder: {error}")));
+        }
+        _ => {}
+    }
+    for process in session.processes() {
+        process.close().await;
+    }
+    let held = std::mem::take(&mut session.facts().held);
+    for one in held {
+        one.release().await;
+    }
+    *phase = Phase::Gone;
+    table.remove(id);
+    Ok(())
+}
+
+async fn wait_for_exits(session: &Session) -> Result<(), Failure> {
+    for process in session.processes() {
+        let mut exit = process.exit.clone();
+        if timeout(EXIT_LIMIT, exit.wait()).await.is_err() {
+            let what = format!(
+                "process {} did not end within {} s of SIGKILL",
+                process.pid,
+                EXIT_LIMIT.as_secs()
+            );
+            return Err(Failure::internal(STAGE, what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Sessions (containers) and their processes, above whichever runtime starts them.
+
+pub mod create;
+pub mod delete;
+pub mod entry;
+pub mod exec;
+pub mod held;
+pub mod id;
+pub mod output;
+pub mod process;
+pub mod pump;
+
+pub mod start;
+pub mod stdio;
+pub mod table;

@@ -1,0 +1,75 @@
+//! All sessions of the Box.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::entry::Session;
+use super::process::Process;
+use crate::failure::{Failure, Kind};
+use crate::runtime::Runtime;
+
+/// kubelet allows 110 pods a node and a few containers each: this many in one pod is a mistake.
+pub const MAX_SESSIONS: usize = 512;
+
+pub struct Table {
+    pub runtime: Box<dyn Runtime>,
+    /// Where each session has a folder.
+    pub folder: PathBuf,
+    /// Sessions have cgroups.
+    pub has_cgroups: bool,
+    sessions: Mutex<HashMap<String, Arc<Session>>>,
+}
+
+impl Table {
+    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, has_cgroups: bool) -> Self {
+        Self {
+            runtime,
+            folder,
+            has_cgroups,
+            sessions: Mutex::default(),
+        }
+    }
+
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions().values().map(Arc::clone).collect()
+    }
+
+    pub fn find(&self, id: &str) -> Option<Arc<Session>> {
+        self.sessions().get(id).map(Arc::clone)
+    }
+
+    pub fn get(&self, stage: &'static str, id: &str) -> Result<Arc<Session>, Failure> {
+        self.find(id)
+            .ok_or_else(|| Failure::new(Kind::NotFound, stage, format!("session {id:?} is not known")))
+    }
+
+    pub fn process(&self, stage: &'static str, session: &str, exec: &str) -> Result<Arc<Process>, Failure> {
+        self.get(stage, session)?.process(stage, exec)
+    }
+
+    pub fn insert(&self, stage: &'static str, session: &Arc<Session>) -> Result<(), Failure> {
+        let id = &session.container.id;
+        let mut sessions = self.sessions();
+        if sessions.contains_key(id) {
+            return Err(Failure::new(Kind::Exists, stage, format!("session {id} exists")));
+        }
+        if sessions.len() >= MAX_SESSIONS {
+            return Err(Failure::new(
+                Kind::State,
+                stage,
+                format!("there are {MAX_SESSIONS} sessions already"),
+            ));
+        }
+        sessions.insert(id.clone(), Arc::clone(session));
+        Ok(())
+    }
+
+    pub fn remove(&self, id: &str) {
+        self.sessions().remove(id);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
