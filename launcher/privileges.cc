@@ -14,9 +14,13 @@ namespace a3s {
 
 namespace {
 
-/** Owner, mode and access of files as the guest's users have them; device nodes; file capabilities. */
-constexpr int kKept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID,
-                         CAP_SETGID, CAP_SETUID,       CAP_MKNOD,           CAP_SETFCAP};
+/**
+ * Owner, mode and access of files as the guest's users have them; device nodes; file capabilities. Not
+ * CAP_DAC_READ_SEARCH: CAP_DAC_OVERRIDE lets it read and search as well, and the former opens files by handle, so any
+ * file of a file system of which one folder is in the share.
+ */
+constexpr int kKept[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID,
+                         CAP_SETGID, CAP_SETUID,       CAP_MKNOD,  CAP_SETFCAP};
 
 uint64_t KeptBits() {
   uint64_t bits = 0;
