@@ -26,19 +26,15 @@ export async function recordEntries(
 
 export function withEntries(before: readonly IndexEntry[], added: readonly IndexEntry[]): IndexEntry[] {
   const names = new Set(added.map((entry) => entry.name));
-  const kept = before.filter((entry) => entry.name === undefined || !names.has(entry.name));
-  const replaced = before.filter((entry) => entry.name !== undefined && names.has(entry.name));
-  const reachable = new Set([...kept, ...added].map((entry) => entry.digest));
-  const nameless: IndexEntry[] = [];
-  for (const entry of replaced) {
-    if (reachable.has(entry.digest)) continue;
-    reachable.add(entry.digest);
-    nameless.push({ ...entry, name: undefined });
-  }
-  const named = new Set([...kept, ...added].filter((entry) => entry.name !== undefined).map((entry) => entry.digest));
-  const all = [...kept, ...nameless, ...added];
-  // An image that has got a name needs no nameless entry.
-  return all.filter((entry) => entry.name !== undefined || !named.has(entry.digest));
+  const all = [...added, ...before.map((entry) => (names.has(entry.name) ? { ...entry, name: undefined } : entry))];
+  const named = new Set(all.filter((entry) => entry.name !== undefined).map((entry) => entry.digest));
+  const nameless = new Set<string>();
+  return all.filter((entry) => {
+    if (entry.name !== undefined) return true;
+    if (named.has(entry.digest) || nameless.has(entry.digest)) return false;
+    nameless.add(entry.digest);
+    return true;
+  });
 }
 
 function sameEntries(before: readonly { readonly entry: IndexEntry }[], after: readonly IndexEntry[]): boolean {
