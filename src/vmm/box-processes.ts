@@ -5,6 +5,9 @@ import type { BoxExit, BoxHandle } from "./box.js";
 
 export type ProcessRole = BoxHandle["processes"][number]["role"];
 
+/** What watching processes takes of the addon. */
+export type ProcessKernel = Pick<Native, "watchExit" | "signalProcess" | "closeFd">;
+
 interface Member {
   readonly role: ProcessRole;
   readonly process: SpawnedProcess;
@@ -32,7 +35,7 @@ function describeExit(role: ProcessRole, exit: ExitInfo): string {
  */
 export class BoxProcesses {
   readonly exited: Promise<BoxExit>;
-  readonly #native: Native;
+  readonly #native: ProcessKernel;
   readonly #members: Member[] = [];
   readonly #explain: (reason: string) => Promise<string>;
   #first: { readonly atNs: bigint } | undefined;
@@ -40,7 +43,7 @@ export class BoxProcesses {
   #settle: (exit: BoxExit) => void = () => undefined;
 
   /** `explain` adds what the console or a log file has to say to the reason of an exit. */
-  constructor(native: Native, explain: (reason: string) => Promise<string>) {
+  constructor(native: ProcessKernel, explain: (reason: string) => Promise<string>) {
     this.#native = native;
     this.#explain = explain;
     this.exited = new Promise((resolve) => {

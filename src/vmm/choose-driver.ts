@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { RuntimeError } from "../base/errors.js";
 import type { DriverName } from "./box.js";
@@ -55,8 +55,9 @@ async function firstMissing(paths: readonly string[]): Promise<string | undefine
   return undefined;
 }
 
+/** Folders may be entered, not run. */
 async function isExecutable(path: string): Promise<boolean> {
-  return await isThere(path, constants.X_OK);
+  return (await isThere(path, constants.X_OK)) && (await stat(path)).isFile();
 }
 
 async function isThere(path: string, mode: number): Promise<boolean> {

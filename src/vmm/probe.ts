@@ -29,6 +29,11 @@ export async function probeKvm(assetsDir: string): Promise<KvmVerdict> {
   const launcher = launcherPath(assetsDir);
   if (!(await exists("/dev/kvm"))) return { usable: false, reason: "there is no /dev/kvm" };
   if (!(await exists(launcher))) return { usable: false, reason: `${launcher} is not built` };
+  return await probeWith(launcher);
+}
+
+/** The verdict of a program that is called as the launcher is. */
+export async function probeWith(launcher: string): Promise<KvmVerdict> {
   return await new Promise((resolve) => {
     const options = { timeout: probeLimitMs, killSignal: "SIGKILL", maxBuffer: 64 * 1024 } as const;
     execFile(launcher, ["probe"], options, (error, stdout) => {

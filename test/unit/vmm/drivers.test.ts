@@ -1,0 +1,78 @@
+import { expect } from "chai";
+import { sandboxId } from "../../../src/base/ids.js";
+import type { BoxSpec } from "../../../src/vmm/box.js";
+import { boxFolderAt } from "../../../src/vmm/box-folder.js";
+import type { StartRequest } from "../../../src/vmm/drivers/driver.js";
+import { launcherConfig } from "../../../src/vmm/drivers/krun/launcher-config.js";
+import { boxUid, qemuArguments } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
+
+const spec: BoxSpec = {
+  id: sandboxId("ab".repeat(32)),
+  vcpus: 2,
+  memoryMib: 512,
+  netnsPath: "/run/ns",
+  tap: { name: "tap0", mac: "02:42:ac:11:00:02" },
+  cgroupParent: "",
+};
+
+function request(over: Partial<StartRequest> = {}): StartRequest {
+  return { spec, folder: boxFolderAt("/s/boxes/1,2"), cgroupProcs: [], started: () => Promise.resolve(), ...over };
+}
+
+function following(args: readonly string[], name: string): string[] {
+  return args.filter((_arg, index) => args[index - 1] === name);
+}
+
+describe("QEMU's arguments", () => {
+  it("size the machine and share its memory with the file server", () => {
+    const args = qemuArguments(request(), "/k");
+    expect(following(args, "-smp")).to.deep.equal(["2"]);
+    expect(following(args, "-m")).to.deep.equal(["512M"]);
+    expect(following(args, "-object")).to.deep.equal(["memory-backend-memfd,id=mem,size=512M,share=on"]);
+  });
+
+  it("double the commas of paths, which would begin another option", () => {
+    expect(following(qemuArguments(request(), "/k"), "-chardev")).to.include(
+      "socket,id=ag,path=/s/boxes/1,,2/sock/agent.sock,server=on,wait=off",
+    );
+  });
+
+  it("mount the root read-write, for submounts inherit a read-only one", () => {
+    const line = following(qemuArguments(request(), "/k"), "-append")[0] ?? "";
+    expect(line.split(" ")).to.include.members(["rw", "init_on_alloc=1", "reboot=t", "root=podroot"]);
+    expect(line).to.match(/ init=\/base\/bin\/agent$/);
+  });
+
+  it("attach a tap only where there is one, and none with a name that ends the option", () => {
+    const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k");
+    expect(following(without, "-netdev")).to.deep.equal([]);
+    const hostile = { ...spec, tap: { name: "a,script=/x", mac: "02:42:ac:11:00:02" } };
+    expect(() => qemuArguments(request({ spec: hostile }), "/k")).to.throw("malformed");
+  });
+
+  it("run each Box as a user that nobody else has", () => {
+    const other = { ...spec, id: sandboxId(`cd${"ab".repeat(31)}`) };
+    expect(boxUid(spec)).to.be.within(0x7000_0000, 0x7ff0_0000).and.not.equal(boxUid(other));
+  });
+
+  it("refuse a kernel command line that the kernel would cut", () => {
+    expect(() => qemuArguments(request({ kernelParameters: ["x".repeat(2000)] }), "/k")).to.throw("too long");
+  });
+});
+
+describe("the launcher's config", () => {
+  const programs = { launcher: "/l", libkrun: "/lib/libkrun.so.1", kernel: "/k" };
+
+  it("is a line for each part, with the tap where there is one", () => {
+    const lines = launcherConfig(request(), programs).trimEnd().split("\n");
+    expect(lines).to.include.members(["memory_mib=512", "vcpus=2", "tag=podroot", "tap=tap0", "kernel=/k"]);
+    expect(lines.find((line) => line.startsWith("cmdline=")))
+      .to.contain("reboot=k")
+      .and.not.contain("init_on_alloc");
+  });
+
+  it("refuses a value that would be another line", () => {
+    const folder = boxFolderAt("/s/x\nshare=/");
+    expect(() => launcherConfig(request({ folder }), programs)).to.throw("line break");
+  });
+});

@@ -1,0 +1,53 @@
+import { expect } from "chai";
+import { RuntimeError } from "../../../src/base/errors.js";
+import { cgroupHierarchies, cgroupParentPath } from "../../../src/vmm/host-cgroup.js";
+import { mountsBelow, parseMountinfo } from "../../../src/vmm/mountinfo.js";
+
+const hybrid = parseMountinfo(
+  [
+    "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755",
+    "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct",
+    "37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer",
+    "40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd",
+    "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw",
+    "",
+  ].join("\n"),
+);
+
+describe("the host's control groups", () => {
+  it("are found on a hybrid host: each v1 mount that limits or accounts, and the unified one", () => {
+    expect(cgroupHierarchies(hybrid)).to.deep.equal([
+      { version: 1, mountPoint: "/sys/fs/cgroup/cpu,cpuacct", controllers: ["cpu", "cpuacct"] },
+      { version: 2, mountPoint: "/sys/fs/cgroup/unified", controllers: [] },
+    ]);
+  });
+
+  it("get a parent of our own when the sandbox names none", () => {
+    expect(cgroupParentPath("")).to.equal("/a3s-box");
+    expect(cgroupParentPath("/")).to.equal("/a3s-box");
+    expect(cgroupParentPath("/kubepods//pod1/")).to.equal("/kubepods/pod1");
+    expect(cgroupParentPath("kubepods.slice")).to.equal("/kubepods.slice");
+  });
+
+  it("are not left through a parent with dots in it", () => {
+    for (const parent of ["/kubepods/../..", "..", "/a/../b"]) {
+      expect(() => cgroupParentPath(parent), parent)
+        .to.throw(RuntimeError)
+        .with.property("code", "invalidArgument");
+    }
+  });
+});
+
+describe("mountinfo", () => {
+  it("gives what is mounted below a folder, deepest first, names with blanks in them as they are", () => {
+    const lines = parseMountinfo(
+      [
+        "50 27 0:40 / /run/boxes/1/share ro,relatime shared:7 - ext4 /dev/vda rw",
+        "51 50 0:41 / /run/boxes/1/share/c/a\\040b rw shared:8 - overlay overlay rw",
+        "52 27 0:42 / /run/boxes/12 rw - tmpfs tmpfs rw",
+        "not a line of it",
+      ].join("\n"),
+    );
+    expect(mountsBelow(lines, "/run/boxes/1")).to.deep.equal(["/run/boxes/1/share/c/a b", "/run/boxes/1/share"]);
+  });
+});
