@@ -161,8 +161,9 @@ export class ContainerStore implements SandboxContainers {
     await discardStrays(this, signal);
   }
 
-  /** Flushes and closes log files and watches; containers run on. */
+  /** Waits for creations under way, then flushes and closes log files and watches; containers run on. */
   async close(): Promise<void> {
+    await this.creations.idle();
     const followers = this.list().flatMap(({ follower }) => (follower === undefined ? [] : [follower]));
     for (const follower of followers) follower.stop();
     await Promise.all(followers.map(({ done }) => done));

@@ -17,6 +17,7 @@ import { seccompChoice } from "../spec/seccomp.js";
 import type { UserDatabase } from "../spec/user.js";
 import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
+import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -31,7 +32,7 @@ export async function createContainerIn(request: ContainerRequest, deps: Deps): 
   const log = deps.log.child({ containerId: id, sandboxId: sandbox.id, container: metadata.name });
   const startedMs = monotonicMs();
   await deps.containers.creating(id, sandbox.id, () =>
-    stage(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
+    operation(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
       build(id, request, deps, log, signal),
     ),
   );
@@ -115,7 +116,7 @@ async function createSession(
     stdin,
   };
   try {
-    await stage("create session", longStepLimitMs, signal, (limit) => box.agent.createSession(request, limit));
+    await box.agent.createSession(request, signal);
     return "";
   } catch (thrown) {
     const message = messageOf(thrown);

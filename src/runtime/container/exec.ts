@@ -2,14 +2,13 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { stage } from "../../base/stage.js";
 import { Stream, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { execProcess } from "../spec/build-spec.js";
 import type { Container } from "./container.js";
-import { stepLimitMs, undoLimitMs } from "./limits.js";
+import { undoLimitMs } from "./limits.js";
 
 /** Kept of each stream; the rest is read and dropped, so that the process never blocks (kubelet.md 2.10). */
 export const maxStreamBytes = 16 * 1024 * 1024;
@@ -17,7 +16,8 @@ export const maxStreamBytes = 16 * 1024 * 1024;
 const quietMs = 500;
 /** … or when this much time has passed. */
 const drainMs = 5_000;
-const startLimitMs = 60_000;
+/** For the reader to notice that it was closed. */
+const closeMs = 1_000;
 
 export interface ExecResult {
   readonly stdout: Buffer;
@@ -44,23 +44,9 @@ export async function execAndWait(
   }
   const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
   const process: ProcessRef = { sessionId: container.id, execId: `sync-${randomBytes(8).toString("hex")}` };
-  const timeout = new AbortController();
-  const timer =
-    timeoutMs === 0
-      ? undefined
-      : setTimeout(() => {
-          timeout.abort();
-        }, timeoutMs);
   try {
-    return await runExec(container, process, args, box, AbortSignal.any([signal, timeout.signal]));
-  } catch (thrown) {
-    if (!timeout.signal.aborted || signal.aborted) throw thrown;
-    throw new RuntimeError("deadlineExceeded", `command ${JSON.stringify(args[0])} timed out after ${timeoutMs} ms`, {
-      stage: `exec in container ${shortId(container.id)}`,
-      cause: thrown,
-    });
+    return await runExec(container, process, args, timeoutMs, box, signal);
   } finally {
-    clearTimeout(timer);
     await forget(process, box, deps);
   }
 }
@@ -69,20 +55,33 @@ async function runExec(
   container: Container,
   process: ProcessRef,
   args: readonly string[],
+  timeoutMs: number,
   box: Box,
   signal: AbortSignal,
 ): Promise<ExecResult> {
   const { agent } = box;
   const ociProcess = Buffer.from(JSON.stringify(execProcess(container.record.process, args, false)));
-  await stage("start exec", startLimitMs, signal, async (limit) => {
-    try {
-      await agent.startExec({ ...process, ociProcess, stdin: false }, limit);
-    } catch (thrown) {
-      // The container is there; what isn't is the program. NOT_FOUND would say something else to a CRI client.
-      if (codeOf(thrown) !== "notFound") throw thrown;
-      throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
-    }
-  });
+  try {
+    await agent.startExec({ ...process, ociProcess, stdin: false }, signal);
+  } catch (thrown) {
+    // The container is there; what isn't is the program. NOT_FOUND would say something else to a CRI client.
+    if (codeOf(thrown) !== "notFound") throw thrown;
+    throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
+  }
+  // The time runs from here: how long the start takes is not the command's doing.
+  const timeout = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
+  try {
+    return await collect(process, box, timeout === undefined ? signal : AbortSignal.any([signal, timeout]));
+  } catch (thrown) {
+    if (timeout?.aborted !== true || signal.aborted) throw thrown;
+    throw new RuntimeError("deadlineExceeded", `command ${JSON.stringify(args[0])} timed out after ${timeoutMs} ms`, {
+      stage: `exec in container ${shortId(container.id)}`,
+      cause: thrown,
+    });
+  }
+}
+
+async function collect(process: ProcessRef, { agent }: Box, signal: AbortSignal): Promise<ExecResult> {
   const reader = agent.output(process, 0n, true, signal);
   const collected = new Collected();
   const reading = collected.read(reader);
@@ -92,7 +91,7 @@ async function runExec(
     return { stdout: collected.stdout.bytes(), stderr: collected.stderr.bytes(), exitCode: exit.code & 0xff };
   } finally {
     reader.close();
-    await Promise.race([reading, delay(stepLimitMs, undefined, { ref: false })]);
+    await Promise.race([reading, delay(closeMs, undefined, { ref: false })]);
   }
 }
 

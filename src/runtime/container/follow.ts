@@ -1,4 +1,4 @@
-import { nowNs } from "../../base/clock.js";
+import { monotonicMs, nowNs } from "../../base/clock.js";
 import { codeOf, messageOf } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted, sleep } from "../../base/stage.js";
@@ -14,6 +14,8 @@ import type { ContainerStore } from "./container-store.js";
 import { drainLimitMs } from "./limits.js";
 
 const retryMs = 1_000;
+/** An answer that took longer was waited for. The guest's clock may run behind under emulation: ours is better then. */
+const seenLiveMs = 500;
 
 /** The session's init process, as the agent names it. */
 export function initOf(container: Container): ProcessRef {
@@ -92,7 +94,9 @@ async function observedExit(
 ): Promise<ContainerExit | undefined> {
   for (;;) {
     try {
-      return exitFact(await box.agent.wait(initOf(container), stopped), container);
+      const askedMs = monotonicMs();
+      const status = await box.agent.wait(initOf(container), stopped);
+      return exitFact(status, container, monotonicMs() - askedMs > seenLiveMs);
     } catch (thrown) {
       if (stopped.aborted || box.exit !== undefined) return undefined;
       const err = messageOf(thrown);
@@ -128,11 +132,12 @@ export async function drained(follower: Follower, limitMs: number, log: Logger):
   }
 }
 
-function exitFact(status: ExitStatus, container: Container): ContainerExit {
+/** An exit that came while we waited is now; one that was there already is when the guest says. */
+function exitFact(status: ExitStatus, container: Container, seenLive: boolean): ContainerExit {
   const { code, oomKilled } = status;
   const { createdAtNs, startedAtNs } = container.record;
   return {
-    atNs: plausibleNs(status.exitedAtNs, startedAtNs ?? createdAtNs),
+    atNs: seenLive ? nowNs() : plausibleNs(status.exitedAtNs, startedAtNs ?? createdAtNs),
     code: code & 0xff,
     reason: oomKilled ? "OOMKilled" : code === 0 ? "Completed" : "Error",
     message: "",

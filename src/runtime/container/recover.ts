@@ -1,7 +1,6 @@
 /** Taking up containers after a daemon restart, sandbox by sandbox. */
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
-import { stage } from "../../base/stage.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { LogFile } from "../logs/log-file.js";
@@ -9,7 +8,6 @@ import type { Sandbox } from "../sandbox/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
-import { longStepLimitMs, stepLimitMs } from "./limits.js";
 import { boxExited } from "./of-sandbox.js";
 
 export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
@@ -19,7 +17,7 @@ export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal:
     await boxExited(sandbox, end, store);
     return;
   }
-  const sessions = await stage("list sessions", stepLimitMs, signal, (limit) => box.agent.listSessions(limit));
+  const sessions = await box.agent.listSessions(signal);
   for (const container of store.listOf(sandbox.id)) {
     const session = sessions.find(({ sessionId }) => sessionId === container.id);
     await store.locks.run(container.id, () => takeUp(container, session, box, store));
@@ -27,7 +25,7 @@ export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal:
   for (const { sessionId } of sessions) {
     if (store.knows(sessionId)) continue;
     store.log.warn({ containerId: sessionId, sandboxId: sandbox.id }, "session without a record deleted");
-    await stage("delete session", longStepLimitMs, signal, (limit) => box.agent.deleteSession(sessionId, limit));
+    await box.agent.deleteSession(sessionId, signal);
   }
 }
 

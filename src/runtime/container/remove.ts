@@ -23,7 +23,7 @@ export async function removeContainerOf(
 async function releaseParts(container: Container, store: ContainerStore, signal: AbortSignal): Promise<void> {
   const box = store.parts.sandboxes.find(container.sandboxId)?.box;
   if (box !== undefined && box.exit === undefined) {
-    await stage("delete session", longStepLimitMs, signal, (limit) => box.agent.deleteSession(container.id, limit));
+    await box.agent.deleteSession(container.id, signal);
     for (const path of [...container.record.sharedPaths].reverse()) {
       await stage("unmount from share", stepLimitMs, signal, () => box.removeShared(path));
     }
