@@ -22,6 +22,21 @@ Outcome<bool> IsFolder(int fd) {
 }
 
 /**
+ * Takes the copy out of the source's peer group, else a lazy unmount of it would unmount the source's own submounts;
+ * then into one of its own, so that the unmount takes along what has been propagated to a file server's namespace.
+ */
+Failure LeavePeers(int tree, const std::string& source, unsigned recurse) {
+  for (const uint64_t propagation : {MS_PRIVATE, MS_SHARED}) {
+    struct mount_attr attributes = {};
+    attributes.propagation = propagation;
+    if (::mount_setattr(tree, "", AT_EMPTY_PATH | recurse, &attributes, sizeof attributes) != 0) {
+      return Failed("mount_setattr", source);
+    }
+  }
+  return std::nullopt;
+}
+
+/**
  * open_tree(2), mount_setattr(2), move_mount(2): the copy gets its flags before anyone can see it, and what fails half
  * way leaves nothing mounted. The source is followed, so that `/proc/self/fd/N` of an opened file can be one.
  */
@@ -41,6 +56,7 @@ Failure Bind(const std::string& source, const std::string& target, bool recursiv
   if (attributes.attr_set != 0 && ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
     return Failed("mount_setattr", source);
   }
+  if (Failure failure = LeavePeers(tree.get(), source, recurse)) return failure;
   if (::move_mount(tree.get(), "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
     return Failed("move_mount", target);
   }
