@@ -121,7 +121,7 @@ describe("overlays of the addon", () => {
       await using scratch = await Scratch.make();
       const lowers: string[] = [];
       for (let i = 0; i < count; i++) {
-        const lower = scratch.in(`${String(i).padStart(64, "0")}`);
+        const lower = scratch.in(String(i).padStart(64, "0"));
         await mkdir(lower);
         await writeFile(`${lower}/file-${i}`, "");
         lowers.push(lower);

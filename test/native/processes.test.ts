@@ -123,14 +123,16 @@ describe("process descriptors", () => {
 
   it("tell of the end of a process that is not our child, without a status", async () => {
     // The grandchild outlives its parent and becomes somebody else's.
-    const text = await outputOf("sleep 0.3 >/dev/null & echo $!");
+    const text = await outputOf("sleep 60 >/dev/null & echo $!");
     const pid = Number(text);
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
     const startTime = BigInt(stat.slice(stat.lastIndexOf(")")).split(" ")[20] ?? "0");
     const pidfd = await native.adoptProcess(pid, startTime);
     if (pidfd === null) throw new Error("not adopted");
+    const watch = native.watchExit(pidfd);
+    await native.signalProcess(pidfd, 9);
     const alive = setInterval(() => undefined, 1000);
-    expect(await native.watchExit(pidfd).exited).to.deep.equal({ code: null, signal: null });
+    expect(await watch.exited).to.deep.equal({ code: null, signal: null });
     clearInterval(alive);
     await native.closeFd(pidfd);
   });

@@ -1,0 +1,154 @@
+import { expect } from "chai";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, open, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Scratch, native, plain, run, shell } from "./scratch.js";
+
+const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function launcher(...args: string[]): Promise<Ended> {
+  return await new Promise((resolve) => {
+    const child = execFile(program, args, (_error, stdout, stderr) => {
+      resolve({ code: child.exitCode, stdout, stderr });
+    });
+  });
+}
+
+/** Everything a machine is made of, with a library that only tells what it was asked and what it sees. */
+async function prepare(scratch: Scratch): Promise<Map<string, string>> {
+  for (const name of ["layout", "share", "sockets"]) await mkdir(scratch.in(name));
+  await writeFile(scratch.in("layout/inside"), "");
+  await writeFile(scratch.in("outside"), "");
+  await writeFile(scratch.in("kernel"), "the kernel\n");
+  await native.bindMount(scratch.in("layout"), scratch.in("share"), false, { ...plain, readonly: true });
+  await native.setPropagation(scratch.in("share"), "shared", false);
+  const source = join(import.meta.dirname, "fake-libkrun.c");
+  expect(
+    await run(shell(`cc -shared -fPIC -o ${scratch.in("libkrun.so")} ${source}`, { stdio: [null, 1, 2] })),
+  ).to.include({
+    code: 0,
+  });
+  return new Map([
+    ["libkrun", scratch.in("libkrun.so")],
+    ["kernel", scratch.in("kernel")],
+    ["cmdline", "console=hvc0 init=/a b=c"],
+    ["vcpus", "2"],
+    ["memory_mib", "512"],
+    ["share", scratch.in("share")],
+    ["tag", "podroot"],
+    ["console", scratch.in("console.log")],
+    ["socket_folder", scratch.in("sockets")],
+  ]);
+}
+
+async function runWith(scratch: Scratch, values: Map<string, string>, more = ""): Promise<Ended> {
+  const text = [...values].map(([key, value]) => `${key}=${value}\n`).join("");
+  await writeFile(scratch.in("config"), text + more);
+  return await launcher("run", scratch.in("config"));
+}
+
+/** The jail has /dev/kvm in it: there is none to build on a machine without. */
+const inJail = existsSync("/dev/kvm") ? it : it.skip;
+
+describe("the launcher", () => {
+  it("judges KVM in one line and its exit status", async () => {
+    const verdict = await launcher("probe");
+    if (verdict.code === 0) expect(verdict.stdout).to.equal("usable\n");
+    else expect(verdict).to.deep.include({ code: 1, stderr: "" });
+    if (verdict.code !== 0) expect(verdict.stdout).to.match(/^unusable: .+\n$/);
+  });
+
+  inJail("asks libkrun for the machine of its config", async () => {
+    await using scratch = await Scratch.make();
+    const ended = await runWith(scratch, await prepare(scratch));
+    expect(ended.stdout).to.include("log level 1\nmachine 7 2 512\nkernel 1 console=hvc0 init=/a b=c\n");
+    expect(ended.stdout).to.include("the kernel\n");
+    expect(ended.stdout).to.include("share podroot /share 0 0 0\n");
+    expect(ended.stdout).to.include("port 1025 /sockets/agent.sock 1\nport 1026 /sockets/ready.sock 0\n");
+    expect(await readFile(scratch.in("console.log"), "utf8")).to.equal("console\n");
+    expect(ended.stderr).to.equal("a3s-box-launcher: start the machine: libkrun: Invalid argument\n");
+    expect(ended.code).to.equal(111);
+  });
+
+  inJail("sees nothing of the host but the share and the sockets, and can do little with them", async () => {
+    await using scratch = await Scratch.make();
+    const { stdout } = await runWith(scratch, await prepare(scratch));
+    const root = stdout.slice(stdout.indexOf("== /\n")).split("== ")[1];
+    expect(root?.split("\n").slice(1, -1).sort()).to.deep.equal(
+      ["dev", "proc", "share", "sockets"].map((n) => `entry ${n}`),
+    );
+    expect(stdout).to.include("== /share\nentry inside\n");
+    expect(stdout).to.include("write to share 0, to sockets 1, to root 0\n");
+    const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
+    expect(points.sort()).to.deep.equal(["/", "/dev/kvm", "/dev/null", "/dev/urandom", "/proc", "/share", "/sockets"]);
+    expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,\S+ master:\d+ /);
+    for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000880000db\n`);
+    for (const set of ["CapInh", "CapAmb"]) expect(stdout).to.include(`${set}:\t0000000000000000\n`);
+    expect(stdout).to.include("NoNewPrivs:\t1\n");
+    expect(stdout).to.match(/Max core file size +0 +0 /);
+  });
+
+  inJail("takes the config from a descriptor", async () => {
+    await using scratch = await Scratch.make();
+    const values = await prepare(scratch);
+    await writeFile(scratch.in("config"), [...values].map(([key, value]) => `${key}=${value}\n`).join(""));
+    await using config = await open(scratch.in("config"));
+    await using output = await open(scratch.in("out"), "w");
+    const options = { file: program, args: ["launcher", "run", "--config-fd", "3"] };
+    const exit = await run(shell("", { ...options, stdio: [null, output.fd, null, config.fd] }));
+    expect(exit).to.include({ code: 111 });
+    expect(await readFile(scratch.in("out"), "utf8")).to.include("machine 7 2 512\n");
+  });
+
+  const refused: [name: string, change: Record<string, string | null>, code: number, message: RegExp][] = [
+    ["a missing key", { vcpus: null }, 101, /config: vcpus is missing/],
+    ["a number out of range", { vcpus: "0" }, 101, /config: vcpus is "0", allowed is 1 to 255/],
+    ["a number with a tail", { memory_mib: "512M" }, 101, /config: memory_mib is "512M"/],
+    ["a relative path", { share: "share" }, 101, /config: share is no absolute path: share/],
+    ["an unknown key", { vcpu: "1" }, 101, /config: unknown key vcpu/],
+    ["a tap without a MAC", { tap: "tap0" }, 101, /config: tap and mac go together/],
+    ["a MAC that is none", { tap: "tap0", mac: "02:00:00:00:00:0g" }, 101, /config: mac is "02/],
+    ["a command line the kernel would cut", { cmdline: "x".repeat(2048) }, 101, /config: cmdline is longer/],
+    ["no libkrun", { libkrun: "/none.so" }, 102, /load libkrun: .*none\.so/],
+    ["another library", { libkrun: "libc.so.6" }, 101, /libkrun is no absolute path/],
+    ["no kernel", { kernel: "/none" }, 105, /kernel: \/none: No such file/],
+    ["no share", { share: "/none" }, 108, /jail: open \/none: No such file/],
+    ["no tap of that name", { tap: "a3s-none", mac: "02:00:00:00:00:01" }, 104, /tap: a3s-none: No such device/],
+  ];
+  for (const [name, change, code, message] of refused) {
+    it(`refuses ${name}, and says so`, async () => {
+      await using scratch = await Scratch.make();
+      const values = await prepare(scratch);
+      for (const [key, value] of Object.entries(change)) {
+        if (value === null) values.delete(key);
+        else values.set(key, value);
+      }
+      const ended = await runWith(scratch, values);
+      expect(ended.stderr).to.match(message);
+      expect(ended.code).to.equal(code);
+    });
+  }
+
+  it("refuses a key that is there twice, a line without a key, and wrong arguments", async () => {
+    await using scratch = await Scratch.make();
+    const values = await prepare(scratch);
+    expect(await runWith(scratch, values, "vcpus=1\n")).to.include({ code: 101 });
+    expect(await runWith(scratch, values, "nonsense\n")).to.include({ code: 101 });
+    expect(await launcher("start")).to.include({ code: 100 });
+    expect(await launcher("run", "--config-fd", "x")).to.include({ code: 100 });
+  });
+
+  it("does not follow a link where the console's log should be", async () => {
+    await using scratch = await Scratch.make();
+    const values = await prepare(scratch);
+    await symlink("outside", scratch.in("console.log"));
+    expect(await runWith(scratch, values)).to.include({ code: 106 });
+  });
+});
