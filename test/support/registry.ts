@@ -88,13 +88,19 @@ export async function hasRegistry(): Promise<boolean> {
   );
 }
 
-/** Pushes config, layers and manifest, and tags the manifest. */
-export async function pushImage(host: string, name: string, tag: string, source: ImageSource): Promise<PushedImage> {
+/** Pushes config, layers and manifest, and tags the manifest; the headers go with every request. */
+export async function pushImage(
+  host: string,
+  name: string,
+  tag: string,
+  source: ImageSource,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<PushedImage> {
   const { config, manifest, mediaType } = describeImage(source);
   const base = `http://${host}/v2/${name}`;
-  for (const layer of source.layers) await pushBlob(base, layer.bytes, layer.digest);
-  await pushBlob(base, config, sha256(config));
-  await pushManifest(base, tag, mediaType, manifest);
+  for (const layer of source.layers) await pushBlob(base, layer.bytes, layer.digest, headers);
+  await pushBlob(base, config, sha256(config), headers);
+  await pushManifest(base, tag, mediaType, manifest, headers);
   return { reference: `${host}/${name}:${tag}`, digest: sha256(manifest), configDigest: sha256(config) };
 }
 
@@ -125,7 +131,7 @@ export async function pushIndex(
     ? "application/vnd.docker.distribution.manifest.list.v2+json"
     : "application/vnd.oci.image.index.v1+json";
   const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }));
-  await pushManifest(base, tag, mediaType, index);
+  await pushManifest(base, tag, mediaType, index, {});
   return { reference: `${host}/${name}:${tag}`, digest: sha256(index), configDigest };
 }
 
@@ -176,23 +182,31 @@ function dockerLayerType(ociType: string): string {
     : "application/vnd.docker.image.rootfs.diff.tar";
 }
 
-async function pushBlob(base: string, bytes: Uint8Array, digest: string): Promise<void> {
-  const begun = await fetch(`${base}/blobs/uploads/`, { method: "POST" });
+type Headers = Readonly<Record<string, string>>;
+
+async function pushBlob(base: string, bytes: Uint8Array, digest: string, headers: Headers): Promise<void> {
+  const begun = await fetch(`${base}/blobs/uploads/`, { method: "POST", headers });
   await expectStatus(begun, 202, "begin upload");
   const location = new URL(begun.headers.get("location") ?? "", base);
   location.searchParams.set("digest", digest);
   const done = await fetch(location, {
     method: "PUT",
-    headers: { "content-type": "application/octet-stream" },
+    headers: { ...headers, "content-type": "application/octet-stream" },
     body: new Uint8Array(bytes),
   });
   await expectStatus(done, 201, `upload ${digest}`);
 }
 
-async function pushManifest(base: string, tag: string, mediaType: string, manifest: Uint8Array): Promise<void> {
+async function pushManifest(
+  base: string,
+  tag: string,
+  mediaType: string,
+  manifest: Uint8Array,
+  headers: Headers,
+): Promise<void> {
   const done = await fetch(`${base}/manifests/${tag}`, {
     method: "PUT",
-    headers: { "content-type": mediaType },
+    headers: { ...headers, "content-type": mediaType },
     body: new Uint8Array(manifest),
   });
   await expectStatus(done, 201, `push manifest ${tag}`);

@@ -13,9 +13,11 @@ interface Job<T> {
  */
 export class SharedJobs<K, T> {
   readonly #jobs = new Map<K, Job<T>>();
+  #closed = false;
 
   async run(key: K, caller: AbortSignal, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
     for (;;) {
+      if (this.#closed) throw new RuntimeError("canceled", "the image store is being closed");
       if (caller.aborted) throw new RuntimeError("canceled", "the caller gave up");
       const known = this.#jobs.get(key);
       const job = known ?? this.#begin(key, start);
@@ -28,8 +30,9 @@ export class SharedJobs<K, T> {
     }
   }
 
-  /** Gives all of it up; resolves when it has ended. */
+  /** Gives all of it up, and takes nothing more; resolves when it has ended. */
   async close(): Promise<void> {
+    this.#closed = true;
     const jobs = [...this.#jobs.values()];
     for (const job of jobs) job.stop.abort();
     await Promise.allSettled(jobs.map((job) => job.result));

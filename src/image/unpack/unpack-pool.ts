@@ -121,14 +121,11 @@ function isAnswer(raw: unknown): raw is WorkerAnswer {
 }
 
 /**
- * Compiled, the worker is `worker.js` beside this file. Run from the sources by tsx (the tests), Node 20 has no loader
- * in a new thread before its first module: the thread registers tsx itself. Drop the second way with Node 20.
+ * Compiled, the worker is `worker.js` beside this file. Run from the sources by tsx (the tests), Node 20 has no loader in
+ * a new thread before its first module, so the thread begins with one that registers tsx. Drop that with Node 20.
  */
 function startWorker(settings: WorkerSettings): Worker {
-  const url = new URL("./worker.js", import.meta.url);
+  const first = import.meta.url.endsWith(".ts") ? "./worker-from-sources.mjs" : "./worker.js";
   const resourceLimits = { maxOldGenerationSizeMb: heapMib };
-  if (!import.meta.url.endsWith(".ts")) return new Worker(url, { workerData: settings, resourceLimits });
-  const tsx = import.meta.resolve("tsx/esm/api");
-  const code = `import(${JSON.stringify(tsx)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(url.href)}); })`;
-  return new Worker(code, { eval: true, workerData: settings, resourceLimits });
+  return new Worker(new URL(first, import.meta.url), { workerData: settings, resourceLimits });
 }

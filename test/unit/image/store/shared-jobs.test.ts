@@ -58,4 +58,17 @@ describe("SharedJobs", () => {
     expect(await first).to.have.property("code", "canceled");
     expect(await second).to.equal("done");
   });
+
+  it("ends all work at close, and begins none for those who waited", async () => {
+    const jobs = new SharedJobs<string, void>();
+    let runs = 0;
+    const start = async (signal: AbortSignal): Promise<void> => {
+      runs += 1;
+      await whenAborted(signal);
+    };
+    const calls = [1, 2].map(() => jobs.run("a", never, start).catch((thrown: unknown) => thrown));
+    await jobs.close();
+    for (const call of calls) expect(await call).to.have.property("code", "canceled");
+    expect(runs).to.equal(1);
+  });
 });

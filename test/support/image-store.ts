@@ -1,0 +1,82 @@
+/** An image store of a test's own, in a temporary folder, with what the tests look at in it. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { createLogger } from "../../src/base/log.js";
+import type { ImageStore } from "../../src/image/image-store.js";
+import { openStore, type StoreOptions } from "../../src/image/store/open-store.js";
+import { loadNative, type Native } from "../../src/native/addon.js";
+import { projectFolder } from "./project.js";
+
+export interface TestStore {
+  readonly store: ImageStore;
+  /** The store's folder. */
+  readonly folder: string;
+  readonly native: Native;
+  /** Blobs and layers there now, by hex digest. */
+  contents(): Promise<{ blobs: string[]; layers: string[] }>;
+  /** What must be empty when nothing is under way. */
+  leftovers(): Promise<string[]>;
+  /** Another process's view: the same folder opened once more. */
+  openAgain(options?: Partial<StoreOptions>): Promise<ImageStore>;
+  close(): Promise<void>;
+}
+
+const assetsDir = join(projectFolder, "build", "assets");
+
+export async function makeTestStore(options: Partial<StoreOptions> = {}): Promise<TestStore> {
+  const top = await mkdtemp(join(tmpdir(), "a3s-test-images-"));
+  const folder = join(top, "images");
+  const { native } = loadNative(assetsDir);
+  const openAgain = async (more: Partial<StoreOptions> = {}): Promise<ImageStore> =>
+    await openStore({
+      folder,
+      native,
+      assetsDir,
+      log: createLogger("error"),
+      plainHttp: [],
+      defaultRegistry: "docker.io",
+      pullStallMs: 20_000,
+      retryDelayMs: 5,
+      ...options,
+      ...more,
+    });
+  const store = await openAgain();
+  return {
+    store,
+    folder,
+    native,
+    openAgain,
+    contents: async () => ({
+      blobs: (await readdir(join(folder, "blobs", "sha256"))).sort(),
+      layers: (await readdir(join(folder, "layers"))).sort(),
+    }),
+    leftovers: async () => {
+      const own = await Promise.all(
+        (await readdir(join(folder, "ingest"))).map((id) => readdir(join(folder, "ingest", id))),
+      );
+      return [...own.flat(), ...(await readdir(join(folder, "trash")))];
+    },
+    close: async () => {
+      await store.close();
+      await rm(top, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs a program; its standard output. */
+export async function run(file: string, args: readonly string[]): Promise<string> {
+  return (await promisify(execFile)(file, args, { maxBuffer: 16 * 1024 * 1024 })).stdout;
+}
+
+/** "mode uid gid type path" of everything below a folder, sorted: two trees can be compared by it. */
+export async function listTree(folder: string): Promise<string[]> {
+  const found = await run("find", [folder, "-mindepth", "1", "-printf", "%04m %U %G %y %P %l\\n"]);
+  return found
+    .trim()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .sort();
+}
