@@ -31,7 +31,7 @@ export interface MountFlags {
   readonly nodev: boolean;
 }
 
-export interface OverlayMount {
+interface OverlayMount {
   /** Lower folders, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
   readonly lowers: readonly string[];
   /** Both null: a read-only overlay of the lowers. */
@@ -43,7 +43,7 @@ export interface OverlayMount {
   readonly index: boolean;
 }
 
-export type Propagation = "private" | "shared" | "slave";
+type Propagation = "private" | "shared" | "slave";
 
 export interface SpawnOptions {
   /** Absolute path of the program. */
@@ -99,7 +99,10 @@ export interface FolderLock {
 }
 
 export interface Native {
-  /** mount(2) MS_BIND (MS_REC when recursive), then the flags on the top mount. File on file or folder on folder. */
+  /**
+   * A bind mount, recursive or not, with the flags on its top mount from the first moment. File on file or folder on
+   * folder; the source is followed (`/proc/self/fd/N` of an opened file may be one), a link as the target is ELOOP.
+   */
   bindMount(source: string, target: string, recursive: boolean, flags: MountFlags): Promise<void>;
   mountOverlay(mount: OverlayMount): Promise<void>;
   mountTmpfs(target: string, sizeBytes: number, mode: number): Promise<void>;
@@ -128,7 +131,7 @@ export interface Native {
    * them as a chroot would. Flags as in `fs.constants`.
    */
   openIn(root: string, path: string, flags: number, mode: number, resolve: "beneath" | "inRoot"): Promise<number>;
-  /** Removes a tree without following links or leaving the file system of its top. Success when not there. */
+  /** Removes a tree without following links. EBUSY, and nothing behind it touched, at a mount. Success when not there. */
   removeTree(path: string): Promise<void>;
   /** Bytes (512 × st_blocks) and inodes of a tree, links not followed, one file system; hard links counted once. */
   treeUsage(path: string): Promise<{ bytes: bigint; inodes: bigint }>;
