@@ -11,6 +11,7 @@ import {
   exited,
   removeContainer,
   removePod,
+  saidSomething,
   runPod,
   runToEnd,
   startContainer,
@@ -96,8 +97,9 @@ describe("Container", () => {
 
     it("is killed when it ignores the stop signal for longer than the timeout", async () => {
       const id = await startContainer(daemon, pod, {
-        command: ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+        command: ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"],
       });
+      await saidSomething(daemon, id);
       await daemon.cri.call(runtime.stopContainer, { containerId: id, timeout: 1n });
       const stopped = await containerStatus(daemon, id);
       expect(stopped.state).to.equal(ContainerState.CONTAINER_EXITED);
@@ -107,9 +109,10 @@ describe("Container", () => {
 
     it("gets the stop signal of its config, and says which it is", async () => {
       const id = await startContainer(daemon, pod, {
-        command: ["sh", "-c", "trap 'exit 42' USR1; while :; do sleep 0.1; done"],
+        command: ["sh", "-c", "trap 'exit 42' USR1; echo ready; while :; do sleep 0.1; done"],
         stopSignal: Signal.SIGUSR1,
       });
+      await saidSomething(daemon, id);
       expect((await containerStatus(daemon, id)).stopSignal).to.equal(Signal.SIGUSR1);
       await daemon.cri.call(runtime.stopContainer, { containerId: id, timeout: 30n });
       expect((await containerStatus(daemon, id)).exitCode).to.equal(42);
@@ -136,7 +139,7 @@ describe("Container", () => {
       const start = async (): Promise<void> => {
         await startContainer(daemon, pod, { command: ["no-such-program"], metadata: { name: "lost", attempt: 0 } });
       };
-      await failure(start(), status.NOT_FOUND, /no-such-program/);
+      await failure(start(), status.FAILED_PRECONDITION, /executable file.*no-such-program/);
       const { containers } = await daemon.cri.call(runtime.listContainers, {});
       for (const { id, metadata, state } of containers) {
         if (metadata?.name !== "lost") continue;

@@ -70,7 +70,7 @@ describe("ExecSync", () => {
   it("fails, naming the program, when there is no such program", async () => {
     await failure(
       daemon.cri.call(runtime.execSync, { containerId: container, cmd: ["no-such-program"], timeout: 10n }),
-      status.NOT_FOUND,
+      status.FAILED_PRECONDITION,
       /executable file not found/,
     );
   });

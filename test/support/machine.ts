@@ -102,14 +102,17 @@ export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
   return [...all].filter(([pid]) => isOurs(pid)).map(([pid, { name }]) => ({ pid, name }));
 }
 
-/** Folders of every hierarchy below /sys/fs/cgroup, those that other daemons' tests made left out. */
+/** Groups that other daemons have made: other tests', and the usual parent of a sandbox that names none. */
+const othersCgroups = /^a3s-(t|box$)/;
+
+/** Folders of every hierarchy below /sys/fs/cgroup, those that other daemons made left out. */
 async function cgroupsOf(scope: MachineScope): Promise<string[]> {
   const found: string[] = [];
   const visit = async (folder: string): Promise<void> => {
     for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
       if (!entry.isDirectory()) continue;
       const path = join(folder, entry.name);
-      if (/^a3s-t/.test(entry.name) && `/${entry.name}` !== scope.cgroupParent) continue;
+      if (othersCgroups.test(entry.name) && `/${entry.name}` !== scope.cgroupParent) continue;
       found.push(path);
       await visit(path);
     }
@@ -128,13 +131,16 @@ async function socketsOf(scope: MachineScope): Promise<string[]> {
   return [...names].sort();
 }
 
+/** Folders that are made once, when they are first needed. */
+const onceMade = /^(root|state)\/([^/]+|images\/[^/]+)$/;
+
 /** Every path below the folder; of an unpacked layer only its folder, of what is mounted nothing. */
 async function filesOf(base: string): Promise<string[]> {
   const found: string[] = [];
   const visit = async (folder: string, depth: number): Promise<void> => {
     for (const entry of await readdir(join(base, folder), { withFileTypes: true }).catch(() => [])) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      found.push(path);
+      if (!entry.isDirectory() || !onceMade.test(path)) found.push(path);
       const deep = /\/layers\/[^/]+\/fs$/.test(path) || /\/(share|layout)$/.test(path) || depth > 8;
       if (entry.isDirectory() && !deep) await visit(path, depth + 1);
     }

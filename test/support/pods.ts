@@ -115,6 +115,14 @@ export async function exited(daemon: Daemon, containerId: string, limitMs = 20_0
   });
 }
 
+/** Waits for the first line in the container's log: its program runs. */
+export async function saidSomething(daemon: Daemon, containerId: string): Promise<void> {
+  const { logPath } = await containerStatus(daemon, containerId);
+  await eventually(`container ${containerId.slice(0, 12)} has said something`, 20_000, async () =>
+    (await logLines(logPath)).length > 0 ? true : undefined,
+  );
+}
+
 export interface ExecResult {
   readonly stdout: string;
   readonly stderr: string;
