@@ -53,6 +53,17 @@ describe("mounts of the addon", () => {
     expect(await readdir(scratch.in("deep/sub"))).to.deep.equal(["x"]);
   });
 
+  it("leave the source's submounts alone when unmounted", async () => {
+    await using scratch = await Scratch.make();
+    for (const name of ["from", "from/sub", "to"]) await mkdir(scratch.in(name));
+    await native.bindMount(scratch.in("from"), scratch.in("from"), false, plain);
+    await native.setPropagation(scratch.in("from"), "shared", false);
+    await native.mountTmpfs(scratch.in("from/sub"), 1 << 20, 0o700);
+    await native.bindMount(scratch.in("from"), scratch.in("to"), true, plain);
+    await native.unmount(scratch.in("to"), true);
+    expect(await mountLine(scratch.in("from/sub"))).to.be.a("string");
+  });
+
   it("become read-only and writable again", async () => {
     await using scratch = await Scratch.make();
     await mkdir(scratch.in("m"));
