@@ -61,9 +61,11 @@ async function cleanUp(context: SetupContext, daemon: QuickDaemon, scratch: stri
   for (const remark of await removeScratch(scratch)) context.say(remark);
 }
 
-/** Status with verbose set tells the driver and the reason for it. */
+/** Status with verbose set tells the driver and the reason for it, as JSON under "driver". */
 async function driverOf(cri: Cri): Promise<string> {
   const { info } = await cri.call(runtime.status, { verbose: true }, statusLimitMs);
-  const shown = Object.entries(info).filter(([name]) => name.startsWith("driver"));
-  return shown.map(([name, value]) => `${name} ${value}`).join(", ");
+  const text = info["driver"] ?? "{}";
+  const parsed: unknown = JSON.parse(text);
+  if (typeof parsed !== "object" || parsed === null || !("name" in parsed) || !("reason" in parsed)) return text;
+  return `${String(parsed.name)}, because: ${String(parsed.reason)}`;
 }

@@ -59,8 +59,9 @@ async function main(): Promise<number> {
   console.log(`\nStages\n${watch.table()}\n`);
   console.log(`Output of the container, image ${wish.image ?? busyboxImageName}`);
   console.log(shown.output.replace(/^/gm, "  | "));
-  console.log(`\nKernel of this host:  ${release()}`);
-  console.log(`Driver:               ${shown.driver}`);
+  console.log(`\nKernel in the microVM:  ${shown.output.match(/^Linux (\S+)/m)?.[1] ?? "(the image has no uname)"}`);
+  console.log(`Kernel of this host:    ${release()}`);
+  console.log(`Driver:                 ${shown.driver}`);
   console.log(`\nNext, with a runtime that stays (crictl is of the cri-tools project):`);
   console.log(nextSteps(wish.image));
   return shown.exitCode;

@@ -34,6 +34,7 @@ export function setupContext(root: string, signal: AbortSignal, say: (line: stri
 
 /** Asks the launcher whether this machine's KVM can run a guest kernel. */
 export async function usableDriver(context: SetupContext): Promise<Driver> {
+  await installSystemPackages(context, { names: buildPackages, fromBackports: [] });
   const program = join(await launcher(context), "a3s-box-launcher");
   return (await tryRun(program, ["probe"], { signal: context.signal })) === undefined ? "qemu" : "krun";
 }
