@@ -71,7 +71,7 @@ async function exitOf(cri: Cri, containerId: string, signal: AbortSignal): Promi
 }
 
 /** Takes the time, the stream's name and the tag off each line of a CRI log. */
-export function plainLog(text: string): string {
+function plainLog(text: string): string {
   return text
     .split("\n")
     .map((line) => /^\S+ (?:stdout|stderr) [FP](?::\S+)? (.*)$/.exec(line)?.[1])

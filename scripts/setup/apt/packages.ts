@@ -43,13 +43,6 @@ export async function download(context: SetupContext, apt: PrivateApt, wish: str
   return join(folder, deb);
 }
 
-/** The newest version that a list has, or undefined. */
-export async function candidate(context: SetupContext, apt: PrivateApt, name: string): Promise<string | undefined> {
-  const text = await run("apt-cache", [...apt.options, "policy", name], { signal: context.signal });
-  const version = /^ {2}Candidate: (\S+)$/m.exec(text)?.[1];
-  return version === "(none)" ? undefined : version;
-}
-
 /** Downloads packages with all they depend on, as on an empty machine, and returns the files. */
 export async function downloadClosure(
   context: SetupContext,
