@@ -1,9 +1,9 @@
 /** `layer.json` beside an unpacked layer's root: what the tree itself doesn't tell. */
-import { readFile, stat } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { isNotFound } from "../../base/errors.js";
-import { readRecord, writeRecord } from "../../base/record-file.js";
+import { encodeRecord, readRecord } from "../../base/record-file.js";
 
 export interface LayerNotes {
   /** The boot in which it was unpacked: before it is synced, a power cut may have taken parts of it. */
@@ -22,8 +22,9 @@ const notesSchema = z.object({
   opaqueFolders: z.array(z.string()),
 });
 
+/** Not durable by itself: a layer is trusted by its boot until it is synced as a whole. */
 export async function writeLayerNotes(layer: string, notes: LayerNotes): Promise<void> {
-  await writeRecord(join(layer, layerNotesFile), { version: 1, ...notes });
+  await writeFile(join(layer, layerNotesFile), encodeRecord({ version: 1, ...notes }), { mode: 0o600 });
 }
 
 export async function readLayerNotes(layer: string): Promise<LayerNotes> {
