@@ -23,6 +23,7 @@ export async function buildDist(context: SetupContext): Promise<void> {
   const present = await readFile(stamp, "utf8").catch(() => "");
   if (generated && present === wanted) return;
   context.say("dist: compiling");
-  await run("npm", ["run", "build"], { signal: context.signal, cwd: context.root });
+  // Types are the matter of `npm run check`; without them this takes a third of the time.
+  await run("npm", ["run", "build", "--", "--noCheck"], { signal: context.signal, cwd: context.root });
   await writeFile(stamp, wanted);
 }
