@@ -38,6 +38,7 @@ const logsBytes = 4 * 1024 * 1024;
  * there before what it names can be lost, so that `discardBox` finds everything at any point.
  */
 export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
+  checkSpec(spec);
   const beganMs = monotonicMs();
   const folder = boxFolderOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
@@ -51,6 +52,16 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
   } catch (thrown) {
     throw await explained(thrown, spec, folder); // before the clean-up takes the logs away
   }
+}
+
+/** What no VMM can do; a guest with too little memory dies without a word. */
+function checkSpec(spec: BoxSpec): void {
+  const within = (name: string, value: number, low: number, high: number): void => {
+    if (Number.isInteger(value) && value >= low && value <= high) return;
+    throw new RuntimeError("invalidArgument", `a Box can't have ${value} ${name}: allowed is ${low} to ${high}`);
+  };
+  within("processors", spec.vcpus, 1, 255);
+  within("MiB of memory", spec.memoryMib, 64, 16 * 1024 * 1024);
 }
 
 /** An existing folder belongs to a Box that nobody has discarded: refuse, it may run. */

@@ -1,0 +1,119 @@
+/** What the tests of real Boxes share: a factory with a state folder of its own, and the machine before and after. */
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newContainerId, newSandboxId, type SandboxId } from "../../src/base/ids.js";
+import { createLogger } from "../../src/base/log.js";
+import { loadNative } from "../../src/native/addon.js";
+import { networkNamespaces } from "../../src/net/netns.js";
+import type { Box, BoxFactory, BoxSpec } from "../../src/vmm/box.js";
+import { openBoxFactory } from "../../src/vmm/open-box-factory.js";
+import { busyboxProgram } from "../support/busybox.js";
+import { projectFolder } from "../support/project.js";
+import { limit } from "../support/wait.js";
+
+const assetsDir = process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets");
+const driver = process.env["A3S_TEST_DRIVER"] === "krun" ? "krun" : "qemu";
+const log = createLogger("warn");
+export const { native } = loadNative(assetsDir);
+
+/** A signal for one step of a test. */
+export function within(ms: number): AbortSignal {
+  return AbortSignal.timeout(limit(ms));
+}
+
+export class BoxBench implements AsyncDisposable {
+  readonly folder: string;
+  readonly cgroupParent: string;
+  readonly #nets;
+  readonly #ids: SandboxId[] = [];
+  factory: BoxFactory;
+
+  private constructor(folder: string, factory: BoxFactory) {
+    this.folder = folder;
+    this.cgroupParent = `/a3s-tvmm-${folder.slice(-6)}`;
+    this.factory = factory;
+    this.#nets = networkNamespaces(join(folder, "state"), native);
+  }
+
+  static async open(): Promise<BoxBench> {
+    const folder = await mkdtemp(join(tmpdir(), "a3s-vmm-"));
+    return new BoxBench(folder, await openFactory(folder));
+  }
+
+  /** As a daemon that was started again. */
+  async reopen(): Promise<void> {
+    this.factory = await openFactory(this.folder);
+  }
+
+  async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec> {
+    const id = newSandboxId();
+    this.#ids.push(id);
+    const netnsPath = await this.#nets.create(id);
+    const { cgroupParent } = this;
+    return { id, vcpus: 1, memoryMib: 256, netnsPath, tap: null, cgroupParent, ...over };
+  }
+
+  async boot(over: Partial<BoxSpec> = {}): Promise<Box> {
+    return await this.factory.boot(await this.spec(over), within(60_000));
+  }
+
+  /** A snapshot with a busybox in it. */
+  async snapshot(): Promise<{ lowers: string[]; upper: string; work: string }> {
+    const layer = join(this.folder, "layer");
+    const own = join(this.folder, newContainerId().slice(0, 12));
+    await mkdir(join(layer, "bin"), { recursive: true });
+    await copyFile(await busyboxProgram(), join(layer, "bin/busybox"));
+    await Promise.all(["proc", "sys", "dev", "tmp"].map((name) => mkdir(join(layer, name), { recursive: true })));
+    await Promise.all(["upper", "work"].map((name) => mkdir(join(own, name), { recursive: true })));
+    return { lowers: [layer], upper: join(own, "upper"), work: join(own, "work") };
+  }
+
+  async discard(id: SandboxId): Promise<void> {
+    await this.factory.discard(id, undefined, within(20_000));
+    await this.#nets.remove(id);
+  }
+
+  /** What Boxes of this bench have of the machine: mounts, cgroups, processes, files. */
+  async leftovers(): Promise<string[]> {
+    const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").filter((line) => this.#isOurs(line));
+    const groups: string[] = [];
+    for (const hierarchy of await readdir("/sys/fs/cgroup").catch(() => [])) {
+      const path = join("/sys/fs/cgroup", hierarchy, this.cgroupParent);
+      if ((await readdir(path).catch(() => undefined)) !== undefined) groups.push(path);
+    }
+    const files = (await readdir(join(this.folder, "state"), { recursive: true })).filter((one) => one.includes("/"));
+    return [...mounts, ...groups, ...(await this.processes()).map(({ command }) => command), ...files];
+  }
+
+  /** Processes that name this bench's folder. */
+  async processes(): Promise<{ pid: number; command: string }[]> {
+    const found: { pid: number; command: string }[] = [];
+    for (const pid of await readdir("/proc")) {
+      if (!/^\d+$/.test(pid)) continue;
+      const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      if (this.#isOurs(command)) found.push({ pid: Number(pid), command: command.replaceAll("\0", " ") });
+    }
+    return found;
+  }
+
+  #isOurs(text: string): boolean {
+    return text.includes(`${this.folder}/`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const id of this.#ids) await this.discard(id);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function openFactory(folder: string): Promise<BoxFactory> {
+  return await openBoxFactory({
+    state: join(folder, "state"),
+    assetsDir,
+    native,
+    log,
+    driver,
+    bootTimeoutMs: limit(60_000),
+  });
+}
