@@ -10,10 +10,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let includes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", includes.join(CONTRACT).display());
     let descriptors = protox::compile([CONTRACT], [&includes])?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .build_transport(false)
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().build_client(false).build_transport(false).compile_fds(descriptors)?;
     let folder = libseccomp_folder()?;
     println!("cargo:rustc-link-search=native={}", folder.display());
     println!("cargo:rustc-link-lib=static=seccomp");
@@ -23,10 +20,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
 /// Folder of `libseccomp.a`: LIBSECCOMP_LIB_PATH, else what pkg-config says, else the distribution's usual places.
 fn libseccomp_folder() -> io::Result<PathBuf> {
     println!("cargo:rerun-if-env-changed=LIBSECCOMP_LIB_PATH");
-    let asked = Command::new("pkg-config")
-        .args(["--variable=libdir", "libseccomp"])
-        .output()
-        .ok();
+    let asked = Command::new("pkg-config").args(["--variable=libdir", "libseccomp"]).output().ok();
     let answered = asked.filter(|output| output.status.success());
     let packaged = answered.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let usual = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(PathBuf::from);

@@ -32,11 +32,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(kind: Kind, stage: &'static str, what: impl fmt::Display) -> Self {
-        Self {
-            kind,
-            stage,
-            what: what.to_string(),
-        }
+        Self { kind, stage, what: what.to_string() }
     }
 
     pub fn internal(stage: &'static str, what: impl fmt::Display) -> Self {

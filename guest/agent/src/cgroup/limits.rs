@@ -14,11 +14,7 @@ pub enum LimitError {
     #[error("{0}")]
     Invalid(String),
     #[error("write {value:?} to {file}: {source}")]
-    Write {
-        file: String,
-        value: String,
-        source: io::Error,
-    },
+    Write { file: String, value: String, source: io::Error },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,16 +33,9 @@ pub fn apply(cgroup: &Cgroup, resources: &Value) -> Result<(), LimitError> {
             for Write { file, value } in undo.iter().rev() {
                 let _ = cgroup.write(file, value);
             }
-            return Err(LimitError::Write {
-                file: write.file,
-                value: write.value,
-                source,
-            });
+            return Err(LimitError::Write { file: write.file, value: write.value, source });
         }
-        undo.extend(before.ok().map(|value| Write {
-            file: write.file,
-            value,
-        }));
+        undo.extend(before.ok().map(|value| Write { file: write.file, value }));
     }
     Ok(())
 }
@@ -57,12 +46,7 @@ fn writes(resources: &Value, current_cpu: &str) -> Result<Vec<Write>, LimitError
         return Err(LimitError::Invalid("resources is not an object".to_owned()));
     }
     let mut writes = Vec::new();
-    let mut add = |file: &str, value: String| {
-        writes.push(Write {
-            file: file.to_owned(),
-            value,
-        })
-    };
+    let mut add = |file: &str, value: String| writes.push(Write { file: file.to_owned(), value });
     if let Some(shares) = number(resources, "/cpu/shares")? {
         add("cpu.weight", weight_of_shares(shares).to_string());
     }
@@ -75,35 +59,21 @@ fn writes(resources: &Value, current_cpu: &str) -> Result<Vec<Write>, LimitError
             add(file, text.to_owned());
         }
     }
-    for (pointer, file) in [
-        ("/memory/limit", "memory.max"),
-        ("/memory/reservation", "memory.low"),
-        ("/pids/limit", "pids.max"),
-    ] {
+    for (pointer, file) in
+        [("/memory/limit", "memory.max"), ("/memory/reservation", "memory.low"), ("/pids/limit", "pids.max")]
+    {
         if let Some(limit) = number(resources, pointer)? {
             add(file, or_max(limit));
         }
     }
-    for page in resources
-        .get("hugepageLimits")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for page in resources.get("hugepageLimits").and_then(Value::as_array).into_iter().flatten() {
         let size = page.get("pageSize").and_then(Value::as_str).unwrap_or_default();
         if let Some(limit) = number(page, "/limit")? {
             add(&file_name(&format!("hugetlb.{size}.max"))?, limit.to_string());
         }
     }
-    for (file, value) in resources
-        .get("unified")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        let text = value
-            .as_str()
-            .ok_or_else(|| LimitError::Invalid(format!("unified.{file} is not a string")))?;
+    for (file, value) in resources.get("unified").and_then(Value::as_object).into_iter().flatten() {
+        let text = value.as_str().ok_or_else(|| LimitError::Invalid(format!("unified.{file} is not a string")))?;
         if !file.starts_with("memory.swap.") {
             add(&file_name(file)?, text.to_owned());
         }
@@ -113,9 +83,7 @@ fn writes(resources: &Value, current_cpu: &str) -> Result<Vec<Write>, LimitError
 
 /// A controller's file: no path, and none of the kernel's own (cgroup.procs …).
 fn file_name(name: &str) -> Result<String, LimitError> {
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
     if plain && name.contains('.') && !name.starts_with('.') && !name.starts_with("cgroup.") {
         return Ok(name.to_owned());
     }
@@ -133,11 +101,7 @@ fn number(within: &Value, pointer: &str) -> Result<Option<i64>, LimitError> {
 }
 
 fn or_max(limit: i64) -> String {
-    if limit <= 0 {
-        "max".to_owned()
-    } else {
-        limit.to_string()
-    }
+    if limit <= 0 { "max".to_owned() } else { limit.to_string() }
 }
 
 /// The range 2 … 262144 of shares onto 1 … 10000 of weights, as Kubernetes and runc do.
@@ -150,15 +114,9 @@ fn weight_of_shares(shares: i64) -> i64 {
 fn cpu_max(quota: Option<i64>, period: Option<i64>, current: &str) -> String {
     let mut words = current.split_ascii_whitespace();
     let current_quota = words.next().unwrap_or("max").to_owned();
-    let current_period = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(DEFAULT_PERIOD_US);
+    let current_period = words.next().and_then(|word| word.parse().ok()).unwrap_or(DEFAULT_PERIOD_US);
     let quota = quota.map_or(current_quota, or_max);
-    let period = period
-        .and_then(|us| u64::try_from(us).ok())
-        .filter(|us| *us > 0)
-        .unwrap_or(current_period);
+    let period = period.and_then(|us| u64::try_from(us).ok()).filter(|us| *us > 0).unwrap_or(current_period);
     format!("{quota} {period}")
 }
 
@@ -168,11 +126,7 @@ mod tests {
     use serde_json::json;
 
     fn written(resources: Value) -> Vec<(String, String)> {
-        writes(&resources, "50000 100000\n")
-            .unwrap()
-            .into_iter()
-            .map(|write| (write.file, write.value))
-            .collect()
+        writes(&resources, "50000 100000\n").unwrap().into_iter().map(|write| (write.file, write.value)).collect()
     }
 
     fn pair(file: &str, value: &str) -> (String, String) {
@@ -186,14 +140,8 @@ mod tests {
 
     #[test]
     fn keeps_the_half_of_cpu_max_that_is_absent() {
-        assert_eq!(
-            written(json!({"cpu": {"quota": 20000}})),
-            [pair("cpu.max", "20000 100000")]
-        );
-        assert_eq!(
-            written(json!({"cpu": {"period": 50000}})),
-            [pair("cpu.max", "50000 50000")]
-        );
+        assert_eq!(written(json!({"cpu": {"quota": 20000}})), [pair("cpu.max", "20000 100000")]);
+        assert_eq!(written(json!({"cpu": {"period": 50000}})), [pair("cpu.max", "50000 50000")]);
         assert_eq!(written(json!({"cpu": {"quota": -1}})), [pair("cpu.max", "max 100000")]);
     }
 
@@ -201,17 +149,10 @@ mod tests {
     fn turns_shares_into_weights_and_minus_one_into_max() {
         let resources =
             json!({"cpu": {"shares": 1024}, "memory": {"limit": -1, "reservation": 4096}, "pids": {"limit": 7}});
-        let expected = [
-            pair("cpu.weight", "39"),
-            pair("memory.max", "max"),
-            pair("memory.low", "4096"),
-            pair("pids.max", "7"),
-        ];
+        let expected =
+            [pair("cpu.weight", "39"), pair("memory.max", "max"), pair("memory.low", "4096"), pair("pids.max", "7")];
         assert_eq!(written(resources), expected);
-        assert_eq!(
-            (weight_of_shares(2), weight_of_shares(262_144), weight_of_shares(0)),
-            (1, 10_000, 1)
-        );
+        assert_eq!((weight_of_shares(2), weight_of_shares(262_144), weight_of_shares(0)), (1, 10_000, 1));
     }
 
     #[test]

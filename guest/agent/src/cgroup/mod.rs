@@ -44,13 +44,10 @@ impl Cgroup {
     }
 
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
-        fs::OpenOptions::new()
-            .write(true)
-            .open(self.0.join(file))
-            .and_then(|mut opened| {
-                use std::io::Write;
-                opened.write_all(value.as_bytes())
-            })
+        fs::OpenOptions::new().write(true).open(self.0.join(file)).and_then(|mut opened| {
+            use std::io::Write;
+            opened.write_all(value.as_bytes())
+        })
     }
 
     /// SIGKILL to everything in it and below, atomically. Success when the group is gone.
@@ -64,9 +61,7 @@ impl Cgroup {
     /// Another signal to everything in it and below.
     pub fn signal_all(&self, signal: i32) -> Result<(), Errno> {
         if signal == libc::SIGKILL {
-            return self
-                .kill_all()
-                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+            return self.kill_all().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
         }
         let signal = nix::sys::signal::Signal::try_from(signal)?;
         let mut told = std::collections::HashSet::new();
@@ -106,11 +101,7 @@ impl Cgroup {
     fn pids(&self, depth: u32) -> Vec<i32> {
         let own = self.read("cgroup.procs").unwrap_or_default();
         // 0 is a process that this namespace can't see
-        let mut pids: Vec<i32> = own
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .filter(|pid| *pid > 1)
-            .collect();
+        let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).collect();
         if depth < MAX_DEPTH {
             pids.extend(subfolders(&self.0).flat_map(|path| Self(path).pids(depth + 1)));
         }
@@ -120,9 +111,7 @@ impl Cgroup {
 
 fn subfolders(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(path).ok().into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
 fn remove_tree(path: &Path, depth: u32) -> io::Result<()> {

@@ -42,10 +42,7 @@ pub fn read(cgroup: &Cgroup) -> Counters {
 /// The number after `key` in a file of "key number" lines; 0 when there is none.
 pub fn keyed(text: &str, key: &str) -> u64 {
     let values = text.lines().filter_map(|line| line.split_once(' '));
-    values
-        .filter(|(name, _)| *name == key)
-        .find_map(|(_, value)| value.trim().parse().ok())
-        .unwrap_or(0)
+    values.filter(|(name, _)| *name == key).find_map(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -42,12 +42,7 @@ impl Sandbox {
     /// The guest that this process runs in.
     pub fn open() -> Self {
         let drop_caches = File::options().write(true).open("/proc/sys/vm/drop_caches").ok();
-        Self {
-            state: Mutex::new(State {
-                shm_mounted: false,
-                drop_caches,
-            }),
-        }
+        Self { state: Mutex::new(State { shm_mounted: false, drop_caches }) }
     }
 
     pub fn configure(&self, identity: &Identity) -> Result<(), Failure> {
@@ -58,10 +53,7 @@ impl Sandbox {
         }
         if !identity.hostname.is_empty() {
             let set = nix::unistd::sethostname(&identity.hostname);
-            set.map_err(while_doing(
-                STAGE,
-                format!("set the host name to {:?}", identity.hostname),
-            ))?;
+            set.map_err(while_doing(STAGE, format!("set the host name to {:?}", identity.hostname)))?;
         }
         if !state.shm_mounted {
             shm::mount_with(STAGE, identity.shm_size_bytes)?;

@@ -51,10 +51,7 @@ fn parse_memory(text: &str) -> Memory {
         let kib: Option<u64> = rest.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok());
         kib.unwrap_or(0).saturating_mul(BYTES_PER_KIB)
     };
-    Memory {
-        total_bytes: of("MemTotal"),
-        available_bytes: of("MemAvailable"),
-    }
+    Memory { total_bytes: of("MemTotal"), available_bytes: of("MemAvailable") }
 }
 
 #[cfg(test)]
@@ -64,13 +61,7 @@ mod tests {
     #[test]
     fn reads_meminfo() {
         let text = "MemTotal:         500 kB\nMemFree:  3 kB\nMemAvailable:   400 kB\n";
-        assert_eq!(
-            parse_memory(text),
-            Memory {
-                total_bytes: 512_000,
-                available_bytes: 409_600
-            }
-        );
+        assert_eq!(parse_memory(text), Memory { total_bytes: 512_000, available_bytes: 409_600 });
         assert_eq!(parse_memory("MemTotal\n"), Memory::default());
     }
 }

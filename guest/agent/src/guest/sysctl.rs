@@ -11,11 +11,7 @@ pub enum SysctlError {
     #[error("unknown sysctl {0:?}")]
     Unknown(String),
     #[error("set sysctl {name} to {value:?}: {source}")]
-    Write {
-        name: String,
-        value: String,
-        source: io::Error,
-    },
+    Write { name: String, value: String, source: io::Error },
 }
 
 pub fn set(name: &str, value: &str) -> Result<(), SysctlError> {
@@ -23,36 +19,24 @@ pub fn set(name: &str, value: &str) -> Result<(), SysctlError> {
     match fs::write(Path::new(ROOT).join(path), value) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(SysctlError::Unknown(name.to_owned())),
-        Err(source) => Err(SysctlError::Write {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            source,
-        }),
+        Err(source) => Err(SysctlError::Write { name: name.to_owned(), value: value.to_owned(), source }),
     }
 }
 
 /// The path below ROOT. As in sysctl(8): when the first separator is a slash, dots are parts of names, and the other
 /// way round ("net.ipv4.conf.eth0/1.forwarding").
 fn path(name: &str) -> Option<PathBuf> {
-    let slashes_separate = name
-        .find(['.', '/'])
-        .is_some_and(|at| name.get(at..).is_some_and(|rest| rest.starts_with('/')));
+    let slashes_separate =
+        name.find(['.', '/']).is_some_and(|at| name.get(at..).is_some_and(|rest| rest.starts_with('/')));
     let swapped = |character| match character {
         '.' => '/',
         '/' => '.',
         other => other,
     };
-    let path: String = if slashes_separate {
-        name.to_owned()
-    } else {
-        name.chars().map(swapped).collect()
-    };
-    let clean = path
-        .split('/')
-        .all(|part| !part.is_empty() && part != "." && part != "..");
-    let allowed = path
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b':'));
+    let path: String = if slashes_separate { name.to_owned() } else { name.chars().map(swapped).collect() };
+    let clean = path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let allowed =
+        path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-' | b':'));
     (clean && allowed).then(|| PathBuf::from(path))
 }
 
@@ -64,29 +48,13 @@ mod tests {
     fn takes_dots_and_slashes_like_sysctl() {
         let at = |name| path(name).and_then(|path| path.to_str().map(str::to_owned));
         assert_eq!(at("kernel.shm_rmid_forced").as_deref(), Some("kernel/shm_rmid_forced"));
-        assert_eq!(
-            at("net.ipv4.conf.eth0/1.forwarding").as_deref(),
-            Some("net/ipv4/conf/eth0.1/forwarding")
-        );
-        assert_eq!(
-            at("net/ipv4/conf/eth0.1/forwarding").as_deref(),
-            Some("net/ipv4/conf/eth0.1/forwarding")
-        );
+        assert_eq!(at("net.ipv4.conf.eth0/1.forwarding").as_deref(), Some("net/ipv4/conf/eth0.1/forwarding"));
+        assert_eq!(at("net/ipv4/conf/eth0.1/forwarding").as_deref(), Some("net/ipv4/conf/eth0.1/forwarding"));
     }
 
     #[test]
     fn leaves_no_way_out_of_its_folder() {
-        for name in [
-            "",
-            ".",
-            "a..b",
-            "../x",
-            "a//b",
-            "kernel.a b",
-            "kernel.",
-            "/etc/passwd",
-            "a/../b",
-        ] {
+        for name in ["", ".", "a..b", "../x", "a//b", "kernel.a b", "kernel.", "/etc/passwd", "a/../b"] {
             assert_eq!(path(name), None, "{name}");
         }
     }

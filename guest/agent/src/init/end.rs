@@ -41,10 +41,7 @@ fn sync() {
             std::process::exit(0)
         }
         Ok(ForkResult::Parent { child }) => {
-            reap_until(
-                SYNC_LIMIT,
-                |status| matches!(status, Ok(reaped) if reaped.pid() == Some(child)),
-            );
+            reap_until(SYNC_LIMIT, |status| matches!(status, Ok(reaped) if reaped.pid() == Some(child)));
         }
         Err(_) => {}
     }

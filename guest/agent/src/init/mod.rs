@@ -58,21 +58,13 @@ pub fn run_as_pid_1() -> ExitCode {
         console::say(&format!("loopback up: {errno}"));
     }
     limits::raise();
-    let start = server::Start {
-        listen: Listen::Guest(settings.channel),
-        runtime: RuntimeName::Crun,
-        started_ns,
-    };
+    let start = server::Start { listen: Listen::Guest(settings.channel), runtime: RuntimeName::Crun, started_ns };
     finish(run(Place::Guest, start), Place::Guest)
 }
 
 /// Entry of `agent serve-unix`.
 pub fn run_on_host(path: &str, runtime: RuntimeName) -> ExitCode {
-    let start = server::Start {
-        listen: Listen::Unix(path.into()),
-        runtime,
-        started_ns: clock::boot_ns(),
-    };
+    let start = server::Start { listen: Listen::Unix(path.into()), runtime, started_ns: clock::boot_ns() };
     if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
         console::say(&format!("become sub-reaper: {errno}"));
         return ExitCode::FAILURE;

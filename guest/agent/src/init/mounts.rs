@@ -12,17 +12,9 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     #[error("mount {kind} on {target}: {errno}")]
-    Mount {
-        kind: &'static str,
-        target: &'static str,
-        errno: Errno,
-    },
+    Mount { kind: &'static str, target: &'static str, errno: Errno },
     #[error("{what} {path}: {source}")]
-    File {
-        what: &'static str,
-        path: String,
-        source: std::io::Error,
-    },
+    File { what: &'static str, path: String, source: std::io::Error },
 }
 
 struct Entry {
@@ -35,50 +27,20 @@ struct Entry {
 const NOSUID_NODEV_NOEXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 const NOSUID_NODEV: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
-const PROC: Entry = Entry {
-    kind: "proc",
-    target: "/proc",
-    flags: NOSUID_NODEV_NOEXEC,
-    options: "",
-};
+const PROC: Entry = Entry { kind: "proc", target: "/proc", flags: NOSUID_NODEV_NOEXEC, options: "" };
 
 const REST: [Entry; 7] = [
-    Entry {
-        kind: "sysfs",
-        target: "/sys",
-        flags: NOSUID_NODEV_NOEXEC,
-        options: "",
-    },
-    Entry {
-        kind: "devtmpfs",
-        target: "/dev",
-        flags: MsFlags::MS_NOSUID,
-        options: "mode=755",
-    },
+    Entry { kind: "sysfs", target: "/sys", flags: NOSUID_NODEV_NOEXEC, options: "" },
+    Entry { kind: "devtmpfs", target: "/dev", flags: MsFlags::MS_NOSUID, options: "mode=755" },
     Entry {
         kind: "devpts",
         target: "/dev/pts",
         flags: MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
         options: "gid=5,mode=620,ptmxmode=666",
     },
-    Entry {
-        kind: "tmpfs",
-        target: "/dev/shm",
-        flags: NOSUID_NODEV,
-        options: "mode=1777,size=64m",
-    },
-    Entry {
-        kind: "tmpfs",
-        target: "/run",
-        flags: NOSUID_NODEV,
-        options: "mode=755,size=128m",
-    },
-    Entry {
-        kind: "tmpfs",
-        target: "/tmp",
-        flags: NOSUID_NODEV,
-        options: "mode=1777,size=64m",
-    },
+    Entry { kind: "tmpfs", target: "/dev/shm", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
+    Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
+    Entry { kind: "tmpfs", target: "/tmp", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
     Entry {
         kind: "cgroup2",
         target: CGROUP_ROOT,
@@ -106,31 +68,19 @@ fn attach(entry: &Entry) -> Result<(), MountError> {
     if !Path::new(entry.target).is_dir() {
         make_folder(entry.target, 0o755)?;
     }
-    match mount(
-        Some(entry.kind),
-        entry.target,
-        Some(entry.kind),
-        entry.flags,
-        Some(entry.options),
-    ) {
+    match mount(Some(entry.kind), entry.target, Some(entry.kind), entry.flags, Some(entry.options)) {
         // devtmpfs: the kernel may have mounted it by itself
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
-        Err(errno) => Err(MountError::Mount {
-            kind: entry.kind,
-            target: entry.target,
-            errno,
-        }),
+        Err(errno) => Err(MountError::Mount { kind: entry.kind, target: entry.target, errno }),
     }
 }
 
 fn make_folder(path: &str, mode: u32) -> Result<(), MountError> {
     let made = fs::DirBuilder::new().mode(mode).create(path);
     match made {
-        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => Err(MountError::File {
-            what: "make folder",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(MountError::File { what: "make folder", path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
@@ -138,15 +88,9 @@ fn make_folder(path: &str, mode: u32) -> Result<(), MountError> {
 /// Sessions live in CGROUP_ROOT/a3s/<id>, so every controller must be handed down twice.
 fn delegate_controllers() -> Result<(), MountError> {
     let list = format!("{CGROUP_ROOT}/cgroup.controllers");
-    let available = fs::read_to_string(&list).map_err(|source| MountError::File {
-        what: "read",
-        path: list,
-        source,
-    })?;
-    let words: Vec<String> = available
-        .split_ascii_whitespace()
-        .map(|name| format!("+{name}"))
-        .collect();
+    let available =
+        fs::read_to_string(&list).map_err(|source| MountError::File { what: "read", path: list, source })?;
+    let words: Vec<String> = available.split_ascii_whitespace().map(|name| format!("+{name}")).collect();
     let parent = format!("{CGROUP_ROOT}/a3s");
     hand_down(CGROUP_ROOT, &words)?;
     make_folder(&parent, 0o755)?;
@@ -155,9 +99,5 @@ fn delegate_controllers() -> Result<(), MountError> {
 
 fn hand_down(folder: &str, words: &[String]) -> Result<(), MountError> {
     let path = format!("{folder}/cgroup.subtree_control");
-    fs::write(&path, words.join(" ")).map_err(|source| MountError::File {
-        what: "write",
-        path,
-        source,
-    })
+    fs::write(&path, words.join(" ")).map_err(|source| MountError::File { what: "write", path, source })
 }

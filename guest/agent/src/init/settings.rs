@@ -17,10 +17,7 @@ pub fn read() -> Settings {
 }
 
 fn parse(command_line: &str) -> Settings {
-    let mut settings = Settings {
-        channel: None,
-        bare: false,
-    };
+    let mut settings = Settings { channel: None, bare: false };
     for word in command_line.split_ascii_whitespace() {
         match word {
             "a3s.channel=virtio" => settings.channel = Some(ChannelKind::VirtioPort),
@@ -40,24 +37,12 @@ mod tests {
     fn finds_its_words_among_the_kernels() {
         let settings =
             parse("console=hvc0 quiet a3s.channel=vsock init=/base/bin/agent virtio_mmio.device=512@0x1:5\n");
-        assert_eq!(
-            settings,
-            Settings {
-                channel: Some(ChannelKind::Vsock),
-                bare: false
-            }
-        );
+        assert_eq!(settings, Settings { channel: Some(ChannelKind::Vsock), bare: false });
         assert!(parse("a3s.bare=1").bare);
     }
 
     #[test]
     fn leaves_the_channel_open_when_it_is_not_told() {
-        assert_eq!(
-            parse("a3s.channel=smoke a3s.bare=0"),
-            Settings {
-                channel: None,
-                bare: false
-            }
-        );
+        assert_eq!(parse("a3s.channel=smoke a3s.bare=0"), Settings { channel: None, bare: false });
     }
 }

@@ -23,11 +23,7 @@ struct Prepared {
 
 /// Starts `argv` (an absolute path first) in its own session with exactly these three descriptors.
 pub fn start(argv: &[String], env: &[String], cwd: &str, stdio: &[OwnedFd]) -> Result<Starting, Errno> {
-    let prepared = Prepared {
-        argv: strings(argv)?,
-        env: strings(env)?,
-        cwd: string(cwd)?,
-    };
+    let prepared = Prepared { argv: strings(argv)?, env: strings(env)?, cwd: string(cwd)? };
     let argv: Vec<*const libc::c_char> = pointers(&prepared.argv);
     let env: Vec<*const libc::c_char> = pointers(&prepared.env);
     let program = *argv.first().ok_or(Errno::EINVAL)?;
@@ -36,10 +32,7 @@ pub fn start(argv: &[String], env: &[String], cwd: &str, stdio: &[OwnedFd]) -> R
     // SAFETY: this process has one thread; the child calls only async-signal-safe functions until it executes or exits,
     // on memory prepared above.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Starting {
-            pid: child.as_raw(),
-            report,
-        }),
+        ForkResult::Parent { child } => Ok(Starting { pid: child.as_raw(), report }),
         ForkResult::Child => {
             let errno = execute(program, &argv, &env, &prepared.cwd, &raw);
             let bytes = (errno as i32).to_ne_bytes();
@@ -95,9 +88,5 @@ fn strings(texts: &[String]) -> Result<Vec<CString>, Errno> {
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|one| one.as_ptr())
-        .chain([std::ptr::null()])
-        .collect()
+    strings.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect()
 }

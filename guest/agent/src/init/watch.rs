@@ -44,15 +44,9 @@ pub fn run(place: Place, link: &OwnedFd, signals: &SignalFd, server: Pid) -> Res
 
 /// Blocks until something happens: whether the link and whether the signals are ready.
 fn wait(link: &OwnedFd, signals: &SignalFd, pending: &[Pending]) -> Result<(bool, bool), Errno> {
-    let mut polled = vec![
-        PollFd::new(link.as_fd(), PollFlags::POLLIN),
-        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-    ];
-    polled.extend(
-        pending
-            .iter()
-            .map(|one| PollFd::new(one.child.report.as_fd(), PollFlags::POLLIN)),
-    );
+    let mut polled =
+        vec![PollFd::new(link.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    polled.extend(pending.iter().map(|one| PollFd::new(one.child.report.as_fd(), PollFlags::POLLIN)));
     match poll(&mut polled, PollTimeout::NONE) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(errno),
@@ -75,14 +69,7 @@ fn settle(link: &OwnedFd, pending: &mut Vec<Pending>) {
 
 fn tell_spawned(link: &OwnedFd, one: &Pending) {
     let errno = spawn::outcome(&one.child.report);
-    tell(
-        link,
-        &Event::Spawned {
-            id: one.id,
-            pid: one.child.pid,
-            errno,
-        },
-    );
+    tell(link, &Event::Spawned { id: one.id, pid: one.child.pid, errno });
 }
 
 fn on_signals(
@@ -113,14 +100,7 @@ fn on_signals(
             }
             !exited
         });
-        tell(
-            link,
-            &Event::Exited {
-                pid,
-                status,
-                at_ns: clock::wall_ns(),
-            },
-        );
+        tell(link, &Event::Exited { pid, status, at_ns: clock::wall_ns() });
     }
     Ok(Verdict::GoOn)
 }
@@ -135,14 +115,7 @@ fn on_request(link: &OwnedFd, pending: &mut Vec<Pending>) -> Result<Verdict, Err
         Some(Request::Spawn { id, cwd, argv, env }) if descriptors.len() == SPAWN_DESCRIPTORS => {
             match spawn::start(&argv, &env, &cwd, &descriptors) {
                 Ok(child) => pending.push(Pending { id, child }),
-                Err(errno) => tell(
-                    link,
-                    &Event::Spawned {
-                        id,
-                        pid: 0,
-                        errno: errno as i32,
-                    },
-                ),
+                Err(errno) => tell(link, &Event::Spawned { id, pid: 0, errno: errno as i32 }),
             }
         }
         _ => console::say("the server sent a request that is not one"),

@@ -10,12 +10,7 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Start a program in a session (setsid) of its own. Answered with `Event::Spawned`.
-    Spawn {
-        id: u32,
-        cwd: String,
-        argv: Vec<String>,
-        env: Vec<String>,
-    },
+    Spawn { id: u32, cwd: String, argv: Vec<String>, env: Vec<String> },
     /// End the guest (on the host: the agent). Not answered.
     Reboot,
 }
@@ -107,52 +102,28 @@ mod tests {
             env: vec!["PATH=/bin".to_owned()],
         };
         assert_eq!(Request::decode(&spawn.encode().unwrap()), Some(spawn));
-        assert_eq!(
-            Request::decode(&Request::Reboot.encode().unwrap()),
-            Some(Request::Reboot)
-        );
+        assert_eq!(Request::decode(&Request::Reboot.encode().unwrap()), Some(Request::Reboot));
     }
 
     #[test]
     fn events_come_out_as_they_went_in() {
-        for event in [
-            Event::Spawned {
-                id: 1,
-                pid: 2,
-                errno: 13,
-            },
-            Event::Exited {
-                pid: 3,
-                status: 0x0f,
-                at_ns: -5_000_000_000,
-            },
-        ] {
+        for event in
+            [Event::Spawned { id: 1, pid: 2, errno: 13 }, Event::Exited { pid: 3, status: 0x0f, at_ns: -5_000_000_000 }]
+        {
             assert_eq!(Event::decode(&event.encode()), Some(event));
         }
     }
 
     #[test]
     fn refuses_an_argument_with_nul_and_a_message_that_is_too_long() {
-        let with = |argument: String| Request::Spawn {
-            id: 1,
-            cwd: "/".to_owned(),
-            argv: vec![argument],
-            env: vec![],
-        };
+        let with = |argument: String| Request::Spawn { id: 1, cwd: "/".to_owned(), argv: vec![argument], env: vec![] };
         assert_eq!(with("a\0b".to_owned()).encode(), None);
         assert_eq!(with("a".repeat(MAX_MESSAGE_BYTES)).encode(), None);
     }
 
     #[test]
     fn refuses_what_it_does_not_know() {
-        for message in [
-            &b""[..],
-            b"spawn",
-            b"spawn\x001\0/\x002\0one",
-            b"spawn\x001\0/\x000",
-            b"halt",
-            b"\xff",
-        ] {
+        for message in [&b""[..], b"spawn", b"spawn\x001\0/\x002\0one", b"spawn\x001\0/\x000", b"halt", b"\xff"] {
             assert_eq!(Request::decode(message), None);
             assert_eq!(Event::decode(message), None);
         }

@@ -16,20 +16,10 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 pub fn send(socket: BorrowedFd<'_>, message: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
-    let raw: Vec<i32> = descriptors
-        .iter()
-        .map(|descriptor| descriptor.as_fd().as_raw_fd())
-        .collect();
+    let raw: Vec<i32> = descriptors.iter().map(|descriptor| descriptor.as_fd().as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-    sendmsg::<UnixAddr>(
-        socket.as_raw_fd(),
-        &[IoSlice::new(message)],
-        control,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )
-    .map(drop)
+    sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(message)], control, MsgFlags::MSG_NOSIGNAL, None).map(drop)
 }
 
 /// One packet; an empty one means that the other side is gone. Too many descriptors or too long a packet is EMSGSIZE.

@@ -28,24 +28,10 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
 
 /// As in /sys/class/net/*/address.
 pub fn normal_mac(text: &str) -> Option<String> {
-    let bytes: Option<Vec<u8>> = text
-        .split(':')
-        .map(|part| {
-            if part.len() == 2 {
-                u8::from_str_radix(part, 16).ok()
-            } else {
-                None
-            }
-        })
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|part| if part.len() == 2 { u8::from_str_radix(part, 16).ok() } else { None }).collect();
     let bytes = bytes.filter(|bytes| bytes.len() == 6)?;
-    Some(
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<Vec<_>>()
-            .join(":"),
-    )
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
 }
 
 #[cfg(test)]
@@ -55,20 +41,9 @@ mod tests {
     #[test]
     fn parses_both_families_and_refuses_the_rest() {
         assert_eq!(Cidr::parse("10.88.0.5/16").map(|cidr| cidr.prefix_length), Some(16));
-        assert_eq!(
-            Cidr::parse("fd00::5/64").map(|cidr| octets(cidr.address).len()),
-            Some(16)
-        );
+        assert_eq!(Cidr::parse("fd00::5/64").map(|cidr| octets(cidr.address).len()), Some(16));
         assert_eq!(Cidr::parse("0.0.0.0/0").map(|cidr| cidr.prefix_length), Some(0));
-        for text in [
-            "",
-            "10.0.0.1",
-            "10.0.0.1/33",
-            "fd00::/129",
-            "10.0.0/8",
-            "10.0.0.1/-1",
-            "a/8",
-        ] {
+        for text in ["", "10.0.0.1", "10.0.0.1/33", "fd00::/129", "10.0.0/8", "10.0.0.1/-1", "a/8"] {
             assert_eq!(Cidr::parse(text), None, "{text}");
         }
     }
@@ -76,13 +51,7 @@ mod tests {
     #[test]
     fn compares_macs_in_one_form() {
         assert_eq!(normal_mac("02:42:AC:11:00:02").as_deref(), Some("02:42:ac:11:00:02"));
-        for text in [
-            "",
-            "02:42:ac:11:00",
-            "02:42:ac:11:00:02:03",
-            "2:42:ac:11:0:2",
-            "xx:42:ac:11:00:02",
-        ] {
+        for text in ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:0:2", "xx:42:ac:11:00:02"] {
             assert_eq!(normal_mac(text), None, "{text}");
         }
     }

@@ -35,11 +35,7 @@ pub struct Route {
 #[derive(Debug, thiserror::Error)]
 pub enum InterfaceError {
     #[error("{what} {value:?} of interface {name:?} is malformed")]
-    Malformed {
-        what: &'static str,
-        value: String,
-        name: String,
-    },
+    Malformed { what: &'static str, value: String, name: String },
     #[error("no interface has the MAC {0}")]
     NoSuchMac(String),
     #[error("interface {name}: {doing}: {errno}")]
@@ -77,41 +73,27 @@ pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
         let mut name = wanted.name.clone().into_bytes();
         name.push(0);
         let rename = link(index, 0, 0).attribute(libc::IFLA_IFNAME, &name);
-        netlink
-            .request(rename)
-            .map_err(refused(format!("rename it from {current}")))?;
+        netlink.request(rename).map_err(refused(format!("rename it from {current}")))?;
     }
     let mut up = link(index, IFF_UP, IFF_UP);
     if wanted.mtu != 0 {
         up = up.attribute(libc::IFLA_MTU, &wanted.mtu.to_ne_bytes());
     }
-    netlink
-        .request(up)
-        .map_err(refused(format!("bring it up with MTU {}", wanted.mtu)))?;
+    netlink.request(up).map_err(refused(format!("bring it up with MTU {}", wanted.mtu)))?;
     for (address, text) in parsed.addresses.iter().zip(&wanted.addresses) {
-        netlink
-            .request(new_address(index, *address))
-            .map_err(refused(format!("add address {text}")))?;
+        netlink.request(new_address(index, *address)).map_err(refused(format!("add address {text}")))?;
     }
     for ((destination, gateway), text) in parsed.routes.iter().zip(&wanted.routes) {
-        add_route(&netlink, index, *destination, *gateway).map_err(refused(format!(
-            "add route {} via {:?}",
-            text.destination, text.gateway
-        )))?;
+        add_route(&netlink, index, *destination, *gateway)
+            .map_err(refused(format!("add route {} via {:?}", text.destination, text.gateway)))?;
     }
     Ok(())
 }
 
 fn parse(wanted: &Interface) -> Result<Parsed, InterfaceError> {
-    let malformed = |what, value: &str| InterfaceError::Malformed {
-        what,
-        value: value.to_owned(),
-        name: wanted.name.clone(),
-    };
-    let plain = wanted
-        .name
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'));
+    let malformed =
+        |what, value: &str| InterfaceError::Malformed { what, value: value.to_owned(), name: wanted.name.clone() };
+    let plain = wanted.name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'));
     if wanted.name.is_empty() || wanted.name.len() > MAX_NAME_BYTES || !plain || wanted.name.starts_with('.') {
         return Err(malformed("name", &wanted.name));
     }
@@ -127,12 +109,7 @@ fn parse(wanted: &Interface) -> Result<Parsed, InterfaceError> {
         let gateway = if route.gateway.is_empty() {
             None
         } else {
-            Some(
-                route
-                    .gateway
-                    .parse()
-                    .map_err(|_| malformed("gateway", &route.gateway))?,
-            )
+            Some(route.gateway.parse().map_err(|_| malformed("gateway", &route.gateway))?)
         };
         routes.push((destination, gateway));
     }
@@ -141,10 +118,7 @@ fn parse(wanted: &Interface) -> Result<Parsed, InterfaceError> {
 
 /// Name and index.
 fn find(mac: &str) -> Option<(String, i32)> {
-    let names = fs::read_dir(INTERFACES)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok());
+    let names = fs::read_dir(INTERFACES).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let read = |name: &str, file: &str| fs::read_to_string(format!("{INTERFACES}/{name}/{file}")).unwrap_or_default();
     let mut matching = names.filter(|name| read(name, "address").trim() == mac);
     let name = matching.next()?;
@@ -164,12 +138,7 @@ fn link(index: i32, flags: u32, change: u32) -> Message {
 /// struct ifaddrmsg. An IPv6 address is usable at once: the host has looked for duplicates.
 fn new_address(index: i32, cidr: Cidr) -> Message {
     let flags = if cidr.address.is_ipv6() { libc::IFA_F_NODAD } else { 0 };
-    let mut fixed = vec![
-        family(cidr.address),
-        cidr.prefix_length,
-        u8::try_from(flags).unwrap_or(0),
-        0,
-    ];
+    let mut fixed = vec![family(cidr.address), cidr.prefix_length, u8::try_from(flags).unwrap_or(0), 0];
     fixed.extend(index.to_ne_bytes());
     let bytes = octets(cidr.address);
     let mut message = Message::new(libc::RTM_NEWADDR, CREATE_OR_REPLACE, &fixed)
@@ -221,11 +190,7 @@ fn new_route(index: i32, destination: Cidr, gateway: Option<IpAddr>, flags: u32)
 }
 
 fn family(address: IpAddr) -> u8 {
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     u8::try_from(family).unwrap_or_default()
 }
 
@@ -234,18 +199,9 @@ mod tests {
     use super::*;
 
     fn interface(name: &str, address: &str, gateway: &str) -> Interface {
-        let route = Route {
-            destination: "0.0.0.0/0".to_owned(),
-            gateway: gateway.to_owned(),
-        };
+        let route = Route { destination: "0.0.0.0/0".to_owned(), gateway: gateway.to_owned() };
         let mac = "02:42:ac:11:00:02".to_owned();
-        Interface {
-            name: name.to_owned(),
-            mac,
-            mtu: 0,
-            addresses: vec![address.to_owned()],
-            routes: vec![route],
-        }
+        Interface { name: name.to_owned(), mac, mtu: 0, addresses: vec![address.to_owned()], routes: vec![route] }
     }
 
     #[test]

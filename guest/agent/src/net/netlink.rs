@@ -42,11 +42,7 @@ impl Message {
 
     fn finish(self) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        length
-            .to_ne_bytes()
-            .into_iter()
-            .chain(self.0.into_iter().skip(4))
-            .collect()
+        length.to_ne_bytes().into_iter().chain(self.0.into_iter().skip(4)).collect()
     }
 }
 
@@ -76,11 +72,7 @@ fn acknowledged(answer: &[u8]) -> Option<i32> {
     if kind != u16::try_from(libc::NLMSG_ERROR).ok()?.to_ne_bytes() {
         return None;
     }
-    answer
-        .get(HEADER_BYTES..ERROR_BYTES)?
-        .try_into()
-        .ok()
-        .map(i32::from_ne_bytes)
+    answer.get(HEADER_BYTES..ERROR_BYTES)?.try_into().ok().map(i32::from_ne_bytes)
 }
 
 #[cfg(test)]

@@ -26,11 +26,6 @@ fn interface(message: pb::Interface) -> Interface {
         mac: message.mac,
         mtu: message.mtu,
         addresses: message.addresses,
-        routes: routes
-            .map(|route| Route {
-                destination: route.destination,
-                gateway: route.gateway,
-            })
-            .collect(),
+        routes: routes.map(|route| Route { destination: route.destination, gateway: route.gateway }).collect(),
     }
 }

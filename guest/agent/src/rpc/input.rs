@@ -30,10 +30,7 @@ pub async fn run(agent: &Agent, mut requests: Streaming<pb::InputRequest>) -> Re
             }
         };
         if request.data.len() > MAX_DATA_BYTES {
-            return Err(Failure::invalid(
-                STAGE,
-                format!("more than {MAX_DATA_BYTES} bytes in one message"),
-            ));
+            return Err(Failure::invalid(STAGE, format!("more than {MAX_DATA_BYTES} bytes in one message")));
         }
         feed(process, &request.data).await?;
         if request.close {

@@ -4,12 +4,7 @@ use crate::server::service::Agent;
 use crate::session::entry::Session;
 
 pub fn run(agent: &Agent) -> pb::ListSessionsResponse {
-    let sessions = agent
-        .sessions
-        .all()
-        .iter()
-        .filter_map(|session| message(session))
-        .collect();
+    let sessions = agent.sessions.all().iter().filter_map(|session| message(session)).collect();
     pb::ListSessionsResponse { sessions }
 }
 

@@ -62,18 +62,8 @@ fn names(stage: &'static str, process: Option<pb::ProcessRef>) -> Result<(String
 }
 
 fn exit_message(exit: ExitStatus) -> pb::ExitStatus {
-    let ExitStatus {
-        code,
-        signal,
-        exited_at_ns,
-        oom_killed,
-    } = exit;
-    pb::ExitStatus {
-        code,
-        signal,
-        exited_at_ns,
-        oom_killed,
-    }
+    let ExitStatus { code, signal, exited_at_ns, oom_killed } = exit;
+    pb::ExitStatus { code, signal, exited_at_ns, oom_killed }
 }
 
 fn pid_message(pid: i32) -> u32 {

@@ -18,14 +18,8 @@ const IN_FLIGHT: usize = 2;
 pub type Chunks = ReceiverStream<Result<pb::OutputChunk, Status>>;
 
 pub async fn run(agent: &Agent, mut requests: Streaming<pb::OutputRequest>) -> Result<Chunks, Failure> {
-    let first = requests
-        .message()
-        .await
-        .map_err(|error| Failure::invalid(STAGE, error.message()))?;
-    let Some(pb::OutputRequest {
-        kind: Some(RequestKind::Open(open)),
-    }) = first
-    else {
+    let first = requests.message().await.map_err(|error| Failure::invalid(STAGE, error.message()))?;
+    let Some(pb::OutputRequest { kind: Some(RequestKind::Open(open)) }) = first else {
         return Err(Failure::invalid(STAGE, "the first message is not an OutputOpen"));
     };
     let (session, exec) = names(STAGE, open.process)?;
@@ -33,14 +27,13 @@ pub async fn run(agent: &Agent, mut requests: Streaming<pb::OutputRequest>) -> R
     let reader = output.attach();
     output.acknowledge(open.after);
     let (sender, chunks) = mpsc::channel(IN_FLIGHT);
-    tokio::spawn(acknowledge(requests, Arc::clone(&output)));
-    let pump = Sending {
-        output,
-        reader,
-        sent: open.after,
-        acknowledge: open.auto_acknowledge,
-    };
-    tokio::spawn(pump.run(sender));
+    let acknowledging = tokio::spawn(acknowledge(requests, Arc::clone(&output)));
+    let sending = Sending { output, reader, sent: open.after, acknowledge: open.auto_acknowledge };
+    tokio::spawn(async move {
+        sending.run(sender).await;
+        // else the client, which may go on acknowledging, would hold the call open
+        acknowledging.abort();
+    });
     Ok(ReceiverStream::new(chunks))
 }
 
@@ -93,22 +86,12 @@ impl Sending {
 }
 
 fn message(chunk: Chunk) -> pb::OutputChunk {
-    let Chunk {
-        sequence,
-        time_ns,
-        content,
-    } = chunk;
+    let Chunk { sequence, time_ns, content } = chunk;
     let end = content.is_none();
     let (stream, data) = match content {
         None => (pb::Stream::Unspecified, Vec::new()),
         Some((Stream::Stdout, data)) => (pb::Stream::Stdout, data),
         Some((Stream::Stderr, data)) => (pb::Stream::Stderr, data),
     };
-    pb::OutputChunk {
-        sequence,
-        stream: stream.into(),
-        time_ns,
-        data,
-        end,
-    }
+    pb::OutputChunk { sequence, stream: stream.into(), time_ns, data, end }
 }

@@ -13,8 +13,5 @@ pub async fn run(agent: &Agent, request: pb::StartExecRequest) -> Result<pb::Sta
         stdin: request.stdin,
     };
     let started = to_the_end("start exec", async move { start(&agent.sessions, wanted).await }).await?;
-    Ok(pb::StartExecResponse {
-        pid: pid_message(started.pid),
-        started_at_ns: started.started_at_ns,
-    })
+    Ok(pb::StartExecResponse { pid: pid_message(started.pid), started_at_ns: started.started_at_ns })
 }

@@ -15,10 +15,7 @@ pub fn run(agent: &Agent, request: pb::StatsRequest) -> Result<pb::StatsResponse
     } else {
         vec![agent.sessions.get(STAGE, &request.session_id)?]
     };
-    Ok(pb::StatsResponse {
-        sessions: sessions.iter().filter_map(session).collect(),
-        guest: Some(whole_guest()),
-    })
+    Ok(pb::StatsResponse { sessions: sessions.iter().filter_map(session).collect(), guest: Some(whole_guest()) })
 }
 
 fn session(session: &Arc<Session>) -> Option<pb::SessionStats> {

@@ -10,7 +10,5 @@ pub async fn run(agent: &Agent, request: pb::WaitRequest) -> Result<pb::WaitResp
     let mut exit = agent.sessions.process(STAGE, &session, &exec)?.exit.clone();
     let status = exit.status().await;
     let status = status.ok_or_else(|| Failure::new(Kind::NotFound, STAGE, "the process's exit was lost"))?;
-    Ok(pb::WaitResponse {
-        exit: Some(exit_message(status)),
-    })
+    Ok(pb::WaitResponse { exit: Some(exit_message(status)) })
 }

@@ -86,8 +86,5 @@ pub trait Runtime: Send + Sync {
 
 /// `terminal` of an OCI process object.
 pub fn wants_terminal(process: Option<&Value>) -> bool {
-    process
-        .and_then(|process| process.get("terminal"))
-        .and_then(Value::as_bool)
-        .unwrap_or(false)
+    process.and_then(|process| process.get("terminal")).and_then(Value::as_bool).unwrap_or(false)
 }

@@ -31,16 +31,8 @@ impl Plain {
     }
 
     async fn launch(&self, stage: &'static str, command: Command) -> Result<Launched, Failure> {
-        let child = self
-            .supervisor
-            .spawn(command)
-            .await
-            .map_err(while_doing(stage, "start the program"))?;
-        Ok(Launched {
-            pid: child.pid,
-            exit: child.exit,
-            terminal: None,
-        })
+        let child = self.supervisor.spawn(command).await.map_err(while_doing(stage, "start the program"))?;
+        Ok(Launched { pid: child.pid, exit: child.exit, terminal: None })
     }
 }
 
@@ -56,22 +48,9 @@ impl Runtime for Plain {
         let mut program = Program::of(STAGE, create.spec.get("process").unwrap_or(&Value::Null))?;
         let gate = gate(container);
         nix::unistd::mkfifo(&gate, Mode::S_IRUSR | Mode::S_IWUSR).map_err(while_doing(STAGE, "make the gate"))?;
-        let mut argv = vec![
-            "/proc/self/exe".to_owned(),
-            "plain-init".to_owned(),
-            gate.display().to_string(),
-        ];
+        let mut argv = vec!["/proc/self/exe".to_owned(), "plain-init".to_owned(), gate.display().to_string()];
         argv.append(&mut program.argv);
-        self.launch(
-            STAGE,
-            Command {
-                argv,
-                env: program.env,
-                cwd: program.cwd,
-                stdio,
-            },
-        )
-        .await
+        self.launch(STAGE, Command { argv, env: program.env, cwd: program.cwd, stdio }).await
     }
 
     async fn start(&self, container: &Container) -> Result<(), Failure> {
@@ -90,16 +69,7 @@ impl Runtime for Plain {
     async fn exec(&self, _: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
         const STAGE: &str = "start exec";
         let program = Program::of(STAGE, &exec.process)?;
-        self.launch(
-            STAGE,
-            Command {
-                argv: program.argv,
-                env: program.env,
-                cwd: program.cwd,
-                stdio,
-            },
-        )
-        .await
+        self.launch(STAGE, Command { argv: program.argv, env: program.env, cwd: program.cwd, stdio }).await
     }
 
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {
@@ -110,10 +80,7 @@ impl Runtime for Plain {
         };
         match sent {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(Failure::internal(
-                "signal",
-                format!("signal {signal} to {}: {errno}", process.pid),
-            )),
+            Err(errno) => Err(Failure::internal("signal", format!("signal {signal} to {}: {errno}", process.pid))),
         }
     }
 
@@ -146,21 +113,12 @@ struct Program {
 impl Program {
     fn of(stage: &'static str, process: &Value) -> Result<Self, Failure> {
         if wants_terminal(Some(process)) {
-            return Err(Failure::new(
-                Kind::Unimplemented,
-                stage,
-                "the plain runtime has no terminals",
-            ));
+            return Err(Failure::new(Kind::Unimplemented, stage, "the plain runtime has no terminals"));
         }
         let mut argv = strings(process.get("args"));
         let env = strings(process.get("env"));
-        let name = argv
-            .first_mut()
-            .ok_or_else(|| Failure::invalid(stage, "the process has no args"))?;
-        let path = env
-            .iter()
-            .find_map(|line| line.strip_prefix("PATH="))
-            .unwrap_or(DEFAULT_PATH);
+        let name = argv.first_mut().ok_or_else(|| Failure::invalid(stage, "the process has no args"))?;
+        let path = env.iter().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
         *name = find(name, path)
             .ok_or_else(|| Failure::new(Kind::NotFound, stage, format!("executable file not found: {name}")))?;
         let cwd = process.get("cwd").and_then(Value::as_str).unwrap_or("/").to_owned();
@@ -178,7 +136,5 @@ fn find(name: &str, path: &str) -> Option<String> {
         return Path::new(name).is_file().then(|| name.to_owned());
     }
     let candidates = path.split(':').map(|folder| Path::new(folder).join(name));
-    candidates
-        .filter(|candidate| candidate.is_file())
-        .find_map(|candidate| candidate.to_str().map(str::to_owned))
+    candidates.filter(|candidate| candidate.is_file()).find_map(|candidate| candidate.to_str().map(str::to_owned))
 }

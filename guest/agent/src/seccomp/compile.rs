@@ -10,11 +10,7 @@ pub fn compile(profile: &Profile) -> Result<Vec<u8>, LibError> {
         filter.add_architecture(name)?;
     }
     // libseccomp refuses rules that say what happens anyhow
-    for rule in profile
-        .rules
-        .iter()
-        .filter(|rule| rule.action != profile.default_action)
-    {
+    for rule in profile.rules.iter().filter(|rule| rule.action != profile.default_action) {
         for syscall in rule.names.iter().filter_map(|name| Syscall::named(name)) {
             for comparisons in &rule.alternatives {
                 filter.add_rule(rule.action, syscall, comparisons)?;
@@ -48,10 +44,7 @@ mod tests {
             })
             .collect();
         let length = u16::try_from(instructions.len()).unwrap();
-        let program = libc::sock_fprog {
-            len: length,
-            filter: instructions.as_mut_ptr(),
-        };
+        let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
         // SAFETY: the child makes system calls and nothing else before it exits.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -80,10 +73,7 @@ mod tests {
         let refusing = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
             "syscalls": [{"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]});
         assert_eq!(errno_of_getppid_under(&compiled(refusing)), 38);
-        assert_eq!(
-            errno_of_getppid_under(&compiled(json!({"defaultAction": "SCMP_ACT_ALLOW"}))),
-            0
-        );
+        assert_eq!(errno_of_getppid_under(&compiled(json!({"defaultAction": "SCMP_ACT_ALLOW"}))), 0);
     }
 
     #[test]

@@ -61,10 +61,7 @@ fn checked(doing: impl FnOnce() -> String, result: c_int) -> Result<(), LibError
     if result >= 0 {
         return Ok(());
     }
-    Err(LibError::Refused {
-        doing: doing(),
-        errno: Errno::from_raw(-result),
-    })
+    Err(LibError::Refused { doing: doing(), errno: Errno::from_raw(-result) })
 }
 
 /// One filter; released when dropped.
@@ -82,9 +79,7 @@ impl Filter {
         // what loads the filter decides about no_new_privs
         for (attribute, value) in [(ATTRIBUTE_NO_NEW_PRIVILEGES, 0), (ATTRIBUTE_OPTIMIZE, BINARY_TREE)] {
             // SAFETY: `raw` is a live filter.
-            checked(|| format!("set attribute {attribute}"), unsafe {
-                seccomp_attr_set(raw, attribute, value)
-            })?;
+            checked(|| format!("set attribute {attribute}"), unsafe { seccomp_attr_set(raw, attribute, value) })?;
         }
         Ok(filter)
     }
@@ -103,9 +98,7 @@ impl Filter {
             return Ok(());
         }
         // SAFETY: the filter is live.
-        checked(|| format!("add architecture {name}"), unsafe {
-            seccomp_arch_add(self.0, token)
-        })
+        checked(|| format!("add architecture {name}"), unsafe { seccomp_arch_add(self.0, token) })
     }
 
     /// `comparisons` must all hold.
@@ -120,14 +113,10 @@ impl Filter {
     pub fn export(&self) -> Result<Vec<u8>, LibError> {
         let memory = memfd_create(c"filter", MFdFlags::MFD_CLOEXEC).map_err(|errno| LibError::Export(errno.into()))?;
         // SAFETY: the filter is live and the descriptor open.
-        checked(|| "export".to_owned(), unsafe {
-            seccomp_export_bpf(self.0, memory.as_raw_fd())
-        })?;
+        checked(|| "export".to_owned(), unsafe { seccomp_export_bpf(self.0, memory.as_raw_fd()) })?;
         let mut file = File::from(memory);
         let mut program = Vec::new();
-        file.rewind()
-            .and_then(|()| file.read_to_end(&mut program))
-            .map_err(LibError::Export)?;
+        file.rewind().and_then(|()| file.read_to_end(&mut program)).map_err(LibError::Export)?;
         Ok(program)
     }
 }

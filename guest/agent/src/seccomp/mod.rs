@@ -39,14 +39,9 @@ pub fn run() -> ExitCode {
 
 fn filter_input() -> Result<(), SeccompError> {
     let mut text = Vec::new();
-    std::io::stdin()
-        .take(MAX_PROFILE_BYTES)
-        .read_to_end(&mut text)
-        .map_err(SeccompError::Read)?;
+    std::io::stdin().take(MAX_PROFILE_BYTES).read_to_end(&mut text).map_err(SeccompError::Read)?;
     let profile = profile::parse(&serde_json::from_slice(&text)?)?;
     let program = compile::compile(&profile)?;
     let mut out = std::io::stdout();
-    out.write_all(&program)
-        .and_then(|()| out.flush())
-        .map_err(SeccompError::Write)
+    out.write_all(&program).and_then(|()| out.flush()).map_err(SeccompError::Write)
 }

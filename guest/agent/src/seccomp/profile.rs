@@ -50,17 +50,9 @@ pub fn parse(profile: &Value) -> Result<Profile, ProfileError> {
         if names.is_empty() {
             return refuse("a rule without names");
         }
-        rules.push(Rule {
-            names,
-            action: action(entry, "action", "errnoRet")?,
-            alternatives: alternatives(entry)?,
-        });
+        rules.push(Rule { names, action: action(entry, "action", "errnoRet")?, alternatives: alternatives(entry)? });
     }
-    Ok(Profile {
-        default_action,
-        architectures,
-        rules,
-    })
+    Ok(Profile { default_action, architectures, rules })
 }
 
 /// seccomp.h: SCMP_ACT_*.
@@ -68,9 +60,7 @@ fn action(within: &Value, member: &str, errno_member: &str) -> Result<u32, Profi
     let name = within.get(member).and_then(Value::as_str).unwrap_or_default();
     let errno = match within.get(errno_member) {
         None | Some(Value::Null) => EPERM,
-        Some(value) => value
-            .as_u64()
-            .ok_or_else(|| ProfileError(format!("{errno_member} is not a number")))?,
+        Some(value) => value.as_u64().ok_or_else(|| ProfileError(format!("{errno_member} is not a number")))?,
     };
     let errno = match u16::try_from(errno) {
         Ok(errno) => u32::from(errno),
@@ -98,11 +88,7 @@ fn alternatives(entry: &Value) -> Result<Vec<Vec<Comparison>>, ProfileError> {
     }
     let mut seen = std::collections::HashSet::new();
     let each_once = comparisons.iter().all(|comparison| seen.insert(comparison.argument));
-    if each_once {
-        Ok(vec![comparisons])
-    } else {
-        Ok(comparisons.into_iter().map(|one| vec![one]).collect())
-    }
+    if each_once { Ok(vec![comparisons]) } else { Ok(comparisons.into_iter().map(|one| vec![one]).collect()) }
 }
 
 fn comparison(argument: &Value) -> Result<Comparison, ProfileError> {
@@ -124,12 +110,7 @@ fn comparison(argument: &Value) -> Result<Comparison, ProfileError> {
         "SCMP_CMP_MASKED_EQ" => 7,
         _ => return refuse(format!("op {name:?} is not a comparison")),
     };
-    Ok(Comparison {
-        argument: u32::try_from(index).unwrap_or(u32::MAX),
-        operator,
-        value,
-        second,
-    })
+    Ok(Comparison { argument: u32::try_from(index).unwrap_or(u32::MAX), operator, value, second })
 }
 
 /// An absent list is empty.

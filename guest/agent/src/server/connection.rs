@@ -27,7 +27,5 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_concurrent_streams(MAX_STREAMS);
-    let _ = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .await;
+    let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await;
 }

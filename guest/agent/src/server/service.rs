@@ -56,12 +56,7 @@ impl Agent {
         fs::create_dir_all(&folder)?;
         let has_cgroups = start.runtime == RuntimeName::Crun;
         let sessions = Table::new(runtime, folder, has_cgroups);
-        Ok(Self(Arc::new(Parts {
-            started_ns: start.started_ns,
-            supervisor,
-            sessions,
-            sandbox,
-        })))
+        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox })))
     }
 }
 

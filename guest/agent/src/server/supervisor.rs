@@ -75,10 +75,7 @@ impl Supervisor {
     /// Must be called on the event loop.
     pub fn new(link: OwnedFd) -> io::Result<Arc<Self>> {
         fcntl(&link, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let supervisor = Arc::new(Self {
-            link: poll::watched(link)?,
-            state: Mutex::default(),
-        });
+        let supervisor = Arc::new(Self { link: poll::watched(link)?, state: Mutex::default() });
         tokio::spawn(Arc::clone(&supervisor).listen());
         Ok(supervisor)
     }
@@ -93,12 +90,7 @@ impl Supervisor {
             state.spawning.insert(id, answer);
             id
         };
-        let request = Request::Spawn {
-            id,
-            cwd: command.cwd,
-            argv: command.argv,
-            env: command.env,
-        };
+        let request = Request::Spawn { id, cwd: command.cwd, argv: command.argv, env: command.env };
         let sent = self.send(&request, &command.stdio).await;
         drop(command.stdio);
         if let Err(error) = sent {
@@ -123,10 +115,7 @@ impl Supervisor {
     pub fn claim(&self, pid: i32, since: Mark) -> oneshot::Receiver<Exit> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state();
-        let known = state
-            .unclaimed
-            .iter()
-            .position(|(of, order, _)| *of == pid && *order >= since.0);
+        let known = state.unclaimed.iter().position(|(of, order, _)| *of == pid && *order >= since.0);
         match known.and_then(|index| state.unclaimed.remove(index)) {
             Some((_, _, exit)) => drop(sender.send(exit)),
             None => drop(state.waiting.insert(pid, sender)),

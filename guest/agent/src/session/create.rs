@@ -56,22 +56,13 @@ pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
 
 fn check(request: &Create) -> Result<Value, Failure> {
     if request.oci_spec.len() > MAX_SPEC_BYTES {
-        return Err(Failure::invalid(
-            STAGE,
-            format!("the spec is longer than {MAX_SPEC_BYTES} bytes"),
-        ));
+        return Err(Failure::invalid(STAGE, format!("the spec is longer than {MAX_SPEC_BYTES} bytes")));
     }
     if request.seccomp_bpf.len() > MAX_BPF_BYTES || !request.seccomp_bpf.len().is_multiple_of(SOCK_FILTER_BYTES) {
-        return Err(Failure::invalid(
-            STAGE,
-            "seccomp_bpf is not an array of at most 4096 instructions",
-        ));
+        return Err(Failure::invalid(STAGE, "seccomp_bpf is not an array of at most 4096 instructions"));
     }
     if request.held_paths.len() > MAX_HELD_PATHS {
-        return Err(Failure::invalid(
-            STAGE,
-            format!("there are more than {MAX_HELD_PATHS} held paths"),
-        ));
+        return Err(Failure::invalid(STAGE, format!("there are more than {MAX_HELD_PATHS} held paths")));
     }
     let parsed = serde_json::from_slice(&request.oci_spec);
     let spec: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("the spec is not JSON: {error}")))?;
@@ -79,10 +70,7 @@ fn check(request: &Create) -> Result<Value, Failure> {
         return Err(Failure::invalid(STAGE, "the spec has no process"));
     }
     if spec.pointer("/linux/seccomp").is_some_and(|seccomp| !seccomp.is_null()) {
-        return Err(Failure::invalid(
-            STAGE,
-            "the spec has linux.seccomp (send seccomp_bpf instead)",
-        ));
+        return Err(Failure::invalid(STAGE, "the spec has linux.seccomp (send seccomp_bpf instead)"));
     }
     Ok(spec)
 }
@@ -96,11 +84,7 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
     let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
     made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
     let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
-    let create = CreateSpec {
-        spec,
-        seccomp_bpf: request.seccomp_bpf,
-        seccomp_flags: request.seccomp_flags,
-    };
+    let create = CreateSpec { spec, seccomp_bpf: request.seccomp_bpf, seccomp_flags: request.seccomp_flags };
     let launched = table.runtime.create(container, create, theirs).await?;
     let pid = launched.pid;
     let cgroup = container.cgroup.clone();

@@ -52,11 +52,7 @@ async fn wait_for_exits(session: &Session) -> Result<(), Failure> {
     for process in session.processes() {
         let mut exit = process.exit.clone();
         if timeout(EXIT_LIMIT, exit.wait()).await.is_err() {
-            let what = format!(
-                "process {} did not end within {} s of SIGKILL",
-                process.pid,
-                EXIT_LIMIT.as_secs()
-            );
+            let what = format!("process {} did not end within {} s of SIGKILL", process.pid, EXIT_LIMIT.as_secs());
             return Err(Failure::internal(STAGE, what));
         }
     }

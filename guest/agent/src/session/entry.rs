@@ -45,12 +45,7 @@ pub enum Slot {
 impl Session {
     pub fn new(container: Container, created_at_ns: i64) -> Self {
         let phase = Arc::new(RwLock::new(Phase::Creating));
-        Self {
-            container,
-            created_at_ns,
-            phase,
-            facts: Mutex::default(),
-        }
+        Self { container, created_at_ns, phase, facts: Mutex::default() }
     }
 
     /// Never held across an await.
@@ -70,16 +65,8 @@ impl Session {
             }
         };
         found.ok_or_else(|| {
-            let what = if exec_id.is_empty() {
-                "init".to_owned()
-            } else {
-                format!("exec {exec_id}")
-            };
-            Failure::new(
-                Kind::NotFound,
-                stage,
-                format!("session {} has no process {what}", self.container.id),
-            )
+            let what = if exec_id.is_empty() { "init".to_owned() } else { format!("exec {exec_id}") };
+            Failure::new(Kind::NotFound, stage, format!("session {} has no process {what}", self.container.id))
         })
     }
 

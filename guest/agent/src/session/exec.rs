@@ -41,21 +41,14 @@ pub async fn start(table: &Table, request: Exec) -> Result<Started, Failure> {
         return Err(wrong_phase(STAGE, &session, *phase));
     }
     if session.process(STAGE, "")?.exit.now().is_some() {
-        return Err(Failure::new(
-            Kind::State,
-            STAGE,
-            format!("session {} has exited", request.session_id),
-        ));
+        return Err(Failure::new(Kind::State, STAGE, format!("session {} has exited", request.session_id)));
     }
     take_id(&session, &request.exec_id)?;
     let launched = launch(table, &session, &request, process).await;
     let mut facts = session.facts();
     match launched {
         Ok(process) => {
-            let started = Started {
-                pid: process.pid,
-                started_at_ns: clock::wall_ns(),
-            };
+            let started = Started { pid: process.pid, started_at_ns: clock::wall_ns() };
             facts.execs.insert(request.exec_id, Slot::Running(process));
             Ok(started)
         }
@@ -88,10 +81,7 @@ async fn end(table: &Table, process: &Process) -> Result<(), Failure> {
     table.runtime.signal(process, libc::SIGKILL, Reach::All)?;
     process.close().await;
     match &process.cgroup {
-        Some(cgroup) => cgroup
-            .remove()
-            .await
-            .map_err(while_doing("forget exec", "remove the cgroup")),
+        Some(cgroup) => cgroup.remove().await.map_err(while_doing("forget exec", "remove the cgroup")),
         None => Ok(()),
     }
 }
@@ -103,10 +93,7 @@ pub fn cgroup_name(exec_id: &str) -> String {
 
 fn check(oci_process: &[u8]) -> Result<Value, Failure> {
     if oci_process.len() > MAX_PROCESS_BYTES {
-        return Err(Failure::invalid(
-            STAGE,
-            format!("the process is longer than {MAX_PROCESS_BYTES} bytes"),
-        ));
+        return Err(Failure::invalid(STAGE, format!("the process is longer than {MAX_PROCESS_BYTES} bytes")));
     }
     let parsed = serde_json::from_slice(oci_process);
     let process: Value =
@@ -121,11 +108,7 @@ fn check(oci_process: &[u8]) -> Result<Value, Failure> {
 fn take_id(session: &Session, exec_id: &str) -> Result<(), Failure> {
     let mut facts = session.facts();
     if facts.execs.len() >= MAX_EXECS {
-        return Err(Failure::new(
-            Kind::State,
-            STAGE,
-            format!("there are {MAX_EXECS} execs already"),
-        ));
+        return Err(Failure::new(Kind::State, STAGE, format!("there are {MAX_EXECS} execs already")));
     }
     match facts.execs.entry(exec_id.to_owned()) {
         Entry::Occupied(_) => Err(Failure::new(Kind::Exists, STAGE, format!("exec {exec_id} exists"))),
@@ -137,11 +120,7 @@ fn take_id(session: &Session, exec_id: &str) -> Result<(), Failure> {
 }
 
 async fn launch(table: &Table, session: &Session, request: &Exec, process: Value) -> Result<Arc<Process>, Failure> {
-    let cgroup = session
-        .container
-        .cgroup
-        .as_ref()
-        .map(|cgroup| cgroup.child(&cgroup_name(&request.exec_id)));
+    let cgroup = session.container.cgroup.as_ref().map(|cgroup| cgroup.child(&cgroup_name(&request.exec_id)));
     if let Some(cgroup) = &cgroup {
         cgroup.create().map_err(while_doing(STAGE, "make the exec's cgroup"))?;
     }
@@ -161,11 +140,7 @@ async fn launch_in(
     cgroup: Option<Cgroup>,
 ) -> Result<Arc<Process>, Failure> {
     let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
-    let exec = ExecSpec {
-        exec_id: request.exec_id.clone(),
-        process,
-        cgroup: cgroup.clone(),
-    };
+    let exec = ExecSpec { exec_id: request.exec_id.clone(), process, cgroup: cgroup.clone() };
     let launched = table.runtime.exec(&session.container, exec, theirs).await?;
     Process::adopt(STAGE, launched, ours, cgroup, session.container.cgroup.clone())
 }

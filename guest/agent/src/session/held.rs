@@ -41,10 +41,7 @@ impl Held {
             Err(Errno::ENOTDIR) => open(&name, OFlag::O_PATH),
             other => other,
         };
-        let descriptor = opened.map_err(|errno| HeldError::Open {
-            path: path.to_owned(),
-            errno,
-        })?;
+        let descriptor = opened.map_err(|errno| HeldError::Open { path: path.to_owned(), errno })?;
         Ok(Self { path: name, descriptor })
     }
 
@@ -62,9 +59,7 @@ impl Held {
 }
 
 fn open(path: &CString, flags: OFlag) -> Result<OwnedFd, Errno> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     openat2(AT_FDCWD, path.as_c_str(), how)
 }
 

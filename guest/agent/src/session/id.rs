@@ -10,23 +10,15 @@ pub fn check_session(stage: &'static str, id: &str) -> Result<(), Failure> {
     if id.len() == SESSION_DIGITS && digits {
         return Ok(());
     }
-    Err(Failure::invalid(
-        stage,
-        format!("session id {id:?} is not 64 lower-case hex digits"),
-    ))
+    Err(Failure::invalid(stage, format!("session id {id:?} is not 64 lower-case hex digits")))
 }
 
 pub fn check_exec(stage: &'static str, id: &str) -> Result<(), Failure> {
-    let allowed = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    let allowed = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if !id.is_empty() && id.len() <= MAX_EXEC_CHARACTERS && allowed {
         return Ok(());
     }
-    Err(Failure::invalid(
-        stage,
-        format!("exec id {id:?} is not 1 to 64 characters of [0-9a-zA-Z_-]"),
-    ))
+    Err(Failure::invalid(stage, format!("exec id {id:?} is not 1 to 64 characters of [0-9a-zA-Z_-]")))
 }
 
 #[cfg(test)]
@@ -36,13 +28,7 @@ mod tests {
     #[test]
     fn takes_only_names_that_are_safe_as_names_of_folders() {
         assert!(check_session("test", &"0a".repeat(32)).is_ok());
-        for id in [
-            "",
-            "..",
-            &"0A".repeat(32),
-            &"0a".repeat(31),
-            &format!("../{}", "0".repeat(61)),
-        ] {
+        for id in ["", "..", &"0A".repeat(32), &"0a".repeat(31), &format!("../{}", "0".repeat(61))] {
             assert!(check_session("test", id).is_err());
         }
         assert!(check_exec("test", "a-B_9").is_ok());

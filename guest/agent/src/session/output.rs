@@ -129,11 +129,7 @@ impl Output {
         if let Some(chunk) = state.chunks.iter().find(|chunk| chunk.sequence > sent) {
             return Next::Send(chunk.clone());
         }
-        if state.ended && state.acknowledged >= state.last_sequence {
-            Next::Done
-        } else {
-            Next::Wait
-        }
+        if state.ended && state.acknowledged >= state.last_sequence { Next::Done } else { Next::Wait }
     }
 
     /// Resolves after the next change; take it before calling `next`.
@@ -146,11 +142,7 @@ impl Output {
         {
             let mut state = self.state();
             state.acknowledged = state.acknowledged.max(sequence.min(state.last_sequence));
-            while state
-                .chunks
-                .front()
-                .is_some_and(|chunk| chunk.sequence <= state.acknowledged)
-            {
+            while state.chunks.front().is_some_and(|chunk| chunk.sequence <= state.acknowledged) {
                 let dropped = state.chunks.pop_front();
                 state.kept_bytes = state.kept_bytes.saturating_sub(dropped.as_ref().map_or(0, cost));
             }
@@ -168,11 +160,7 @@ impl Output {
             state.ended = content.is_none();
             state.last_sequence += 1;
             state.last_time_ns = now_ns.max(state.last_time_ns.saturating_add(MIN_STEP_NS));
-            let chunk = Chunk {
-                sequence: state.last_sequence,
-                time_ns: state.last_time_ns,
-                content,
-            };
+            let chunk = Chunk { sequence: state.last_sequence, time_ns: state.last_time_ns, content };
             state.kept_bytes += cost(&chunk);
             state.chunks.push_back(chunk);
         }

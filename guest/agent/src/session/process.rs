@@ -80,15 +80,7 @@ impl Process {
             }
         });
         let pidfd = open_pidfd(launched.pid).ok();
-        Ok(Arc::new(Self {
-            pid: launched.pid,
-            output,
-            exit,
-            stdin: stdin.into(),
-            terminal,
-            cgroup,
-            pidfd,
-        }))
+        Ok(Arc::new(Self { pid: launched.pid, output, exit, stdin: stdin.into(), terminal, cgroup, pidfd }))
     }
 
     /// A signal to this process alone. Success when it has exited.
@@ -146,17 +138,8 @@ fn exit_status(status: i32, exited_at_ns: i64, oom_killed: bool) -> ExitStatus {
     } else {
         (libc::WEXITSTATUS(status).unsigned_abs(), 0)
     };
-    let exited_at_ns = if exited_at_ns == 0 {
-        clock::wall_ns()
-    } else {
-        exited_at_ns
-    };
-    ExitStatus {
-        code,
-        signal,
-        exited_at_ns,
-        oom_killed,
-    }
+    let exited_at_ns = if exited_at_ns == 0 { clock::wall_ns() } else { exited_at_ns };
+    ExitStatus { code, signal, exited_at_ns, oom_killed }
 }
 
 #[cfg(test)]

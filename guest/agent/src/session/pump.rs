@@ -24,11 +24,7 @@ pub async fn run(sources: Vec<(Stream, Arc<AsyncFd<OwnedFd>>)>, output: Arc<Outp
     let pumps: Vec<_> = sources
         .into_iter()
         .map(|(stream, source)| {
-            let pump = Pump {
-                source,
-                stream,
-                output: Arc::clone(&output),
-            };
+            let pump = Pump { source, stream, output: Arc::clone(&output) };
             tokio::spawn(pump.run(exit.clone()))
         })
         .collect();

@@ -17,11 +17,7 @@ pub async fn start(table: &Table, id: &str) -> Result<i64, Failure> {
     }
     let init = session.process(STAGE, "")?;
     if init.exit.now().is_some() {
-        return Err(Failure::new(
-            Kind::State,
-            STAGE,
-            format!("session {id} has exited before it was started"),
-        ));
+        return Err(Failure::new(Kind::State, STAGE, format!("session {id} has exited before it was started")));
     }
     table.runtime.start(&session.container).await?;
     *phase = Phase::Started;

@@ -28,10 +28,7 @@ pub fn pipes(with_stdin: bool) -> Result<(Theirs, Ours), Errno> {
     };
     let (stdout, their_stdout) = output_pipe()?;
     let (stderr, their_stderr) = output_pipe()?;
-    Ok((
-        [their_stdin, their_stdout, their_stderr],
-        Ours { stdin, stdout, stderr },
-    ))
+    Ok(([their_stdin, their_stdout, their_stderr], Ours { stdin, stdout, stderr }))
 }
 
 /// Three times /dev/null, for programs that have nothing to say here.
@@ -51,7 +48,5 @@ fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 fn null() -> Result<OwnedFd, Errno> {
     let opened = File::options().read(true).write(true).open("/dev/null");
-    opened
-        .map(OwnedFd::from)
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    opened.map(OwnedFd::from).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
 }

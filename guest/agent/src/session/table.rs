@@ -23,12 +23,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, has_cgroups: bool) -> Self {
-        Self {
-            runtime,
-            folder,
-            has_cgroups,
-            sessions: Mutex::default(),
-        }
+        Self { runtime, folder, has_cgroups, sessions: Mutex::default() }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {
@@ -40,8 +35,7 @@ impl Table {
     }
 
     pub fn get(&self, stage: &'static str, id: &str) -> Result<Arc<Session>, Failure> {
-        self.find(id)
-            .ok_or_else(|| Failure::new(Kind::NotFound, stage, format!("session {id:?} is not known")))
+        self.find(id).ok_or_else(|| Failure::new(Kind::NotFound, stage, format!("session {id:?} is not known")))
     }
 
     pub fn process(&self, stage: &'static str, session: &str, exec: &str) -> Result<Arc<Process>, Failure> {
@@ -55,11 +49,7 @@ impl Table {
             return Err(Failure::new(Kind::Exists, stage, format!("session {id} exists")));
         }
         if sessions.len() >= MAX_SESSIONS {
-            return Err(Failure::new(
-                Kind::State,
-                stage,
-                format!("there are {MAX_SESSIONS} sessions already"),
-            ));
+            return Err(Failure::new(Kind::State, stage, format!("there are {MAX_SESSIONS} sessions already")));
         }
         sessions.insert(id.clone(), Arc::clone(session));
         Ok(())

@@ -44,33 +44,18 @@ impl Call<'_> {
     }
 
     async fn run_logging_to(&self, log: &std::path::Path, arguments: &[String], stdio: Theirs) -> Result<(), Failure> {
-        let mut argv: Vec<String> = [
-            PROGRAM,
-            "--root",
-            STATE,
-            "--cgroup-manager=cgroupfs",
-            "--log-format=json",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let mut argv: Vec<String> =
+            [PROGRAM, "--root", STATE, "--cgroup-manager=cgroupfs", "--log-format=json"].map(str::to_owned).to_vec();
         argv.push(format!("--log={}", log.display()));
         argv.extend_from_slice(arguments);
-        let command = Command {
-            argv,
-            env: vec!["PATH=/base/bin".to_owned()],
-            cwd: "/".to_owned(),
-            stdio,
-        };
+        let command = Command { argv, env: vec!["PATH=/base/bin".to_owned()], cwd: "/".to_owned(), stdio };
         let child = self.supervisor.spawn(command).await.map_err(|error| match error {
             SpawnError::Exec(errno) => Failure::internal(self.stage, format!("execute {PROGRAM}: {errno}")),
             other => Failure::internal(self.stage, other),
         })?;
         let Ok(exit) = timeout(LIMIT, child.exit).await else {
             let _ = kill(Pid::from_raw(child.pid), Signal::SIGKILL);
-            return Err(Failure::internal(
-                self.stage,
-                format!("crun did not end within {} s", LIMIT.as_secs()),
-            ));
+            return Err(Failure::internal(self.stage, format!("crun did not end within {} s", LIMIT.as_secs())));
         };
         let exit = exit.map_err(while_doing(self.stage, "wait for crun"))?;
         if exit.status == 0 {
@@ -93,6 +78,7 @@ impl From<errors::Cause> for Kind {
     fn from(cause: errors::Cause) -> Self {
         match cause {
             errors::Cause::ProgramMissing => Self::NotFound,
+            errors::Cause::NotRunning => Self::State,
             errors::Cause::Other => Self::Internal,
         }
     }

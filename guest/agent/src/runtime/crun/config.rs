@@ -14,14 +14,9 @@ const STAGE: &str = "create session";
 
 pub fn of(container: &Container, create: CreateSpec) -> Result<Vec<u8>, Failure> {
     let mut spec = create.spec;
-    let root = spec
-        .as_object_mut()
-        .ok_or_else(|| Failure::invalid(STAGE, "the spec is not an object"))?;
+    let root = spec.as_object_mut().ok_or_else(|| Failure::invalid(STAGE, "the spec is not an object"))?;
     let linux = member(root, "linux")?;
-    linux.insert(
-        "cgroupsPath".to_owned(),
-        json!(format!("{}/{}", cgroup::PARENT, container.id)),
-    );
+    linux.insert("cgroupsPath".to_owned(), json!(format!("{}/{}", cgroup::PARENT, container.id)));
     if !create.seccomp_bpf.is_empty() {
         // crun takes the filter's flags from the profile; one without flags would get its defaults
         if create.seccomp_flags != 0 {
@@ -41,30 +36,18 @@ fn member<'a>(
     if value.is_null() {
         *value = json!({});
     }
-    value
-        .as_object_mut()
-        .ok_or_else(|| Failure::invalid(STAGE, format!("{name} is not an object")))
+    value.as_object_mut().ok_or_else(|| Failure::invalid(STAGE, format!("{name} is not an object")))
 }
 
 /// A profile whose only purpose is its flags.
 fn profile_with(flags: u32) -> Result<Value, Failure> {
-    const NAMES: [(u32, &str); 3] = [
-        (1, "SECCOMP_FILTER_FLAG_TSYNC"),
-        (2, "SECCOMP_FILTER_FLAG_LOG"),
-        (4, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"),
-    ];
+    const NAMES: [(u32, &str); 3] =
+        [(1, "SECCOMP_FILTER_FLAG_TSYNC"), (2, "SECCOMP_FILTER_FLAG_LOG"), (4, "SECCOMP_FILTER_FLAG_SPEC_ALLOW")];
     let known: u32 = NAMES.iter().map(|(bit, _)| bit).sum();
     if flags & !known != 0 {
-        return Err(Failure::invalid(
-            STAGE,
-            format!("unknown seccomp flags {:#x}", flags & !known),
-        ));
+        return Err(Failure::invalid(STAGE, format!("unknown seccomp flags {:#x}", flags & !known)));
     }
-    let names: Vec<&str> = NAMES
-        .iter()
-        .filter(|(bit, _)| flags & bit != 0)
-        .map(|(_, name)| *name)
-        .collect();
+    let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
     Ok(json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": names}))
 }
 
@@ -73,16 +56,8 @@ mod tests {
     use super::*;
 
     fn made(spec: Value, bpf: &[u8], flags: u32) -> Value {
-        let container = Container {
-            id: "ab".to_owned(),
-            folder: "/run/x".into(),
-            cgroup: None,
-        };
-        let create = CreateSpec {
-            spec,
-            seccomp_bpf: bpf.to_vec(),
-            seccomp_flags: flags,
-        };
+        let container = Container { id: "ab".to_owned(), folder: "/run/x".into(), cgroup: None };
+        let create = CreateSpec { spec, seccomp_bpf: bpf.to_vec(), seccomp_flags: flags };
         serde_json::from_slice(&of(&container, create).unwrap()).unwrap()
     }
 
@@ -96,19 +71,13 @@ mod tests {
     fn hands_the_filter_over_beside_what_is_there() {
         let config = made(json!({"annotations": {"a": "b"}}), &[1, 2, 3], 0);
         assert_eq!(config.pointer("/annotations/a"), Some(&json!("b")));
-        assert_eq!(
-            config.pointer("/annotations/run.oci.seccomp_bpf_data"),
-            Some(&json!("AQID"))
-        );
+        assert_eq!(config.pointer("/annotations/run.oci.seccomp_bpf_data"), Some(&json!("AQID")));
         assert_eq!(config.pointer("/linux/seccomp"), None);
     }
 
     #[test]
     fn gives_the_filters_flags_to_crun() {
         let config = made(json!({}), &[1], 2);
-        assert_eq!(
-            config.pointer("/linux/seccomp/flags"),
-            Some(&json!(["SECCOMP_FILTER_FLAG_LOG"]))
-        );
+        assert_eq!(config.pointer("/linux/seccomp/flags"), Some(&json!(["SECCOMP_FILTER_FLAG_LOG"])));
     }
 }

@@ -40,17 +40,12 @@ impl ConsoleSocket {
         let accepted = self.listener.accept().await;
         let (connection, _) = accepted.map_err(while_doing(stage, "accept the terminal"))?;
         loop {
-            connection
-                .readable()
-                .await
-                .map_err(while_doing(stage, "wait for the terminal"))?;
+            connection.readable().await.map_err(while_doing(stage, "wait for the terminal"))?;
             match packet::receive(connection.as_fd()) {
                 Err(nix::errno::Errno::EAGAIN) => {}
                 Err(errno) => return Err(Failure::internal(stage, format!("receive the terminal: {errno}"))),
                 Ok((_, mut descriptors)) => {
-                    return descriptors
-                        .pop()
-                        .ok_or_else(|| Failure::internal(stage, "crun sent no terminal"));
+                    return descriptors.pop().ok_or_else(|| Failure::internal(stage, "crun sent no terminal"));
                 }
             }
         }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     ProgramMissing,
+    NotRunning,
     Other,
 }
 
@@ -14,32 +15,29 @@ pub enum Cause {
 pub fn last_message(log: &str) -> Option<String> {
     let line = log.lines().rev().find(|line| !line.trim().is_empty())?;
     let parsed: Option<Value> = serde_json::from_str(line).ok();
-    let message = parsed
-        .as_ref()
-        .and_then(|value| value.get("msg"))
-        .and_then(Value::as_str);
+    let message = parsed.as_ref().and_then(|value| value.get("msg")).and_then(Value::as_str);
     Some(message.unwrap_or(line).trim().to_owned())
 }
 
 pub fn failure(stage: &'static str, status: i32, message: Option<&str>) -> Failure {
     let Some(message) = message else {
-        return Failure::internal(
-            stage,
-            format!("crun ended with wait status {status:#06x} and said nothing"),
-        );
+        return Failure::internal(stage, format!("crun ended with wait status {status:#06x} and said nothing"));
     };
     let cause = cause(message);
     let what = match cause {
         Cause::ProgramMissing => format!("executable file not found: {message}"),
-        Cause::Other => message.to_owned(),
+        Cause::NotRunning | Cause::Other => message.to_owned(),
     };
     Failure::new(cause.into(), stage, what)
 }
 
-/// crun 1.21: "executable file `x` not found in $PATH: No such file or directory".
+/// crun 1.21: "executable file `x` not found in $PATH: No such file or directory", "the container `x` is not running".
 fn cause(message: &str) -> Cause {
-    let missing = message.contains("executable file") && message.contains("not found");
-    if missing { Cause::ProgramMissing } else { Cause::Other }
+    if message.contains("executable file") && message.contains("not found") {
+        return Cause::ProgramMissing;
+    }
+    let exited = message.starts_with("the container `") && message.ends_with("is not running");
+    if exited { Cause::NotRunning } else { Cause::Other }
 }
 
 #[cfg(test)]
@@ -58,14 +56,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_not_found_and_everything_else_internal() {
+    fn tells_a_missing_program_and_an_exited_container_from_everything_else() {
         let missing = failure("start exec", 0x100, last_message(LOG).as_deref());
         assert_eq!(missing.kind, Kind::NotFound);
         assert!(missing.to_string().starts_with("start exec: executable file not found"));
-        assert_eq!(
-            failure("start exec", 0x100, Some("mount `proc`: EPERM")).kind,
-            Kind::Internal
-        );
+        assert_eq!(failure("start exec", 0x100, Some("mount `proc`: EPERM")).kind, Kind::Internal);
         assert!(failure("start exec", 0x100, None).to_string().contains("0x0100"));
     }
 }

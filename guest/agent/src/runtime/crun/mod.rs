@@ -27,20 +27,12 @@ pub struct Crun {
 
 impl Crun {
     pub fn new(supervisor: Arc<Supervisor>) -> Self {
-        Self {
-            supervisor,
-            calls: AtomicU64::new(0),
-        }
+        Self { supervisor, calls: AtomicU64::new(0) }
     }
 
     fn call<'a>(&'a self, stage: &'static str, container: &'a Container) -> Call<'a> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        Call {
-            stage,
-            supervisor: &self.supervisor,
-            container,
-            number,
-        }
+        Call { stage, supervisor: &self.supervisor, container, number }
     }
 
     /// A call that leaves a process behind: its pid, exit and terminal.
@@ -52,19 +44,11 @@ impl Crun {
         stdio: Theirs,
     ) -> Result<Launched, Failure> {
         let pid_file = call.file("pid");
-        let console = if terminal {
-            Some(ConsoleSocket::listen(call.stage, call.file("tty"))?)
-        } else {
-            None
-        };
+        let console = if terminal { Some(ConsoleSocket::listen(call.stage, call.file("tty"))?) } else { None };
         let mut arguments: Vec<String> = verb.to_vec();
         let at = 1.min(arguments.len());
         let mut options = vec![format!("--pid-file={}", pid_file.display())];
-        options.extend(
-            console
-                .iter()
-                .map(|console| format!("--console-socket={}", console.path().display())),
-        );
+        options.extend(console.iter().map(|console| format!("--console-socket={}", console.path().display())));
         arguments.splice(at..at, options);
         let before = self.supervisor.mark();
         let ran = call.run(&arguments, stdio).await;
@@ -93,11 +77,7 @@ impl Runtime for Crun {
         let config = config::of(container, create)?;
         let path = container.folder.join("config.json");
         fs::write(&path, config).map_err(while_doing(STAGE, "write config.json"))?;
-        let verb = [
-            "create".to_owned(),
-            format!("--bundle={}", container.folder.display()),
-            container.id.clone(),
-        ];
+        let verb = ["create".to_owned(), format!("--bundle={}", container.folder.display()), container.id.clone()];
         let launched = self.launch(self.call(STAGE, container), &verb, terminal, stdio).await;
         if launched.is_err() {
             let _ = self.delete(container).await;
@@ -116,11 +96,7 @@ impl Runtime for Crun {
         let terminal = wants_terminal(Some(&exec.process));
         let file = call.file("process");
         fs::write(&file, exec.process.to_string()).map_err(while_doing(call.stage, "write the process"))?;
-        let mut verb = vec![
-            "exec".to_owned(),
-            "--detach".to_owned(),
-            format!("--process={}", file.display()),
-        ];
+        let mut verb = vec!["exec".to_owned(), "--detach".to_owned(), format!("--process={}", file.display())];
         if exec.cgroup.is_some() {
             verb.push(format!("--cgroup={}", crate::session::exec::cgroup_name(&exec.exec_id)));
         }
@@ -135,10 +111,7 @@ impl Runtime for Crun {
             (Reach::All, Some(cgroup)) => cgroup.signal_all(signal),
             _ => process.signal(signal),
         };
-        sent.map_err(while_doing(
-            "signal",
-            format!("signal {signal} to process {}", process.pid),
-        ))
+        sent.map_err(while_doing("signal", format!("signal {signal} to process {}", process.pid)))
     }
 
     async fn delete(&self, container: &Container) -> Result<(), Failure> {
@@ -147,11 +120,7 @@ impl Runtime for Crun {
             return Ok(());
         }
         let stdio = stdio::nothing().map_err(while_doing(call.stage, "open /dev/null"))?;
-        call.run(
-            &["delete".to_owned(), "--force".to_owned(), container.id.clone()],
-            stdio,
-        )
-        .await
+        call.run(&["delete".to_owned(), "--force".to_owned(), container.id.clone()], stdio).await
     }
 }
 

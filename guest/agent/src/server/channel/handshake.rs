@@ -67,15 +67,7 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         let upper = format!("HOST {}\n", DIGITS.to_uppercase());
-        for text in [
-            "",
-            "\n",
-            "HOST \n",
-            "HOST 0123\n",
-            &upper,
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "HOST",
-        ] {
+        for text in ["", "\n", "HOST \n", "HOST 0123\n", &upper, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HOST"] {
             assert_eq!(nonce(text.as_bytes()), None);
         }
         assert_eq!(nonce(format!("xHOST {DIGITS}\n").as_bytes()), None);

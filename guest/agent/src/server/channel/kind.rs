@@ -34,10 +34,7 @@ pub async fn find(told: Option<ChannelKind>) -> io::Result<Found> {
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Err(io::Error::new(
-        io::ErrorKind::NotFound,
-        "this guest has neither a virtio port named agent nor vsock",
-    ))
+    Err(io::Error::new(io::ErrorKind::NotFound, "this guest has neither a virtio port named agent nor vsock"))
 }
 
 fn agent_port() -> Option<PathBuf> {

@@ -19,11 +19,7 @@ use super::stream::{ChannelStream, hung_up};
 const DISCARD_BYTES: usize = 32 * 1024;
 
 pub async fn serve(device: &Path, agent: Agent) -> io::Result<()> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(device);
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(device);
     let port = OwnedFd::from(opened.map_err(|error| io::Error::other(format!("open {}: {error}", device.display())))?);
     let watch = HostWatch::new(&port)?;
     loop {
@@ -60,9 +56,7 @@ impl HostWatch {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         epoll.add(port.as_fd(), EpollEvent::new(interest, 0))?;
-        Ok(Self {
-            epoll: crate::poll::watched_for_reading(nix::unistd::dup(epoll.0.as_fd())?)?,
-        })
+        Ok(Self { epoll: crate::poll::watched_for_reading(nix::unistd::dup(epoll.0.as_fd())?)? })
     }
 
     async fn connected(&self, port: &OwnedFd) -> io::Result<()> {

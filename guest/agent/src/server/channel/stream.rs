@@ -27,10 +27,7 @@ pub struct ChannelStream {
 impl ChannelStream {
     /// `descriptor` must be non-blocking.
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            descriptor: crate::poll::watched(descriptor)?,
-            drained: Arc::default(),
-        })
+        Ok(Self { descriptor: crate::poll::watched(descriptor)?, drained: Arc::default() })
     }
 
     /// Turns true when a read has returned 0, so that nothing of this connection is left to read. Outlives the stream.
@@ -60,10 +57,7 @@ impl ChannelStream {
 pub fn hung_up(descriptor: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLOUT)];
     let asked = poll(&mut polled, PollTimeout::ZERO);
-    let reported = polled
-        .iter()
-        .filter_map(PollFd::revents)
-        .any(|events| events.contains(PollFlags::POLLHUP));
+    let reported = polled.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLHUP));
     asked.is_ok() && reported
 }
 
