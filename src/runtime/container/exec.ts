@@ -11,7 +11,7 @@ import type { Container } from "./container.js";
 import { undoLimitMs } from "./limits.js";
 
 /** Kept of each stream; the rest is read and dropped, so that the process never blocks (kubelet.md 2.10). */
-export const maxStreamBytes = 16 * 1024 * 1024;
+const maxStreamBytes = 16 * 1024 * 1024;
 /** After the exit: the output ends when this long nothing came (a background child may hold the pipes open) … */
 const quietMs = 500;
 /** … or when this much time has passed. */

@@ -14,7 +14,7 @@ export async function resolveSource(mount: Mount, index: number): Promise<string
   }
   const kind = await stat(path);
   if (kind.isFile() || kind.isDirectory() || kind.isSocket() || kind.isFIFO()) return path;
-  throw new RuntimeError("unimplemented", `${what} is a device: devices of the host can't be given to a Box`, {
+  throw new RuntimeError("invalidArgument", `${what} is a device: devices of the host can't be given to a Box`, {
     hint: "use a RuntimeClass whose pods share the host's kernel",
   });
 }

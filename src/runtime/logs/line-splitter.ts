@@ -1,5 +1,5 @@
 /** Content of one log line, at most; a longer line becomes partial lines (kubelet.md 4.1, what other runtimes do). */
-export const maxLineBytes = 16 * 1024;
+const maxLineBytes = 16 * 1024;
 
 export interface LinePiece {
   readonly content: Buffer;

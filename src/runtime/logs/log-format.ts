@@ -11,7 +11,7 @@ const nsInSecond = 1_000_000_000n;
 const lastNs = 253_402_300_799n * nsInSecond + 999_999_999n;
 
 /** RFC 3339 in UTC, always nine digits, so that stamps sort as text. A time outside the years 1970 to 9999 is cut to them. */
-export function formatStamp(timeNs: bigint): string {
+function formatStamp(timeNs: bigint): string {
   const ns = timeNs < 0n ? 0n : timeNs > lastNs ? lastNs : timeNs;
   const whole = new Date(Number(ns / nsInSecond) * 1000).toISOString().slice(0, 19);
   return `${whole}.${(ns % nsInSecond).toString().padStart(9, "0")}Z`;

@@ -70,7 +70,7 @@ export function checkMount(mount: Mount, index: number): void {
   }
 }
 
-export function cleanPath(path: string): string {
+function cleanPath(path: string): string {
   const clean = posix.normalize(path);
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
 }

@@ -10,7 +10,7 @@ import type { OciDeviceRule, OciResources } from "./oci.js";
  * cgroup v1 shares (2 to 262144) as v2 weight (1 to 10000), the linear formula of runc. Written as `unified` so that
  * every back end of the agent gives the same weight.
  */
-export function cpuWeight(shares: bigint): bigint {
+function cpuWeight(shares: bigint): bigint {
   const clamped = shares < 2n ? 2n : shares > 262144n ? 262144n : shares;
   return 1n + ((clamped - 2n) * 9999n) / 262142n;
 }

@@ -3,14 +3,14 @@
  * its capabilities. Equal in effect to the default profile that container runtimes share; sources for the reasons: the
  * man page of each system call, seccomp(2), and OCI runtime spec config-linux.md, "Seccomp".
  */
-export interface SeccompArg {
+interface SeccompArg {
   readonly index: number;
   readonly value: number;
   readonly valueTwo?: number;
   readonly op: "SCMP_CMP_EQ" | "SCMP_CMP_NE" | "SCMP_CMP_MASKED_EQ";
 }
 
-export interface SeccompRule {
+interface SeccompRule {
   readonly names: readonly string[];
   readonly action: string;
   readonly errnoRet?: number;

@@ -34,13 +34,13 @@ export function checkSecurity(security: LinuxContainerSecurityContext | undefine
 export function checkDevices(config: ContainerConfig): void {
   const [device] = config.devices;
   if (device !== undefined) {
-    throw new RuntimeError("unimplemented", `device ${device.hostPath} of the host can't be given to a Box`, {
+    throw new RuntimeError("invalidArgument", `device ${device.hostPath} of the host can't be given to a Box`, {
       hint: "use a RuntimeClass whose pods share the host's kernel",
     });
   }
   const [cdi] = config.CDIDevices;
   if (cdi !== undefined) {
-    throw new RuntimeError("unimplemented", `CDI device ${cdi.name}: CDI is not supported`, {
+    throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
       hint: "use a RuntimeClass whose pods share the host's kernel",
     });
   }

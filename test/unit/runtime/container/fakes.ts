@@ -121,7 +121,7 @@ export class FakeProcess {
   }
 }
 
-export class FakeAgent {
+class FakeAgent {
   readonly created = new Map<string, CreateSessionRequest>();
   readonly started = new Set<string>();
   readonly processes = new Map<string, FakeProcess>();
@@ -210,7 +210,7 @@ export class FakeAgent {
   }
 }
 
-export class FakeBox {
+class FakeBox {
   readonly agent = new FakeAgent();
   readonly shared = new Map<string, string>();
   readonly #exited = deferred<BoxExit>();
@@ -255,7 +255,7 @@ const busybox: Image = {
   pinned: false,
 };
 
-export class FakeImages {
+class FakeImages {
   readonly snapshots = new Set<string>();
 
   find(reference: string): Image | undefined {

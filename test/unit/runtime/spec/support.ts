@@ -14,7 +14,7 @@ export function security(members: Security): LinuxContainerSecurityContext {
   return { ...LinuxContainerSecurityContext.fromPartial({}), ...members };
 }
 
-export function resources(members: Partial<LinuxContainerResources>): LinuxContainerResources {
+function resources(members: Partial<LinuxContainerResources>): LinuxContainerResources {
   return { ...LinuxContainerResources.fromPartial({}), ...members };
 }
 
