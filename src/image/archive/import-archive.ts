@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Native } from "../../native/addon.js";
 import { adoptBlob, hasBlob, withSpace } from "../content/blobs.js";
 import { bringIn, type IncomingImage, type StoreParts } from "../store/bring-in.js";
@@ -59,13 +60,16 @@ function checkBlobNames(spool: Spool): void {
 function provideFrom(parts: StoreParts, spool: Spool): ProvideBlob {
   const byDigest = new Map<Digest, SpooledFile>();
   for (const file of spool.files.values()) byDigest.set(file.digest, file);
+  const turns = new KeyedMutex<Digest>(); // layers of one content, in two places of an image
   return async (blob) => {
-    if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
-    const file = byDigest.get(blob.digest);
-    if (file === undefined || file.sizeBytes !== blob.size) {
-      throw new RuntimeError("invalidArgument", `the archive has no blob ${blob.digest} of ${blob.size} bytes`);
-    }
-    await adoptBlob(parts.folder, blob.digest, file.path);
+    await turns.run(blob.digest, async () => {
+      if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
+      const file = byDigest.get(blob.digest);
+      if (file === undefined || file.sizeBytes !== blob.size) {
+        throw new RuntimeError("invalidArgument", `the archive has no blob ${blob.digest} of ${blob.size} bytes`);
+      }
+      await adoptBlob(parts.folder, blob.digest, file.path);
+    });
   };
 }
 

@@ -95,6 +95,7 @@ class OpenImageStore implements ImageStore {
   readonly #defaultRegistry: string;
   readonly #usage: Usage;
   readonly #pulls = new SharedJobs<string, Digest>();
+  #closing: Promise<void> | undefined;
 
   constructor(parts: PullParts & SweepParts, pool: UnpackPool, defaultRegistry: string) {
     this.#parts = parts;
@@ -176,12 +177,18 @@ class OpenImageStore implements ImageStore {
     return await this.#usage.containers();
   }
 
+  /** A second call waits for the first. */
   async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#pulls.close();
     await this.#parts.downloads.close();
     await this.#parts.layers.close();
     await this.#pool.close();
-    await this.#parts.http.dispatcher.close();
+    await this.#parts.http.dispatcher.destroy();
     await this.#parts.ingest.close();
   }
 

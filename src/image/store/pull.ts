@@ -85,6 +85,7 @@ function provideFrom(parts: PullParts, session: RegistrySession, repository: str
     const begun = { own: false };
     const download = async (jobSignal: AbortSignal): Promise<void> => {
       begun.own = true;
+      if (await hasBlob(parts.folder, blob.digest, blob.size)) return; // came since
       await downloadBlob(parts, session, repository, blob, jobSignal);
     };
     try {

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
 import * as zlib from "node:zlib";
 import { pipeline, type Transform } from "node:stream";
-import { RuntimeError } from "../../base/errors.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Compression } from "../content/media-types.js";
 
 const chunkBytes = 256 * 1024;
@@ -16,11 +16,22 @@ export async function* readDecompressed(
   const decoder = decoderOf(compression);
   // What breaks one breaks the other, and the loop below throws it.
   const source: AsyncIterable<unknown> = decoder === null ? packed : pipeline(packed, decoder, () => undefined);
-  for await (const chunk of source) {
-    if (signal.aborted) throw new RuntimeError("canceled", "given up");
-    if (!Buffer.isBuffer(chunk)) throw new RuntimeError("internal", "decompression gave no bytes");
-    yield chunk;
+  try {
+    for await (const chunk of source) {
+      if (signal.aborted) throw new RuntimeError("canceled", "given up");
+      if (!Buffer.isBuffer(chunk)) throw new RuntimeError("internal", "decompression gave no bytes");
+      yield chunk;
+    }
+  } catch (thrown) {
+    throw explained(thrown);
   }
+}
+
+/** zlib's codes begin with Z_ ("Z_BUF_ERROR", "Z_DATA_ERROR"). */
+function explained(thrown: unknown): unknown {
+  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? String(thrown.code) : "";
+  if (!code.startsWith("Z_")) return thrown;
+  return new RuntimeError("internal", `it can't be decompressed: ${messageOf(thrown)}`, { cause: thrown });
 }
 
 function decoderOf(compression: Compression): Transform | null {

@@ -1,6 +1,6 @@
 /** Unpacking one layer, on a worker's thread. */
 import { createHash } from "node:crypto";
-import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { errnoOf, RuntimeError } from "../../base/errors.js";
 import type { NativeSync } from "../../native/addon.js";
 import { readDecompressed } from "./decompress.js";
 import { LayerTree, type TreeNotes } from "./layer-tree.js";
@@ -30,8 +30,6 @@ export async function unpackLayer(sync: NativeSync, request: UnpackRequest, sign
       );
     }
     return tree.finish();
-  } catch (thrown) {
-    throw explained(thrown);
   } finally {
     tree.close();
   }
@@ -59,11 +57,4 @@ function withSpace(thrown: unknown): unknown {
     hint: "free space on the file system of the image store, or remove images",
     cause: thrown,
   });
-}
-
-/** zlib's codes begin with Z_ ("Z_BUF_ERROR", "Z_DATA_ERROR"). */
-function explained(thrown: unknown): unknown {
-  const code = typeof thrown === "object" && thrown !== null && "code" in thrown ? String(thrown.code) : "";
-  if (!code.startsWith("Z_")) return thrown;
-  return new RuntimeError("internal", `the layer can't be decompressed: ${messageOf(thrown)}`, { cause: thrown });
 }

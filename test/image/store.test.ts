@@ -1,0 +1,286 @@
+import { expect } from "chai";
+import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { ImageStore } from "../../src/image/image-store.js";
+import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
+import { describeImage, pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
+import { buildLayer, buildTar, sha256, type BuiltLayer } from "../support/tar-builder.js";
+
+const signal = new AbortController().signal;
+const base = buildLayer([
+  { name: "etc/", type: "directory" },
+  { name: "etc/base", content: "base" },
+]);
+const top = buildLayer([{ name: "top", content: "top" }]);
+
+describe("the image store", () => {
+  let registry: TestRegistry;
+  let test: TestStore;
+  let store: ImageStore;
+  let one: Awaited<ReturnType<typeof pushImage>>;
+  let two: Awaited<ReturnType<typeof pushImage>>;
+
+  before(async () => {
+    registry = await startRegistry();
+    one = await pushImage(registry.host, "team/one", "v1", { layers: [base] });
+    two = await pushImage(registry.host, "team/two", "v1", { layers: [base, top] });
+  });
+  after(async () => {
+    await registry.stop();
+  });
+  beforeEach(async () => {
+    test = await makeTestStore();
+    ({ store } = test);
+  });
+  afterEach(async () => {
+    await test.close();
+  });
+
+  const pull = async (pushed: { reference: string }): ReturnType<ImageStore["pull"]> =>
+    await store.pull(pushed.reference, undefined, signal);
+
+  describe("removing", () => {
+    it("takes an image with all its names, and only what no other image needs", async () => {
+      await pull(one);
+      const image = await pull(two);
+      await store.remove(image.id, signal);
+      expect(store.find(two.reference)).to.equal(undefined);
+      expect(store.list().map(({ id }) => id)).to.deep.equal([one.configDigest]);
+      expect((await test.contents()).layers).to.have.length(1);
+      await store.remove(one.reference, signal);
+      expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+      expect(await test.leftovers()).to.deep.equal([]);
+    });
+
+    it("succeeds for what is not there, twice, and for several at a time", async () => {
+      await pull(one);
+      await store.remove("no/such:image", signal);
+      await store.remove("NOT A NAME", signal);
+      await Promise.all([one.reference, one.configDigest, one.reference].map((name) => store.remove(name, signal)));
+      expect(store.list()).to.deep.equal([]);
+    });
+
+    it("leaves the layers that a container stands on until its tree goes too", async () => {
+      const image = await pull(two);
+      const snapshot = await store.prepareSnapshot("c1", image, signal);
+      await store.remove(two.reference, signal);
+      expect(store.list()).to.deep.equal([]);
+      for (const lower of snapshot.lowers) expect((await stat(lower)).isDirectory()).to.equal(true);
+      expect((await test.contents()).blobs).to.deep.equal([]);
+      await store.removeSnapshot("c1", signal);
+      expect((await test.contents()).layers).to.deep.equal([]);
+    });
+
+    it("loses nothing when images are pulled and removed at the same time", async () => {
+      for (let round = 0; round < 5; round += 1) {
+        await Promise.all([
+          pull(two),
+          store.remove(one.reference, signal),
+          pull(one),
+          store.remove(two.configDigest, signal),
+        ]);
+        for (const image of store.list()) {
+          await store.prepareSnapshot(`r${round}-${image.id.slice(7, 19)}`, image, signal);
+          expect(String(await store.readFile(image, "/etc/base"))).to.equal("base");
+        }
+      }
+      for (const key of await store.listSnapshots()) await store.removeSnapshot(key, signal);
+      for (const image of store.list()) await store.remove(image.id, signal);
+      expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+    });
+  });
+
+  describe("snapshots", () => {
+    it("are private to their key, listed, and gone when removed, also twice", async () => {
+      const image = await pull(two);
+      const [first, second] = [
+        await store.prepareSnapshot("c1", image, signal),
+        await store.prepareSnapshot("c2", image, signal),
+      ];
+      expect(first.lowers).to.deep.equal(second.lowers);
+      expect(first.upper).to.not.equal(second.upper);
+      expect((await store.listSnapshots()).sort()).to.deep.equal(["c1", "c2"]);
+      await writeFile(join(first.upper, "written"), Buffer.alloc(1_000_000, 1));
+      expect(Number((await store.containerUsage()).usedBytes)).to.be.greaterThan(1_000_000);
+      await store.removeSnapshot("c1", signal);
+      await store.removeSnapshot("c1", signal);
+      expect(await store.listSnapshots()).to.deep.equal(["c2"]);
+      expect(Number((await store.containerUsage()).usedBytes)).to.be.lessThan(1_000_000);
+      expect(await test.leftovers()).to.deep.equal([]);
+    });
+
+    it("are refused for a key in use, a key that is a path, and an image that has gone", async () => {
+      const image = await pull(one);
+      await store.prepareSnapshot("c1", image, signal);
+      for (const [key, code] of [
+        ["c1", "alreadyExists"],
+        ["../c2", "invalidArgument"],
+        ["", "invalidArgument"],
+      ] as const) {
+        const thrown = await store.prepareSnapshot(key, image, signal).catch((caught: unknown) => caught);
+        expect(thrown).to.have.property("code", code);
+      }
+      await store.remove(image.id, signal);
+      const thrown = await store.prepareSnapshot("c3", image, signal).catch((caught: unknown) => caught);
+      expect(thrown).to.have.property("code", "notFound");
+      expect(await store.listSnapshots()).to.deep.equal(["c1"]);
+      expect(await test.leftovers()).to.deep.equal([]);
+    });
+
+    it("unpack a layer again that was lost", async () => {
+      const image = await pull(two);
+      for (const layer of await readdir(join(test.folder, "layers"))) {
+        await rm(join(test.folder, "layers", layer), { recursive: true });
+      }
+      const { lowers } = await store.prepareSnapshot("c1", image, signal);
+      expect(await readFile(join(lowers[0] ?? "", "top"), "utf8")).to.equal("top");
+    });
+  });
+
+  describe("opened by several processes", () => {
+    it("shows each at once what the other has changed", async () => {
+      const other = await test.openAgain();
+      await pull(one);
+      expect(other.find(one.reference)?.id).to.equal(one.configDigest);
+      await other.remove(one.reference, signal);
+      expect(store.list()).to.deep.equal([]);
+      await Promise.all([pull(two), other.pull(one.reference, undefined, signal)]);
+      for (const either of [store, other]) expect(either.list()).to.have.length(2);
+      await other.close();
+    });
+
+    it("keeps what the other one is bringing in", async () => {
+      const other = await test.openAgain();
+      const pulls = [pull(two), pull(one)];
+      for (let round = 0; round < 10; round += 1) await other.remove(round % 2 === 0 ? "x/y" : one.reference, signal);
+      const late = await test.openAgain(); // sweeps as it opens
+      await Promise.all(pulls);
+      expect(String(await store.readFile(await pull(two), "/top"))).to.equal("top");
+      await other.close();
+      await late.close();
+    });
+
+    it("clears what a process that died has left, and nothing else", async () => {
+      await pull(one);
+      const before = await test.contents();
+      const dead = join(test.folder, "ingest", "0123456789abcdef");
+      await mkdir(join(dead, "layer-x", "fs"), { recursive: true });
+      await writeFile(join(dead, `hold-blob-${"a".repeat(64)}`), "");
+      await writeFile(join(test.folder, "blobs", "sha256", "a".repeat(64)), "half");
+      await mkdir(join(test.folder, "layers", "b".repeat(64), "fs"), { recursive: true });
+      await mkdir(join(test.folder, "trash", "old", "deep"), { recursive: true });
+      const other = await test.openAgain();
+      expect(await test.contents()).to.deep.equal(before);
+      expect(await test.leftovers()).to.deep.equal([]);
+      expect(other.find(one.reference)?.id).to.equal(one.configDigest);
+      await other.close();
+    });
+
+    it("doesn't trust a layer that an earlier boot has not synced", async () => {
+      const image = await pull(one);
+      await store.close();
+      const layer = join(test.folder, "layers", image.chainIds[0]?.slice(7) ?? "");
+      await writeFile(join(layer, "layer.json"), JSON.stringify({ version: 1, bootId: "earlier", opaqueFolders: [] }));
+      await rm(join(layer, "synced"), { force: true });
+      await rm(join(layer, "fs", "etc"), { recursive: true });
+      const other = await test.openAgain();
+      const { lowers } = await other.prepareSnapshot("c1", image, signal);
+      expect(await readFile(join(lowers[0] ?? "", "etc", "base"), "utf8")).to.equal("base");
+      await other.close();
+    });
+  });
+
+  it("says what it takes of the disk", async () => {
+    const empty = await store.imageUsage();
+    const big = buildLayer([{ name: "big", content: Buffer.alloc(3_000_000, 7) }], "none");
+    await pull(await pushImage(registry.host, "team/big", "v1", { layers: [big] }));
+    const full = await store.imageUsage();
+    expect(full.mountpoint).to.equal(test.folder);
+    expect(Number(full.usedBytes - empty.usedBytes)).to.be.within(6_000_000, 6_300_000); // packed and unpacked
+    expect(full.inodesUsed > empty.inodesUsed).to.equal(true);
+  });
+
+  it("lets nobody but root in, for there are set-uid programs in it", async () => {
+    expect((await stat(test.folder)).mode & 0o777).to.equal(0o700);
+  });
+
+  describe("importing", () => {
+    const archivePath = (): string => join(test.folder, "..", "archive.tar");
+
+    it("takes what skopeo writes, in both forms, with the ids that a pull gives", async () => {
+      await pull(two);
+      for (const form of ["docker-archive", "oci-archive"]) {
+        const copy = join(test.folder, "..", `${form}.tar`);
+        await run("skopeo", ["copy", `oci:${test.folder}:${two.reference}`, `${form}:${copy}:team/copy:v1`]);
+        const fresh = await makeTestStore();
+        const [image] = await fresh.store.importArchive(copy, signal);
+        expect(image).to.deep.include({ id: two.configDigest, repoTags: ["docker.io/team/copy:v1"] });
+        expect(fresh.store.find("team/copy:v1")?.id).to.equal(two.configDigest);
+        await fresh.store.prepareSnapshot("c1", image ?? (await pull(two)), signal);
+        expect(await fresh.leftovers()).to.deep.equal([]);
+        await fresh.close();
+      }
+    });
+
+    it("takes a gzipped docker save with a layer behind a link, and several names", async () => {
+      const path = archivePath();
+      await writeFile(path, gzipSync(dockerArchive(["a/b:1", "host:5000/c:2"], [top, top])));
+      const [image] = await store.importArchive(path, signal);
+      expect(image?.repoTags).to.deep.equal(["docker.io/a/b:1", "host:5000/c:2"]);
+      expect(image?.chainIds).to.have.length(2);
+      expect(await listTree(join(test.folder, "layers", image?.chainIds[0]?.slice(7) ?? "", "fs"))).to.have.length(1);
+    });
+
+    it("takes an archive without names, and finds its image by id", async () => {
+      await writeFile(archivePath(), dockerArchive(null, [top]));
+      const [image] = await store.importArchive(archivePath(), signal);
+      expect(image).to.deep.include({ repoTags: [], repoDigests: [] });
+      expect(store.find(image?.id ?? "")?.id).to.equal(image?.id);
+    });
+
+    it("refuses what is no archive of images, says which file, and leaves nothing", async () => {
+      const good = dockerArchive(["a:1"], [top]);
+      const bad = Buffer.from(good);
+      const at = bad.indexOf("top", bad.indexOf("layer.tar") + 512);
+      bad[at] = 0x54;
+      const cases: readonly (readonly [Buffer, RegExp])[] = [
+        [Buffer.from("text"), /not a tar|ends inside/],
+        [buildTar([{ name: "file", content: "x" }]), /neither index.json nor manifest.json/],
+        [buildTar([{ name: "manifest.json", content: "{" }]), /manifest.json can't be read/],
+        [buildTar([{ name: "manifest.json", content: '[{"Config":"c","Layers":[]}]' }]), /has no "c"/],
+        [good.subarray(0, good.length / 2), /ends inside|has no/],
+        [bad, /as the config says|has the content of|checksum/],
+        [buildTar([{ name: `blobs/sha256/${"a".repeat(64)}`, content: "x" }]), /has the content of/],
+        [gzipSync(good).subarray(0, 100), /import /],
+      ];
+      for (const [bytes, says] of cases) {
+        await writeFile(archivePath(), bytes);
+        const thrown = await store.importArchive(archivePath(), signal).catch((caught: unknown) => caught);
+        expect(thrown).to.have.property("code", "invalidArgument");
+        expect(thrown).to.have.property("message").that.matches(says).and.includes(archivePath());
+        expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+        expect(await test.leftovers()).to.deep.equal([]);
+      }
+      const thrown = await store.importArchive("/no/such/file", signal).catch((caught: unknown) => caught);
+      expect(thrown).to.have.property("code", "invalidArgument");
+    });
+  });
+});
+
+/** As `docker save` before 25: layers as plain tars, an equal one as a link to the first. */
+function dockerArchive(names: readonly string[] | null, layers: readonly BuiltLayer[]): Buffer {
+  const { config } = describeImage({ layers });
+  const hex = sha256(config).slice("sha256:".length);
+  const first = layers[0];
+  const plain = first === undefined ? Buffer.alloc(0) : buildTar([{ name: "top", content: "top" }]);
+  const manifest = [{ Config: `${hex}.json`, RepoTags: names, Layers: layers.map((_, at) => `l${at}/layer.tar`) }];
+  return buildTar([
+    { name: `${hex}.json`, content: config },
+    ...layers.map((_, at) => ({
+      name: `l${at}/layer.tar`,
+      ...(at === 0 ? { content: plain } : { type: "symlink" as const, link: "../l0/layer.tar" }),
+    })),
+    { name: "manifest.json", content: JSON.stringify(manifest) },
+  ]);
+}
