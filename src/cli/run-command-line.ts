@@ -6,20 +6,16 @@ import { table } from "./table.js";
 
 const program = "a3s-box-cri-runtime";
 
-/** Runs what the arguments say; resolves to the exit status. A failure is reported in one line, on standard error. */
-export async function runCommandLine(args: readonly string[], report = toStandardError): Promise<number> {
+/** Runs what the arguments say; resolves to the exit status. Failures go to standard error in one line. */
+export async function runCommandLine(args: readonly string[]): Promise<number> {
   try {
     return await dispatch(args);
   } catch (thrown) {
-    report(`${program}: ${messageOf(thrown)}\n`);
+    process.stderr.write(`${program}: ${messageOf(thrown)}\n`);
     if (!(thrown instanceof RuntimeError) || thrown.stage !== "usage") return exitStatus.failed;
-    report(`See ${program} --help\n`);
+    process.stderr.write(`See ${program} --help\n`);
     return exitStatus.usage;
   }
-}
-
-function toStandardError(text: string): void {
-  process.stderr.write(text);
 }
 
 async function dispatch(args: readonly string[]): Promise<number> {
