@@ -104,8 +104,10 @@ export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
 
 /** Groups that other daemons have made: other tests', and the usual parent of a sandbox that names none. */
 const othersCgroups = /^a3s-(t|box$)/;
+/** A group of a sandbox or container, wherever it is. */
+const idCgroup = /\/[0-9a-f]{64}(\/|$)/;
 
-/** Folders of every hierarchy below /sys/fs/cgroup, those that other daemons made left out. */
+/** Groups below this daemon's parent in every hierarchy, and those named by an id anywhere but below other daemons'. */
 async function cgroupsOf(scope: MachineScope): Promise<string[]> {
   const found: string[] = [];
   const visit = async (folder: string): Promise<void> => {
@@ -113,7 +115,7 @@ async function cgroupsOf(scope: MachineScope): Promise<string[]> {
       if (!entry.isDirectory()) continue;
       const path = join(folder, entry.name);
       if (othersCgroups.test(entry.name) && `/${entry.name}` !== scope.cgroupParent) continue;
-      found.push(path);
+      if (path.includes(`${scope.cgroupParent}/`) || idCgroup.test(path)) found.push(path);
       await visit(path);
     }
   };
@@ -131,8 +133,8 @@ async function socketsOf(scope: MachineScope): Promise<string[]> {
   return [...names].sort();
 }
 
-/** Folders that are made once, when they are first needed. */
-const onceMade = /^(root|state)\/([^/]+|images\/[^/]+)$/;
+/** Folders that are made once, when they are first needed, or once for each daemon. */
+const onceMade = /^(root|state)\/([^/]+|images\/[^/]+|images\/ingest\/[^/]+)$/;
 
 /** Every path below the folder; of an unpacked layer only its folder, of what is mounted nothing. */
 async function filesOf(base: string): Promise<string[]> {
