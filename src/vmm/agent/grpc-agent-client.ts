@@ -26,7 +26,7 @@ import { ResumingOutput } from "./output-reader.js";
 import { isUnavailable, unary, type StartCall } from "./unary.js";
 
 /** Version of proto/agent/v1 that this daemon speaks. */
-export const agentProtocol = 1;
+const agentProtocol = 1;
 
 const callMs = 10_000;
 /** What runs programs in the guest (mounts, cgroups, the container's processes) under emulation on a busy machine. */

@@ -28,7 +28,7 @@ export function fromStatus(call: string, error: ServiceError, limitMs: number | 
 }
 
 /** The connection went, not the call: grpc-js says UNAVAILABLE, or what the last frame of HTTP/2 had to say. */
-export function isLostConnection(error: ServiceError): boolean {
+function isLostConnection(error: ServiceError): boolean {
   return error.code === status.UNAVAILABLE || /RST_STREAM|[Cc]onnection (dropped|reset|closed)/.test(error.details);
 }
 

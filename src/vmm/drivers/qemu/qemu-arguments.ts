@@ -35,7 +35,7 @@ const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=
  * newer distributions' images are built for; RDRAND, without which the guest waits for entropy. Models that have these
  * by themselves bring supervisor features along that cost a tenth of the boot and more.
  */
-export const cpuModel = "Nehalem,+rdrand,-spec-ctrl,+xsave,+avx,+avx2,+bmi1,+bmi2,+fma,+movbe,+f16c,+abm";
+const cpuModel = "Nehalem,+rdrand,-spec-ctrl,+xsave,+avx,+avx2,+bmi1,+bmi2,+fma,+movbe,+f16c,+abm";
 
 /** First of the user ids that nobody hands out (systemd's table, docs/UIDS-GIDS), and how many there are. */
 const firstBoxUid = 0x7000_0000;

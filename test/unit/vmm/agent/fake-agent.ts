@@ -9,7 +9,7 @@ import { AgentServiceService, type AgentServiceServer } from "../../../../src/ge
 /** What the fake does with the host's first line; undefined: hang up. */
 export type Handshake = (line: string, socket: Socket, attempt: number) => string | undefined;
 
-export const honest: Handshake = (line) => line.replace("HOST ", "AGENT ");
+const honest: Handshake = (line) => line.replace("HOST ", "AGENT ");
 
 export class FakeAgent implements AsyncDisposable {
   readonly socketPath: string;
