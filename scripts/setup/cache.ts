@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rename, rm, stat, utimes } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, inStage } from "../../src/base/errors.js";
 import { fingerprint } from "./fingerprint.js";
@@ -21,6 +21,7 @@ export async function cached(context: SetupContext, recipe: Recipe): Promise<str
   await mkdir(context.cache, { recursive: true });
   return await withLock(`${join(context.cache, "locks", basename(place))}.lock`, context.signal, async () => {
     if (await exists(place)) return await used(place);
+    await removeLeftovers(place);
     const startedAt = Date.now();
     context.say(`${recipe.name}: building`);
     const temporary = await mkdtemp(join(dirname(place), `.${basename(place)}-`));
@@ -38,6 +39,13 @@ export async function cached(context: SetupContext, recipe: Recipe): Promise<str
     context.say(`${recipe.name}: built in ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
     return place;
   });
+}
+
+/** What a killed build left: nobody else builds this place while we hold its lock. */
+async function removeLeftovers(place: string): Promise<void> {
+  for (const name of await readdir(dirname(place))) {
+    if (name.startsWith(`.${basename(place)}-`)) await rm(join(dirname(place), name), { recursive: true, force: true });
+  }
 }
 
 /** Marks an entry as in use, so that a person who clears the cache by age keeps it. */

@@ -28,6 +28,8 @@ const buildPackages = ["gcc", "g++", "make", "python3", "pkg-config", "libc6-dev
 const testPackages = ["skopeo", "docker-registry", "kmod", "iproute2", "clang-format"];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {
+  // What is made must be readable by the users that the Boxes run as, whatever the person's umask.
+  process.umask(0o022);
   const caches = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
   return { signal, root, say, cache: join(caches, "a3s-box-cri-runtime") };
 }
