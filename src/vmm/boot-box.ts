@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { Cleanup } from "../base/cleanup.js";
 import { monotonicMs } from "../base/clock.js";
-import { RuntimeError, codeOf, messageOf } from "../base/errors.js";
+import { RuntimeError, codeOf, errnoOf, messageOf } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { stage } from "../base/stage.js";
@@ -42,8 +42,8 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
   const beganMs = monotonicMs();
   const folder = boxFolderOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
+  await stage(`boot box ${shortId(spec.id)}`, stepLimitMs, signal, () => makeFolder(deps, folder));
   try {
-    await stage("make box folder", stepLimitMs, signal, () => makeFolder(deps, folder));
     undo.add("discard box", (limited) => discardBox(deps, spec.id, folder, undefined, limited));
     const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder));
     const box = await bringUp(deps, spec, { folder, cgroup, undo, beganMs }, signal);
@@ -67,7 +67,13 @@ function checkSpec(spec: BoxSpec): void {
 /** An existing folder belongs to a Box that nobody has discarded: refuse, it may run. */
 async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
   await mkdir(boxesFolder(deps.state), { recursive: true, mode: 0o700 });
-  await mkdir(folder.path, { mode: 0o700 });
+  try {
+    await mkdir(folder.path, { mode: 0o700 });
+  } catch (cause) {
+    if (errnoOf(cause) !== "EEXIST") throw cause;
+    const detail = { cause, hint: "discard the Box that is there first" };
+    throw new RuntimeError("alreadyExists", `${folder.path} is there already`, detail);
+  }
 }
 
 async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder): Promise<BoxCgroup> {

@@ -123,6 +123,7 @@ describe("a Box that something happens to", function () {
     const spec = await bench.spec();
     const box = await bench.factory.boot(spec, within(60_000));
     const refused = await failureOf(bench.factory.boot(spec, within(60_000)));
+    expect(refused).to.include({ code: "alreadyExists" });
     expect(refused.message).to.contain(`boot box ${spec.id.slice(0, 12)}`);
     expect(box.exit).to.equal(undefined);
     await box.agent.hello(within(20_000));

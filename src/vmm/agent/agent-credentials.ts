@@ -31,12 +31,12 @@ export interface AgentAddress {
  * `connect-agent.test.ts` fails when the hook changes.
  */
 export class AgentCredentials extends ChannelCredentials {
-  readonly #address: AgentAddress;
+  readonly #guest: Guest;
   readonly #closed: AbortSignal;
 
   constructor(address: AgentAddress, closed: AbortSignal) {
     super();
-    this.#address = address;
+    this.#guest = { ...address };
     this.#closed = closed;
   }
 
@@ -49,37 +49,42 @@ export class AgentCredentials extends ChannelCredentials {
   }
 
   override _createSecureConnector(): experimental.SecureConnector {
-    return new AgentConnector(this.#address, this.#closed);
+    return new AgentConnector(this.#guest, this.#closed);
   }
 }
 
+/** What all connectors of one channel know: grpc-js makes a new one now and then. */
+interface Guest {
+  readonly socketPath: string;
+  /** Null once the agent has been reached. */
+  booting: Promise<void> | null;
+}
+
 class AgentConnector implements experimental.SecureConnector {
-  readonly #socketPath: string;
+  readonly #guest: Guest;
   readonly #stopped: AbortSignal;
   readonly #destroyed = new AbortController();
-  #booting: Promise<void> | null;
 
-  constructor(address: AgentAddress, closed: AbortSignal) {
-    this.#socketPath = address.socketPath;
-    this.#booting = address.booting;
+  constructor(guest: Guest, closed: AbortSignal) {
+    this.#guest = guest;
     this.#stopped = AbortSignal.any([closed, this.#destroyed.signal]);
   }
 
   async waitForReady(): Promise<void> {
-    if (this.#booting !== null) await this.#booting;
-    await waitForSocket(this.#socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
+    if (this.#guest.booting !== null) await this.#guest.booting;
+    await waitForSocket(this.#guest.socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
   }
 
   /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */
   async connect(dialled: Socket): Promise<experimental.SecureConnectResult> {
-    const giveUpAt = this.#booting === null ? performance.now() + redialForMs : Number.POSITIVE_INFINITY;
-    let answerMs = this.#booting === null ? firstAnswerMs : bootAnswerMs;
+    const giveUpAt = this.#guest.booting === null ? performance.now() + redialForMs : Number.POSITIVE_INFINITY;
+    let answerMs = this.#guest.booting === null ? firstAnswerMs : bootAnswerMs;
     let socket: Socket | undefined = dialled;
     for (;;) {
       try {
-        socket ??= await dial(this.#socketPath);
+        socket ??= await dial(this.#guest.socketPath);
         await shakeHands(socket, answerMs, this.#stopped);
-        this.#booting = null;
+        this.#guest.booting = null;
         expectSettings(socket);
         return { socket, secure: false };
       } catch (thrown) {
@@ -88,7 +93,7 @@ class AgentConnector implements experimental.SecureConnector {
         if (this.#stopped.aborted || performance.now() > giveUpAt) throw thrown;
       }
       await sleep(redialPauseMs, this.#stopped);
-      if (this.#booting === null) answerMs = Math.min(answerMs * 2, longestAnswerMs);
+      if (this.#guest.booting === null) answerMs = Math.min(answerMs * 2, longestAnswerMs);
     }
   }
 
