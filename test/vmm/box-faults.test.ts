@@ -48,7 +48,7 @@ describe("a Box that something happens to", function () {
     expect(box.exit?.reason).to.equal((await box.exited).reason);
     expect((await waiting).code).to.be.oneOf(["unavailable", "notFound"]);
     expect((await listening).code).to.be.oneOf(["unavailable", "notFound"]);
-    expect((await failureOf(box.agent.listSessions(within(1000)))).message).to.match(/^vmm (killed by signal 9|ended)/);
+    expect((await failureOf(box.agent.listSessions(within(1000)))).message).to.contain("killed by signal 9");
     await bench.discard(box.id);
     expect(await bench.leftovers()).to.deep.equal([]);
   });
