@@ -8,7 +8,7 @@ import { chooseDriver } from "../vmm/choose-driver.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
 
 /** `missing`: no Box without it. `optional`: something is lost without it. */
-export type Verdict = "OK" | "missing" | "optional";
+type Verdict = "OK" | "missing" | "optional";
 
 export interface Finding {
   readonly subject: string;

@@ -7,7 +7,7 @@ import { shortNameDigits } from "./paths.js";
 import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
 
 /** Read where no `--config` is given and it exists. */
-export const usualConfigFile = "/etc/a3s-box/config.toml";
+const usualConfigFile = "/etc/a3s-box/config.toml";
 
 /** Longest path of a Unix socket, without the closing NUL (unix(7)). */
 const longestSocketPath = 107;

@@ -64,7 +64,12 @@ export const settings = {
   ),
   "sandbox.vcpus": whole(1, 64, 2, "CPUs of a Box whose pod sets no limit."),
   "sandbox.memory_mib": whole(128, 1_048_576, 2048, "Memory of a Box whose pod sets no limit. Touched lazily."),
-  "sandbox.boot_timeout_ms": whole(100, dayMs, 60_000, "From the VMM's start to the agent's first answer."),
+  "sandbox.boot_timeout_ms": whole(
+    100,
+    dayMs,
+    120_000,
+    "From the VMM's start to the agent's first answer. Emulation on a busy machine is slow.",
+  ),
   "sandbox.run_timeout_ms": whole(100, dayMs, 220_000, "A whole RunPodSandbox. kubelet waits for 240 s."),
   "sandbox.stop_timeout_ms": whole(0, dayMs, 2000, "How long a Box may shut down before it is killed."),
   "image.default_registry": setting(

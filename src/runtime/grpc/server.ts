@@ -63,7 +63,7 @@ function endCalls(server: Server, graceMs: number): Promise<void> {
 }
 
 /** A socket that an earlier daemon has left is removed; one where somebody answers is not ours to take. */
-export async function removeStaleSocket(path: string): Promise<void> {
+async function removeStaleSocket(path: string): Promise<void> {
   try {
     if (!(await lstat(path)).isSocket()) {
       throw new RuntimeError("alreadyExists", `${path} is not a socket`, { hint: "remove it, or set listen" });

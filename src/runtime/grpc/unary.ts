@@ -7,9 +7,9 @@ import type { CallContext, Deps } from "../deps.js";
 import { limitMsOf } from "./limits.js";
 import { toStatus } from "./status.js";
 
-export type UnaryRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => Promise<Response>;
+type UnaryRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => Promise<Response>;
 /** Items are written as fast as the client reads; the iterable is closed when the client goes. */
-export type StreamRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => AsyncIterable<Response>;
+type StreamRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => AsyncIterable<Response>;
 
 /** Makes gRPC handlers of RPC functions. No gRPC type passes it inward. */
 export interface Edge {
@@ -91,9 +91,13 @@ async function callSafely<T>(run: () => Promise<T>): Promise<T> {
   return await run();
 }
 
-/** An abort surfaces as whatever the aborted step made of it; the caller is told why it was aborted. */
+/** An abort surfaces as whatever the aborted step made of it; the caller is told why it was aborted, and where. */
 function asFailure(thrown: unknown, signal: AbortSignal): unknown {
-  return signal.aborted && !(thrown instanceof RuntimeError) ? signal.reason : thrown;
+  if (!signal.aborted) return thrown;
+  const reason: unknown = signal.reason;
+  if (!(reason instanceof RuntimeError) || thrown === reason) return thrown;
+  if (!(thrown instanceof RuntimeError)) return reason;
+  return new RuntimeError(reason.code, `${reason.message}; ${thrown.message}`, { cause: thrown });
 }
 
 function logEnd(log: Logger, ms: number, failure: unknown): void {

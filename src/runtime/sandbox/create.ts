@@ -70,7 +70,8 @@ async function build(
   });
 
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  const box = await stages.run("boot box", config.sandbox.bootTimeoutMs, (limit) =>
+  // The factory has this limit too, and its error tells more: it comes first.
+  const box = await stages.run("boot box", config.sandbox.bootTimeoutMs + stepLimitMs, (limit) =>
     boxes.boot(
       { id, ...sizeOf(request, deps), netnsPath: netns, tap: null, cgroupParent: cgroupParent(request) },
       limit,

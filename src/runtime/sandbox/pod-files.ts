@@ -31,7 +31,7 @@ export async function removePodFiles(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-export function hostsText(hostname: string): string {
+function hostsText(hostname: string): string {
   return [
     "127.0.0.1\tlocalhost",
     "::1\tlocalhost ip6-localhost ip6-loopback",
@@ -56,7 +56,7 @@ async function resolvConfText(dns: DNSConfig | undefined): Promise<string> {
 }
 
 /** resolv.conf(5). */
-export function dnsText(dns: DNSConfig): string {
+function dnsText(dns: DNSConfig): string {
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(" ")}`);
   if (dns.options.length > 0) lines.push(`options ${dns.options.join(" ")}`);

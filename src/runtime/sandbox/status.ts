@@ -6,7 +6,7 @@ import {
 } from "../../gen/runtime/v1/api.js";
 import type { Sandbox } from "./sandbox.js";
 
-export function podSandboxState(sandbox: Sandbox): PodSandboxState {
+function podSandboxState(sandbox: Sandbox): PodSandboxState {
   return sandbox.state === "ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 }
 

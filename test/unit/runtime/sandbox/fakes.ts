@@ -18,7 +18,7 @@ import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
 
-export class FakeBox {
+class FakeBox {
   readonly configured: ConfigureSandboxRequest[] = [];
   readonly exited: Promise<BoxExit>;
   exit: BoxExit | undefined;
@@ -60,7 +60,7 @@ export class FakeBox {
 }
 
 /** Boxes that boot as fast as the test lets them; `live` is what a `ps` on the host would show. */
-export class FakeBoxes {
+class FakeBoxes {
   readonly driver = "qemu" as const;
   readonly reason = "a fake";
   readonly specs: BoxSpec[] = [];
@@ -97,7 +97,7 @@ export class FakeBoxes {
   }
 }
 
-export class FakeKernel {
+class FakeKernel {
   readonly netns = new Set<string>();
 
   createNetns(path: string): Promise<void> {
@@ -112,7 +112,7 @@ export class FakeKernel {
 }
 
 /** What the containers part was told. */
-export class FakeContainers {
+class FakeContainers {
   readonly told: string[] = [];
   beforeStop: () => Promise<void> = () => Promise.resolve();
 
