@@ -24,7 +24,7 @@ export async function status(request: StatusRequest, _call: CallContext, deps: D
       name,
       features: { recursiveReadOnlyMounts: false, userNamespaces: false },
     })),
-    features: { supplementalGroupsPolicy: false, userNamespacesHostNetwork: false, mountOptions: false },
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
     info: request.verbose ? verboseInfo(deps) : {},
   };
 }
