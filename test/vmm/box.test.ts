@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { access, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { newContainerId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
 import { limit } from "../support/wait.js";
@@ -42,6 +42,19 @@ async function runSession(
   await box.removeShared(root.hostPath);
   if (bind !== undefined) await box.removeShared(bind.hostPath);
   return { stdout: output[1], stderr: output[2], code: exit.code, rootPath: root.hostPath };
+}
+
+/** Mounts of an entry of the share in the namespace of whoever serves it. */
+async function mountsInside(box: Box, hostPath: string): Promise<string[]> {
+  const server = box.handle.processes.at(-1)?.pid ?? 0;
+  const children = await readFile(`/proc/${server}/task/${server}/children`, "utf8");
+  const pid =
+    children
+      .trim()
+      .split(" ")
+      .find((child) => child !== "") ?? String(server);
+  const lines = (await readFile(`/proc/${pid}/mountinfo`, "utf8")).split("\n");
+  return lines.filter((line) => line.includes(`/${basename(hostPath)}`));
 }
 
 describe("a Box", function () {
@@ -110,7 +123,9 @@ describe("a Box", function () {
       await writeFile(join(source, "inner/file"), "still here");
       const { hostPath } = await box.shareBind("nested", source, true);
       expect(await readFile(join(hostPath, "inner/file"), "utf8")).to.equal("still here");
+      expect(await mountsInside(box, hostPath)).to.have.length(2); // the bind, and what is mounted in it
       await box.removeShared(hostPath);
+      expect(await mountsInside(box, hostPath)).to.deep.equal([]);
       expect(await readFile(join(source, "inner/file"), "utf8")).to.equal("still here");
     } finally {
       await native.unmount(source, true);
