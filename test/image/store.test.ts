@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { createLogger } from "../../src/base/log.js";
 import type { ImageStore } from "../../src/image/image-store.js";
 import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
 import { describeImage, pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
@@ -59,6 +60,22 @@ describe("the image store", () => {
       await store.remove("NOT A NAME", signal);
       await Promise.all([one.reference, one.configDigest, one.reference].map((name) => store.remove(name, signal)));
       expect(store.list()).to.deep.equal([]);
+    });
+
+    it("takes an image by name whose content is damaged; until then nothing is swept", async () => {
+      const image = await pull(one);
+      await pull(two);
+      const config = join(test.folder, "blobs", "sha256", image.id.slice("sha256:".length));
+      await writeFile(config, "damaged");
+      const other = await test.openAgain({ log: createLogger("error") });
+      expect(other.find(one.reference)).to.equal(undefined);
+      expect(other.find(two.reference)?.id).to.equal(two.configDigest);
+      await other.remove(two.reference, signal);
+      expect((await test.contents()).layers).to.have.length(2);
+      await other.remove(one.reference, signal);
+      await other.remove(`${registry.host}/team/one@${one.digest}`, signal);
+      expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+      await other.close();
     });
 
     it("leaves the layers that a container stands on until its tree goes too", async () => {

@@ -3,7 +3,7 @@
  * a client of its push side, so that tests can put images of their own making into it.
  */
 import { spawn } from "node:child_process";
-import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -78,14 +78,6 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
     throw new Error(`${program} did not start: ${failure}\n${said}`);
   }
   return { host: `127.0.0.1:${port}`, stop };
-}
-
-/** True where the program is on the PATH of Debian. */
-export async function hasRegistry(): Promise<boolean> {
-  return access(`/usr/bin/${program}`).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Pushes config, layers and manifest, and tags the manifest; the headers go with every request. */

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 
-export type TarEntryType =
+type TarEntryType =
   | "file"
   | "directory"
   | "symlink"

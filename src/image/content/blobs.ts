@@ -71,13 +71,13 @@ export async function adoptBlob(folder: StoreFolder, blob: Digest, path: string)
   await syncFolder(folder.blobs);
 }
 
-export interface Spooled {
+interface Spooled {
   readonly digest: Digest;
   readonly sizeBytes: number;
 }
 
 /** Writes a stream to a new file and makes it durable; stops where it gets longer than allowed. */
-export async function spool(path: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Spooled> {
+async function spool(path: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Spooled> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   await using file = await open(path, "wx", 0o644);

@@ -91,7 +91,7 @@ export class Catalog {
 }
 
 /** Follows an entry to its image; `read` gives a blob's bytes. */
-export function readContent(
+function readContent(
   entry: { readonly digest: Digest; readonly mediaType: string },
   read: (blob: Digest) => Buffer,
 ): ImageContent {

@@ -8,12 +8,12 @@ import { RuntimeError } from "../../base/errors.js";
 /** A reference in its full form: exactly one of tag and digest (a digest beside a tag wins, as in containerd). */
 export type Reference = TagReference | DigestReference;
 
-export interface TagReference extends Name {
+interface TagReference extends Name {
   readonly kind: "tag";
   readonly tag: string;
 }
 
-export interface DigestReference extends Name {
+interface DigestReference extends Name {
   readonly kind: "digest";
   readonly digest: Digest;
 }

@@ -48,3 +48,10 @@ function tryParse(text: string, defaultRegistry: string): Reference | undefined 
     throw thrown;
   }
 }
+
+/** True for an entry of that name whose content is lost. */
+export function isUnreadable({ entry, content }: CatalogEntry, text: string, defaultRegistry: string): boolean {
+  if (content !== undefined || entry.name === undefined) return false;
+  const reference = tryParse(text, defaultRegistry);
+  return reference !== undefined && formatReference(reference) === entry.name;
+}

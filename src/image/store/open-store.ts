@@ -6,7 +6,7 @@ import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import type { Native } from "../../native/addon.js";
 import { importArchive } from "../archive/import-archive.js";
-import { Catalog } from "../content/catalog.js";
+import { Catalog, type CatalogEntry } from "../content/catalog.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
@@ -19,7 +19,7 @@ import { readImageFile } from "../snapshot/read-file.js";
 import { Usage } from "../snapshot/usage.js";
 import { bootId, Layers } from "../unpack/layers.js";
 import { UnpackPool } from "../unpack/unpack-pool.js";
-import { findImage, type Known } from "./find.js";
+import { findImage, isUnreadable, type Known } from "./find.js";
 import { pullImage, type PullParts } from "./pull.js";
 import { SharedJobs } from "./shared-jobs.js";
 
@@ -138,13 +138,17 @@ class OpenImageStore implements ImageStore {
     const { storeLock, catalog, folder, log } = this.#parts;
     const removed = await storeLock.run(async () => {
       const found = findImage(this.#known(), reference, this.#defaultRegistry);
-      if (found === undefined) return false;
-      const kept = catalog.entries().filter(({ content }) => content?.id !== found.image.id);
+      const entries = catalog.entries();
+      // An image that can't be read has no id any more: it goes by name.
+      const gone = (one: CatalogEntry): boolean =>
+        found === undefined ? isUnreadable(one, reference, this.#defaultRegistry) : one.content?.id === found.image.id;
+      const kept = entries.filter((one) => !gone(one));
+      if (kept.length === entries.length) return false;
       await writeIndexFile(
         folder.indexFile,
         kept.map(({ entry }) => entry),
       );
-      log.info({ imageId: found.image.id, names: found.image.repoTags }, "image removed");
+      log.info({ image: reference, imageId: found?.image.id, names: found?.image.repoTags }, "image removed");
       return true;
     });
     if (removed) await this.#sweep();

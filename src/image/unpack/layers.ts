@@ -171,7 +171,7 @@ export class Layers {
   }
 }
 
-export async function hasLayer(folder: StoreFolder, chainId: Digest): Promise<boolean> {
+async function hasLayer(folder: StoreFolder, chainId: Digest): Promise<boolean> {
   try {
     await stat(join(layerPath(folder, chainId), layerNotesFile));
     return true;

@@ -6,7 +6,7 @@ import { messageOf, RuntimeError } from "../../base/errors.js";
 import { parsePax, paxNumber, paxTimeNs, type PaxRecords } from "./pax.js";
 import { blockBytes, decodeText, malformedTar, parseHeader, type RawHeader } from "./tar-header.js";
 
-export type TarEntryType = "file" | "directory" | "symlink" | "hardlink" | "character" | "block" | "fifo";
+type TarEntryType = "file" | "directory" | "symlink" | "hardlink" | "character" | "block" | "fifo";
 
 export interface TarEntry {
   /** As written: may be absolute, may have "..". */
