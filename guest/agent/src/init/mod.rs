@@ -51,12 +51,7 @@ pub fn run_as_pid_1() -> ExitCode {
     if settings.bare {
         return bare::run();
     }
-    for error in mounts::rest() {
-        console::say(&error.to_string());
-    }
-    if let Err(errno) = crate::net::loopback::up() {
-        console::say(&format!("loopback up: {errno}"));
-    }
+    mounts::for_the_server().iter().for_each(|error| console::say(&error.to_string()));
     limits::raise();
     let start = server::Start { listen: Listen::Guest(settings.channel), runtime: RuntimeName::Crun, started_ns };
     finish(run(Place::Guest, start), Place::Guest)
@@ -82,7 +77,21 @@ fn run(place: Place, start: server::Start) -> Result<(), InitError> {
     let signals = SignalFd::with_flags(&watched, flags).map_err(during("signalfd"))?;
     let (ours, theirs) = packet::pair().map_err(during("socketpair"))?;
     let server = start_server(place, theirs, &ours, &signals, start)?;
+    if place == Place::Guest {
+        set_up_the_rest();
+    }
     watch::run(place, &ours, &signals, server).map_err(during("wait for events"))
+}
+
+/// What only containers need, done while the server starts and waits for its host, and only then: the server's answer
+/// is what a Box's start waits for. Requests of the server wait until this is finished, so no container can be earlier.
+fn set_up_the_rest() {
+    limits::step_back(true);
+    mounts::for_containers().iter().for_each(|error| console::say(&error.to_string()));
+    if let Err(errno) = crate::net::loopback::up() {
+        console::say(&format!("loopback up: {errno}"));
+    }
+    limits::step_back(false);
 }
 
 /// Forks the server. Nothing is executed: the pages are there already, and reading the binary again over the share

@@ -29,9 +29,20 @@ const NOSUID_NODEV: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 const PROC: Entry = Entry { kind: "proc", target: "/proc", flags: NOSUID_NODEV_NOEXEC, options: "" };
 
-const REST: [Entry; 7] = [
-    Entry { kind: "sysfs", target: "/sys", flags: NOSUID_NODEV_NOEXEC, options: "" },
+/// `/run` is where sessions live, `/dev` and `/sys` lead to the channel.
+const FOR_THE_SERVER: [Entry; 3] = [
     Entry { kind: "devtmpfs", target: "/dev", flags: MsFlags::MS_NOSUID, options: "mode=755" },
+    Entry { kind: "sysfs", target: "/sys", flags: NOSUID_NODEV_NOEXEC, options: "" },
+    Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
+];
+
+const FOR_CONTAINERS: [Entry; 4] = [
+    Entry {
+        kind: "cgroup2",
+        target: CGROUP_ROOT,
+        flags: NOSUID_NODEV_NOEXEC,
+        options: "nsdelegate,memory_recursiveprot",
+    },
     Entry {
         kind: "devpts",
         target: "/dev/pts",
@@ -39,14 +50,7 @@ const REST: [Entry; 7] = [
         options: "gid=5,mode=620,ptmxmode=666",
     },
     Entry { kind: "tmpfs", target: "/dev/shm", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
-    Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
     Entry { kind: "tmpfs", target: "/tmp", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
-    Entry {
-        kind: "cgroup2",
-        target: CGROUP_ROOT,
-        flags: NOSUID_NODEV_NOEXEC,
-        options: "nsdelegate,memory_recursiveprot",
-    },
 ];
 
 /// What the command line is read from.
@@ -54,12 +58,15 @@ pub fn first() -> Result<(), MountError> {
     attach(&PROC)
 }
 
-/// Everything else. A failure is told and not fatal: whether a Box can do without is the host's to see.
-pub fn rest() -> Vec<MountError> {
-    let mut errors: Vec<MountError> = REST.iter().filter_map(|entry| attach(entry).err()).collect();
-    for (path, mode) in [("/run/a3s", 0o755), ("/run/crun", 0o700)] {
-        errors.extend(make_folder(path, mode).err());
-    }
+/// A failure is told and not fatal: whether a Box can do without is the host's to see.
+pub fn for_the_server() -> Vec<MountError> {
+    FOR_THE_SERVER.iter().filter_map(|entry| attach(entry).err()).collect()
+}
+
+/// Told and not fatal, too.
+pub fn for_containers() -> Vec<MountError> {
+    let mut errors: Vec<MountError> = FOR_CONTAINERS.iter().filter_map(|entry| attach(entry).err()).collect();
+    errors.extend(make_folder("/run/crun", 0o700).err());
     errors.extend(delegate_controllers().err());
     errors
 }
