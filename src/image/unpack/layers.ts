@@ -2,6 +2,8 @@
 import { execFile } from "node:child_process";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import pLimit from "p-limit";
 import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId, type Digest } from "../../base/ids.js";
@@ -28,13 +30,15 @@ export interface LayersParts {
 export type ProvideBlob = (blob: Descriptor, signal: AbortSignal) => Promise<void>;
 
 const parallelLayers = 3;
+const closeWaitMs = 10_000;
 
 export class Layers {
   readonly #parts: LayersParts;
   readonly #jobs = new SharedJobs<Digest, void>();
   /** Unpacked and not yet known to be on the disk. */
   readonly #unsynced = new Set<Digest>();
-  #syncing = false;
+  #syncing: Promise<void> | undefined;
+  #closed = false;
 
   constructor(parts: LayersParts) {
     this.#parts = parts;
@@ -73,27 +77,38 @@ export class Layers {
    * power cut it is unpacked again from its blob.
    */
   sync(): void {
-    if (this.#syncing || this.#unsynced.size === 0) return;
-    this.#syncing = true;
-    const done = [...this.#unsynced];
-    execFile("sync", ["-f", this.#parts.folder.layers], (failure) => {
-      this.#syncing = false;
-      for (const chainId of done) this.#unsynced.delete(chainId);
-      if (failure === null) void this.#markSynced(done);
-      else this.#parts.log.warn({ err: failure.message }, "layers not synced to the disk");
+    if (this.#closed || this.#unsynced.size === 0) return;
+    this.#syncing ??= this.#sync().finally(() => {
+      this.#syncing = undefined;
       this.sync();
-    }).unref();
+    });
   }
 
+  /** Waits a little for the disk; what is not marked then is unpacked again after a power cut or a reboot. */
   async close(): Promise<void> {
     await this.#jobs.close();
+    await Promise.race([this.#syncing, delay(closeWaitMs, undefined, { ref: false })]);
+    this.#closed = true;
   }
 
-  async #markSynced(chainIds: readonly Digest[]): Promise<void> {
-    for (const chainId of chainIds) {
+  async #sync(): Promise<void> {
+    const done = [...this.#unsynced];
+    this.#unsynced.clear();
+    try {
+      await promisify(execFile)("sync", ["-f", this.#parts.folder.layers]); // syncfs(2), from coreutils
+    } catch (thrown) {
+      this.#parts.log.warn({ err: messageOf(thrown) }, "layers not synced to the disk");
+      return;
+    }
+    for (const chainId of done) {
+      if (this.#isClosed()) return;
       // Removed in the meantime: nothing to mark.
       await writeFile(join(layerPath(this.#parts.folder, chainId), syncedFile), "").catch(() => undefined);
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#closed;
   }
 
   async #ensureOne(
