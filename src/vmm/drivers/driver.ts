@@ -75,6 +75,8 @@ export async function spawnProgram(
     readonly args: readonly string[];
     readonly log: string;
     readonly netns: string | null;
+    /** Number 1 of a PID namespace of its own, with a /proc that it mounts itself. */
+    readonly ownPidNamespace: boolean;
   },
 ): Promise<SpawnedProcess> {
   await using log = await open(program.log, "a", 0o600);
@@ -88,6 +90,7 @@ export async function spawnProgram(
       netns: program.netns,
       newMountNamespace: false,
       newIpcAndUts: true,
+      newPidNamespace: program.ownPidNamespace,
       cgroupProcs: request.cgroupProcs,
       maxOpenFiles: vmmMaxOpenFiles,
       oomScoreAdj: null,

@@ -24,7 +24,13 @@ export class KrunDriver implements Driver {
       await writeFile(folder.launcherConfig, launcherConfig(request, this.#programs), { mode: 0o600 });
       const { ready } = await listenForReady(folder.readySocket, signal);
       const args = ["a3s-box-launcher", "run", folder.launcherConfig];
-      const vmm = { file: this.#programs.launcher, args, log: folder.vmmLog, netns: spec.netnsPath };
+      const vmm = {
+        file: this.#programs.launcher,
+        args,
+        log: folder.vmmLog,
+        netns: spec.netnsPath,
+        ownPidNamespace: true,
+      };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: ready };
     });

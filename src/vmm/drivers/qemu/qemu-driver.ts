@@ -28,13 +28,19 @@ export class QemuDriver implements Driver {
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
     const { folder, spec } = request;
     const { qemu, virtiofsd, kernel } = this.#programs;
-    const fs = { file: virtiofsd, args: virtiofsdArguments(folder), log: folder.fsLog, netns: null };
+    const fs = {
+      file: virtiofsd,
+      args: virtiofsdArguments(folder),
+      log: folder.fsLog,
+      netns: null,
+      ownPidNamespace: false,
+    };
     await stage("start file server", socketLimitMs, signal, async (limited) => {
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
     const args = qemuArguments(request, kernel);
-    const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath };
+    const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: false };
     return await stage("start vmm", socketLimitMs, signal, async () => {
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: waitForSocket(folder.agentSocket, signal) };
