@@ -194,7 +194,7 @@ describe("Bad input", () => {
       [
         "a device that the guest has not",
         { devices: [{ hostPath: "/dev/no-such", containerPath: "/dev/x", permissions: "rwm" }] },
-        status.UNIMPLEMENTED,
+        status.INVALID_ARGUMENT,
         /device|\/dev/,
       ],
       ["a NUL in an argument", { command: ["echo", "a\0b"] }, status.INVALID_ARGUMENT, /command|args|NUL/i],
