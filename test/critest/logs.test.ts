@@ -1,6 +1,7 @@
-import { readFile } from "node:fs/promises";
+import { access, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
+import { failure, runtime, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
 import {
   containerStatus,
@@ -101,6 +102,25 @@ describe("Container log", () => {
     const logs = await Promise.all(ids.map(async (id) => logLines((await exited(daemon, id)).logPath)));
     expect(logs.map((lines) => text(lines, "stdout"))).to.deep.equal(["of a\n", "of b\n", "of c\n"]);
     await Promise.all(ids.map((id) => removeContainer(daemon, id)));
+  });
+
+  it("goes on in a new file after ReopenContainerLog, without a line lost or repeated", async () => {
+    const line = "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i; usleep 5000; done";
+    const id = await startContainer(daemon, pod, { command: ["sh", "-c", line] });
+    const { logPath } = await containerStatus(daemon, id);
+    await eventually("the first lines are in the log", 20_000, async () =>
+      (await logLines(logPath)).length > 5 ? true : undefined,
+    );
+    await rename(logPath, `${logPath}.1`);
+    await daemon.cri.call(runtime.reopenContainerLog, { containerId: id });
+    const old = await readFile(`${logPath}.1`, "utf8");
+    await access(logPath);
+    await exited(daemon, id, 60_000);
+    expect(await readFile(`${logPath}.1`, "utf8")).to.equal(old);
+    const lines = [...(await logLines(`${logPath}.1`)), ...(await logLines(logPath))];
+    expect(lines.map((one) => one.text)).to.deep.equal(Array.from({ length: 400 }, (_, index) => String(index + 1)));
+    await failure(daemon.cri.call(runtime.reopenContainerLog, { containerId: id }), status.FAILED_PRECONDITION);
+    await removeContainer(daemon, id);
   });
 
   it("is appended to when the same path is used again", async () => {
