@@ -37,6 +37,9 @@ enum InitError {
     System { what: &'static str, errno: Errno },
 }
 
+/// proc(5), oom_score_adj.
+const NEVER_KILLED: &str = "-1000";
+
 fn during(what: &'static str) -> impl FnOnce(Errno) -> InitError {
     move |errno| InitError::System { what, errno }
 }
@@ -110,8 +113,10 @@ fn start_server(
             let _ = SigSet::all().thread_unblock();
             close_in_child(ours.as_fd());
             close_in_child(signals.as_fd());
-            if place == Place::Host {
-                let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+            match place {
+                // a pod that is out of memory loses one of its own processes, never the agent
+                Place::Guest => drop(std::fs::write("/proc/self/oom_score_adj", NEVER_KILLED)),
+                Place::Host => drop(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)),
             }
             let code = server::run(theirs, start);
             std::process::exit(code)

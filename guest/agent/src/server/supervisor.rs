@@ -187,3 +187,63 @@ impl State {
         self.unclaimed.push_back((pid, order, exit));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXIT: Exit = Exit { status: 0, at_ns: 7 };
+
+    fn tell(pid_1: &OwnedFd, event: &Event) {
+        packet::send(pid_1.as_fd(), &event.encode(), &[]).unwrap();
+    }
+
+    fn exited(pid: i32) -> Event {
+        Event::Exited { pid, status: EXIT.status, at_ns: EXIT.at_ns }
+    }
+
+    /// A supervisor and the socket of its PID 1.
+    fn pair() -> (Arc<Supervisor>, OwnedFd) {
+        let (pid_1, server) = packet::pair().unwrap();
+        (Supervisor::new(server).unwrap(), pid_1)
+    }
+
+    /// Asks for a program and lets `pid_1` answer with `events`, in which 1 is the request's id.
+    async fn spawned(supervisor: &Supervisor, pid_1: &OwnedFd, events: &[Event]) -> Result<Child, SpawnError> {
+        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let stdio = [null(), null(), null()];
+        let command = Command { argv: vec!["/bin/true".to_owned()], env: vec![], cwd: "/".to_owned(), stdio };
+        let answer = async { events.iter().for_each(|event| tell(pid_1, event)) };
+        tokio::join!(supervisor.spawn(command), answer).0
+    }
+
+    #[tokio::test]
+    async fn an_exit_that_follows_its_start_at_once_is_not_lost() {
+        let (supervisor, pid_1) = pair();
+        let started = Event::Spawned { id: 1, pid: 40, errno: 0 };
+        let child = spawned(&supervisor, &pid_1, &[started, exited(40)]).await.unwrap();
+        assert_eq!((child.pid, child.exit.await), (40, Ok(EXIT)));
+    }
+
+    #[tokio::test]
+    async fn says_why_a_program_did_not_start() {
+        let (supervisor, pid_1) = pair();
+        let failed = Event::Spawned { id: 1, pid: 40, errno: libc::ENOENT };
+        let refused = spawned(&supervisor, &pid_1, &[failed]).await;
+        assert!(matches!(refused, Err(SpawnError::Exec(Errno::ENOENT))));
+    }
+
+    #[tokio::test]
+    async fn an_orphans_exit_can_be_claimed_after_it_but_not_an_older_process_of_the_same_pid() {
+        let (supervisor, pid_1) = pair();
+        let started = Event::Spawned { id: 1, pid: 40, errno: 0 };
+        let before = supervisor.mark();
+        // the reply comes last, so that the exit has been seen when it is there
+        let _first = spawned(&supervisor, &pid_1, &[exited(41), started]).await.unwrap();
+        let after = supervisor.mark();
+        let mut other = supervisor.claim(41, after);
+        assert!(other.try_recv().is_err());
+        drop(other);
+        assert_eq!(supervisor.claim(41, before).await, Ok(EXIT));
+    }
+}

@@ -31,6 +31,12 @@ pub struct ExitStatus {
 pub struct ExitWatch(watch::Receiver<Option<ExitStatus>>);
 
 impl ExitWatch {
+    /// With the sender of what it waits for.
+    pub fn of(status: Option<ExitStatus>) -> (watch::Sender<Option<ExitStatus>>, Self) {
+        let (sender, receiver) = watch::channel(status);
+        (sender, Self(receiver))
+    }
+
     pub fn now(&self) -> Option<ExitStatus> {
         *self.0.borrow()
     }
@@ -69,8 +75,7 @@ impl Process {
         memory: Option<Cgroup>,
     ) -> Result<Arc<Self>, Failure> {
         let (stdin, terminal, sources) = connect(launched.terminal, ours).map_err(while_doing(stage, "watch stdio"))?;
-        let (sender, receiver) = watch::channel(None);
-        let exit = ExitWatch(receiver);
+        let (sender, exit) = ExitWatch::of(None);
         let output = Arc::new(Output::default());
         tokio::spawn(pump::run(sources, Arc::clone(&output), exit.clone()));
         tokio::spawn(async move {

@@ -103,3 +103,50 @@ impl Pump {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::output::Next;
+    use crate::session::process::ExitStatus;
+    use std::io::Write;
+
+    const EXIT: ExitStatus = ExitStatus { code: 0, signal: 0, exited_at_ns: 1, oom_killed: false };
+
+    fn source() -> (std::io::PipeWriter, Arc<AsyncFd<OwnedFd>>) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let reader = OwnedFd::from(reader);
+        crate::session::stdio::set_non_blocking(&reader).unwrap();
+        (writer, Arc::new(crate::poll::watched_for_reading(reader).unwrap()))
+    }
+
+    fn contents(output: &Output) -> Vec<Option<(Stream, Vec<u8>)>> {
+        let reader = output.attach();
+        let mut found = Vec::new();
+        while let Next::Send(chunk) = output.next(reader, found.len() as u64) {
+            found.push(chunk.content);
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn ends_when_all_pipes_have_ended() {
+        let ((mut stdout, out), (stderr, err)) = (source(), source());
+        stdout.write_all(b"all").unwrap();
+        drop((stdout, stderr));
+        let output = Arc::new(Output::default());
+        let (_exit, watch) = ExitWatch::of(None);
+        run(vec![(Stream::Stdout, out), (Stream::Stderr, err)], Arc::clone(&output), watch).await;
+        assert_eq!(contents(&output), [Some((Stream::Stdout, b"all".to_vec())), None]);
+    }
+
+    #[tokio::test]
+    async fn ends_soon_after_the_exit_when_something_in_the_background_holds_the_pipe() {
+        let (mut held, out) = source();
+        held.write_all(b"last words").unwrap();
+        let output = Arc::new(Output::default());
+        let (_exit, watch) = ExitWatch::of(Some(EXIT));
+        run(vec![(Stream::Stdout, out)], Arc::clone(&output), watch).await;
+        assert_eq!(contents(&output), [Some((Stream::Stdout, b"last words".to_vec())), None]);
+    }
+}
