@@ -1,0 +1,71 @@
+import { expect } from "chai";
+import { LinuxContainerResources, type ContainerStats } from "../../src/gen/runtime/v1/api.js";
+import { failure, runtime, status } from "../support/cri-client.js";
+import type { Daemon } from "../support/daemon.js";
+import { containerStatus, removePod, runPod, shell, startContainer, type Pod } from "../support/pods.js";
+import { sharedDaemon } from "../support/shared-daemon.js";
+
+describe("Container resources", () => {
+  let daemon: Daemon;
+  let pod: Pod;
+  let one: string;
+  let two: string;
+  const labels = { app: "stats" };
+  before(async () => {
+    daemon = await sharedDaemon();
+    pod = await runPod(daemon);
+    const resources = { memoryLimitInBytes: 64n << 20n, cpuQuota: 50_000n, cpuPeriod: 100_000n };
+    [one, two] = await Promise.all([
+      startContainer(daemon, pod, { labels, linux: { resources } }),
+      startContainer(daemon, pod),
+    ]);
+  });
+  after(async () => {
+    await removePod(daemon, pod);
+  });
+
+  const listed = async (filter?: { id?: string; labelSelector?: Record<string, string> }): Promise<string[]> => {
+    const whole = { id: "", podSandboxId: "", labelSelector: {}, ...filter };
+    const { stats } = await daemon.cri.call(runtime.listContainerStats, filter === undefined ? {} : { filter: whole });
+    return stats.map((found: ContainerStats) => found.attributes?.id ?? "");
+  };
+
+  it("are measured: CPU and memory with their times, and what the container has written", async () => {
+    await shell(daemon, one, "dd if=/dev/zero of=/tmp/file bs=1M count=3 2>/dev/null; sync");
+    const { stats } = await daemon.cri.call(runtime.containerStats, { containerId: one });
+    expect(stats?.attributes?.id).to.equal(one);
+    expect(stats?.attributes?.metadata).to.deep.equal((await containerStatus(daemon, one)).metadata);
+    expect(Number(stats?.cpu?.timestamp ?? 0n)).to.be.greaterThan(1e18);
+    expect(Number(stats?.memory?.timestamp ?? 0n)).to.be.greaterThan(1e18);
+    expect(Number(stats?.cpu?.usageCoreNanoSeconds?.value ?? 0n)).to.be.greaterThan(0);
+    expect(Number(stats?.memory?.workingSetBytes?.value ?? 0n)).to.be.greaterThan(0);
+    expect(Number(stats?.writableLayer?.usedBytes?.value ?? 0n)).to.be.at.least(3 << 20);
+    expect(stats?.writableLayer?.fsId?.mountpoint).to.match(/^\//);
+  });
+
+  it("are listed for all containers, by id and by labels", async () => {
+    expect(await listed()).to.include.members([one, two]);
+    expect(await listed({ id: two })).to.deep.equal([two]);
+    expect(await listed({ labelSelector: labels })).to.deep.equal([one]);
+    expect(await listed({ labelSelector: { app: "other" } })).to.deep.equal([]);
+  });
+
+  it("are NOT_FOUND for a container that is not there", async () => {
+    await failure(daemon.cri.call(runtime.containerStats, { containerId: "0".repeat(64) }), status.NOT_FOUND);
+  });
+
+  it("change in place: what is set changes, the rest stays, and the status says so", async () => {
+    expect(await shell(daemon, one, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max")).to.equal(
+      `${64 << 20}\n50000 100000\n`,
+    );
+    await daemon.cri.call(runtime.updateContainerResources, {
+      containerId: one,
+      linux: LinuxContainerResources.fromPartial({ memoryLimitInBytes: 96n << 20n }),
+    });
+    expect(await shell(daemon, one, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max")).to.equal(
+      `${96 << 20}\n50000 100000\n`,
+    );
+    const found = (await containerStatus(daemon, one)).resources?.linux;
+    expect([found?.memoryLimitInBytes, found?.cpuQuota]).to.deep.equal([96n << 20n, 50_000n]);
+  });
+});
