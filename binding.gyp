@@ -19,7 +19,8 @@
         "addon/sync_calls.cc",
         "addon/system_error.cc",
         "addon/tree.cc",
-        "addon/tree_walk.cc"
+        "addon/tree_walk.cc",
+        "addon/tsc.cc"
       ],
       "defines": [
         "NAPI_VERSION=9",

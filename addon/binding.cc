@@ -12,6 +12,7 @@
 #include "spawn.h"
 #include "sync_calls.h"
 #include "tree.h"
+#include "tsc.h"
 
 // The same functions in the same order as `src/native/addon.ts` declares them.
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
@@ -37,6 +38,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("openIn", a3s::OpenIn);
   add("removeTree", a3s::RemoveTree);
   add("treeUsage", a3s::TreeUsage);
+  add("readTsc", a3s::ReadTsc);
   a3s::ExportSyncCalls(exports);
   return exports;
 }

@@ -93,6 +93,11 @@ export interface ExitWatch {
   close(): void;
 }
 
+export interface TscReading {
+  readonly ticks: bigint;
+  readonly monotonicNs: bigint;
+}
+
 /** An flock on a folder; it ends with the process. */
 export interface FolderLock {
   close(): void;
@@ -135,6 +140,8 @@ export interface Native {
   removeTree(path: string): Promise<void>;
   /** Bytes (512 × st_blocks) and inodes of a tree, links not followed, one file system; hard links counted once. */
   treeUsage(path: string): Promise<{ bytes: bigint; inodes: bigint }>;
+  /** The processor's time stamp counter and CLOCK_MONOTONIC of the same moment; at once. */
+  readTsc(): TscReading;
 }
 
 /** On descriptors; `name` is one path component. For worker threads. Throws `NativeError`. */
@@ -164,7 +171,7 @@ export interface NativeSync {
   closeSync(fd: number): void;
 }
 
-const promised: Record<keyof Native, true> = {
+const ofMain: Record<keyof Native, true> = {
   bindMount: true,
   mountOverlay: true,
   mountTmpfs: true,
@@ -182,6 +189,7 @@ const promised: Record<keyof Native, true> = {
   openIn: true,
   removeTree: true,
   treeUsage: true,
+  readTsc: true,
 };
 
 const direct: Record<keyof NativeSync, true> = {
@@ -202,7 +210,7 @@ const direct: Record<keyof NativeSync, true> = {
   closeSync: true,
 };
 
-const functionNames = [...Object.keys(promised), ...Object.keys(direct)];
+const functionNames = [...Object.keys(ofMain), ...Object.keys(direct)];
 
 /** Names of declared functions that a loaded addon does not have. */
 export function missingFunctions(loaded: unknown): string[] {

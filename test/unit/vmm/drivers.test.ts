@@ -25,29 +25,29 @@ function following(args: readonly string[], name: string): string[] {
 
 describe("QEMU's arguments", () => {
   it("size the machine and share its memory with the file server", () => {
-    const args = qemuArguments(request(), "/k");
+    const args = qemuArguments(request(), "/k", 2_793_436);
     expect(following(args, "-smp")).to.deep.equal(["2"]);
     expect(following(args, "-m")).to.deep.equal(["512M"]);
     expect(following(args, "-object")).to.deep.equal(["memory-backend-memfd,id=mem,size=512M,share=on"]);
   });
 
   it("double the commas of paths, which would begin another option", () => {
-    expect(following(qemuArguments(request(), "/k"), "-chardev")).to.include(
+    expect(following(qemuArguments(request(), "/k", 2_793_436), "-chardev")).to.include(
       "socket,id=ag,path=/s/boxes/1,,2/sock/agent.sock,server=on,wait=off",
     );
   });
 
   it("mount the root read-write, for submounts inherit a read-only one", () => {
-    const line = following(qemuArguments(request(), "/k"), "-append")[0] ?? "";
+    const line = following(qemuArguments(request(), "/k", 2_793_436), "-append")[0] ?? "";
     expect(line.split(" ")).to.include.members(["rw", "init_on_alloc=1", "reboot=t", "root=podroot"]);
     expect(line).to.match(/ init=\/base\/bin\/agent$/);
   });
 
   it("attach a tap only where there is one, and none with a name that ends the option", () => {
-    const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k");
+    const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k", 2_793_436);
     expect(following(without, "-netdev")).to.deep.equal([]);
     const hostile = { ...spec, tap: { name: "a,script=/x", mac: "02:42:ac:11:00:02" } };
-    expect(() => qemuArguments(request({ spec: hostile }), "/k")).to.throw("malformed");
+    expect(() => qemuArguments(request({ spec: hostile }), "/k", 2_793_436)).to.throw("malformed");
   });
 
   it("run each Box as a user that nobody else has", () => {
@@ -56,7 +56,7 @@ describe("QEMU's arguments", () => {
   });
 
   it("refuse a kernel command line that the kernel would cut", () => {
-    expect(() => qemuArguments(request({ kernelParameters: ["x".repeat(2000)] }), "/k")).to.throw("too long");
+    expect(() => qemuArguments(request({ kernelParameters: ["x".repeat(2000)] }), "/k", 2_793_436)).to.throw("too long");
   });
 });
 

@@ -27,6 +27,9 @@ export function virtiofsdArguments(folder: BoxFolder): string[] {
  *   pages that are used again; so the guest itself writes each page first.
  * - `reboot=t`: the only way to end that takes QEMU with it at once.
  * - `no_timer_check`, `tsc=reliable`: a clock with more than 4 ms resolution, and less to do at boot.
+ * - `tsc_early_khz`: the guest would measure its counter against an emulated timer, which a busy host makes late. The
+ *   kernel then either drops the counter (a clock of jiffies, a third too slow on a loaded machine) or runs it wrong.
+ *   Under TCG the counter is the host's.
  */
 const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable"] as const;
 
@@ -52,7 +55,7 @@ function option(value: string): string {
 }
 
 /** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
-export function qemuArguments(request: StartRequest, kernel: string): string[] {
+export function qemuArguments(request: StartRequest, kernel: string, tscKhz: number): string[] {
   const { spec, folder } = request;
   const memory = `${spec.memoryMib}M`;
   return [
@@ -72,7 +75,7 @@ export function qemuArguments(request: StartRequest, kernel: string): string[] {
     ...["-chardev", `socket,id=fs,path=${option(folder.fsSocket)}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
     ...networkArguments(spec),
-    ...["-kernel", kernel, "-append", kernelCommandLine(kernelParameters, request)],
+    ...["-kernel", kernel, "-append", kernelCommandLine([...kernelParameters, `tsc_early_khz=${tscKhz}`], request)],
   ];
 }
 

@@ -1,8 +1,9 @@
 import { stage } from "../../../base/stage.js";
-import type { Native } from "../../../native/addon.js";
+import type { Native, TscReading } from "../../../native/addon.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { waitForSocket } from "../wait-for-socket.js";
 import { qemuArguments, virtiofsdArguments } from "./qemu-arguments.js";
+import { tscKhz } from "./tsc-frequency.js";
 
 export interface QemuPrograms {
   /** Absolute paths. */
@@ -19,10 +20,12 @@ export class QemuDriver implements Driver {
   readonly name = "qemu";
   readonly #native: Native;
   readonly #programs: QemuPrograms;
+  readonly #firstTsc: TscReading;
 
   constructor(native: Native, programs: QemuPrograms) {
     this.#native = native;
     this.#programs = programs;
+    this.#firstTsc = native.readTsc();
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
@@ -39,7 +42,7 @@ export class QemuDriver implements Driver {
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
-    const args = qemuArguments(request, kernel);
+    const args = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, signal));
     const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: false };
     return await stage("start vmm", socketLimitMs, signal, async () => {
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
