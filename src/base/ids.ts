@@ -3,7 +3,7 @@ import { RuntimeError } from "./errors.js";
 
 declare const brand: unique symbol;
 /** A string that has passed its check; one kind can't be handed over for another. */
-export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
+type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
 /** CRI PodSandbox.id: 64 lower-case hex digits. */
 export type SandboxId = Brand<string, "SandboxId">;

@@ -1,11 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "./errors.js";
 
-/** The signal of a caller and its reason to stop; every function that waits takes one. */
-export interface CallerSignal {
-  readonly signal: AbortSignal;
-}
-
 /**
  * Runs one step under a limit of its own, inside the caller's. What it throws names the step.
  * `canceled` is the caller's doing, `deadlineExceeded` the step's: kubelet tells the two apart.

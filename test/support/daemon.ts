@@ -193,7 +193,7 @@ export class Daemon {
 }
 
 /** Roots of the cgroup file systems of this machine: one on v2, one per controller on v1. */
-export async function cgroupHierarchies(): Promise<string[]> {
+async function cgroupHierarchies(): Promise<string[]> {
   const mounts = await readFile("/proc/self/mountinfo", "utf8");
   const found = new Set<string>();
   for (const line of mounts.split("\n")) {
@@ -202,9 +202,4 @@ export async function cgroupHierarchies(): Promise<string[]> {
     if (mountPoint !== undefined && right !== undefined && /^cgroup2? /.test(right)) found.add(mountPoint);
   }
   return [...found];
-}
-
-/** Names of a folder's entries; none when it is not there. */
-export async function entriesOf(folder: string): Promise<string[]> {
-  return await readdir(folder).catch(() => []);
 }

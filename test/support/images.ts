@@ -23,7 +23,7 @@ const passwd = [
 const group = ["root:x:0:", "user:x:1000:", "extra:x:50000:user", "nobody:x:65534:"];
 
 /** The root file system of the test images: busybox with its applets, a few accounts. */
-export async function busyboxLayer(): Promise<BuiltLayer> {
+async function busyboxLayer(): Promise<BuiltLayer> {
   const folders = ["bin", "dev", "etc", "home", "home/user", "proc", "root", "sys", "usr", "var", "mnt"];
   const program = await busyboxProgram();
   const applets = (await promisify(execFile)(program, ["--list"])).stdout.split("\n").filter((name) => name !== "");
@@ -56,11 +56,6 @@ export async function busyboxSource(
 
 export async function busybox(tag = busyboxImage): Promise<NamedImage> {
   return { tag, ...(await busyboxSource()) };
-}
-
-/** The image's id. */
-export function imageId(source: ImageSource): string {
-  return sha256(describeImage(source).config);
 }
 
 /** Writes an OCI image layout as a tar (OCI image spec, image-layout.md), as `skopeo copy … oci-archive:` does. */

@@ -33,7 +33,7 @@ export async function machineState(scope: MachineScope): Promise<MachineState> {
 }
 
 /** What differs, a line each; empty when nothing does. */
-export function machineDifference(before: MachineState, after: MachineState): string[] {
+function machineDifference(before: MachineState, after: MachineState): string[] {
   const lines: string[] = [];
   for (const kind of ["mounts", "processes", "cgroups", "sockets", "files"] as const) {
     const was = new Set(before[kind]);
@@ -155,13 +155,6 @@ async function filesOf(base: string): Promise<string[]> {
 export async function residentKib(pid: number): Promise<number> {
   const match = /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, "utf8"));
   if (match?.[1] === undefined) throw new Error(`process ${pid} has no VmRSS`);
-  return Number(match[1]);
-}
-
-/** Share of memory that is a process's own, in KiB (proc(5), smaps_rollup). */
-export async function proportionalKib(pid: number): Promise<number> {
-  const match = /^Pss:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, "utf8"));
-  if (match?.[1] === undefined) throw new Error(`process ${pid} has no Pss`);
   return Number(match[1]);
 }
 

@@ -25,7 +25,7 @@ export type PodConfigPart = DeepPartial<PodSandboxConfig>;
 export type ContainerConfigPart = DeepPartial<ContainerConfig>;
 
 /** Small enough for many at once, large enough for a busybox. */
-export const smallPod = { resources: { memoryLimitInBytes: 256n << 20n } };
+const smallPod = { resources: { memoryLimitInBytes: 256n << 20n } };
 
 export function podConfig(daemon: Daemon, part: PodConfigPart = {}): PodSandboxConfig {
   const uid = randomBytes(8).toString("hex");

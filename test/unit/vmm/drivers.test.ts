@@ -56,7 +56,9 @@ describe("QEMU's arguments", () => {
   });
 
   it("refuse a kernel command line that the kernel would cut", () => {
-    expect(() => qemuArguments(request({ kernelParameters: ["x".repeat(2000)] }), "/k", 2_793_436)).to.throw("too long");
+    expect(() => qemuArguments(request({ kernelParameters: ["x".repeat(2000)] }), "/k", 2_793_436)).to.throw(
+      "too long",
+    );
   });
 });
 

@@ -1,0 +1,145 @@
+import { expect } from "chai";
+import { Cleanup } from "../../../src/base/cleanup.js";
+import { RuntimeError } from "../../../src/base/errors.js";
+import { JoinedJobs } from "../../../src/base/joined-job.js";
+import { KeyedMutex } from "../../../src/base/keyed-mutex.js";
+import { createLogger } from "../../../src/base/log.js";
+import { orAborted, sleep, stage } from "../../../src/base/stage.js";
+
+const never = AbortSignal.any([]);
+
+async function thrownBy(action: () => Promise<unknown>): Promise<RuntimeError> {
+  try {
+    await action();
+  } catch (thrown) {
+    if (thrown instanceof RuntimeError) return thrown;
+    throw thrown;
+  }
+  throw new Error("nothing was thrown");
+}
+
+describe("a stage", () => {
+  it("names itself and its limit when the limit passes", async () => {
+    const thrown = await thrownBy(() => stage("wait for agent", 5, never, (signal) => sleep(10_000, signal)));
+    expect(thrown.code).to.equal("deadlineExceeded");
+    expect(thrown.message).to.equal("wait for agent: no result in 5 ms");
+  });
+
+  it("tells a caller who has gone from a limit that has passed", async () => {
+    const caller = new AbortController();
+    const waiting = stage("pull", 10_000, caller.signal, (signal) => sleep(10_000, signal));
+    caller.abort();
+    expect((await thrownBy(() => waiting)).code).to.equal("canceled");
+  });
+
+  it("does not begin for a caller who has gone", async () => {
+    let begun = false;
+    await thrownBy(() =>
+      stage("pull", 10, AbortSignal.abort(), () => {
+        begun = true;
+        return Promise.resolve();
+      }),
+    );
+    expect(begun).to.equal(false);
+  });
+
+  it("keeps the code of what failed inside and puts its name before the message", async () => {
+    const fail = () => Promise.reject(new RuntimeError("notFound", "no such image"));
+    const thrown = await thrownBy(() => stage("find image", 1000, never, fail));
+    expect([thrown.code, thrown.message]).to.deep.equal(["notFound", "find image: no such image"]);
+  });
+});
+
+describe("orAborted", () => {
+  it("gives way to the signal while the promise goes on", async () => {
+    const caller = new AbortController();
+    let finish: (value: string) => void = () => undefined;
+    const work = new Promise<string>((resolve) => {
+      finish = resolve;
+    });
+    const waiting = orAborted(work, caller.signal);
+    caller.abort(new RuntimeError("canceled", "gone"));
+    expect((await thrownBy(() => waiting)).message).to.equal("gone");
+    finish("done");
+    expect(await work).to.equal("done");
+  });
+});
+
+describe("the undo stack", () => {
+  const silent = createLogger("error", { write: () => undefined });
+
+  it("undoes newest first and goes on after a step that fails", async () => {
+    const undone: string[] = [];
+    const step = (name: string, fails = false) => {
+      return () => {
+        undone.push(name);
+        return fails ? Promise.reject(new Error("no")) : Promise.resolve();
+      };
+    };
+    {
+      await using undo = new Cleanup(silent, 1000);
+      undo.add("first", step("first"));
+      undo.add("second", step("second", true));
+      undo.add("third", step("third"));
+    }
+    expect(undone).to.deep.equal(["third", "second", "first"]);
+  });
+
+  it("undoes nothing once it is released", async () => {
+    const undone: string[] = [];
+    {
+      await using undo = new Cleanup(silent, 1000);
+      undo.add("first", () => Promise.resolve(undone.push("first")));
+      undo.release();
+    }
+    expect(undone).to.deep.equal([]);
+  });
+});
+
+describe("a mutex by key", () => {
+  it("lets one in at a time, in order, also after a failure", async () => {
+    const mutex = new KeyedMutex<string>();
+    const events: string[] = [];
+    const enter = (name: string, fails = false) =>
+      mutex.run("key", async () => {
+        events.push(`${name} in`);
+        await sleep(1, never);
+        events.push(`${name} out`);
+        if (fails) throw new Error(name);
+      });
+    await Promise.allSettled([enter("a", true), enter("b")]);
+    expect(events).to.deep.equal(["a in", "a out", "b in", "b out"]);
+  });
+
+  it("does not make one key wait for another", async () => {
+    const mutex = new KeyedMutex<string>();
+    let open: () => void = () => undefined;
+    const held = mutex.run("a", () => new Promise<void>((resolve) => (open = resolve)));
+    expect(await mutex.run("b", () => Promise.resolve("through"))).to.equal("through");
+    open();
+    await held;
+  });
+});
+
+describe("joined jobs", () => {
+  it("give all callers of one key one result, and start afresh after the end", async () => {
+    const jobs = new JoinedJobs<string, number>();
+    let starts = 0;
+    const start = () => Promise.resolve(++starts);
+    expect(await Promise.all([jobs.run("k", never, start), jobs.run("k", never, start)])).to.deep.equal([1, 1]);
+    expect(await jobs.run("k", never, start)).to.equal(2);
+  });
+
+  it("go on when the first caller leaves, for those who join later", async () => {
+    const jobs = new JoinedJobs<string, string>();
+    const caller = new AbortController();
+    let finish: (value: string) => void = () => undefined;
+    const start = () => new Promise<string>((resolve) => (finish = resolve));
+    const first = jobs.run("k", caller.signal, start);
+    caller.abort(new RuntimeError("canceled", "gone"));
+    await thrownBy(() => first);
+    const second = jobs.run("k", never, () => Promise.reject(new Error("must not start again")));
+    finish("made");
+    expect(await second).to.equal("made");
+  });
+});
