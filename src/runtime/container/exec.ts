@@ -7,6 +7,7 @@ import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { execProcess } from "../spec/build-spec.js";
+import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
 import { undoLimitMs } from "./limits.js";
 
@@ -74,6 +75,8 @@ async function runExec(
     return await collect(process, box, timeout === undefined ? signal : AbortSignal.any([signal, timeout]));
   } catch (thrown) {
     if (timeout?.aborted !== true || signal.aborted) throw thrown;
+    // All of it, also when its first process has just exited by itself; `forget` would leave the others to the container.
+    await agent.signalProcess(process, sigkill, true, AbortSignal.timeout(undoLimitMs)).catch(() => undefined);
     throw new RuntimeError("deadlineExceeded", `command ${JSON.stringify(args[0])} timed out after ${timeoutMs} ms`, {
       stage: `exec in container ${shortId(container.id)}`,
       cause: thrown,

@@ -80,6 +80,20 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Moves everything in it and below to the group above it. Best effort: what is left keeps the group from its removal.
+    pub fn join_parent(&self) {
+        let Some(parent) = self.0.parent().map(|path| Self(path.to_owned())) else { return };
+        for _ in 0..SIGNAL_ROUNDS {
+            let pids = self.pids(0);
+            if pids.is_empty() {
+                break;
+            }
+            for pid in pids {
+                let _ = parent.write("cgroup.procs", &pid.to_string());
+            }
+        }
+    }
+
     /// memory.events oom_kill; 0 when it can't be read.
     pub fn oom_kills(&self) -> u64 {
         stats::keyed(&self.read("memory.events").unwrap_or_default(), "oom_kill")

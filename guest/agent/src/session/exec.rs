@@ -76,9 +76,13 @@ pub async fn forget(table: &Table, session_id: &str, exec_id: &str) -> Result<()
     Ok(())
 }
 
-/// Leaves neither process nor cgroup of an exec.
+/// Leaves no cgroup of an exec. One that still runs is killed with all it has started; what one that has exited left
+/// running belongs to the container from then on, as a server started in the background does.
 async fn end(table: &Table, process: &Process) -> Result<(), Failure> {
-    table.runtime.signal(process, libc::SIGKILL, Reach::All)?;
+    match (&process.cgroup, process.exit.now()) {
+        (Some(cgroup), Some(_)) => cgroup.join_parent(),
+        _ => table.runtime.signal(process, libc::SIGKILL, Reach::All)?,
+    }
     process.close().await;
     match &process.cgroup {
         Some(cgroup) => cgroup.remove().await.map_err(while_doing("forget exec", "remove the cgroup")),
