@@ -1,7 +1,7 @@
 #!/bin/sh
 # PID 1 of the outer VM. Its root is the host's, read-only; whatever is written here goes to a tmpfs and is gone with
 # the VM. Kernel parameters without a dot arrive as environment: A3S_JOB (folder with job.sh), A3S_MODULES (folder with
-# lib/modules).
+# lib/modules), A3S_KEEP (folders, with colons between, that stay in sight where they lie below /tmp).
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -12,7 +12,14 @@ mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=755 run /run
 mkdir /run/job && mount --bind "$A3S_JOB" /run/job
 mkdir /run/modules && mount --bind "$A3S_MODULES" /run/modules
+keep=$(echo "$A3S_KEEP" | tr : ' ')
+for folder in $keep; do
+  mkdir -p "/run/keep$folder" && mount --bind "$folder" "/run/keep$folder"
+done
 mount -t tmpfs -o mode=1777,size=80% tmp /tmp
+for folder in $keep; do
+  case $folder in /tmp/*) mkdir -p "$folder" && mount --bind "/run/keep$folder" "$folder" ;; esac
+done
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in cpu memory pids io cpuset; do
   echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null

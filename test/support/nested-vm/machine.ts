@@ -3,10 +3,10 @@
  * host's, read-only through virtiofsd: everything built here is at the same path inside.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { projectFolder } from "../project.js";
 import { eventually } from "../wait.js";
 
@@ -92,10 +92,13 @@ function fileServerArguments(folder: string): string[] {
 async function machineArguments(folder: string, run: OuterRun): Promise<string[]> {
   const { kernel, modules } = await outerKernel();
   const size = `${run.memoryMib}M`;
+  // The assets are links into the folder that all clones share.
+  const cache = dirname(dirname(await realpath(join(projectFolder, "build/assets/bin/virtiofsd"))));
   const parameters = [
     "console=hvc0 rootfstype=virtiofs root=hostroot ro quiet loglevel=3 reboot=t panic=-1 mitigations=off",
     `A3S_JOB=${join(folder, "job")}`,
     `A3S_MODULES=${modules}`,
+    `A3S_KEEP=${projectFolder}:${cache}`,
     `init=${join(projectFolder, "test/support/nested-vm/init.sh")}`,
   ];
   return [
