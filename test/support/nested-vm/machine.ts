@@ -64,6 +64,11 @@ async function endOf(machine: ChildProcess, fileServer: ChildProcess, limitMs: n
       fileServer.once("error", (error) => {
         resolve(`virtiofsd: ${error.message}`);
       });
+      for (const signal of ["SIGINT", "SIGTERM"] as const) {
+        process.once(signal, () => {
+          resolve(`interrupted by ${signal}`);
+        });
+      }
       machine.once("close", (code, signal) => {
         resolve(code === 0 ? undefined : `QEMU ended with ${String(signal ?? code)}`);
       });
