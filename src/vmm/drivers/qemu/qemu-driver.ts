@@ -42,9 +42,9 @@ export class QemuDriver implements Driver {
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
-    const args = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, signal));
-    const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: false };
-    return await stage("start vmm", socketLimitMs, signal, async () => {
+    return await stage("start vmm", socketLimitMs, signal, async (limited) => {
+      const args = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, limited));
+      const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: false };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: waitForSocket(folder.agentSocket, signal) };
     });
