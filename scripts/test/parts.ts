@@ -16,10 +16,16 @@ export interface PartResult {
 
 const keptOutput = 64 * 1024;
 
-/** Runs an npm script with its output shown as it comes. */
-export async function runPart(script: string, root: string, signal: AbortSignal): Promise<PartResult> {
+/** Runs an npm script with its output shown as it comes; `environment` goes on top of this process's. */
+export async function runPart(
+  script: string,
+  root: string,
+  signal: AbortSignal,
+  environment: Readonly<Record<string, string>>,
+): Promise<PartResult> {
   const child = spawn("npm", ["run", "--silent", script], {
     cwd: root,
+    env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     signal,
     killSignal: "SIGTERM",
