@@ -44,6 +44,20 @@ export interface RegistryAuth {
   readonly registryToken: string;
 }
 
+/** Told what a pull does, as it does it: for progress and for figures. What is called returns at once, and never throws. */
+export interface PullWatch {
+  /** The layers, lowest first, once the manifest and the config are read. */
+  planned(layers: readonly PlannedLayer[]): void;
+  /** So many bytes more of a blob have come from the registry. */
+  received(blob: Digest, bytes: number): void;
+}
+
+export interface PlannedLayer {
+  readonly digest: Digest;
+  /** Packed. */
+  readonly sizeBytes: number;
+}
+
 /** A container's writable tree over an image's layers. */
 export interface WritableSnapshot {
   /** For `Native.mountOverlay`: uppermost first. */
@@ -62,10 +76,10 @@ export interface FsUsage {
 export interface ImageStore {
   /**
    * Brings an image in from its registry; resolves to it once its layers are unpacked. Callers with one reference
-   * share one pull. Errors: `notFound` (no such image), `invalidArgument` (malformed reference), `unavailable`
+   * share one pull, and only the watch of the first one is told of it. Errors: `notFound` (no such image), `invalidArgument` (malformed reference), `unavailable`
    * (registry), `internal` with the layer's digest (content that does not match, or leaves its root).
    */
-  pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<Image>;
+  pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal, watch?: PullWatch): Promise<Image>;
   /** Imports an OCI layout tar or a docker-archive tar, plain or gzip. */
   importArchive(path: string, signal: AbortSignal): Promise<Image[]>;
   /** By tag, short name, digest, name and digest, or id with or without "sha256:" or a prefix of it of 12 digits or more. */

@@ -100,6 +100,18 @@ describe("pulling from a real registry", () => {
     expect(await test.leftovers()).to.deep.equal([]);
   });
 
+  it("tells of its layers, and of every byte that comes", async () => {
+    const pushed = await pushImage(registry.host, "team/watched", "v1", { layers: [base, top] });
+    const planned: string[] = [];
+    const received = new Map<string, number>();
+    await test.store.pull(pushed.reference, undefined, signal, {
+      planned: (layers) => planned.push(...layers.map(({ digest, sizeBytes }) => `${digest} ${sizeBytes}`)),
+      received: (digest, bytes) => received.set(digest, (received.get(digest) ?? 0) + bytes),
+    });
+    expect(planned).to.deep.equal([base, top].map(({ digest, bytes }) => `${digest} ${bytes.length}`));
+    for (const { digest, bytes } of [base, top]) expect(received.get(digest)).to.equal(bytes.length);
+  });
+
   it("keeps the old image when a tag moves, known by its digest", async () => {
     const before = await pushImage(registry.host, "team/move", "v1", { layers: [base] });
     await test.store.pull(before.reference, undefined, signal);

@@ -11,6 +11,7 @@ import { hostPlatform } from "../content/manifest.js";
 import { ociIndex, ociManifest } from "../content/media-types.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import type { StoreLock } from "../content/store-lock.js";
+import type { PullWatch } from "../image-store.js";
 import type { Layers, ProvideBlob } from "../unpack/layers.js";
 import { recordEntries } from "./record-names.js";
 
@@ -20,6 +21,7 @@ export interface StoreParts {
   readonly ingest: Ingest;
   readonly catalog: Catalog;
   readonly layers: Layers;
+  readonly watch?: PullWatch | undefined;
 }
 
 /** A manifest of this machine's platform, and what it is to be called. */
@@ -46,6 +48,7 @@ export async function bringIn(
     const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
     holds.push(await parts.ingest.hold({ blobs, layers: [] }));
     const layers = await readLayers(parts, manifest, provide, signal);
+    parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
     holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }));
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.

@@ -12,7 +12,7 @@ import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
 import { StoreLock } from "../content/store-lock.js";
 import { dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
-import type { FsUsage, Image, ImageStore, RegistryAuth, WritableSnapshot } from "../image-store.js";
+import type { FsUsage, Image, ImageStore, PullWatch, RegistryAuth, WritableSnapshot } from "../image-store.js";
 import { formatReference, parseReference } from "../reference/reference.js";
 import { listSnapshots, lowersOf, prepareSnapshot, removeSnapshot } from "../snapshot/snapshots.js";
 import { readImageFile } from "../snapshot/read-file.js";
@@ -104,13 +104,18 @@ class OpenImageStore implements ImageStore {
     this.#usage = new Usage(parts.folder, parts.native);
   }
 
-  async pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<Image> {
+  async pull(
+    reference: string,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+    watch?: PullWatch,
+  ): Promise<Image> {
     const parsed = parseReference(reference, this.#defaultRegistry);
     const key = `${formatReference(parsed)} ${fingerprint(auth)}`;
     const id = await this.#pulls.run(key, signal, async (jobSignal) => {
       const begunMs = performance.now();
       return await this.#changing(async () => {
-        const pulled = await pullImage(this.#parts, parsed, auth, jobSignal);
+        const pulled = await pullImage({ ...this.#parts, watch }, parsed, auth, jobSignal);
         const pullMs = Math.round(performance.now() - begunMs);
         this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
         return pulled;

@@ -4,7 +4,7 @@ import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
-import type { RegistryAuth } from "../image-store.js";
+import type { PullWatch, RegistryAuth } from "../image-store.js";
 import { formatName, formatReference, type Reference } from "../reference/reference.js";
 import { fetchBlob, fetchManifest, type FetchedManifest } from "../registry/client.js";
 import { credentialsOf } from "../registry/credentials.js";
@@ -111,12 +111,23 @@ async function downloadBlob(
       throw downloadFailure(blob, thrown);
     });
     try {
-      await writeBlob(parts.folder, parts.ingest, blob, body);
+      await writeBlob(parts.folder, parts.ingest, blob, watched(body, blob, parts.watch));
       return;
     } catch (thrown) {
       const broken = codeOf(thrown) === "unavailable" && !isStall(thrown);
       if (!broken || attempt === bodyAttempts) throw downloadFailure(blob, thrown);
     }
+  }
+}
+
+async function* watched(
+  body: AsyncIterable<Uint8Array>,
+  blob: Descriptor,
+  watch: PullWatch | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    watch?.received(blob.digest, chunk.byteLength);
+    yield chunk;
   }
 }
 
