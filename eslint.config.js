@@ -20,6 +20,16 @@ export default tseslint.config(
     },
   },
   {
+    files: ["src/**/*.ts"],
+    ignores: ["src/base/signals.ts"],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        { object: "AbortSignal", property: "any", message: "loses timeouts in Node 20: use anyOf of base/signals" },
+      ],
+    },
+  },
+  {
     files: ["src/runtime/rpc/**/*.ts"],
     rules: {
       "max-lines": ["error", { max: 150, skipBlankLines: true, skipComments: true }],

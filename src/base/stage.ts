@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "./errors.js";
+import { anyOf } from "./signals.js";
 
 /**
  * Runs one step under a limit of its own, inside the caller's. What it throws names the step.
@@ -15,7 +16,7 @@ export async function stage<T>(
   const timer = setTimeout(() => {
     limit.abort();
   }, limitMs);
-  const signal = AbortSignal.any([parent, limit.signal]);
+  const signal = anyOf(parent, limit.signal);
   try {
     signal.throwIfAborted();
     return await run(signal);

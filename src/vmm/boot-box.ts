@@ -5,6 +5,7 @@ import { RuntimeError, codeOf, errnoOf, messageOf } from "../base/errors.js";
 import { shortId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { stage } from "../base/stage.js";
+import { anyOf } from "../base/signals.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle, BoxSpec } from "./box.js";
@@ -104,7 +105,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
   void processes.exited.then(() => {
     over.abort();
   });
-  const lives = AbortSignal.any([signal, over.signal]);
+  const lives = anyOf(signal, over.signal);
   try {
     const started = await driver.start(
       {

@@ -1,6 +1,7 @@
 import type { SandboxId } from "../base/ids.js";
 import { messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { anyOf } from "../base/signals.js";
 import type { Native } from "../native/addon.js";
 import type { AgentClient } from "./agent/agent-client.js";
 import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
@@ -61,7 +62,7 @@ export class RunningBox implements Box {
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     const { agent, processes, log } = this.#parts;
     if (graceMs > 0 && processes.exit === undefined) {
-      const grace = AbortSignal.any([signal, AbortSignal.timeout(graceMs)]);
+      const grace = anyOf(signal, AbortSignal.timeout(graceMs));
       try {
         await agent.shutdown(grace);
         await processes.gone(grace);

@@ -9,6 +9,7 @@ import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base
 import { shortId, type Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/stage.js";
+import { anyOf } from "../../base/signals.js";
 import type { Native } from "../../native/addon.js";
 import type { ImageLayer } from "../content/catalog.js";
 import type { Ingest } from "../content/ingest.js";
@@ -51,7 +52,7 @@ export class Layers {
   async ensure(layers: readonly ImageLayer[], provide: ProvideBlob, signal: AbortSignal): Promise<void> {
     const limit = pLimit(parallelLayers);
     const failed = new AbortController();
-    const both = AbortSignal.any([signal, failed.signal]);
+    const both = anyOf(signal, failed.signal);
     const failures: unknown[] = [];
     const all: Promise<void>[] = [];
     let below = Promise.resolve();

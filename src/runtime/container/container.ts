@@ -1,5 +1,6 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { orAborted } from "../../base/stage.js";
+import { anyOf } from "../../base/signals.js";
 import type { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { LogFile } from "../logs/log-file.js";
 import {
@@ -62,7 +63,7 @@ export class Container {
   async exitsWithin(limitMs: number, signal: AbortSignal): Promise<boolean> {
     const limit = AbortSignal.timeout(limitMs);
     try {
-      await orAborted(this.exited, AbortSignal.any([signal, limit]));
+      await orAborted(this.exited, anyOf(signal, limit));
     } catch (thrown) {
       if (signal.aborted || !limit.aborted) throw thrown;
     }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
+import { anyOf } from "../../base/signals.js";
 import { Stream, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
@@ -72,7 +73,7 @@ async function runExec(
   // The time runs from here: how long the start takes is not the command's doing.
   const timeout = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
   try {
-    return await collect(process, box, timeout === undefined ? signal : AbortSignal.any([signal, timeout]));
+    return await collect(process, box, timeout === undefined ? signal : anyOf(signal, timeout));
   } catch (thrown) {
     if (timeout?.aborted !== true || signal.aborted) throw thrown;
     // All of it, also when its first process has just exited by itself; `forget` would leave the others to the container.

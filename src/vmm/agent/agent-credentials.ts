@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import { CallCredentials, ChannelCredentials, type experimental } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
+import { anyOf } from "../../base/signals.js";
 import { waitForSocket } from "../drivers/wait-for-socket.js";
 import { shakeHands } from "./handshake.js";
 
@@ -67,12 +68,12 @@ class AgentConnector implements experimental.SecureConnector {
 
   constructor(guest: Guest, closed: AbortSignal) {
     this.#guest = guest;
-    this.#stopped = AbortSignal.any([closed, this.#destroyed.signal]);
+    this.#stopped = anyOf(closed, this.#destroyed.signal);
   }
 
   async waitForReady(): Promise<void> {
     if (this.#guest.booting !== null) await this.#guest.booting;
-    await waitForSocket(this.#guest.socketPath, AbortSignal.any([this.#stopped, AbortSignal.timeout(redialForMs)]));
+    await waitForSocket(this.#guest.socketPath, anyOf(this.#stopped, AbortSignal.timeout(redialForMs)));
   }
 
   /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */

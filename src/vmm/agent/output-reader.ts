@@ -1,6 +1,7 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
+import { anyOf } from "../../base/signals.js";
 import { Stream, type OutputChunk, type OutputRequest, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
@@ -67,7 +68,7 @@ export class ResumingOutput implements OutputReader {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void> {
-    const stopped = AbortSignal.any([this.#signal, this.#closing.signal]);
+    const stopped = anyOf(this.#signal, this.#closing.signal);
     for (;;) {
       this.#scope.throwIfClosed();
       if (this.#isClosed()) return;
@@ -80,7 +81,7 @@ export class ResumingOutput implements OutputReader {
         if (!(thrown instanceof RuntimeError) || thrown.code !== "unavailable" || this.#scope.closed.aborted)
           throw thrown;
       }
-      await sleep(resumePauseMs, AbortSignal.any([stopped, this.#scope.closed])).catch(() => undefined);
+      await sleep(resumePauseMs, anyOf(stopped, this.#scope.closed)).catch(() => undefined);
     }
   }
 

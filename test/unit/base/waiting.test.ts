@@ -1,9 +1,12 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import { Cleanup } from "../../../src/base/cleanup.js";
 import { RuntimeError } from "../../../src/base/errors.js";
 import { JoinedJobs } from "../../../src/base/joined-job.js";
 import { KeyedMutex } from "../../../src/base/keyed-mutex.js";
 import { createLogger } from "../../../src/base/log.js";
+import { anyOf } from "../../../src/base/signals.js";
 import { orAborted, sleep, stage } from "../../../src/base/stage.js";
 
 const never = AbortSignal.any([]);
@@ -141,5 +144,25 @@ describe("joined jobs", () => {
     const second = jobs.run("k", never, () => Promise.reject(new Error("must not start again")));
     finish("made");
     expect(await second).to.equal("made");
+  });
+});
+
+describe("any of several signals", () => {
+  it("aborts after the time of one that nobody else holds, whatever the garbage collector does", async () => {
+    setFlagsFromString("--expose-gc");
+    const caller = new AbortController();
+    const any = anyOf(caller.signal, anyOf(AbortSignal.timeout(50)));
+    const waiting = sleep(2_000, any);
+    await new Promise(setImmediate);
+    runInNewContext("gc()");
+    const thrown = await waiting.catch((reason: unknown) => reason);
+    expect(thrown).to.have.property("name", "AbortError");
+  });
+
+  it("aborts with the reason of the one that was aborted", () => {
+    const caller = new AbortController();
+    const any = anyOf(caller.signal, AbortSignal.timeout(10_000));
+    caller.abort(new Error("the reason"));
+    expect(any.reason).to.have.property("message", "the reason");
   });
 });

@@ -1,0 +1,12 @@
+/** The sources of each signal, for as long as that signal is in use. */
+const sourcesOf = new WeakMap<AbortSignal, readonly AbortSignal[]>();
+
+/**
+ * Aborts when one of them does. `AbortSignal.any` alone holds its sources weakly: in Node 20 one that nobody else holds,
+ * such as `AbortSignal.timeout(…)` written in its arguments, is collected, and its time then never passes.
+ */
+export function anyOf(...signals: readonly AbortSignal[]): AbortSignal {
+  const any = AbortSignal.any([...signals]);
+  sourcesOf.set(any, signals);
+  return any;
+}
