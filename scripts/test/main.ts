@@ -22,18 +22,23 @@ const context = setupContext(root, signal, (line) => {
 /** What clippy has compiled serves every clone; cargo locks it. */
 const environment = { CARGO_TARGET_DIR: join(context.cache, "cargo-target", "check") };
 
+/** Of a part with failures, at the end again: what it says of them stands in its last lines. */
+const repeatedLines = 60;
+
 async function runParts(): Promise<Counts> {
   let sum = noCounts;
-  const failed: string[] = [];
+  const failed = new Map<string, string>();
   for (const part of parts) {
     console.log(`\n== npm run ${part}`);
     const result = await watch.time(part, () => runPart(part, root, signal, environment));
     const counts = countsOf(result);
-    if (counts.failed > 0) failed.push(part);
+    if (counts.failed > 0) failed.set(part, result.output);
     sum = addCounts(sum, counts);
     signal.throwIfAborted();
   }
-  if (failed.length > 0) console.log(`\nwith failures: ${failed.join(", ")}`);
+  for (const [part, output] of failed) {
+    console.log(`\n== with failures: ${part}, its last lines:\n${output.split("\n").slice(-repeatedLines).join("\n")}`);
+  }
   return sum;
 }
 

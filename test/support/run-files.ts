@@ -1,0 +1,75 @@
+/**
+ * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file of a folder in a mocha process
+ * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. What fails is tried once more,
+ * alone. A test that passes only then counts as passed, and is named with its first error: it is one to look into.
+ */
+import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import pLimit from "p-limit";
+import { projectFolder } from "./project.js";
+import { escaped, inRandomOrder, resultOf, tally, type FileRun } from "./run-results.js";
+
+const [folder, ...mochaArguments] = process.argv.slice(2);
+if (folder === undefined) throw new Error("which folder of tests?");
+const jobs = Number(process.env["A3S_TEST_JOBS"] ?? "2");
+const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000)));
+
+const startMs = performance.now();
+const scratch = await mkdtemp(join(tmpdir(), "a3s-run-"));
+try {
+  const names = (await readdir(join(projectFolder, folder))).filter((name) => name.endsWith(".test.ts"));
+  await runAll(inRandomOrder(names.sort(), seed).map((name) => join(folder, name)));
+} finally {
+  await rm(scratch, { recursive: true, force: true });
+}
+
+async function runAll(files: readonly string[]): Promise<void> {
+  console.log(`${files.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
+  const turn = pLimit(jobs);
+  const first = await Promise.all(files.map((file) => turn(() => runFile(file, mochaArguments))));
+  const again: FileRun[] = [];
+  for (const run of first) {
+    const once = onlyFailed(run);
+    if (once !== undefined) again.push(await runFile(run.file, [...mochaArguments, ...once]));
+  }
+  const { passed, failed, skipped, second } = tally(first, again);
+  for (const { title, error } of second) console.log(`\npassed at the second try: ${title}\n${error ?? ""}`);
+  for (const { title, error } of failed) console.log(`\nfailed: ${title}\n${error ?? ""}`);
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+  const counts = `${passed} passed, ${failed.length} failed, ${skipped} skipped`;
+  console.log(`\n${folder}: ${counts} in ${seconds} s; ${second.length} passed at the second try`);
+  process.exitCode = failed.length === 0 && passed > 0 ? 0 : 1;
+}
+
+async function runFile(file: string, more: readonly string[]): Promise<FileRun> {
+  const channel = join(scratch, `${basename(file)}.${randomInt(1_000_000)}.jsonl`);
+  const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit", "--color"];
+  const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
+  const child = spawn(process.execPath, [...mocha, ...reporter, ...more, file], {
+    cwd: projectFolder,
+    env: { ...process.env, A3S_RESULTS: channel },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+  }
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  process.stdout.write(`\n-- ${file}\n${output}`);
+  const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+  return { file, results: lines.map(resultOf), status };
+}
+
+/** Mocha's arguments for what failed in a file; none, the whole file, where a hook failed or mocha ended badly. */
+function onlyFailed(run: FileRun): string[] | undefined {
+  const titles = run.results.filter(({ state }) => state === "failed").map(({ title }) => title);
+  if (titles.length === 0) return run.status === 0 ? undefined : [];
+  if (titles.some((title) => title.includes('" hook'))) return [];
+  return ["--grep", titles.map((title) => `^${escaped(title)}$`).join("|")];
+}
