@@ -46,7 +46,7 @@ async function runAll(files: readonly string[]): Promise<void> {
 
 async function runFile(file: string, more: readonly string[]): Promise<FileRun> {
   const channel = join(scratch, `${basename(file)}.${randomInt(1_000_000)}.jsonl`);
-  const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit", "--color"];
+  const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit"];
   const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
   const child = spawn(process.execPath, [...mocha, ...reporter, ...more, file], {
     cwd: projectFolder,
@@ -61,8 +61,8 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
     child.once("error", reject);
     child.once("close", resolve);
   });
-  process.stdout.write(`\n-- ${file}\n${output}`);
   const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
+  if (lines.length > 0 || status !== 0) process.stdout.write(`\n-- ${file}\n${output}`);
   return { file, results: lines.map(resultOf), status };
 }
 
