@@ -11,6 +11,7 @@ import { openImageStore } from "../image/open-image-store.js";
 import { loadNative } from "../native/addon.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
 import type { Deps } from "../runtime/deps.js";
+import { ContainerEvents } from "../runtime/events/container-events.js";
 import { serveCri } from "../runtime/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
 import { SandboxStore } from "../runtime/sandbox/sandbox-store.js";
@@ -50,6 +51,7 @@ export async function serve(args: string[]): Promise<number> {
   );
 
   log.info({ signal: await stopSignal }, "shutting down; boxes live on");
+  deps.events.close(); // a subscription has no end of its own
   await Promise.all([server.close(callGraceMs), atMost(callGraceMs, deps.sandboxCreations.idle())]);
   closing.abort();
   await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), recovered]));
@@ -66,7 +68,7 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
     openBoxFactory(boxOptions(config, log, native)),
     SandboxStore.open(config, log),
   ]);
-  const parts = { config, log, native, images, boxes, sandboxes };
+  const parts = { config, log, native, images, boxes, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts);
   return { ...parts, containers, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
 }

@@ -63,6 +63,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
       await containers.recoverOf(sandbox, signal);
       return "its box was gone";
     case "notReady":
+      sandbox.endTold = true;
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
       await containers.recoverOf(sandbox, signal);
       return "not ready";

@@ -3,6 +3,7 @@ import type { Config } from "../config/config.js";
 import type { ImageStore } from "../image/image-store.js";
 import type { Native } from "../native/addon.js";
 import type { BoxFactory } from "../vmm/box.js";
+import type { ContainerEvents } from "./events/container-events.js";
 import type { SandboxStore } from "./sandbox/sandbox-store.js";
 
 /** What a store of the runtime is opened with. */
@@ -13,4 +14,5 @@ export interface StoreParts {
   readonly images: ImageStore;
   readonly boxes: BoxFactory;
   readonly sandboxes: SandboxStore;
+  readonly events: ContainerEvents;
 }

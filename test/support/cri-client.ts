@@ -23,6 +23,16 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface Listening<Res> {
+  /** What has come so far, in its order. */
+  readonly messages: readonly Res[];
+  /** The error it ended with; undefined for an end without one. */
+  readonly ended: Promise<unknown>;
+  readonly pause: () => void;
+  readonly resume: () => void;
+  readonly stop: () => void;
+}
+
 /** kubelet's limit (cri-client pkg/utils.go, maxMsgSize). */
 export const maxMessageBytes = 16 * 1024 * 1024;
 
@@ -97,6 +107,42 @@ export class CriClient {
         resolve(messages);
       });
     });
+  }
+
+  /** A server stream without an end. Resolves once the server has answered with its headers: it is heard from now on. */
+  async listen<Req extends object, Res>(method: Method<Req, Res>, request: Partial<Req>): Promise<Listening<Res>> {
+    const whole: Req = { ...method.requestDeserialize(Buffer.alloc(0)), ...request };
+    const stream = this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      whole,
+      new Metadata(),
+    );
+    const messages: Res[] = [];
+    stream.on("data", (message: Res) => messages.push(message));
+    const ended = new Promise<unknown>((resolve) => {
+      stream.on("error", resolve);
+      stream.on("end", () => {
+        resolve(undefined);
+      });
+    });
+    const headers = new Promise<void>((resolve) => {
+      stream.on("metadata", () => {
+        resolve();
+      });
+    });
+    const failed = await Promise.race([headers, ended]);
+    if (failed instanceof Error) throw failed;
+    return {
+      messages,
+      ended,
+      pause: () => stream.pause(),
+      resume: () => stream.resume(),
+      stop: () => {
+        stream.cancel();
+      },
+    };
   }
 
   close(): void {

@@ -4,6 +4,7 @@ import { JoinedJobs } from "../../base/joined-job.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
 import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
+import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
 import type { BoxExit } from "../../vmm/box.js";
 import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
@@ -114,14 +115,18 @@ export class ContainerStore implements SandboxContainers {
     await this.#records.write(record);
     const container = new Container(record);
     this.#containers.set(record.id, container);
+    this.#tell("created", container);
     return container;
   }
 
   /** Writes what has changed, then shows it. The caller holds the container's lock. */
   async update(container: Container, change: Partial<ContainerRecord>): Promise<void> {
+    const before = container.state;
     const record = { ...container.record, ...change };
     await this.#records.write(record);
     container.setRecord(record);
+    if (before === "created" && container.state === "running") this.#tell("started", container);
+    if (before !== "exited" && container.state === "exited") this.#tell("stopped", container);
   }
 
   /** The first exit that is recorded stays. The caller holds the container's lock. */
@@ -137,8 +142,9 @@ export class ContainerStore implements SandboxContainers {
 
   /** Success when it is not there. The caller holds the container's lock. */
   async remove(id: ContainerId): Promise<void> {
+    const container = this.#containers.get(id);
     await this.#records.remove(id);
-    this.#containers.delete(id);
+    if (this.#containers.delete(id) && container !== undefined) this.#tell("deleted", container);
   }
 
   async stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
@@ -159,6 +165,12 @@ export class ContainerStore implements SandboxContainers {
 
   async discardStrays(signal: AbortSignal): Promise<void> {
     await discardStrays(this, signal);
+  }
+
+  /** What has just changed shows already. */
+  #tell(happening: Happening, { id, sandboxId }: Container): void {
+    const { events, sandboxes } = this.parts;
+    publish(events, happening, id, sandboxes.find(sandboxId), () => this.listOf(sandboxId));
   }
 
   /** Waits for creations under way, then flushes and closes log files and watches; containers run on. */

@@ -1,5 +1,11 @@
 import { once } from "node:events";
-import type { handleServerStreamingCall, handleUnaryCall, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import {
+  Metadata,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { monotonicMs } from "../../base/clock.js";
@@ -41,7 +47,9 @@ export function createEdge(deps: Deps): Edge {
     stream: (rpc, run) => (call) => {
       const { context, done } = begin(rpc, call, deps);
       callSafely(async () => {
-        for await (const item of run(call.request, context, deps)) {
+        const items = run(call.request, context, deps);
+        call.sendMetadata(new Metadata()); // a client that waits for it knows that its subscription stands
+        for await (const item of items) {
           context.signal.throwIfAborted();
           if (!call.write(item)) await once(call, "drain", { signal: context.signal });
         }

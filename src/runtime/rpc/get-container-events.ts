@@ -1,9 +1,15 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ContainerEventResponse } from "../../gen/runtime/v1/api.js";
+import type { ContainerEventResponse, GetEventsRequest } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
 
-/** CRI GetContainerEvents: not built. */
-export function getContainerEvents(): AsyncIterable<ContainerEventResponse> {
-  throw new RuntimeError("unimplemented", "container events are not built yet; kubelet falls back to listing", {
-    stage: "GetContainerEvents",
-  });
+/**
+ * CRI GetContainerEvents: what happens to sandboxes and containers from now on, until the caller leaves. The answer's
+ * headers are sent when the subscription stands: who lists after them misses nothing.
+ * Source: api.proto, rpc GetContainerEvents; caller: kubelet's evented PLEG (kubelet.md 2.15).
+ */
+export function getContainerEvents(
+  _request: GetEventsRequest,
+  call: CallContext,
+  deps: Deps,
+): AsyncIterable<ContainerEventResponse> {
+  return deps.events.subscribe(call.signal);
 }

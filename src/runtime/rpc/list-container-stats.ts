@@ -1,7 +1,6 @@
 import type { ListContainerStatsRequest, ListContainerStatsResponse } from "../../gen/runtime/v1/api.js";
-import { fitsFilter } from "../container/status.js";
 import type { CallContext, Deps } from "../deps.js";
-import { statsOf } from "../stats/container-stats.js";
+import { measured, statsOf } from "../stats/container-stats.js";
 
 /**
  * CRI ListContainerStats: running containers, by any combination of id, sandbox and labels.
@@ -12,9 +11,5 @@ export async function listContainerStats(
   call: CallContext,
   deps: Deps,
 ): Promise<ListContainerStatsResponse> {
-  const filter = request.filter === undefined ? undefined : { ...request.filter, state: undefined };
-  const fitting = deps.containers
-    .list()
-    .filter((container) => container.state === "running" && fitsFilter(container, filter));
-  return { stats: await statsOf(fitting, deps, call.signal) };
+  return { stats: await statsOf(measured(request.filter, deps), deps, call.signal) };
 }

@@ -1,9 +1,15 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { StreamContainerStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { StreamContainerStatsRequest, StreamContainerStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { inParts } from "../in-parts.js";
+import { measured, statsOf } from "../stats/container-stats.js";
 
-/** CRI StreamContainerStats: not built. */
-export function streamContainerStats(): AsyncIterable<StreamContainerStatsResponse> {
-  throw new RuntimeError("unimplemented", "streamed lists are not built yet; use ListContainerStats", {
-    stage: "StreamContainerStats",
-  });
+/** CRI StreamContainerStats: ListContainerStats in parts, each measured when its turn comes. */
+export async function* streamContainerStats(
+  request: StreamContainerStatsRequest,
+  call: CallContext,
+  deps: Deps,
+): AsyncGenerator<StreamContainerStatsResponse> {
+  for (const part of inParts(measured(request.filter, deps))) {
+    yield { containerStats: await statsOf(part, deps, call.signal) };
+  }
 }

@@ -8,6 +8,7 @@ import { stage } from "../../base/stage.js";
 import { netnsFolder, netnsPath, sandboxFolder } from "../../config/paths.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
+import { publish } from "../events/publish.js";
 import { boxSize } from "./box-size.js";
 import type { SandboxRequest } from "./check-request.js";
 import { watchBox } from "./end.js";
@@ -84,6 +85,9 @@ async function build(
   );
   undo.release();
   sandbox.stages = stages.timings;
+  for (const happening of ["created", "started"] as const) {
+    publish(deps.events, happening, id, sandbox, () => deps.containers.listOf(id));
+  }
   watchBox(sandbox, box, deps);
   return sandbox;
 }

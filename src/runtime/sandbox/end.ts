@@ -4,6 +4,7 @@ import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
+import { publish } from "../events/publish.js";
 import { removePodFiles } from "./pod-files.js";
 import type { Sandbox } from "./sandbox.js";
 
@@ -33,7 +34,15 @@ async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<voi
 export async function recordBoxGone(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
   if (sandbox.record.end === undefined) await deps.sandboxes.update(sandbox, { end: exit });
   await deps.containers.boxExited(sandbox, exit);
+  tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, AbortSignal.timeout(reclaimLimitMs));
+}
+
+/** Once, after the ends of its containers. */
+function tellEnd(sandbox: Sandbox, deps: Deps): void {
+  if (sandbox.endTold) return;
+  sandbox.endTold = true;
+  publish(deps.events, "stopped", sandbox.id, sandbox, () => deps.containers.listOf(sandbox.id));
 }
 
 /**
@@ -57,6 +66,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
     );
   }
   await deps.containers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
+  tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
   await deps.native.removeNetns(sandbox.record.netnsPath);
 }
@@ -67,6 +77,7 @@ export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortS
   await deps.containers.removeAllOf(sandbox, signal);
   await removePodFiles(sandbox.folder);
   await deps.sandboxes.remove(sandbox.id);
+  publish(deps.events, "deleted", sandbox.id, sandbox, () => []);
   deps.log.info({ sandboxId: sandbox.id }, "sandbox removed");
 }
 

@@ -20,6 +20,8 @@ export class Sandbox {
   readonly folder: string;
   /** Stages of the start, for `PodSandboxStatus` and the benches; empty after a daemon restart. */
   stages: readonly StageTiming[] = [];
+  /** Its end has been published, or was before this daemon started. */
+  endTold = false;
   #record: SandboxRecord;
   #box: Box | undefined;
   #settled: Promise<void> = Promise.resolve();

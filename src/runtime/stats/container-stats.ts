@@ -6,12 +6,19 @@ import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { SessionStats } from "../../gen/agent/v1/agent.js";
-import type { ContainerStats, FilesystemUsage } from "../../gen/runtime/v1/api.js";
+import type { ContainerStats, ContainerStatsFilter, FilesystemUsage } from "../../gen/runtime/v1/api.js";
 import type { Box } from "../../vmm/box.js";
 import type { Container } from "../container/container.js";
+import { fitsFilter } from "../container/status.js";
 import type { Deps } from "../deps.js";
 
 const stepLimitMs = 10_000;
+
+/** What has figures: the running containers that fit. */
+export function measured(filter: ContainerStatsFilter | undefined, deps: Deps): Container[] {
+  const whole = filter === undefined ? undefined : { ...filter, state: undefined };
+  return deps.containers.list().filter((one) => one.state === "running" && fitsFilter(one, whole));
+}
 
 /** One per container, in their order; a container of a Box that does not answer has no counters in it. */
 export async function statsOf(

@@ -23,6 +23,7 @@ import { ContainerStore } from "../../../../src/runtime/container/container-stor
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { encodeConfig } from "../../../../src/runtime/sandbox/sandbox-record.js";
 import type { Sandbox } from "../../../../src/runtime/sandbox/sandbox.js";
+import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { OutputReader } from "../../../../src/vmm/agent/agent-client.js";
 import type { Box, BoxExit, SharedPath } from "../../../../src/vmm/box.js";
@@ -313,6 +314,7 @@ export async function makeWorld(): Promise<World> {
       config,
       log,
       sandboxes,
+      events: new ContainerEvents(),
       native: {} as unknown as Deps["native"],
       boxes: {} as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],

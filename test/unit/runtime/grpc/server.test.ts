@@ -5,8 +5,11 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
+import { ContainerEventType, PodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
+import { publish } from "../../../../src/runtime/events/publish.js";
 import { type CriServer, serveCri } from "../../../../src/runtime/grpc/server.js";
 import { CriClient, failure, image, maxMessageBytes, runtime, status } from "../../../support/cri-client.js";
+import { eventually } from "../../../support/wait.js";
 import { failureOf, makeWorld, podRequest, type World } from "../sandbox/fakes.js";
 
 describe("the CRI socket", () => {
@@ -48,9 +51,71 @@ describe("the CRI socket", () => {
     );
   });
 
-  it("answers UNIMPLEMENTED, with the reason, for what is not built, streams too", async () => {
-    await failure(cri.call(runtime.exec, {}), status.UNIMPLEMENTED, /Exec: .*not built/);
-    await failure(cri.stream(runtime.streamPodSandboxes, {}), status.UNIMPLEMENTED, /use ListPodSandbox/);
+  it("answers UNIMPLEMENTED, with the reason, for what is not built", async () => {
+    await failure(cri.call(runtime.restorePod, {}), status.UNIMPLEMENTED, /cannot be checkpointed/);
+  });
+
+  it("streams a list in parts of at least one item, and an empty one as none", async () => {
+    expect(await cri.stream(runtime.streamPodSandboxes, {})).to.deep.equal([]);
+    for (let attempt = 0; attempt < 40; attempt += 1) {
+      const { config } = podRequest();
+      const metadata = { name: "web", namespace: "shop", uid: "u", attempt };
+      await cri.call(runtime.runPodSandbox, { config: { ...PodSandboxConfig.fromPartial({}), ...config, metadata } });
+    }
+    const parts = await cri.stream(runtime.streamPodSandboxes, {});
+    const { items } = await cri.call(runtime.listPodSandbox, {});
+    expect(parts.length).to.be.greaterThan(1);
+    expect(parts.flatMap(({ podSandboxes }) => podSandboxes)).to.deep.equal(items);
+  });
+
+  it("tells events to all who listen, in order, from the moment on in which it says so", async () => {
+    const listening = await Promise.all([1, 2].map(() => cri.listen(runtime.getContainerEvents, {})));
+    const { podSandboxId } = await cri.call(runtime.runPodSandbox, podRequest());
+    await cri.call(runtime.stopPodSandbox, { podSandboxId });
+    await cri.call(runtime.stopPodSandbox, { podSandboxId });
+    await cri.call(runtime.removePodSandbox, { podSandboxId });
+    for (const { messages, stop, ended } of listening) {
+      await eventually("all events have come", 2000, () => (messages.length === 4 ? true : undefined));
+      const { CONTAINER_CREATED_EVENT, CONTAINER_STARTED_EVENT, CONTAINER_STOPPED_EVENT, CONTAINER_DELETED_EVENT } =
+        ContainerEventType;
+      expect(messages.map((event) => [event.containerId, event.containerEventType])).to.deep.equal([
+        [podSandboxId, CONTAINER_CREATED_EVENT],
+        [podSandboxId, CONTAINER_STARTED_EVENT],
+        [podSandboxId, CONTAINER_STOPPED_EVENT],
+        [podSandboxId, CONTAINER_DELETED_EVENT],
+      ]);
+      expect(messages.every((event) => event.podSandboxStatus?.metadata?.uid === "u-1")).to.equal(true);
+      stop();
+      await ended;
+    }
+  });
+
+  it("cuts a listener off that does not read, and keeps the others", async () => {
+    const other = new CriClient(socket); // one connection's flow control is for all its streams
+    const slow = await other.listen(runtime.getContainerEvents, {});
+    const fast = await cri.listen(runtime.getContainerEvents, {});
+    slow.pause();
+    const annotations = { bulk: "x".repeat(20_000) };
+    const { podSandboxId } = await cri.call(runtime.runPodSandbox, podRequest({ annotations }));
+    const sandbox = world.deps.sandboxes.require(podSandboxId);
+    for (let all = 52; all <= 302; all += 50) {
+      for (let index = 0; index < 50; index += 1) {
+        publish(world.deps.events, "started", podSandboxId, sandbox, () => []);
+      }
+      await eventually("the fast one has all", 5000, () => (fast.messages.length === all ? true : undefined));
+    }
+    slow.resume();
+    expect(String(await slow.ended)).to.match(/RESOURCE_EXHAUSTED.*behind/);
+    expect(slow.messages.length).to.be.lessThan(200);
+    other.close();
+  });
+
+  it("ends every subscription when it stops", async () => {
+    const { ended } = await cri.listen(runtime.getContainerEvents, {});
+    world.deps.events.close();
+    await server?.close(5000);
+    server = undefined;
+    expect(String(await ended)).to.match(/UNAVAILABLE.*stopping/);
   });
 
   it("takes a request of just under 16 MiB and refuses one of a byte over", async () => {

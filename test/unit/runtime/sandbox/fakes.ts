@@ -15,6 +15,7 @@ import {
   type RunPodSandboxRequest,
 } from "../../../../src/gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
+import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
 
@@ -139,6 +140,10 @@ class FakeContainers {
   discardStrays(): Promise<void> {
     return Promise.resolve();
   }
+
+  listOf(): [] {
+    return [];
+  }
 }
 
 export interface World {
@@ -178,6 +183,7 @@ export async function makeWorld(): Promise<World> {
       config,
       log,
       sandboxes,
+      events: new ContainerEvents(100),
       closing: closing.signal,
       sandboxCreations: new JoinedJobs<string, SandboxId>(),
       native: kernel as unknown as Deps["native"],
