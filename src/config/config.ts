@@ -33,8 +33,24 @@ export interface Config {
     readonly defaultRegistry: string;
     /** Registries ("host" or "host:port") that speak HTTP without TLS. */
     readonly plainHttp: readonly string[];
+    /** Folders of hosts.toml folders; the first that has one for a registry counts. */
+    readonly hostsDirs: readonly string[];
+    /** Credentials by registry ("host" or "host:port"), for pulls that bring none. */
+    readonly auth: Readonly<Record<string, RegistryLogin>>;
+    /** Absolute path of a docker config.json; undefined: none. */
+    readonly dockerConfig: string | undefined;
     /** A pull without a byte of progress for this long fails. */
     readonly stallTimeoutMs: number;
   };
   readonly cgroup: { readonly driver: "cgroupfs" };
+}
+
+/** What a registry wants to know; "" for what is not given. */
+export interface RegistryLogin {
+  readonly username: string;
+  readonly password: string;
+  /** base64 "user:password". */
+  readonly auth: string;
+  readonly identityToken: string;
+  readonly registryToken: string;
 }

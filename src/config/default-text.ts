@@ -12,7 +12,13 @@ export function defaultConfigText(): string {
     const [key = name, owner = ""] = name.split(".").reverse();
     if (owner !== section) lines.push("", `[${owner}]`);
     section = owner;
-    lines.push("", `# ${about}`, `# Allowed: ${allowed}.`, stringify({ [key]: standard }).trim());
+    lines.push("", `# ${about}`, `# Allowed: ${allowed}.`, assignment(key, standard));
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** One line, also for an empty table: its own section would end the one it is in. */
+function assignment(key: string, standard: unknown): string {
+  const isTable = typeof standard === "object" && !Array.isArray(standard);
+  return isTable ? `${key} = {}` : stringify({ [key]: standard }).trim();
 }

@@ -91,6 +91,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
   const listen = read("listen", settings.listen);
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
+  const dockerConfig = read("image.docker_config", settings["image.docker_config"]);
   const config: Config = {
     root: read("root", settings.root),
     state,
@@ -109,6 +110,9 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     image: {
       defaultRegistry: read("image.default_registry", settings["image.default_registry"]),
       plainHttp: read("image.plain_http", settings["image.plain_http"]),
+      hostsDirs: read("image.hosts_dirs", settings["image.hosts_dirs"]),
+      auth: read("image.auth", settings["image.auth"]),
+      dockerConfig: dockerConfig === "" ? undefined : dockerConfig,
       stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
     },
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
@@ -124,7 +128,8 @@ function valueOf<T>(name: SettingName, setting: Setting<T>, given: Given | undef
   const shown = JSON.stringify(given.value, (_key, value: unknown) =>
     typeof value === "bigint" ? Number(value) : value,
   );
-  throw new RuntimeError("invalidArgument", `${name} = ${shown} in ${given.from} is not allowed`, {
+  const what = setting.secret ? name : `${name} = ${shown}`;
+  throw new RuntimeError("invalidArgument", `${what} in ${given.from} is not allowed`, {
     hint: `allowed: ${setting.allowed}`,
   });
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { RegistryLogin } from "./config.js";
 
 /** One key of the config file. */
 export interface Setting<T> {
@@ -8,10 +9,12 @@ export interface Setting<T> {
   readonly allowed: string;
   /** For the reader of `config default`. */
   readonly about: string;
+  /** Not to be shown, not even when it is wrong. */
+  readonly secret: boolean;
 }
 
 function setting<T>(schema: z.ZodType<T>, standard: T, allowed: string, about: string): Setting<T> {
-  return { schema, standard, allowed, about };
+  return { schema, standard, allowed, about, secret: false };
 }
 
 function oneOf<const T extends string>(values: readonly T[], standard: T, about: string): Setting<T> {
@@ -26,6 +29,18 @@ function whole(min: number, max: number, standard: number, about: string): Setti
 function folder(standard: string, about: string): Setting<string> {
   return setting(z.string().regex(absolutePath), standard, "an absolute path without . or .. in it", about);
 }
+
+const loginSchema = z
+  .strictObject({
+    username: z.string().default(""),
+    password: z.string().default(""),
+    auth: z.string().default(""),
+    identity_token: z.string().default(""),
+    registry_token: z.string().default(""),
+  })
+  .transform(({ identity_token: identityToken, registry_token: registryToken, ...login }): RegistryLogin => {
+    return { ...login, identityToken, registryToken };
+  });
 
 const absolutePath = /^(?:\/(?!\.\.?(?:\/|$))[^/\0]+)+$/;
 const registryHost = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/i;
@@ -83,6 +98,28 @@ export const settings = {
     [],
     `a list, each ${hostText}`,
     "Registries that speak HTTP without TLS.",
+  ),
+  "image.hosts_dirs": setting(
+    z.array(z.string().regex(absolutePath)),
+    ["/etc/containerd/certs.d", "/etc/docker/certs.d"],
+    "a list of absolute paths",
+    "Where to look for HOST/hosts.toml: mirrors, own authorities, client certificates. containerd's files do.",
+  ),
+  "image.auth": {
+    ...setting<Readonly<Record<string, RegistryLogin>>>(
+      z.record(z.string().regex(registryHost), loginSchema),
+      {},
+      `tables named [image.auth."host"] or [image.auth."host:port"] with strings: username and password, or auth (base64 \
+of user:password), or identity_token, or registry_token`,
+      "Credentials for pulls that bring none. Take this line away when writing such a table.",
+    ),
+    secret: true,
+  },
+  "image.docker_config": setting(
+    z.union([z.literal(""), z.string().regex(absolutePath)]),
+    "",
+    'the absolute path of a docker config.json, or ""',
+    "Credentials for pulls for which neither the pull nor image.auth has any. Credential helpers work.",
   ),
   "image.stall_timeout_ms": whole(1000, dayMs, 60_000, "A pull that makes no progress for this long fails."),
   "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),

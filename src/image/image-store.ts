@@ -42,6 +42,8 @@ export interface RegistryAuth {
   readonly auth: string;
   readonly identityToken: string;
   readonly registryToken: string;
+  /** The registry that these are for ("registry.example:5000", "https://index.docker.io/v1/"); "" for any. */
+  readonly serverAddress: string;
 }
 
 /** Told what a pull does, as it does it: for progress and for figures. What is called returns at once, and never throws. */

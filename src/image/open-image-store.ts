@@ -3,6 +3,7 @@ import type { Logger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import type { Native } from "../native/addon.js";
 import type { ImageStore } from "./image-store.js";
+import { proxyFromEnvironment } from "./registry/proxy.js";
 import { openStore } from "./store/open-store.js";
 
 export interface ImageStoreParts {
@@ -11,6 +12,9 @@ export interface ImageStoreParts {
   readonly native: Native;
 }
 
+/** First wait before a failed request to a registry is repeated. */
+const retryDelayMs = 500;
+
 /** The image store in the config's root folder. Several processes may have it open. */
 export async function openImageStore({ config, log, native }: ImageStoreParts): Promise<ImageStore> {
   return await openStore({
@@ -18,8 +22,15 @@ export async function openImageStore({ config, log, native }: ImageStoreParts): 
     native,
     assetsDir: config.assets.dir,
     log,
-    plainHttp: config.image.plainHttp,
     defaultRegistry: config.image.defaultRegistry,
-    pullStallMs: config.image.stallTimeoutMs,
+    registry: {
+      hostsDirs: config.image.hostsDirs,
+      plainHttp: config.image.plainHttp,
+      logins: config.image.auth,
+      dockerConfig: config.image.dockerConfig,
+      proxies: proxyFromEnvironment(process.env),
+      stallMs: config.image.stallTimeoutMs,
+      retryDelayMs,
+    },
   });
 }

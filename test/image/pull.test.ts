@@ -166,12 +166,12 @@ describe("pulling from a real registry", () => {
     );
   });
 
-  it("says that a registry can't be reached in the words that kubelet looks for", async () => {
+  it("says that a registry can't be reached, and what to check", async () => {
     const thrown = await test.store.pull("127.0.0.1:1/app:v1", undefined, signal).catch((caught: unknown) => caught);
-    expect(thrown).to.have.property("code", "unknown");
+    expect(thrown).to.have.property("code", "unavailable");
     expect(thrown)
       .to.have.property("message")
-      .that.matches(/^RegistryUnavailable: pull 127\.0\.0\.1:1\/app:v1: /);
+      .that.matches(/^pull 127\.0\.0\.1:1\/app:v1: 127\.0\.0\.1:1 refuses the connection \(check /);
   });
 
   it("refuses an image that is for other machines", async () => {
@@ -189,8 +189,15 @@ describe("pulling from a real registry", () => {
 });
 
 describe("a registry that wants a password", () => {
-  const credentials = { username: "user", password: "secret", auth: "", identityToken: "", registryToken: "" };
-  const none = { username: "", password: "", auth: "", identityToken: "", registryToken: "" };
+  const credentials = {
+    username: "user",
+    password: "secret",
+    auth: "",
+    identityToken: "",
+    registryToken: "",
+    serverAddress: "",
+  };
+  const none = { username: "", password: "", auth: "", identityToken: "", registryToken: "", serverAddress: "" };
   let registry: TestRegistry;
   let test: TestStore;
 

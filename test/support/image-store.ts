@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { createLogger } from "../../src/base/log.js";
 import type { ImageStore } from "../../src/image/image-store.js";
+import { proxyFromEnvironment } from "../../src/image/registry/proxy.js";
+import type { RegistryOptions } from "../../src/image/registry/registry-client.js";
 import { openStore, type StoreOptions } from "../../src/image/store/open-store.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
 import { projectFolder } from "./project.js";
@@ -24,6 +26,20 @@ export interface TestStore {
   close(): Promise<void>;
 }
 
+/** For registries of the test's own: nothing of this machine's settings, and no patience. */
+export function registryOptions(options: Partial<RegistryOptions> = {}): RegistryOptions {
+  return {
+    hostsDirs: [],
+    plainHttp: [],
+    logins: {},
+    dockerConfig: undefined,
+    proxies: proxyFromEnvironment({}),
+    stallMs: 20_000,
+    retryDelayMs: 5,
+    ...options,
+  };
+}
+
 const assetsDir = join(projectFolder, "build", "assets");
 
 export async function makeTestStore(options: Partial<StoreOptions> = {}): Promise<TestStore> {
@@ -36,10 +52,8 @@ export async function makeTestStore(options: Partial<StoreOptions> = {}): Promis
       native,
       assetsDir,
       log: createLogger("error"),
-      plainHttp: [],
       defaultRegistry: "docker.io",
-      pullStallMs: 20_000,
-      retryDelayMs: 5,
+      registry: registryOptions(),
       ...options,
       ...more,
     });

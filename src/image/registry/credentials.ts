@@ -1,7 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { RegistryAuth } from "../image-store.js";
 
-/** What CRI AuthConfig's members come down to. */
+/** What the members of an auth come down to. */
 export type Credentials =
   | { readonly kind: "anonymous" }
   | { readonly kind: "password"; readonly username: string; readonly password: string }
@@ -10,14 +10,19 @@ export type Credentials =
   /** Bearer token for the registry itself. */
   | { readonly kind: "bearer"; readonly token: string };
 
-/** Source: CRI AuthConfig; the order is containerd's (internal/cri/server/images/image_pull.go, ParseAuth). */
-export function credentialsOf(auth: RegistryAuth | undefined): Credentials {
-  if (auth === undefined) return { kind: "anonymous" };
-  if (auth.username !== "") return { kind: "password", username: auth.username, password: auth.password };
-  if (auth.identityToken !== "") return { kind: "identity", token: auth.identityToken };
+export const anonymous: Credentials = { kind: "anonymous" };
+
+/**
+ * Source: CRI AuthConfig; the order is containerd's (internal/cri/server/images/image_pull.go, ParseAuth), with two
+ * more: a registry token is taken, and a user without a password doesn't hide an identity token.
+ */
+export function credentialsOf(auth: Omit<RegistryAuth, "serverAddress">): Credentials {
+  const { username, password, identityToken } = auth;
+  if (username !== "" && (password !== "" || identityToken === "")) return { kind: "password", username, password };
+  if (identityToken !== "") return { kind: "identity", token: identityToken };
   if (auth.auth !== "") return decodeAuth(auth.auth);
   if (auth.registryToken !== "") return { kind: "bearer", token: auth.registryToken };
-  return { kind: "anonymous" };
+  return anonymous;
 }
 
 export function basicHeader(username: string, password: string): string {

@@ -4,11 +4,20 @@
  */
 import type { Dispatcher } from "undici";
 import { request } from "undici";
-import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
+import { connectionFailure, isPassing } from "./failure.js";
+import { retryAfterMs } from "./retry-after.js";
+
+/** How a URL is reached. */
+export interface Route {
+  readonly dispatcher: Dispatcher;
+  /** "proxy.example:3128". */
+  readonly proxy: string | undefined;
+}
 
 export interface HttpSettings {
-  readonly dispatcher: Dispatcher;
+  route(url: URL): Route;
   /** No byte for so long: the server has stalled. */
   readonly stallMs: number;
   /** First wait before another attempt; doubled for each further one. */
@@ -16,10 +25,12 @@ export interface HttpSettings {
 }
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "HEAD" | "POST";
   readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: string;
+  /** Once is enough: another host can be asked. */
+  readonly once?: boolean;
 }
 
 export interface HttpAnswer {
@@ -32,34 +43,44 @@ export interface HttpAnswer {
   discard(): Promise<void>;
 }
 
-const attempts = 3;
+const attempts = 4;
+/** A server that wants more patience than this gets none. */
 const maxRetryAfterMs = 60_000;
 const userAgent = "a3s-box-cri-runtime";
 
 /** Answers of any status but those worth another attempt; after the last attempt those too. */
 export async function send(settings: HttpSettings, wanted: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
   for (let attempt = 1; ; attempt += 1) {
-    const last = attempt === attempts;
+    const last = attempt === attempts || wanted.once === true;
     const delayMs = settings.retryDelayMs * 2 ** (attempt - 1);
+    const route = settings.route(wanted.url);
     let answer: HttpAnswer;
     try {
-      answer = await sendOnce(settings, wanted, signal);
+      answer = await sendOnce(settings, route, wanted, signal);
     } catch (thrown) {
-      if (last || signal.aborted || !isPassing(thrown)) throw describe(thrown, wanted.url, signal);
+      if (last || signal.aborted || !isPassing(thrown)) {
+        throw connectionFailure(thrown, wanted.url, route.proxy, settings.stallMs, signal);
+      }
       await sleep(delayMs, signal);
       continue;
     }
-    if (last || !isWorthAnother(answer.status)) return answer;
+    const waitMs = retryAfterMs(answer.header("retry-after")) ?? delayMs;
+    if (last || !isWorthAnother(answer.status) || waitMs > maxRetryAfterMs) return answer;
     await answer.discard();
-    await sleep(retryAfterMs(answer.header("retry-after")) ?? delayMs, signal);
+    await sleep(waitMs, signal);
   }
 }
 
-async function sendOnce(settings: HttpSettings, wanted: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+async function sendOnce(
+  settings: HttpSettings,
+  { dispatcher, proxy }: Route,
+  wanted: HttpRequest,
+  signal: AbortSignal,
+): Promise<HttpAnswer> {
   const answer = await request(wanted.url, {
-    dispatcher: settings.dispatcher,
+    dispatcher,
     method: wanted.method,
-    headers: { "user-agent": userAgent, ...wanted.headers },
+    headers: { "user-agent": userAgent, ...mutable(wanted.headers) },
     body: wanted.body ?? null,
     headersTimeout: settings.stallMs,
     bodyTimeout: settings.stallMs,
@@ -72,20 +93,23 @@ async function sendOnce(settings: HttpSettings, wanted: HttpRequest, signal: Abo
       const value = answer.headers[name];
       return (typeof value === "string" ? value : value?.[0]) ?? "";
     },
-    body: readBody(answer.body, wanted.url, signal),
+    body: readBody(answer.body, (thrown) => connectionFailure(thrown, wanted.url, proxy, settings.stallMs, signal)),
     discard: async () => {
       await answer.body.dump({ limit: 64 * 1024 }).catch(() => undefined);
     },
   };
 }
 
-async function* readBody(body: AsyncIterable<unknown>, url: URL, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* readBody(
+  body: AsyncIterable<unknown>,
+  failure: (thrown: unknown) => unknown,
+): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of body) {
       if (chunk instanceof Uint8Array) yield chunk;
     }
   } catch (thrown) {
-    throw describe(thrown, url, signal);
+    throw failure(thrown);
   }
 }
 
@@ -101,74 +125,12 @@ export async function readWhole(answer: HttpAnswer, maxBytes: number, what: stri
   return Buffer.concat(chunks);
 }
 
-/**
- * What undici throws, in our words. kubelet shows a message that begins with "RegistryUnavailable" as the reason of the
- * pull's failure, and only under the code UNKNOWN (kubelet pkg/kubelet/images/image_manager.go, evalCRIPullErr).
- */
-function describe(thrown: unknown, url: URL, signal: AbortSignal): unknown {
-  if (thrown instanceof RuntimeError) return thrown;
-  if (signal.aborted) return new RuntimeError("canceled", "the pull was given up", { cause: thrown });
-  if (isTimeout(codeText(thrown))) {
-    return new RuntimeError("unavailable", `${url.host} sent nothing for too long`, {
-      hint: "the registry has stalled; pull again",
-      cause: thrown,
-    });
-  }
-  if (isConnectFailure(thrown)) {
-    return new RuntimeError("unknown", `RegistryUnavailable: ${url.host} can't be reached: ${reason(thrown)}`, {
-      hint: "check the name, the network and the registry",
-      cause: thrown,
-    });
-  }
-  return new RuntimeError("unavailable", `the connection to ${url.host} broke: ${reason(thrown)}`, { cause: thrown });
-}
-
-/** True for the error of a server that sent nothing for `stallMs`. */
-export function isStall(thrown: unknown): boolean {
-  return thrown instanceof RuntimeError && isTimeout(codeText(thrown.cause));
-}
-
-function isTimeout(code: string): boolean {
-  return code === "UND_ERR_BODY_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT";
-}
-
-const connectErrnos = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
-
-/** Before a byte was exchanged; TLS failures are of this kind, for another attempt gives the same. */
-function isConnectFailure(thrown: unknown): boolean {
-  const errno = errnoOf(thrown);
-  const code = codeText(thrown);
-  return (errno !== undefined && connectErrnos.includes(errno)) || code === "UND_ERR_CONNECT_TIMEOUT" || isTls(code);
-}
-
-function isTls(code: string): boolean {
-  return /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|EPROTO$)/.test(code);
-}
-
-function isPassing(thrown: unknown): boolean {
-  if (thrown instanceof RuntimeError) return false;
-  const code = codeText(thrown);
-  return !isTls(code) && code !== "ENOTFOUND" && code !== "UND_ERR_HEADERS_TIMEOUT";
+function mutable(headers: HttpRequest["headers"]): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : [...value]]),
+  );
 }
 
 function isWorthAnother(status: number): boolean {
-  return status === 429 || (status >= 500 && status !== 501);
-}
-
-/** RFC 9110, 10.2.3: seconds, or a date. */
-export function retryAfterMs(header: string): number | undefined {
-  if (header === "") return undefined;
-  const waitMs = /^[0-9]+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
-  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), maxRetryAfterMs);
-}
-
-function codeText(thrown: unknown): string {
-  return typeof thrown === "object" && thrown !== null && "code" in thrown ? String(thrown.code) : "";
-}
-
-/** Failures of several addresses come as one error without a message. */
-function reason(thrown: unknown): string {
-  if (thrown instanceof AggregateError) return thrown.errors.map(messageOf).join("; ");
-  const text = messageOf(thrown);
-  return text === "" ? codeText(thrown) : text;
+  return status === 408 || status === 429 || (status >= 500 && status !== 501);
 }

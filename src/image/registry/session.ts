@@ -1,112 +1,175 @@
 /**
- * Talks to one repository of one registry with one caller's credentials: the authorization found for the first request
- * serves all others.
+ * Talks to one repository at one host with one caller's credentials: the authorization found for the first request
+ * serves all others, and is renewed when the host no longer takes it.
  */
 import { RuntimeError } from "../../base/errors.js";
-import { parseChallenges, type Challenge } from "./challenge.js";
+import { parseChallenges } from "./challenge.js";
 import { basicHeader, type Credentials } from "./credentials.js";
-import { send, type HttpAnswer, type HttpSettings } from "./http.js";
+import type { Endpoint } from "./endpoint.js";
+import { isWithoutTls } from "./failure.js";
+import { send, type HttpAnswer, type HttpRequest, type HttpSettings } from "./http.js";
 import { fetchToken } from "./token.js";
 
 const maxRedirects = 5;
 
+export interface SessionOptions {
+  readonly http: HttpSettings;
+  readonly endpoint: Endpoint;
+  /** The reference's host: what a mirror is asked for. */
+  readonly registry: string;
+  readonly repository: string;
+  /** Asked when the host first wants some. */
+  readonly credentials: (signal: AbortSignal) => Promise<Credentials>;
+}
+
+export interface Question {
+  readonly method?: "GET" | "HEAD";
+  /** Below the repository: "manifests/latest". */
+  readonly path: string;
+  readonly accept: readonly string[];
+  /** First byte that is wanted. */
+  readonly from?: number;
+  /** Once is enough: another host can be asked. */
+  readonly once: boolean;
+}
+
 export class RegistrySession {
-  readonly #settings: HttpSettings;
-  readonly #endpoint: URL;
+  readonly #options: SessionOptions;
   readonly #scope: string;
-  readonly #credentials: Credentials;
+  #root: Promise<URL> | undefined;
   #authorization: string | undefined;
+  #credentials: Credentials | undefined;
   /** The way to a new authorization that several requests wait for. */
   #authorizing: Promise<string> | undefined;
 
-  constructor(settings: HttpSettings, endpoint: string, repository: string, credentials: Credentials) {
-    this.#settings = settings;
-    this.#endpoint = new URL(endpoint);
-    this.#scope = `repository:${repository}:pull`;
-    this.#credentials = credentials;
-    this.#authorization = credentials.kind === "bearer" ? `Bearer ${credentials.token}` : undefined;
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#scope = `repository:${options.repository}:pull`;
+  }
+
+  get endpoint(): Endpoint {
+    return this.#options.endpoint;
   }
 
   /** "registry.example:5000". */
   get host(): string {
-    return this.#endpoint.host;
+    return this.endpoint.root.host;
   }
 
-  /** GET of a path of the API; 401 is answered once, redirects are followed. Any other status comes back. */
-  async get(path: string, accept: readonly string[], signal: AbortSignal): Promise<HttpAnswer> {
-    const url = new URL(path, this.#endpoint);
+  /** 401 is answered once, redirects are followed. Any other status comes back. */
+  async ask(question: Question, signal: AbortSignal): Promise<HttpAnswer> {
+    this.#root ??= this.#findRoot(signal);
+    const root = await this.#root;
     const used = this.#authorization;
-    const first = await this.#follow(url, accept, used, signal);
-    if (first.status !== 401 || first.url.origin !== this.#endpoint.origin) return first;
+    const first = await this.#follow(root, question, used, signal);
+    if (first.status !== 401 || first.url.origin !== root.origin) return first;
     await first.discard();
     // Another request may have got a new one while this was under way.
-    const fresh = this.#authorization !== used ? this.#authorization : undefined;
-    const authorization = fresh ?? (await this.#authorize(first.header("www-authenticate"), signal));
-    return await this.#follow(url, accept, authorization, signal);
+    const fresh = this.#authorization === used ? undefined : this.#authorization;
+    const authorization =
+      fresh ?? (await this.#authorize(root, first.header("www-authenticate"), question.once, signal));
+    return await this.#follow(root, question, authorization, signal);
   }
 
-  /** By hand: credentials go to the registry's own origin and nowhere else, and never from TLS to plain HTTP. */
+  /** Where plain HTTP will do, TLS is tried first all the same (containerd's docker.NewHTTPFallback). */
+  async #findRoot(signal: AbortSignal): Promise<URL> {
+    const { root, tryTlsFirst } = this.endpoint;
+    if (!tryTlsFirst) return root;
+    const [secure, plain] = [new URL(root), new URL(root)];
+    [secure.protocol, plain.protocol] = ["https:", "http:"];
+    try {
+      const answer = await send(this.#options.http, { method: "GET", url: secure, headers: {}, once: true }, signal);
+      await answer.discard();
+    } catch (thrown) {
+      if (isWithoutTls(thrown)) return plain;
+    }
+    return secure; // whatever else is wrong, the question itself meets it
+  }
+
+  /** By hand: credentials go to the host's own origin and nowhere else, and never from TLS to plain HTTP. */
   async #follow(
-    start: URL,
-    accept: readonly string[],
+    root: URL,
+    question: Question,
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
-    let url = start;
+    let url = this.#urlOf(root, question.path);
     for (let hops = 0; hops <= maxRedirects; hops += 1) {
-      const own = url.origin === this.#endpoint.origin;
-      const headers = {
-        accept: accept.join(", "),
-        ...(own && authorization !== undefined ? { authorization } : {}),
-      };
-      const answer = await send(this.#settings, { method: "GET", url, headers }, signal);
+      const request = this.#request(url, url.origin === root.origin, question, authorization);
+      const answer = await send(this.#options.http, request, signal);
       if (![301, 302, 303, 307, 308].includes(answer.status)) return answer;
       await answer.discard();
       url = this.#target(url, answer.header("location"));
     }
-    throw new RuntimeError("unavailable", `${this.host} redirects more than ${maxRedirects} times`);
+    throw new RuntimeError("unavailable", `${this.host} redirects more than ${maxRedirects} times`, {
+      hint: "its address or that of its blob store is wrong in its configuration",
+    });
+  }
+
+  #request(url: URL, own: boolean, question: Question, authorization: string | undefined): HttpRequest {
+    const headers = {
+      accept: question.accept.join(", "),
+      // What comes is stored and hashed as it is.
+      "accept-encoding": "identity",
+      ...(question.from === undefined ? {} : { range: `bytes=${question.from}-` }),
+      ...(own ? this.endpoint.settings.headers : {}),
+      ...(own && authorization !== undefined ? { authorization } : {}),
+    };
+    return { method: question.method ?? "GET", url, headers, once: question.once };
+  }
+
+  #urlOf(root: URL, path: string): URL {
+    const { registry, repository } = this.#options;
+    const url = new URL(`${root.href.replace(/\/$/, "")}/${repository}/${path}`);
+    if (this.endpoint.mirror) url.searchParams.set("ns", registry);
+    return url;
   }
 
   #target(from: URL, location: string): URL {
+    const hint = "its address or that of its blob store is wrong in its configuration";
     let url: URL;
     try {
       url = new URL(location, from);
     } catch (cause) {
-      throw new RuntimeError("unavailable", `${from.host} redirects to "${location.slice(0, 200)}"`, { cause });
+      throw new RuntimeError("unavailable", `${from.host} redirects to "${location.slice(0, 200)}"`, { hint, cause });
     }
     if (url.protocol === "https:" || (url.protocol === "http:" && from.protocol === "http:")) return url;
-    throw new RuntimeError("unavailable", `${from.host} redirects to ${url.protocol}//${url.host}, which has no TLS`);
+    throw new RuntimeError("unavailable", `${from.host} redirects to ${url.protocol}//${url.host}, which has no TLS`, {
+      hint,
+    });
   }
 
-  async #authorize(header: string, signal: AbortSignal): Promise<string> {
-    this.#authorizing ??= this.#newAuthorization(header, signal).finally(() => {
+  async #authorize(root: URL, header: string, once: boolean, signal: AbortSignal): Promise<string> {
+    this.#authorizing ??= this.#newAuthorization(root, header, once, signal).finally(() => {
       this.#authorizing = undefined;
     });
     return await this.#authorizing;
   }
 
-  async #newAuthorization(header: string, signal: AbortSignal): Promise<string> {
+  async #newAuthorization(root: URL, header: string, once: boolean, signal: AbortSignal): Promise<string> {
+    this.#credentials ??= await this.#options.credentials(signal);
+    const credentials = this.#credentials;
+    const registryToken = credentials.kind === "bearer" ? `Bearer ${credentials.token}` : undefined;
+    if (registryToken !== undefined && registryToken !== this.#authorization) return this.#keep(registryToken);
     const challenges = parseChallenges(header);
-    const bearer = challenges.find((challenge) => challenge.scheme === "bearer");
-    const basic = challenges.find((challenge) => challenge.scheme === "basic");
-    if (bearer !== undefined) this.#authorization = await this.#bearer(bearer, signal);
-    else if (basic !== undefined && this.#credentials.kind === "password") {
-      this.#authorization = basicHeader(this.#credentials.username, this.#credentials.password);
-    } else
-      throw this.#refused(this.#credentials.kind === "anonymous" ? "wants credentials" : "refuses the credentials");
-    return this.#authorization;
+    const challenge = challenges.find(({ scheme }) => scheme === "bearer");
+    if (challenge !== undefined && credentials.kind !== "bearer") {
+      const scope = challenge.parameters.get("scope") ?? this.#scope;
+      const wanted = { challenge, scope, credentials, registry: root, once };
+      return this.#keep(`Bearer ${await fetchToken(this.#options.http, wanted, signal)}`);
+    }
+    if (credentials.kind === "password" && challenges.some(({ scheme }) => scheme === "basic")) {
+      return this.#keep(basicHeader(credentials.username, credentials.password));
+    }
+    throw new RuntimeError(
+      "failedPrecondition",
+      `${this.host} ${credentials.kind === "anonymous" ? "wants credentials" : "refuses the credentials"} (401)`,
+      { hint: "give credentials of this registry with the pull (imagePullSecrets), or in image.auth of the config" },
+    );
   }
 
-  async #bearer(challenge: Challenge, signal: AbortSignal): Promise<string> {
-    if (this.#credentials.kind === "bearer") throw this.#refused("refuses the registry token");
-    const scope = challenge.parameters.get("scope") ?? this.#scope;
-    const token = await fetchToken(this.#settings, challenge, scope, this.#credentials, this.#endpoint, signal);
-    return `Bearer ${token}`;
-  }
-
-  #refused(how: string): RuntimeError {
-    return new RuntimeError("failedPrecondition", `${this.host} ${how}`, {
-      hint: "give credentials of this registry in the pull's auth (imagePullSecrets)",
-    });
+  #keep(authorization: string): string {
+    this.#authorization = authorization;
+    return authorization;
   }
 }

@@ -8,25 +8,29 @@ import { readWhole, send, type HttpAnswer, type HttpRequest, type HttpSettings }
 const maxTokenBytes = 1024 * 1024;
 const tokenSchema = z.object({ token: z.string().optional(), access_token: z.string().optional() });
 
-/** Asks the challenge's token server. `registry` is the origin that sent the challenge. */
-export async function fetchToken(
-  settings: HttpSettings,
-  challenge: Challenge,
-  scope: string,
-  credentials: Credentials,
-  registry: URL,
-  signal: AbortSignal,
-): Promise<string> {
-  const realm = realmOf(challenge, registry);
-  const answer = await send(settings, tokenRequest(realm, challenge, scope, credentials), signal);
+export interface TokenRequest {
+  readonly challenge: Challenge;
+  readonly scope: string;
+  readonly credentials: Credentials;
+  /** The API root that sent the challenge. */
+  readonly registry: URL;
+  readonly once: boolean;
+}
+
+/** Asks the challenge's token server. */
+export async function fetchToken(settings: HttpSettings, wanted: TokenRequest, signal: AbortSignal): Promise<string> {
+  const realm = realmOf(wanted);
+  const answer = await send(settings, requestOf(realm, wanted), signal);
   if (answer.status !== 200) return await refused(answer);
   const text = (await readWhole(answer, maxTokenBytes, "the token server's answer")).toString("utf8");
   const token = readToken(text);
   if (token !== undefined) return token;
-  throw new RuntimeError("unavailable", `the token server ${realm.host} gave no token`);
+  throw new RuntimeError("unavailable", `the token server ${realm.host} gave no token`, {
+    hint: "check that nothing (a proxy, a login page) is between this machine and it",
+  });
 }
 
-function tokenRequest(realm: URL, challenge: Challenge, scope: string, credentials: Credentials): HttpRequest {
+function requestOf(realm: URL, { challenge, scope, credentials, once }: TokenRequest): HttpRequest {
   const service = challenge.parameters.get("service") ?? "";
   const headers = { accept: "application/json" };
   if (credentials.kind === "identity") {
@@ -38,27 +42,32 @@ function tokenRequest(realm: URL, challenge: Challenge, scope: string, credentia
       scope,
     });
     const formHeaders = { ...headers, "content-type": "application/x-www-form-urlencoded" };
-    return { method: "POST", url: realm, headers: formHeaders, body: form.toString() };
+    return { method: "POST", url: realm, headers: formHeaders, body: form.toString(), once };
   }
   const url = new URL(realm);
   if (service !== "") url.searchParams.set("service", service);
   url.searchParams.set("scope", scope);
-  if (credentials.kind !== "password") return { method: "GET", url, headers };
+  if (credentials.kind !== "password") return { method: "GET", url, headers, once };
   const authorization = basicHeader(credentials.username, credentials.password);
-  return { method: "GET", url, headers: { ...headers, authorization } };
+  return { method: "GET", url, headers: { ...headers, authorization }, once };
 }
 
 /** The password goes where the realm says: in the clear only for a registry that is itself in the clear. */
-function realmOf(challenge: Challenge, registry: URL): URL {
+function realmOf({ challenge, registry }: TokenRequest): URL {
   const text = challenge.parameters.get("realm") ?? "";
   let realm: URL;
   try {
     realm = new URL(text);
   } catch (cause) {
-    throw new RuntimeError("unavailable", `${registry.host} names no token server`, { cause });
+    throw new RuntimeError("unavailable", `${registry.host} wants a token but names no token server`, {
+      hint: "its administrator must set the realm of its token authentication",
+      cause,
+    });
   }
   if (realm.protocol === "https:" || (realm.protocol === "http:" && registry.protocol === "http:")) return realm;
-  throw new RuntimeError("failedPrecondition", `${registry.host} wants credentials sent to ${realm.host} without TLS`);
+  throw new RuntimeError("failedPrecondition", `${registry.host} wants credentials sent to ${realm.host} without TLS`, {
+    hint: "its administrator must name a token server with https://",
+  });
 }
 
 function readToken(text: string): string | undefined {
@@ -73,10 +82,17 @@ function readToken(text: string): string | undefined {
 
 async function refused(answer: HttpAnswer): Promise<never> {
   await answer.discard();
+  const { host } = answer.url;
   if (answer.status === 401 || answer.status === 403 || answer.status === 400) {
-    throw new RuntimeError("failedPrecondition", `the token server ${answer.url.host} refuses (${answer.status})`, {
-      hint: "check the credentials of this registry",
-    });
+    throw new RuntimeError(
+      "failedPrecondition",
+      `the token server ${host} refuses the credentials (${answer.status})`,
+      {
+        hint: "check the user, the password or token, and that they may read this repository",
+      },
+    );
   }
-  throw new RuntimeError("unavailable", `the token server ${answer.url.host} answers ${answer.status}`);
+  throw new RuntimeError("unavailable", `the token server ${host} answers ${answer.status}`, {
+    hint: "pull again later",
+  });
 }

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { Agent } from "undici";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
@@ -14,6 +13,7 @@ import { StoreLock } from "../content/store-lock.js";
 import { dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
 import type { FsUsage, Image, ImageStore, PullWatch, RegistryAuth, WritableSnapshot } from "../image-store.js";
 import { formatReference, parseReference } from "../reference/reference.js";
+import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
 import { listSnapshots, lowersOf, prepareSnapshot, removeSnapshot } from "../snapshot/snapshots.js";
 import { readImageFile } from "../snapshot/read-file.js";
 import { Usage } from "../snapshot/usage.js";
@@ -30,19 +30,12 @@ export interface StoreOptions {
   /** Where worker threads find the addon. */
   readonly assetsDir: string;
   readonly log: Logger;
-  /** Registry hosts ("registry.example:5000", "registry.example") to reach without TLS; this machine's always are. */
-  readonly plainHttp: readonly string[];
   /** The host of names without one: "docker.io". */
   readonly defaultRegistry: string;
-  /** A pull fails when its registry sends no byte for so long. */
-  readonly pullStallMs: number;
-  /** First wait before a failed request is repeated. */
-  readonly retryDelayMs?: number;
+  readonly registry: RegistryOptions;
 }
 
-const connectLimitMs = 15_000;
 const unpackWorkers = 2;
-const defaultRetryDelayMs = 500;
 
 /** Several processes may have one store open. What a dead one left half done is gone when this resolves. */
 export async function openStore(options: StoreOptions): Promise<ImageStore> {
@@ -53,7 +46,6 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const ingest = await Ingest.open(folder, native, storeLock);
   const pool = new UnpackPool({ assetsDir: options.assetsDir }, unpackWorkers);
   const layers = new Layers({ folder, ingest, pool, native, log });
-  const dispatcher = new Agent({ connect: { timeout: connectLimitMs }, connections: 8 });
   const parts: PullParts & SweepParts = {
     folder,
     storeLock,
@@ -62,12 +54,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     layers,
     native,
     log,
-    http: {
-      dispatcher,
-      stallMs: options.pullStallMs,
-      retryDelayMs: options.retryDelayMs ?? defaultRetryDelayMs,
-    },
-    plainHttp: options.plainHttp,
+    registries: new RegistryClient(options.registry, log),
     downloads: new SharedJobs(),
   };
   try {
@@ -76,7 +63,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     if ((await stat(folder.indexFile).catch(() => undefined)) === undefined) await writeFirstIndex(parts);
   } catch (thrown) {
     await ingest.close();
-    await dispatcher.close();
+    await parts.registries.close();
     throw thrown;
   }
   return new OpenImageStore(parts, pool, options.defaultRegistry);
@@ -197,7 +184,7 @@ class OpenImageStore implements ImageStore {
     await this.#parts.downloads.close();
     await this.#parts.layers.close();
     await this.#pool.close();
-    await this.#parts.http.dispatcher.destroy();
+    await this.#parts.registries.close();
     await this.#parts.ingest.close();
   }
 

@@ -1,28 +1,22 @@
 /** From a reference to an image in the store. */
-import type { Dispatcher } from "undici";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
 import type { PullWatch, RegistryAuth } from "../image-store.js";
 import { formatName, formatReference, type Reference } from "../reference/reference.js";
-import { fetchBlob, fetchManifest, type FetchedManifest } from "../registry/client.js";
-import { credentialsOf } from "../registry/credentials.js";
-import { endpointOf } from "../registry/endpoint.js";
-import { isStall, type HttpSettings } from "../registry/http.js";
-import { RegistrySession } from "../registry/session.js";
+import type { FetchedManifest } from "../registry/manifest-question.js";
+import type { RegistryClient } from "../registry/registry-client.js";
+import type { Repository } from "../registry/repository.js";
 import type { ProvideBlob } from "../unpack/layers.js";
 import { bringIn, type StoreParts } from "./bring-in.js";
 import type { SharedJobs } from "./shared-jobs.js";
 
 export interface PullParts extends StoreParts {
-  readonly http: HttpSettings & { readonly dispatcher: Dispatcher };
-  readonly plainHttp: readonly string[];
+  readonly registries: RegistryClient;
   /** One download per blob, whichever images want it. */
   readonly downloads: SharedJobs<Digest, void>;
 }
-
-const bodyAttempts = 3;
 
 /** Resolves to the image's id. What it throws names the reference, the host and the step. */
 export async function pullImage(
@@ -32,14 +26,13 @@ export async function pullImage(
   signal: AbortSignal,
 ): Promise<Digest> {
   try {
-    const endpoint = endpointOf(reference.host, parts.plainHttp);
-    const session = new RegistrySession(parts.http, endpoint, reference.repository, credentialsOf(auth));
-    const served = await fetchManifest(session, reference, signal);
-    const { fetched, manifest } = await resolvePlatform(parts, session, reference, served, signal);
+    const repository = await parts.registries.open(reference, auth);
+    const served = await repository.manifest(reference, signal);
+    const { fetched, manifest } = await resolvePlatform(parts, repository, reference, served, signal);
     const byDigest = `${formatName(reference)}@${served.digest}`;
     const names = reference.kind === "tag" ? [formatReference(reference), byDigest] : [byDigest];
     const image = { ...fetched, manifest, names, servedDigest: served.digest };
-    return await bringIn(parts, image, provideFrom(parts, session, reference.repository), signal);
+    return await bringIn(parts, image, provideFrom(parts, repository), signal);
   } catch (thrown) {
     throw pullFailure(reference, thrown, signal);
   }
@@ -48,7 +41,7 @@ export async function pullImage(
 /** Follows an index to the manifest for this machine. */
 async function resolvePlatform(
   parts: PullParts,
-  session: RegistrySession,
+  repository: Repository,
   reference: Reference,
   served: FetchedManifest,
   signal: AbortSignal,
@@ -56,7 +49,7 @@ async function resolvePlatform(
   const first = parseManifest(served.bytes, served.mediaType);
   if (first.kind === "manifest") return { fetched: served, manifest: first };
   const chosen = choosePlatform(first, hostPlatform());
-  const fetched = await fetchChosen(parts, session, reference, chosen, signal);
+  const fetched = await fetchChosen(parts, repository, reference, chosen, signal);
   const manifest = parseManifest(fetched.bytes, fetched.mediaType);
   if (manifest.kind === "index") throw new RuntimeError("unimplemented", "the image is an index within an index");
   return { fetched, manifest };
@@ -64,7 +57,7 @@ async function resolvePlatform(
 
 async function fetchChosen(
   parts: PullParts,
-  session: RegistrySession,
+  repository: Repository,
   reference: Reference,
   chosen: Descriptor,
   signal: AbortSignal,
@@ -75,18 +68,22 @@ async function fetchChosen(
     const bytes = await readBlob(parts.folder, digest).catch(() => undefined);
     if (bytes !== undefined) return { bytes, mediaType, digest };
   }
-  const { host, repository } = reference;
-  return await fetchManifest(session, { kind: "digest", host, repository, digest }, signal);
+  return await repository.manifest(
+    { kind: "digest", host: reference.host, repository: reference.repository, digest },
+    signal,
+  );
 }
 
-function provideFrom(parts: PullParts, session: RegistrySession, repository: string): ProvideBlob {
+function provideFrom(parts: PullParts, repository: Repository): ProvideBlob {
   return async (blob, signal) => {
     if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
     const begun = { own: false };
     const download = async (jobSignal: AbortSignal): Promise<void> => {
       begun.own = true;
       if (await hasBlob(parts.folder, blob.digest, blob.size)) return; // came since
-      await downloadBlob(parts, session, repository, blob, jobSignal);
+      await repository.blob(blob, jobSignal, (bytes) =>
+        writeBlob(parts.folder, parts.ingest, blob, watched(bytes, blob, parts.watch)),
+      );
     };
     try {
       await parts.downloads.run(blob.digest, signal, download);
@@ -96,28 +93,6 @@ function provideFrom(parts: PullParts, session: RegistrySession, repository: str
       await parts.downloads.run(blob.digest, signal, download);
     }
   };
-}
-
-/** A body that breaks off is asked for again; one that stalls, or is not what was promised, is not. */
-async function downloadBlob(
-  parts: PullParts,
-  session: RegistrySession,
-  repository: string,
-  blob: Descriptor,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    const body = await fetchBlob(session, repository, blob, signal).catch((thrown: unknown) => {
-      throw downloadFailure(blob, thrown);
-    });
-    try {
-      await writeBlob(parts.folder, parts.ingest, blob, watched(body, blob, parts.watch));
-      return;
-    } catch (thrown) {
-      const broken = codeOf(thrown) === "unavailable" && !isStall(thrown);
-      if (!broken || attempt === bodyAttempts) throw downloadFailure(blob, thrown);
-    }
-  }
 }
 
 async function* watched(
@@ -131,25 +106,12 @@ async function* watched(
   }
 }
 
-const unreachablePrefix = "RegistryUnavailable: ";
-
-function downloadFailure(blob: Descriptor, thrown: unknown): RuntimeError {
-  return withContext(`download ${blob.digest}`, thrown);
-}
-
 function pullFailure(reference: Reference, thrown: unknown, signal: AbortSignal): RuntimeError {
   if (signal.aborted) return new RuntimeError("canceled", `pull of ${formatReference(reference)} was given up`);
   if (codeOf(thrown) === "notFound" && messageOf(thrown).startsWith("image ")) return asRuntimeError(thrown);
-  return withContext(`pull ${formatReference(reference)}`, thrown);
-}
-
-/** kubelet looks for its word at the very beginning (registry/http.ts). */
-function withContext(context: string, thrown: unknown): RuntimeError {
-  const message = messageOf(thrown);
-  const text = message.startsWith(unreachablePrefix)
-    ? `${unreachablePrefix}${context}: ${message.slice(unreachablePrefix.length)}`
-    : `${context}: ${message}`;
-  return new RuntimeError(codeOf(thrown), text, { cause: thrown });
+  return new RuntimeError(codeOf(thrown), `pull ${formatReference(reference)}: ${messageOf(thrown)}`, {
+    cause: thrown,
+  });
 }
 
 function asRuntimeError(thrown: unknown): RuntimeError {

@@ -30,6 +30,6 @@ async function pull(name: string, auth: RegistryAuth | undefined, call: CallCont
 
 function registryAuth(auth: AuthConfig | undefined): RegistryAuth | undefined {
   if (auth === undefined) return undefined;
-  const { username, password, identityToken, registryToken } = auth;
-  return { username, password, auth: auth.auth, identityToken, registryToken };
+  const { username, password, identityToken, registryToken, serverAddress } = auth;
+  return { username, password, auth: auth.auth, identityToken, registryToken, serverAddress };
 }
