@@ -39,6 +39,8 @@ export interface Config {
     readonly auth: Readonly<Record<string, RegistryLogin>>;
     /** Absolute path of a docker config.json; undefined: none. */
     readonly dockerConfig: string | undefined;
+    /** References of images that can't be removed. */
+    readonly pinned: readonly string[];
     /** A pull without a byte of progress for this long fails. */
     readonly stallTimeoutMs: number;
   };

@@ -113,6 +113,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       hostsDirs: read("image.hosts_dirs", settings["image.hosts_dirs"]),
       auth: read("image.auth", settings["image.auth"]),
       dockerConfig: dockerConfig === "" ? undefined : dockerConfig,
+      pinned: read("image.pinned", settings["image.pinned"]),
       stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
     },
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },

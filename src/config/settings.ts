@@ -121,6 +121,12 @@ of user:password), or identity_token, or registry_token`,
     'the absolute path of a docker config.json, or ""',
     "Credentials for pulls for which neither the pull nor image.auth has any. Credential helpers work.",
   ),
+  "image.pinned": setting(
+    z.array(z.string().min(1).max(600)),
+    [],
+    'a list of image references ("registry.example/tools/debug:1")',
+    "Images that stay: RemoveImage refuses them, and kubelet's garbage collection passes them over.",
+  ),
   "image.stall_timeout_ms": whole(1000, dayMs, 60_000, "A pull that makes no progress for this long fails."),
   "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),
 };

@@ -32,6 +32,7 @@ export interface Image {
   readonly config: ImageConfig;
   /** Layer chain ids, lowest first (OCI image spec, ChainID): the snapshots a container of it stands on. */
   readonly chainIds: readonly Digest[];
+  /** The configuration keeps it: it can't be removed. */
   readonly pinned: boolean;
 }
 
@@ -66,6 +67,8 @@ export interface WritableSnapshot {
   readonly lowers: readonly string[];
   readonly upper: string;
   readonly work: string;
+  /** For each volume asked for, in that order, the lowers of a read-only overlay (no upper): two at least. */
+  readonly volumeLowers: readonly (readonly string[])[];
 }
 
 export interface FsUsage {
@@ -87,10 +90,27 @@ export interface ImageStore {
   /** By tag, short name, digest, name and digest, or id with or without "sha256:" or a prefix of it of 12 digits or more. */
   find(reference: string): Image | undefined;
   list(): Image[];
-  /** Removes every tag and digest of the image that the reference names; unreachable content goes. Unknown: success. */
+  /** The whole config of an image as its blob has it (OCI image spec, config.md), a JSON text. */
+  readConfig(image: Image): Promise<string>;
+  /** Keys of the snapshots that stand on an image, or mount it, by its id. */
+  inUse(): Promise<ReadonlyMap<Digest, readonly string[]>>;
+  /**
+   * Removes every tag and digest of the image that the reference names; unreachable content goes. Unknown: success.
+   * `failedPrecondition` for a pinned image.
+   */
   remove(reference: string, signal: AbortSignal): Promise<void>;
-  /** The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. */
-  prepareSnapshot(key: string, image: Image, signal: AbortSignal): Promise<WritableSnapshot>;
+  /** Removes every image that no snapshot stands on and that isn't pinned; what it has removed. */
+  prune(signal: AbortSignal): Promise<Image[]>;
+  /**
+   * The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. The layers
+   * of the image, and of the volumes that the container mounts, stay until the snapshot goes.
+   */
+  prepareSnapshot(
+    key: string,
+    image: Image,
+    signal: AbortSignal,
+    volumes?: readonly Image[],
+  ): Promise<WritableSnapshot>;
   /** Success when there is none. */
   removeSnapshot(key: string, signal: AbortSignal): Promise<void>;
   /** Every key that has a snapshot, for recovery. */

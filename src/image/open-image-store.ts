@@ -22,6 +22,7 @@ export async function openImageStore({ config, log, native }: ImageStoreParts): 
     native,
     assetsDir: config.assets.dir,
     log,
+    pinned: config.image.pinned,
     defaultRegistry: config.image.defaultRegistry,
     registry: {
       hostsDirs: config.image.hostsDirs,

@@ -89,6 +89,60 @@ describe("the image store", () => {
       expect((await test.contents()).layers).to.deep.equal([]);
     });
 
+    it("leaves the layers of an image that a container has mounted, too", async () => {
+      const [own, volume] = [await pull(one), await pull(two)];
+      const { volumeLowers } = await store.prepareSnapshot("c1", own, signal, [volume, own]);
+      expect(volumeLowers.map((lowers) => lowers.length)).to.deep.equal([2, 2]);
+      expect(Object.fromEntries(await store.inUse())).to.deep.equal({ [own.id]: ["c1"], [volume.id]: ["c1"] });
+      await store.remove(two.reference, signal);
+      expect(await readFile(join(volumeLowers[0]?.[0] ?? "", "top"), "utf8")).to.equal("top");
+      await store.removeSnapshot("c1", signal);
+      expect((await test.contents()).layers).to.have.length(1);
+    });
+
+    it("refuses a pinned image under each of its names, and shows that it is pinned", async () => {
+      const pinning = await test.openAgain({ pinned: [one.reference, "not/here:1"] });
+      await pull(one);
+      await pull(two);
+      expect(pinning.list().map(({ id, pinned }) => [id, pinned])).to.have.deep.members([
+        [one.configDigest, true],
+        [two.configDigest, false],
+      ]);
+      for (const name of [one.reference, one.configDigest, `${registry.host}/team/one@${one.digest}`]) {
+        const thrown = await pinning.remove(name, signal).catch((caught: unknown) => caught);
+        expect(thrown).to.have.property("code", "failedPrecondition");
+        expect(String(thrown)).to.include(`image.pinned names "${one.reference}"`);
+      }
+      expect(pinning.find(one.configDigest)?.pinned).to.equal(true);
+      expect((await pinning.prune(signal)).map(({ id }) => id)).to.deep.equal([two.configDigest]);
+      expect(pinning.list()).to.have.length(1);
+      await pinning.close();
+      const thrown = await test.openAgain({ pinned: ["NO:NAME:"] }).catch((caught: unknown) => caught);
+      expect(String(thrown)).to.include("image.pinned: ");
+    });
+
+    it("prunes what no container uses", async () => {
+      const used = await pull(one);
+      await pull(two);
+      await store.prepareSnapshot("c1", used, signal);
+      expect((await store.prune(signal)).map(({ id }) => id)).to.deep.equal([two.configDigest]);
+      expect(store.list().map(({ id }) => id)).to.deep.equal([used.id]);
+      expect((await test.contents()).layers).to.have.length(1);
+      expect(await store.prune(signal)).to.deep.equal([]);
+    });
+
+    it("sweeps nothing while a container's lease can't be read, and opens all the same", async () => {
+      await store.prepareSnapshot("c1", await pull(two), signal);
+      await writeFile(join(test.folder, "containers", "c1", "image.json"), "{");
+      await store.remove(two.reference, signal);
+      const other = await test.openAgain();
+      expect((await test.contents()).layers).to.have.length(2);
+      await other.removeSnapshot("c1", signal);
+      await other.close();
+      await (await test.openAgain()).close();
+      expect((await test.contents()).layers).to.deep.equal([]);
+    });
+
     it("loses nothing when images are pulled and removed at the same time", async () => {
       for (let round = 0; round < 5; round += 1) {
         await Promise.all([
@@ -216,6 +270,24 @@ describe("the image store", () => {
     expect(full.mountpoint).to.equal(test.folder);
     expect(Number(full.usedBytes - empty.usedBytes)).to.be.within(6_000_000, 6_300_000); // packed and unpacked
     expect(full.inodesUsed > empty.inodesUsed).to.equal(true);
+    await store.prepareSnapshot("c1", await pull(two), signal);
+    const [images, containers] = [await store.imageUsage(), await store.containerUsage()];
+    const du = async (options: string[], path: string): Promise<number> =>
+      Number((await run("du", ["-s", "-B1", ...options, path])).split("\t")[0]);
+    const ofContainers = join(test.folder, "containers");
+    expect(Number(containers.usedBytes)).to.equal(await du([], ofContainers));
+    expect(Number(containers.inodesUsed)).to.equal(await du(["--inodes"], ofContainers));
+    const leftOut = ["--exclude=containers", "--exclude=empty*"];
+    // Without the folder's own few files.
+    expect((await du(leftOut, test.folder)) - Number(images.usedBytes)).to.be.within(0, 40_000);
+    expect((await du([...leftOut, "--inodes"], test.folder)) - Number(images.inodesUsed)).to.be.within(0, 6);
+  });
+
+  it("has the whole config of an image", async () => {
+    const config = { Cmd: ["a"], Volumes: { "/data": {} } };
+    const pushed = await pushImage(registry.host, "team/config", "v1", { layers: [base], config });
+    const read: unknown = JSON.parse(await store.readConfig(await pull(pushed)));
+    expect(read).to.deep.include({ os: "linux", config });
   });
 
   it("lets nobody but root in, for there are set-uid programs in it", async () => {

@@ -52,6 +52,7 @@ export async function makeTestStore(options: Partial<StoreOptions> = {}): Promis
       native,
       assetsDir,
       log: createLogger("error"),
+      pinned: [],
       defaultRegistry: "docker.io",
       registry: registryOptions(),
       ...options,

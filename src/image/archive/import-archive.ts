@@ -4,7 +4,7 @@ import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Native } from "../../native/addon.js";
-import { adoptBlob, hasBlob, withSpace } from "../content/blobs.js";
+import { adoptBlob, hasBlob } from "../content/blobs.js";
 import { bringIn, type IncomingImage, type StoreParts } from "../store/bring-in.js";
 import type { ProvideBlob } from "../unpack/layers.js";
 import { readDockerArchive } from "./docker-archive.js";
@@ -29,7 +29,7 @@ export async function importArchive(
     }
     return [...ids];
   } catch (thrown) {
-    throw importFailure(archive, withSpace(thrown, 0), signal);
+    throw importFailure(archive, thrown, signal);
   } finally {
     await parts.native.removeTree(folder);
   }

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
-import { errnoOf, isNotFound, RuntimeError } from "../../base/errors.js";
+import { isNotFound, RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import { syncFolder } from "../../base/record-file.js";
 import { sha256Of } from "./image-config.js";
@@ -53,7 +53,7 @@ export async function writeBlob(
     await adoptBlob(folder, blob.digest, temporary);
   } catch (thrown) {
     await rm(temporary, { force: true });
-    throw withSpace(thrown, blob.size);
+    throw thrown;
   }
 }
 
@@ -89,16 +89,6 @@ async function spool(path: string, source: AsyncIterable<Uint8Array>, maxBytes: 
   }
   await file.sync();
   return { digest: digestOf(hash), sizeBytes };
-}
-
-/** A full disk, in words. */
-export function withSpace(thrown: unknown, neededBytes: number): unknown {
-  const errno = errnoOf(thrown);
-  if (errno !== "ENOSPC" && errno !== "EDQUOT") return thrown;
-  return new RuntimeError("resourceExhausted", `no space left for ${neededBytes} bytes of the image`, {
-    hint: "free space on the file system of the image store, or remove images",
-    cause: thrown,
-  });
 }
 
 function digestOf(hash: ReturnType<typeof createHash>): Digest {

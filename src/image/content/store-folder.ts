@@ -19,6 +19,10 @@ export interface StoreFolder {
   readonly trash: string;
   /** What an image without layers stands on. */
   readonly empty: string;
+  /** A second one: the kernel wants the folders of an overlay to differ. */
+  readonly emptyBelow: string;
+  /** A file whose space is given up for a removal on a full disk. */
+  readonly reserve: string;
 }
 
 const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`;
@@ -34,11 +38,13 @@ export async function prepareStoreFolder(root: string): Promise<StoreFolder> {
     ingest: join(root, "ingest"),
     trash: join(root, "trash"),
     empty: join(root, "empty"),
+    emptyBelow: join(root, "empty-below"),
+    reserve: join(root, "reserve"),
   };
   await mkdir(root, { recursive: true, mode: 0o700 });
   await chmod(root, 0o700);
   await mkdir(folder.blobs, { recursive: true });
-  for (const path of [folder.layers, folder.containers, folder.ingest, folder.trash, folder.empty]) {
+  for (const path of [folder.layers, folder.containers, folder.ingest, folder.trash, folder.empty, folder.emptyBelow]) {
     await mkdir(path, { recursive: true, mode: 0o755 });
   }
   const layoutFile = join(root, "oci-layout");

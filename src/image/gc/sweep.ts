@@ -11,6 +11,7 @@ import type { Native } from "../../native/addon.js";
 import type { Catalog } from "../content/catalog.js";
 import { heldNames, readHeldNames, type Ingest } from "../content/ingest.js";
 import type { StoreFolder } from "../content/store-folder.js";
+import { keepReserve } from "../content/reserve.js";
 import { tryLockFolder, type StoreLock } from "../content/store-lock.js";
 import { readLease } from "../snapshot/lease.js";
 import { isTrustworthy } from "../unpack/layer-notes.js";
@@ -30,6 +31,21 @@ export async function sweep(parts: SweepParts): Promise<void> {
     if (needed === null) return;
     await sweepBlobs(parts.folder, needed);
     await sweepLayers(parts, needed);
+  });
+  await emptyTrash(parts);
+  await keepReserve(parts.folder);
+}
+
+/**
+ * What processes that died have left, and the halves of small files, before anything is written: the disk may be full of
+ * it.
+ */
+export async function clearDead(parts: Pick<SweepParts, "folder" | "storeLock" | "native" | "log">): Promise<void> {
+  await parts.storeLock.run(async () => {
+    for (const name of await readdir(parts.folder.root)) {
+      if (name.endsWith(".tmp")) await rm(join(parts.folder.root, name), { force: true });
+    }
+    await discardDead(parts, undefined);
   });
   await emptyTrash(parts);
 }
@@ -59,26 +75,41 @@ async function neededNames(parts: SweepParts): Promise<Set<string> | null> {
     for (const name of heldNames({ blobs: content.blobs, layers })) needed.add(name);
   }
   for (const key of await readdir(parts.folder.containers)) {
-    const lease = await readLease(join(parts.folder.containers, key));
+    const lease = await readLease(join(parts.folder.containers, key)).catch(messageOf);
+    if (typeof lease === "string") {
+      parts.log.warn({ key, err: lease }, "nothing swept: a container's lease can't be read");
+      return null;
+    }
     for (const name of heldNames({ blobs: [], layers: lease.chainIds })) needed.add(name);
   }
   return needed;
 }
 
-/** Those of living processes, ours among them; folders of dead ones go. */
+/** Those of living processes, ours among them. */
 async function liveHolds(parts: SweepParts): Promise<string[]> {
+  await discardDead(parts, parts.ingest.path);
   const names: string[] = [];
   for (const id of await readdir(parts.folder.ingest)) {
+    names.push(...(await readHeldNames(join(parts.folder.ingest, id))));
+  }
+  return names;
+}
+
+/** Folders in `ingest` whose process has gone; `own` is not asked. */
+async function discardDead(parts: Pick<SweepParts, "folder" | "native">, own: string | undefined): Promise<void> {
+  for (const id of await readdir(parts.folder.ingest)) {
     const path = join(parts.folder.ingest, id);
-    const lock = path === parts.ingest.path ? null : await tryLockFolder(parts.native, path);
-    if (lock === null) {
-      names.push(...(await readHeldNames(path)));
-      continue;
-    }
+    // Null as well for one that its process takes away in this moment.
+    const lock = path === own ? null : await tryLockFolder(parts.native, path).catch(nullWhenNotFound);
+    if (lock === null) continue;
     lock.close();
     await discard(parts.folder, path);
   }
-  return names;
+}
+
+function nullWhenNotFound(thrown: unknown): null {
+  if (isNotFound(thrown)) return null;
+  throw thrown;
 }
 
 async function sweepBlobs(folder: StoreFolder, needed: ReadonlySet<string>): Promise<void> {

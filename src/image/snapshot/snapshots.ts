@@ -16,26 +16,29 @@ export async function prepareSnapshot(
   parts: StoreParts & SweepParts,
   key: string,
   image: Image,
+  volumes: readonly Image[],
   signal: AbortSignal,
 ): Promise<WritableSnapshot> {
   const target = containerPath(parts.folder, key);
-  const hold = await parts.ingest.hold({ blobs: [], layers: image.chainIds });
+  const images = [image, ...volumes];
+  const chainIds = [...new Set(images.flatMap((one) => one.chainIds))];
+  const hold = await parts.ingest.hold({ blobs: [], layers: chainIds });
   try {
-    const layers = imageLayers(parts, image);
-    await parts.layers.ensure(layers, requireBlob(parts.folder), signal);
+    for (const one of images) await parts.layers.ensure(imageLayers(parts, one), requireBlob(parts.folder), signal);
     const lowers = lowersOf(parts.folder, image.chainIds);
     const temporary = parts.ingest.freshPath("container");
     await mkdir(temporary, { mode: 0o700 });
     try {
       await makeWritable(temporary, lowers);
-      await writeLease(temporary, { imageId: image.id, chainIds: image.chainIds });
+      await writeLease(temporary, { imageIds: images.map(({ id }) => id), chainIds });
       await rename(temporary, target);
     } catch (thrown) {
       await parts.native.removeTree(temporary);
       throw taken(thrown) ? new RuntimeError("alreadyExists", `there is a snapshot for "${key}" already`) : thrown;
     }
     await syncFolder(parts.folder.containers);
-    return { lowers, upper: join(target, "upper"), work: join(target, "work") };
+    const volumeLowers = volumes.map((one) => readOnlyLowersOf(parts.folder, one.chainIds));
+    return { lowers, upper: join(target, "upper"), work: join(target, "work"), volumeLowers };
   } finally {
     await hold.release();
   }
@@ -48,7 +51,8 @@ export async function removeSnapshot(parts: SweepParts, key: string): Promise<{ 
   await parts.storeLock.run(() => discard(parts.folder, path)); // a sweep is reading leases under it
   await syncFolder(parts.folder.containers);
   await emptyTrash(parts);
-  return { orphaned: lease !== undefined && !parts.catalog.images().has(lease.imageId) };
+  const images = parts.catalog.images();
+  return { orphaned: lease?.imageIds.some((id) => !images.has(id)) ?? false };
 }
 
 export async function listSnapshots(folder: StoreFolder): Promise<string[]> {
@@ -59,6 +63,12 @@ export async function listSnapshots(folder: StoreFolder): Promise<string[]> {
 export function lowersOf(folder: StoreFolder, chainIds: readonly Digest[]): string[] {
   if (chainIds.length === 0) return [folder.empty];
   return chainIds.map((chainId) => layerRoot(folder, chainId)).reverse();
+}
+
+/** An overlay without an upper wants two lowers at least: the empty folder below one alone changes nothing. */
+function readOnlyLowersOf(folder: StoreFolder, chainIds: readonly Digest[]): string[] {
+  const lowers = lowersOf(folder, chainIds);
+  return lowers.length > 1 ? lowers : [...lowers, folder.emptyBelow];
 }
 
 /** The merged root is the upper's: it gets the image's mode and owner. */

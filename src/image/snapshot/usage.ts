@@ -1,7 +1,7 @@
 /** What the store takes of the disk: true figures, found again at most every few seconds. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isNotFound } from "../../base/errors.js";
+import { errnoOf, isNotFound } from "../../base/errors.js";
 import type { Native } from "../../native/addon.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import type { FsUsage } from "../image-store.js";
@@ -46,7 +46,11 @@ export class Usage {
     const names = await readdir(this.#folder.layers);
     const present = new Set(names);
     for (const known of this.#layers.keys()) if (!present.has(known)) this.#layers.delete(known);
-    const trees: Tree[] = [await this.#native.treeUsage(this.#folder.blobs)];
+    const trees: Tree[] = [];
+    for (const path of [this.#folder.blobs, this.#folder.ingest, this.#folder.trash]) {
+      const tree = await this.#walk(path); // with what a pull has brought so far
+      if (tree !== null) trees.push(tree);
+    }
     for (const name of names) {
       const tree = this.#layers.get(name) ?? (await this.#walk(join(this.#folder.layers, name)));
       if (tree === null) continue;
@@ -66,7 +70,7 @@ export class Usage {
     try {
       return await this.#native.treeUsage(path);
     } catch (thrown) {
-      if (isNotFound(thrown)) return null;
+      if (isNotFound(thrown) || errnoOf(thrown) === "ESTALE") return null;
       throw thrown;
     }
   }

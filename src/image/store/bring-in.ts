@@ -14,6 +14,7 @@ import type { StoreLock } from "../content/store-lock.js";
 import type { PullWatch } from "../image-store.js";
 import type { Layers, ProvideBlob } from "../unpack/layers.js";
 import { recordEntries } from "./record-names.js";
+import type { SpaceNeed } from "./space.js";
 
 export interface StoreParts {
   readonly folder: StoreFolder;
@@ -22,6 +23,8 @@ export interface StoreParts {
   readonly catalog: Catalog;
   readonly layers: Layers;
   readonly watch?: PullWatch | undefined;
+  /** Of this pull or import alone. */
+  readonly space?: SpaceNeed | undefined;
 }
 
 /** A manifest of this machine's platform, and what it is to be called. */
@@ -49,6 +52,7 @@ export async function bringIn(
     holds.push(await parts.ingest.hold({ blobs, layers: [] }));
     const layers = await readLayers(parts, manifest, provide, signal);
     parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
+    await parts.space?.plan(parts.folder, layers);
     holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }));
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.

@@ -5,23 +5,28 @@ import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import type { Native } from "../../native/addon.js";
 import { importArchive } from "../archive/import-archive.js";
-import { Catalog, type CatalogEntry } from "../content/catalog.js";
+import { readBlob } from "../content/blobs.js";
+import { Catalog } from "../content/catalog.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
 import { StoreLock } from "../content/store-lock.js";
-import { dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
+import { clearDead, dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
 import type { FsUsage, Image, ImageStore, PullWatch, RegistryAuth, WritableSnapshot } from "../image-store.js";
 import { formatReference, parseReference } from "../reference/reference.js";
 import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
 import { listSnapshots, lowersOf, prepareSnapshot, removeSnapshot } from "../snapshot/snapshots.js";
 import { readImageFile } from "../snapshot/read-file.js";
+import { readUse } from "../snapshot/use.js";
 import { Usage } from "../snapshot/usage.js";
 import { bootId, Layers } from "../unpack/layers.js";
 import { UnpackPool } from "../unpack/unpack-pool.js";
-import { findImage, isUnreadable, type Known } from "./find.js";
+import { findImage, type Known } from "./find.js";
+import { checkPins, pinnedImages } from "./pinned.js";
 import { pullImage, type PullParts } from "./pull.js";
+import { knownOf, pruneNames, removeNames, type RemoveParts } from "./remove.js";
 import { SharedJobs } from "./shared-jobs.js";
+import { fullDisk, isFullDisk, SpaceNeed } from "./space.js";
 
 export interface StoreOptions {
   /** The store's own folder, `<root>/images`; made when it is not there. */
@@ -32,21 +37,27 @@ export interface StoreOptions {
   readonly log: Logger;
   /** The host of names without one: "docker.io". */
   readonly defaultRegistry: string;
+  /** References of images that can't be removed. */
+  readonly pinned: readonly string[];
   readonly registry: RegistryOptions;
 }
+
+type OpenParts = PullParts & RemoveParts;
 
 const unpackWorkers = 2;
 
 /** Several processes may have one store open. What a dead one left half done is gone when this resolves. */
 export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const { native, log } = options;
+  checkPins(options.pinned, options.defaultRegistry);
   const folder = await prepareStoreFolder(options.folder);
   const storeLock = new StoreLock(folder.root, native);
   const catalog = new Catalog(folder, log);
+  await clearDead({ folder, storeLock, native, log });
   const ingest = await Ingest.open(folder, native, storeLock);
   const pool = new UnpackPool({ assetsDir: options.assetsDir }, unpackWorkers);
   const layers = new Layers({ folder, ingest, pool, native, log });
-  const parts: PullParts & SweepParts = {
+  const parts: OpenParts = {
     folder,
     storeLock,
     ingest,
@@ -56,6 +67,8 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     log,
     registries: new RegistryClient(options.registry, log),
     downloads: new SharedJobs(),
+    defaultRegistry: options.defaultRegistry,
+    pinned: options.pinned,
   };
   try {
     await dropDoubtfulLayers(parts, await bootId());
@@ -66,7 +79,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     await parts.registries.close();
     throw thrown;
   }
-  return new OpenImageStore(parts, pool, options.defaultRegistry);
+  return new OpenImageStore(parts, pool);
 }
 
 /** A layout without its index is no layout to other tools. */
@@ -77,17 +90,15 @@ async function writeFirstIndex(parts: SweepParts): Promise<void> {
 }
 
 class OpenImageStore implements ImageStore {
-  readonly #parts: PullParts & SweepParts;
+  readonly #parts: OpenParts;
   readonly #pool: UnpackPool;
-  readonly #defaultRegistry: string;
   readonly #usage: Usage;
   readonly #pulls = new SharedJobs<string, Digest>();
   #closing: Promise<void> | undefined;
 
-  constructor(parts: PullParts & SweepParts, pool: UnpackPool, defaultRegistry: string) {
+  constructor(parts: OpenParts, pool: UnpackPool) {
     this.#parts = parts;
     this.#pool = pool;
-    this.#defaultRegistry = defaultRegistry;
     this.#usage = new Usage(parts.folder, parts.native);
   }
 
@@ -97,12 +108,12 @@ class OpenImageStore implements ImageStore {
     signal: AbortSignal,
     watch?: PullWatch,
   ): Promise<Image> {
-    const parsed = parseReference(reference, this.#defaultRegistry);
+    const parsed = parseReference(reference, this.#parts.defaultRegistry);
     const key = `${formatReference(parsed)} ${fingerprint(auth)}`;
     const id = await this.#pulls.run(key, signal, async (jobSignal) => {
       const begunMs = performance.now();
-      return await this.#changing(async () => {
-        const pulled = await pullImage({ ...this.#parts, watch }, parsed, auth, jobSignal);
+      return await this.#changing(`pull ${formatReference(parsed)}`, async (space) => {
+        const pulled = await pullImage({ ...this.#parts, watch, space }, parsed, auth, jobSignal);
         const pullMs = Math.round(performance.now() - begunMs);
         this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
         return pulled;
@@ -112,42 +123,52 @@ class OpenImageStore implements ImageStore {
   }
 
   async importArchive(path: string, signal: AbortSignal): Promise<Image[]> {
-    const ids = await this.#changing(() => importArchive(this.#parts, path, this.#defaultRegistry, signal));
+    const ids = await this.#changing(`import ${path}`, (space) =>
+      importArchive({ ...this.#parts, space }, path, this.#parts.defaultRegistry, signal),
+    );
     this.#parts.log.info({ archive: path, imageIds: ids }, "images imported");
     return ids.map((id) => this.#require(id));
   }
 
   find(reference: string): Image | undefined {
-    return findImage(this.#known(), reference, this.#defaultRegistry)?.image;
+    const known = knownOf(this.#parts);
+    const found = findImage(known, reference, this.#parts.defaultRegistry)?.image;
+    return found === undefined ? undefined : this.#withPins(known, [found])[0];
   }
 
   list(): Image[] {
-    return [...this.#parts.catalog.images().values()].map(({ image }) => image);
+    const known = knownOf(this.#parts);
+    const images = [...known.images.values()].map(({ image }) => image);
+    return this.#withPins(known, images);
+  }
+
+  async readConfig(image: Image): Promise<string> {
+    return (await readBlob(this.#parts.folder, image.id)).toString("utf8");
+  }
+
+  async inUse(): Promise<ReadonlyMap<Digest, readonly string[]>> {
+    return await readUse(this.#parts.folder);
   }
 
   async remove(reference: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const { storeLock, catalog, folder, log } = this.#parts;
-    const removed = await storeLock.run(async () => {
-      const found = findImage(this.#known(), reference, this.#defaultRegistry);
-      const entries = catalog.entries();
-      // An image that can't be read has no id any more: it goes by name.
-      const gone = (one: CatalogEntry): boolean =>
-        found === undefined ? isUnreadable(one, reference, this.#defaultRegistry) : one.content?.id === found.image.id;
-      const kept = entries.filter((one) => !gone(one));
-      if (kept.length === entries.length) return false;
-      await writeIndexFile(
-        folder.indexFile,
-        kept.map(({ entry }) => entry),
-      );
-      log.info({ image: reference, imageId: found?.image.id, names: found?.image.repoTags }, "image removed");
-      return true;
-    });
-    if (removed) await this.#sweep();
+    if (await removeNames(this.#parts, reference)) await this.#sweep();
   }
 
-  async prepareSnapshot(key: string, image: Image, signal: AbortSignal): Promise<WritableSnapshot> {
-    return await prepareSnapshot(this.#parts, key, image, signal);
+  async prune(signal: AbortSignal): Promise<Image[]> {
+    signal.throwIfAborted();
+    const pruned = await pruneNames(this.#parts);
+    await this.#sweep();
+    return pruned;
+  }
+
+  async prepareSnapshot(
+    key: string,
+    image: Image,
+    signal: AbortSignal,
+    volumes: readonly Image[] = [],
+  ): Promise<WritableSnapshot> {
+    return await prepareSnapshot(this.#parts, key, image, volumes, signal);
   }
 
   async removeSnapshot(key: string, signal: AbortSignal): Promise<void> {
@@ -188,23 +209,30 @@ class OpenImageStore implements ImageStore {
     await this.#parts.ingest.close();
   }
 
-  #known(): Known {
-    return { entries: this.#parts.catalog.entries(), images: this.#parts.catalog.images() };
+  #withPins(known: Known, images: readonly Image[]): Image[] {
+    const pins = pinnedImages(known, this.#parts.pinned, this.#parts.defaultRegistry);
+    return images.map((image) => ({ ...image, pinned: pins.has(image.id) }));
   }
 
   #require(id: Digest): Image {
-    const found = this.#parts.catalog.images().get(id);
-    if (found !== undefined) return found.image;
+    const found = this.find(id);
+    if (found !== undefined) return found;
     throw new RuntimeError("notFound", `image ${id} was removed right after it came`, { hint: "pull it again" });
   }
 
   /** What a failed pull wrote goes at once. */
-  async #changing<T>(change: () => Promise<T>): Promise<T> {
+  async #changing<T>(what: string, change: (space: SpaceNeed) => Promise<T>): Promise<T> {
+    const space = new SpaceNeed();
     try {
-      return await change();
+      return await change(space);
     } catch (thrown) {
+      if (!isFullDisk(thrown)) {
+        await this.#sweep();
+        throw thrown;
+      }
+      const neededBytes = await space.leastBytes(this.#parts.folder);
       await this.#sweep();
-      throw thrown;
+      throw await fullDisk(what, neededBytes, this.#parts.folder, thrown);
     } finally {
       this.#usage.forget();
     }

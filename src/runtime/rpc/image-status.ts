@@ -1,3 +1,4 @@
+import type { Image } from "../../image/image-store.js";
 import type { ImageStatusRequest, ImageStatusResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { requiredImageName } from "../images/image-request.js";
@@ -14,6 +15,11 @@ export async function imageStatus(
 ): Promise<ImageStatusResponse> {
   const image = deps.images.find(requiredImageName(request.image));
   if (image === undefined) return { image: undefined, info: {} };
-  const { chainIds, config } = image;
-  return { image: criImage(image), info: request.verbose ? { info: JSON.stringify({ chainIds, config }) } : {} };
+  return { image: criImage(image), info: request.verbose ? { info: await verboseInfo(image, deps) } : {} };
+}
+
+/** The members that containerd's has, for tools that read them: the upmost ChainID ("" without layers), the whole config. */
+async function verboseInfo(image: Image, deps: Deps): Promise<string> {
+  const imageSpec: unknown = JSON.parse(await deps.images.readConfig(image));
+  return JSON.stringify({ chainID: image.chainIds.at(-1) ?? "", imageSpec });
 }

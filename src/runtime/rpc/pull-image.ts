@@ -1,9 +1,9 @@
-import { monotonicMs } from "../../base/clock.js";
 import { RuntimeError } from "../../base/errors.js";
 import type { AuthConfig, PullImageRequest, PullImageResponse } from "../../gen/runtime/v1/api.js";
 import type { Image, RegistryAuth } from "../../image/image-store.js";
 import type { CallContext, Deps } from "../deps.js";
 import { requiredImageName } from "../images/image-request.js";
+import { boxHandlers } from "../sandbox/check-request.js";
 
 /**
  * CRI PullImage. The answer is the image's id: the same string as in Image.id (kubelet.md 2.4). No limit but the
@@ -11,11 +11,17 @@ import { requiredImageName } from "../images/image-request.js";
  */
 export async function pullImage(request: PullImageRequest, call: CallContext, deps: Deps): Promise<PullImageResponse> {
   const name = requiredImageName(request.image);
-  const startedMs = monotonicMs();
+  checkHandler(request.image?.runtimeHandler ?? "");
   const image = await pull(name, registryAuth(request.auth), call, deps);
-  const pullMs = Math.round(monotonicMs() - startedMs);
-  call.log.info({ image: name, id: image.id, bytes: Number(image.sizeBytes), pullMs }, "image pulled");
   return { imageRef: image.id };
+}
+
+/** Images are the same for every handler, but an unknown one is to be rejected (CRI ImageSpec.runtime_handler). */
+function checkHandler(handler: string): void {
+  if (boxHandlers.includes(handler)) return;
+  throw new RuntimeError("invalidArgument", `image.runtime_handler "${handler}" is unknown`, {
+    hint: `known: ${boxHandlers.map((known) => `"${known}"`).join(", ")}`,
+  });
 }
 
 /** kubelet reads the reason from the message's prefix, with code Unknown only (kubelet.md 1.3, PullImage). */

@@ -1,6 +1,6 @@
 import type { StreamImagesRequest, StreamImagesResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { criImage } from "../images/cri-image.js";
+import { matchingImages } from "../images/matching-images.js";
 import { inParts } from "../in-parts.js";
 
 /** CRI StreamImages: ListImages in parts, as all of it was at one moment. */
@@ -9,8 +9,5 @@ export async function* streamImages(
   _call: CallContext,
   deps: Deps,
 ): AsyncGenerator<StreamImagesResponse> {
-  const name = request.filter?.image?.image ?? "";
-  const found = name === "" ? undefined : deps.images.find(name);
-  const fitting = name === "" ? deps.images.list() : found === undefined ? [] : [found];
-  for (const images of inParts(fitting.map(criImage))) yield { images };
+  for (const images of inParts(matchingImages(request.filter, deps))) yield { images };
 }

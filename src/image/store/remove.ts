@@ -1,0 +1,66 @@
+/** Images leave: their names go under the store's lock; what nothing reaches any more is for the sweep. */
+import { RuntimeError } from "../../base/errors.js";
+import type { Digest } from "../../base/ids.js";
+import type { CatalogEntry } from "../content/catalog.js";
+import { writeIndexFile } from "../content/index-file.js";
+import { withReserve } from "../content/reserve.js";
+import type { SweepParts } from "../gc/sweep.js";
+import type { Image } from "../image-store.js";
+import { readUse } from "../snapshot/use.js";
+import { findImage, isUnreadable, type Known } from "./find.js";
+import { pinnedImages } from "./pinned.js";
+
+export interface RemoveParts extends SweepParts {
+  readonly defaultRegistry: string;
+  readonly pinned: readonly string[];
+}
+
+/** False when there was nothing to remove. `failedPrecondition` for a pinned image. */
+export async function removeNames(parts: RemoveParts, reference: string): Promise<boolean> {
+  return await parts.storeLock.run(async () => {
+    const known = knownOf(parts);
+    const found = findImage(known, reference, parts.defaultRegistry)?.image;
+    if (found !== undefined) refusePinned(parts, known, found);
+    // An image that can't be read has no id any more: it goes by name.
+    const gone = (one: CatalogEntry): boolean =>
+      found === undefined ? isUnreadable(one, reference, parts.defaultRegistry) : one.content?.id === found.id;
+    const removed = await dropEntries(parts, gone);
+    if (removed) parts.log.info({ image: reference, imageId: found?.id, names: found?.repoTags }, "image removed");
+    return removed;
+  });
+}
+
+/** Takes every image that is neither pinned nor used by a container; what it has taken. */
+export async function pruneNames(parts: RemoveParts): Promise<Image[]> {
+  return await parts.storeLock.run(async () => {
+    const known = knownOf(parts);
+    const pins = pinnedImages(known, parts.pinned, parts.defaultRegistry);
+    const use = await readUse(parts.folder);
+    const idle = [...known.images.values()].map(({ image }) => image).filter(({ id }) => !pins.has(id) && !use.has(id));
+    const ids = new Set<Digest>(idle.map(({ id }) => id));
+    await dropEntries(parts, ({ content }) => content !== undefined && ids.has(content.id));
+    for (const { id, repoTags } of idle) parts.log.info({ imageId: id, names: repoTags }, "image pruned");
+    return idle;
+  });
+}
+
+export function knownOf(parts: Pick<RemoveParts, "catalog">): Known {
+  return { entries: parts.catalog.entries(), images: parts.catalog.images() };
+}
+
+async function dropEntries(parts: RemoveParts, gone: (entry: CatalogEntry) => boolean): Promise<boolean> {
+  const entries = parts.catalog.entries();
+  const kept = entries.filter((one) => !gone(one));
+  if (kept.length === entries.length) return false;
+  const left = kept.map(({ entry }) => entry);
+  await withReserve(parts.folder, () => writeIndexFile(parts.folder.indexFile, left));
+  return true;
+}
+
+function refusePinned(parts: RemoveParts, known: Known, image: Image): void {
+  const pin = pinnedImages(known, parts.pinned, parts.defaultRegistry).get(image.id);
+  if (pin === undefined) return;
+  throw new RuntimeError("failedPrecondition", `image ${image.id} is pinned: image.pinned names "${pin}"`, {
+    hint: "take it out of the configuration first",
+  });
+}

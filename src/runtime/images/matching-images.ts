@@ -1,0 +1,11 @@
+import type { Image as CriImage, ImageFilter } from "../../gen/runtime/v1/api.js";
+import type { Deps } from "../deps.js";
+import { criImage } from "./cri-image.js";
+
+/** Images of a list: all of them, or the one that the filter's image names, in any form of a reference. */
+export function matchingImages(filter: ImageFilter | undefined, deps: Pick<Deps, "images">): CriImage[] {
+  const name = filter?.image?.image ?? "";
+  if (name === "") return deps.images.list().map(criImage);
+  const found = deps.images.find(name);
+  return found === undefined ? [] : [criImage(found)];
+}

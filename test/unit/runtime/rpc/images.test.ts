@@ -1,0 +1,101 @@
+import { expect } from "chai";
+import { createLogger } from "../../../../src/base/log.js";
+import { digest } from "../../../../src/base/ids.js";
+import { ImageSpec, PullImageRequest } from "../../../../src/gen/runtime/v1/api.js";
+import type { Image } from "../../../../src/image/image-store.js";
+import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
+import { imageStatus } from "../../../../src/runtime/rpc/image-status.js";
+import { listImages } from "../../../../src/runtime/rpc/list-images.js";
+import { pullImage } from "../../../../src/runtime/rpc/pull-image.js";
+import { streamImages } from "../../../../src/runtime/rpc/stream-images.js";
+
+function imageNumber(number: number): Image {
+  const hex = number.toString(16).padStart(64, "0");
+  return {
+    id: digest(`sha256:${hex}`),
+    repoTags: [`registry.example/image:${number}`],
+    repoDigests: [],
+    sizeBytes: 5n,
+    config: {
+      entrypoint: [],
+      cmd: [],
+      env: [],
+      workingDir: "",
+      user: "",
+      stopSignal: "",
+      labels: {},
+      platform: "linux/amd64",
+    },
+    chainIds: [digest(`sha256:${hex}`), digest(`sha256:${"f".repeat(64)}`)],
+    pinned: number === 1,
+  };
+}
+
+function depsWith(images: readonly Image[]): Deps {
+  const store = {
+    list: () => images,
+    find: (reference: string) => images.find(({ repoTags }) => repoTags.includes(reference)),
+    readConfig: () => Promise.resolve('{"os":"linux","config":{"Volumes":{"/data":{}}}}'),
+  };
+  return { images: store } as unknown as Deps;
+}
+
+const call: CallContext = { signal: new AbortController().signal, rpc: "Test", log: createLogger("error") };
+const spec = (image: string): ImageSpec => ImageSpec.create({ image });
+
+describe("the image service", () => {
+  const deps = depsWith(Array.from({ length: 250 }, (_, number) => imageNumber(number)));
+
+  it("streams what it lists, each image once, in parts that are not empty", async () => {
+    const parts: number[] = [];
+    const ids: string[] = [];
+    for await (const { images } of streamImages({ filter: undefined }, call, deps)) {
+      parts.push(images.length);
+      ids.push(...images.map(({ id }) => id));
+    }
+    expect(parts.every((length) => length > 0) && parts.length > 1).to.equal(true);
+    expect(ids).to.deep.equal((await listImages({ filter: undefined }, call, deps)).images.map(({ id }) => id));
+  });
+
+  it("streams nothing where there is nothing", async () => {
+    for await (const { images } of streamImages({ filter: undefined }, call, depsWith([])))
+      expect(images).to.equal(undefined);
+  });
+
+  it("lists and streams the one image that a filter names", async () => {
+    for (const [name, count] of [
+      ["registry.example/image:1", 1],
+      ["registry.example/none:1", 0],
+      ["", 250],
+    ] as const) {
+      const filter = { image: spec(name) };
+      const { images } = await listImages({ filter }, call, deps);
+      expect(images, name).to.have.length(count);
+      const streamed = [];
+      for await (const part of streamImages({ filter }, call, deps)) streamed.push(...part.images);
+      expect(streamed).to.deep.equal(images);
+    }
+  });
+
+  it("tells a pinned image, and the whole config when it is to be verbose", async () => {
+    const image = spec("registry.example/image:1");
+    const status = await imageStatus({ image, verbose: true }, call, deps);
+    expect(status.image?.pinned).to.equal(true);
+    expect(JSON.parse(status.info["info"] ?? "")).to.deep.equal({
+      chainID: `sha256:${"f".repeat(64)}`,
+      imageSpec: { os: "linux", config: { Volumes: { "/data": {} } } },
+    });
+    expect((await imageStatus({ image, verbose: false }, call, deps)).info).to.deep.equal({});
+  });
+
+  it("answers for an image that is not there without an image, and without an error", async () => {
+    const answer = await imageStatus({ image: spec("registry.example/none:1"), verbose: true }, call, deps);
+    expect(answer).to.deep.equal({ image: undefined, info: {} });
+  });
+
+  it("refuses to pull for a handler that nobody knows", async () => {
+    const image = { ...spec("registry.example/image:1"), runtimeHandler: "wasm" };
+    const thrown = await pullImage(PullImageRequest.create({ image }), call, deps).catch((caught: unknown) => caught);
+    expect(thrown).to.have.property("code", "invalidArgument");
+  });
+});
