@@ -42,22 +42,26 @@ export function registryOptions(options: Partial<RegistryOptions> = {}): Registr
 
 const assetsDir = join(projectFolder, "build", "assets");
 
+/** The store of a folder, opened by this process. */
+export async function openTestStore(folder: string, options: Partial<StoreOptions> = {}): Promise<ImageStore> {
+  return await openStore({
+    folder,
+    native: loadNative(assetsDir).native,
+    assetsDir,
+    log: createLogger("error"),
+    pinned: [],
+    defaultRegistry: "docker.io",
+    registry: registryOptions(),
+    ...options,
+  });
+}
+
 export async function makeTestStore(options: Partial<StoreOptions> = {}): Promise<TestStore> {
   const top = await mkdtemp(join(tmpdir(), "a3s-test-images-"));
   const folder = join(top, "images");
   const { native } = loadNative(assetsDir);
   const openAgain = async (more: Partial<StoreOptions> = {}): Promise<ImageStore> =>
-    await openStore({
-      folder,
-      native,
-      assetsDir,
-      log: createLogger("error"),
-      pinned: [],
-      defaultRegistry: "docker.io",
-      registry: registryOptions(),
-      ...options,
-      ...more,
-    });
+    await openTestStore(folder, { ...options, ...more });
   const store = await openAgain();
   return {
     store,
