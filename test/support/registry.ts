@@ -4,21 +4,38 @@
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Certificate } from "./certificates.js";
 import { sha256, type BuiltLayer } from "./tar-builder.js";
 
 export interface TestRegistry {
   /** "127.0.0.1:PORT": the first part of a reference. */
   readonly host: string;
+  /** Its content: another registry may serve it too. */
+  readonly data: string;
   stop(): Promise<void>;
 }
 
 export interface TestRegistryOptions {
   /** Basic auth with this line of an htpasswd file (bcrypt: `htpasswd -Bbn user password`). */
   readonly htpasswd?: string;
+  /** Serves what another registry stores. */
+  readonly data?: string;
+  readonly tls?: Certificate;
+  /** With `tls`: clients must show a certificate of this authority (PEM file). */
+  readonly clientAuthority?: string;
+  /** A mirror that takes what it hasn't from this registry ("http://127.0.0.1:PORT"); nothing can be pushed. */
+  readonly mirrorOf?: string;
+  /** Tokens of this server, signed by what this authority (PEM file) vouches for. */
+  readonly tokens?: {
+    readonly realm: string;
+    readonly service: string;
+    readonly issuer: string;
+    readonly authority: string;
+  };
 }
 
 export interface PushedImage {
@@ -48,7 +65,7 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
   const folder = await mkdtemp(join(tmpdir(), "a3s-test-registry-"));
   const port = await freePort();
   const config = join(folder, "config.yml");
-  await writeFile(config, registryConfig(folder, port, options.htpasswd !== undefined));
+  await writeFile(config, registryConfig(folder, port, options));
   if (options.htpasswd !== undefined) await writeFile(join(folder, "htpasswd"), `${options.htpasswd}\n`);
   const child = spawn(program, ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
@@ -77,7 +94,7 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
     await stop();
     throw new Error(`${program} did not start: ${failure}\n${said}`);
   }
-  return { host: `127.0.0.1:${port}`, stop };
+  return { host: `127.0.0.1:${port}`, data: options.data ?? join(folder, "data"), stop };
 }
 
 /** Pushes config, layers and manifest, and tags the manifest; the headers go with every request. */
@@ -209,15 +226,33 @@ async function expectStatus(response: Response, wanted: number, what: string): P
   if (response.status !== wanted) throw new Error(`${what}: status ${response.status}, not ${wanted}: ${text}`);
 }
 
-function registryConfig(folder: string, port: number, auth: boolean): string {
-  const lines = [
-    "version: 0.1",
-    "log: {level: error, accesslog: {disabled: true}}",
-    `storage: {filesystem: {rootdirectory: "${join(folder, "data")}"}, delete: {enabled: true}}`,
-    `http: {addr: "127.0.0.1:${port}"}`,
-  ];
-  if (auth) lines.push(`auth: {htpasswd: {realm: test, path: "${join(folder, "htpasswd")}"}}`);
-  return `${lines.join("\n")}\n`;
+function registryConfig(folder: string, port: number, options: TestRegistryOptions): string {
+  const { htpasswd, tls, clientAuthority, mirrorOf, tokens } = options;
+  const http = {
+    addr: `127.0.0.1:${port}`,
+    ...(tls !== undefined && {
+      tls: {
+        certificate: tls.certFile,
+        key: tls.keyFile,
+        ...(clientAuthority !== undefined && { clientcas: [clientAuthority] }),
+      },
+    }),
+  };
+  const auth = {
+    ...(htpasswd !== undefined && { htpasswd: { realm: "test", path: join(folder, "htpasswd") } }),
+    ...(tokens !== undefined && {
+      token: { realm: tokens.realm, service: tokens.service, issuer: tokens.issuer, rootcertbundle: tokens.authority },
+    }),
+  };
+  // JSON is YAML.
+  return JSON.stringify({
+    version: 0.1,
+    log: { level: "error", accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: options.data ?? join(folder, "data") }, delete: { enabled: true } },
+    http,
+    ...(Object.keys(auth).length > 0 && { auth }),
+    ...(mirrorOf !== undefined && { proxy: { remoteurl: mirrorOf } }),
+  });
 }
 
 async function freePort(): Promise<number> {
@@ -238,13 +273,16 @@ async function freePort(): Promise<number> {
 async function listening(port: number): Promise<string | null> {
   const deadline = Date.now() + startLimitMs;
   while (Date.now() < deadline) {
-    const answered = await fetch(`http://127.0.0.1:${port}/v2/`).then(
-      async (response) => {
-        await response.arrayBuffer();
-        return true;
-      },
-      () => false,
-    );
+    const socket = connect(port, "127.0.0.1");
+    const answered = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => {
+        resolve(true);
+      });
+      socket.once("error", () => {
+        resolve(false);
+      });
+    });
+    socket.destroy();
     if (answered) return null;
     await delay(50);
   }

@@ -1,17 +1,23 @@
 /** What went wrong between us and a server, in words that say what to do. */
 import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
 
-/** Thrown by undici, Node's sockets or OpenSSL while `url` was asked, perhaps through a proxy ("host:port"). */
-export function connectionFailure(
-  thrown: unknown,
-  url: URL,
-  proxy: string | undefined,
-  stallMs: number,
-  signal: AbortSignal,
-): unknown {
+export interface Exchange {
+  readonly url: URL;
+  /** "proxy.example:3128". */
+  readonly proxy: string | undefined;
+  readonly stallMs: number;
+  readonly signal: AbortSignal;
+  /** The answer's head had come. */
+  readonly answered: boolean;
+}
+
+/** Words for what undici, Node's sockets or OpenSSL have thrown. */
+export function connectionFailure(thrown: unknown, exchange: Exchange): unknown {
   if (thrown instanceof RuntimeError) return thrown;
-  if (signal.aborted) return new RuntimeError("canceled", "the pull was given up", { cause: thrown });
-  const { what, hint } = wordsFor(thrown, stallMs);
+  if (exchange.signal.aborted) return new RuntimeError("canceled", "the pull was given up", { cause: thrown });
+  const { url, proxy, stallMs } = exchange;
+  const silent = url.protocol === "https:" && !exchange.answered && codeOfCause(thrown) === "UND_ERR_SOCKET";
+  const { what, hint } = silent ? closedSilently : wordsFor(thrown, stallMs);
   const through = proxy === undefined ? "" : ` through the proxy ${proxy}`;
   return new RuntimeError("unavailable", `${url.host}${through} ${what}`, { hint, cause: thrown });
 }
@@ -39,6 +45,11 @@ function wordsFor(thrown: unknown, stallMs: number): Words {
 const unknownAuthority: Words = {
   what: "shows a certificate of an authority that this machine doesn't know",
   hint: "name its file as `ca` in the registry's hosts.toml, or add it to the system's authorities",
+};
+/** With TLS 1.3 a server refuses a client's certificate, or the lack of one, after the handshake: by closing. */
+const closedSilently: Words = {
+  what: "closed the connection without an answer",
+  hint: "it may want a client certificate: `client` in its hosts.toml; if not, pull again",
 };
 const noTls: Words = {
   what: "doesn't speak TLS",

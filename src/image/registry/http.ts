@@ -6,7 +6,7 @@ import type { Dispatcher } from "undici";
 import { request } from "undici";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
-import { connectionFailure, isPassing } from "./failure.js";
+import { connectionFailure, isPassing, type Exchange } from "./failure.js";
 import { retryAfterMs } from "./retry-after.js";
 
 /** How a URL is reached. */
@@ -59,7 +59,7 @@ export async function send(settings: HttpSettings, wanted: HttpRequest, signal: 
       answer = await sendOnce(settings, route, wanted, signal);
     } catch (thrown) {
       if (last || signal.aborted || !isPassing(thrown)) {
-        throw connectionFailure(thrown, wanted.url, route.proxy, settings.stallMs, signal);
+        throw connectionFailure(thrown, exchangeOf(settings, route, wanted, signal, false));
       }
       await sleep(delayMs, signal);
       continue;
@@ -73,12 +73,12 @@ export async function send(settings: HttpSettings, wanted: HttpRequest, signal: 
 
 async function sendOnce(
   settings: HttpSettings,
-  { dispatcher, proxy }: Route,
+  route: Route,
   wanted: HttpRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
   const answer = await request(wanted.url, {
-    dispatcher,
+    dispatcher: route.dispatcher,
     method: wanted.method,
     headers: { "user-agent": userAgent, ...mutable(wanted.headers) },
     body: wanted.body ?? null,
@@ -93,11 +93,23 @@ async function sendOnce(
       const value = answer.headers[name];
       return (typeof value === "string" ? value : value?.[0]) ?? "";
     },
-    body: readBody(answer.body, (thrown) => connectionFailure(thrown, wanted.url, proxy, settings.stallMs, signal)),
+    body: readBody(answer.body, (thrown) =>
+      connectionFailure(thrown, exchangeOf(settings, route, wanted, signal, true)),
+    ),
     discard: async () => {
       await answer.body.dump({ limit: 64 * 1024 }).catch(() => undefined);
     },
   };
+}
+
+function exchangeOf(
+  { stallMs }: HttpSettings,
+  { proxy }: Route,
+  { url }: HttpRequest,
+  signal: AbortSignal,
+  answered: boolean,
+): Exchange {
+  return { url, proxy, stallMs, signal, answered };
 }
 
 async function* readBody(
