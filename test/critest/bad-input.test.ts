@@ -10,12 +10,12 @@ import { expectSameMachine, type MachineState } from "../support/machine.js";
 import {
   containerConfig,
   podConfig,
-  removePod,
   runPod,
   type ContainerConfigPart,
   type Pod,
   type PodConfigPart,
 } from "../support/pods.js";
+import { sharedPod } from "../support/shared-pod.js";
 import { describeImage, type ImageSource } from "../support/registry.js";
 import { buildLayer, sha256, type TarEntry } from "../support/tar-builder.js";
 
@@ -34,14 +34,19 @@ describe("Bad input", () => {
   let atRest: MachineState;
   const unknownId = "0123456789abcdef".repeat(4);
 
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      return pod;
+    },
+  );
   // The machine is compared after each case. Log folders belong to kubelet, and tests make them.
   before(async () => {
     registry = await hostileRegistry();
     daemon = await Daemon.start({ images: [await busybox()], config: `[image]\nplain_http = ["${registry.host}"]\n` });
-    pod = await runPod(daemon);
   });
   after(async () => {
-    await removePod(daemon, pod);
     await daemon.remove();
     registry.server.close();
   });

@@ -10,7 +10,6 @@ import {
   exec,
   exited,
   removeContainer,
-  removePod,
   saidSomething,
   runPod,
   runToEnd,
@@ -18,17 +17,21 @@ import {
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 
 describe("Container", () => {
   let daemon: Daemon;
   let pod: Pod;
   before(async () => {
     daemon = await sharedDaemon();
-    pod = await runPod(daemon, { hostname: "pod-host" });
   });
-  after(async () => {
-    await removePod(daemon, pod);
-  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon, { hostname: "pod-host" });
+      return pod;
+    },
+  );
 
   const listed = async (id: string): Promise<string[]> => {
     const { containers } = await daemon.cri.call(runtime.listContainers, {

@@ -7,13 +7,14 @@ import {
   exec,
   exited,
   removeContainer,
-  removePod,
   runPod,
   shell,
   startContainer,
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
+import { secondsLimit } from "../support/wait.js";
 
 describe("ExecSync", () => {
   let daemon: Daemon;
@@ -21,15 +22,18 @@ describe("ExecSync", () => {
   let container: string;
   before(async () => {
     daemon = await sharedDaemon();
-    pod = await runPod(daemon);
-    container = await startContainer(daemon, pod, {
-      envs: [{ key: "GIVEN", value: Buffer.from("yes") }],
-      workingDir: "/tmp",
-    });
   });
-  after(async () => {
-    await removePod(daemon, pod);
-  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      container = await startContainer(daemon, pod, {
+        envs: [{ key: "GIVEN", value: Buffer.from("yes") }],
+        workingDir: "/tmp",
+      });
+      return pod;
+    },
+  );
 
   it("returns standard output and standard error apart, and the exit code", async () => {
     expect(await exec(daemon, container, ["echo", "-n", "hello"])).to.deep.equal({
@@ -78,7 +82,8 @@ describe("ExecSync", () => {
 
   it("keeps the first 16 MiB of an output, drops the rest, and lets the program end", async () => {
     const line = "dd if=/dev/zero bs=1M count=17 2>/dev/null; touch /tmp/ended";
-    const answer = daemon.cri.call(runtime.execSync, { containerId: container, cmd: ["sh", "-c", line], timeout: 60n });
+    const cmd = ["sh", "-c", line];
+    const answer = daemon.cri.call(runtime.execSync, { containerId: container, cmd, timeout: secondsLimit(60) });
     // 16 MiB of output and a few bytes around them are more than a client with kubelet's limit takes.
     await failure(answer, status.RESOURCE_EXHAUSTED);
     expect(await shell(daemon, container, "ls /tmp/ended")).to.equal("/tmp/ended\n");

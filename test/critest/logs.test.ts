@@ -8,13 +8,13 @@ import {
   exited,
   logLines,
   removeContainer,
-  removePod,
   runPod,
   startContainer,
   type LogLine,
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 import { eventually } from "../support/wait.js";
 
 describe("Container log", () => {
@@ -22,11 +22,14 @@ describe("Container log", () => {
   let pod: Pod;
   before(async () => {
     daemon = await sharedDaemon();
-    pod = await runPod(daemon);
   });
-  after(async () => {
-    await removePod(daemon, pod);
-  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      return pod;
+    },
+  );
 
   const logOf = async (line: string): Promise<LogLine[]> => {
     const id = await startContainer(daemon, pod, { command: ["sh", "-c", line] });

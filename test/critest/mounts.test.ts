@@ -2,29 +2,26 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Daemon } from "../support/daemon.js";
-import {
-  containerStatus,
-  exec,
-  removeContainer,
-  removePod,
-  runPod,
-  shell,
-  startContainer,
-  type Pod,
-} from "../support/pods.js";
+import { containerStatus, exec, removeContainer, runPod, shell, startContainer, type Pod } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 
 describe("Volume mounts", () => {
   let daemon: Daemon;
   let pod: Pod;
   let folder: string;
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      return pod;
+    },
+  );
   before(async () => {
     daemon = await sharedDaemon();
-    pod = await runPod(daemon);
     folder = await mkdtemp(join(daemon.logs, "volumes-"));
   });
   after(async () => {
-    await removePod(daemon, pod);
     await rm(folder, { recursive: true });
   });
 

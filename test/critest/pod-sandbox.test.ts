@@ -16,6 +16,7 @@ import {
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 
 describe("PodSandbox", () => {
   let daemon: Daemon;
@@ -86,18 +87,19 @@ describe("PodSandbox", () => {
 
   describe("what it says of itself", () => {
     let pod: Pod;
-    before(async () => {
-      pod = await runPod(daemon, {
-        hostname: "test-hostname",
-        labels: { color: "blue", "io.kubernetes.pod.uid": "u-1" },
-        annotations: { "example.com/hash": "x".repeat(300) },
-        dnsConfig: { servers: ["10.10.10.10"], searches: ["google.com"], options: ["ndots:8"] },
-        linux: { sysctls: { "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "100" } },
-      });
-    });
-    after(async () => {
-      await removePod(daemon, pod);
-    });
+    sharedPod(
+      () => daemon,
+      async () => {
+        pod = await runPod(daemon, {
+          hostname: "test-hostname",
+          labels: { color: "blue", "io.kubernetes.pod.uid": "u-1" },
+          annotations: { "example.com/hash": "x".repeat(300) },
+          dnsConfig: { servers: ["10.10.10.10"], searches: ["google.com"], options: ["ndots:8"] },
+          linux: { sysctls: { "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "100" } },
+        });
+        return pod;
+      },
+    );
 
     it("returns metadata, labels and annotations as given, in status and list", async () => {
       const found = await podStatus(daemon, pod.id);

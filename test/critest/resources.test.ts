@@ -2,8 +2,9 @@ import { expect } from "chai";
 import { LinuxContainerResources, type ContainerStats } from "../../src/gen/runtime/v1/api.js";
 import { failure, runtime, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
-import { containerStatus, removePod, runPod, shell, startContainer, type Pod } from "../support/pods.js";
+import { containerStatus, runPod, shell, startContainer, type Pod } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 
 describe("Container resources", () => {
   let daemon: Daemon;
@@ -13,16 +14,19 @@ describe("Container resources", () => {
   const labels = { app: "stats" };
   before(async () => {
     daemon = await sharedDaemon();
-    pod = await runPod(daemon);
-    const resources = { memoryLimitInBytes: 64n << 20n, cpuQuota: 50_000n, cpuPeriod: 100_000n };
-    [one, two] = await Promise.all([
-      startContainer(daemon, pod, { labels, linux: { resources } }),
-      startContainer(daemon, pod),
-    ]);
   });
-  after(async () => {
-    await removePod(daemon, pod);
-  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      const resources = { memoryLimitInBytes: 64n << 20n, cpuQuota: 50_000n, cpuPeriod: 100_000n };
+      [one, two] = await Promise.all([
+        startContainer(daemon, pod, { labels, linux: { resources } }),
+        startContainer(daemon, pod),
+      ]);
+      return pod;
+    },
+  );
 
   const listed = async (filter?: { id?: string; labelSelector?: Record<string, string> }): Promise<string[]> => {
     const whole = { id: "", podSandboxId: "", labelSelector: {}, ...filter };

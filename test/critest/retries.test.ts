@@ -3,8 +3,9 @@ import { PodSandboxConfig, type ContainerConfig } from "../../src/gen/runtime/v1
 import { failure, runtime, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
 import { boxProcesses, expectSameMachine } from "../support/machine.js";
-import { containerConfig, podConfig, removePod, runPod, type Pod } from "../support/pods.js";
+import { containerConfig, podConfig, runPod, type Pod } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 import { eventually } from "../support/wait.js";
 
 describe("A repeated", () => {
@@ -110,12 +111,13 @@ describe("A repeated", () => {
 
   describe("CreateContainer", () => {
     let pod: Pod;
-    before(async () => {
-      pod = await runPod(daemon);
-    });
-    after(async () => {
-      await removePod(daemon, pod);
-    });
+    sharedPod(
+      () => daemon,
+      async () => {
+        pod = await runPod(daemon);
+        return pod;
+      },
+    );
     const create = async (config: ContainerConfig, signal?: AbortSignal): Promise<string> => {
       const request = { podSandboxId: pod.id, config, sandboxConfig: pod.config };
       const options = signal === undefined ? {} : { signal };

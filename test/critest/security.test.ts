@@ -6,7 +6,6 @@ import {
   exec,
   exited,
   removeContainer,
-  removePod,
   runPod,
   runToEnd,
   shell,
@@ -15,6 +14,7 @@ import {
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
 
 type SecurityPart = NonNullable<NonNullable<ContainerConfigPart["linux"]>["securityContext"]>;
 
@@ -23,13 +23,16 @@ describe("Container security context", () => {
   let pod: Pod;
   before(async () => {
     daemon = await sharedDaemon();
-    // kubelet makes a pod's sandbox privileged when one of its containers is.
-    const resources = { memoryLimitInBytes: 512n << 20n };
-    pod = await runPod(daemon, { linux: { resources, securityContext: { privileged: true } } });
   });
-  after(async () => {
-    await removePod(daemon, pod);
-  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      // kubelet makes a pod's sandbox privileged when one of its containers is.
+      const resources = { memoryLimitInBytes: 512n << 20n };
+      pod = await runPod(daemon, { linux: { resources, securityContext: { privileged: true } } });
+      return pod;
+    },
+  );
 
   const output = (line: string, securityContext: SecurityPart): Promise<string> =>
     runToEnd(daemon, pod, line, { linux: { securityContext } });

@@ -14,7 +14,7 @@ import {
 import { runtime } from "./cri-client.js";
 import type { Daemon } from "./daemon.js";
 import { busyboxImage } from "./images.js";
-import { eventually } from "./wait.js";
+import { eventually, secondsLimit } from "./wait.js";
 
 export interface Pod {
   readonly id: string;
@@ -135,7 +135,8 @@ export async function exec(
   cmd: readonly string[],
   timeoutSeconds = 30,
 ): Promise<ExecResult> {
-  const done = await daemon.cri.call(runtime.execSync, { containerId, cmd: [...cmd], timeout: BigInt(timeoutSeconds) });
+  const timeout = secondsLimit(timeoutSeconds);
+  const done = await daemon.cri.call(runtime.execSync, { containerId, cmd: [...cmd], timeout });
   return { stdout: done.stdout.toString(), stderr: done.stderr.toString(), exitCode: done.exitCode };
 }
 

@@ -43,7 +43,7 @@ export function tally(first: readonly FileRun[], again: readonly FileRun[]): Tal
 function resultsOf(run: FileRun): readonly TestResult[] {
   if (run.status === 0 || run.results.some(({ state }) => state === "failed")) return run.results;
   const error = `mocha ended with ${String(run.status)}`;
-  return [...run.results, { title: run.file, state: "failed", durationMs: 0, error }];
+  return [...run.results, { title: run.file, state: "failed", durationMs: 0, error, bedFault: null }];
 }
 
 function isNoTest(title: string, file: string): boolean {

@@ -8,6 +8,11 @@ export function limit(ms: number): number {
   return ms * slowness;
 }
 
+/** The same for a CRI timeout, which is in seconds. */
+export function secondsLimit(seconds: number): bigint {
+  return BigInt(Math.ceil(limit(seconds * 1000) / 1000));
+}
+
 /**
  * Asks again and again until the answer is something other than undefined; after the limit throws what the last
  * question threw, or a message that says what was waited for.

@@ -5,7 +5,7 @@ import { escaped, type FileRun, inRandomOrder, resultOf, tally } from "../../sup
 const file = "a.test.ts";
 
 function result(title: string, state: TestResult["state"]): TestResult {
-  return { title, state, durationMs: 1, error: state === "failed" ? `error of ${title}` : null };
+  return { title, state, durationMs: 1, error: state === "failed" ? `error of ${title}` : null, bedFault: null };
 }
 
 function run(status: number | null, ...results: TestResult[]): FileRun {

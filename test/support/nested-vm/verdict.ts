@@ -1,0 +1,74 @@
+/** What the runs of the tests in one outer VM after another say together. */
+import type { TestResult } from "./reporter.js";
+
+/** What one VM's results channel had. */
+export interface VmRun {
+  /** Titles of the tests that were to run; undefined when mocha did not come that far. */
+  readonly planned: readonly string[] | undefined;
+  readonly results: readonly TestResult[];
+  /** Why the VM ended before its script did; undefined when it did not. */
+  readonly trouble: string | undefined;
+}
+
+export interface Verdict {
+  readonly passed: readonly string[];
+  /** Ours: they stay failed. */
+  readonly failed: readonly TestResult[];
+  readonly skipped: readonly TestResult[];
+  /** The bed's: for a fresh VM, with the reason; or all, when nothing ran. */
+  readonly again: ReadonlyMap<string, string> | "all";
+}
+
+/** Reads the channel's lines. */
+export function vmRun(lines: readonly string[], failure: string | undefined): VmRun {
+  const results: TestResult[] = [];
+  let planned: string[] | undefined;
+  let ended = false;
+  for (const line of lines) {
+    const parsed: unknown = JSON.parse(line);
+    if (isResult(parsed)) results.push(parsed);
+    else if (isPlan(parsed)) planned = parsed.planned;
+    else ended = true;
+  }
+  const trouble = failure ?? (ended ? undefined : "the outer VM ended before the tests did");
+  return { planned, results, trouble };
+}
+
+/**
+ * A test that failed together with a fault of the bed is tried again, and so is one that did not come to run because of
+ * such a fault (of a hook before it, or of the VM). A hook that fails by itself fails the run.
+ */
+export function judge({ planned, results, trouble }: VmRun): Verdict {
+  if (planned === undefined) return { passed: [], failed: [], skipped: [], again: "all" };
+  const last = new Map(results.map((result) => [result.title, result]));
+  const again = new Map<string, string>();
+  const failed: TestResult[] = [];
+  let why = trouble;
+  for (const result of last.values()) {
+    if (result.state !== "failed") continue;
+    if (result.bedFault === null) failed.push(result);
+    else if (planned.includes(result.title)) again.set(result.title, result.bedFault);
+    else why ??= result.bedFault;
+  }
+  const missing = planned.filter((title) => !last.has(title));
+  const oursToo = failed.some(({ title }) => !planned.includes(title));
+  for (const title of missing) {
+    if (why !== undefined) again.set(title, why);
+    else if (!oursToo) failed.push(unrun(title, "it did not run, and nothing says why"));
+  }
+  const named = (state: TestResult["state"]): TestResult[] =>
+    [...last.values()].filter((result) => result.state === state && planned.includes(result.title));
+  return { passed: named("passed").map(({ title }) => title), failed, skipped: named("skipped"), again };
+}
+
+export function unrun(title: string, error: string): TestResult {
+  return { title, state: "failed", durationMs: 0, error, bedFault: null };
+}
+
+function isResult(parsed: unknown): parsed is TestResult {
+  return typeof parsed === "object" && parsed !== null && "title" in parsed && "state" in parsed;
+}
+
+function isPlan(parsed: unknown): parsed is { planned: string[] } {
+  return typeof parsed === "object" && parsed !== null && "planned" in parsed && Array.isArray(parsed.planned);
+}
