@@ -129,6 +129,7 @@ export class RegistrySession {
     const hint = "its address or that of its blob store is wrong in its configuration";
     let url: URL;
     try {
+      if (location === "") throw new Error("no Location");
       url = new URL(location, from);
     } catch (cause) {
       throw new RuntimeError("unavailable", `${from.host} redirects to "${location.slice(0, 200)}"`, { hint, cause });

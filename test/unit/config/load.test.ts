@@ -49,6 +49,17 @@ describe("the configuration", () => {
     });
   }
 
+  it("reads credentials by registry, and never shows them", () => {
+    const text = '[image.auth."registry.example:5000"]\nusername = "u"\npassword = "p"';
+    expect(fromText(text).image.auth).to.deep.equal({
+      "registry.example:5000": { username: "u", password: "p", auth: "", identityToken: "", registryToken: "" },
+    });
+    expect(() => fromText('[image.auth."registry.example"]\npasword = "secret"'))
+      .to.throw(/^image\.auth in a\.toml is not allowed/)
+      .with.property("message")
+      .that.does.not.include("secret");
+  });
+
   it("takes a state folder of the longest length that is allowed", () => {
     expect(fromText(`state = "/${"s".repeat(64)}"`).state).to.have.length(65);
   });
