@@ -1,5 +1,13 @@
 import { type Command, configFlagDetails } from "./command.js";
 
+const imageSynopsis = "[--config FILE] [--root DIR] [--state DIR] [--json]";
+const imageDetails: readonly string[] = [
+  ...configFlagDetails,
+  "--json          as JSON",
+  "",
+  "Works on the image store itself: with and without a running daemon, which sees the change at once.",
+];
+
 /** Every command. What each needs is loaded when it runs: `--help` and `config default` start at once. */
 export const commands: readonly Command[] = [
   {
@@ -17,18 +25,53 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./check.js")).check(args),
   },
   {
-    name: "image import",
-    synopsis: "[--config FILE] [--root DIR] [--state DIR] FILE",
-    about: "bring in images from an OCI layout tar or a docker-archive tar, plain or gzip",
-    details: configFlagDetails,
-    run: async (args) => await (await import("./image.js")).imageImport(args),
+    name: "image pull",
+    synopsis: `${imageSynopsis} REF`,
+    about: "pull an image, with a progress bar per layer on a terminal",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/pull.js")).imagePull(args),
   },
   {
     name: "image list",
-    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--json]",
+    synopsis: imageSynopsis,
     about: "list the images",
-    details: [...configFlagDetails, "--json          as one JSON array"],
-    run: async (args) => await (await import("./image.js")).imageList(args),
+    details: imageDetails,
+    run: async (args) => await (await import("./image/list.js")).imageList(args),
+  },
+  {
+    name: "image inspect",
+    synopsis: `${imageSynopsis} REF`,
+    about: "show an image; with --json its whole config, and the containers that use it",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/inspect.js")).imageInspect(args),
+  },
+  {
+    name: "image rm",
+    synopsis: `${imageSynopsis} REF…`,
+    about: "remove images, each with all its names, as CRI does",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/rm.js")).imageRm(args),
+  },
+  {
+    name: "image prune",
+    synopsis: imageSynopsis,
+    about: "remove every image that no container uses and that isn't pinned",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/prune.js")).imagePrune(args),
+  },
+  {
+    name: "image import",
+    synopsis: `${imageSynopsis} FILE`,
+    about: "bring in images from an OCI layout tar or a docker-archive tar, plain or gzip",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/import.js")).imageImport(args),
+  },
+  {
+    name: "image export",
+    synopsis: `${imageSynopsis} FILE REF…`,
+    about: "write images with all their names into an OCI layout tar",
+    details: imageDetails,
+    run: async (args) => await (await import("./image/export.js")).imageExport(args),
   },
   {
     name: "config default",

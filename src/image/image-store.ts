@@ -87,6 +87,8 @@ export interface ImageStore {
   pull(reference: string, auth: RegistryAuth | undefined, signal: AbortSignal, watch?: PullWatch): Promise<Image>;
   /** Imports an OCI layout tar or a docker-archive tar, plain or gzip. */
   importArchive(path: string, signal: AbortSignal): Promise<Image[]>;
+  /** Writes images, with all their names, into a tar of an OCI image layout. `notFound` for one that is not here. */
+  exportArchive(path: string, references: readonly string[], signal: AbortSignal): Promise<Image[]>;
   /** By tag, short name, digest, name and digest, or id with or without "sha256:" or a prefix of it of 12 digits or more. */
   find(reference: string): Image | undefined;
   list(): Image[];

@@ -25,7 +25,7 @@ export interface StoreFolder {
   readonly reserve: string;
 }
 
-const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`;
+export const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`;
 
 /** Makes what is not there. Only root may enter: set-uid programs of images must not run on the host. */
 export async function prepareStoreFolder(root: string): Promise<StoreFolder> {

@@ -4,6 +4,7 @@ import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import type { Native } from "../../native/addon.js";
+import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
 import { readBlob } from "../content/blobs.js";
 import { Catalog } from "../content/catalog.js";
@@ -128,6 +129,19 @@ class OpenImageStore implements ImageStore {
     );
     this.#parts.log.info({ archive: path, imageIds: ids }, "images imported");
     return ids.map((id) => this.#require(id));
+  }
+
+  async exportArchive(path: string, references: readonly string[], signal: AbortSignal): Promise<Image[]> {
+    const ids = new Set(
+      references.map((reference) => {
+        const found = this.find(reference);
+        if (found !== undefined) return found.id;
+        throw new RuntimeError("notFound", `image "${reference}" is not here`, { hint: "pull it first" });
+      }),
+    );
+    const entries = this.#parts.catalog.entries().filter(({ content }) => content !== undefined && ids.has(content.id));
+    await exportArchive(this.#parts, path, entries, signal);
+    return this.list().filter(({ id }) => ids.has(id));
   }
 
   find(reference: string): Image | undefined {
