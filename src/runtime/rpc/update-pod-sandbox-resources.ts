@@ -1,9 +1,33 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { UpdatePodSandboxResourcesResponse } from "../../gen/runtime/v1/api.js";
+import { shortId } from "../../base/ids.js";
+import type { UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { boxSize, checkResources, wantedSize } from "../sandbox/box-size.js";
 
-/** CRI UpdatePodSandboxResources: not built. */
-export function updatePodSandboxResources(): Promise<UpdatePodSandboxResourcesResponse> {
-  throw new RuntimeError("unimplemented", "a running microVM cannot be resized yet", {
-    stage: "UpdatePodSandboxResources",
-  });
+/**
+ * CRI UpdatePodSandboxResources. A running microVM can't grow: what fits into the one that the pod was given is granted
+ * (kubelet sets the pod's own control group, in which the Box lives), what doesn't is refused, and kubelet then rejects
+ * the resize. Source: api.proto, rpc UpdatePodSandboxResources; caller: kubelet's in-place resize (kubelet.md 2.14).
+ */
+export async function updatePodSandboxResources(
+  request: UpdatePodSandboxResourcesRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<UpdatePodSandboxResourcesResponse> {
+  const sandbox = deps.sandboxes.require(request.podSandboxId);
+  const { resources, overhead } = request;
+  checkResources("resources", resources);
+  checkResources("overhead", overhead);
+  await sandbox.liveBox(call.signal);
+  const has = boxSize(sandbox.config.linux, deps.config.sandbox);
+  const wants = wantedSize(resources, overhead);
+  const refuse = (what: string): never => {
+    throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} can't grow to ${what}`, {
+      hint: "a running microVM keeps its size: recreate the pod, or give it its largest size from the start",
+    });
+  };
+  if (wants.memoryMib > BigInt(has.memoryMib)) refuse(`${wants.memoryMib} MiB: its Box has ${has.memoryMib}`);
+  if (wants.vcpus > BigInt(has.vcpus)) refuse(`${wants.vcpus} CPUs: its Box has ${has.vcpus}`);
+  call.log.info({ sandboxId: sandbox.id, memoryMib: String(wants.memoryMib) }, "pod resources fit its box");
+  return {};
 }

@@ -35,15 +35,25 @@ export function checkResources(field: string, resources: LinuxContainerResources
  * where the pod sets no limit. It is never given more than the host has: what is over that can't be used anyway.
  */
 export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize): BoxSize {
-  const { resources, overhead } = linux ?? {};
-  const memoryBytes = resources?.memoryLimitInBytes ?? 0n;
-  const memoryMib =
-    memoryBytes > 0n ? toMib(memoryBytes + (overhead?.memoryLimitInBytes ?? 0n)) : BigInt(standard.memoryMib);
-  const milliCpus = milliCpusOf(resources);
-  const vcpus = milliCpus > 0n ? (milliCpus + milliCpusOf(overhead) + 999n) / 1000n : BigInt(standard.vcpus);
+  const wanted = wantedSize(linux?.resources, linux?.overhead);
+  const memoryMib = wanted.memoryMib > 0n ? wanted.memoryMib : BigInt(standard.memoryMib);
+  const vcpus = wanted.vcpus > 0n ? wanted.vcpus : BigInt(standard.vcpus);
   return {
     vcpus: clamp(vcpus, 1, availableParallelism()),
     memoryMib: clamp(memoryMib, leastMemoryMib, Math.floor(totalmem() / Number(bytesPerMib))),
+  };
+}
+
+/** What the request asks for, rounded up; 0 where it sets no limit. */
+export function wantedSize(
+  resources: LinuxContainerResources | undefined,
+  overhead: LinuxContainerResources | undefined,
+): { readonly vcpus: bigint; readonly memoryMib: bigint } {
+  const memoryBytes = resources?.memoryLimitInBytes ?? 0n;
+  const milliCpus = milliCpusOf(resources);
+  return {
+    memoryMib: memoryBytes > 0n ? toMib(memoryBytes + (overhead?.memoryLimitInBytes ?? 0n)) : 0n,
+    vcpus: milliCpus > 0n ? (milliCpus + milliCpusOf(overhead) + 999n) / 1000n : 0n,
   };
 }
 

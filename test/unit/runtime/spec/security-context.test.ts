@@ -1,0 +1,215 @@
+/* eslint-disable @typescript-eslint/no-deprecated -- kubelet before 1.29 and the CRI test suite still use those fields */
+/** Each field of CRI's LinuxContainerSecurityContext: what goes in, and what of the OCI spec comes out. */
+import { expect } from "chai";
+import {
+  LinuxContainerSecurityContext,
+  NamespaceMode,
+  SecurityProfile_ProfileType,
+  SupplementalGroupsPolicy,
+} from "../../../../src/gen/runtime/v1/api.js";
+import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
+import { seccompChoice } from "../../../../src/runtime/spec/seccomp.js";
+import { image, input, secured, security } from "./support.js";
+
+type Security = Partial<LinuxContainerSecurityContext>;
+
+const database = {
+  passwd: "root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
+  group: "root:x:0:\nuser:x:1000:\nextra:x:50000:user\n",
+};
+const { POD, NODE, CONTAINER, TARGET } = NamespaceMode;
+const { Unconfined, RuntimeDefault, Localhost } = SecurityProfile_ProfileType;
+const namespaces = { network: POD, pid: POD, ipc: POD, targetId: "", usernsOptions: undefined };
+const usual = { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [] };
+const groupsOf = ({ process }: OciSpec): unknown => [process.user.uid, process.user.gid, process.user.additionalGids];
+const choice = (members: Security): unknown => seccompChoice(security(members));
+
+interface Row {
+  readonly field: keyof LinuxContainerSecurityContext;
+  readonly when: string;
+  readonly given: Security;
+  readonly members?: Partial<SpecInput>;
+  /** What is looked at, and what it must be; or what the refusal says. */
+  readonly out: readonly [(spec: OciSpec) => unknown, unknown] | RegExp;
+}
+
+const userns = (mode: NamespaceMode): Security => ({
+  namespaceOptions: { ...namespaces, usernsOptions: { mode, uids: [], gids: [] } },
+});
+const privileged: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: true } };
+const ofImage = { image: { ...image, user: "user" } };
+
+const rows: readonly Row[] = [
+  {
+    field: "capabilities",
+    when: "drop ALL and add one",
+    given: { capabilities: { ...usual, addCapabilities: ["NET_RAW"], dropCapabilities: ["all"] } },
+    out: [({ process }) => process.capabilities.permitted, ["CAP_NET_RAW"]],
+  },
+  {
+    field: "capabilities",
+    when: "ambient ones go into all five sets",
+    given: { capabilities: { ...usual, addAmbientCapabilities: ["SYS_TIME"], dropCapabilities: ["ALL"] } },
+    out: [
+      ({ process: { capabilities: of } }) => [of.bounding, of.effective, of.permitted, of.inheritable, of.ambient],
+      [["CAP_SYS_TIME"], ["CAP_SYS_TIME"], ["CAP_SYS_TIME"], ["CAP_SYS_TIME"], ["CAP_SYS_TIME"]],
+    ],
+  },
+  { field: "privileged", when: "the sandbox is not", given: { privileged: true }, out: /privileged sandbox/ },
+  {
+    field: "privileged",
+    when: "the sandbox is: nothing is hidden",
+    given: { privileged: true, maskedPaths: ["/a"], readonlyPaths: ["/b"] },
+    members: privileged,
+    out: [({ linux }) => [...linux.maskedPaths, ...linux.readonlyPaths], []],
+  },
+  {
+    field: "namespaceOptions",
+    when: "PIDs of its own",
+    given: { namespaceOptions: { ...namespaces, pid: CONTAINER } },
+    out: [({ linux }) => linux.namespaces[0], { type: "pid" }],
+  },
+  {
+    field: "namespaceOptions",
+    when: "PIDs of another container",
+    given: { namespaceOptions: { ...namespaces, pid: TARGET, targetId: "x" } },
+    members: { targetPid: 9 },
+    out: [({ linux }) => linux.namespaces[0], { type: "pid", path: "/proc/9/ns/pid" }],
+  },
+  {
+    field: "namespaceOptions",
+    when: "the host's IPC",
+    given: { namespaceOptions: { ...namespaces, ipc: NODE } },
+    out: /host's IPC namespace \(use a RuntimeClass/,
+  },
+  { field: "namespaceOptions", when: "a user namespace", given: userns(POD), out: /user namespaces are not supported/ },
+  {
+    field: "namespaceOptions",
+    when: "kubelet's way to say no user namespace",
+    given: userns(NODE),
+    out: [({ linux }) => linux.namespaces.map(({ type }) => type), ["mount", "cgroup"]],
+  },
+  {
+    field: "selinuxOptions",
+    when: "the guest has no SELinux: ignored, as on a host without",
+    given: { selinuxOptions: { user: "", role: "", type: "spc_t", level: "s0:c1" } },
+    out: [(spec) => JSON.stringify(spec).includes("spc_t"), false],
+  },
+  { field: "runAsUser", when: "by number", given: { runAsUser: { value: 1001n } }, out: [groupsOf, [1001, 0, [0]]] },
+  {
+    field: "runAsUser",
+    when: "over the image's user, with the groups of passwd",
+    given: { runAsUser: { value: 0n } },
+    members: ofImage,
+    out: [groupsOf, [0, 0, [0]]],
+  },
+  {
+    field: "runAsUsername",
+    when: "by name, with its groups",
+    given: { runAsUsername: "user" },
+    out: [groupsOf, [1000, 1000, [1000, 50000]]],
+  },
+  { field: "runAsUsername", when: "a stranger", given: { runAsUsername: "nobody-here" }, out: /nobody-here/ },
+  {
+    field: "runAsGroup",
+    when: "with a user",
+    given: { runAsUser: { value: 1001n }, runAsGroup: { value: 7n } },
+    out: [groupsOf, [1001, 7, [7]]],
+  },
+  { field: "runAsGroup", when: "without a user", given: { runAsGroup: { value: 7n } }, out: /run_as_user/ },
+  {
+    field: "supplementalGroups",
+    when: "added to the user's own, each once",
+    given: { runAsUser: { value: 1000n }, supplementalGroups: [1234n, 50000n] },
+    out: [({ process }) => [...process.user.additionalGids].sort(), [1000, 1234, 50000]],
+  },
+  {
+    field: "supplementalGroupsPolicy",
+    when: "Strict: the listed ones and the primary only",
+    given: {
+      runAsUser: { value: 1000n },
+      supplementalGroups: [1234n],
+      supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict,
+    },
+    out: [({ process }) => [...process.user.additionalGids].sort(), [1000, 1234]],
+  },
+  {
+    field: "readonlyRootfs",
+    when: "set: the root and nothing else",
+    given: { readonlyRootfs: true },
+    out: [({ root }) => root.readonly, true],
+  },
+  {
+    field: "noNewPrivs",
+    when: "set",
+    given: { noNewPrivs: true },
+    out: [({ process }) => process.noNewPrivileges, true],
+  },
+  {
+    field: "maskedPaths",
+    when: "given: as they are",
+    given: { maskedPaths: ["/bin/ls", "/proc/kcore"] },
+    out: [({ linux }) => linux.maskedPaths, ["/bin/ls", "/proc/kcore"]],
+  },
+  {
+    field: "readonlyPaths",
+    when: "given: as they are",
+    given: { readonlyPaths: ["/tmp"] },
+    out: [({ linux }) => linux.readonlyPaths, ["/tmp"]],
+  },
+  {
+    field: "seccomp",
+    when: "an empty message is the default profile",
+    given: { seccomp: { profileType: RuntimeDefault, localhostRef: "" } },
+    out: [() => choice({ seccomp: { profileType: RuntimeDefault, localhostRef: "" } }), { kind: "default" }],
+  },
+  {
+    field: "seccomp",
+    when: "a profile of the host",
+    given: {},
+    out: [
+      () => choice({ seccomp: { profileType: Localhost, localhostRef: "localhost//p.json" } }),
+      { kind: "localhost", path: "/p.json" },
+    ],
+  },
+  {
+    field: "seccompProfilePath",
+    when: "the old field, when the new one is unset",
+    given: {},
+    out: [() => choice({ seccompProfilePath: "runtime/default" }), { kind: "default" }],
+  },
+  {
+    field: "apparmor",
+    when: "a profile",
+    given: { apparmor: { profileType: Localhost, localhostRef: "p" } },
+    out: /apparmor is not supported/,
+  },
+  {
+    field: "apparmorProfile",
+    when: "the old field, overruled by the new one",
+    given: { apparmorProfile: "localhost/p", apparmor: { profileType: Unconfined, localhostRef: "" } },
+    out: [({ process }) => process.noNewPrivileges, false],
+  },
+  { field: "apparmorProfile", when: "alone", given: { apparmorProfile: "localhost/p" }, out: /apparmor is not/ },
+];
+
+describe("the security context, field by field", () => {
+  for (const { field, when, given, members, out } of rows) {
+    it(`${field}: ${when}`, () => {
+      const build = (): OciSpec =>
+        finishSpec(planSpec(input({ config: secured(given), database, ...members })), "/r", []);
+      if (out instanceof RegExp) {
+        expect(build).to.throw(out);
+      } else {
+        const [look, expected] = out;
+        expect(look(build())).to.deep.equal(expected);
+      }
+    });
+  }
+
+  it("has a line for every field that CRI has", () => {
+    const fields = Object.keys(LinuxContainerSecurityContext.fromPartial({}));
+    expect([...new Set(rows.map(({ field }) => field as string))].sort()).to.deep.equal(fields.sort());
+  });
+});
