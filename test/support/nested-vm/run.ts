@@ -45,6 +45,7 @@ async function main(): Promise<number> {
       console.log(`\nkrun: attempt ${attempt} of ${attempts} in a fresh VM: ${only?.length ?? "all"} tests`);
     const run = await inOneVm(only);
     if (run.trouble !== undefined) console.error(run.trouble);
+    if (run.trouble?.startsWith("interrupted by") === true) return 1;
     const verdict = judge(run);
     for (const title of verdict.passed) passed.add(title);
     for (const { title } of verdict.skipped) skipped.add(title);
