@@ -56,6 +56,8 @@ export interface Box {
     name: string,
     snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
   ): Promise<SharedPath>;
+  /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay; nosuid, nodev. */
+  shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
   /** Binds a file or folder of the host into the share; `source` is resolved by the caller. Recursive, nosuid and nodev. */
   shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */

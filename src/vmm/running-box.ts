@@ -9,7 +9,7 @@ import type { BoxFolder } from "./box-folder.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
 import { memoryOf } from "./process-memory.js";
-import { removeShared, shareBind, shareOverlay } from "./share.js";
+import { removeShared, shareBind, shareImage, shareOverlay } from "./share.js";
 
 export interface BoxParts {
   readonly id: SandboxId;
@@ -49,6 +49,10 @@ export class RunningBox implements Box {
     snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
   ): Promise<SharedPath> {
     return await shareOverlay(this.#parts.folder, this.#parts.native, name, snapshot);
+  }
+
+  async shareImage(name: string, lowers: readonly string[]): Promise<SharedPath> {
+    return await shareImage(this.#parts.folder, this.#parts.native, name, lowers);
   }
 
   async shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {

@@ -72,6 +72,18 @@ export async function shareOverlay(
   });
 }
 
+export async function shareImage(
+  folder: BoxFolder,
+  native: Native,
+  name: string,
+  lowers: readonly string[],
+): Promise<SharedPath> {
+  const flags = { ...nothingSpecial, readonly: true };
+  return await mountEntry(folder, native, { area: "v", name, file: false }, async (target) => {
+    await native.mountOverlay({ lowers, upper: null, work: null, target, flags, index: false });
+  });
+}
+
 export async function shareBind(
   folder: BoxFolder,
   native: Native,

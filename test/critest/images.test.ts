@@ -1,9 +1,18 @@
 import { expect } from "chai";
-import { Signal, type Image } from "../../src/gen/runtime/v1/api.js";
+import { Signal, type Image, type Mount } from "../../src/gen/runtime/v1/api.js";
 import { failure, image, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { busyboxSource } from "../support/images.js";
-import { containerStatus, createContainer, removePod, runPod, runToEnd } from "../support/pods.js";
+import {
+  containerStatus,
+  createContainer,
+  exec,
+  removePod,
+  runPod,
+  runToEnd,
+  shell,
+  startContainer,
+} from "../support/pods.js";
 import { pushImage, pushIndex, startRegistry, type TestRegistry } from "../support/registry.js";
 import { buildLayer } from "../support/tar-builder.js";
 
@@ -194,6 +203,63 @@ describe("Images from a registry", () => {
       const id = await createContainer(daemon, pod, part);
       const found = await containerStatus(daemon, id);
       expect(found.stopSignal).to.equal(Signal.SIGQUIT);
+    } finally {
+      await removePod(daemon, pod);
+    }
+  });
+
+  it("are volumes: read-only, whole or a part, programs run, and what is used stays", async () => {
+    const tool = buildLayer([
+      { name: "tools/bin/", type: "directory" },
+      { name: "tools/bin/hello", mode: 0o755, content: "#!/bin/sh\necho hello\n" },
+      { name: "latest", type: "symlink", link: "/tools/bin" },
+    ]);
+    const over = buildLayer([{ name: "tools/note", content: "of the upper layer\n" }]);
+    const single = await pushImage(registry.host, "volume-one", "1", { layers: [tool] });
+    const double = await pushImage(registry.host, "volume-two", "1", { layers: [tool, over] });
+    const base = await pushImage(registry.host, "volume-base", "1", await busyboxSource());
+    for (const { reference } of [single, double, base]) await pull(reference);
+    const volume = (name: string, containerPath: string, imageSubPath = "", readonly = true): Partial<Mount> => ({
+      containerPath,
+      image: spec(name),
+      imageSubPath,
+      readonly,
+    });
+    const pod = await runPod(daemon);
+    try {
+      const part = { image: { image: base.reference } };
+      const mounts = [
+        volume(single.configDigest, "/one"),
+        volume(double.reference, "/two"),
+        volume(single.configDigest, "/part", "latest"),
+        volume(double.reference, "/file", "tools/note"),
+      ];
+      const id = await startContainer(daemon, pod, { ...part, mounts });
+      expect(await shell(daemon, id, "/one/tools/bin/hello; cat /two/tools/note; /part/hello; cat /file")).to.equal(
+        "hello\nof the upper layer\nhello\nof the upper layer\n",
+      );
+      for (const path of ["/one/x", "/two/tools/x", "/part/hello", "/file"]) {
+        expect((await exec(daemon, id, ["sh", "-c", `echo x >${path}`])).exitCode, path).to.not.equal(0);
+      }
+      const shown = (await containerStatus(daemon, id)).mounts.map((mount) => mount.image);
+      expect(shown.map((image) => image?.image)).to.deep.equal(
+        [single, double, single, double].map(({ configDigest }) => configDigest),
+      );
+      expect(shown[1]?.imageRef).to.equal(`${registry.host}/volume-two@${double.digest}`);
+      await remove(double.reference);
+      expect(await shell(daemon, id, "cat /two/tools/note")).to.equal("of the upper layer\n");
+      for (const [wrong, says] of [
+        [volume(single.configDigest, "/v", "tools/none"), /ImageVolumeMountFailed: .*no "tools\/none"/],
+        [volume(single.configDigest, "/v", "../../../etc/shadow"), /ImageVolumeMountFailed/],
+        [volume(double.reference, "/v"), /ImageVolumeMountFailed: .*not on this node/],
+        [volume(single.configDigest, "/v", "", false), /read-only/],
+        [{ ...volume(single.configDigest, "/v"), hostPath: "/tmp" }, /both an image and the host_path/],
+      ] as const) {
+        const thrown: unknown = await createContainer(daemon, pod, { ...part, mounts: [wrong] }).catch(
+          (caught: unknown) => caught,
+        );
+        expect(String(thrown)).to.match(says);
+      }
     } finally {
       await removePod(daemon, pod);
     }

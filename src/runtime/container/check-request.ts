@@ -4,6 +4,7 @@ import { shortId } from "../../base/ids.js";
 import type { ContainerConfig, ContainerMetadata, CreateContainerRequest } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Deps } from "../deps.js";
+import { imageVolumesOf, type ImageVolumes } from "./image-volumes.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
 
 /** A CreateContainer request of which everything is known to be there. */
@@ -12,6 +13,7 @@ export interface ContainerRequest {
   readonly config: ContainerConfig;
   readonly metadata: ContainerMetadata;
   readonly image: Image;
+  readonly volumes: ImageVolumes;
   /** Absolute; "": no log. */
   readonly logPath: string;
 }
@@ -29,7 +31,9 @@ export function checkContainerRequest(request: CreateContainerRequest, deps: Dep
     const why = sandbox.record.end?.reason ?? "it is being made";
     throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} is not ready: ${why}`);
   }
-  return { sandbox, config, metadata, image: requiredImage(config, deps), logPath: logPathOf(sandbox, config) };
+  const image = requiredImage(config, deps);
+  const volumes = imageVolumesOf(config.mounts, deps.images);
+  return { sandbox, config, metadata, image, volumes, logPath: logPathOf(sandbox, config) };
 }
 
 function requiredImage(config: ContainerConfig, deps: Deps): Image {

@@ -19,6 +19,7 @@ import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
+import { isImageVolume, subPathOf, withVolumeIds } from "./image-volumes.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
 
@@ -51,29 +52,40 @@ async function build(
   const { config, sandbox, image } = request;
   const box = await sandbox.liveBox(signal);
   const plan = await planOf(id, request, box, deps, signal);
-  const sources = await Promise.all(config.mounts.map((mount, index) => resolveSource(mount, index)));
+  const sources = await Promise.all(
+    config.mounts.map(async (mount, index) => (isImageVolume(mount) ? "" : await resolveSource(mount, index))),
+  );
   const choice = seccompChoice(config.linux?.securityContext);
   const seccomp = await containers.seccomp.filterFor(choice, plan.process.capabilities.effective, signal);
 
   await using undo = new Cleanup(log, undoLimitMs);
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
-    images.prepareSnapshot(id, image, limit),
+    images.prepareSnapshot(id, image, limit, [...request.volumes.values()]),
   );
   const shared: SharedPath[] = [];
   const share = async (name: string, make: () => Promise<SharedPath>): Promise<string> => {
+    return (await shareAt(name, make)).guestPath;
+  };
+  const shareAt = async (name: string, make: () => Promise<SharedPath>): Promise<SharedPath> => {
     const path = await stage(name, stepLimitMs, signal, make);
     undo.add(`undo ${name}`, () => box.removeShared(path.hostPath));
     shared.push(path);
-    return path.guestPath;
+    return path;
   };
+  const volumeLowers = [...snapshot.volumeLowers];
   const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
   const mounts: PlacedMount[] = [];
   for (const [index, mount] of config.mounts.entries()) {
+    const name = `share mount ${mount.containerPath}`;
+    if (isImageVolume(mount)) {
+      const lowers = volumeLowers.shift() ?? [];
+      const path = await shareAt(name, () => box.shareImage(shortId(id), lowers));
+      mounts.push(placeMount(mount, await subPathOf(path, mount, deps.native)));
+      continue;
+    }
     const source = sources[index] ?? "";
-    const guestPath = await share(`share mount ${mount.containerPath}`, () =>
-      box.shareBind(shortId(id), source, mount.readonly),
-    );
+    const guestPath = await share(name, () => box.shareBind(shortId(id), source, mount.readonly));
     mounts.push(placeMount(mount, guestPath));
   }
   for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
@@ -184,7 +196,7 @@ function podFiles(folder: string): PodFile[] {
 
 function recordOf(
   id: ContainerId,
-  { sandbox, config, metadata, image, logPath }: ContainerRequest,
+  { sandbox, config, metadata, image, volumes, logPath }: ContainerRequest,
   plan: SpecPlan,
   shared: readonly SharedPath[],
 ): ContainerRecord {
@@ -193,7 +205,7 @@ function recordOf(
     id,
     sandboxId: sandbox.id,
     label: `${metadata.name} attempt ${metadata.attempt}`,
-    config: encodeConfig(config),
+    config: encodeConfig(withVolumeIds(config, volumes)),
     image: {
       id: image.id,
       reference: image.repoDigests[0] ?? image.id,

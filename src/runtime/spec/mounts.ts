@@ -43,12 +43,10 @@ export function checkMount(mount: Mount, index: number): void {
       `${what}.container_path "${mount.containerPath}" is not an absolute path below /`,
     );
   }
-  if (mount.image !== undefined && mount.image.image !== "") {
-    throw new RuntimeError("unimplemented", `${what}: image volumes are not built yet`, {
-      hint: "copy the files into the container's image",
-    });
-  }
-  if (!mount.hostPath.startsWith("/")) {
+  if (mount.image !== undefined && mount.image.image !== "") checkImageVolume(mount, what);
+  else if (mount.imageSubPath !== "")
+    throw new RuntimeError("invalidArgument", `${what}.image_sub_path without an image`);
+  else if (!mount.hostPath.startsWith("/")) {
     throw new RuntimeError("invalidArgument", `${what}.host_path "${mount.hostPath}" is not an absolute path`, {
       hint: "name the source by its full path on the host",
     });
@@ -66,6 +64,19 @@ export function checkMount(mount: Mount, index: number): void {
   if (mount.recursiveReadOnly) {
     throw new RuntimeError("unimplemented", `RROUnsupported: ${what}: recursive read-only mounts are not built yet`, {
       hint: "leave recursiveReadOnly unset",
+    });
+  }
+}
+
+/** CRI Mount.image: read-only by definition, and host_path has no meaning beside it. */
+function checkImageVolume(mount: Mount, what: string): void {
+  refuseNul(mount.imageSubPath, `${what}.image_sub_path`);
+  if (mount.hostPath !== "") {
+    throw new RuntimeError("invalidArgument", `${what} has both an image and the host_path "${mount.hostPath}"`);
+  }
+  if (!mount.readonly) {
+    throw new RuntimeError("invalidArgument", `${what}: an image can be mounted read-only alone`, {
+      hint: "set readonly",
     });
   }
 }

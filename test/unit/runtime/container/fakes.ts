@@ -18,7 +18,7 @@ import {
   type StartExecRequest,
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
-import type { Image } from "../../../../src/image/image-store.js";
+import type { Image, WritableSnapshot } from "../../../../src/image/image-store.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { encodeConfig } from "../../../../src/runtime/sandbox/sandbox-record.js";
@@ -223,6 +223,10 @@ class FakeBox {
     return this.#share("c", name, "overlay");
   }
 
+  shareImage(name: string, lowers: readonly string[]): Promise<SharedPath> {
+    return this.#share("v", name, `image of ${lowers.join(" over ")}`);
+  }
+
   shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     return this.#share("v", name, `${source} ${readonly ? "ro" : "rw"}`);
   }
@@ -263,9 +267,15 @@ class FakeImages {
     return reference === "busybox" || reference === busybox.id ? busybox : undefined;
   }
 
-  prepareSnapshot(key: string): Promise<{ lowers: string[]; upper: string; work: string }> {
+  prepareSnapshot(
+    key: string,
+    _image: Image,
+    _signal: AbortSignal,
+    volumes: readonly Image[],
+  ): Promise<WritableSnapshot> {
     this.snapshots.add(key);
-    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w" });
+    const volumeLowers = volumes.map(() => ["/l", "/e"]);
+    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w", volumeLowers });
   }
 
   removeSnapshot(key: string): Promise<void> {

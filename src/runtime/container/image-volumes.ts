@@ -1,0 +1,70 @@
+/** Volumes that are images: CRI Mount.image and image_sub_path. */
+import { constants } from "node:fs";
+import { readlink } from "node:fs/promises";
+import { messageOf, RuntimeError } from "../../base/errors.js";
+import type { ContainerConfig, Mount } from "../../gen/runtime/v1/api.js";
+import type { Image, ImageStore } from "../../image/image-store.js";
+import type { Native } from "../../native/addon.js";
+import type { SharedPath } from "../../vmm/box.js";
+
+/** By the position of their mount in the request. kubelet has pulled them and names them by id. */
+export type ImageVolumes = ReadonlyMap<number, Image>;
+
+/** The word that kubelet counts such failures by (cri-api, pkg/errors). */
+const failureWord = "ImageVolumeMountFailed";
+
+export function isImageVolume(mount: Mount): boolean {
+  return mount.image !== undefined && mount.image.image !== "";
+}
+
+export function imageVolumesOf(mounts: readonly Mount[], images: Pick<ImageStore, "find">): ImageVolumes {
+  const volumes = new Map<number, Image>();
+  for (const [index, mount] of mounts.entries()) {
+    if (!isImageVolume(mount)) continue;
+    const name = mount.image?.image ?? "";
+    const image = images.find(name);
+    if (image === undefined) {
+      throw new RuntimeError("failedPrecondition", `${failureWord}: mounts[${index}]: "${name}" is not on this node`, {
+        hint: "pull it first",
+      });
+    }
+    volumes.set(index, image);
+  }
+  return volumes;
+}
+
+/**
+ * Where in the guest the wanted part of an image is. The sub-path is resolved on the host inside the read-only overlay,
+ * links too: nobody can change it any more, and it can't lead out.
+ */
+export async function subPathOf(shared: SharedPath, mount: Mount, native: Native): Promise<string> {
+  if (mount.imageSubPath === "") return shared.guestPath;
+  const fd = await native
+    .openIn(shared.hostPath, mount.imageSubPath, constants.O_RDONLY | pathOnly, 0, "inRoot")
+    .catch((cause: unknown) => {
+      const why = `the image has no "${mount.imageSubPath}" (${messageOf(cause)})`;
+      throw new RuntimeError("failedPrecondition", `${failureWord}: ${mount.containerPath}: ${why}`, { cause });
+    });
+  try {
+    const found = await readlink(`/proc/self/fd/${fd}`);
+    if (found === shared.hostPath) return shared.guestPath;
+    if (found.startsWith(`${shared.hostPath}/`)) return shared.guestPath + found.slice(shared.hostPath.length);
+    throw new RuntimeError("internal", `${failureWord}: "${mount.imageSubPath}" was found at ${found}`);
+  } finally {
+    await native.closeFd(fd);
+  }
+}
+
+/** As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (kubelet.md 5.4). */
+export function withVolumeIds(config: ContainerConfig, volumes: ImageVolumes): ContainerConfig {
+  const mounts = config.mounts.map((mount, index) => {
+    const image = volumes.get(index);
+    if (image === undefined || mount.image === undefined) return mount;
+    const imageRef = mount.image.imageRef === "" ? (image.repoDigests[0] ?? image.id) : mount.image.imageRef;
+    return { ...mount, image: { ...mount.image, image: image.id, imageRef } };
+  });
+  return { ...config, mounts };
+}
+
+/** O_PATH, which Node has no name for: nothing of the image is opened, a device neither. */
+const pathOnly = 0o10000000;
