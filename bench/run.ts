@@ -1,13 +1,17 @@
 /** `npm run bench -- NAME [--json] [--runs N]`: exit status 1 where a ratio misses its goal. */
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
+import { benchExec } from "./exec.js";
 import { benchStart } from "./start.js";
 
 export interface BenchOptions {
   readonly runs: number;
 }
 
-const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = { start: benchStart };
+const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
+  start: benchStart,
+  exec: benchExec,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

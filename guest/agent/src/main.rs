@@ -25,7 +25,7 @@ mod pb {
 }
 
 const USAGE: &str =
-    "usage: agent serve-unix PATH [--runtime crun|plain]   serve the agent's API on a socket of the host
+    "usage: agent serve-unix PATH [--runtime own|crun|plain]   serve the agent's API on a socket of the host
        agent seccomp                              OCI linux.seccomp (stdin) to BPF (stdout)
        agent --version
 As PID 1 it takes no arguments: see a3s.channel and a3s.bare on the kernel's command line.";

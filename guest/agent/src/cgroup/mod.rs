@@ -5,6 +5,7 @@ pub mod stats;
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +38,11 @@ impl Cgroup {
 
     pub fn create(&self) -> io::Result<()> {
         fs::create_dir(&self.0)
+    }
+
+    /// For what is to be born in it, and for its device rules.
+    pub fn open(&self) -> io::Result<OwnedFd> {
+        fs::File::open(&self.0).map(OwnedFd::from)
     }
 
     pub fn read(&self, file: &str) -> io::Result<String> {

@@ -56,7 +56,11 @@ pub fn run_as_pid_1() -> ExitCode {
     }
     mounts::for_the_server().iter().for_each(|error| console::say(&error.to_string()));
     limits::raise();
-    let start = server::Start { listen: Listen::Guest(settings.channel), runtime: RuntimeName::Crun, started_ns };
+    let start = server::Start {
+        listen: Listen::Guest(settings.channel),
+        runtime: RuntimeName::Guest(settings.runtime),
+        started_ns,
+    };
     finish(run(Place::Guest, start), Place::Guest)
 }
 

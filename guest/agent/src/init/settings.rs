@@ -2,12 +2,15 @@
 
 use std::fs;
 
+use crate::runtime::guest::Choice;
 use crate::server::ChannelKind;
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `a3s.channel=virtio|vsock`; absent: found out.
     pub channel: Option<ChannelKind>,
+    /// `a3s.runtime=own|crun`: what runs sessions that do not choose.
+    pub runtime: Choice,
     /// `a3s.bare=1`: print a line and reboot.
     pub bare: bool,
 }
@@ -17,11 +20,13 @@ pub fn read() -> Settings {
 }
 
 fn parse(command_line: &str) -> Settings {
-    let mut settings = Settings { channel: None, bare: false };
+    let mut settings = Settings { channel: None, runtime: Choice::Crun, bare: false };
     for word in command_line.split_ascii_whitespace() {
         match word {
             "a3s.channel=virtio" => settings.channel = Some(ChannelKind::VirtioPort),
             "a3s.channel=vsock" => settings.channel = Some(ChannelKind::Vsock),
+            "a3s.runtime=own" => settings.runtime = Choice::Own,
+            "a3s.runtime=crun" => settings.runtime = Choice::Crun,
             "a3s.bare=1" => settings.bare = true,
             _ => {}
         }
@@ -37,12 +42,15 @@ mod tests {
     fn finds_its_words_among_the_kernels() {
         let settings =
             parse("console=hvc0 quiet a3s.channel=vsock init=/base/bin/agent virtio_mmio.device=512@0x1:5\n");
-        assert_eq!(settings, Settings { channel: Some(ChannelKind::Vsock), bare: false });
+        let expected = Settings { channel: Some(ChannelKind::Vsock), runtime: Choice::Crun, bare: false };
+        assert_eq!(settings, expected);
         assert!(parse("a3s.bare=1").bare);
+        assert_eq!(parse("a3s.runtime=own").runtime, Choice::Own);
     }
 
     #[test]
     fn leaves_the_channel_open_when_it_is_not_told() {
-        assert_eq!(parse("a3s.channel=smoke a3s.bare=0"), Settings { channel: None, bare: false });
+        let settings = parse("a3s.channel=smoke a3s.runtime=x a3s.bare=0");
+        assert_eq!(settings, Settings { channel: None, runtime: Choice::Crun, bare: false });
     }
 }

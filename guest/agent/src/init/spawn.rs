@@ -43,6 +43,15 @@ pub fn start(argv: &[String], env: &[String], cwd: &str, stdio: &[OwnedFd]) -> R
     }
 }
 
+/// Forks a process that makes a container or an exec.
+pub fn fork_to_make(descriptors: Vec<OwnedFd>) -> Result<i32, Errno> {
+    // SAFETY: this process has one thread, so the child may allocate and lock as it likes.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => crate::runtime::own::child::run(descriptors),
+    }
+}
+
 /// In the child: returns only on failure.
 fn execute(
     program: *const libc::c_char,

@@ -12,6 +12,7 @@ use super::spawn::{self, Starting};
 use super::{Place, reap};
 use crate::link::message::{Event, Request, SPAWN_DESCRIPTORS};
 use crate::link::packet;
+use crate::runtime::own;
 use crate::{clock, console};
 
 /// A child whose exec is not yet known to have worked.
@@ -30,6 +31,7 @@ enum Verdict {
 /// Runs until the server asks for the end, is gone, or (on the host) a signal asks for it.
 pub fn run(place: Place, link: &OwnedFd, signals: &SignalFd, server: Pid) -> Result<(), Errno> {
     let mut pending: Vec<Pending> = Vec::new();
+    tell(link, &Event::SetUp);
     loop {
         let (asked, signalled) = wait(link, signals, &pending)?;
         settle(link, &mut pending);
@@ -117,6 +119,10 @@ fn on_request(link: &OwnedFd, pending: &mut Vec<Pending>) -> Result<Verdict, Err
                 Ok(child) => pending.push(Pending { id, child }),
                 Err(errno) => tell(link, &Event::Spawned { id, pid: 0, errno: errno as i32 }),
             }
+        }
+        Some(Request::Launch { id }) if own::child::takes(descriptors.len()) => {
+            let (pid, errno) = spawn::fork_to_make(descriptors).map_or_else(|errno| (0, errno as i32), |pid| (pid, 0));
+            tell(link, &Event::Spawned { id, pid, errno });
         }
         _ => console::say("the server sent a request that is not one"),
     }

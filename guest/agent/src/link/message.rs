@@ -3,6 +3,8 @@
 
 /// Descriptors that come with `Request::Spawn`: stdin, stdout, stderr.
 pub const SPAWN_DESCRIPTORS: usize = 3;
+/// Most that come with any message.
+pub const MAX_DESCRIPTORS: usize = 8;
 /// Longest message; the server refuses to send more, PID 1 ends a server that does.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -11,6 +13,9 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 pub enum Request {
     /// Start a program in a session (setsid) of its own. Answered with `Event::Spawned`.
     Spawn { id: u32, cwd: String, argv: Vec<String>, env: Vec<String> },
+    /// Fork for a container or an exec: all about it is in the descriptors (`runtime::own::wire`). Answered with
+    /// `Event::Spawned` once the fork is there.
+    Launch { id: u32 },
     /// End the guest (on the host: the agent). Not answered.
     Reboot,
 }
@@ -18,6 +23,8 @@ pub enum Request {
 /// PID 1 to server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Comes first, once: everything of the guest that containers need is there.
+    SetUp,
     /// `errno` is 0 when the program runs. Comes before the `Exited` of the same pid.
     Spawned { id: u32, pid: i32, errno: i32 },
     /// Any child of PID 1 has been reaped; `status` as from waitpid(2).
@@ -29,6 +36,7 @@ impl Request {
     pub fn encode(&self) -> Option<Vec<u8>> {
         match self {
             Self::Reboot => join(&["reboot".to_owned()]),
+            Self::Launch { id } => join(&["launch".to_owned(), id.to_string()]),
             Self::Spawn { id, cwd, argv, env } => {
                 let mut fields = vec!["spawn".to_owned(), id.to_string(), cwd.clone(), argv.len().to_string()];
                 fields.extend(argv.iter().cloned());
@@ -43,6 +51,7 @@ impl Request {
         let mut fields = text.split('\0');
         match fields.next()? {
             "reboot" => Some(Self::Reboot),
+            "launch" => Some(Self::Launch { id: fields.next()?.parse().ok()? }),
             "spawn" => {
                 let id = fields.next()?.parse().ok()?;
                 let cwd = fields.next()?.to_owned();
@@ -59,6 +68,7 @@ impl Request {
 impl Event {
     pub fn encode(&self) -> Vec<u8> {
         match self {
+            Self::SetUp => b"set up".to_vec(),
             Self::Spawned { id, pid, errno } => format!("spawned\0{id}\0{pid}\0{errno}").into_bytes(),
             Self::Exited { pid, status, at_ns } => format!("exited\0{pid}\0{status}\0{at_ns}").into_bytes(),
         }
@@ -68,6 +78,7 @@ impl Event {
         let text = std::str::from_utf8(message).ok()?;
         let mut fields = text.split('\0');
         match fields.next()? {
+            "set up" => Some(Self::SetUp),
             "spawned" => Some(Self::Spawned {
                 id: fields.next()?.parse().ok()?,
                 pid: fields.next()?.parse().ok()?,
@@ -102,14 +113,18 @@ mod tests {
             env: vec!["PATH=/bin".to_owned()],
         };
         assert_eq!(Request::decode(&spawn.encode().unwrap()), Some(spawn));
-        assert_eq!(Request::decode(&Request::Reboot.encode().unwrap()), Some(Request::Reboot));
+        for request in [Request::Reboot, Request::Launch { id: 9 }] {
+            assert_eq!(Request::decode(&request.encode().unwrap()), Some(request));
+        }
     }
 
     #[test]
     fn events_come_out_as_they_went_in() {
-        for event in
-            [Event::Spawned { id: 1, pid: 2, errno: 13 }, Event::Exited { pid: 3, status: 0x0f, at_ns: -5_000_000_000 }]
-        {
+        for event in [
+            Event::SetUp,
+            Event::Spawned { id: 1, pid: 2, errno: 13 },
+            Event::Exited { pid: 3, status: 0x0f, at_ns: -5_000_000_000 },
+        ] {
             assert_eq!(Event::decode(&event.encode()), Some(event));
         }
     }

@@ -9,7 +9,7 @@ use nix::sys::socket::{
     socketpair,
 };
 
-use super::message::{MAX_MESSAGE_BYTES, SPAWN_DESCRIPTORS};
+use super::message::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES};
 
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
@@ -25,7 +25,7 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], descriptors: &[OwnedFd]) -> 
 /// One packet; an empty one means that the other side is gone. Too many descriptors or too long a packet is EMSGSIZE.
 pub fn receive(socket: BorrowedFd<'_>) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
     let mut buffer = vec![0; MAX_MESSAGE_BYTES];
-    let mut space = nix::cmsg_space!([i32; SPAWN_DESCRIPTORS]);
+    let mut space = nix::cmsg_space!([i32; MAX_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let received = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;

@@ -1,6 +1,8 @@
-//! What runs containers: one trait, so that the agent's own runtime can take crun's place.
+//! What runs containers: one trait with three back ends. A Box has its own runtime, and crun to compare it with.
 
 pub mod crun;
+pub mod guest;
+pub mod own;
 pub mod plain;
 
 use std::os::fd::OwnedFd;
@@ -10,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::cgroup::Cgroup;
-use crate::failure::Failure;
+use crate::failure::{Failure, while_doing};
 use crate::server::supervisor::Exit;
 use crate::session::process::Process;
 use crate::session::stdio::Theirs;
@@ -82,6 +84,15 @@ pub trait Runtime: Send + Sync {
 
     /// Kills what is left and forgets the container. Success when it is not known.
     async fn delete(&self, container: &Container) -> Result<(), Failure>;
+}
+
+/// For runtimes whose processes are in cgroups.
+fn signal_by_cgroup(process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {
+    let sent = match (reach, &process.cgroup) {
+        (Reach::All, Some(cgroup)) => cgroup.signal_all(signal),
+        _ => process.signal(signal),
+    };
+    sent.map_err(while_doing("signal", format!("signal {signal} to process {}", process.pid)))
 }
 
 /// `terminal` of an OCI process object.

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::console;
+use crate::runtime::guest::Choice;
 use service::Agent;
 
 /// Where connections come from, in a guest.
@@ -32,7 +33,8 @@ pub enum Listen {
 /// What runs the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimeName {
-    Crun,
+    /// Cgroups and namespaces of a guest.
+    Guest(Choice),
     /// No isolation at all: for tests of the API on a host.
     Plain,
 }
@@ -40,9 +42,8 @@ pub enum RuntimeName {
 impl RuntimeName {
     pub fn parse(name: &str) -> Option<Self> {
         match name {
-            "crun" => Some(Self::Crun),
             "plain" => Some(Self::Plain),
-            _ => None,
+            name => Choice::parse(name).map(Self::Guest),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::pb;
 use crate::pb::agent_service_server::AgentService;
 use crate::rpc;
 use crate::runtime::Runtime;
-use crate::runtime::crun::Crun;
+use crate::runtime::guest::Guest;
 use crate::runtime::plain::Plain;
 use crate::session::table::Table;
 
@@ -46,7 +46,7 @@ impl Agent {
     pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
         let supervisor = Supervisor::new(link)?;
         let runtime: Box<dyn Runtime> = match start.runtime {
-            RuntimeName::Crun => Box::new(Crun::new(Arc::clone(&supervisor))),
+            RuntimeName::Guest(choice) => Box::new(Guest::new(&supervisor, choice)),
             RuntimeName::Plain => Box::new(Plain::new(Arc::clone(&supervisor))),
         };
         let (folder, sandbox) = match &start.listen {
@@ -54,7 +54,7 @@ impl Agent {
             Listen::Unix(path) => (path.with_extension("sessions"), None),
         };
         fs::create_dir_all(&folder)?;
-        let has_cgroups = start.runtime == RuntimeName::Crun;
+        let has_cgroups = start.runtime != RuntimeName::Plain;
         let sessions = Table::new(runtime, folder, has_cgroups);
         Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox })))
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::link::message::{Event, Request};
 use crate::link::packet;
@@ -59,6 +59,7 @@ pub struct Mark(u64);
 pub struct Supervisor {
     link: AsyncFd<OwnedFd>,
     state: Mutex<State>,
+    set_up: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -75,13 +76,30 @@ impl Supervisor {
     /// Must be called on the event loop.
     pub fn new(link: OwnedFd) -> io::Result<Arc<Self>> {
         fcntl(&link, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let supervisor = Arc::new(Self { link: poll::watched(link)?, state: Mutex::default() });
+        let supervisor =
+            Arc::new(Self { link: poll::watched(link)?, state: Mutex::default(), set_up: watch::Sender::new(false) });
         tokio::spawn(Arc::clone(&supervisor).listen());
         Ok(supervisor)
     }
 
+    /// Waits until PID 1 has set the guest up for containers; the server answers its host earlier.
+    pub async fn wait_until_set_up(&self) {
+        // the sender lives as long as this does
+        let _ = self.set_up.subscribe().wait_for(|done| *done).await;
+    }
+
     /// Starts a program in its own session; answers when it runs.
     pub async fn spawn(&self, command: Command) -> Result<Child, SpawnError> {
+        let Command { argv, env, cwd, stdio } = command;
+        self.ask(stdio.into(), |id| Request::Spawn { id, cwd, argv, env }).await
+    }
+
+    /// Has PID 1 fork a process that makes a container or an exec of these descriptors; answers when the fork is there.
+    pub async fn launch(&self, descriptors: Vec<OwnedFd>) -> Result<Child, SpawnError> {
+        self.ask(descriptors, |id| Request::Launch { id }).await
+    }
+
+    async fn ask(&self, descriptors: Vec<OwnedFd>, request: impl FnOnce(u32) -> Request) -> Result<Child, SpawnError> {
         let (answer, answered) = oneshot::channel();
         let id = {
             let mut state = self.state();
@@ -90,9 +108,8 @@ impl Supervisor {
             state.spawning.insert(id, answer);
             id
         };
-        let request = Request::Spawn { id, cwd: command.cwd, argv: command.argv, env: command.env };
-        let sent = self.send(&request, &command.stdio).await;
-        drop(command.stdio);
+        let sent = self.send(&request(id), &descriptors).await;
+        drop(descriptors);
         if let Err(error) = sent {
             self.state().spawning.remove(&id);
             return Err(error);
@@ -152,6 +169,7 @@ impl Supervisor {
     fn on_event(&self, event: Event) {
         let mut state = self.state();
         match event {
+            Event::SetUp => drop(self.set_up.send_replace(true)),
             Event::Spawned { id, pid, errno: 0 } => {
                 let (sender, exit) = oneshot::channel();
                 state.waiting.insert(pid, sender);
@@ -223,6 +241,14 @@ mod tests {
         let started = Event::Spawned { id: 1, pid: 40, errno: 0 };
         let child = spawned(&supervisor, &pid_1, &[started, exited(40)]).await.unwrap();
         assert_eq!((child.pid, child.exit.await), (40, Ok(EXIT)));
+    }
+
+    #[tokio::test]
+    async fn says_when_the_guest_is_set_up_to_those_who_wait_and_those_who_come_later() {
+        let (supervisor, pid_1) = pair();
+        let says = async { tell(&pid_1, &Event::SetUp) };
+        tokio::join!(supervisor.wait_until_set_up(), says);
+        supervisor.wait_until_set_up().await;
     }
 
     #[tokio::test]

@@ -107,11 +107,7 @@ impl Runtime for Crun {
     }
 
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {
-        let sent = match (reach, &process.cgroup) {
-            (Reach::All, Some(cgroup)) => cgroup.signal_all(signal),
-            _ => process.signal(signal),
-        };
-        sent.map_err(while_doing("signal", format!("signal {signal} to process {}", process.pid)))
+        super::signal_by_cgroup(process, signal, reach)
     }
 
     async fn delete(&self, container: &Container) -> Result<(), Failure> {
