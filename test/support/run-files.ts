@@ -3,7 +3,7 @@
  * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. What fails is tried once more,
  * alone. A test that passes only then counts as passed, and is named with its first error: it is one to look into.
  */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,6 +16,16 @@ const [folder, ...mochaArguments] = process.argv.slice(2);
 if (folder === undefined) throw new Error("which folder of tests?");
 const jobs = Number(process.env["A3S_TEST_JOBS"] ?? "2");
 const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000)));
+
+/** Asked to end, mocha ends the test that runs, with what cleans up after it. */
+const running = new Set<ChildProcess>();
+let ending = false;
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  process.on(name, () => {
+    ending = true;
+    for (const child of running) child.kill("SIGINT");
+  });
+}
 
 const startMs = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "a3s-run-"));
@@ -45,6 +55,7 @@ async function runAll(files: readonly string[]): Promise<void> {
 }
 
 async function runFile(file: string, more: readonly string[]): Promise<FileRun> {
+  if (ending) return { file, results: [], status: null };
   const channel = join(scratch, `${basename(file)}.${randomInt(1_000_000)}.jsonl`);
   const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit"];
   const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
@@ -53,6 +64,7 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
     env: { ...process.env, A3S_RESULTS: channel },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  running.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
@@ -61,6 +73,7 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
     child.once("error", reject);
     child.once("close", resolve);
   });
+  running.delete(child);
   const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
   if (lines.length > 0 || status !== 0) process.stdout.write(`\n-- ${file}\n${output}`);
   return { file, results: lines.map(resultOf), status };
