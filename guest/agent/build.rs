@@ -7,7 +7,8 @@ use std::{env, error, io};
 const CONTRACT: &str = "agent/v1/agent.proto";
 
 fn main() -> Result<(), Box<dyn error::Error>> {
-    let includes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let package = env::var("CARGO_MANIFEST_DIR")?; // asked now: clones may share this program
+    let includes = Path::new(&package).join("../../proto");
     println!("cargo:rerun-if-changed={}", includes.join(CONTRACT).display());
     let descriptors = protox::compile([CONTRACT], [&includes])?;
     tonic_prost_build::configure().build_client(false).build_transport(false).compile_fds(descriptors)?;

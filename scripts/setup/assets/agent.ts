@@ -18,10 +18,13 @@ export async function agent(context: SetupContext): Promise<string> {
     build: async (folder, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      // One target folder for all clones: after a change only the agent itself is compiled again.
+      // One target folder for all clones: after a change only the agent itself is compiled again. That it always is:
+      // Cargo knows sources by their place in the workspace and their age, and would take another clone's for ours.
       const target = join(context.cache, "cargo-target", "agent");
       await withLock(join(context.cache, "locks", "cargo-target-agent.lock"), context.signal, async () => {
         const args = ["build", "--release", "--locked", "--bin", "agent", "--target-dir", target];
+        const forget = ["clean", "--release", "--locked", "--package", "agent", "--target-dir", target];
+        await cargo(context, forget, { cwd: join(context.root, "guest"), logFile });
         await cargo(context, args, { cwd: join(context.root, "guest"), logFile });
         await copyFile(join(target, "x86_64-unknown-linux-gnu/release/agent"), join(folder, "agent"));
       });
