@@ -9,8 +9,10 @@
 #include "open_in.h"
 #include "overlay.h"
 #include "pidfd.h"
+#include "read_link.h"
 #include "spawn.h"
 #include "sync_calls.h"
+#include "tap.h"
 #include "tree.h"
 #include "tsc.h"
 
@@ -29,6 +31,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("unmount", a3s::Unmount);
   add("createNetns", a3s::CreateNetns);
   add("removeNetns", a3s::RemoveNetns);
+  add("createTap", a3s::CreateTap);
+  add("redirectLinks", a3s::RedirectLinks);
+  add("readLink", a3s::ReadLink);
   add("spawn", a3s::Spawn);
   add("adoptProcess", a3s::AdoptProcess);
   add("watchExit", a3s::WatchExit);

@@ -61,7 +61,20 @@ Failure Remove(const std::string& path) {
   return std::nullopt;
 }
 
+Failure EnterAndRun(const std::string& path, const std::function<Failure()>& work) {
+  UniqueFd netns(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!netns.valid()) return Failed("open", path);
+  if (::setns(netns.get(), CLONE_NEWNET) != 0) return Failed("setns", path);
+  return work();
+}
+
 }  // namespace
+
+Failure InNetns(const std::string& path, const std::function<Failure()>& work) {
+  Failure failure;
+  std::thread([&] { failure = EnterAndRun(path, work); }).join();
+  return failure;
+}
 
 Napi::Value CreateNetns(const Napi::CallbackInfo& info) {
   std::string path;

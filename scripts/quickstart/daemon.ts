@@ -33,7 +33,9 @@ export class QuickDaemon {
   async start(driver: string): Promise<void> {
     await mkdir(join(this.#logFile, ".."), { recursive: true });
     const log = openSync(this.#logFile, "a");
-    const args = [this.#main, "serve", ...this.#folders, "--listen", `unix://${this.socket}`, "--driver", driver];
+    const listen = ["--listen", `unix://${this.socket}`];
+    // Without CNI plugins and their configuration too.
+    const args = [this.#main, "serve", ...this.#folders, ...listen, "--driver", driver, "--network", "loopback"];
     // A group of its own: Ctrl-C is for the quickstart, which then has the daemon clean up.
     const child = spawn(process.execPath, args, { stdio: ["ignore", log, log], detached: true });
     this.#process = child;

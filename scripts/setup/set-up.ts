@@ -25,7 +25,10 @@ export interface SetupWish {
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
 const buildPackages = ["gcc", "g++", "make", "python3", "pkg-config", "libc6-dev", "libseccomp-dev"];
-const testPackages = ["skopeo", "docker-registry", "openssl", "kmod", "iproute2", "clang-format"];
+const testPackages = [
+  ...["skopeo", "docker-registry", "openssl", "kmod", "iproute2", "clang-format"],
+  ...["containernetworking-plugins", "iptables"],
+];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {
   // What is made must be readable by the users that the Boxes run as, whatever the person's umask.

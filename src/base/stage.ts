@@ -56,3 +56,29 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
     if (stop !== undefined) signal.removeEventListener("abort", stop);
   }
 }
+
+/**
+ * Runs two things at once and gives both results. When one fails the other's signal is aborted, and it is waited for
+ * before the first failure is thrown: nothing goes on behind the caller's back.
+ */
+export async function sideBySide<A, B>(
+  signal: AbortSignal,
+  first: (signal: AbortSignal) => Promise<A>,
+  second: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const other = new AbortController();
+  const both = anyOf(signal, other.signal);
+  let failure: { readonly thrown: unknown } | undefined;
+  const watched = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    try {
+      return await work(both);
+    } catch (thrown) {
+      failure ??= { thrown };
+      other.abort();
+      throw thrown;
+    }
+  };
+  const [a, b] = await Promise.allSettled([watched(first), watched(second)]);
+  if (a.status === "fulfilled" && b.status === "fulfilled") return [a.value, b.value];
+  throw failure?.thrown;
+}

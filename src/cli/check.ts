@@ -8,7 +8,7 @@ export async function check(args: string[]): Promise<number> {
   const { values } = parseFlags({ args, options: configFlags });
   const config = await loadConfig(values);
   const driver = await driverFindings(config);
-  const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings())];
+  const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings(config))];
   const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);
   print(table([["WHAT", "STATE", "FOUND", "HOW TO GET IT"], ...rows]));
   const lacking = findings.filter(({ verdict }) => verdict === "missing").map(({ subject }) => subject);

@@ -44,6 +44,7 @@ export const configFlags = {
   state: { type: "string" },
   listen: { type: "string" },
   driver: { type: "string" },
+  network: { type: "string" },
 } as const;
 
 export const configFlagDetails: readonly string[] = [
@@ -52,6 +53,7 @@ export const configFlagDetails: readonly string[] = [
   "--state DIR     sockets and running Boxes (default /run/a3s-box)",
   "--listen URL    where CRI is served (default unix://<state>/cri.sock)",
   "--driver NAME   auto, krun or qemu (default auto)",
+  "--network NAME  cni, or loopback for pods without a network (default cni)",
 ];
 
 export function print(text: string): void {

@@ -12,7 +12,7 @@ const imageDetails: readonly string[] = [
 export const commands: readonly Command[] = [
   {
     name: "serve",
-    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME]",
+    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME] [--network NAME]",
     about: "serve CRI: the daemon",
     details: configFlagDetails,
     run: async (args) => await (await import("./serve.js")).serve(args),

@@ -1,9 +1,12 @@
 import { constants } from "node:fs";
-import { access, readdir, readFile } from "node:fs/promises";
+import { access, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { messageOf } from "../base/errors.js";
+import { createLogger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import { loadNative } from "../native/addon.js";
+import { Networks } from "../net/networks.js";
 import { chooseDriver } from "../vmm/choose-driver.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
 
@@ -19,8 +22,7 @@ export interface Finding {
 
 const setUp = "npm run quickstart sets it up";
 const qemuPackage = "apt install qemu-system-x86 (Debian 12: from bookworm-backports)";
-/** Where the CNI plugins of distributions and clusters are. */
-const cniFolders = ["/opt/cni/bin", "/usr/lib/cni"];
+const networkLimitMs = 10_000;
 
 /** KVM, the driver that would be taken, and the files that it needs. */
 export async function driverFindings(config: Config): Promise<{ chosen: string; findings: Finding[] }> {
@@ -67,9 +69,43 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
   ];
 }
 
-/** For pod networks, which sandboxes don't have yet. */
-export async function networkFindings(): Promise<Finding[]> {
-  return [await file("/dev/net/tun", "/dev/net/tun", false, "modprobe tun"), await cniPlugins()];
+/** For pod networks: only pods that have none do without. */
+export async function networkFindings(config: Config): Promise<Finding[]> {
+  const networks = new Networks(config.cni, createLogger("error"));
+  const state = await networks.state(AbortSignal.timeout(networkLimitMs));
+  const subject = "network";
+  const configured: Finding = state.ready
+    ? { subject, verdict: "OK", detail: `${state.network}, from ${state.file}` }
+    : { subject, verdict: "optional", detail: state.message, remedy: 'or run with network = "loopback"' };
+  return [
+    await file("/dev/net/tun", "/dev/net/tun", false, "modprobe tun"),
+    await redirection(config),
+    await cniPlugins(config),
+    configured,
+  ];
+}
+
+/** Joins two taps in a namespace of its own, as a sandbox's interface is joined with its Box. */
+async function redirection(config: Config): Promise<Finding> {
+  const subject = "traffic redirection";
+  const folder = await mkdtemp(join(tmpdir(), "a3s-check-"));
+  const netns = join(folder, "netns");
+  try {
+    const { native } = loadNative(config.assets.dir);
+    try {
+      await native.createNetns(netns);
+      for (const name of ["a", "b"]) await native.createTap(netns, name);
+      await native.redirectLinks(netns, "a", "b");
+      return { subject, verdict: "OK", detail: "tap, ingress, u32 and mirred work" };
+    } finally {
+      await native.removeNetns(netns);
+    }
+  } catch (thrown) {
+    const remedy = "modprobe -a tun sch_ingress cls_u32 act_mirred";
+    return { subject, verdict: "optional", detail: messageOf(thrown), remedy };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function qemu(config: Config, needed: boolean): Promise<Finding> {
@@ -117,14 +153,14 @@ async function cgroups(config: Config): Promise<Finding> {
   return { subject, verdict: "optional", detail: "no memory controller: pods can't be limited on the host", remedy };
 }
 
-async function cniPlugins(): Promise<Finding> {
+async function cniPlugins({ cni }: Config): Promise<Finding> {
   const subject = "CNI plugins";
-  for (const folder of cniFolders) {
+  for (const folder of cni.binDirs) {
     const names = await readdir(folder).catch(() => []);
     if (names.length > 0) return { subject, verdict: "OK", detail: `${folder}: ${names.sort().join(" ")}` };
   }
   const remedy = "apt install containernetworking-plugins";
-  return { subject, verdict: "optional", detail: `none in ${cniFolders.join(" or ")}; not used yet`, remedy };
+  return { subject, verdict: "optional", detail: `none in ${cni.binDirs.join(" or ")}`, remedy };
 }
 
 async function textOf(path: string): Promise<string> {

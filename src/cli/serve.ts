@@ -9,6 +9,7 @@ import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import { openImageStore } from "../image/open-image-store.js";
 import { loadNative } from "../native/addon.js";
+import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
 import type { Deps } from "../runtime/deps.js";
 import { ContainerEvents } from "../runtime/events/container-events.js";
@@ -68,7 +69,8 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
     openBoxFactory(boxOptions(config, log, native)),
     SandboxStore.open(config, log),
   ]);
-  const parts = { config, log, native, images, boxes, sandboxes, events: new ContainerEvents() };
+  const networks = new Networks(config.cni, log);
+  const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts);
   return { ...parts, containers, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
 }

@@ -9,6 +9,8 @@ export interface Config {
   /** Absolute path of the CRI socket. */
   readonly socketPath: string;
   readonly driver: "auto" | "krun" | "qemu";
+  /** loopback: sandboxes have no network. */
+  readonly network: "cni" | "loopback";
   readonly log: { readonly level: LogLevel };
   readonly assets: {
     /** Absolute folder of launcher, virtiofsd, libkrun, guest kernel and guest base. */
@@ -27,6 +29,18 @@ export interface Config {
     readonly runTimeoutMs: number;
     /** How long a Box gets to shut down before it is killed. */
     readonly stopTimeoutMs: number;
+  };
+  readonly cni: {
+    /** Absolute folder of configuration files. */
+    readonly confDir: string;
+    /** Absolute folders of plugins, the first that has one counts. */
+    readonly binDirs: readonly string[];
+    /** One call of one plugin. */
+    readonly pluginTimeoutMs: number;
+    /** All plugins, for one sandbox. */
+    readonly timeoutMs: number;
+    /** Have plugins drop at start what belongs to none of this daemon's sandboxes. */
+    readonly gc: boolean;
   };
   readonly image: {
     /** Registry of names without one. */

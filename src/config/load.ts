@@ -19,13 +19,14 @@ export interface ConfigFlags {
   readonly state?: string | undefined;
   readonly listen?: string | undefined;
   readonly driver?: string | undefined;
+  readonly network?: string | undefined;
 }
 
 /** File, then flags over it. `invalidArgument` names the key, the value and what is allowed. */
 export async function loadConfig(flags: ConfigFlags): Promise<Config> {
   const file = await readConfigFile(flags.config);
   const values = file === undefined ? new Map<string, Given>() : parseFile(file.text, file.path);
-  for (const name of ["root", "state", "listen", "driver"] as const) {
+  for (const name of ["root", "state", "listen", "driver", "network"] as const) {
     const value = flags[name];
     if (value !== undefined) values.set(name, { value, from: `--${name}` });
   }
@@ -97,6 +98,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     state,
     socketPath: listen === "" ? join(state, "cri.sock") : listen.slice("unix://".length),
     driver: read("driver", settings.driver),
+    network: read("network", settings.network),
     log: { level: read("log.level", settings["log.level"]) },
     assets: { dir: assetsDir === "" ? join(import.meta.dirname, "../../build/assets") : assetsDir },
     qemu: { binary: qemuBinary === "" ? undefined : qemuBinary },
@@ -106,6 +108,13 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
       runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
+    },
+    cni: {
+      confDir: read("cni.conf_dir", settings["cni.conf_dir"]),
+      binDirs: read("cni.bin_dirs", settings["cni.bin_dirs"]),
+      pluginTimeoutMs: read("cni.plugin_timeout_ms", settings["cni.plugin_timeout_ms"]),
+      timeoutMs: read("cni.timeout_ms", settings["cni.timeout_ms"]),
+      gc: read("cni.gc", settings["cni.gc"]),
     },
     image: {
       defaultRegistry: read("image.default_registry", settings["image.default_registry"]),

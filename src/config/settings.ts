@@ -64,6 +64,11 @@ export const settings = {
     'Where CRI is served. "" is cri.sock in the state folder.',
   ),
   driver: oneOf(["auto", "krun", "qemu"], "auto", "How a Box is made. auto: krun where KVM runs a guest, else qemu."),
+  network: oneOf(
+    ["cni", "loopback"],
+    "cni",
+    "Network of sandboxes. cni: as the CNI configuration says, none without it. loopback: no network at all.",
+  ),
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(
     z.union([z.literal(""), z.string().regex(absolutePath)]),
@@ -87,6 +92,21 @@ export const settings = {
   ),
   "sandbox.run_timeout_ms": whole(100, dayMs, 220_000, "A whole RunPodSandbox. kubelet waits for 240 s."),
   "sandbox.stop_timeout_ms": whole(0, dayMs, 2000, "How long a Box may shut down before it is killed."),
+  "cni.conf_dir": folder("/etc/cni/net.d", "CNI configuration; the first valid file counts, read anew for each pod."),
+  "cni.bin_dirs": setting(
+    z.array(z.string().regex(absolutePath)).min(1),
+    ["/opt/cni/bin", "/usr/lib/cni"],
+    "a list of absolute paths",
+    "CNI plugins: the cluster's, then the distribution's. The first folder that has one counts.",
+  ),
+  "cni.plugin_timeout_ms": whole(100, dayMs, 60_000, "One call of one CNI plugin; it is killed after that."),
+  "cni.timeout_ms": whole(100, dayMs, 100_000, "All plugins of one network, for one pod."),
+  "cni.gc": setting(
+    z.boolean(),
+    false,
+    "true or false",
+    "At start, have plugins (CNI 1.1) drop what is none of this daemon's pods. Only where no other runtime uses them.",
+  ),
   "image.default_registry": setting(
     z.string().regex(registryHost),
     "docker.io",

@@ -98,6 +98,33 @@ export interface TscReading {
   readonly monotonicNs: bigint;
 }
 
+/** One link of a network namespace, as rtnetlink(7) tells. */
+export interface LinkState {
+  readonly index: number;
+  readonly mac: string;
+  readonly mtu: number;
+  /** CIDR, both families; link-local IPv6 left out. */
+  readonly addresses: readonly string[];
+  /** Of the main table, leaving by this link to one next hop or none. */
+  readonly routes: readonly LinkRoute[];
+  /** The permanent ones. */
+  readonly neighbours: readonly { readonly address: string; readonly mac: string }[];
+}
+
+export interface LinkRoute {
+  /** CIDR; "0.0.0.0/0" and "::/0" are the defaults. */
+  readonly destination: string;
+  /** Null: on the link. May be of the other family. */
+  readonly gateway: string | null;
+  readonly source: string | null;
+  /** 0: none. */
+  readonly metric: number;
+  /** 0: the link's. */
+  readonly mtu: number;
+  /** The gateway is on the link although no other route says so. */
+  readonly onLink: boolean;
+}
+
 /** An flock on a folder; it ends with the process. */
 export interface FolderLock {
   close(): void;
@@ -120,6 +147,15 @@ export interface Native {
   createNetns(path: string): Promise<void>;
   /** Lazy unmount and unlink; success when it is not there. */
   removeNetns(path: string): Promise<void>;
+  /** A persistent tap of that namespace (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR), up; it goes with the namespace. */
+  createTap(netns: string, name: string): Promise<void>;
+  /**
+   * Joins two links of a namespace at layer 2: what comes in at one leaves at the other (tc-mirred(8)). Brings both up;
+   * the second gets the first's MTU.
+   */
+  redirectLinks(netns: string, first: string, second: string): Promise<void>;
+  /** What a link of that namespace has; null when there is none of that name. */
+  readLink(netns: string, name: string): Promise<LinkState | null>;
   /** Starts a process of its own session (setsid) that outlives this one. Resolves once execve has succeeded. */
   spawn(options: SpawnOptions): Promise<SpawnedProcess>;
   /** pidfd_open, checked against the start time; null when that process is gone. */
@@ -180,6 +216,9 @@ const ofMain: Record<keyof Native, true> = {
   unmount: true,
   createNetns: true,
   removeNetns: true,
+  createTap: true,
+  redirectLinks: true,
+  readLink: true,
   spawn: true,
   adoptProcess: true,
   watchExit: true,

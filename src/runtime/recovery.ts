@@ -6,6 +6,7 @@ import { stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./sandbox/end.js";
+import { checkNetwork, leaveNetwork } from "./sandbox/network.js";
 import { removePodFiles } from "./sandbox/pod-files.js";
 import type { Sandbox } from "./sandbox/sandbox.js";
 
@@ -54,6 +55,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
   switch (sandbox.state) {
     case "creating":
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
+      await leaveNetwork(sandbox, deps, signal);
       await native.removeNetns(sandbox.record.netnsPath);
       await removePodFiles(sandbox.folder);
       await sandboxes.remove(sandbox.id);
@@ -83,6 +85,9 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
   } finally {
     watchBox(sandbox, box, deps);
   }
+  await checkNetwork(sandbox, deps, signal).catch((thrown: unknown) => {
+    deps.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "network of a sandbox is not as it was made");
+  });
   return true;
 }
 
@@ -107,6 +112,13 @@ async function discardStrays(deps: Deps): Promise<void> {
       const owned = deps.sandboxes.all().some(({ id }) => id === name);
       if (!owned) await removePodFiles(join(sandboxesFolder(config), name));
     }
+  });
+  await tolerant(deps, "collect garbage of networks", (signal) => {
+    const members = deps.sandboxes.all().filter(({ record }) => record.network !== undefined);
+    return deps.networks.collectGarbage(
+      members.map(({ id }) => ({ containerId: id })),
+      signal,
+    );
   });
   await tolerant(deps, "discard stray containers", (signal) => deps.containers.discardStrays(signal));
 }

@@ -2,6 +2,7 @@ import type { Logger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import type { ImageStore } from "../image/image-store.js";
 import type { Native } from "../native/addon.js";
+import type { Networks } from "../net/networks.js";
 import type { BoxFactory } from "../vmm/box.js";
 import type { ContainerEvents } from "./events/container-events.js";
 import type { SandboxStore } from "./sandbox/sandbox-store.js";
@@ -13,6 +14,7 @@ export interface StoreParts {
   readonly native: Native;
   readonly images: ImageStore;
   readonly boxes: BoxFactory;
+  readonly networks: Networks;
   readonly sandboxes: SandboxStore;
   readonly events: ContainerEvents;
 }

@@ -16,6 +16,8 @@ export interface DaemonOptions {
   readonly images?: readonly NamedImage[];
   /** TOML added to the config file. */
   readonly config?: string;
+  /** Network namespace that is the node's to the daemon, whose pods then get a network. Else they have none. */
+  readonly nodeNetns?: string;
   /** Where the config makes it listen; else the state folder's `cri.sock`. */
   readonly socket?: string;
 }
@@ -62,11 +64,13 @@ export class Daemon {
   readonly logs: string;
   readonly cgroupParent: string;
   readonly #configFile: string;
+  readonly #nodeNetns: string | undefined;
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
-  private constructor(base: string, cgroupParent: string, socket: string | undefined) {
+  private constructor(base: string, cgroupParent: string, { socket, nodeNetns }: DaemonOptions) {
     this.base = base;
+    this.#nodeNetns = nodeNetns;
     this.root = join(base, "root");
     this.state = join(base, "state");
     this.socket = socket ?? join(this.state, "cri.sock");
@@ -78,7 +82,7 @@ export class Daemon {
   /** Folders, cgroup, images, then the process; ready to be called when this resolves. */
   static async start(options: DaemonOptions = {}): Promise<Daemon> {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
-    const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options.socket);
+    const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options);
     await mkdir(daemon.logs, { mode: 0o755 });
     await writeFile(daemon.#configFile, options.config ?? "");
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
@@ -118,13 +122,13 @@ export class Daemon {
 
   /** Starts the process on the folders there are, as a supervisor does after a crash. */
   async launch(): Promise<void> {
-    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
+    const network = this.#nodeNetns === undefined ? "loopback" : "cni";
+    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state, "--driver", driver];
     const log = openSync(join(this.base, "daemon.log"), "a");
-    const child = spawn(
-      process.execPath,
-      [join(projectFolder, "dist/main.js"), "serve", ...flags, "--driver", driver],
-      { stdio: ["ignore", log, log] },
-    );
+    const enter = this.#nodeNetns === undefined ? [] : ["nsenter", `--net=${this.#nodeNetns}`];
+    const serve = [process.execPath, join(projectFolder, "dist/main.js"), "serve", ...flags, "--network", network];
+    const [program = "", ...args] = [...enter, ...serve];
+    const child = spawn(program, args, { stdio: ["ignore", log, log] });
     closeSync(log);
     this.#process = child;
     this.#cri = new CriClient(this.socket);

@@ -1,24 +1,16 @@
 import { packageVersion } from "../../base/version.js";
-import type { StatusRequest, StatusResponse } from "../../gen/runtime/v1/api.js";
+import type { RuntimeCondition, StatusRequest, StatusResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { boxHandlers } from "../sandbox/check-request.js";
 
 /**
  * CRI Status. Both conditions that kubelet asks for are there (kubelet.md 2.2); an entry per handler, "" included (2.3).
- * NetworkReady is false as long as sandboxes have only a loopback.
+ * NetworkReady says whether a sandbox made now would get a network.
  */
-export async function status(request: StatusRequest, _call: CallContext, deps: Deps): Promise<StatusResponse> {
+export async function status(request: StatusRequest, call: CallContext, deps: Deps): Promise<StatusResponse> {
   return {
     status: {
-      conditions: [
-        { type: "RuntimeReady", status: true, reason: "", message: "" },
-        {
-          type: "NetworkReady",
-          status: false,
-          reason: "NetworkPluginNotReady",
-          message: "CNI is not built yet: sandboxes have a network namespace with a loopback only",
-        },
-      ],
+      conditions: [{ type: "RuntimeReady", status: true, reason: "", message: "" }, await networkReady(call, deps)],
     },
     runtimeHandlers: boxHandlers.map((name) => ({
       name,
@@ -27,6 +19,22 @@ export async function status(request: StatusRequest, _call: CallContext, deps: D
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
     info: request.verbose ? verboseInfo(deps) : {},
   };
+}
+
+async function networkReady(call: CallContext, deps: Deps): Promise<RuntimeCondition> {
+  const type = "NetworkReady";
+  const reason = "NetworkPluginNotReady";
+  if (deps.config.network === "loopback") {
+    return {
+      type,
+      status: false,
+      reason,
+      message: 'sandboxes have a loopback only: network = "loopback" in the config',
+    };
+  }
+  const state = await deps.networks.state(call.signal);
+  if (state.ready) return { type, status: true, reason: "", message: "" };
+  return { type, status: false, reason, message: state.message };
 }
 
 function verboseInfo(deps: Deps): Record<string, string> {

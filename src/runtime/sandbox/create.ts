@@ -4,15 +4,19 @@ import { Cleanup } from "../../base/cleanup.js";
 import { inStage, RuntimeError } from "../../base/errors.js";
 import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import { stage } from "../../base/stage.js";
+import { sideBySide, stage } from "../../base/stage.js";
 import { netnsFolder, netnsPath, sandboxFolder } from "../../config/paths.js";
+import type { LinkState } from "../../native/addon.js";
+import { attachmentSysctls } from "../../net/attachment.js";
+import { deviceMac, tapName } from "../../net/guest-link.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import { boxSize } from "./box-size.js";
 import type { SandboxRequest } from "./check-request.js";
 import { watchBox } from "./end.js";
-import { podHostname, removePodFiles, writePodFiles } from "./pod-files.js";
+import { claimHostPorts, guestInterface, joinNetwork, leaveNetwork, planNetwork } from "./network.js";
+import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
 import { encodeConfig } from "./sandbox-record.js";
 
@@ -55,8 +59,12 @@ async function build(
   const stages = new StageClock(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
+  const network = await stages.run("plan network", stepLimitMs, () => planNetwork(id, request, deps));
   undo.add("remove record", () => sandboxes.remove(id));
-  const sandbox = await stages.run("write record", stepLimitMs, () => sandboxes.add(firstRecord(id, request, deps)));
+  const sandbox = await stages.run("write record", stepLimitMs, () =>
+    sandboxes.add({ ...firstRecord(id, request, deps), network }),
+  );
+  claimHostPorts(sandbox, deps);
 
   const folder = sandboxFolder(config, id);
   const hostname = podHostname(id, request.config);
@@ -68,18 +76,33 @@ async function build(
   await stages.run("make netns", stepLimitMs, async () => {
     await mkdir(netnsFolder(config), { recursive: true, mode: 0o711 });
     await native.createNetns(netns);
+    if (network !== undefined) await native.createTap(netns, tapName);
   });
 
+  undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  // The factory has this limit too, and its error tells more: it comes first.
-  const box = await stages.run("boot box", config.sandbox.bootTimeoutMs + stepLimitMs, (limit) =>
-    boxes.boot(
-      { id, ...sizeOf(request, deps), netnsPath: netns, tap: null, cgroupParent: cgroupParent(request) },
-      limit,
-    ),
+  const spec = {
+    ...{ id, ...sizeOf(request, deps), netnsPath: netns, cgroupParent: cgroupParent(request) },
+    tap: network === undefined ? null : { name: tapName, mac: deviceMac(id) },
+  };
+  // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
+  const [box, link] = await sideBySide(
+    signal,
+    (both) =>
+      stages.run("boot box", config.sandbox.bootTimeoutMs + stepLimitMs, (limit) => boxes.boot(spec, limit), both),
+    async (both) => {
+      if (network === undefined) return undefined;
+      const limitMs = config.cni.timeoutMs + stepLimitMs;
+      return await stages.run("join network", limitMs, (limit) => joinNetwork(sandbox, network, deps, limit), both);
+    },
   );
   sandbox.setBox(box);
-  await stages.run("configure sandbox", stepLimitMs, (limit) => configure(box, hostname, request, limit));
+  if (link !== undefined) {
+    await stages.run("tell pod files", stepLimitMs, () =>
+      tellPodFiles(folder, hostname, request.config.dnsConfig, sandbox.record.network),
+    );
+  }
+  await stages.run("configure sandbox", stepLimitMs, (limit) => configure(sandbox, box, link, hostname, limit));
   await stages.run("record ready", stepLimitMs, () =>
     sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
   );
@@ -115,15 +138,27 @@ function cgroupParent(request: SandboxRequest): string {
   return parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
 }
 
-async function configure(box: Box, hostname: string, request: SandboxRequest, signal: AbortSignal): Promise<void> {
-  const sysctls = Object.entries(request.config.linux?.sysctls ?? {});
+async function configure(
+  sandbox: Sandbox,
+  box: Box,
+  link: LinkState | undefined,
+  hostname: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { network } = sandbox.record;
+  const asked = Object.entries(sandbox.config.linux?.sysctls ?? {});
+  const interfaces =
+    link === undefined || network === undefined ? [] : [guestInterface(sandbox.id, network.interfaceName, link)];
   await box.agent.configureSandbox(
     {
       hostname,
       wallClockNs: nowNs(),
-      sysctls: Object.fromEntries(sysctls.map(([name, value]) => [name.replaceAll("/", "."), value])),
+      sysctls: {
+        ...(network === undefined ? {} : attachmentSysctls(network)),
+        ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
+      },
       shmSizeBytes: 0n,
-      interfaces: [],
+      interfaces,
     },
     signal,
   );
@@ -140,9 +175,14 @@ class StageClock {
     this.#signal = signal;
   }
 
-  async run<T>(name: string, limitMs: number, step: (limit: AbortSignal) => Promise<T>): Promise<T> {
+  async run<T>(
+    name: string,
+    limitMs: number,
+    step: (limit: AbortSignal) => Promise<T>,
+    signal = this.#signal,
+  ): Promise<T> {
     const startedMs = monotonicMs();
-    const result = await stage(name, limitMs, this.#signal, step);
+    const result = await stage(name, limitMs, signal, step);
     const ms = Math.round((monotonicMs() - startedMs) * 10) / 10;
     this.timings.push({ name, ms });
     this.#log.debug({ stage: name, ms }, "stage done");

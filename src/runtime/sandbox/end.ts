@@ -5,6 +5,7 @@ import { stage } from "../../base/stage.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
+import { leaveNetwork } from "./network.js";
 import { removePodFiles } from "./pod-files.js";
 import type { Sandbox } from "./sandbox.js";
 
@@ -46,8 +47,8 @@ function tellEnd(sandbox: Sandbox, deps: Deps): void {
 }
 
 /**
- * Stops a sandbox, however far it has got before: containers killed, Box gone, namespace dropped. The record says
- * NOTREADY first, so that nothing new starts in it. The caller holds the sandbox's lock.
+ * Stops a sandbox, however far it has got before: containers killed, Box gone, network left, namespace dropped. The
+ * record says NOTREADY first, so that nothing new starts in it. The caller holds the sandbox's lock.
  */
 export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
   const log = deps.log.child({ sandboxId: sandbox.id });
@@ -68,6 +69,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   await deps.containers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
+  await leaveNetwork(sandbox, deps, signal);
   await deps.native.removeNetns(sandbox.record.netnsPath);
 }
 

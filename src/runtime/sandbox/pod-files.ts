@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { isNotFound } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import type { DNSConfig, PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
+import type { CniDns } from "../../net/cni/result.js";
 import { isHostname } from "./check-request.js";
 
 /** The Box's host name: the request's; else the pod's name where that is one; else the short id. */
@@ -26,19 +28,35 @@ export async function writePodFiles(folder: string, hostname: string, dns: DNSCo
   ]);
 }
 
+/** Adds what only the network knows: the pod's addresses, and name servers where the request names none. */
+export async function tellPodFiles(
+  folder: string,
+  hostname: string,
+  asked: DNSConfig | undefined,
+  network: Attachment | undefined,
+): Promise<void> {
+  if (network === undefined) return;
+  const mode = 0o644;
+  const [address] = attachmentAddresses(network);
+  await writeFile(join(folder, "hosts"), hostsText(hostname, address), { mode });
+  const dns = attachmentDns(network);
+  if (asked !== undefined || dns === undefined) return;
+  await writeFile(join(folder, "resolv.conf"), dnsText(dns), { mode });
+}
+
 /** Success when it is not there. */
 export async function removePodFiles(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-function hostsText(hostname: string): string {
+function hostsText(hostname: string, address = "127.0.1.1"): string {
   return [
     "127.0.0.1\tlocalhost",
     "::1\tlocalhost ip6-localhost ip6-loopback",
     "fe00::\tip6-localnet",
     "ff02::1\tip6-allnodes",
     "ff02::2\tip6-allrouters",
-    `127.0.1.1\t${hostname}`,
+    `${address}\t${hostname}`,
     "",
   ].join("\n");
 }
@@ -56,7 +74,7 @@ async function resolvConfText(dns: DNSConfig | undefined): Promise<string> {
 }
 
 /** resolv.conf(5). */
-function dnsText(dns: DNSConfig): string {
+function dnsText(dns: CniDns): string {
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(" ")}`);
   if (dns.options.length > 0) lines.push(`options ${dns.options.join(" ")}`);

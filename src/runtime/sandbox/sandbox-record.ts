@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { sandboxId } from "../../base/ids.js";
 import { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import { attachmentSchema } from "../../net/attachment.js";
 import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
 
@@ -25,6 +26,8 @@ const schema = z.object({
   runtimeHandler: z.string(),
   createdAtNs: z.bigint(),
   netnsPath: z.string(),
+  /** Absent: the sandbox has a loopback only, or has left its network. */
+  network: attachmentSchema.optional(),
   /** Absent until the Box has booted. */
   box: boxHandle.optional(),
   /** Absent: the creation is under way, or the daemon died in it. */

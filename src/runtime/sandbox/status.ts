@@ -2,8 +2,10 @@ import {
   PodSandboxState,
   type PodSandbox,
   type PodSandboxFilter,
+  type PodSandboxNetworkStatus,
   type PodSandboxStatus,
 } from "../../gen/runtime/v1/api.js";
+import { attachmentAddresses } from "../../net/attachment.js";
 import type { Sandbox } from "./sandbox.js";
 
 function podSandboxState(sandbox: Sandbox): PodSandboxState {
@@ -25,15 +27,20 @@ export function podSandboxItem(sandbox: Sandbox): PodSandbox {
 }
 
 /**
- * CRI PodSandboxStatus. `network` stays unset while there is no CNI: an empty address in it would make kubelet recreate
- * the sandbox for ever, an unset network only leaves the pod without address (kubelet.md 2.5).
+ * CRI PodSandboxStatus. `network` stays unset for a sandbox without one: an empty address in it would make kubelet
+ * recreate the sandbox for ever, an unset network only leaves the pod without address (kubelet.md 2.5).
  */
 export function podSandboxStatusOf(sandbox: Sandbox): PodSandboxStatus {
   return {
     ...podSandboxItem(sandbox),
-    network: undefined,
+    network: networkStatus(sandbox),
     linux: { namespaces: { options: sandbox.config.linux?.securityContext?.namespaceOptions } },
   };
+}
+
+function networkStatus(sandbox: Sandbox): PodSandboxNetworkStatus | undefined {
+  const [ip, ...others] = attachmentAddresses(sandbox.record.network);
+  return ip === undefined ? undefined : { ip, additionalIps: others.map((one) => ({ ip: one })) };
 }
 
 /** CRI PodSandboxFilter: what is set must all fit. */

@@ -26,12 +26,22 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// As in /sys/class/net/*/address.
-pub fn normal_mac(text: &str) -> Option<String> {
+/// As netlink wants it.
+pub fn family(address: IpAddr) -> u8 {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    u8::try_from(family).unwrap_or_default()
+}
+
+/// "02:42:ac:11:00:02".
+pub fn mac_octets(text: &str) -> Option<[u8; 6]> {
     let bytes: Option<Vec<u8>> =
         text.split(':').map(|part| if part.len() == 2 { u8::from_str_radix(part, 16).ok() } else { None }).collect();
-    let bytes = bytes.filter(|bytes| bytes.len() == 6)?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))
+    bytes?.try_into().ok()
+}
+
+/// As in /sys/class/net/*/address.
+pub fn mac_text(octets: [u8; 6]) -> String {
+    octets.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
 #[cfg(test)]
@@ -50,9 +60,9 @@ mod tests {
 
     #[test]
     fn compares_macs_in_one_form() {
-        assert_eq!(normal_mac("02:42:AC:11:00:02").as_deref(), Some("02:42:ac:11:00:02"));
+        assert_eq!(mac_octets("02:42:AC:11:00:02").map(mac_text).as_deref(), Some("02:42:ac:11:00:02"));
         for text in ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:0:2", "xx:42:ac:11:00:02"] {
-            assert_eq!(normal_mac(text), None, "{text}");
+            assert_eq!(mac_octets(text), None, "{text}");
         }
     }
 }

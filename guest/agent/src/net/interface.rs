@@ -5,31 +5,32 @@ use std::net::IpAddr;
 
 use nix::errno::Errno;
 
-use super::address::{Cidr, normal_mac, octets};
+use super::address::{Cidr, family, mac_octets, mac_text, octets};
+use super::neighbour::Neighbour;
 use super::netlink::{Message, Netlink};
+use super::route::{ParsedRoute, Route};
 use crate::failure::Kind;
 
 const INTERFACES: &str = "/sys/class/net";
 const MAX_NAME_BYTES: usize = 15; // IFNAMSIZ with its NUL
 const CREATE_OR_REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
 const IFF_UP: u32 = 1;
-/// linux/rtnetlink.h
-const RTPROT_STATIC: u8 = 4;
-const RTNH_F_ONLINK: u32 = 4;
+/// linux/if_addr.h
+const IFA_FLAGS: u16 = 8;
+const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
 pub struct Interface {
     pub name: String,
     pub mac: String,
+    /// Empty: `mac`.
+    pub device_mac: String,
     /// 0: stays.
     pub mtu: u32,
     pub addresses: Vec<String>,
     pub routes: Vec<Route>,
-}
-
-pub struct Route {
-    pub destination: String,
-    /// Empty: on link.
-    pub gateway: String,
+    /// Address and MAC.
+    pub neighbours: Vec<(String, String)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +54,18 @@ impl InterfaceError {
 }
 
 struct Parsed {
-    mac: String,
+    mac: [u8; 6],
+    device_mac: [u8; 6],
     addresses: Vec<Cidr>,
-    routes: Vec<(Cidr, Option<IpAddr>)>,
+    routes: Vec<ParsedRoute>,
+    neighbours: Vec<Neighbour>,
 }
 
 /// May be called again: what is there already is replaced, nothing is taken away.
 pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
     let parsed = parse(wanted)?;
-    let (current, index) = find(&parsed.mac).ok_or_else(|| InterfaceError::NoSuchMac(parsed.mac.clone()))?;
+    let found = find(parsed.mac).or_else(|| find(parsed.device_mac));
+    let (current, index) = found.ok_or_else(|| InterfaceError::NoSuchMac(mac_text(parsed.device_mac)))?;
     let refused = |doing: String| {
         let name = wanted.name.clone();
         move |errno| InterfaceError::Refused { name, doing, errno }
@@ -75,6 +79,13 @@ pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
         let rename = link(index, 0, 0).attribute(libc::IFLA_IFNAME, &name);
         netlink.request(rename).map_err(refused(format!("rename it from {current}")))?;
     }
+    if parsed.mac != parsed.device_mac {
+        // Before it is up: the kernel makes the link-local IPv6 address of it.
+        let address = link(index, 0, 0).attribute(libc::IFLA_ADDRESS, &parsed.mac);
+        netlink.request(address).map_err(refused(format!("set its MAC to {}", wanted.mac)))?;
+    }
+    // The link-local address too is usable at once. Where the kernel has no IPv6 there is nothing to turn off.
+    let _no_ipv6 = fs::write(format!("/proc/sys/net/ipv6/conf/{}/accept_dad", wanted.name), "0");
     let mut up = link(index, IFF_UP, IFF_UP);
     if wanted.mtu != 0 {
         up = up.attribute(libc::IFLA_MTU, &wanted.mtu.to_ne_bytes());
@@ -83,9 +94,13 @@ pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
     for (address, text) in parsed.addresses.iter().zip(&wanted.addresses) {
         netlink.request(new_address(index, *address)).map_err(refused(format!("add address {text}")))?;
     }
-    for ((destination, gateway), text) in parsed.routes.iter().zip(&wanted.routes) {
-        add_route(&netlink, index, *destination, *gateway)
+    for (route, text) in parsed.routes.iter().zip(&wanted.routes) {
+        add_route(&netlink, index, *route)
             .map_err(refused(format!("add route {} via {:?}", text.destination, text.gateway)))?;
+    }
+    for (neighbour, (address, mac)) in parsed.neighbours.iter().zip(&wanted.neighbours) {
+        let added = netlink.request(neighbour.message(index));
+        added.map_err(refused(format!("add neighbour {address} at {mac}")))?;
     }
     Ok(())
 }
@@ -97,27 +112,29 @@ fn parse(wanted: &Interface) -> Result<Parsed, InterfaceError> {
     if wanted.name.is_empty() || wanted.name.len() > MAX_NAME_BYTES || !plain || wanted.name.starts_with('.') {
         return Err(malformed("name", &wanted.name));
     }
-    let mac = normal_mac(&wanted.mac).ok_or_else(|| malformed("mac", &wanted.mac))?;
+    let mac = mac_octets(&wanted.mac).ok_or_else(|| malformed("mac", &wanted.mac))?;
+    let device_mac = match wanted.device_mac.as_str() {
+        "" => mac,
+        text => mac_octets(text).ok_or_else(|| malformed("device MAC", text))?,
+    };
     let mut addresses = Vec::new();
     for text in &wanted.addresses {
         addresses.push(Cidr::parse(text).ok_or_else(|| malformed("address", text))?);
     }
     let mut routes = Vec::new();
     for route in &wanted.routes {
-        let destination =
-            Cidr::parse(&route.destination).ok_or_else(|| malformed("destination", &route.destination))?;
-        let gateway = if route.gateway.is_empty() {
-            None
-        } else {
-            Some(route.gateway.parse().map_err(|_| malformed("gateway", &route.gateway))?)
-        };
-        routes.push((destination, gateway));
+        routes.push(route.parse().map_err(|(what, text)| malformed(what, &text))?);
     }
-    Ok(Parsed { mac, addresses, routes })
+    let mut neighbours = Vec::new();
+    for (address, mac) in &wanted.neighbours {
+        neighbours.push(Neighbour::parse(address, mac).ok_or_else(|| malformed("neighbour", address))?);
+    }
+    Ok(Parsed { mac, device_mac, addresses, routes, neighbours })
 }
 
 /// Name and index.
-fn find(mac: &str) -> Option<(String, i32)> {
+fn find(mac: [u8; 6]) -> Option<(String, i32)> {
+    let mac = mac_text(mac);
     let names = fs::read_dir(INTERFACES).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let read = |name: &str, file: &str| fs::read_to_string(format!("{INTERFACES}/{name}/{file}")).unwrap_or_default();
     let mut matching = names.filter(|name| read(name, "address").trim() == mac);
@@ -137,13 +154,14 @@ fn link(index: i32, flags: u32, change: u32) -> Message {
 
 /// struct ifaddrmsg. An IPv6 address is usable at once: the host has looked for duplicates.
 fn new_address(index: i32, cidr: Cidr) -> Message {
-    let flags = if cidr.address.is_ipv6() { libc::IFA_F_NODAD } else { 0 };
-    let mut fixed = vec![family(cidr.address), cidr.prefix_length, u8::try_from(flags).unwrap_or(0), 0];
+    let flags = IFA_F_NOPREFIXROUTE | if cidr.address.is_ipv6() { IFA_F_NODAD } else { 0 };
+    let mut fixed = vec![family(cidr.address), cidr.prefix_length, 0, 0];
     fixed.extend(index.to_ne_bytes());
     let bytes = octets(cidr.address);
     let mut message = Message::new(libc::RTM_NEWADDR, CREATE_OR_REPLACE, &fixed)
         .attribute(libc::IFA_LOCAL, &bytes)
-        .attribute(libc::IFA_ADDRESS, &bytes);
+        .attribute(libc::IFA_ADDRESS, &bytes)
+        .attribute(IFA_FLAGS, &flags.to_ne_bytes());
     if let (IpAddr::V4(v4), 0..=30) = (cidr.address, cidr.prefix_length) {
         let broadcast = v4.to_bits() | (u32::MAX >> cidr.prefix_length);
         message = message.attribute(libc::IFA_BROADCAST, &broadcast.to_be_bytes());
@@ -151,47 +169,14 @@ fn new_address(index: i32, cidr: Cidr) -> Message {
     message
 }
 
-/// A gateway outside every subnet of the interface is taken as being on the link, which is how some CNI plugins mean it.
-fn add_route(netlink: &Netlink, index: i32, destination: Cidr, gateway: Option<IpAddr>) -> Result<(), Errno> {
-    match netlink.request(new_route(index, destination, gateway, 0)) {
-        Err(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL) if gateway.is_some() => {
-            netlink.request(new_route(index, destination, gateway, RTNH_F_ONLINK))
+/// A gateway outside every subnet of the interface is taken as being on the link, which is how some plugins mean it.
+fn add_route(netlink: &Netlink, index: i32, route: ParsedRoute) -> Result<(), Errno> {
+    match netlink.request(route.message(index)) {
+        Err(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EINVAL) if route.has_gateway() => {
+            netlink.request(route.on_link().message(index))
         }
         other => other,
     }
-}
-
-/// struct rtmsg.
-fn new_route(index: i32, destination: Cidr, gateway: Option<IpAddr>, flags: u32) -> Message {
-    let scope = match (gateway, destination.address) {
-        (None, IpAddr::V4(_)) => libc::RT_SCOPE_LINK,
-        _ => libc::RT_SCOPE_UNIVERSE,
-    };
-    let mut fixed = vec![
-        family(destination.address),
-        destination.prefix_length,
-        0,
-        0,
-        libc::RT_TABLE_MAIN,
-        RTPROT_STATIC,
-        scope,
-        libc::RTN_UNICAST,
-    ];
-    fixed.extend(flags.to_ne_bytes());
-    let mut message =
-        Message::new(libc::RTM_NEWROUTE, CREATE_OR_REPLACE, &fixed).attribute(libc::RTA_OIF, &index.to_ne_bytes());
-    if destination.prefix_length > 0 {
-        message = message.attribute(libc::RTA_DST, &octets(destination.address));
-    }
-    match gateway {
-        Some(gateway) => message.attribute(libc::RTA_GATEWAY, &octets(gateway)),
-        None => message,
-    }
-}
-
-fn family(address: IpAddr) -> u8 {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    u8::try_from(family).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -199,9 +184,23 @@ mod tests {
     use super::*;
 
     fn interface(name: &str, address: &str, gateway: &str) -> Interface {
-        let route = Route { destination: "0.0.0.0/0".to_owned(), gateway: gateway.to_owned() };
-        let mac = "02:42:ac:11:00:02".to_owned();
-        Interface { name: name.to_owned(), mac, mtu: 0, addresses: vec![address.to_owned()], routes: vec![route] }
+        let route = Route {
+            destination: "0.0.0.0/0".to_owned(),
+            gateway: gateway.to_owned(),
+            source: String::new(),
+            metric: 0,
+            mtu: 0,
+            on_link: false,
+        };
+        Interface {
+            name: name.to_owned(),
+            mac: "02:42:ac:11:00:02".to_owned(),
+            device_mac: String::new(),
+            mtu: 0,
+            addresses: vec![address.to_owned()],
+            routes: vec![route],
+            neighbours: Vec::new(),
+        }
     }
 
     #[test]

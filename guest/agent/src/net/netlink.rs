@@ -34,6 +34,11 @@ impl Message {
         self
     }
 
+    /// One attribute by itself, to be another's value.
+    pub fn nested(kind: u16, value: &[u8]) -> Vec<u8> {
+        Self(Vec::new()).attribute(kind, value).0
+    }
+
     fn pad(&mut self) {
         while !self.0.len().is_multiple_of(ALIGNMENT) {
             self.0.push(0);

@@ -1,6 +1,7 @@
 use crate::failure::{Failure, Kind};
 use crate::guest::sandbox::Identity;
-use crate::net::interface::{Interface, Route};
+use crate::net::interface::Interface;
+use crate::net::route::Route;
 use crate::pb;
 use crate::server::service::Agent;
 
@@ -20,12 +21,24 @@ pub fn run(agent: &Agent, request: pb::ConfigureSandboxRequest) -> Result<pb::Co
 }
 
 fn interface(message: pb::Interface) -> Interface {
-    let routes = message.routes.into_iter();
     Interface {
         name: message.name,
         mac: message.mac,
+        device_mac: message.device_mac,
         mtu: message.mtu,
         addresses: message.addresses,
-        routes: routes.map(|route| Route { destination: route.destination, gateway: route.gateway }).collect(),
+        routes: message.routes.into_iter().map(route).collect(),
+        neighbours: message.neighbours.into_iter().map(|entry| (entry.address, entry.mac)).collect(),
+    }
+}
+
+fn route(message: pb::Route) -> Route {
+    Route {
+        destination: message.destination,
+        gateway: message.gateway,
+        source: message.source,
+        metric: message.metric,
+        mtu: message.mtu,
+        on_link: message.on_link,
     }
 }

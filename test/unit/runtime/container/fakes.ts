@@ -19,6 +19,7 @@ import {
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
 import type { Image, WritableSnapshot } from "../../../../src/image/image-store.js";
+import { Networks } from "../../../../src/net/networks.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { encodeConfig } from "../../../../src/runtime/sandbox/sandbox-record.js";
@@ -316,6 +317,7 @@ export async function makeWorld(): Promise<World> {
       ["root", given(join(folder, "root"))],
       ["state", given(join(folder, "s"))],
       ["assets.dir", given(join(folder, "assets"))],
+      ["network", given("loopback")],
     ]),
   );
   const open = async (): Promise<Deps> => {
@@ -328,6 +330,7 @@ export async function makeWorld(): Promise<World> {
       native: {} as unknown as Deps["native"],
       boxes: {} as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
+      networks: new Networks(config.cni, log),
     };
     const containers = await ContainerStore.open(parts);
     const sandboxCreations = new JoinedJobs<string, SandboxId>();

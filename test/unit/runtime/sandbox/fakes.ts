@@ -16,6 +16,8 @@ import {
 } from "../../../../src/gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
+import type { LinkState } from "../../../../src/native/addon.js";
+import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
 
@@ -106,6 +108,29 @@ class FakeKernel {
     return Promise.resolve();
   }
 
+  createTap(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  redirectLinks(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  readLink(): Promise<LinkState> {
+    const route = { source: null, metric: 0, mtu: 0, onLink: false };
+    return Promise.resolve({
+      index: 3,
+      mac: "aa:bb:cc:00:00:01",
+      mtu: 1400,
+      addresses: ["10.1.0.5/24"],
+      routes: [
+        { ...route, destination: "0.0.0.0/0", gateway: "10.1.0.1" },
+        { ...route, destination: "10.1.0.0/24", gateway: null },
+      ],
+      neighbours: [],
+    });
+  }
+
   removeNetns(path: string): Promise<void> {
     this.netns.delete(path);
     return Promise.resolve();
@@ -159,7 +184,7 @@ export interface World {
   remove(): Promise<void>;
 }
 
-export async function makeWorld(): Promise<World> {
+export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "sandbox-"));
   const [boxes, kernel, containers, closing] = [
     new FakeBoxes(),
@@ -176,6 +201,9 @@ export async function makeWorld(): Promise<World> {
         ["root", given(join(folder, "root"))],
         ["state", given(join(folder, "s"))],
         ["sandbox.run_timeout_ms", given(5000)],
+        ["network", given(network)],
+        ["cni.conf_dir", given(join(folder, "net.d"))],
+        ["cni.bin_dirs", given([join(folder, "bin")])],
       ]),
     );
     const sandboxes = await SandboxStore.open(config, log);
@@ -185,6 +213,7 @@ export async function makeWorld(): Promise<World> {
       sandboxes,
       events: new ContainerEvents(100),
       closing: closing.signal,
+      networks: new Networks(config.cni, log),
       sandboxCreations: new JoinedJobs<string, SandboxId>(),
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace a3s {
+
+Napi::Value CreateTap(const Napi::CallbackInfo& info);
+Napi::Value RedirectLinks(const Napi::CallbackInfo& info);
+
+}  // namespace a3s

@@ -1,0 +1,123 @@
+import { RuntimeError } from "../../base/errors.js";
+import { shortId, type SandboxId } from "../../base/ids.js";
+import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
+import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/runtime/v1/api.js";
+import type { LinkState } from "../../native/addon.js";
+import type { Attachment } from "../../net/attachment.js";
+import { deviceMac, joinTap } from "../../net/guest-link.js";
+import type { Deps } from "../deps.js";
+import { bandwidthOf } from "./bandwidth.js";
+import type { SandboxRequest } from "./check-request.js";
+import type { Sandbox } from "./sandbox.js";
+
+/** What CNI is told of a pod: CNI_ARGS as every runtime names them, and the capabilities that CRI has fields for. */
+export async function planNetwork(id: SandboxId, request: SandboxRequest, deps: Deps): Promise<Attachment | undefined> {
+  if (deps.config.network === "loopback") return undefined;
+  const { config, metadata } = request;
+  const { namespace, name, uid } = metadata;
+  const args = {
+    IgnoreUnknown: "1",
+    K8S_POD_NAMESPACE: namespace,
+    K8S_POD_NAME: name,
+    K8S_POD_INFRA_CONTAINER_ID: id,
+    K8S_POD_UID: uid,
+  };
+  for (const [field, value] of Object.entries(args)) {
+    if (/[;=]/.test(value)) throw new RuntimeError("invalidArgument", `CNI can't be told ${field} "${value}"`);
+  }
+  return await deps.networks.plan({ args, capabilities: capabilitiesOf(config) });
+}
+
+function capabilitiesOf(config: PodSandboxConfig): Record<string, unknown> {
+  const portMappings = config.portMappings.filter(({ hostPort }) => hostPort > 0).map(portMapping);
+  const bandwidth = bandwidthOf(config.annotations);
+  const { dnsConfig: dns } = config;
+  const cgroupPath = config.linux?.cgroupParent ?? "";
+  return {
+    aliases: [config.metadata?.name ?? ""],
+    "io.kubernetes.cri.pod-annotations": config.annotations,
+    ...(portMappings.length === 0 ? {} : { portMappings }),
+    ...(bandwidth === undefined ? {} : { bandwidth }),
+    ...(cgroupPath === "" ? {} : { cgroupPath }),
+    ...(dns === undefined ? {} : { dns: { servers: dns.servers, searches: dns.searches, options: dns.options } }),
+  };
+}
+
+function portMapping(mapping: PortMapping) {
+  const { hostPort, containerPort, hostIp: hostIP } = mapping;
+  return { hostPort, containerPort, protocol: protocolName(mapping), ...(hostIP === "" ? {} : { hostIP }) };
+}
+
+function protocolName({ protocol }: PortMapping): string {
+  return (Object.entries(Protocol).find(([, value]) => value === protocol)?.[0] ?? "TCP").toLowerCase();
+}
+
+/**
+ * `alreadyExists` when another sandbox in the network has one of the host ports: plugins would let both have it, and one
+ * of the two would never be reached. Of two that are made at once the older one gets it.
+ */
+export function claimHostPorts(sandbox: Sandbox, deps: Deps): void {
+  const before = deps.sandboxes.all();
+  for (const other of before.slice(0, before.indexOf(sandbox))) {
+    if (other.record.network === undefined) continue;
+    for (const mapping of sandbox.config.portMappings) {
+      if (!other.config.portMappings.some((taken) => overlap(mapping, taken))) continue;
+      const { namespace = "", name = "" } = other.config.metadata ?? {};
+      const port = `${String(mapping.hostPort)}/${protocolName(mapping)}`;
+      throw new RuntimeError("alreadyExists", `host port ${port} is taken by pod ${namespace}/${name}`, {
+        hint: `sandbox ${shortId(other.id)} has it until it is stopped`,
+      });
+    }
+  }
+}
+
+function overlap(a: PortMapping, b: PortMapping): boolean {
+  const anyAddress = (ip: string): boolean => ip === "" || ip === "0.0.0.0" || ip === "::";
+  const sameAddress = anyAddress(a.hostIp) || anyAddress(b.hostIp) || a.hostIp === b.hostIp;
+  return a.hostPort > 0 && a.hostPort === b.hostPort && a.protocol === b.protocol && sameAddress;
+}
+
+/** Takes the sandbox into its network, up to what the guest has to set up. The record always knows what DEL needs. */
+export async function joinNetwork(
+  sandbox: Sandbox,
+  planned: Attachment,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<LinkState> {
+  const { networks, native, sandboxes } = deps;
+  const place = placeOf(sandbox);
+  const keep = (network: Attachment): Promise<void> => sandboxes.update(sandbox, { network });
+  await networks.attach(place, planned, keep, signal);
+  return await joinTap(native, place.netnsPath, planned.interfaceName);
+}
+
+/** Takes it out again, and forgets it once that has succeeded. */
+export async function leaveNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  const { network } = sandbox.record;
+  if (network === undefined) return;
+  await deps.networks.detach(placeOf(sandbox), network, signal);
+  await deps.sandboxes.update(sandbox, { network: undefined });
+}
+
+/** Asks the plugins whether all is still as they have made it. */
+export async function checkNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  const { network } = sandbox.record;
+  if (network !== undefined) await deps.networks.check(placeOf(sandbox), network, signal);
+}
+
+function placeOf({ id, record }: Sandbox) {
+  return { containerId: id, netnsPath: record.netnsPath };
+}
+
+/** The guest's end of a link. */
+export function guestInterface(id: SandboxId, name: string, link: LinkState): GuestInterface {
+  return {
+    name,
+    mac: link.mac,
+    deviceMac: deviceMac(id),
+    mtu: link.mtu,
+    addresses: [...link.addresses],
+    routes: link.routes.map((route) => ({ ...route, gateway: route.gateway ?? "", source: route.source ?? "" })),
+    neighbours: [...link.neighbours],
+  };
+}

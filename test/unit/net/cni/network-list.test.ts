@@ -1,0 +1,60 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { readConfigFolder } from "../../../../src/net/cni/config-folder.js";
+import { parseNetworkList } from "../../../../src/net/cni/network-list.js";
+
+const one = (more: object = {}): string => JSON.stringify({ cniVersion: "0.4.0", name: "a", type: "bridge", ...more });
+
+describe("CNI configuration", () => {
+  it("takes a list, and one plugin as a list of one", () => {
+    const list = { cniVersion: "1.0.0", name: "n", disableCheck: "true", plugins: [{ type: "ptp", mtu: 9 }] };
+    const parsed = parseNetworkList(JSON.stringify(list));
+    expect(parsed.disableCheck).to.equal(true);
+    expect(parsed.plugins).to.deep.equal([{ type: "ptp", mtu: 9 }]);
+    expect(parseNetworkList(one()).plugins[0]?.type).to.equal("bridge");
+  });
+
+  it("chooses the newest version that both sides speak", () => {
+    const versions = ["0.3.1", "1.1.0", "2.0.0"];
+    expect(parseNetworkList(one({ cniVersions: versions })).cniVersion).to.equal("1.1.0");
+    expect(() => parseNetworkList(one({ cniVersion: "0.2.0" }))).to.throw('cniVersion: "0.2.0" is not supported');
+  });
+
+  it("says what is wrong", () => {
+    for (const [text, message] of [
+      ["{", "not JSON"],
+      [one({ name: "a/b" }), "name"],
+      [one({ type: "../sh" }), "type"],
+      [JSON.stringify({ cniVersion: "1.0.0", name: "a", plugins: [] }), "it lists none"],
+    ] as const) {
+      expect(() => parseNetworkList(text)).to.throw(message);
+    }
+  });
+
+  describe("in a folder", () => {
+    let folder: string;
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), "conf-"));
+    });
+    after(async () => {
+      await rm(folder, { recursive: true });
+    });
+
+    it("is there or not", async () => {
+      expect((await readConfigFolder(join(folder, "nowhere"))).chosen).to.equal(undefined);
+      expect((await readConfigFolder(folder)).chosen).to.equal(undefined);
+    });
+
+    it("is the first valid file in lexical order, the broken ones before it named", async () => {
+      await writeFile(join(folder, "00-readme.txt"), one());
+      await writeFile(join(folder, "10-broken.conf"), "{");
+      await writeFile(join(folder, "20-b.json"), one({ name: "b" }));
+      await writeFile(join(folder, "30-c.conflist"), one({ name: "c" }));
+      const { chosen, unusable } = await readConfigFolder(folder);
+      expect(chosen?.list.name).to.equal("b");
+      expect(unusable.map(({ file }) => file)).to.deep.equal(["10-broken.conf"]);
+    });
+  });
+});
