@@ -16,6 +16,7 @@ import { ContainerEvents } from "../runtime/events/container-events.js";
 import { serveCri } from "../runtime/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
 import { SandboxStore } from "../runtime/sandbox/sandbox-store.js";
+import { serveStreaming } from "../streaming/server.js";
 import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
 import { configFlags, exitStatus, parseFlags } from "./command.js";
 import { lockFolder } from "./root-lock.js";
@@ -53,7 +54,11 @@ export async function serve(args: string[]): Promise<number> {
 
   log.info({ signal: await stopSignal }, "shutting down; boxes live on");
   deps.events.close(); // a subscription has no end of its own
-  await Promise.all([server.close(callGraceMs), atMost(callGraceMs, deps.sandboxCreations.idle())]);
+  await Promise.all([
+    server.close(callGraceMs),
+    deps.streaming.close(),
+    atMost(callGraceMs, deps.sandboxCreations.idle()),
+  ]);
   closing.abort();
   await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), recovered]));
   await deps.containers.close();
@@ -72,7 +77,8 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
   const networks = new Networks(config.cni, log);
   const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts);
-  return { ...parts, containers, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
+  const streaming = await serveStreaming(config.streaming, log);
+  return { ...parts, containers, streaming, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {

@@ -58,6 +58,7 @@ export interface Config {
     /** A pull without a byte of progress for this long fails. */
     readonly stallTimeoutMs: number;
   };
+  readonly streaming: StreamingConfig;
   readonly cgroup: { readonly driver: "cgroupfs" };
 }
 
@@ -69,4 +70,15 @@ export interface RegistryLogin {
   readonly auth: string;
   readonly identityToken: string;
   readonly registryToken: string;
+}
+
+/** The server of exec, attach and port-forward. */
+export interface StreamingConfig {
+  /** IP address to listen on. */
+  readonly address: string;
+  /** 0: any. */
+  readonly port: number;
+  readonly idleTimeoutMs: number;
+  /** PEM files; undefined: no TLS. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
 }

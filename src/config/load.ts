@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
-import type { Config } from "./config.js";
+import type { Config, StreamingConfig } from "./config.js";
 import { shortNameDigits } from "./paths.js";
 import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
 
@@ -125,6 +125,15 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       pinned: read("image.pinned", settings["image.pinned"]),
       stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
     },
+    streaming: {
+      address: read("streaming.address", settings["streaming.address"]),
+      port: read("streaming.port", settings["streaming.port"]),
+      idleTimeoutMs: read("streaming.idle_timeout_ms", settings["streaming.idle_timeout_ms"]),
+      tls: tlsOf(
+        read("streaming.tls_cert_file", settings["streaming.tls_cert_file"]),
+        read("streaming.tls_key_file", settings["streaming.tls_key_file"]),
+      ),
+    },
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
   };
   checkSocketPaths(config);
@@ -141,6 +150,14 @@ function valueOf<T>(name: SettingName, setting: Setting<T>, given: Given | undef
   const what = setting.secret ? name : `${name} = ${shown}`;
   throw new RuntimeError("invalidArgument", `${what} in ${given.from} is not allowed`, {
     hint: `allowed: ${setting.allowed}`,
+  });
+}
+
+function tlsOf(certFile: string, keyFile: string): StreamingConfig["tls"] {
+  if (certFile === "" && keyFile === "") return undefined;
+  if (certFile !== "" && keyFile !== "") return { certFile, keyFile };
+  throw new RuntimeError("invalidArgument", "one of streaming.tls_cert_file and streaming.tls_key_file is missing", {
+    hint: "set both, or none",
   });
 }
 

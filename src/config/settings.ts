@@ -42,6 +42,11 @@ const loginSchema = z
     return { ...login, identityToken, registryToken };
   });
 
+function certificateFile(about: string): Setting<string> {
+  const schema = z.union([z.literal(""), z.string().regex(absolutePath)]);
+  return setting(schema, "", 'an absolute path, or "" for no TLS', about);
+}
+
 const absolutePath = /^(?:\/(?!\.\.?(?:\/|$))[^/\0]+)+$/;
 const registryHost = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/i;
 const hostText = 'a registry as "host" or "host:port"';
@@ -148,6 +153,21 @@ of user:password), or identity_token, or registry_token`,
     "Images that stay: RemoveImage refuses them, and kubelet's garbage collection passes them over.",
   ),
   "image.stall_timeout_ms": whole(1000, dayMs, 60_000, "A pull that makes no progress for this long fails."),
+  "streaming.address": setting(
+    z.union([z.ipv4(), z.ipv6()]),
+    "127.0.0.1",
+    "an IP address of this machine",
+    "Where exec, attach and port-forward are served. kubelet is their only client: loopback, unless with TLS.",
+  ),
+  "streaming.port": whole(0, 65_535, 0, "0: one that is free."),
+  "streaming.idle_timeout_ms": whole(
+    1000,
+    dayMs,
+    14_400_000,
+    "A connection on which nothing moves for this long is closed.",
+  ),
+  "streaming.tls_cert_file": certificateFile("Certificate chain in PEM; with a key, streaming speaks TLS."),
+  "streaming.tls_key_file": certificateFile("Its private key in PEM."),
   "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),
 };
 

@@ -1,6 +1,7 @@
 import type { JoinedJobs } from "../base/joined-job.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
+import type { StreamingServer } from "../streaming/server.js";
 import type { ContainerStore } from "./container/container-store.js";
 import type { StoreParts } from "./store-parts.js";
 
@@ -17,6 +18,8 @@ export interface CallContext {
 /** What every RPC works with; made once, in `main.ts`. */
 export interface Deps extends StoreParts {
   readonly containers: ContainerStore;
+  /** Where clients of Exec, Attach and PortForward come to. */
+  readonly streaming: StreamingServer;
   /** RunPodSandbox under way, by `sandboxKey`. */
   readonly sandboxCreations: JoinedJobs<string, SandboxId>;
   /** Aborted when the daemon has waited long enough for its calls at shutdown: creations under way undo themselves. */

@@ -3,6 +3,7 @@ import { orAborted } from "../../base/stage.js";
 import { anyOf } from "../../base/signals.js";
 import type { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { LogFile } from "../logs/log-file.js";
+import type { OutputTaps } from "../logs/output-taps.js";
 import {
   containerState,
   decodeConfig,
@@ -15,6 +16,8 @@ import {
 export interface Follower {
   /** Undefined when the container has no log. */
   readonly file: LogFile | undefined;
+  /** Copies of the output for attached clients. */
+  readonly taps: OutputTaps;
   /** Settles when the output has ended and nothing is written any more; never rejects. */
   readonly done: Promise<void>;
   /** Reads no more, but writes what has come. */

@@ -1,16 +1,15 @@
-import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
-import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import { anyOf } from "../../base/signals.js";
 import { Stream, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
-import { execProcess } from "../spec/build-spec.js";
 import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
 import { undoLimitMs } from "./limits.js";
+import { withExec } from "./exec-process.js";
 
 /** Kept of each stream; the rest is read and dropped, so that the process never blocks (kubelet.md 2.10). */
 const maxStreamBytes = 16 * 1024 * 1024;
@@ -39,18 +38,9 @@ export async function execAndWait(
   deps: Deps,
   signal: AbortSignal,
 ): Promise<ExecResult> {
-  if (container.state !== "running") {
-    throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} is ${container.state}`, {
-      hint: "commands run in running containers only",
-    });
-  }
-  const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
-  const process: ProcessRef = { sessionId: container.id, execId: `sync-${randomBytes(8).toString("hex")}` };
-  try {
-    return await runExec(container, process, args, timeoutMs, box, signal);
-  } finally {
-    await forget(process, box, deps);
-  }
+  return await withExec(container, "sync", { args, terminal: false, stdin: false }, deps, signal, (process, box) =>
+    runExec(container, process, args, timeoutMs, box, signal),
+  );
 }
 
 async function runExec(
@@ -62,14 +52,6 @@ async function runExec(
   signal: AbortSignal,
 ): Promise<ExecResult> {
   const { agent } = box;
-  const ociProcess = Buffer.from(JSON.stringify(execProcess(container.record.process, args, false)));
-  try {
-    await agent.startExec({ ...process, ociProcess, stdin: false }, signal);
-  } catch (thrown) {
-    // The container is there; what isn't is the program. NOT_FOUND would say something else to a CRI client.
-    if (codeOf(thrown) !== "notFound") throw thrown;
-    throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
-  }
   // The time runs from here: how long the start takes is not the command's doing.
   const timeout = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
   try {
@@ -96,16 +78,6 @@ async function collect(process: ProcessRef, { agent }: Box, signal: AbortSignal)
   } finally {
     reader.close();
     await Promise.race([reading, delay(closeMs, undefined, { ref: false })]);
-  }
-}
-
-/** Kills what is left of it. The agent does that with the session too: a failure here is not the command's. */
-async function forget(process: ProcessRef, box: Box, deps: Deps): Promise<void> {
-  if (box.exit !== undefined) return;
-  try {
-    await box.agent.forgetExec(process.sessionId, process.execId, AbortSignal.timeout(undoLimitMs));
-  } catch (thrown) {
-    deps.log.warn({ containerId: process.sessionId, err: messageOf(thrown) }, "exec could not be forgotten");
   }
 }
 

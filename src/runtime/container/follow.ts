@@ -7,6 +7,7 @@ import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import type { LogFile } from "../logs/log-file.js";
 import { pumpOutput } from "../logs/output-pump.js";
+import { OutputTaps } from "../logs/output-taps.js";
 import { sigkill } from "../spec/signals.js";
 import type { ContainerExit } from "./container-record.js";
 import type { Container, Follower } from "./container.js";
@@ -37,9 +38,11 @@ export function follow(
   const stopped = new AbortController();
   const log = store.log.child({ containerId: container.id, sandboxId: container.sandboxId });
   const reader = box.agent.output(initOf(container), 0n, false, stopped.signal);
+  const taps = new OutputTaps();
   const follower: Follower = {
     file,
-    done: pumpAndClose(reader, file, resumeAfterNs, stopped.signal, log),
+    taps,
+    done: pumpAndClose(reader, file, resumeAfterNs, taps, stopped.signal, log),
     cutOff: () => {
       reader.close();
     },
@@ -58,10 +61,11 @@ async function pumpAndClose(
   reader: OutputReader,
   file: LogFile | undefined,
   resumeAfterNs: bigint,
+  taps: OutputTaps,
   stopped: AbortSignal,
   log: Logger,
 ): Promise<void> {
-  const end = await pumpOutput(reader, file, resumeAfterNs, stopped, log);
+  const end = await pumpOutput(reader, file, resumeAfterNs, taps, stopped, log);
   if (end === "broken") log.warn({}, "container output is incomplete");
   try {
     await file?.close();
@@ -118,6 +122,7 @@ async function endStragglers(container: Container, box: Box, signal: AbortSignal
 
 /** Waits for the output's end; cuts it off when it takes too long. */
 export async function drained(follower: Follower, limitMs: number, log: Logger): Promise<void> {
+  follower.taps.hurry();
   for (const [enough, what] of [
     [follower.cutOff, "container output did not end"],
     [follower.stop, "container log did not end"],

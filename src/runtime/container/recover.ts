@@ -22,7 +22,9 @@ export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal:
     const session = sessions.find(({ sessionId }) => sessionId === container.id);
     await store.locks.run(container.id, () => takeUp(container, session, box, store));
   }
-  for (const { sessionId } of sessions) {
+  for (const { sessionId, execIds } of sessions) {
+    // Whoever waited for these has gone with the daemon before.
+    for (const execId of execIds) await box.agent.forgetExec(sessionId, execId, signal);
     if (store.knows(sessionId)) continue;
     store.log.warn({ containerId: sessionId, sandboxId: sandbox.id }, "session without a record deleted");
     await box.agent.deleteSession(sessionId, signal);

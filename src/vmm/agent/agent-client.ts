@@ -33,6 +33,16 @@ export interface InputWriter {
   close(): void;
 }
 
+/** A TCP connection in the guest. Reading ends when the program there ends its direction; throws when it broke. */
+export interface PortConnection extends AsyncIterable<Uint8Array> {
+  /** Resolves when the bytes may be followed by more. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Nothing more will be written; reading goes on. */
+  end(): void;
+  /** Ends both directions at once. */
+  close(): void;
+}
+
 /**
  * Calls fail with `unavailable` while the agent can't be reached (the channel redials by itself), and with
  * `deadlineExceeded` after their own limit (10 s unless the call waits for a process).
@@ -51,6 +61,11 @@ export interface AgentClient {
   output(process: ProcessRef, after: bigint, autoAcknowledge: boolean, signal: AbortSignal): OutputReader;
   input(process: ProcessRef, signal: AbortSignal): InputWriter;
   resize(process: ProcessRef, width: number, height: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Connects to a port of the guest's loopback; `failedPrecondition` when nobody listens there. The signal breaks off the
+   * connection too.
+   */
+  connectPort(port: number, signal: AbortSignal): Promise<PortConnection>;
   deleteSession(sessionId: string, signal: AbortSignal): Promise<void>;
   forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void>;
   updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void>;

@@ -19,10 +19,11 @@ import type {
   WaitResponse,
 } from "../../gen/agent/v1/agent.js";
 import { printable } from "../console.js";
-import type { AgentClient, InputWriter, OutputReader } from "./agent-client.js";
+import type { AgentClient, InputWriter, OutputReader, PortConnection } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
 import { ProcessInput } from "./input-writer.js";
 import { ResumingOutput } from "./output-reader.js";
+import { connectPort } from "./port-connection.js";
 import { isUnavailable, unary, type StartCall } from "./unary.js";
 
 /** Version of proto/agent/v1 that this daemon speaks. */
@@ -117,6 +118,10 @@ export class GrpcAgentClient implements AgentClient {
     await this.#call("resize", callMs, signal, (metadata, options, reply) =>
       this.#client.resize({ process, width, height }, metadata, options, reply),
     );
+  }
+
+  async connectPort(port: number, signal: AbortSignal): Promise<PortConnection> {
+    return await connectPort(this.#scope, port, signal, () => this.#client.portForward());
   }
 
   async deleteSession(sessionId: string, signal: AbortSignal): Promise<void> {

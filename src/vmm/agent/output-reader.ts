@@ -5,6 +5,7 @@ import { anyOf } from "../../base/signals.js";
 import { Stream, type OutputChunk, type OutputRequest, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
+import { messagesOf } from "./messages-of.js";
 import { fromStatus, isServiceError } from "./status.js";
 
 /** OutputChunk.data of the contract. */
@@ -97,7 +98,7 @@ export class ResumingOutput implements OutputReader {
     stopped.addEventListener("abort", cancel, { once: true });
     try {
       call.write({ open: { process, after: this.#resumeAt(), autoAcknowledge } });
-      for await (const chunk of chunksOf(call)) {
+      for await (const chunk of messagesOf<OutputRequest, OutputChunk>(call)) {
         if (this.#delivered !== undefined && chunk.sequence <= this.#delivered) continue;
         checkChunk(chunk, this.#delivered);
         this.#delivered = chunk.sequence;
@@ -139,39 +140,5 @@ export class ResumingOutput implements OutputReader {
 
   #resumeAt(): bigint {
     return this.#source.autoAcknowledge ? (this.#delivered ?? this.#acknowledged) : this.#acknowledged;
-  }
-}
-
-/** The stream's chunks. Leaving the loop does not destroy the stream, which may have acknowledgements to send. */
-async function* chunksOf(call: OutputCall): AsyncGenerator<OutputChunk, void> {
-  const state: { failure?: Error; over: boolean; wake: () => void } = { over: false, wake: () => undefined };
-  const onReadable = (): void => {
-    state.wake();
-  };
-  call.on("readable", onReadable);
-  call.on("end", () => {
-    state.over = true;
-    state.wake();
-  });
-  // Stays for as long as the stream lives: an error without a listener ends the process.
-  call.on("error", (error: Error) => {
-    state.failure = error;
-    state.wake();
-  });
-  const next = (): OutputChunk | null => call.read();
-  try {
-    for (;;) {
-      const chunk = next();
-      if (chunk !== null) yield chunk;
-      else if (state.failure !== undefined) throw state.failure;
-      else if (state.over) return;
-      else {
-        await new Promise<void>((resolve) => {
-          state.wake = resolve;
-        });
-      }
-    }
-  } finally {
-    call.off("readable", onReadable);
   }
 }

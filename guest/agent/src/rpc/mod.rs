@@ -9,6 +9,7 @@ pub mod hello;
 pub mod input;
 pub mod list_sessions;
 pub mod output;
+pub mod port_forward;
 pub mod resize;
 pub mod shutdown;
 pub mod signal;

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::supervisor::Supervisor;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub sessions: Table,
     /// None on a host, whose identity is not the agent's to set.
     pub sandbox: Option<Sandbox>,
+    /// Room for connections of PortForward.
+    pub connections: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for Agent {
@@ -56,7 +59,8 @@ impl Agent {
         fs::create_dir_all(&folder)?;
         let has_cgroups = start.runtime != RuntimeName::Plain;
         let sessions = Table::new(runtime, folder, has_cgroups);
-        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox })))
+        let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
+        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, connections })))
     }
 }
 
@@ -65,6 +69,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl AgentService for Agent {
     type OutputStream = rpc::output::Chunks;
+    type PortForwardStream = rpc::port_forward::Received;
 
     async fn hello(&self, _: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
         rpc::answer(Ok(rpc::hello::run(self)))
@@ -107,6 +112,13 @@ impl AgentService for Agent {
 
     async fn resize(&self, request: Request<pb::ResizeRequest>) -> Answer<pb::ResizeResponse> {
         rpc::answer(rpc::resize::run(self, request.into_inner()))
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<pb::PortForwardRequest>>,
+    ) -> Answer<Self::PortForwardStream> {
+        rpc::answer(rpc::port_forward::run(self, request.into_inner()).await)
     }
 
     async fn delete_session(&self, request: Request<pb::DeleteSessionRequest>) -> Answer<pb::DeleteSessionResponse> {

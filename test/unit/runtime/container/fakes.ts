@@ -22,6 +22,7 @@ import type { Image, WritableSnapshot } from "../../../../src/image/image-store.
 import { Networks } from "../../../../src/net/networks.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
+import type { StreamRequest } from "../../../../src/streaming/requests.js";
 import { encodeConfig } from "../../../../src/runtime/sandbox/sandbox-record.js";
 import type { Sandbox } from "../../../../src/runtime/sandbox/sandbox.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
@@ -293,10 +294,25 @@ class FakeImages {
   }
 }
 
+/** Keeps what is offered. */
+export class FakeStreaming {
+  readonly offered: StreamRequest[] = [];
+
+  offer(request: StreamRequest): string {
+    this.offered.push(request);
+    return "http://127.0.0.1:1/x";
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
 export interface World {
   readonly folder: string;
   readonly box: FakeBox;
   readonly images: FakeImages;
+  readonly streaming: FakeStreaming;
   readonly log: string[];
   deps: Deps;
   sandbox: Sandbox;
@@ -308,7 +324,7 @@ export interface World {
 /** A machine with one READY sandbox. */
 export async function makeWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "container-"));
-  const [box, images] = [new FakeBox(), new FakeImages()];
+  const [box, images, streaming] = [new FakeBox(), new FakeImages(), new FakeStreaming()];
   const lines: string[] = [];
   const log = createLogger("debug", { write: (line) => lines.push(line) });
   const given = (value: unknown) => ({ value, from: "the test" });
@@ -334,7 +350,7 @@ export async function makeWorld(): Promise<World> {
     };
     const containers = await ContainerStore.open(parts);
     const sandboxCreations = new JoinedJobs<string, SandboxId>();
-    return { ...parts, containers, sandboxCreations, closing: new AbortController().signal };
+    return { ...parts, containers, streaming, sandboxCreations, closing: new AbortController().signal };
   };
   const deps = await open();
   const id = newSandboxId();
@@ -358,6 +374,7 @@ export async function makeWorld(): Promise<World> {
     folder,
     box,
     images,
+    streaming,
     log: lines,
     deps,
     sandbox,

@@ -214,6 +214,7 @@ export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
       events: new ContainerEvents(100),
       closing: closing.signal,
       networks: new Networks(config.cni, log),
+      streaming: {} as unknown as Deps["streaming"],
       sandboxCreations: new JoinedJobs<string, SandboxId>(),
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,
