@@ -7,7 +7,16 @@ import { Stopwatch } from "../setup/stopwatch.js";
 import { addCounts, type Counts, countsOf, noCounts, runPart } from "./parts.js";
 
 /** In this order: what fails fast comes first. */
-const allParts = ["check", "test:unit", "test:native", "test:image", "test:vmm", "test:critest", "test:krun"];
+const allParts = [
+  "check",
+  "test:unit",
+  "test:native",
+  "test:net",
+  "test:image",
+  "test:vmm",
+  "test:critest",
+  "test:krun",
+];
 /** `npm test -- test:unit …` runs only the parts named. */
 const asked = process.argv.slice(2);
 const parts = asked.length === 0 ? allParts : asked;

@@ -50,7 +50,8 @@ export async function deleteMember(
   for (const plugin of [...member.list.plugins].reverse()) {
     const call = callOf("DEL", { ...member, netnsPath: there ? member.netnsPath : "" }, plugin, known);
     try {
-      await runPlugin(call, places, signal);
+      // A DEL after an ADD that was killed may stumble over what is missing, and succeed the second time: bridge 1.1.
+      await runPlugin(call, places, signal).catch(() => runPlugin(call, places, signal));
     } catch (thrown) {
       signal.throwIfAborted();
       failures.push(thrown instanceof RuntimeError ? thrown : new RuntimeError("internal", messageOf(thrown)));

@@ -1,0 +1,236 @@
+/** The distribution's plugins in namespaces, without a VM: what they make there, and that nothing of it is left. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { messageOf } from "../../src/base/errors.js";
+import { newSandboxId } from "../../src/base/ids.js";
+import { createLogger } from "../../src/base/log.js";
+import { configOf } from "../../src/config/load.js";
+import { attachmentAddresses, type Attachment } from "../../src/net/attachment.js";
+import { joinTap, tapName } from "../../src/net/guest-link.js";
+import { Networks, type Place } from "../../src/net/networks.js";
+import { loadNative } from "../../src/native/addon.js";
+import { projectFolder } from "../support/project.js";
+
+const never = new AbortController().signal;
+const { native } = loadNative(join(projectFolder, "build/assets"));
+/** Killed and failed starts; `A3S_TEST_STARTS=200` for the long proof. */
+const starts = Number(process.env["A3S_TEST_STARTS"] ?? "10");
+
+async function run(program: string, ...args: readonly string[]): Promise<string> {
+  return (await promisify(execFile)(program, [...args], { timeout: 10_000 })).stdout;
+}
+
+/** One for each subnet: a bridge keeps the gateway's address that it has. */
+function bridgeName(subnet: string): string {
+  return `br-test${subnet.split(".")[1] ?? ""}`;
+}
+
+describe("CNI plugins of the distribution", function () {
+  let folder: string;
+  let networks: Networks;
+
+  before(async () => {
+    const links = (await readdir("/sys/class/net")).filter((name) => name !== "bonding_masters");
+    if ((await run("ip", "-o", "link")).trim().split("\n").length !== 1) {
+      throw new Error(`this is a namespace in use (${links.join(", ")}): run it by npm run test:net`);
+    }
+    await run("ip", "link", "set", "lo", "up");
+    await run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire-end");
+    for (const name of ["wire", "wire-end"]) await run("ip", "link", "set", name, "up");
+  });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "a3s-c"));
+    for (const name of ["net.d", "bin", "ns"]) await mkdir(join(folder, name));
+    const given = (value: unknown): { value: unknown; from: string } => ({ value, from: "the test" });
+    const config = configOf(
+      new Map([
+        ["cni.conf_dir", given(join(folder, "net.d"))],
+        ["cni.bin_dirs", given([join(folder, "bin"), "/usr/lib/cni"])],
+        ["cni.plugin_timeout_ms", given(5_000)],
+      ]),
+    );
+    networks = new Networks(config.cni, createLogger("error"));
+  });
+
+  afterEach(async () => {
+    for (const name of await readdir(join(folder, "ns"))) await native.removeNetns(join(folder, "ns", name));
+    await rm(folder, { recursive: true });
+  });
+
+  const configure = async (plugins: readonly object[], cniVersion = "1.0.0"): Promise<void> => {
+    await writeFile(join(folder, "net.d/1.conflist"), JSON.stringify({ cniVersion, name: "net", plugins }));
+  };
+  const hostLocal = (...ranges: string[]): object => ({
+    type: "host-local",
+    dataDir: join(folder, "ipam"),
+    ranges: ranges.map((subnet) => [{ subnet }]),
+    routes: [{ dst: "0.0.0.0/0" }],
+  });
+  const bridge = (...ranges: string[]): object => ({
+    ...{ type: "bridge", bridge: bridgeName(ranges[0] ?? ""), isGateway: true, ipMasq: true, hairpinMode: true },
+    ipam: hostLocal(...ranges),
+  });
+  const reserved = async (): Promise<string[]> =>
+    (await readdir(join(folder, "ipam/net")).catch(() => [])).filter((name) => /^[0-9a-f]+[.:]/.test(name));
+  /** A plugin of a few shell lines, which then answers like the one before it. */
+  const double = async (name: string, lines: string): Promise<void> => {
+    await writeFile(join(folder, "bin", name), `#!/bin/sh\ncat > /dev/null\n${lines}\n`, { mode: 0o755 });
+  };
+
+  interface Tenant {
+    readonly place: Place;
+    attachment: Attachment;
+  }
+  const tenant = async (capabilities: Record<string, unknown> = {}): Promise<Tenant> => {
+    const containerId = newSandboxId();
+    const netnsPath = join(folder, "ns", containerId.slice(0, 12));
+    await native.createNetns(netnsPath);
+    await native.createTap(netnsPath, tapName);
+    return { place: { containerId, netnsPath }, attachment: await networks.plan({ args: {}, capabilities }) };
+  };
+  const attach = async (one: Tenant, signal = never): Promise<void> => {
+    const keep = (attachment: Attachment): Promise<void> => {
+      one.attachment = attachment;
+      return Promise.resolve();
+    };
+    await networks.attach(one.place, one.attachment, keep, signal);
+  };
+  const detach = async (one: Tenant): Promise<void> => {
+    await networks.detach(one.place, one.attachment, never);
+  };
+  const failureOf = async (work: Promise<unknown>): Promise<string> =>
+    await work.then(() => "it did not fail", messageOf);
+
+  const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }];
+  const bandwidth = { ingressRate: 1e7, ingressBurst: 1e6, egressRate: 1e7, egressBurst: 1e6 };
+  const chains: [string, () => object[]][] = [
+    ["bridge, IPv4 and IPv6", () => [bridge("10.81.0.0/24", "fd81::/64")]],
+    [
+      "bridge, portmap, firewall, bandwidth, tuning",
+      () => [
+        bridge("10.82.0.0/24"),
+        { type: "portmap", capabilities: { portMappings: true } },
+        { type: "firewall" },
+        { type: "bandwidth", capabilities: { bandwidth: true } },
+        { type: "tuning", mtu: 1400, mac: "0a:00:00:00:00:05" },
+      ],
+    ],
+    ["ptp", () => [{ type: "ptp", ipMasq: true, ipam: hostLocal("10.83.0.0/24") }]],
+    ["macvlan", () => [{ type: "macvlan", master: "wire", ipam: hostLocal("10.84.0.0/24") }]],
+    ["loopback beside bridge", () => [bridge("10.85.0.0/24"), { type: "loopback" }]],
+  ];
+  for (const [name, plugins] of chains) {
+    it(`joins the sandbox by ${name}, passes CHECK, and leaves nothing after DEL`, async () => {
+      await configure(plugins());
+      expect((await networks.state(never)).ready).to.equal(true);
+      const one = await tenant({ portMappings, bandwidth });
+      const linksBefore = await run("ip", "-o", "link");
+      await attach(one);
+      const link = await joinTap(native, one.place.netnsPath, "eth0");
+      expect(link.addresses.map((cidr) => cidr.split("/")[0])).to.have.members(attachmentAddresses(one.attachment));
+      expect(link.routes.some(({ destination }) => destination === "0.0.0.0/0")).to.equal(true);
+      const tap = await native.readLink(one.place.netnsPath, tapName);
+      expect(tap?.mtu).to.equal(link.mtu);
+      if (name.includes("tuning")) expect([link.mtu, link.mac]).to.deep.equal([1400, "0a:00:00:00:00:05"]);
+      // portmap 1.1 looks for its IPv6 rules at CHECK even where the pod has no such address.
+      if (!name.includes("portmap")) await networks.check(one.place, one.attachment, never);
+      expect(await reserved()).to.have.length(attachmentAddresses(one.attachment).length);
+      await rm(join(folder, "net.d/1.conflist")); // DEL needs no configuration
+      await detach(one);
+      await detach(one);
+      expect(await reserved()).to.deep.equal([]);
+      const rules = (await run("iptables-save")) + (await run("ip6tables-save"));
+      expect(rules).to.not.contain(one.place.containerId.slice(0, 12));
+      const made = (await run("ip", "-o", "link"))
+        .split("\n")
+        .filter((line) => !linksBefore.includes(line.slice(3, 12)));
+      expect(made.filter((line) => !line.includes("br-test") && line !== "")).to.deep.equal([]);
+    });
+  }
+
+  it("gives addresses back when somebody has taken the namespace away", async () => {
+    await configure([bridge("10.86.0.0/24"), { type: "portmap", capabilities: { portMappings: true } }]);
+    const one = await tenant({ portMappings });
+    await attach(one);
+    expect(await reserved()).to.have.length(1);
+    await native.removeNetns(one.place.netnsPath);
+    await detach(one);
+    expect(await reserved()).to.deep.equal([]);
+  });
+
+  it("says that the pool of addresses is empty, and works again when one is back", async () => {
+    await configure([bridge("10.87.0.0/30")]);
+    const [first, second] = [await tenant(), await tenant()];
+    await attach(first);
+    expect(await failureOf(attach(second))).to.match(/network "net".*"bridge" ADD.*no IP addresses available/);
+    await detach(second);
+    await detach(first);
+    await attach(second);
+  });
+
+  describe("with a plugin after them that is bad", () => {
+    const cases: [string, string, RegExp][] = [
+      ["crashes", "kill -SEGV $$", /"bad" ADD: it was killed by SIGSEGV/],
+      ["fails without a word", "exit 3", /"bad" ADD: it ended with status 3/],
+      ["fails with words", "echo no disk >&2; exit 1", /"bad" ADD: it ended with status 1: no disk/],
+      ["reports an error", `echo '{"code":11,"msg":"busy","details":"later"}'; exit 1`, /"bad" ADD: busy; later/],
+      ["prints rubbish", "echo hello", /"bad" ADD: it printed "hello\\n", which is not JSON/],
+      ["prints nothing", "true", /"bad" ADD: it printed no result/],
+      ["prints without end", "exec yes", /"bad" ADD: it printed more than 1 MiB/],
+      ["gives no address", `echo '{"cniVersion":"1.0.0"}'`, /the plugins have given no address/],
+      ["hangs", "sleep 300 & sleep 300", /"bad" ADD: no result in 5000 ms/],
+    ];
+    for (const [name, lines, message] of cases) {
+      it(`${name}: says so, and gives the address back`, async () => {
+        await configure([bridge("10.88.0.0/24"), { type: "bad" }]);
+        await double("bad", `[ $CNI_COMMAND = ADD ] || exit 0\n${lines}`);
+        const one = await tenant();
+        expect(await failureOf(attach(one))).to.match(message);
+        await detach(one);
+        expect(await reserved()).to.deep.equal([]);
+      });
+    }
+
+    it("is missing: the network is not ready, and the failure names it", async () => {
+      await configure([bridge("10.88.0.0/24"), { type: "nowhere" }]);
+      const state = await networks.state(never);
+      expect(state.ready ? "" : state.message).to.contain('CNI plugin "nowhere" is not in');
+      expect(await failureOf(attach(await tenant()))).to.contain('CNI plugin "nowhere" is not in');
+    });
+
+    it("answers STATUS with why it takes nobody now", async () => {
+      await configure([{ type: "bad" }], "1.1.0");
+      await double("bad", `echo '{"code":50,"msg":"no uplink"}'; exit 1`);
+      const state = await networks.state(never);
+      expect(state.ready ? "" : state.message).to.contain('"bad" STATUS: no uplink');
+    });
+  });
+
+  it(`keeps no address of ${String(starts)} starts that were broken off at any moment`, async function () {
+    this.timeout(60_000 + starts * 3_000);
+    await configure([bridge("10.89.0.0/24"), { type: "portmap", capabilities: { portMappings: true } }]);
+    let broken = 0;
+    for (let round = 0; round < starts; round++) {
+      const one = await tenant({ portMappings });
+      const gone = new AbortController();
+      const timer = setTimeout(
+        () => {
+          gone.abort();
+        },
+        (round * 37) % 400,
+      );
+      await attach(one, gone.signal).catch(() => broken++);
+      clearTimeout(timer);
+      await detach(one);
+      await native.removeNetns(one.place.netnsPath);
+    }
+    expect(broken).to.be.greaterThan(starts / 10);
+    expect(await reserved()).to.deep.equal([]);
+    expect(await run("iptables-save", "-t", "nat")).to.not.contain("8080");
+  });
+});
