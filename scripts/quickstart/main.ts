@@ -74,7 +74,7 @@ function nextSteps(reference: string | undefined): string {
       ? "node dist/main.js image import build/assets/image/busybox.tar"
       : `crictl -r unix:///run/a3s-box/cri.sock pull ${reference}`;
   const lines = [
-    "node dist/main.js serve &",
+    "node dist/main.js serve --network loopback &",
     get,
     "export CONTAINER_RUNTIME_ENDPOINT=unix:///run/a3s-box/cri.sock",
     `echo '{"metadata":{"name":"p","uid":"1","namespace":"default"},"log_directory":"/tmp/p","linux":{}}' > pod.json`,
