@@ -1,5 +1,5 @@
 /** A CRI client as kubelet is one: gRPC over the Unix socket, authority `localhost`, 16 MiB messages, a deadline per call. */
-import { Client, credentials, Metadata, status, type ServiceError } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, status, type ClientReadableStream, type ServiceError } from "@grpc/grpc-js";
 import { ImageServiceService, RuntimeServiceService } from "../../src/gen/runtime/v1/api.js";
 import { limit } from "./wait.js";
 
@@ -14,6 +14,11 @@ interface Method<Req, Res> {
   readonly requestSerialize: (value: Req) => Buffer;
   readonly requestDeserialize: (value: Buffer) => Req;
   readonly responseDeserialize: (value: Buffer) => Res;
+}
+
+/** Members that the request leaves out have their protobuf defaults. */
+function wholeRequest<Req extends object, Res>(method: Method<Req, Res>, request: Partial<Req>): Req {
+  return { ...method.requestDeserialize(Buffer.alloc(0)), ...request };
 }
 
 export interface CallOptions {
@@ -66,7 +71,7 @@ export class CriClient {
     request: Partial<Req>,
     options: CallOptions = {},
   ): Promise<Res> {
-    const whole: Req = { ...method.requestDeserialize(Buffer.alloc(0)), ...request };
+    const whole = wholeRequest(method, request);
     const deadline = Date.now() + (options.exactMs ?? limit(options.limitMs ?? 120_000));
     return await new Promise<Res>((resolve, reject) => {
       const sent = this.#client.makeUnaryRequest(
@@ -90,15 +95,7 @@ export class CriClient {
 
   /** Every message of a server stream. */
   async stream<Req extends object, Res>(method: Method<Req, Res>, request: Partial<Req>): Promise<Res[]> {
-    const whole: Req = { ...method.requestDeserialize(Buffer.alloc(0)), ...request };
-    const stream = this.#client.makeServerStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      whole,
-      new Metadata(),
-      { deadline: Date.now() + limit(10_000) },
-    );
+    const stream = this.#open(method, request, { deadline: Date.now() + limit(10_000) });
     return await new Promise<Res[]>((resolve, reject) => {
       const messages: Res[] = [];
       stream.on("data", (message: Res) => messages.push(message));
@@ -111,14 +108,7 @@ export class CriClient {
 
   /** A server stream without an end. Resolves once the server has answered with its headers: it is heard from now on. */
   async listen<Req extends object, Res>(method: Method<Req, Res>, request: Partial<Req>): Promise<Listening<Res>> {
-    const whole: Req = { ...method.requestDeserialize(Buffer.alloc(0)), ...request };
-    const stream = this.#client.makeServerStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      whole,
-      new Metadata(),
-    );
+    const stream = this.#open(method, request, {});
     const messages: Res[] = [];
     stream.on("data", (message: Res) => messages.push(message));
     const ended = new Promise<unknown>((resolve) => {
@@ -147,6 +137,21 @@ export class CriClient {
 
   close(): void {
     this.#client.close();
+  }
+
+  #open<Req extends object, Res>(
+    method: Method<Req, Res>,
+    request: Partial<Req>,
+    options: { readonly deadline?: number },
+  ): ClientReadableStream<Res> {
+    return this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      wholeRequest(method, request),
+      new Metadata(),
+      options,
+    );
   }
 }
 

@@ -56,7 +56,7 @@ export function resultOf(line: string): TestResult {
   throw new Error(`not a test's result: ${line}`);
 }
 
-function isResult(parsed: unknown): parsed is TestResult {
+export function isResult(parsed: unknown): parsed is TestResult {
   return typeof parsed === "object" && parsed !== null && "title" in parsed && "state" in parsed;
 }
 

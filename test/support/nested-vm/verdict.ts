@@ -1,4 +1,5 @@
 /** What the runs of the tests in one outer VM after another say together. */
+import { isResult } from "../run-results.js";
 import type { TestResult } from "./reporter.js";
 
 /** What one VM's results channel had. */
@@ -63,10 +64,6 @@ export function judge({ planned, results, trouble }: VmRun): Verdict {
 
 export function unrun(title: string, error: string): TestResult {
   return { title, state: "failed", durationMs: 0, error, bedFault: null };
-}
-
-function isResult(parsed: unknown): parsed is TestResult {
-  return typeof parsed === "object" && parsed !== null && "title" in parsed && "state" in parsed;
 }
 
 function isPlan(parsed: unknown): parsed is { planned: string[] } {

@@ -8,6 +8,7 @@ import { imageStatus } from "../../../../src/runtime/rpc/image-status.js";
 import { listImages } from "../../../../src/runtime/rpc/list-images.js";
 import { pullImage } from "../../../../src/runtime/rpc/pull-image.js";
 import { streamImages } from "../../../../src/runtime/rpc/stream-images.js";
+import { image as imageConfig } from "../spec/support.js";
 
 function imageNumber(number: number): Image {
   const hex = number.toString(16).padStart(64, "0");
@@ -16,16 +17,7 @@ function imageNumber(number: number): Image {
     repoTags: [`registry.example/image:${number}`],
     repoDigests: [],
     sizeBytes: 5n,
-    config: {
-      entrypoint: [],
-      cmd: [],
-      env: [],
-      workingDir: "",
-      user: "",
-      stopSignal: "",
-      labels: {},
-      platform: "linux/amd64",
-    },
+    config: imageConfig,
     chainIds: [digest(`sha256:${hex}`), digest(`sha256:${"f".repeat(64)}`)],
     pinned: number === 1,
   };
