@@ -12,9 +12,10 @@ const imageDetails: readonly string[] = [
 export const commands: readonly Command[] = [
   {
     name: "serve",
-    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME] [--network NAME]",
+    synopsis:
+      "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME] [--network NAME] [--metrics ADDRESS]",
     about: "serve CRI: the daemon",
-    details: configFlagDetails,
+    details: [...configFlagDetails, "--metrics IP:PORT  where /metrics and /healthz are served (default nowhere)"],
     run: async (args) => await (await import("./serve.js")).serve(args),
   },
   {

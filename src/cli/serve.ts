@@ -8,6 +8,7 @@ import { packageVersion } from "../base/version.js";
 import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import { openImageStore } from "../image/open-image-store.js";
+import { Metrics } from "../metrics/metrics.js";
 import { loadNative } from "../native/addon.js";
 import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
@@ -19,6 +20,7 @@ import { SandboxStore } from "../runtime/sandbox/sandbox-store.js";
 import { serveStreaming } from "../streaming/server.js";
 import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
 import { configFlags, exitStatus, parseFlags } from "./command.js";
+import { knownRegistries, openMetricsEndpoint } from "./metrics-endpoint.js";
 import { lockFolder } from "./root-lock.js";
 
 /** Calls under way get this long at shutdown. */
@@ -28,7 +30,7 @@ const undoGraceMs = 20_000;
 
 /** The daemon: opens the parts, serves until SIGTERM or SIGINT. Boxes live on after it. */
 export async function serve(args: string[]): Promise<number> {
-  const { values } = parseFlags({ args, options: configFlags });
+  const { values } = parseFlags({ args, options: { ...configFlags, metrics: { type: "string" } } as const });
   const config = await loadConfig(values);
   process.umask(0o022);
   const log = createLogger(config.log.level);
@@ -39,8 +41,11 @@ export async function serve(args: string[]): Promise<number> {
   const locks = [await lockFolder(native, config.root, "root"), await lockFolder(native, config.state, "state")];
   const closing = new AbortController();
   const deps = await openParts(config, log, native, closing.signal);
+  let trouble: string | undefined = "starting";
+  const endpoint = await openMetricsEndpoint(deps, () => trouble);
   const recovered = recover(deps);
   const server = await serveCri(deps, config.socketPath);
+  trouble = undefined;
   log.info(
     {
       version: packageVersion(),
@@ -53,6 +58,7 @@ export async function serve(args: string[]): Promise<number> {
   );
 
   log.info({ signal: await stopSignal }, "shutting down; boxes live on");
+  trouble = "shutting down";
   deps.events.close(); // a subscription has no end of its own
   await Promise.all([
     server.close(callGraceMs),
@@ -63,14 +69,16 @@ export async function serve(args: string[]): Promise<number> {
   await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), recovered]));
   await deps.containers.close();
   await deps.images.close();
+  await endpoint?.close();
   for (const lock of locks) lock.close();
   log.info({}, "stopped");
   return process.exit(exitStatus.ok); // channels to the agents of living Boxes would keep the process
 }
 
 async function openParts(config: Config, log: Logger, native: Deps["native"], closing: AbortSignal): Promise<Deps> {
+  const metrics = new Metrics(knownRegistries(config));
   const [images, boxes, sandboxes] = await Promise.all([
-    openImageStore({ config, log, native }),
+    openImageStore({ config, log, native, pullObserver: metrics.pulls }),
     openBoxFactory(boxOptions(config, log, native)),
     SandboxStore.open(config, log),
   ]);
@@ -78,7 +86,7 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
   const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts);
   const streaming = await serveStreaming(config.streaming, log);
-  return { ...parts, containers, streaming, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
+  return { ...parts, containers, streaming, metrics, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {

@@ -59,6 +59,8 @@ export interface Config {
     readonly stallTimeoutMs: number;
   };
   readonly streaming: StreamingConfig;
+  /** Where metrics and health are served; undefined: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
   readonly cgroup: { readonly driver: "cgroupfs" };
 }
 

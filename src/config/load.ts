@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
 import type { Config, StreamingConfig } from "./config.js";
+import { listenAddress } from "./listen-address.js";
 import { shortNameDigits } from "./paths.js";
 import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
 
@@ -20,6 +21,8 @@ export interface ConfigFlags {
   readonly listen?: string | undefined;
   readonly driver?: string | undefined;
   readonly network?: string | undefined;
+  /** `metrics.address`. */
+  readonly metrics?: string | undefined;
 }
 
 /** File, then flags over it. `invalidArgument` names the key, the value and what is allowed. */
@@ -30,6 +33,7 @@ export async function loadConfig(flags: ConfigFlags): Promise<Config> {
     const value = flags[name];
     if (value !== undefined) values.set(name, { value, from: `--${name}` });
   }
+  if (flags.metrics !== undefined) values.set("metrics.address", { value: flags.metrics, from: "--metrics" });
   return configOf(values);
 }
 
@@ -134,6 +138,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
         read("streaming.tls_key_file", settings["streaming.tls_key_file"]),
       ),
     },
+    metrics: listenAddress(read("metrics.address", settings["metrics.address"])),
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
   };
   checkSocketPaths(config);

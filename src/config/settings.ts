@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { RegistryLogin } from "./config.js";
+import { listenAddress } from "./listen-address.js";
 
 /** One key of the config file. */
 export interface Setting<T> {
@@ -168,6 +169,12 @@ of user:password), or identity_token, or registry_token`,
   ),
   "streaming.tls_cert_file": certificateFile("Certificate chain in PEM; with a key, streaming speaks TLS."),
   "streaming.tls_key_file": certificateFile("Its private key in PEM."),
+  "metrics.address": setting(
+    z.union([z.literal(""), z.string().refine((text) => listenAddress(text) !== undefined)]),
+    "",
+    'an IP address of this machine and a port ("127.0.0.1:9091", "[::1]:9091"), or "" for none',
+    "Where /metrics (Prometheus) and /healthz are served, without TLS or login. Port 0: one that is free.",
+  ),
   "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),
 };
 

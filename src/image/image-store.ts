@@ -1,6 +1,7 @@
 /**
  * What the rest of the runtime sees of images. Nothing here speaks CRI: the agent API will be a second user.
  */
+import type { ErrorCode } from "../base/errors.js";
 import type { Digest } from "../base/ids.js";
 
 /** The members of an image's config that decide how a container of it runs (OCI image spec, config.json). */
@@ -53,6 +54,19 @@ export interface PullWatch {
   planned(layers: readonly PlannedLayer[]): void;
   /** So many bytes more of a blob have come from the registry. */
   received(blob: Digest, bytes: number): void;
+}
+
+/** Told of every pull of a store, once however many callers share it: for figures. What is called never throws. */
+export interface PullObserver {
+  /** `registry`: the host of the reference ("docker.io"), whichever mirror serves it. */
+  began(registry: string): ObservedPull;
+}
+
+export interface ObservedPull {
+  /** So many bytes more have come. A blob that another pull brings is not counted again. */
+  received(bytes: number): void;
+  /** `failure`: undefined when the image is here. */
+  ended(failure: ErrorCode | undefined): void;
 }
 
 export interface PlannedLayer {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Logger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import type { Native } from "../native/addon.js";
-import type { ImageStore } from "./image-store.js";
+import type { ImageStore, PullObserver } from "./image-store.js";
 import { proxyFromEnvironment } from "./registry/proxy.js";
 import { openStore } from "./store/open-store.js";
 
@@ -10,18 +10,20 @@ export interface ImageStoreParts {
   readonly config: Pick<Config, "root" | "assets" | "image">;
   readonly log: Logger;
   readonly native: Native;
+  readonly pullObserver?: PullObserver;
 }
 
 /** First wait before a failed request to a registry is repeated. */
 const retryDelayMs = 500;
 
 /** The image store in the config's root folder. Several processes may have it open. */
-export async function openImageStore({ config, log, native }: ImageStoreParts): Promise<ImageStore> {
+export async function openImageStore({ config, log, native, pullObserver }: ImageStoreParts): Promise<ImageStore> {
   return await openStore({
     folder: join(config.root, "images"),
     native,
     assetsDir: config.assets.dir,
     log,
+    pullObserver,
     pinned: config.image.pinned,
     defaultRegistry: config.image.defaultRegistry,
     registry: {

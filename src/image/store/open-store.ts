@@ -13,7 +13,15 @@ import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
 import { StoreLock } from "../content/store-lock.js";
 import { clearDead, dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
-import type { FsUsage, Image, ImageStore, PullWatch, RegistryAuth, WritableSnapshot } from "../image-store.js";
+import type {
+  FsUsage,
+  Image,
+  ImageStore,
+  PullObserver,
+  PullWatch,
+  RegistryAuth,
+  WritableSnapshot,
+} from "../image-store.js";
 import { formatReference, parseReference } from "../reference/reference.js";
 import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
 import { listSnapshots, lowersOf, prepareSnapshot, removeSnapshot } from "../snapshot/snapshots.js";
@@ -24,6 +32,7 @@ import { bootId, Layers } from "../unpack/layers.js";
 import { UnpackPool } from "../unpack/unpack-pool.js";
 import { findImage, type Known } from "./find.js";
 import { checkPins, pinnedImages } from "./pinned.js";
+import { observed } from "./observed.js";
 import { pullImage, type PullParts } from "./pull.js";
 import { knownOf, pruneNames, removeNames, type RemoveParts } from "./remove.js";
 import { SharedJobs } from "./shared-jobs.js";
@@ -41,6 +50,7 @@ export interface StoreOptions {
   /** References of images that can't be removed. */
   readonly pinned: readonly string[];
   readonly registry: RegistryOptions;
+  readonly pullObserver?: PullObserver | undefined;
 }
 
 type OpenParts = PullParts & RemoveParts;
@@ -80,7 +90,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     await parts.registries.close();
     throw thrown;
   }
-  return new OpenImageStore(parts, pool);
+  return new OpenImageStore(parts, pool, options.pullObserver);
 }
 
 /** A layout without its index is no layout to other tools. */
@@ -95,9 +105,11 @@ class OpenImageStore implements ImageStore {
   readonly #pool: UnpackPool;
   readonly #usage: Usage;
   readonly #pulls = new SharedJobs<string, Digest>();
+  readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: OpenParts, pool: UnpackPool) {
+  constructor(parts: OpenParts, pool: UnpackPool, observer: PullObserver | undefined) {
+    this.#observer = observer;
     this.#parts = parts;
     this.#pool = pool;
     this.#usage = new Usage(parts.folder, parts.native);
@@ -113,12 +125,14 @@ class OpenImageStore implements ImageStore {
     const key = `${formatReference(parsed)} ${fingerprint(auth)}`;
     const id = await this.#pulls.run(key, signal, async (jobSignal) => {
       const begunMs = performance.now();
-      return await this.#changing(`pull ${formatReference(parsed)}`, async (space) => {
-        const pulled = await pullImage({ ...this.#parts, watch, space }, parsed, auth, jobSignal);
-        const pullMs = Math.round(performance.now() - begunMs);
-        this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
-        return pulled;
-      });
+      const pull = async (seen: PullWatch | undefined): Promise<Digest> =>
+        await this.#changing(`pull ${formatReference(parsed)}`, async (space) => {
+          const pulled = await pullImage({ ...this.#parts, watch: seen, space }, parsed, auth, jobSignal);
+          const pullMs = Math.round(performance.now() - begunMs);
+          this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
+          return pulled;
+        });
+      return await observed(this.#observer, parsed.host, watch, pull);
     });
     return this.#require(id);
   }

@@ -80,7 +80,8 @@ export const containerRecords: RecordKind<ContainerRecord> = {
   idOf: (record) => record.id,
 };
 
-export type ContainerStateName = "created" | "running" | "exited";
+export const containerStates = ["created", "running", "exited"] as const;
+export type ContainerStateName = (typeof containerStates)[number];
 
 export function containerState(record: Pick<ContainerRecord, "exit" | "startedAtNs">): ContainerStateName {
   if (record.exit !== undefined) return "exited";

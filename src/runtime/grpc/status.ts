@@ -23,6 +23,11 @@ export interface Status {
   readonly details: string;
 }
 
+/** "NOT_FOUND". */
+export function statusName(code: status): string {
+  return status[code];
+}
+
 /** The one place where what was thrown becomes a gRPC status. */
 export function toStatus(thrown: unknown): Status {
   const text = messageOf(thrown);

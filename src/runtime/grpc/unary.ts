@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import {
   Metadata,
+  status,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type ServerUnaryCall,
@@ -11,7 +12,7 @@ import type { Logger } from "../../base/log.js";
 import { monotonicMs } from "../../base/clock.js";
 import type { CallContext, Deps } from "../deps.js";
 import { limitMsOf } from "./limits.js";
-import { toStatus } from "./status.js";
+import { statusName, toStatus } from "./status.js";
 
 type UnaryRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => Promise<Response>;
 /** Items are written as fast as the client reads; the iterable is closed when the client goes. */
@@ -77,6 +78,7 @@ function begin<Request, Response>(
   const startedMs = monotonicMs();
   const log = deps.log.child({ rpc });
   const limitMs = limitMsOf(rpc);
+  const counted = deps.metrics.calls.began(rpc);
   const cancel = (): void => {
     gone.abort(new RuntimeError("canceled", "the caller gave up", { stage: rpc }));
   };
@@ -90,6 +92,7 @@ function begin<Request, Response>(
   const done = (failure: unknown): void => {
     clearTimeout(timer);
     call.off("cancelled", cancel);
+    counted(failure === undefined ? statusName(status.OK) : statusName(toStatus(failure).code));
     logEnd(log, monotonicMs() - startedMs, failure);
   };
   return { context: { signal: gone.signal, rpc, log }, done };

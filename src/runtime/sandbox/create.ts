@@ -37,9 +37,10 @@ export async function createSandbox(request: SandboxRequest, deps: Deps): Promis
   const startedMs = monotonicMs();
   const name = `run sandbox ${shortId(id)}`;
   try {
-    await stage(name, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
+    const { stages } = await stage(name, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
       build(id, request, deps, log, signal),
     );
+    deps.metrics.starts.ready(stages);
   } catch (thrown) {
     if (deps.closing.aborted) throw new RuntimeError("unavailable", "the daemon is stopping", { stage: name });
     throw thrown instanceof RuntimeError && thrown.stage === name ? thrown : inStage(name, thrown);

@@ -44,7 +44,8 @@ export const sandboxRecords: RecordKind<SandboxRecord> = {
   idOf: (record) => record.id,
 };
 
-export type SandboxState = "creating" | "ready" | "notReady";
+export const sandboxStates = ["creating", "ready", "notReady"] as const;
+export type SandboxState = (typeof sandboxStates)[number];
 
 export function sandboxState(record: SandboxRecord): SandboxState {
   if (record.end !== undefined) return "notReady";

@@ -21,6 +21,12 @@ describe("the configuration", () => {
     expect(fromText('listen = "unix:///run/y.sock"').socketPath).to.equal("/run/y.sock");
   });
 
+  it("serves metrics where it is told to, and nowhere unless told", async () => {
+    expect(fromText("").metrics).to.equal(undefined);
+    expect(fromText('[metrics]\naddress = "127.0.0.1:9091"').metrics).to.deep.equal({ host: "127.0.0.1", port: 9091 });
+    expect((await loadConfig({ metrics: "[::1]:0" })).metrics).to.deep.equal({ host: "::1", port: 0 });
+  });
+
   it("can't be changed once made", () => {
     const config = configOf(new Map());
     expect(config.sandbox).to.be.frozen;
@@ -39,6 +45,10 @@ describe("the configuration", () => {
     ["[sandbox]\nmemory = 5", /sandbox\.memory in a\.toml is no setting \(known: root, /],
     ["log = 5", /log in a\.toml is no setting/],
     ['[cgroup]\ndriver = "systemd"', /cgroup\.driver = "systemd" .*"cgroupfs"/],
+    ['[metrics]\naddress = "9091"', /metrics\.address = "9091" .*"127\.0\.0\.1:9091"/],
+    ['[metrics]\naddress = "localhost:9091"', /metrics\.address = "localhost:9091" /],
+    ['[metrics]\naddress = "127.0.0.1:65536"', /metrics\.address = /],
+    ['[metrics]\naddress = "::1:9091"', /metrics\.address = /],
     [`state = "/${"s".repeat(65)}"`, /state = .* is too long for the sockets below it \(allowed: up to 65 bytes\)/],
     ["root = ", /a\.toml is not TOML/],
   ] as const) {

@@ -19,6 +19,7 @@ import {
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
 import type { Image, WritableSnapshot } from "../../../../src/image/image-store.js";
+import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
@@ -350,7 +351,8 @@ export async function makeWorld(): Promise<World> {
     };
     const containers = await ContainerStore.open(parts);
     const sandboxCreations = new JoinedJobs<string, SandboxId>();
-    return { ...parts, containers, streaming, sandboxCreations, closing: new AbortController().signal };
+    const metrics = new Metrics();
+    return { ...parts, metrics, containers, streaming, sandboxCreations, closing: new AbortController().signal };
   };
   const deps = await open();
   const id = newSandboxId();

@@ -10,6 +10,7 @@ import { publish } from "../../../../src/runtime/events/publish.js";
 import { type CriServer, serveCri } from "../../../../src/runtime/grpc/server.js";
 import { CriClient, failure, image, maxMessageBytes, runtime, status } from "../../../support/cri-client.js";
 import { eventually } from "../../../support/wait.js";
+import { sample } from "../../metrics/sample.js";
 import { failureOf, makeWorld, podRequest, type World } from "../sandbox/fakes.js";
 
 describe("the CRI socket", () => {
@@ -41,6 +42,23 @@ describe("the CRI socket", () => {
     world.deps = Object.assign(world.deps, { images: { pull: () => Promise.reject(missing) } });
     const spec = { image: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
     await failure(cri.call(image.pullImage, { image: spec }), status.UNKNOWN, /^RegistryUnavailable: no route/);
+  });
+
+  it("counts its calls by RPC and status", async () => {
+    await cri.call(runtime.version, {});
+    await failure(cri.call(runtime.podSandboxStatus, { podSandboxId: "nope" }), status.NOT_FOUND, /./);
+    await cri.stream(runtime.streamPodSandboxes, {});
+    const text = await world.deps.metrics.text();
+    expect(sample(text, 'a3s_box_cri_calls_total{rpc="Version",code="OK"}')).to.be.greaterThan(0);
+    expect(sample(text, 'a3s_box_cri_calls_total{rpc="PodSandboxStatus",code="NOT_FOUND"}')).to.equal(1);
+    expect(sample(text, 'a3s_box_cri_calls_total{rpc="StreamPodSandboxes",code="OK"}')).to.equal(1);
+    expect(sample(text, 'a3s_box_cri_calls_in_flight{rpc="PodSandboxStatus"}')).to.equal(0);
+  });
+
+  it("counts the stages of a sandbox's start", async () => {
+    await cri.call(runtime.runPodSandbox, podRequest());
+    const text = await world.deps.metrics.text();
+    expect(sample(text, 'a3s_box_sandbox_start_stage_seconds_count{stage="boot box"}')).to.equal(1);
   });
 
   it("tells an unknown sandbox by NOT_FOUND", async () => {

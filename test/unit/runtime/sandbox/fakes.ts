@@ -17,6 +17,7 @@ import {
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import type { LinkState } from "../../../../src/native/addon.js";
+import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
@@ -214,6 +215,7 @@ export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
       events: new ContainerEvents(100),
       closing: closing.signal,
       networks: new Networks(config.cni, log),
+      metrics: new Metrics(),
       streaming: {} as unknown as Deps["streaming"],
       sandboxCreations: new JoinedJobs<string, SandboxId>(),
       native: kernel as unknown as Deps["native"],

@@ -1,0 +1,33 @@
+/** What of the daemon's parts is shown at its metrics endpoint. */
+import { packageVersion } from "../base/version.js";
+import type { Config } from "../config/config.js";
+import { type Health, type MetricsEndpoint, serveMetrics } from "../metrics/endpoint.js";
+import { containerStates } from "../runtime/container/container-record.js";
+import type { Deps } from "../runtime/deps.js";
+import { sandboxStates } from "../runtime/sandbox/sandbox-record.js";
+
+/** Those that the operator has named. */
+export function knownRegistries({ image }: Config): string[] {
+  return [image.defaultRegistry, ...image.plainHttp, ...Object.keys(image.auth)];
+}
+
+/** `/metrics` and `/healthz`, where the config wants them. */
+export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<MetricsEndpoint | undefined> {
+  const { boxes, config, containers, log, metrics, sandboxes } = deps;
+  if (config.metrics === undefined) return undefined;
+  metrics.describe({ version: packageVersion(), driver: boxes.driver });
+  metrics.watchProcess();
+  metrics.watchStates({
+    name: "a3s_box_sandboxes",
+    help: "Pod sandboxes by state.",
+    states: sandboxStates,
+    read: () => sandboxes.all().map(({ state }) => state),
+  });
+  metrics.watchStates({
+    name: "a3s_box_containers",
+    help: "Containers by state.",
+    states: containerStates,
+    read: () => containers.list().map(({ state }) => state),
+  });
+  return await serveMetrics(config.metrics, metrics, health, log);
+}

@@ -1,0 +1,61 @@
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { CallFigures } from "./call-figures.js";
+import { PullFigures } from "./pull-figures.js";
+import { StartFigures } from "./start-figures.js";
+
+/** States of things that are there now; each of `states` is told, also where there is none. */
+export interface StateGauge {
+  readonly name: string;
+  readonly help: string;
+  readonly states: readonly string[];
+  readonly read: () => readonly string[];
+}
+
+/** All figures of one daemon. They are counted whether or not anybody can ask for them. */
+export class Metrics {
+  readonly calls: CallFigures;
+  readonly pulls: PullFigures;
+  readonly starts: StartFigures;
+  readonly #register = new Registry();
+
+  constructor(knownRegistries: readonly string[] = []) {
+    this.calls = new CallFigures(this.#register);
+    this.pulls = new PullFigures(this.#register, knownRegistries);
+    this.starts = new StartFigures(this.#register);
+  }
+
+  /** `labels` say what this daemon is. */
+  describe(labels: Readonly<Record<string, string>>): void {
+    const labelNames = Object.keys(labels);
+    const name = "a3s_box_build_info";
+    new Gauge({ name, help: "Always 1.", labelNames, registers: [this.#register] }).set({ ...labels }, 1);
+  }
+
+  /** Counted anew each time somebody asks. */
+  watchStates({ name, help, states, read }: StateGauge): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: ["state"],
+      registers: [this.#register],
+      collect() {
+        const now = read();
+        for (const state of states) this.set({ state }, now.filter((one) => one === state).length);
+      },
+    });
+  }
+
+  /** Figures of this process: memory, CPU, descriptors, event loop, garbage collector. Costs a timer and an observer. */
+  watchProcess(): void {
+    collectDefaultMetrics({ register: this.#register });
+  }
+
+  get contentType(): string {
+    return this.#register.contentType;
+  }
+
+  /** Prometheus' text format. */
+  async text(): Promise<string> {
+    return await this.#register.metrics();
+  }
+}
