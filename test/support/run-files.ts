@@ -1,13 +1,16 @@
 /**
  * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file of a folder in a mocha process
- * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. What fails is tried once more,
- * alone. A test that passes only then counts as passed, and is named with its first error: it is one to look into.
+ * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. With `**` in FOLDER's place of a
+ * file name ("test/unit/**") all below it runs in one process, its output shown as it comes.
+ *
+ * What fails is tried once more, alone. A test that passes only then counts as passed, and is named with its first
+ * error: it is one to look into.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import pLimit from "p-limit";
 import { projectFolder } from "./project.js";
 import { escaped, inRandomOrder, resultOf, tally, type FileRun } from "./run-results.js";
@@ -16,6 +19,9 @@ const [folder, ...mochaArguments] = process.argv.slice(2);
 if (folder === undefined) throw new Error("which folder of tests?");
 const jobs = Number(process.env["A3S_TEST_JOBS"] ?? "2");
 const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000)));
+
+/** Ends the folder whose tests run in one process. */
+const together = "/**";
 
 /** Asked to end, mocha ends the test that runs, with what cleans up after it. */
 const running = new Set<ChildProcess>();
@@ -30,14 +36,18 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 const startMs = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "a3s-run-"));
 try {
-  const names = (await readdir(join(projectFolder, folder))).filter((name) => name.endsWith(".test.ts"));
-  await runAll(inRandomOrder(names.sort(), seed).map((name) => join(folder, name)));
+  await runAll(folder.endsWith(together) ? [`${folder}/*.test.ts`] : await filesOf(folder));
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }
 
+async function filesOf(folder: string): Promise<string[]> {
+  const names = (await readdir(join(projectFolder, folder))).filter((name) => name.endsWith(".test.ts"));
+  console.log(`${names.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
+  return inRandomOrder(names.sort(), seed).map((name) => join(folder, name));
+}
+
 async function runAll(files: readonly string[]): Promise<void> {
-  console.log(`${files.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
   const turn = pLimit(jobs);
   const first = await Promise.all(files.map((file) => turn(() => runFile(file, mochaArguments))));
   const again: FileRun[] = [];
@@ -56,18 +66,19 @@ async function runAll(files: readonly string[]): Promise<void> {
 
 async function runFile(file: string, more: readonly string[]): Promise<FileRun> {
   if (ending) return { file, results: [], status: null };
-  const channel = join(scratch, `${basename(file)}.${randomInt(1_000_000)}.jsonl`);
+  const channel = join(scratch, `${randomInt(2 ** 40)}.jsonl`);
+  const live = file.includes(together);
   const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit"];
   const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
   const child = spawn(process.execPath, [...mocha, ...reporter, ...more, file], {
     cwd: projectFolder,
     env: { ...process.env, A3S_RESULTS: channel },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", live ? "inherit" : "pipe", live ? "inherit" : "pipe"],
   });
   running.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+    stream?.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
   }
   const status = await new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
@@ -75,7 +86,7 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
   });
   running.delete(child);
   const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
-  if (lines.length > 0 || status !== 0) process.stdout.write(`\n-- ${file}\n${output}`);
+  if (!live && (lines.length > 0 || status !== 0)) process.stdout.write(`\n-- ${file}\n${output}`);
   return { file, results: lines.map(resultOf), status };
 }
 

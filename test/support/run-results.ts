@@ -41,6 +41,8 @@ export function tally(first: readonly FileRun[], again: readonly FileRun[]): Tal
 }
 
 function resultsOf(run: FileRun): readonly TestResult[] {
+  const twice = run.results.find(({ title }, at) => run.results.findIndex((other) => other.title === title) < at);
+  if (twice !== undefined) return [...run.results, { ...twice, title: `${twice.title} (two tests)`, state: "failed" }];
   if (run.status === 0 || run.results.some(({ state }) => state === "failed")) return run.results;
   const error = `mocha ended with ${String(run.status)}`;
   return [...run.results, { title: run.file, state: "failed", durationMs: 0, error, bedFault: null }];

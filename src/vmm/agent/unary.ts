@@ -1,5 +1,6 @@
 import { Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
+import { orAborted, sleep } from "../../base/stage.js";
 import type { CallScope } from "./call-scope.js";
 import { fromStatus } from "./status.js";
 
@@ -17,8 +18,38 @@ export interface CallLimits {
   readonly waitForReady: boolean;
 }
 
-/** One call with a deadline. What it throws names the call; the caller's reason when its signal ended it. */
+/** A connection is seen to drop before its Box is seen to end: what a failed call waits to learn which of them it was. */
+const deathNoticeMs = 2000;
+
+/**
+ * One call with a deadline. What it throws names the call; the caller's reason when its signal ended it, the Box's when
+ * the connection dropped because the Box has ended.
+ */
 export async function unary<Res>(
+  scope: CallScope,
+  limits: CallLimits,
+  signal: AbortSignal,
+  start: StartCall<Res>,
+): Promise<Res> {
+  try {
+    return await once(scope, limits, signal, start);
+  } catch (thrown) {
+    // A call that waits for the agent is made again by its caller, and learns there why that is in vain.
+    if (!limits.waitForReady && isUnavailable(thrown)) await deathNotice(scope, signal);
+    throw thrown;
+  }
+}
+
+/** Throws why the Box has ended; nothing when it lives on. */
+async function deathNotice(scope: CallScope, signal: AbortSignal): Promise<void> {
+  try {
+    await orAborted(sleep(deathNoticeMs, signal), scope.closed);
+  } catch (thrown) {
+    if (scope.closed.aborted) throw thrown;
+  }
+}
+
+async function once<Res>(
   scope: CallScope,
   limits: CallLimits,
   signal: AbortSignal,

@@ -7,9 +7,9 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { projectFolder } from "../project.js";
 import { escaped } from "../run-results.js";
+import { Course } from "./course.js";
 import { runInOuterVm } from "./machine.js";
-import type { TestResult } from "./reporter.js";
-import { judge, unrun, vmRun, type VmRun } from "./verdict.js";
+import { vmRun, type VmRun } from "./verdict.js";
 
 /** Emulated, shared, and a guest in a guest: what takes a second on a machine may take this many here. */
 const slowness = Number(process.env["A3S_TEST_SLOWNESS"] ?? "8");
@@ -27,7 +27,6 @@ const core = {
 };
 const coreFiles = Object.keys(core).map((name) => `test/critest/${name}.test.ts`);
 const coreTests = [...new Set(Object.values(core))].join("|");
-/** What a fault of the bed has spoilt is tried again in a fresh VM; what it spoils each time is skipped, and says so. */
 const attempts = 3;
 
 const startMs = performance.now();
@@ -36,9 +35,7 @@ const given = process.argv.slice(2).filter((argument) => argument !== "--");
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const passed = new Set<string>();
-  const failed: TestResult[] = [];
-  const skipped = new Set<string>();
+  const course = new Course();
   let only: readonly string[] | undefined;
   for (let attempt = 1; attempt <= attempts; attempt++) {
     if (attempt > 1)
@@ -46,26 +43,17 @@ async function main(): Promise<number> {
     const run = await inOneVm(only);
     if (run.trouble !== undefined) console.error(run.trouble);
     if (run.trouble?.startsWith("interrupted by") === true) return 1;
-    const verdict = judge(run);
-    for (const title of verdict.passed) passed.add(title);
-    for (const { title } of verdict.skipped) skipped.add(title);
-    failed.push(...verdict.failed);
-    if (verdict.again !== "all" && verdict.again.size === 0) break;
-    const reasons = [...(verdict.again === "all" ? [] : verdict.again)];
-    only = verdict.again === "all" ? only : reasons.map(([title]) => title);
-    for (const [title, why] of reasons) console.log(`not ours: ${title}: ${why}`);
-    if (attempt < attempts) continue;
-    for (const [title, why] of reasons) {
-      // A VM that hangs or ends three times over one test is no longer bad luck.
-      if (why === run.trouble) failed.push(unrun(title, why));
-      else skipped.add(title);
-    }
-    if (verdict.again === "all") failed.push(unrun("the tests", run.trouble ?? "mocha did not start"));
+    const next = course.take(run, attempt === attempts);
+    if (next === "none") break;
+    if (next !== "all") only = next;
   }
-  for (const { title, error } of failed) console.error(`\nfailed: ${title}\n${error ?? ""}`);
-  const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-  console.log(`\nkrun: ${passed.size} passed, ${failed.length} failed, ${skipped.size} skipped in ${seconds} s`);
-  return failed.length === 0 && passed.size > 0 ? 0 : 1;
+  for (const { title, error } of course.passedAtSecondTry) {
+    console.log(`\npassed at the second try: ${title}\n${error ?? ""}`);
+  }
+  for (const { title, error } of course.failed) console.error(`\nfailed: ${title}\n${error ?? ""}`);
+  const counts = `${course.passed.size} passed, ${course.failed.length} failed, ${course.skipped.size} skipped`;
+  console.log(`\nkrun: ${counts} in ${((performance.now() - startMs) / 1000).toFixed(0)} s`);
+  return course.failed.length === 0 && course.passed.size > 0 ? 0 : 1;
 }
 
 async function inOneVm(only: readonly string[] | undefined): Promise<VmRun> {

@@ -12,9 +12,12 @@ export interface VmRun {
 }
 
 export interface Verdict {
+  readonly planned: readonly string[];
   readonly passed: readonly string[];
-  /** Ours: they stay failed. */
+  /** Ours. A hook among them has its own title, which is none of a test. */
   readonly failed: readonly TestResult[];
+  /** Did not run, after a hook of ours that failed. */
+  readonly stopped: readonly string[];
   readonly skipped: readonly TestResult[];
   /** The bed's: for a fresh VM, with the reason; or all, when nothing ran. */
   readonly again: ReadonlyMap<string, string> | "all";
@@ -37,10 +40,10 @@ export function vmRun(lines: readonly string[], failure: string | undefined): Vm
 
 /**
  * A test that failed together with a fault of the bed is tried again, and so is one that did not come to run because of
- * such a fault (of a hook before it, or of the VM). A hook that fails by itself fails the run.
+ * such a fault (of a hook before it, or of the VM).
  */
 export function judge({ planned, results, trouble }: VmRun): Verdict {
-  if (planned === undefined) return { passed: [], failed: [], skipped: [], again: "all" };
+  if (planned === undefined) return { planned: [], passed: [], failed: [], stopped: [], skipped: [], again: "all" };
   const last = new Map(results.map((result) => [result.title, result]));
   const again = new Map<string, string>();
   const failed: TestResult[] = [];
@@ -52,14 +55,17 @@ export function judge({ planned, results, trouble }: VmRun): Verdict {
     else why ??= result.bedFault;
   }
   const missing = planned.filter((title) => !last.has(title));
+  const stopped: string[] = [];
   const oursToo = failed.some(({ title }) => !planned.includes(title));
   for (const title of missing) {
     if (why !== undefined) again.set(title, why);
-    else if (!oursToo) failed.push(unrun(title, "it did not run, and nothing says why"));
+    else if (oursToo) stopped.push(title);
+    else failed.push(unrun(title, "it did not run, and nothing says why"));
   }
   const named = (state: TestResult["state"]): TestResult[] =>
     [...last.values()].filter((result) => result.state === state && planned.includes(result.title));
-  return { passed: named("passed").map(({ title }) => title), failed, skipped: named("skipped"), again };
+  const passed = named("passed").map(({ title }) => title);
+  return { planned, passed, failed, stopped, skipped: named("skipped"), again };
 }
 
 export function unrun(title: string, error: string): TestResult {

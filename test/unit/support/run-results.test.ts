@@ -32,6 +32,11 @@ describe("the tally of test files", () => {
     expect(counted.failed).to.have.length(1);
   });
 
+  it("fails for two tests of one name, of which one would hide the other", () => {
+    const counted = tally([run(1, result("a", "failed"), result("a", "passed"))], []);
+    expect(counted.failed.map(({ title }) => title)).to.deep.equal(["a (two tests)"]);
+  });
+
   it("takes a mocha that ended badly for a failure, until the file has run well", () => {
     const bad = run(7, result("a", "passed"));
     expect(tally([bad], []).failed.map(({ error }) => error)).to.deep.equal(["mocha ended with 7"]);

@@ -14,10 +14,11 @@ function channel(planned: readonly string[], results: readonly TestResult[], end
 }
 
 function judged(planned: readonly string[], results: readonly TestResult[], end = true, failure?: string) {
-  const { passed, failed, skipped, again } = judge(vmRun(channel(planned, results, end), failure));
+  const { passed, failed, stopped, skipped, again } = judge(vmRun(channel(planned, results, end), failure));
   return {
     passed,
     failed: failed.map(({ title }) => title),
+    stopped,
     skipped: skipped.map(({ title }) => title),
     again: again === "all" ? again : [...again],
   };
@@ -34,6 +35,7 @@ describe("the verdict on a run in the nested VM", () => {
     expect(judged(["a", "b", "c", "d"], results)).to.deep.equal({
       passed: ["a"],
       failed: ["b"],
+      stopped: [],
       skipped: ["d"],
       again: [["c", fault]],
     });
@@ -50,9 +52,10 @@ describe("the verdict on a run in the nested VM", () => {
     ]);
   });
 
-  it("fails for a hook that fails by itself, and does not try again what it stopped", () => {
+  it("names a hook that fails by itself, and what it stopped", () => {
     expect(judged(["a", "b"], [result("a", "passed"), result(hook, "failed")])).to.deep.include({
       failed: [hook],
+      stopped: ["b"],
       again: [],
     });
   });

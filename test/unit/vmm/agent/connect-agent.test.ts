@@ -1,4 +1,5 @@
 import { status } from "@grpc/grpc-js";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import type { AgentServiceServer, HelloResponse } from "../../../../src/gen/agent/v1/agent.js";
@@ -191,6 +192,30 @@ describe("waiting for a process", () => {
     };
     await connected(calls, async (client) => {
       expect(await client.wait(ref, soon())).to.include({ code: 255, signal: 0 });
+    });
+  });
+
+  it("gives the Box's end as the reason when the connection drops because of it, though it is seen later", async () => {
+    await connected({ stats: () => undefined }, async (client, agent) => {
+      await client.hello(soon());
+      const asking = failureOf(client.stats("", soon()));
+      await delay(50);
+      agent.dropConnections();
+      await delay(100);
+      client.close("the Box has ended: vmm exited with status 0");
+      expect((await asking).message).to.contain("vmm exited with status 0");
+    });
+  });
+
+  it("says that the connection dropped when the Box lives on", async () => {
+    await connected({ stats: () => undefined }, async (client, agent) => {
+      await client.hello(soon());
+      const asking = failureOf(client.stats("", soon()));
+      await delay(50);
+      agent.dropConnections();
+      const error = await asking;
+      expect(error.code).to.equal("unavailable");
+      expect(error.message).to.match(/^agent stats: /);
     });
   });
 });
