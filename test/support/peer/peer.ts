@@ -1,0 +1,20 @@
+/** A program that serves and asks over TCP and UDP (`peer.c`): in images, and in namespaces of the host. */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { projectFolder } from "../project.js";
+import { buildLayer, type BuiltLayer } from "../tar-builder.js";
+
+/** Builds it as `FOLDER/peer`; answers the path. */
+export async function buildPeer(folder: string): Promise<string> {
+  const program = join(folder, "peer");
+  const source = join(projectFolder, "test/support/peer/peer.c");
+  await promisify(execFile)("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source]);
+  return program;
+}
+
+/** An image's layer with it as `/bin/peer`. */
+export async function peerLayer(program: string): Promise<BuiltLayer> {
+  return buildLayer([{ name: "bin/peer", mode: 0o755, content: await readFile(program) }]);
+}
