@@ -7,6 +7,7 @@ import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
+import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
@@ -26,7 +27,7 @@ export interface SetupWish {
 /** The compiler's packages, for all steps at once: apt is slow to start. */
 const buildPackages = ["gcc", "g++", "make", "python3", "pkg-config", "libc6-dev", "libseccomp-dev"];
 const testPackages = [
-  ...["skopeo", "docker-registry", "openssl", "kmod", "iproute2", "clang-format"],
+  ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "kmod", "iproute2", "clang-format"],
   ...["containernetworking-plugins", "iptables"],
 ];
 
@@ -61,7 +62,10 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await place(join(await kernel(inner), "vmlinux.elf"), "kernel/vmlinux.elf");
     await place(await busyboxImage(inner), "image");
     await crunBase(inner);
-    if (wish.forTests) await place(await outerKernel(inner), "outer");
+    if (wish.forTests) {
+      await place(await imagePackages(inner), "packages");
+      await place(await outerKernel(inner), "outer");
+    }
   };
   const rust = async (inner: SetupContext): Promise<void> => {
     if (qemu) await place(join(await virtiofsd(inner), "virtiofsd"), "bin/virtiofsd");

@@ -1,0 +1,243 @@
+/**
+ * Images of several layers made of the distribution's packages, each with what image builders do on top of them:
+ * removed files and folders, replaced folders, new links, changed owners and capabilities.
+ */
+import { execFile } from "node:child_process";
+import {
+  access,
+  chmod,
+  chown,
+  link,
+  lutimes,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { busyboxProgram } from "./busybox.js";
+import { projectFolder } from "./project.js";
+import type { ImageSource } from "./registry.js";
+import { buildLayer, sha256, type BuiltLayer } from "./tar-builder.js";
+
+export interface PackageImage {
+  readonly name: string;
+  readonly build: () => Promise<ImageSource>;
+}
+
+const maxTarBytes = 256 * 1024 * 1024;
+const execute = promisify(execFile);
+
+export const packageImages: readonly PackageImage[] = [
+  {
+    name: "busybox",
+    build: async () => ({
+      layers: [await changed(busyboxRoot), await changed(appletLinks), buildLayer([{ name: "bin/.wh.vi" }])],
+    }),
+  },
+  {
+    name: "coreutils",
+    build: async () => ({
+      layers: [
+        ...(await packages("base-files", "libc6", "coreutils")),
+        buildLayer([
+          { name: "usr/", type: "directory" },
+          { name: "usr/share/doc/", type: "directory", mode: 0o755 },
+          { name: "usr/share/doc/.wh..wh..opq" },
+          { name: "usr/share/doc/only-this", content: "new\n" },
+          { name: "usr/bin/.wh.factor" },
+          { name: "usr/bin/.wh.pinky" },
+        ]),
+      ],
+    }),
+  },
+  {
+    name: "python",
+    build: async () => ({
+      layers: [
+        ...(await packages("base-files", "libpython3.13-minimal", "python3.13-minimal")),
+        buildLayer([
+          { name: "usr/lib/python3.13/.wh.encodings" },
+          { name: "usr/bin/python3", type: "symlink", link: "python3.13" },
+        ]),
+        buildLayer([
+          { name: "usr/lib/python3.13/", type: "directory" },
+          { name: "usr/lib/python3.13/encodings/", type: "directory" },
+          { name: "usr/lib/python3.13/encodings/again.py", content: "# back\n" },
+        ]),
+      ],
+      docker: true,
+    }),
+  },
+  { name: "perl", build: async () => ({ layers: [...(await packages("perl-base")), await changed(hardLinks)] }) },
+  { name: "git", build: async () => ({ layers: await packages("base-files", "git") }) },
+  {
+    name: "curl",
+    build: async () => ({
+      layers: [...(await packages("base-files", "curl")), await changed(finerTimes)],
+      docker: true,
+    }),
+  },
+  {
+    name: "nginx",
+    build: async () => ({
+      layers: [
+        ...(await packages("nginx-common", "nginx")),
+        buildLayer([
+          { name: "var/log/nginx/", type: "directory", uid: 33, gid: 4, mode: 0o2750 },
+          { name: "var/log/nginx/access.log", type: "symlink", link: "/dev/stdout" },
+          { name: "etc/nginx/.wh.sites-available" },
+          { name: "etc/nginx/sites-available", content: "a file where a folder was\n" },
+          { name: "etc/nginx/nginx.conf/", type: "directory", mode: 0o700 },
+          { name: "etc/nginx/nginx.conf/where-a-file-was", content: "x" },
+        ]),
+      ],
+    }),
+  },
+  {
+    name: "openssh",
+    build: async () => ({
+      layers: [
+        ...(await packages("base-files", "openssh-client")),
+        buildLayer([{ name: "usr/bin/ssh-agent", content: "#!/bin/sh\n", mode: 0o2755, gid: 101 }], "none"),
+      ],
+    }),
+  },
+  {
+    name: "set-uid",
+    build: async () => ({
+      layers: [
+        ...(await packages("passwd", "sudo")),
+        await changed(capabilities),
+        buildLayer([
+          { name: "./", type: "directory" },
+          { name: "dev/", type: "directory" },
+          { name: "run/", type: "directory" },
+          { name: "dev/null", type: "character", major: 1, minor: 3, mode: 0o666 },
+          { name: "dev/disk", type: "block", major: 259, minor: 70_000, mode: 0o660, gid: 6 },
+          { name: "run/pipe", type: "fifo", mode: 0o620, uid: 70_000, gid: 4_000_000_000 },
+        ]),
+      ],
+    }),
+  },
+  {
+    name: "links",
+    build: async () => ({
+      layers: [
+        ...(await packages("tzdata", "ncurses-base", "ncurses-term", "iputils-ping", "tar")),
+        await changed(capabilities),
+        buildLayer([
+          { name: "usr/", type: "directory" },
+          { name: "usr/share/", type: "directory" },
+          { name: "usr/share/zoneinfo/", type: "directory" },
+          { name: "usr/share/zoneinfo/.wh..wh..opq" },
+          { name: "usr/share/zoneinfo/UTC", content: "TZif" },
+        ]),
+      ],
+    }),
+  },
+];
+
+/** Each package's own tar as a layer, gzip. */
+async function packages(...names: readonly string[]): Promise<BuiltLayer[]> {
+  return await Promise.all(names.map(async (name) => layerOf(await dataTar(name))));
+}
+
+async function dataTar(name: string): Promise<Buffer> {
+  const path = join(projectFolder, "build/assets/packages", `${name}.deb`);
+  await access(path).catch((cause: unknown) => {
+    throw new Error(`no ${path} (run the set-up)`, { cause });
+  });
+  const { stdout } = await execute("dpkg-deb", ["--fsys-tarfile", path], {
+    encoding: "buffer",
+    maxBuffer: maxTarBytes,
+  });
+  return stdout;
+}
+
+/** A layer that GNU tar packs in the POSIX format, with attributes and times to the nanosecond, of a folder made by `fill`. */
+async function changed(fill: (folder: string) => Promise<void>): Promise<BuiltLayer> {
+  const folder = await mkdtemp(join(tmpdir(), "a3s-test-layer-"));
+  try {
+    await chmod(folder, 0o755);
+    await fill(folder);
+    const options = ["--format=posix", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sort=name"];
+    const { stdout } = await execute("tar", [...options, "-C", folder, "-cf", "-", "."], {
+      encoding: "buffer",
+      maxBuffer: maxTarBytes,
+    });
+    return layerOf(stdout);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+function layerOf(tar: Buffer): BuiltLayer {
+  const bytes = gzipSync(tar, { level: 1 });
+  return {
+    bytes,
+    diffId: sha256(tar),
+    digest: sha256(bytes),
+    mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+  };
+}
+
+async function busyboxRoot(folder: string): Promise<void> {
+  await mkdir(join(folder, "bin"));
+  await mkdir(join(folder, "tmp"));
+  await chmod(join(folder, "tmp"), 0o1777);
+  await writeFile(join(folder, "bin/busybox"), await readFile(await busyboxProgram()), { mode: 0o755 });
+}
+
+/** The program once more, with 300 names. */
+async function appletLinks(folder: string): Promise<void> {
+  await busyboxRoot(folder);
+  const names = Array.from({ length: 300 }, (_, at) => `applet-${at}`);
+  for (const name of [...names, "vi", "sh"]) await link(join(folder, "bin/busybox"), join(folder, "bin", name));
+}
+
+/** New names of one file, in folders that are there and in folders that are not. */
+async function hardLinks(folder: string): Promise<void> {
+  await mkdir(join(folder, "usr/bin"), { recursive: true });
+  await mkdir(join(folder, "opt/links"), { recursive: true });
+  await writeFile(join(folder, "usr/bin/one"), "one file\n", { mode: 0o4711 });
+  await link(join(folder, "usr/bin/one"), join(folder, "usr/bin/two"));
+  await link(join(folder, "usr/bin/one"), join(folder, "opt/links/three"));
+  await symlink("../../usr/bin/two", join(folder, "opt/links/soft"));
+  await link(join(folder, "opt/links/soft"), join(folder, "opt/links/soft-too"));
+}
+
+/** Times before the epoch, after 2038, and between two microseconds. */
+async function finerTimes(folder: string): Promise<void> {
+  await mkdir(join(folder, "srv"));
+  const long = "n".repeat(200);
+  for (const [name, seconds] of [
+    ["old", -12_345.75],
+    ["fine", 1_700_000_000.123_456],
+    ["late", 4_200_000_000.5],
+    [long, 1],
+  ] as const) {
+    await writeFile(join(folder, "srv", name), name);
+    await utimes(join(folder, "srv", name), seconds, seconds);
+  }
+  await symlink(`${long}/${long}`, join(folder, "srv/link"));
+  await lutimes(join(folder, "srv/link"), 1_600_000_000.25, 1_600_000_000.25);
+  await utimes(join(folder, "srv"), 1_500_000_000.5, 1_500_000_000.5);
+}
+
+/** What `setcap cap_net_raw+ep` writes (linux/capability.h, VFS_CAP_REVISION_2), and attributes of a user. */
+async function capabilities(folder: string): Promise<void> {
+  const program = join(folder, "usr/bin/ping");
+  await mkdir(join(folder, "usr/bin"), { recursive: true });
+  await writeFile(program, "#!/bin/sh\n", { mode: 0o755 });
+  await chown(program, 0, 0);
+  await execute("setfattr", ["-n", "security.capability", "-v", "0x0100000200200000000000000000000000000000", program]);
+  await execute("setfattr", ["-n", "user.note", "-v", "0x00ff0a3d", program]);
+  await execute("setfattr", ["-n", "trusted.note", "-v", "0x01", join(folder, "usr")]);
+}
