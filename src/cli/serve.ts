@@ -91,7 +91,8 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
   const { assets, driver, qemu, sandbox, state } = config;
-  const options = { state, assetsDir: assets.dir, native, log, driver, bootTimeoutMs: sandbox.bootTimeoutMs };
+  const { bootTimeoutMs, containerRuntime } = sandbox;
+  const options = { state, assetsDir: assets.dir, native, log, driver, bootTimeoutMs, containerRuntime };
   return qemu.binary === undefined ? options : { ...options, qemuBinary: qemu.binary };
 }
 

@@ -29,6 +29,8 @@ export interface Config {
     readonly runTimeoutMs: number;
     /** How long a Box gets to shut down before it is killed. */
     readonly stopTimeoutMs: number;
+    /** What runs containers in a Box. */
+    readonly containerRuntime: "own" | "crun";
   };
   readonly cni: {
     /** Absolute folder of configuration files. */

@@ -112,6 +112,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
       runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
+      containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
     },
     cni: {
       confDir: read("cni.conf_dir", settings["cni.conf_dir"]),

@@ -98,6 +98,11 @@ export const settings = {
   ),
   "sandbox.run_timeout_ms": whole(100, dayMs, 220_000, "A whole RunPodSandbox. kubelet waits for 240 s."),
   "sandbox.stop_timeout_ms": whole(0, dayMs, 2000, "How long a Box may shut down before it is killed."),
+  "sandbox.container_runtime": oneOf(
+    ["own", "crun"],
+    "own",
+    "What runs containers in a Box: the agent's own runtime, or crun, which is slower by some 0.3 s a container and exec.",
+  ),
   "cni.conf_dir": folder("/etc/cni/net.d", "CNI configuration; the first valid file counts, read anew for each pod."),
   "cni.bin_dirs": setting(
     z.array(z.string().regex(absolutePath)).min(1),

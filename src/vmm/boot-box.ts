@@ -26,6 +26,8 @@ export interface BootDeps {
   /** Folder of the guest base. */
   readonly guestBase: string;
   readonly bootTimeoutMs: number;
+  /** For the agent, on the kernel's command line. */
+  readonly kernelParameters: readonly string[];
 }
 
 const undoLimitMs = 15_000;
@@ -112,6 +114,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
         spec,
         folder,
         cgroupProcs: cgroup.procs,
+        kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);
           await writeTrail(deps, spec, folder, cgroup.folders, processes.list);

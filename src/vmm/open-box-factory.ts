@@ -27,6 +27,8 @@ export interface BoxFactoryOptions {
   readonly qemuBinary?: string;
   /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
   readonly bootTimeoutMs: number;
+  /** What runs the sessions that do not choose. */
+  readonly containerRuntime: "own" | "crun";
 }
 
 /** sun_path of unix(7), less its closing NUL. */
@@ -34,7 +36,7 @@ const maxSocketPath = 107;
 const qemuProgram = "qemu-system-x86_64";
 
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
-  const { state, assetsDir, native, log, bootTimeoutMs } = options;
+  const { state, assetsDir, native, log, bootTimeoutMs, containerRuntime } = options;
   if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
     const longest = maxSocketPath - longestSocketSuffix;
     throw new RuntimeError("invalidArgument", `state folder "${state}" is longer than ${longest} bytes`, {
@@ -48,7 +50,8 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   await mkdir(boxesFolder(state), { recursive: true, mode: 0o700 });
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
-  return new Boxes(choice, { native, log, driver, state, guestBase, bootTimeoutMs });
+  const kernelParameters = [`a3s.runtime=${containerRuntime}`];
+  return new Boxes(choice, { native, log, driver, state, guestBase, bootTimeoutMs, kernelParameters });
 }
 
 async function openDriver(choice: DriverChoice, options: BoxFactoryOptions): Promise<Driver> {

@@ -4,8 +4,10 @@ export interface Bundle {
   readonly change?: (spec: Spec) => void;
   /** Printed by init on top of what all print. */
   readonly print?: string;
-  /** Neither may run it. */
-  readonly refused?: boolean;
+  /** Who must not run it. */
+  readonly refused?: "both" | "own";
+  /** Lines that only one of them prints, all of them; the reasons are in README.md. */
+  readonly differs?: { readonly own: readonly string[]; readonly crun: readonly string[] };
 }
 
 interface Mount {
@@ -51,6 +53,7 @@ export interface Spec {
 }
 
 const caps = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_MKNOD", "CAP_SETGID", "CAP_SETUID", "CAP_NET_RAW"];
+const console = "- devpts devpts rw,gid=5,mode=620,ptmxmode=666";
 const quiet = ["nosuid", "noexec", "nodev"];
 const mapped = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 
@@ -95,10 +98,19 @@ function asUser(spec: Spec): void {
   spec.process.user = { uid: 1000, gid: 1001, additionalGids: [5, 1002], umask: 0o027 };
 }
 
+function nullOf(owner: string): NonNullable<Bundle["differs"]> {
+  return { own: ["crw-rw-rw- 0 0 null"], crun: [`crw-rw-rw- ${owner} null`] };
+}
+
 /** Everything busybox can show of what the process got. */
 export const bundles: readonly Bundle[] = [
   { name: "the plain one" },
-  { name: "a user with groups and a umask", change: asUser, print: "touch /tmp/x; b ls -ln /tmp/x | b cut -c1-40" },
+  {
+    name: "a user with groups and a umask",
+    change: asUser,
+    print: "touch /tmp/x; b ls -ln /tmp/x | b cut -c1-40",
+    differs: nullOf("1000 1001"),
+  },
   {
     name: "no capabilities",
     change: ({ process }) => {
@@ -118,6 +130,7 @@ export const bundles: readonly Bundle[] = [
         ambient: some,
       };
     },
+    differs: nullOf("1000 1001"),
   },
   { name: "no_new_privs", change: ({ process }) => (process.noNewPrivileges = true) },
   {
@@ -204,6 +217,7 @@ export const bundles: readonly Bundle[] = [
     print:
       "cd /dev; for d in 'mem c 1 1' 'kmsg c 1 11' 'disk b 254 0'; do b mknod /dev/t-${d%% *} ${d#* } 2>&1 && " +
       "b head -c 1 /dev/t-${d%% *} 2>&1 | b wc -c; done; b head -c 3 /dev/zero | b wc -c; echo x > /dev/null && echo ok",
+    differs: { own: ["mknod: /dev/t-disk: Operation not permitted"], crun: [] },
   },
   {
     name: "more devices",
@@ -254,6 +268,13 @@ export const bundles: readonly Bundle[] = [
       process.user = { uid: 3, gid: 4, additionalGids: [5] };
     },
     print: "b cat /proc/self/uid_map; echo x > /dev/null && echo ok",
+    differs: {
+      own: ["crw-rw-rw- 65534 65534 null"],
+      crun: [
+        "/ /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,size=4k,nr_inodes=1,uid=100000,gid=100000",
+        "crw-rw-rw- 3 4 null",
+      ],
+    },
   },
   {
     name: "mapped ids of a mount",
@@ -265,18 +286,32 @@ export const bundles: readonly Bundle[] = [
       }),
     print: "b ls -ldn /mapped | b cut -c11-40",
   },
-  { name: "a terminal", change: ({ process }) => (process.terminal = true), print: "b tty; b ls -ln /dev/console" },
-  { name: "a missing program", change: ({ process }) => (process.args = ["no-such"]), refused: true },
-  { name: "a program that is a folder", change: ({ process }) => (process.args = ["/bin"]), refused: true },
+  {
+    name: "a terminal",
+    change: ({ process }) => (process.terminal = true),
+    print: "b tty; b ls -ln /dev/console",
+    differs: {
+      own: [`/0 /dev/console rw,nosuid,noexec,relatime ${console}`],
+      crun: [`/0 /dev/console rw,relatime ${console}`],
+    },
+  },
+  {
+    name: "a folder behind a descriptor",
+    change: ({ process }) => (process.cwd = "/proc/self/fd/7"),
+    refused: "both",
+  },
+  { name: "the runtime itself", change: ({ process }) => (process.args = ["/proc/self/exe"]), refused: "own" },
+  { name: "a missing program", change: ({ process }) => (process.args = ["no-such"]), refused: "both" },
+  { name: "a program that is a folder", change: ({ process }) => (process.args = ["/bin"]), refused: "both" },
   {
     name: "a missing source",
     change: ({ mounts }) => mounts.push(mount("/x", "bind", "/no/such", ["bind"])),
-    refused: true,
+    refused: "both",
   },
   {
     name: "a capability that is none",
     change: ({ process }) => (process.capabilities = { ...process.capabilities, bounding: ["CAP_FLY"] }),
-    refused: true,
+    refused: "own",
   },
 ];
 

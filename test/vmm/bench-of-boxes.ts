@@ -115,5 +115,6 @@ async function openFactory(folder: string): Promise<BoxFactory> {
     log,
     driver,
     bootTimeoutMs: limit(60_000),
+    containerRuntime: "own",
   });
 }

@@ -20,7 +20,7 @@ pub fn read() -> Settings {
 }
 
 fn parse(command_line: &str) -> Settings {
-    let mut settings = Settings { channel: None, runtime: Choice::Crun, bare: false };
+    let mut settings = Settings { channel: None, runtime: Choice::Own, bare: false };
     for word in command_line.split_ascii_whitespace() {
         match word {
             "a3s.channel=virtio" => settings.channel = Some(ChannelKind::VirtioPort),
@@ -42,15 +42,15 @@ mod tests {
     fn finds_its_words_among_the_kernels() {
         let settings =
             parse("console=hvc0 quiet a3s.channel=vsock init=/base/bin/agent virtio_mmio.device=512@0x1:5\n");
-        let expected = Settings { channel: Some(ChannelKind::Vsock), runtime: Choice::Crun, bare: false };
+        let expected = Settings { channel: Some(ChannelKind::Vsock), runtime: Choice::Own, bare: false };
         assert_eq!(settings, expected);
         assert!(parse("a3s.bare=1").bare);
-        assert_eq!(parse("a3s.runtime=own").runtime, Choice::Own);
+        assert_eq!(parse("a3s.runtime=crun").runtime, Choice::Crun);
     }
 
     #[test]
     fn leaves_the_channel_open_when_it_is_not_told() {
         let settings = parse("a3s.channel=smoke a3s.runtime=x a3s.bare=0");
-        assert_eq!(settings, Settings { channel: None, runtime: Choice::Crun, bare: false });
+        assert_eq!(settings, Settings { channel: None, runtime: Choice::Own, bare: false });
     }
 }

@@ -29,6 +29,11 @@ impl Change {
         }
     }
 
+    /// What a mount has inherited and is not asked for goes: of a bind's flags the spec is the only source.
+    pub fn and_nothing_else(self) -> Self {
+        Self { set: self.set, clear: self.clear | (INHERITED & !self.set) }
+    }
+
     pub fn is_nothing(self) -> bool {
         self == Self::default()
     }
@@ -60,6 +65,8 @@ enum Effect {
 }
 
 const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
+/// What a copy has of the mount that it was made from.
+const INHERITED: u64 = RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
 const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
 
 const ATTRIBUTES: [(&str, Effect); 16] = [
@@ -167,6 +174,13 @@ mod tests {
         assert_eq!(parsed(&["ro", "rw"]).unwrap().top, Change { set: 0, clear: RDONLY });
         let atime = parsed(&["noatime", "strictatime"]).unwrap().top;
         assert_eq!(atime, Change { set: libc::MOUNT_ATTR_STRICTATIME, clear: ATIME });
+    }
+
+    #[test]
+    fn a_bind_keeps_nothing_of_its_source_that_is_not_asked_for() {
+        let top = parsed(&["bind", "ro", "nosuid"]).unwrap().top.and_nothing_else();
+        assert_eq!(top.set, RDONLY | libc::MOUNT_ATTR_NOSUID);
+        assert_eq!(top.clear, libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC);
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub fn run(spec: &Spec, filter: Filter, given: &Given) -> Result<(), Trouble> {
         }
     }
     let fresh = new_namespaces(&spec.linux);
+    // what a new ipc namespace brings along belongs to who makes it: to the user namespace's root, where there is one
+    let owned = if fresh & libc::CLONE_NEWUSER == 0 { 0 } else { fresh & libc::CLONE_NEWIPC };
     // SAFETY: this process has one thread.
-    match unsafe { sys::clone_sibling(fresh & !LATER, &given.cgroup) }.map_err(during("clone"))? {
+    match unsafe { sys::clone_sibling(fresh & !LATER & !owned, &given.cgroup) }.map_err(during("clone"))? {
         Some(pid) => {
             drop(mapped);
             given.report(&Report::Pid(pid));
@@ -51,7 +53,7 @@ pub fn run(spec: &Spec, filter: Filter, given: &Given) -> Result<(), Trouble> {
                 None if fresh & LATER != 0 => inside::CgroupNamespace::New,
                 None => inside::CgroupNamespace::Inherit,
             };
-            let made = Inside { spec, credentials: &credentials, given, root, wait_for_maps, cgroup_namespace };
+            let made = Inside { spec, credentials: &credentials, given, root, wait_for_maps, owned, cgroup_namespace };
             Err(made.run(prepared))
         }
     }

@@ -9,6 +9,7 @@ use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::resolve::{self, Kind};
 use super::sys;
+use crate::runtime::own::options::Change;
 use crate::runtime::own::spec::{Device, Linux};
 use crate::runtime::own::wire::{Trouble, during};
 
@@ -80,6 +81,8 @@ fn make(root: &OwnedFd, device: &Device) -> Result<(), Trouble> {
 
 fn bind_from_guest(root: &OwnedFd, path: &str) -> Result<(), Errno> {
     let tree = sys::clone_tree_at(&sys::text(path)?, false)?;
+    let quiet = Change { set: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC, clear: 0 };
+    sys::set_attributes(&tree, quiet, libc::MS_PRIVATE, None, false)?;
     sys::attach(&tree, &resolve::make(root, path, Kind::File)?)
 }
 

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::credentials::Credentials;
-use super::program::{Program, enter_folder};
+use super::program::{IfMissing, Program, enter_folder};
 use super::terminal::{self, Terminal};
 use super::{Given, resolve, set_oom_score, sys};
 use crate::runtime::own::spec::Process;
@@ -17,7 +17,7 @@ pub fn run(process: &Process, namespaces: i32, filter: Filter, given: &Given) ->
     set_oom_score(process.oom_score_adj)?;
     // a cgroup namespace joined now would hide the cgroup that the process is to be born in
     enter(init, namespaces & !libc::CLONE_NEWCGROUP)?;
-    enter_folder(&process.cwd)?;
+    enter_folder(&process.cwd, IfMissing::Fail)?;
     let program = Program::find(process)?;
     let terminal = match process.terminal {
         true => {

@@ -8,7 +8,7 @@ use nix::unistd::{Gid, Uid, chdir, fchdir, setgroups, sethostname, setresgid, se
 
 use super::credentials::Credentials;
 use super::mounts::{self, Prepared};
-use super::program::{Program, enter_folder};
+use super::program::{IfMissing, Program, enter_folder};
 use super::terminal::{self, Terminal};
 use super::{Given, devices, sys};
 use crate::guest::sysctl;
@@ -29,6 +29,8 @@ pub struct Inside<'a> {
     pub root: OwnedFd,
     /// Says that the user namespace has its ids.
     pub wait_for_maps: Option<OwnedFd>,
+    /// Namespaces that it makes as root of its user namespace, as CLONE_NEW* bits.
+    pub owned: i32,
     pub cgroup_namespace: CgroupNamespace,
 }
 
@@ -68,7 +70,7 @@ impl Inside<'_> {
         linux.readonly_paths.iter().try_for_each(|path| mounts::protect(&self.root, path))?;
         self.enter_root().map_err(during("enter the root"))?;
         mounts::set_root_propagation(&self.root, linux.rootfs_propagation.as_deref())?;
-        enter_folder(&self.spec.process.cwd)?;
+        enter_folder(&self.spec.process.cwd, IfMissing::Make)?;
         if self.spec.root.readonly {
             mounts::make_read_only(&self.root).map_err(during("make the root read-only"))?;
         }
@@ -87,7 +89,8 @@ impl Inside<'_> {
         setgroups(&[])
             .and_then(|()| setresgid(gid, gid, gid))
             .and_then(|()| setresuid(uid, uid, uid))
-            .map_err(during("become root of the user namespace"))
+            .map_err(during("become root of the user namespace"))?;
+        sys::unshare(self.owned).map_err(during("make namespaces of the user namespace's own"))
     }
 
     fn mount_all(&self, prepared: Vec<Prepared>) -> Result<(), Trouble> {

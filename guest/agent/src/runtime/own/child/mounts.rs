@@ -72,7 +72,7 @@ fn prepare_one(wanted: &Mount, own: &Own) -> Result<Prepared, Trouble> {
     }
     let quiet = |change, flag, recursive| sys::set_attributes(&tree, change, flag, None, recursive);
     quiet(Change::default(), libc::MS_PRIVATE, true).map_err(during(&what))?;
-    quiet(parsed.top, 0, false).map_err(during(format!("{what}: set its options")))?;
+    quiet(parsed.top.and_nothing_else(), 0, false).map_err(during(format!("{what}: set its options")))?;
     if !parsed.tree.is_nothing() {
         quiet(parsed.tree, 0, true).map_err(during(format!("{what}: set its recursive options")))?;
     }
@@ -113,11 +113,10 @@ fn new_file_system(wanted: &Mount, options: &Options, what: &str) -> Result<Owne
     let kind = if wanted.kind == "cgroup" { "cgroup2" } else { wanted.kind.as_str() };
     let text = |words: &str| sys::text(words).map_err(during(what));
     let context = Context::open(text(kind)?.as_c_str()).map_err(during(format!("{what}: file system {kind}")))?;
-    let source = if wanted.source.is_empty() { kind } else { wanted.source.as_str() };
+    // the name in mountinfo: programs that look for the version know it by this one
+    let named = !wanted.source.is_empty() && kind != "cgroup2";
+    let source = if named { wanted.source.as_str() } else { kind };
     context.set(c"source", Some(text(source)?.as_c_str())).map_err(during(what))?;
-    if options.top.set & libc::MOUNT_ATTR_RDONLY != 0 {
-        context.set(c"ro", None).map_err(during(what))?;
-    }
     let data = if kind == "cgroup2" { &[][..] } else { &options.data[..] };
     for option in data {
         let set = match option.split_once('=') {
@@ -168,15 +167,15 @@ pub fn mask(root: &OwnedFd, path: &str) -> Result<(), Trouble> {
     let kind = fstat(&target).map_err(during(doing()))?.st_mode & SFlag::S_IFMT.bits();
     let cover = if kind == SFlag::S_IFDIR.bits() { empty_folder() } else { sys::clone_tree_at(c"/dev/null", false) };
     let cover = cover.map_err(during(doing()))?;
+    make_read_only(&cover).map_err(during(doing()))?;
     sys::attach(&cover, &target).map_err(during(doing()))
 }
 
 fn empty_folder() -> Result<OwnedFd, Errno> {
     let context = Context::open(c"tmpfs")?;
     context.set(c"source", Some(c"tmpfs"))?;
-    context.set(c"ro", None)?;
     context.set(c"size", Some(c"0"))?;
-    context.mount(libc::MOUNT_ATTR_RDONLY)
+    context.mount(0)
 }
 
 /// Makes a path of the container read-only with all below it, if there is such a path.

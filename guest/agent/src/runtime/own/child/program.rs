@@ -5,10 +5,10 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::signal::SigSet;
-use nix::sys::stat::{Mode, SFlag, stat, umask};
-use nix::unistd::{AccessFlags, chdir, faccessat};
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
+use nix::unistd::{AccessFlags, faccessat, fchdir};
 
 use super::credentials::Credentials;
 use super::resolve;
@@ -97,15 +97,21 @@ impl Program {
     }
 }
 
-/// The folder that the program starts in, made where it is missing.
-pub fn enter_folder(cwd: &str) -> Result<(), Trouble> {
-    match chdir(cwd) {
-        Err(Errno::ENOENT) => {}
-        other => return other.map_err(during(format!("chdir to `{cwd}`"))),
-    }
+/// The folder that the program starts in. No magic link leads there: /proc/self/fd/N would be one of the descriptors that
+/// this process still has of the guest.
+pub fn enter_folder(cwd: &str, if_missing: IfMissing) -> Result<(), Trouble> {
     let root = resolve::root().map_err(during("open the root"))?;
-    resolve::make(&root, cwd, resolve::Kind::Folder).map_err(during(format!("make the folder `{cwd}`")))?;
-    chdir(cwd).map_err(during(format!("chdir to `{cwd}`")))
+    let folder = match resolve::open(&root, cwd, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(Errno::ENOENT) if if_missing == IfMissing::Make => resolve::make(&root, cwd, resolve::Kind::Folder),
+        other => other,
+    };
+    folder.and_then(fchdir).map_err(during(format!("chdir to `{cwd}`")))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    Make,
+    Fail,
 }
 
 /// Path of a program by its name, as a shell would find it. The words are those of crun, which the daemon knows.
@@ -132,12 +138,15 @@ fn executable(name: &str, path: &str) -> Result<String, Trouble> {
     }
 }
 
+/// Through magic links nothing is executed: /proc/self/exe is the agent.
 fn check_executable(path: &str) -> Result<(), Errno> {
-    let kind = stat(path)?.st_mode & SFlag::S_IFMT.bits();
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let found = openat2(AT_FDCWD, path, how)?;
+    let kind = fstat(&found)?.st_mode & SFlag::S_IFMT.bits();
     if kind != SFlag::S_IFREG.bits() {
         return Err(Errno::EACCES);
     }
-    faccessat(nix::fcntl::AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
+    faccessat(AT_FDCWD, path, AccessFlags::X_OK, AtFlags::AT_EACCESS)
 }
 
 /// As a program expects them: none blocked, none ignored (the agent ignores SIGPIPE, and exec would keep that).
@@ -171,5 +180,7 @@ mod tests {
         let forbidden = executable("/etc/passwd", "").unwrap_err();
         assert_eq!(forbidden.cause, Cause::Other);
         assert!(forbidden.what.contains("Permission denied"));
+        let own = executable("/proc/self/exe", "").unwrap_err();
+        assert!(own.cause == Cause::Other && own.what.contains("/proc/self/exe"));
     }
 }
