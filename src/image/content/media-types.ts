@@ -33,7 +33,7 @@ const compressionOf: Readonly<Record<string, Compression>> = {
 
 /** Undefined for what is not a layer's type. */
 export function layerCompression(mediaType: string): Compression | undefined {
-  return compressionOf[mediaType];
+  return Object.hasOwn(compressionOf, mediaType) ? compressionOf[mediaType] : undefined;
 }
 
 /** Layers that lie elsewhere under a licence (Windows bases); OCI calls them non-distributable. */

@@ -8,6 +8,7 @@ import { RuntimeError, errnoOf, inStage } from "../../../src/base/errors.js";
 import { containerId, digest, newSandboxId, sandboxId, shortId } from "../../../src/base/ids.js";
 import { createLogger, redactedPaths } from "../../../src/base/log.js";
 import { decodeRecord, encodeRecord, readRecord, removeRecord, writeRecord } from "../../../src/base/record-file.js";
+import "../../support/fuzz.js";
 
 describe("an error", () => {
   it("says its stage first and what to do last", () => {

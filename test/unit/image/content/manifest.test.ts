@@ -5,6 +5,7 @@ import { chainIdsOf, parseImageConfig } from "../../../../src/image/content/imag
 import { choosePlatform, parseManifest } from "../../../../src/image/content/manifest.js";
 import * as types from "../../../../src/image/content/media-types.js";
 import { digest } from "../../../../src/base/ids.js";
+import "../../../support/fuzz.js";
 
 const sha = (digit: string): string => `sha256:${digit.repeat(64)}`;
 const bytes = (json: unknown): Buffer => Buffer.from(JSON.stringify(json));

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { formatReference, parseReference } from "../../../../src/image/reference/reference.js";
+import "../../../support/fuzz.js";
 
 const hex = "0123456789abcdef".repeat(4);
 

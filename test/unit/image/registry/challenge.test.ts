@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { parseChallenges } from "../../../../src/image/registry/challenge.js";
+import "../../../support/fuzz.js";
 
 function read(header: string): { scheme: string; parameters: Record<string, string> }[] {
   return parseChallenges(header).map(({ scheme, parameters }) => ({

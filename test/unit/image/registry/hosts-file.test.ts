@@ -2,6 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { parseHostsFile, type HostSettings } from "../../../../src/image/registry/hosts-file.js";
+import "../../../support/fuzz.js";
 
 const path = "/etc/containerd/certs.d/registry.example/hosts.toml";
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { readTar, type TarEntry } from "../../../../src/image/unpack/tar-reader.js";
 import { buildTar, type TarEntry as Built } from "../../../support/tar-builder.js";
+import "../../../support/fuzz.js";
 
 interface Read {
   readonly entry: TarEntry;

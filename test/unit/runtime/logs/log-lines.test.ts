@@ -3,6 +3,7 @@ import fc from "fast-check";
 import type { OutputChunk } from "../../../../src/gen/agent/v1/agent.js";
 import { Stream } from "../../../../src/gen/agent/v1/agent.js";
 import { LogLines } from "../../../../src/runtime/logs/log-lines.js";
+import "../../../support/fuzz.js";
 
 const base = 1_700_000_000_000_000_000n;
 
