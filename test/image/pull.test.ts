@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { join } from "node:path";
-import { pushImage, pushIndex, startRegistry, type TestRegistry } from "../support/registry.js";
+import { RuntimeError } from "../../src/base/errors.js";
+import { pushArtifact, pushImage, pushIndex, startRegistry, type TestRegistry } from "../support/registry.js";
 import { buildLayer } from "../support/tar-builder.js";
 import { makeTestStore, run, type TestStore } from "../support/image-store.js";
 
@@ -69,6 +70,18 @@ describe("pulling from a real registry", () => {
       expect(test.store.find(byDigest)?.id).to.equal(image.id);
     });
   }
+
+  it("refuses an OCI artifact by its type, says what can be mounted, and keeps nothing of it", async () => {
+    const reference = await pushArtifact(registry.host, "team/model", "v1", { "model.bin": "weights" });
+    const failure: unknown = await test.store.pull(reference, undefined, signal).catch((thrown: unknown) => thrown);
+    expect(failure)
+      .to.be.instanceOf(RuntimeError)
+      .with.property("message")
+      .that.matches(/team\/model:v1.*artifact of the type "application\/vnd\.example\+type" is not an image.*volumes/);
+    expect(failure).to.have.property("code", "unimplemented");
+    expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+    expect(await test.leftovers()).to.deep.equal([]);
+  });
 
   it("finds an image in every form that kubelet asks for", async () => {
     const pushed = await pushImage(registry.host, "team/app", "latest", { layers: [base] });

@@ -144,6 +144,30 @@ export async function pushIndex(
   return { reference: `${host}/${name}:${tag}`, digest: sha256(index), configDigest };
 }
 
+/** An OCI artifact as `oras push` makes one: files as blobs of a type of their own, and an empty config. */
+export async function pushArtifact(
+  host: string,
+  name: string,
+  tag: string,
+  files: Readonly<Record<string, string>>,
+): Promise<string> {
+  const base = `http://${host}/v2/${name}`;
+  const descriptor = async (mediaType: string, content: string, annotations = {}) => {
+    await pushBlob(base, Buffer.from(content), sha256(content), {});
+    return { mediaType, digest: sha256(content), size: Buffer.byteLength(content), annotations };
+  };
+  const layers: unknown[] = [];
+  for (const [title, content] of Object.entries(files)) {
+    layers.push(await descriptor("application/vnd.example.file", content, { "org.opencontainers.image.title": title }));
+  }
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  const config = await descriptor("application/vnd.oci.empty.v1+json", "{}");
+  const artifactType = "application/vnd.example+type";
+  const manifest = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, artifactType, config, layers }));
+  await pushManifest(base, tag, mediaType, manifest, {});
+  return `${host}/${name}:${tag}`;
+}
+
 export interface DescribedImage {
   readonly config: Buffer;
   readonly manifest: Buffer;

@@ -42,6 +42,7 @@ const descriptorSchema = z.object({
 });
 
 const manifestSchema = z.object({
+  artifactType: z.string().max(255).nullish(),
   config: descriptorSchema,
   layers: z.array(descriptorSchema).max(maxLayers).default([]),
 });
@@ -127,12 +128,31 @@ function readIndex(json: unknown): ImageIndex {
 }
 
 function readManifest(json: unknown): Manifest {
-  const { config, layers } = check(manifestSchema, json);
+  const { artifactType, config, layers } = check(manifestSchema, json);
+  if (isArtifact(config, layers)) throw artifact(artifactType ?? config.mediaType);
   return {
     kind: "manifest",
     config: readDescriptor(config),
     layers: layers.map((layer) => ({ ...readDescriptor(layer), compression: compressionOf(layer.mediaType) })),
   };
+}
+
+/**
+ * OCI image spec, "Guidelines for Artifact Usage": a config that is none of an image's, and often empty. One with an
+ * image's layers and a config of a type of its own is read as an image: the content decides then.
+ */
+function isArtifact(config: RawDescriptor, layers: readonly RawDescriptor[]): boolean {
+  if (config.mediaType === types.ociEmpty) return true;
+  if (types.isConfigType(config.mediaType)) return false;
+  return layers.some(
+    ({ mediaType }) => types.layerCompression(mediaType) === undefined && !types.isForeignLayer(mediaType),
+  );
+}
+
+function artifact(type: string): RuntimeError {
+  return new RuntimeError("unimplemented", `an OCI artifact of the type "${shown(type)}" is not an image`, {
+    hint: "images alone can be run or mounted as volumes: pack its files into an image's layer",
+  });
 }
 
 function compressionOf(mediaType: string): types.Compression {
@@ -143,12 +163,14 @@ function compressionOf(mediaType: string): types.Compression {
   }
   const compression = types.layerCompression(mediaType);
   if (compression !== undefined) return compression;
-  throw new RuntimeError("unimplemented", `unknown layer type "${mediaType}"`, {
+  throw new RuntimeError("unimplemented", `unknown layer type "${shown(mediaType)}"`, {
     hint: "this is not a container image, or it is packed in a way that is not supported",
   });
 }
 
-function readDescriptor(raw: z.infer<typeof descriptorSchema>): Descriptor {
+type RawDescriptor = z.infer<typeof descriptorSchema>;
+
+function readDescriptor(raw: RawDescriptor): Descriptor {
   if (!/^sha256:[0-9a-f]{64}$/.test(raw.digest))
     throw invalid(`names "${raw.digest.slice(0, 100)}", not a sha256 digest`);
   return { mediaType: raw.mediaType, digest: digest(raw.digest), size: raw.size };
@@ -175,6 +197,10 @@ function parseJson(bytes: Uint8Array): unknown {
   } catch (cause) {
     throw new RuntimeError("internal", `the image manifest is not JSON: ${messageOf(cause).slice(0, 100)}`, { cause });
   }
+}
+
+function shown(type: string): string {
+  return type.slice(0, 120);
 }
 
 function invalid(why: string): RuntimeError {

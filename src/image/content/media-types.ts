@@ -3,11 +3,15 @@
 export const ociIndex = "application/vnd.oci.image.index.v1+json";
 export const ociManifest = "application/vnd.oci.image.manifest.v1+json";
 export const ociConfig = "application/vnd.oci.image.config.v1+json";
+/** The config of an artifact that has none: the two bytes "{}". */
+export const ociEmpty = "application/vnd.oci.empty.v1+json";
 export const ociLayer = "application/vnd.oci.image.layer.v1.tar";
 export const ociLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
 export const ociLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd";
 export const dockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json";
+
+const dockerConfig = "application/vnd.docker.container.image.v1+json";
 
 /** In the order of preference, as a client accepts them. */
 export const manifestTypes = [ociIndex, dockerList, ociManifest, dockerManifest] as const;
@@ -18,6 +22,10 @@ export function isIndexType(mediaType: string): boolean {
 
 export function isManifestType(mediaType: string): boolean {
   return mediaType === ociManifest || mediaType === dockerManifest;
+}
+
+export function isConfigType(mediaType: string): boolean {
+  return mediaType === ociConfig || mediaType === dockerConfig;
 }
 
 export type Compression = "none" | "gzip" | "zstd";

@@ -58,6 +58,22 @@ describe("parseManifest", () => {
     expect(() => parseManifest(bytes({ config: 1 }), types.ociManifest)).to.throw(/wrong at config/);
   });
 
+  it("refuses artifacts by their type, and says what could be mounted", () => {
+    const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: sha("c"), size: 2 };
+    const model = { mediaType: "application/vnd.example.model", digest: sha("b"), size: 1 };
+    const tar = { ...model, mediaType: types.ociLayerGzip };
+    const artifactType = "application/vnd.example+type";
+    const read = (content: unknown) => () => parseManifest(bytes(content), types.ociManifest);
+    for (const layers of [[model], [tar], []]) {
+      expect(read({ artifactType, config: empty, layers }))
+        .to.throw(/an OCI artifact of the type "application\/vnd\.example\+type" is not an image \(.*as volumes/)
+        .with.property("code", "unimplemented");
+    }
+    const chart = { mediaType: "application/vnd.cncf.helm.config.v1+json", digest: sha("d"), size: 3 };
+    expect(read({ config: chart, layers: [model] })).to.throw(/artifact of the type "application\/vnd\.cncf\.helm/);
+    expect(read({ artifactType, config, layers: [tar] })()).to.have.property("kind", "manifest");
+  });
+
   it("throws nothing but a RuntimeError, whatever the content", () => {
     fc.assert(
       fc.property(fc.oneof(fc.json(), fc.string()), fc.constantFrom(...types.manifestTypes, ""), (text, type) => {
