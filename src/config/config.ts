@@ -11,6 +11,8 @@ export interface Config {
   readonly driver: "auto" | "krun" | "qemu";
   /** loopback: sandboxes have no network. */
   readonly network: "cni" | "loopback";
+  /** By the name that a RuntimeClass has for it; "" and "microvm" are always there. */
+  readonly handlers: Readonly<Record<string, HandlerConfig>>;
   readonly log: { readonly level: LogLevel };
   readonly assets: {
     /** Absolute folder of launcher, virtiofsd, libkrun, guest kernel and guest base. */
@@ -64,6 +66,20 @@ export interface Config {
   /** Where metrics and health are served; undefined: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
   readonly cgroup: { readonly driver: "cgroupfs" };
+}
+
+/** What a RuntimeClass' handler gives its pods. */
+export interface HandlerConfig {
+  /** undefined: the daemon's. */
+  readonly driver: "krun" | "qemu" | undefined;
+  /** Of a Box whose pod sets no limit. */
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  /** Pods that want more are refused; undefined: no such limit. */
+  readonly maxVcpus: number | undefined;
+  readonly maxMemoryMib: number | undefined;
+  /** Which sizes a pod's annotations may set. */
+  readonly annotations: readonly ("vcpus" | "memory_mib")[];
 }
 
 /** What a registry wants to know; "" for what is not given. */

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
 import type { Config, StreamingConfig } from "./config.js";
+import { handlersOf } from "./handlers.js";
 import { listenAddress } from "./listen-address.js";
 import { shortNameDigits } from "./paths.js";
 import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
@@ -97,18 +98,22 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
   const dockerConfig = read("image.docker_config", settings["image.docker_config"]);
+  const sizes = {
+    vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
+    memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
+  };
   const config: Config = {
     root: read("root", settings.root),
     state,
     socketPath: listen === "" ? join(state, "cri.sock") : listen.slice("unix://".length),
     driver: read("driver", settings.driver),
     network: read("network", settings.network),
+    handlers: handlersOf(read("handlers", settings.handlers), sizes),
     log: { level: read("log.level", settings["log.level"]) },
     assets: { dir: assetsDir === "" ? join(import.meta.dirname, "../../build/assets") : assetsDir },
     qemu: { binary: qemuBinary === "" ? undefined : qemuBinary },
     sandbox: {
-      vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
-      memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
+      ...sizes,
       bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
       runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),

@@ -43,6 +43,17 @@ const loginSchema = z
     return { ...login, identityToken, registryToken };
   });
 
+const handlerSchema = z.strictObject({
+  driver: z.enum(["krun", "qemu"]).optional(),
+  vcpus: z.int().min(1).max(64).optional(),
+  memory_mib: z.int().min(128).max(1_048_576).optional(),
+  max_vcpus: z.int().min(1).max(64).optional(),
+  max_memory_mib: z.int().min(128).max(1_048_576).optional(),
+  annotations: z.array(z.enum(["vcpus", "memory_mib"])).default([]),
+});
+/** RuntimeClass: a DNS label (RFC 1123). "native" stands for pods without a Box. */
+const handlerName = /^(?!native$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
 function certificateFile(about: string): Setting<string> {
   const schema = z.union([z.literal(""), z.string().regex(absolutePath)]);
   return setting(schema, "", 'an absolute path, or "" for no TLS', about);
@@ -74,6 +85,14 @@ export const settings = {
     ["cni", "loopback"],
     "cni",
     "Network of sandboxes. cni: as the CNI configuration says, none without it. loopback: no network at all.",
+  ),
+  handlers: setting<Readonly<Record<string, z.infer<typeof handlerSchema>>>>(
+    z.record(z.string().regex(handlerName), handlerSchema),
+    {},
+    'tables named [handlers.NAME], a DNS label other than "native", each with any of driver ("krun", "qemu"), vcpus, \
+memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused) and annotations (of \
+"vcpus" and "memory_mib", those that pods may set)',
+    'Handlers for RuntimeClasses, beside "" and "microvm". Take this line away when writing such a table.',
   ),
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(

@@ -15,6 +15,8 @@ export interface BoxSpec {
   readonly netnsPath: string;
   /** Tap in that namespace to attach, with the MAC the guest gets; null: no interface but the loopback. */
   readonly tap: { readonly name: string; readonly mac: string } | null;
+  /** Absent: the factory's. One that it was opened with. */
+  readonly driver?: DriverName;
   /** Host cgroup to live in, cgroupfs syntax ("/kubepods/pod1"); a child named by the id is made. "": one of our own. */
   readonly cgroupParent: string;
 }

@@ -23,6 +23,8 @@ export interface BoxFactoryOptions {
   readonly native: Native;
   readonly log: Logger;
   readonly driver: "auto" | DriverName;
+  /** Beside it: those that some Boxes are to be booted by (`BoxSpec.driver`). What they need must be there. */
+  readonly moreDrivers?: readonly DriverName[];
   /** Absolute path; absent: `qemu-system-x86_64` from PATH. */
   readonly qemuBinary?: string;
   /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
@@ -44,20 +46,23 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
     });
   }
   const choice = await chooseDriver(options.driver, assetsDir);
-  const driver = await openDriver(choice, options);
+  const drivers = new Map<DriverName, Driver>();
+  for (const name of new Set([choice.driver, ...(options.moreDrivers ?? [])])) {
+    drivers.set(name, await openDriver(name, options));
+  }
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
   await mkdir(boxesFolder(state), { recursive: true, mode: 0o700 });
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
-  return new Boxes(choice, { native, log, driver, state, guestBase, bootTimeoutMs, kernelParameters });
+  return new Boxes(choice, drivers, { native, log, state, guestBase, bootTimeoutMs, kernelParameters });
 }
 
-async function openDriver(choice: DriverChoice, options: BoxFactoryOptions): Promise<Driver> {
+async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise<Driver> {
   const { assetsDir, native } = options;
   const kernel = join(assetsDir, "kernel", "vmlinux.elf");
-  if (choice.driver === "krun") {
+  if (name === "krun") {
     const programs = { launcher: launcherPath(assetsDir), libkrun: libkrunPath(assetsDir), kernel };
     await requireAssets(Object.values(programs));
     return new KrunDriver(native, programs);
@@ -81,12 +86,14 @@ async function sweepUnrecorded(state: string, native: Native, log: Logger): Prom
 class Boxes implements BoxFactory {
   readonly driver: DriverName;
   readonly reason: string;
-  readonly #deps: BootDeps;
+  readonly #drivers: ReadonlyMap<DriverName, Driver>;
+  readonly #deps: Omit<BootDeps, "driver">;
   readonly #running = new Map<SandboxId, RunningBox>();
 
-  constructor(choice: DriverChoice, deps: BootDeps) {
+  constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
     this.driver = choice.driver;
     this.reason = choice.reason;
+    this.#drivers = drivers;
     this.#deps = deps;
   }
 
@@ -123,14 +130,22 @@ class Boxes implements BoxFactory {
    * running). Nothing of the pod is in it yet: it is booted once more, and the panic is in the log.
    */
   async #bootTwice(spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
+    const deps = { ...this.#deps, driver: this.#driverOf(spec) };
     try {
-      return await bootBox(this.#deps, spec, signal);
+      return await bootBox(deps, spec, signal);
     } catch (thrown) {
       const why = messageOf(thrown);
       if (signal.aborted || !why.includes("Kernel panic")) throw thrown;
       this.#deps.log.warn({ sandboxId: spec.id, err: why }, "the guest panicked while it booted; booting once more");
-      return await bootBox(this.#deps, spec, signal);
+      return await bootBox(deps, spec, signal);
     }
+  }
+
+  #driverOf(spec: BoxSpec): Driver {
+    const name = spec.driver ?? this.driver;
+    const driver = this.#drivers.get(name);
+    if (driver === undefined) throw new RuntimeError("internal", `driver "${name}" was not opened`);
+    return driver;
   }
 
   #keep(box: RunningBox): RunningBox {

@@ -3,7 +3,6 @@ import type { AuthConfig, PullImageRequest, PullImageResponse } from "../../gen/
 import type { Image, RegistryAuth } from "../../image/image-store.js";
 import type { CallContext, Deps } from "../deps.js";
 import { requiredImageName } from "../images/image-request.js";
-import { boxHandlers } from "../sandbox/check-request.js";
 
 /**
  * CRI PullImage. The answer is the image's id: the same string as in Image.id (kubelet.md 2.4). No limit but the
@@ -11,16 +10,16 @@ import { boxHandlers } from "../sandbox/check-request.js";
  */
 export async function pullImage(request: PullImageRequest, call: CallContext, deps: Deps): Promise<PullImageResponse> {
   const name = requiredImageName(request.image);
-  checkHandler(request.image?.runtimeHandler ?? "");
+  checkHandler(request.image?.runtimeHandler ?? "", Object.keys(deps.config.handlers));
   const image = await pull(name, registryAuth(request.auth), call, deps);
   return { imageRef: image.id };
 }
 
 /** Images are the same for every handler, but an unknown one is to be rejected (CRI ImageSpec.runtime_handler). */
-function checkHandler(handler: string): void {
-  if (boxHandlers.includes(handler)) return;
+function checkHandler(handler: string, known: readonly string[]): void {
+  if (known.includes(handler)) return;
   throw new RuntimeError("invalidArgument", `image.runtime_handler "${handler}" is unknown`, {
-    hint: `known: ${boxHandlers.map((known) => `"${known}"`).join(", ")}`,
+    hint: `known: ${known.map((one) => `"${one}"`).join(", ")}`,
   });
 }
 

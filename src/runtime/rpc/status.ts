@@ -1,7 +1,6 @@
 import { packageVersion } from "../../base/version.js";
 import type { RuntimeCondition, StatusRequest, StatusResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { boxHandlers } from "../sandbox/check-request.js";
 
 /**
  * CRI Status. Both conditions that kubelet asks for are there (kubelet.md 2.2); an entry per handler, "" included (2.3).
@@ -12,7 +11,7 @@ export async function status(request: StatusRequest, call: CallContext, deps: De
     status: {
       conditions: [{ type: "RuntimeReady", status: true, reason: "", message: "" }, await networkReady(call, deps)],
     },
-    runtimeHandlers: boxHandlers.map((name) => ({
+    runtimeHandlers: Object.keys(deps.config.handlers).map((name) => ({
       name,
       features: { recursiveReadOnlyMounts: false, userNamespaces: false },
     })),

@@ -11,33 +11,36 @@ import {
   type RunPodSandboxRequest,
   type UserNamespace,
 } from "../../gen/runtime/v1/api.js";
-import { checkResources } from "./box-size.js";
-
-/** Handlers whose sandboxes are Boxes. */
-export const boxHandlers: readonly string[] = ["", "microvm"];
+import type { Config, HandlerConfig } from "../../config/config.js";
+import { checkResources, type BoxSize } from "./box-size.js";
+import { handlerSize } from "./handler-size.js";
 
 /** A request that has passed its checks. */
 export interface SandboxRequest {
   readonly config: PodSandboxConfig;
   readonly metadata: PodSandboxMetadata;
   readonly runtimeHandler: string;
+  /** undefined: the daemon's. */
+  readonly driver: HandlerConfig["driver"];
+  readonly size: BoxSize;
 }
 
 /** Checks a RunPodSandbox request field by field, before anything is made. Throws `invalidArgument`. */
-export function checkSandboxRequest(request: RunPodSandboxRequest): SandboxRequest {
+export function checkSandboxRequest(request: RunPodSandboxRequest, handlers: Config["handlers"]): SandboxRequest {
   const config = request.config ?? refuse("config", "is missing");
   const metadata = config.metadata ?? refuse("config.metadata", "is missing");
   for (const name of ["name", "namespace", "uid"] as const) {
     if (metadata[name] === "") refuse(`config.metadata.${name}`, "is empty");
     checkText(`config.metadata.${name}`, metadata[name], 253);
   }
-  checkHandler(request.runtimeHandler);
+  const handler = checkHandler(request.runtimeHandler, handlers);
   checkHostname(config.hostname);
   checkAbsolute("config.log_directory", config.logDirectory);
   if (config.dnsConfig !== undefined) checkDns(config.dnsConfig);
   for (const mapping of config.portMappings) checkPort(mapping);
   if (config.linux !== undefined) checkLinux(config.linux);
-  return { config, metadata, runtimeHandler: request.runtimeHandler };
+  const size = handlerSize(config, handler);
+  return { config, metadata, runtimeHandler: request.runtimeHandler, driver: handler.driver, size };
 }
 
 function refuse(field: string, why: string, hint?: string): never {
@@ -61,11 +64,14 @@ function checkAbsolute(field: string, path: string): void {
   if (path.split("/").includes("..")) refuse(field, `${shown(path)} has ".." in it`);
 }
 
-function checkHandler(handler: string): void {
-  if (boxHandlers.includes(handler)) return;
-  const known = boxHandlers.map((name) => `"${name}"`).join(" and ");
-  if (handler === "native") refuse("runtime_handler", `"native" is not built yet`, `built are ${known}`);
-  refuse("runtime_handler", `${shown(handler)} is unknown`, `known are ${known}; see the pod's RuntimeClass`);
+function checkHandler(name: string, handlers: Config["handlers"]): HandlerConfig {
+  const handler = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
+  if (handler !== undefined) return handler;
+  const known = Object.keys(handlers)
+    .map((one) => `"${one}"`)
+    .join(", ");
+  if (name === "native") refuse("runtime_handler", `"native" is not built yet`, `built are ${known}`);
+  return refuse("runtime_handler", `${shown(name)} is unknown`, `known are ${known}; see the pod's RuntimeClass`);
 }
 
 /** The kernel's limit is 64 bytes (uname(2), __NEW_UTS_LEN). */

@@ -12,7 +12,6 @@ import { deviceMac, tapName } from "../../net/guest-link.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
-import { boxSize } from "./box-size.js";
 import type { SandboxRequest } from "./check-request.js";
 import { watchBox } from "./end.js";
 import { claimHostPorts, guestInterface, joinNetwork, leaveNetwork, planNetwork } from "./network.js";
@@ -45,7 +44,7 @@ export async function createSandbox(request: SandboxRequest, deps: Deps): Promis
     if (deps.closing.aborted) throw new RuntimeError("unavailable", "the daemon is stopping", { stage: name });
     throw thrown instanceof RuntimeError && thrown.stage === name ? thrown : inStage(name, thrown);
   }
-  log.info({ ms: Math.round(monotonicMs() - startedMs), driver: deps.boxes.driver }, "sandbox ready");
+  log.info({ ms: Math.round(monotonicMs() - startedMs), driver: request.driver ?? deps.boxes.driver }, "sandbox ready");
   return id;
 }
 
@@ -83,7 +82,8 @@ async function build(
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
   const spec = {
-    ...{ id, ...sizeOf(request, deps), netnsPath: netns, cgroupParent: cgroupParent(request) },
+    ...{ id, ...request.size, netnsPath: netns, cgroupParent: cgroupParent(request) },
+    ...(request.driver === undefined ? {} : { driver: request.driver }),
     tap: network === undefined ? null : { name: tapName, mac: deviceMac(id) },
   };
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
@@ -127,10 +127,6 @@ function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
     createdAtNs: nowNs(),
     netnsPath: netnsPath(deps.config, id),
   };
-}
-
-function sizeOf(request: SandboxRequest, deps: Deps): { vcpus: number; memoryMib: number } {
-  return boxSize(request.config.linux, deps.config.sandbox);
 }
 
 /** cgroupfs syntax; a relative parent means the same below the root. */

@@ -50,6 +50,11 @@ describe("the configuration", () => {
     ['[metrics]\naddress = "127.0.0.1:65536"', /metrics\.address = /],
     ['[metrics]\naddress = "::1:9091"', /metrics\.address = /],
     [`state = "/${"s".repeat(65)}"`, /state = .* is too long for the sockets below it \(allowed: up to 65 bytes\)/],
+    ["[handlers.native]", /handlers = .*a DNS label other than "native"/],
+    ["[handlers.Big]", /handlers = .*a DNS label/],
+    ['[handlers.big]\ndriver = "auto"', /handlers = .*driver \("krun", "qemu"\)/],
+    ["[handlers.big]\nmemory = 5", /handlers = /],
+    ["[handlers.big]\nvcpus = 4\nmax_vcpus = 2", /handlers\.big\.vcpus = 4 is more than the handler's most, 2/],
     ["root = ", /a\.toml is not TOML/],
   ] as const) {
     it(`refuses ${JSON.stringify(text.slice(0, 40))} and says what is allowed`, () => {

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { createLogger } from "../../../../src/base/log.js";
 import { digest } from "../../../../src/base/ids.js";
+import { configOf } from "../../../../src/config/load.js";
 import { ImageSpec, PullImageRequest } from "../../../../src/gen/runtime/v1/api.js";
 import type { Image } from "../../../../src/image/image-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
@@ -29,7 +30,7 @@ function depsWith(images: readonly Image[]): Deps {
     find: (reference: string) => images.find(({ repoTags }) => repoTags.includes(reference)),
     readConfig: () => Promise.resolve('{"os":"linux","config":{"Volumes":{"/data":{}}}}'),
   };
-  return { images: store } as unknown as Deps;
+  return { images: store, config: configOf(new Map()) } as unknown as Deps;
 }
 
 const call: CallContext = { signal: new AbortController().signal, rpc: "Test", log: createLogger("error") };

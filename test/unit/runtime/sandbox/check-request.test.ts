@@ -1,7 +1,16 @@
 import { expect } from "chai";
-import { NamespaceMode, NamespaceOption, type PodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
-import { checkSandboxRequest } from "../../../../src/runtime/sandbox/check-request.js";
+import {
+  NamespaceMode,
+  NamespaceOption,
+  type PodSandboxConfig,
+  type RunPodSandboxRequest,
+} from "../../../../src/gen/runtime/v1/api.js";
+import { configOf } from "../../../../src/config/load.js";
+import { checkSandboxRequest as checkRequest } from "../../../../src/runtime/sandbox/check-request.js";
 import { linuxConfig, podRequest, resources } from "./fakes.js";
+
+const { handlers } = configOf(new Map());
+const checkSandboxRequest = (request: RunPodSandboxRequest) => checkRequest(request, handlers);
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
 

@@ -1,0 +1,53 @@
+import { RuntimeError } from "../../base/errors.js";
+import type { HandlerConfig } from "../../config/config.js";
+import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import { boxSize, wantedSize, type BoxSize } from "./box-size.js";
+
+/** Annotations of a pod that set the size of its Box, where the handler allows it. */
+const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mib" } as const;
+
+/**
+ * Size of a pod's Box under its handler: what its annotations say, else its limits with the overhead, else the handler's
+ * default. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
+ */
+export function handlerSize(config: PodSandboxConfig, handler: HandlerConfig): BoxSize {
+  const wanted = wantedSize(config.linux?.resources, config.linux?.overhead);
+  const vcpus = annotated("vcpus", config, handler);
+  const memoryMib = annotated("memory_mib", config, handler);
+  checkMost("CPUs", vcpus ?? Number(wanted.vcpus), handler.maxVcpus);
+  checkMost("MiB of memory", memoryMib ?? Number(wanted.memoryMib), handler.maxMemoryMib);
+  // The annotation stands over limits: they are of the containers, it is of the whole guest.
+  const asked = boxSize(config.linux, handler);
+  const set = boxSize(undefined, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib });
+  return set;
+}
+
+function annotated(
+  size: keyof typeof annotationNames,
+  { annotations }: PodSandboxConfig,
+  handler: HandlerConfig,
+): number | undefined {
+  const name = annotationNames[size];
+  const text = annotations[name];
+  if (text === undefined) return undefined;
+  if (!handler.annotations.includes(size)) {
+    throw new RuntimeError("invalidArgument", `annotation ${name} is not allowed by the pod's handler`, {
+      hint: `annotations = ["${size}"] in the handler's table of the configuration allows it`,
+    });
+  }
+  const value = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : undefined;
+  if (value === undefined) {
+    throw new RuntimeError("invalidArgument", `annotation ${name}: ${JSON.stringify(text.slice(0, 80))} is no size`, {
+      hint: "a whole number, 1 or more",
+    });
+  }
+  return value;
+}
+
+function checkMost(what: string, wanted: number, most: number | undefined): void {
+  if (most === undefined || wanted <= most) return;
+  throw new RuntimeError(
+    "invalidArgument",
+    `the pod wants ${String(wanted)} ${what}; its handler gives ${String(most)}`,
+  );
+}
