@@ -14,6 +14,7 @@ const allParts = [
   "test:net",
   "test:image",
   "test:vmm",
+  "test:faults",
   "test:critest",
   "test:krun",
 ];

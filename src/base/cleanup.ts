@@ -1,5 +1,6 @@
 import type { Logger } from "./log.js";
 import { messageOf } from "./errors.js";
+import { stage } from "./stage.js";
 
 interface Step {
   readonly name: string;
@@ -34,7 +35,7 @@ export class Cleanup {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step.undo(AbortSignal.timeout(this.#limitMs));
+        await stage(`undo: ${step.name}`, this.#limitMs, new AbortController().signal, step.undo);
       } catch (thrown) {
         this.#log.warn({ step: step.name, err: messageOf(thrown) }, "undo step failed");
       }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "./errors.js";
+import { faults } from "./faults.js";
 import { anyOf } from "./signals.js";
 
 /**
@@ -8,10 +9,11 @@ import { anyOf } from "./signals.js";
  */
 export async function stage<T>(
   name: string,
-  limitMs: number,
+  ownLimitMs: number,
   parent: AbortSignal,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const limitMs = faults?.limitOf(name, ownLimitMs) ?? ownLimitMs;
   const limit = new AbortController();
   const timer = setTimeout(() => {
     limit.abort();
@@ -19,7 +21,10 @@ export async function stage<T>(
   const signal = anyOf(parent, limit.signal);
   try {
     signal.throwIfAborted();
-    return await run(signal);
+    await faults?.at("begin", name, signal);
+    const result = await run(signal);
+    await faults?.at("end", name, signal);
+    return result;
   } catch (cause) {
     if (parent.aborted) throw new RuntimeError("canceled", "the caller gave up", { stage: name, cause });
     if (limit.signal.aborted) {

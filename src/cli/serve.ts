@@ -91,9 +91,10 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
   const { assets, driver, qemu, sandbox, state } = config;
-  const { bootTimeoutMs, containerRuntime } = sandbox;
+  const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
   const moreDrivers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
-  const common = { state, assetsDir: assets.dir, native, log, bootTimeoutMs, containerRuntime };
+  const limits = { bootTimeoutMs, healthTimeoutMs };
+  const common = { state, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
   const options = { ...common, driver, moreDrivers };
   return qemu.binary === undefined ? options : { ...options, qemuBinary: qemu.binary };
 }

@@ -33,6 +33,8 @@ export interface Config {
     readonly stopTimeoutMs: number;
     /** What runs containers in a Box. */
     readonly containerRuntime: "own" | "crun";
+    /** 0: a silent Box is never ended. */
+    readonly healthTimeoutMs: number;
   };
   readonly cni: {
     /** Absolute folder of configuration files. */

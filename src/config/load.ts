@@ -118,6 +118,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
       containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
+      healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
     },
     cni: {
       confDir: read("cni.conf_dir", settings["cni.conf_dir"]),

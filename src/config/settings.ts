@@ -122,6 +122,12 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "own",
     "What runs containers in a Box: the agent's own runtime, or crun, which is slower by some 0.3 s a container and exec.",
   ),
+  "sandbox.health_timeout_ms": whole(
+    0,
+    dayMs,
+    120_000,
+    "A Box whose agent has not answered for that long is ended. 0: never.",
+  ),
   "cni.conf_dir": folder("/etc/cni/net.d", "CNI configuration; the first valid file counts, read anew for each pod."),
   "cni.bin_dirs": setting(
     z.array(z.string().regex(absolutePath)).min(1),

@@ -11,6 +11,7 @@ import { RunningBox } from "./running-box.js";
 export interface AdoptDeps {
   readonly native: Native;
   readonly log: Logger;
+  readonly healthTimeoutMs: number;
 }
 
 const killLimitMs = 10_000;
@@ -21,7 +22,7 @@ const killLimitMs = 10_000;
  * busy is still a Box.
  */
 export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle): Promise<RunningBox | null> {
-  const { native, log } = deps;
+  const { native, log, healthTimeoutMs } = deps;
   const folder = boxFolderAt(handle.folder);
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
   let complete = handle.processes.some(({ role }) => role === "vmm");
@@ -35,5 +36,5 @@ export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle
     return null;
   }
   const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
-  return new RunningBox({ id, handle, folder, processes, agent, native, log });
+  return new RunningBox({ id, handle, folder, processes, agent, native, log, healthTimeoutMs });
 }

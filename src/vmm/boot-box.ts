@@ -28,6 +28,7 @@ export interface BootDeps {
   readonly bootTimeoutMs: number;
   /** For the agent, on the kernel's command line. */
   readonly kernelParameters: readonly string[];
+  readonly healthTimeoutMs: number;
 }
 
 const undoLimitMs = 15_000;
@@ -100,7 +101,7 @@ interface Prepared {
 async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: AbortSignal): Promise<RunningBox> {
   const { folder, cgroup, undo } = made;
   const preparedMs = monotonicMs();
-  const { native, log, driver } = deps;
+  const { native, log, driver, healthTimeoutMs } = deps;
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
   undo.add("kill box", (limited) => processes.kill(limited));
   const over = new AbortController();
@@ -137,7 +138,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     };
     log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
     const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };
-    return new RunningBox({ id: spec.id, handle, folder, processes, agent, native, log });
+    return new RunningBox({ id: spec.id, handle, folder, processes, agent, native, log, healthTimeoutMs });
   } catch (thrown) {
     over.abort();
     if (processes.exit === undefined || signal.aborted) throw thrown;

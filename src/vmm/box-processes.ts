@@ -74,6 +74,11 @@ export class BoxProcesses {
     await this.gone(signal);
   }
 
+  /** Kills all, for a reason that none of them would give. */
+  giveUp(reason: string): void {
+    void this.#ended(reason);
+  }
+
   async gone(signal: AbortSignal): Promise<void> {
     await orAborted(Promise.all(this.#members.map((member) => member.gone)), signal);
   }

@@ -64,6 +64,8 @@ export interface Box {
   shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
+  /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */
+  listShared(): Promise<string[]>;
   /** Asks the agent to shut down, waits `graceMs`, kills; resolves when VMM and file server are gone. */
   stop(graceMs: number, signal: AbortSignal): Promise<void>;
   /** Last lines of the guest's console, for messages. At most 4 KiB. */

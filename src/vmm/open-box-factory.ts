@@ -31,6 +31,8 @@ export interface BoxFactoryOptions {
   readonly bootTimeoutMs: number;
   /** What runs the sessions that do not choose. */
   readonly containerRuntime: "own" | "crun";
+  /** A Box whose agent has been silent for so long is ended; 0: never. */
+  readonly healthTimeoutMs: number;
 }
 
 /** sun_path of unix(7), less its closing NUL. */
@@ -38,7 +40,7 @@ const maxSocketPath = 107;
 const qemuProgram = "qemu-system-x86_64";
 
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
-  const { state, assetsDir, native, log, bootTimeoutMs, containerRuntime } = options;
+  const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime } = options;
   if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
     const longest = maxSocketPath - longestSocketSuffix;
     throw new RuntimeError("invalidArgument", `state folder "${state}" is longer than ${longest} bytes`, {
@@ -56,7 +58,8 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
-  return new Boxes(choice, drivers, { native, log, state, guestBase, bootTimeoutMs, kernelParameters });
+  const limits = { bootTimeoutMs, healthTimeoutMs };
+  return new Boxes(choice, drivers, { native, log, state, guestBase, ...limits, kernelParameters });
 }
 
 async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise<Driver> {
@@ -102,8 +105,7 @@ class Boxes implements BoxFactory {
   }
 
   async adopt(id: SandboxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {
-    const { native, log } = this.#deps;
-    const box = await adoptBox({ native, log }, id, handle);
+    const box = await adoptBox(this.#deps, id, handle);
     return box === null ? null : this.#keep(box);
   }
 

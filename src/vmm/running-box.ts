@@ -9,7 +9,8 @@ import type { BoxFolder } from "./box-folder.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
 import { memoryOf } from "./process-memory.js";
-import { removeShared, shareBind, shareImage, shareOverlay } from "./share.js";
+import { listShared, removeShared, shareBind, shareImage, shareOverlay } from "./share.js";
+import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
   readonly id: SandboxId;
@@ -19,6 +20,8 @@ export interface BoxParts {
   readonly agent: AgentClient;
   readonly native: Native;
   readonly log: Logger;
+  /** See `watchHealth`. */
+  readonly healthTimeoutMs: number;
 }
 
 /** A Box that runs, or has ended and waits for its removal. */
@@ -38,10 +41,23 @@ export class RunningBox implements Box {
       parts.agent.close(`the Box has ended: ${exit.reason}`);
       return exit;
     });
+    this.#watchHealth(parts);
   }
 
   get exit(): BoxExit | undefined {
     return this.#parts.processes.exit;
+  }
+
+  #watchHealth({ id, agent, processes, log, healthTimeoutMs }: BoxParts): void {
+    const over = new AbortController();
+    void this.exited.then(() => {
+      over.abort();
+    });
+    const giveUp = (reason: string): void => {
+      log.error({ sandboxId: id, reason }, "the Box is given up");
+      processes.giveUp(reason);
+    };
+    void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, giveUp, over: over.signal, log });
   }
 
   async shareOverlay(
@@ -61,6 +77,10 @@ export class RunningBox implements Box {
 
   async removeShared(hostPath: string): Promise<void> {
     await removeShared(this.#parts.folder, this.#parts.native, hostPath);
+  }
+
+  async listShared(): Promise<string[]> {
+    return await listShared(this.#parts.folder);
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {

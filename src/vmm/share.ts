@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { RuntimeError, isNotFound } from "../base/errors.js";
 import type { MountFlags, Native } from "../native/addon.js";
@@ -14,6 +14,7 @@ const emptyFolders = ["proc", "sys", "dev", "run", "tmp", "c", "v", "base"] as c
 
 /** Where an entry goes: container roots and volumes. */
 type Area = "c" | "v";
+const areas: readonly Area[] = ["c", "v"];
 
 /**
  * Lays out a Box's share: the root of the guest. `share` is a bind mount of `layout` in a peer group of its own, made
@@ -115,4 +116,12 @@ export async function removeShared(folder: BoxFolder, native: Native, hostPath: 
   } catch (thrown) {
     if (!isNotFound(thrown)) throw thrown;
   }
+}
+
+/** Entries whose mount point is there, mounted or not. */
+export async function listShared(folder: BoxFolder): Promise<string[]> {
+  const found = await Promise.all(
+    areas.map(async (area) => (await readdir(join(folder.layout, area))).map((name) => join(folder.share, area, name))),
+  );
+  return found.flat();
 }

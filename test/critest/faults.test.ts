@@ -26,8 +26,8 @@ describe("Faults", () => {
     await daemon.remove();
   });
 
-  const vmmPid = async (pod: Pod): Promise<number> => {
-    const { info } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId: pod.id, verbose: true });
+  const vmmPid = async (pod: Pod, of = daemon): Promise<number> => {
+    const { info } = await of.cri.call(runtime.podSandboxStatus, { podSandboxId: pod.id, verbose: true });
     const facts: unknown = JSON.parse(info["info"] ?? "null");
     if (typeof facts !== "object" || facts === null || !("vmmPid" in facts) || typeof facts.vmmPid !== "number") {
       throw new Error(`no vmmPid in the verbose status: ${info["info"] ?? ""}`);
@@ -104,6 +104,46 @@ describe("Faults", () => {
       );
       process.kill(vmm.pid, "SIGKILL");
       await failure(running, status.INTERNAL, /boot box.*vmm killed by signal 9/);
+      await expectSameMachine(daemon.scope, before);
+    });
+  });
+
+  describe("a VMM that stands still", () => {
+    let watchful: Daemon;
+    before(async () => {
+      const config = "[sandbox]\nhealth_timeout_ms = 12000\n";
+      watchful = await Daemon.start({ images: [await busybox()], config });
+    });
+    after(async () => {
+      await watchful.remove();
+    });
+
+    it("is given up after the health limit, with the reason; until then every call is answered", async () => {
+      const before = await watchful.machine();
+      const pod = await runPod(watchful);
+      const container = await startContainer(watchful, pod);
+      process.kill(await vmmPid(pod, watchful), "SIGSTOP");
+      expect((await podStatus(watchful, pod.id)).state).to.equal(PodSandboxState.SANDBOX_READY);
+      expect((await containerStatus(watchful, container)).state).to.equal(ContainerState.CONTAINER_RUNNING);
+      expect((await watchful.cri.call(runtime.listContainerStats, {})).stats).to.have.length(1);
+      const ran = watchful.cri.call(runtime.execSync, { containerId: container, cmd: ["true"], timeout: 60n });
+      await failure(ran, status.UNAVAILABLE, /has not answered/);
+      const ended = await eventually("the container is EXITED", 60_000, async () => {
+        const now = await containerStatus(watchful, container);
+        return now.state === ContainerState.CONTAINER_EXITED ? now : undefined;
+      });
+      expect(ended.message).to.include("the guest has not answered for 12 s");
+      expect((await podStatus(watchful, pod.id)).state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
+      await removePod(watchful, pod);
+      await expectSameMachine(watchful.scope, before);
+    });
+
+    it("can be stopped and removed before that", async () => {
+      const before = await daemon.machine();
+      const pod = await runPod(daemon);
+      await startContainer(daemon, pod);
+      process.kill(await vmmPid(pod), "SIGSTOP");
+      await removePod(daemon, pod);
       await expectSameMachine(daemon.scope, before);
     });
   });

@@ -18,6 +18,8 @@ export interface DaemonOptions {
   readonly config?: string;
   /** Network namespace that is the node's to the daemon, whose pods then get a network. Else they have none. */
   readonly nodeNetns?: string;
+  /** On top of this process's. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Where the config makes it listen; else the state folder's `cri.sock`. */
   readonly socket?: string;
 }
@@ -65,12 +67,14 @@ export class Daemon {
   readonly cgroupParent: string;
   readonly #configFile: string;
   readonly #nodeNetns: string | undefined;
+  readonly #environment: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
-  private constructor(base: string, cgroupParent: string, { socket, nodeNetns }: DaemonOptions) {
+  private constructor(base: string, cgroupParent: string, { socket, nodeNetns, environment }: DaemonOptions) {
     this.base = base;
     this.#nodeNetns = nodeNetns;
+    this.#environment = environment ?? {};
     this.root = join(base, "root");
     this.state = join(base, "state");
     this.socket = socket ?? join(this.state, "cri.sock");
@@ -128,7 +132,8 @@ export class Daemon {
     const enter = this.#nodeNetns === undefined ? [] : ["nsenter", `--net=${this.#nodeNetns}`];
     const serve = [process.execPath, join(projectFolder, "dist/main.js"), "serve", ...flags, "--network", network];
     const [program = "", ...args] = [...enter, ...serve];
-    const child = spawn(program, args, { stdio: ["ignore", log, log] });
+    const env = { ...process.env, ...this.#environment };
+    const child = spawn(program, args, { stdio: ["ignore", log, log], env });
     closeSync(log);
     this.#process = child;
     this.#cri = new CriClient(this.socket);

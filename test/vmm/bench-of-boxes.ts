@@ -116,5 +116,6 @@ async function openFactory(folder: string): Promise<BoxFactory> {
     driver,
     bootTimeoutMs: limit(60_000),
     containerRuntime: "own",
+    healthTimeoutMs: 0,
   });
 }

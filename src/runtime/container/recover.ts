@@ -29,6 +29,17 @@ export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal:
     store.log.warn({ containerId: sessionId, sandboxId: sandbox.id }, "session without a record deleted");
     await box.agent.deleteSession(sessionId, signal);
   }
+  await removeUnowned(sandbox, box, store);
+}
+
+/** What a creation had put into the share when its daemon died. */
+async function removeUnowned(sandbox: Sandbox, box: Box, store: ContainerStore): Promise<void> {
+  const owned = new Set(store.listOf(sandbox.id).flatMap(({ record }) => record.sharedPaths));
+  for (const path of await box.listShared()) {
+    if (owned.has(path)) continue;
+    store.log.warn({ sandboxId: sandbox.id, path }, "entry of the share without a container removed");
+    await box.removeShared(path);
+  }
 }
 
 async function takeUp(

@@ -1,6 +1,7 @@
 import { Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
-import { orAborted, sleep } from "../../base/stage.js";
+import { faults } from "../../base/faults.js";
+import { orAborted, sleep, stage } from "../../base/stage.js";
 import type { CallScope } from "./call-scope.js";
 import { fromStatus } from "./status.js";
 
@@ -18,6 +19,8 @@ export interface CallLimits {
   readonly waitForReady: boolean;
 }
 
+/** Of a call that waits for a process, and only for a fault in it. */
+const waitLimitMs = 2 ** 31 - 1;
 /** A connection is seen to drop before its Box is seen to end: what a failed call waits to learn which of them it was. */
 const deathNoticeMs = 2000;
 
@@ -32,12 +35,18 @@ export async function unary<Res>(
   start: StartCall<Res>,
 ): Promise<Res> {
   try {
+    if (faults !== undefined) await faultOf(limits, signal);
     return await once(scope, limits, signal, start);
   } catch (thrown) {
     // A call that waits for the agent is made again by its caller, and learns there why that is in vain.
     if (!limits.waitForReady && isUnavailable(thrown)) await deathNotice(scope, signal);
     throw thrown;
   }
+}
+
+async function faultOf({ name, limitMs }: CallLimits, signal: AbortSignal): Promise<void> {
+  const run = (): Promise<void> => Promise.resolve();
+  await stage(`agent ${name}`, limitMs ?? waitLimitMs, signal, run);
 }
 
 /** Throws why the Box has ended; nothing when it lives on. */

@@ -239,6 +239,10 @@ class FakeBox {
     return Promise.resolve();
   }
 
+  listShared(): Promise<string[]> {
+    return Promise.resolve([...this.shared.keys()]);
+  }
+
   die(reason: string): void {
     this.exit = { atNs: 9n, reason };
     for (const process of this.agent.processes.values()) process.die(new RuntimeError("unavailable", reason));

@@ -239,7 +239,9 @@ describe("a container's life", () => {
       expect((await status()).exitCode).to.equal(137);
     });
 
-    it("sheds sessions and snapshots that no record names", async () => {
+    it("sheds sessions, snapshots and entries of the share that no record names", async () => {
+      const owned = [...world.box.shared.keys()];
+      await world.box.shareBind("stray", "/stray", false);
       world.images.snapshots.add("f".repeat(64));
       await world.box.agent.createSession({
         sessionId: "e".repeat(64),
@@ -252,6 +254,7 @@ describe("a container's life", () => {
       await world.restart();
       expect([...world.images.snapshots]).to.deep.equal([containerId]);
       expect([...world.box.agent.created.keys()]).to.deep.equal([containerId]);
+      expect([...world.box.shared.keys()]).to.deep.equal(owned);
     });
   });
 

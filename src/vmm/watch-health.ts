@@ -1,0 +1,57 @@
+import type { SandboxId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import { sleep } from "../base/stage.js";
+import { anyOf } from "../base/signals.js";
+import type { AgentClient } from "./agent/agent-client.js";
+
+export interface Health {
+  readonly id: SandboxId;
+  readonly agent: Pick<AgentClient, "listSessions">;
+  /** Agent's silence that a Box is given up after; 0: never. */
+  readonly timeoutMs: number;
+  /** Ends the Box, with the reason. */
+  readonly giveUp: (reason: string) => void;
+  /** Aborts when the Box has ended. */
+  readonly over: AbortSignal;
+  readonly log: Logger;
+}
+
+/** A question that long is worth another; a Box is asked as often. */
+const longestProbeMs = 10_000;
+/** A Box is given up only after this many questions in a row without an answer. */
+const fewestProbes = 4;
+
+/**
+ * Asks the agent now and then whether it is there. A guest that hangs, and a VMM that is stopped, are seen by nothing
+ * else: their processes live. Counts questions and not the clock: a daemon that was itself stopped has missed none.
+ */
+export async function watchHealth({ id, agent, timeoutMs, giveUp, over, log }: Health): Promise<void> {
+  if (timeoutMs === 0) return;
+  const probeMs = Math.min(longestProbeMs, Math.ceil(timeoutMs / fewestProbes));
+  const allowed = Math.ceil(timeoutMs / probeMs);
+  let missed = 0;
+  while (!over.aborted) {
+    const beganMs = performance.now();
+    const answered = await answers(agent, probeMs, over);
+    if (answered === undefined) return;
+    if (answered && missed > 1) log.info({ sandboxId: id, missed }, "the agent answers again");
+    missed = answered ? 0 : missed + 1;
+    if (missed === 2) log.warn({ sandboxId: id, probeMs }, "the agent does not answer");
+    if (missed >= allowed) {
+      giveUp(`the guest has not answered for ${(allowed * probeMs) / 1000} s`);
+      return;
+    }
+    const restMs = Math.max(0, probeMs - (performance.now() - beganMs));
+    await sleep(restMs, over).catch(() => undefined);
+  }
+}
+
+/** Undefined when the Box is over. */
+async function answers(agent: Health["agent"], limitMs: number, over: AbortSignal): Promise<boolean | undefined> {
+  try {
+    await agent.listSessions(anyOf(over, AbortSignal.timeout(limitMs)));
+    return true;
+  } catch {
+    return over.aborted ? undefined : false;
+  }
+}

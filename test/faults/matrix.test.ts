@@ -1,0 +1,77 @@
+import { Daemon } from "../support/daemon.js";
+import { FaultFolder, type Fault } from "../support/faults/fault-folder.js";
+import { placesOf, runCell, type Operation, type Trouble } from "../support/faults/matrix.js";
+import { createContainer, removePodSandbox, runPodSandbox, startContainer } from "../support/faults/operations.js";
+import { busybox } from "../support/images.js";
+import { runPod, type Pod } from "../support/pods.js";
+import { limit } from "../support/wait.js";
+
+/** Every n-th cell: a whole matrix boots some hundred Boxes. */
+const every = Number(process.env["A3S_FAULTS_EVERY"] ?? "8");
+
+describe("Faults at every step", function () {
+  this.timeout(limit(3_600_000));
+  let faults: FaultFolder;
+  let daemon: Daemon;
+  before(async () => {
+    faults = await FaultFolder.make();
+    daemon = await Daemon.start({ images: [await busybox()], environment: { A3S_FAULTS: faults.path } });
+  });
+  after(async () => {
+    await daemon.remove();
+    await faults[Symbol.asyncDispose]();
+  });
+
+  const matrix = async <Subject>(operation: Operation<Subject>): Promise<void> => {
+    const places = await placesOf(operation, faults);
+    const cells = cellsOf(places).filter((_, index) => index % every === 0);
+    const troubles: Trouble[] = [];
+    for (const fault of cells) {
+      const trouble = await runCell(operation, fault, faults, daemon);
+      say(`${trouble === undefined ? "ok " : "NOT"} ${fault.kind} at ${fault.place}`);
+      if (trouble !== undefined) troubles.push(trouble);
+    }
+    say(`${cells.length} cells, ${cells.length - troubles.length} as they should be`);
+    if (cells.length === 0) throw new Error("no step was seen");
+    const lines = troubles.map(({ fault, why }) => `${fault.kind} at ${fault.place}: ${why}`);
+    if (lines.length > 0) throw new Error(`\n${lines.join("\n")}`);
+  };
+
+  it("RunPodSandbox leaves nothing, and succeeds when it is repeated", async () => {
+    await matrix(runPodSandbox(daemon));
+  });
+
+  it("RemovePodSandbox goes on where it was", async () => {
+    await matrix(removePodSandbox(daemon));
+  });
+
+  describe("in a pod", () => {
+    let pod: Pod;
+    before(async () => {
+      pod = await runPod(daemon, { logDirectory: "" });
+    });
+    after(async () => {
+      await daemon.removePods();
+    });
+
+    it("CreateContainer leaves nothing, and succeeds when it is repeated", async () => {
+      await matrix(createContainer(daemon, pod));
+    });
+
+    it("StartContainer succeeds, by the next try or on the next container", async () => {
+      await matrix(startContainer(daemon, pod));
+    });
+  });
+});
+
+function say(line: string): void {
+  process.stdout.write(`      ${line}\n`);
+}
+
+/** A step that has ended can't fail any more; the daemon can die between it and the next. */
+function cellsOf(places: readonly string[]): Fault[] {
+  return places.flatMap((place) => {
+    const kinds = place.startsWith("begin") ? (["fail", "hang", "die"] as const) : (["die"] as const);
+    return kinds.map((kind) => ({ kind, place }));
+  });
+}

@@ -1,0 +1,50 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { faultsIn } from "../../../src/base/faults.js";
+
+const never = new AbortController().signal;
+
+describe("faults on purpose", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "a3s-faults-"));
+  });
+  afterEach(async () => {
+    await rm(folder, { recursive: true });
+  });
+  const arm = async (line: string): Promise<void> => {
+    await writeFile(join(folder, "armed"), `${line}\n`);
+  };
+  const failureAt = async (step: string, signal = never): Promise<unknown> =>
+    await faultsIn(folder)
+      .at("begin", step, signal)
+      .then(() => undefined)
+      .catch((thrown: unknown) => thrown);
+
+  it("happen once, at the moment and step that are armed, whatever the ids", async () => {
+    await arm("fail begin boot box ID");
+    expect(await failureAt("make netns")).to.equal(undefined);
+    expect(await failureAt("boot box 0123456789ab"))
+      .to.be.instanceOf(Error)
+      .and.to.have.property("stage");
+    expect(existsSync(join(folder, "armed"))).to.equal(false);
+    expect(await failureAt("boot box 0123456789ab")).to.equal(undefined);
+  });
+
+  it("write down each place that is passed", async () => {
+    await failureAt("boot box 0123456789ab");
+    await faultsIn(folder).at("end", "make netns", never);
+    expect(await readFile(join(folder, "passed"), "utf8")).to.equal("begin boot box ID\nend make netns\n");
+  });
+
+  it("hang until the step's own limit, which is a short one then", async () => {
+    await arm("hang begin make netns");
+    expect(faultsIn(folder).limitOf("make netns", 20_000)).to.be.lessThan(1_000);
+    expect(faultsIn(folder).limitOf("boot box", 20_000)).to.equal(20_000);
+    const limit = AbortSignal.timeout(30);
+    expect(await failureAt("make netns", limit)).to.equal(limit.reason);
+  });
+});
