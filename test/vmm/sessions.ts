@@ -22,8 +22,8 @@ export interface Wanted {
   /** OCI config.json for a root at this path of the guest. */
   readonly spec: (root: string) => object;
   readonly seccompBpf?: Uint8Array;
-  /** For tests of what happens when nobody visits the share first. */
-  readonly unvisited?: boolean;
+  /** Paths of the guest that the agent visits first, with the root. */
+  readonly held?: readonly string[];
   /** Runs a step of the start; to measure it. */
   readonly step?: (name: "create" | "start", work: () => Promise<unknown>) => Promise<unknown>;
 }
@@ -41,7 +41,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
     const request = {
       sessionId,
       ociSpec: Buffer.from(JSON.stringify(wanted.spec(root.guestPath))),
-      heldPaths: wanted.unvisited === true ? [] : [root.guestPath],
+      heldPaths: [root.guestPath, ...(wanted.held ?? [])],
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

@@ -15,6 +15,7 @@ import { containerRecords, type ContainerExit, type ContainerRecord } from "./co
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverOf } from "./recover.js";
 import { SeccompFilters } from "./seccomp-filters.js";
+import { SharedSources } from "./shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
 export function containerKey(sandbox: SandboxId, metadata: ContainerMetadata): string {
@@ -29,6 +30,7 @@ export class ContainerStore implements SandboxContainers {
   readonly creations = new JoinedJobs<string, ContainerId>();
   readonly parts: StoreParts;
   readonly seccomp: SeccompFilters;
+  readonly sources: SharedSources;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -40,6 +42,9 @@ export class ContainerStore implements SandboxContainers {
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
     this.#records = records;
+    this.sources = new SharedSources((sandbox) =>
+      this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
+    );
   }
 
   /** Loads every record. */

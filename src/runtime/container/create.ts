@@ -8,6 +8,7 @@ import { stage } from "../../base/stage.js";
 import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import { readMountinfo } from "../../vmm/mountinfo.js";
 import type { Deps } from "../deps.js";
 import { podHostname } from "../sandbox/pod-files.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
@@ -19,6 +20,8 @@ import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
+import { nestedMounts } from "./nested-mounts.js";
+import { hostSource } from "./shared-sources.js";
 import { isImageVolume, subPathOf, withVolumeIds } from "./image-volumes.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -32,11 +35,15 @@ export async function createContainerIn(request: ContainerRequest, deps: Deps): 
   const { sandbox, metadata } = request;
   const log = deps.log.child({ containerId: id, sandboxId: sandbox.id, container: metadata.name });
   const startedMs = monotonicMs();
-  await deps.containers.creating(id, sandbox.id, () =>
-    operation(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
-      build(id, request, deps, log, signal),
-    ),
-  );
+  try {
+    await deps.containers.creating(id, sandbox.id, () =>
+      operation(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
+        build(id, request, deps, log, signal),
+      ),
+    );
+  } finally {
+    deps.containers.sources.settled(id);
+  }
   log.info({ image: request.image.id, ms: Math.round(monotonicMs() - startedMs) }, "container created");
   return id;
 }
@@ -69,9 +76,20 @@ async function build(
   };
   const shareAt = async (name: string, make: () => Promise<SharedPath>): Promise<SharedPath> => {
     const path = await stage(name, stepLimitMs, signal, make);
-    undo.add(`undo ${name}`, () => box.removeShared(path.hostPath));
+    undo.add(`undo ${name}`, () => containers.sources.release(box, id, path.hostPath));
     shared.push(path);
     return path;
+  };
+  const writable = new Set(config.mounts.flatMap((mount, index) => (mount.readonly ? [] : [sources[index]])));
+  const hostMounts = await readMountinfo();
+  /** Of the guest; the agent visits them, in this order, before the container is there. */
+  const visited: string[] = [];
+  const shareSource = async (name: string, source: string, readonly: boolean): Promise<string> => {
+    const found = await hostSource(source, hostMounts);
+    const { guestPath, hostPath } = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
+    const nested = await nestedMounts(source, hostPath, hostMounts);
+    visited.push(...nested.map((path) => `${guestPath}/${path}`));
+    return guestPath;
   };
   const volumeLowers = [...snapshot.volumeLowers];
   const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
@@ -85,18 +103,21 @@ async function build(
       continue;
     }
     const source = sources[index] ?? "";
-    const guestPath = await share(name, () => box.shareBind(shortId(id), source, mount.readonly));
+    const guestPath = await shareSource(name, source, !writable.has(source));
     mounts.push(placeMount(mount, guestPath));
   }
   for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
-    const guestPath = await share(`share ${file.containerPath}`, () =>
-      box.shareBind(shortId(id), file.hostPath, plan.mountTraits.readonlyRootfs),
-    );
+    const { readonlyRootfs } = plan.mountTraits;
+    const guestPath = await shareSource(`share ${file.containerPath}`, file.hostPath, readonlyRootfs);
     mounts.push(placePodFile(file, guestPath, plan.mountTraits));
   }
   const spec = finishSpec(plan, root, mounts);
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const startFailure = await createSession(id, spec, shared, seccomp, config.stdin, box, signal);
+  const startFailure = await createSession(
+    { id, spec, held: [...shared.map(({ guestPath }) => guestPath), ...visited], seccomp, stdin: config.stdin },
+    box,
+    signal,
+  );
   await stage("write record", stepLimitMs, signal, async () => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     const { upper } = snapshot;
@@ -109,20 +130,24 @@ async function build(
   undo.release();
 }
 
+interface SessionParts {
+  readonly id: ContainerId;
+  readonly spec: OciSpec;
+  readonly held: readonly string[];
+  readonly seccomp: SeccompFilter;
+  readonly stdin: boolean;
+}
+
 /** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
 async function createSession(
-  id: ContainerId,
-  spec: OciSpec,
-  shared: readonly SharedPath[],
-  seccomp: SeccompFilter,
-  stdin: boolean,
+  { id, spec, held, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<string> {
   const request = {
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
-    heldPaths: shared.map(({ guestPath }) => guestPath),
+    heldPaths: [...new Set(held)],
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
     stdin,
@@ -214,7 +239,7 @@ function recordOf(
     logPath,
     process: plan.process,
     stopSignal: plan.stopSignal.number,
-    sharedPaths: shared.map(({ hostPath }) => hostPath),
+    sharedPaths: [...new Set(shared.map(({ hostPath }) => hostPath))],
     createdAtNs: nowNs(),
   };
 }

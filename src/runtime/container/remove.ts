@@ -25,7 +25,7 @@ async function releaseParts(container: Container, store: ContainerStore, signal:
   if (box !== undefined && box.exit === undefined) {
     await box.agent.deleteSession(container.id, signal);
     for (const path of [...container.record.sharedPaths].reverse()) {
-      await stage("unmount from share", stepLimitMs, signal, () => box.removeShared(path));
+      await stage("unmount from share", stepLimitMs, signal, () => store.sources.release(box, container.id, path));
     }
   }
   await stage("remove snapshot", longStepLimitMs, signal, (limit) =>

@@ -13,7 +13,7 @@ export async function status(request: StatusRequest, call: CallContext, deps: De
     },
     runtimeHandlers: Object.keys(deps.config.handlers).map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
     info: request.verbose ? verboseInfo(deps) : {},

@@ -61,9 +61,10 @@ export function checkMount(mount: Mount, index: number): void {
       hint: "leave hostUsers unset",
     });
   }
-  if (mount.recursiveReadOnly) {
-    throw new RuntimeError("unimplemented", `RROUnsupported: ${what}: recursive read-only mounts are not built yet`, {
-      hint: "leave recursiveReadOnly unset",
+  const isPrivate = mount.propagation === MountPropagation.PROPAGATION_PRIVATE;
+  if (mount.recursiveReadOnly && !(mount.readonly && isPrivate)) {
+    throw new RuntimeError("invalidArgument", `${what}: recursive_read_only needs readonly and no propagation`, {
+      hint: "set readOnly, and mountPropagation to None",
     });
   }
 }

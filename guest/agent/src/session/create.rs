@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::entry::{Phase, Session};
-use super::held::Held;
 use super::process::Process;
 use super::table::Table;
 use super::{id, stdio};
@@ -45,7 +44,7 @@ pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
     table.insert(STAGE, &session)?;
     let made = make(table, &session, request, spec).await;
     if made.is_err() {
-        undo(&session).await;
+        undo(table, &session).await;
         *phase = Phase::Gone;
         table.remove(&session.container.id);
     } else {
@@ -78,7 +77,7 @@ fn check(request: &Create) -> Result<Value, Failure> {
 async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Value) -> Result<i32, Failure> {
     let container = &session.container;
     for path in &request.held_paths {
-        let held = Held::visit(path).map_err(|error| Failure::invalid(STAGE, error))?;
+        let held = table.held.visit(path).await.map_err(|error| Failure::invalid(STAGE, error))?;
         session.facts().held.push(held);
     }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
@@ -109,15 +108,16 @@ async fn end_with_init(init: Arc<Process>) {
     }
 }
 
-async fn undo(session: &Session) {
+async fn undo(table: &Table, session: &Session) {
     if let Some(cgroup) = &session.container.cgroup {
         let _ = cgroup.kill_all();
         let _ = cgroup.remove().await;
     }
     let _ = fs::remove_dir_all(&session.container.folder);
     let held = std::mem::take(&mut session.facts().held);
-    for one in held {
-        one.release().await;
+    for one in held.into_iter().rev() {
+        // mounts within mounts go first
+        table.held.release(one).await;
     }
 }
 

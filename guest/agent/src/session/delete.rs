@@ -40,8 +40,9 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
         process.close().await;
     }
     let held = std::mem::take(&mut session.facts().held);
-    for one in held {
-        one.release().await;
+    for one in held.into_iter().rev() {
+        // mounts within mounts go first
+        table.held.release(one).await;
     }
     *phase = Phase::Gone;
     table.remove(id);

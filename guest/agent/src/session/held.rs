@@ -2,8 +2,10 @@
 //!
 //! A folder of the share that is a mount on the host appears in the guest as an automounted submount. When its first
 //! visitor is a container, the guest kernel dies at the container's exit ("VFS: Busy inodes after unmount"). So the
-//! agent goes there first, keeps it until the container is gone, and unmounts it itself.
+//! agent goes there first, keeps it until the container is gone, and unmounts it itself. Sessions that use the same
+//! path hold it together: mounted a second time it would be another file system to the kernel.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -16,10 +18,18 @@ use nix::mount::{MntFlags, umount2};
 const UNMOUNT_TRIES: u32 = 10;
 const UNMOUNT_PAUSE: Duration = Duration::from_millis(20);
 
-pub struct Held {
-    path: CString,
+/// All that is held. The lock is kept while something is visited or let go, so that nobody walks into what is just being
+/// unmounted.
+#[derive(Default)]
+pub struct HeldPaths(tokio::sync::Mutex<HashMap<CString, Entry>>);
+
+struct Entry {
     descriptor: OwnedFd,
+    sessions: usize,
 }
+
+/// One session's share in a held path; to be given back to `HeldPaths::release`.
+pub struct Held(CString);
 
 #[derive(Debug, thiserror::Error)]
 pub enum HeldError {
@@ -29,33 +39,57 @@ pub enum HeldError {
     Open { path: String, errno: Errno },
 }
 
-impl Held {
+impl HeldPaths {
     /// Walks into `path`, which may be a folder or a file.
-    pub fn visit(path: &str) -> Result<Self, HeldError> {
-        let shared = path.starts_with("/c/") || path.starts_with("/v/");
-        let plain = !path.split('/').any(|part| part == ".." || part == ".");
-        let name = CString::new(path).ok().filter(|_| shared && plain);
-        let name = name.ok_or_else(|| HeldError::Path(path.to_owned()))?;
-        // O_DIRECTORY makes the walk enter the submount, which O_PATH alone would not
-        let opened = match open(&name, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-            Err(Errno::ENOTDIR) => open(&name, OFlag::O_PATH),
-            other => other,
-        };
-        let descriptor = opened.map_err(|errno| HeldError::Open { path: path.to_owned(), errno })?;
-        Ok(Self { path: name, descriptor })
-    }
-
-    /// Lets go, and unmounts the submount if there is one.
-    pub async fn release(self) {
-        drop(self.descriptor);
-        for _ in 0..UNMOUNT_TRIES {
-            match umount2(self.path.as_c_str(), MntFlags::UMOUNT_NOFOLLOW) {
-                Err(Errno::EBUSY) => tokio::time::sleep(UNMOUNT_PAUSE).await,
-                _ => return, // unmounted, or not a mount
+    pub async fn visit(&self, path: &str) -> Result<Held, HeldError> {
+        let name = check(path)?;
+        let mut all = self.0.lock().await;
+        match all.get_mut(&name) {
+            Some(entry) => entry.sessions += 1,
+            None => {
+                let opened = walk_into(&name);
+                let descriptor = opened.map_err(|errno| HeldError::Open { path: path.to_owned(), errno })?;
+                all.insert(name.clone(), Entry { descriptor, sessions: 1 });
             }
         }
-        let _ = umount2(self.path.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+        Ok(Held(name))
     }
+
+    /// The last one lets go, and unmounts the submount if there is one.
+    pub async fn release(&self, held: Held) {
+        let mut all = self.0.lock().await;
+        let Some(entry) = all.get_mut(&held.0) else { return };
+        entry.sessions -= 1;
+        if entry.sessions == 0 {
+            drop(all.remove(&held.0).map(|entry| entry.descriptor));
+            unmount(&held.0).await;
+        }
+    }
+}
+
+fn check(path: &str) -> Result<CString, HeldError> {
+    let shared = path.starts_with("/c/") || path.starts_with("/v/");
+    let plain = !path.split('/').any(|part| part == ".." || part == ".");
+    let name = CString::new(path).ok().filter(|_| shared && plain);
+    name.ok_or_else(|| HeldError::Path(path.to_owned()))
+}
+
+/// O_DIRECTORY makes the walk enter the submount, which O_PATH alone would not.
+fn walk_into(name: &CString) -> Result<OwnedFd, Errno> {
+    match open(name, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(Errno::ENOTDIR) => open(name, OFlag::O_PATH),
+        other => other,
+    }
+}
+
+async fn unmount(name: &CString) {
+    for _ in 0..UNMOUNT_TRIES {
+        match umount2(name.as_c_str(), MntFlags::UMOUNT_NOFOLLOW) {
+            Err(Errno::EBUSY) => tokio::time::sleep(UNMOUNT_PAUSE).await,
+            _ => return, // unmounted, or not a mount
+        }
+    }
+    let _ = umount2(name.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
 }
 
 fn open(path: &CString, flags: OFlag) -> Result<OwnedFd, Errno> {
@@ -70,7 +104,7 @@ mod tests {
     #[test]
     fn refuses_paths_outside_the_share_and_ways_out_of_it() {
         for path in ["", "c/x", "/etc/passwd", "/c/../etc", "/v/./x", "/c/a\0b"] {
-            assert!(matches!(Held::visit(path), Err(HeldError::Path(_))));
+            assert!(matches!(check(path), Err(HeldError::Path(_))));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Session;
+use super::held::HeldPaths;
 use super::process::Process;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Runtime;
@@ -18,12 +19,13 @@ pub struct Table {
     pub folder: PathBuf,
     /// Sessions have cgroups.
     pub has_cgroups: bool,
+    pub held: HeldPaths,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Table {
     pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, has_cgroups: bool) -> Self {
-        Self { runtime, folder, has_cgroups, sessions: Mutex::default() }
+        Self { runtime, folder, has_cgroups, held: HeldPaths::default(), sessions: Mutex::default() }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

@@ -1,5 +1,5 @@
 /** Doubles of what stands outside the process: the Box with its agent, and the image store's files. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
@@ -376,6 +376,8 @@ export async function makeWorld(): Promise<World> {
     readyAtNs: 2n,
   });
   sandbox.setBox(box as unknown as Box);
+  await mkdir(sandbox.folder, { recursive: true });
+  for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(sandbox.folder, name), "");
   const world: World = {
     folder,
     box,
@@ -402,7 +404,6 @@ export async function makeWorld(): Promise<World> {
 
 /** Puts a program in the place of the agent's seccomp compiler. */
 export async function fakeCompiler(world: World, script: string): Promise<void> {
-  const { mkdir } = await import("node:fs/promises");
   const bin = join(world.folder, "assets", "guest", "bin");
   await mkdir(bin, { recursive: true });
   await writeFile(join(bin, "agent"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });

@@ -102,6 +102,12 @@ describe("mounts", () => {
     expect(spec.mounts.flatMap(({ options }) => options)).to.not.include("rro");
   });
 
+  it("are read-only with all that is mounted below them when that is asked for", () => {
+    const spec = specOf({ config: config({ mounts: [mount({ readonly: true, recursiveReadOnly: true })] }) });
+    const data = spec.mounts.find(({ destination }) => destination === "/data");
+    expect(data?.options).to.include.members(["rbind", "ro", "rro"]);
+  });
+
   it("follow the host's later mounts when asked", () => {
     const mounts = [mount({ propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER })];
     const spec = specOf({ config: config({ mounts }) });
@@ -115,7 +121,16 @@ describe("mounts", () => {
     ["a relative target", { containerPath: "data" }, "not an absolute path below /"],
     ["the root as target", { containerPath: "/a/.." }, "not an absolute path below /"],
     ["propagation back to the host", { propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }, "propagate back"],
-    ["recursive read-only", { readonly: true, recursiveReadOnly: true }, "RROUnsupported"],
+    ["recursive read-only that is not read-only", { recursiveReadOnly: true }, "needs readonly"],
+    [
+      "recursive read-only with later mounts of the host",
+      {
+        readonly: true,
+        recursiveReadOnly: true,
+        propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+      },
+      "no propagation",
+    ],
     ["a NUL in a path", { containerPath: "/a\0" }, "NUL"],
   ];
   for (const [name, members, message] of refused) {

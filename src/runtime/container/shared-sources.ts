@@ -1,0 +1,102 @@
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { isNotFound } from "../../base/errors.js";
+import type { ContainerId, SandboxId } from "../../base/ids.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import { mountsBelow, type MountLine } from "../../vmm/mountinfo.js";
+
+/** A file or folder of the host, as it is now. */
+export interface HostSource {
+  /** Resolved and absolute. */
+  readonly path: string;
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** 16 hex digits: of the same file, with the same mounts in it. */
+  readonly key: string;
+}
+
+/** `mounts`: the daemon's own. */
+export async function hostSource(path: string, mounts: readonly MountLine[]): Promise<HostSource> {
+  const { dev: device, ino: inode } = await stat(path, { bigint: true });
+  const facts = JSON.stringify([path, String(device), String(inode), mountsBelow(mounts, path)]);
+  return { path, device, inode, key: createHash("sha256").update(facts).digest("hex").slice(0, 16) };
+}
+
+/** What is shared with whom; containers' records are the truth, claims are of those that have none yet. */
+export interface SharedBy {
+  readonly id: ContainerId;
+  readonly paths: readonly string[];
+}
+
+/**
+ * Where sources of the host are in a Box's share: one place for all containers of a pod. The guest's kernel takes two
+ * places of one file for two files, whose locks, mappings and (for a second) sizes have nothing to do with each other.
+ * A source that is shared read-only has a second place once a container wants to write to it.
+ */
+export class SharedSources {
+  readonly #locks = new KeyedMutex<SandboxId>();
+  readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly paths: Set<string> }>();
+  readonly #recorded: (sandbox: SandboxId) => SharedBy[];
+
+  constructor(recorded: (sandbox: SandboxId) => SharedBy[]) {
+    this.#recorded = recorded;
+  }
+
+  /** The source's place, made where there is none. `release` it when the container goes, or does not come to be. */
+  async share(box: Box, owner: ContainerId, source: HostSource, readonly: boolean): Promise<SharedPath> {
+    return await this.#locks.run(box.id, async () => {
+      const path = (await this.#existing(box.id, source, readonly)) ?? (await this.#make(box, source, readonly));
+      const claim = this.#claims.get(owner) ?? { sandbox: box.id, paths: new Set() };
+      claim.paths.add(path.hostPath);
+      this.#claims.set(owner, claim);
+      return path;
+    });
+  }
+
+  /** Unmounts it unless another container has it too. Success when gone. */
+  async release(box: Box, owner: ContainerId, hostPath: string): Promise<void> {
+    await this.#locks.run(box.id, async () => {
+      this.#claims.get(owner)?.paths.delete(hostPath);
+      const others = this.#users(box.id).filter(({ id }) => id !== owner);
+      if (!others.some(({ paths }) => paths.includes(hostPath))) await box.removeShared(hostPath);
+    });
+  }
+
+  /** The container has a record now, or has failed. */
+  settled(owner: ContainerId): void {
+    this.#claims.delete(owner);
+  }
+
+  async #make(box: Box, source: HostSource, readonly: boolean): Promise<SharedPath> {
+    return await box.shareBind(`${readonly ? "ro" : "rw"}-${source.key}`, source.path, readonly);
+  }
+
+  async #existing(sandbox: SandboxId, source: HostSource, readonly: boolean): Promise<SharedPath | undefined> {
+    const paths = new Set(this.#users(sandbox).flatMap((user) => user.paths));
+    for (const access of readonly ? ["rw", "ro"] : ["rw"]) {
+      const found = [...paths].filter((path) => basename(path).startsWith(`${access}-${source.key}-`));
+      for (const hostPath of found) {
+        if (await isMountOf(hostPath, source)) return { hostPath, guestPath: `/v/${basename(hostPath)}` };
+      }
+    }
+    return undefined;
+  }
+
+  #users(sandbox: SandboxId): SharedBy[] {
+    const claimed = [...this.#claims].filter(([, claim]) => claim.sandbox === sandbox);
+    return [...this.#recorded(sandbox), ...claimed.map(([id, { paths }]) => ({ id, paths: [...paths] }))];
+  }
+}
+
+/** One of a container that is being removed may have gone already. */
+async function isMountOf(hostPath: string, source: HostSource): Promise<boolean> {
+  try {
+    const { dev, ino } = await stat(hostPath, { bigint: true });
+    return dev === source.device && ino === source.inode;
+  } catch (thrown) {
+    if (isNotFound(thrown)) return false;
+    throw thrown;
+  }
+}
