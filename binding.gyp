@@ -18,7 +18,6 @@
         "addon/read_link.cc",
         "addon/spawn.cc",
         "addon/spawn_child.cc",
-        "addon/sync_calls.cc",
         "addon/system_error.cc",
         "addon/tap.cc",
         "addon/tree.cc",

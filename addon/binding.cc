@@ -11,7 +11,6 @@
 #include "pidfd.h"
 #include "read_link.h"
 #include "spawn.h"
-#include "sync_calls.h"
 #include "tap.h"
 #include "tree.h"
 #include "tsc.h"
@@ -44,7 +43,6 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("removeTree", a3s::RemoveTree);
   add("treeUsage", a3s::TreeUsage);
   add("readTsc", a3s::ReadTsc);
-  a3s::ExportSyncCalls(exports);
   return exports;
 }
 

@@ -22,9 +22,11 @@ Outcome<UniqueFd> Lock(const std::string& path) {
 Napi::Value Handle(Napi::Env env, UniqueFd& folder) {
   AddonData& data = AddonData::Of(env);
   const uint64_t id = data.next_id++;
+  const int fd = folder.get();
   data.locks.emplace(id, std::move(folder));
   Napi::Object handle = Napi::Object::New(env);
   const auto close = [id](const Napi::CallbackInfo& info) { AddonData::Of(info.Env()).locks.erase(id); };
+  handle.Set("fd", Napi::Number::New(env, fd));
   handle.Set("close", Napi::Function::New(env, close, "close"));
   return handle;
 }

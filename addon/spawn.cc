@@ -29,6 +29,7 @@ struct SpawnOptions {
   bool new_mount_namespace = false;
   bool new_ipc_and_uts = false;
   bool new_pid_namespace = false;
+  bool die_with_parent = false;
   std::vector<std::string> cgroup_procs;
   std::optional<uint32_t> max_open_files;
   std::optional<int> oom_score_adj;
@@ -43,6 +44,8 @@ struct SpawnedProcess {
 /** What a failed stage was about, for the error. */
 SystemError ChildFailure(const SpawnOptions& options, const ChildPlan& plan) {
   switch (plan.failed_stage) {
+    case ChildStage::kParent:
+      return FailedWith(plan.failed_errno, "prctl PR_SET_PDEATHSIG", options.file);
     case ChildStage::kSession:
       return FailedWith(plan.failed_errno, "setsid", options.file);
     case ChildStage::kCgroup:
@@ -175,6 +178,7 @@ Outcome<SpawnedProcess> Start(SpawnOptions options) {
   plan.cgroup_count = static_cast<int>(inherited.cgroup_numbers.size());
   plan.netns = inherited.netns.get();
   plan.slave_mounts = options.new_mount_namespace;
+  plan.die_with = options.die_with_parent ? ::getpid() : 0;
   plan.max_open_files = options.max_open_files.value_or(0);
   plan.oom_score_adj = options.oom_score_adj ? score.c_str() : nullptr;
   Outcome<SpawnedProcess> process = Clone(options, plan);
@@ -209,6 +213,7 @@ bool ReadOptions(const Napi::Value& value, SpawnOptions& out) {
          ReadMember(object, "newIpcAndUts", out.new_ipc_and_uts) &&
          (object.Get("newPidNamespace").IsUndefined() ||
           ReadMember(object, "newPidNamespace", out.new_pid_namespace)) &&
+         (object.Get("dieWithParent").IsUndefined() || ReadMember(object, "dieWithParent", out.die_with_parent)) &&
          ReadMember(object, "cgroupProcs", out.cgroup_procs) &&
          ReadMember(object, "maxOpenFiles", out.max_open_files) && ReadMember(object, "oomScoreAdj", out.oom_score_adj);
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -59,8 +60,16 @@ void AdjustOomScore(const char* text) {
   ::close(file);
 }
 
+/** The signal comes when the thread ends that made us, one of the pool; it may have come to nothing already. */
+bool DieWith(pid_t parent) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return false;
+  errno = ESRCH;
+  return ::getppid() == parent;
+}
+
 ChildStage Prepare(ChildPlan& plan) {
   ResetSignals();
+  if (plan.die_with != 0 && !DieWith(plan.die_with)) return ChildStage::kParent;
   if (::setsid() < 0) return ChildStage::kSession;
   if (!EnterCgroups(plan)) return ChildStage::kCgroup;
   if (plan.oom_score_adj != nullptr) AdjustOomScore(plan.oom_score_adj);

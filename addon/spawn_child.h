@@ -3,7 +3,7 @@
 namespace a3s {
 
 /** The steps of a child between clone and execve; an error names the one that failed. */
-enum class ChildStage { kNone, kSession, kCgroup, kNetns, kPropagation, kDirectory, kStdio, kLimit, kExecute };
+enum class ChildStage { kNone, kParent, kSession, kCgroup, kNetns, kPropagation, kDirectory, kStdio, kLimit, kExecute };
 
 /**
  * All that the child needs, prepared before it exists: it shares the parent's memory until execve, so it allocates
@@ -26,6 +26,8 @@ struct ChildPlan {
   int netns = -1;
   /** The child is in a mount namespace of its own: make all of it rslave. */
   bool slave_mounts = false;
+  /** Process that the child is not to outlive; 0: none. */
+  int die_with = 0;
   /** 0: inherited. */
   unsigned long max_open_files = 0;
   /** Text for /proc/self/oom_score_adj; null: inherited. */

@@ -13,6 +13,7 @@ import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { ensureRust } from "./assets/rust.js";
+import { unpacker, unpackerPackages } from "./assets/unpacker.js";
 import { virtiofsd } from "./assets/virtiofsd.js";
 import { type SetupContext, tryRun } from "./run.js";
 
@@ -25,9 +26,18 @@ export interface SetupWish {
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
-const buildPackages = ["gcc", "g++", "make", "python3", "pkg-config", "libc6-dev", "libseccomp-dev"];
+const buildPackages = [
+  "gcc",
+  "g++",
+  "make",
+  "python3",
+  "pkg-config",
+  "libc6-dev",
+  "libseccomp-dev",
+  ...unpackerPackages,
+];
 const testPackages = [
-  ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "kmod", "iproute2", "clang-format"],
+  ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "zstd", "kmod", "iproute2", "clang-format"],
   ...["containernetworking-plugins", "iptables"],
 ];
 
@@ -74,6 +84,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   };
   const cpp = async (inner: SetupContext): Promise<void> => {
     await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");
+    await place(join(await unpacker(inner), "a3s-box-unpacker"), "bin/a3s-box-unpacker");
     await place(join(await addon(inner), "a3s_box.node"), "native/a3s_box.node");
   };
   await allOrFirstFailure(context, [downloads, rust, cpp]);

@@ -6,6 +6,7 @@ import { messageOf } from "../base/errors.js";
 import { createLogger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import { loadNative } from "../native/addon.js";
+import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver } from "../vmm/choose-driver.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
@@ -46,6 +47,7 @@ export async function driverFindings(config: Config): Promise<{ chosen: string; 
     await file("guest kernel", join(assetsDir, "kernel/vmlinux.elf"), true, setUp),
     await file("agent", join(assetsDir, "guest/usr/bin/agent"), true, setUp),
     await file("crun for the guest", join(assetsDir, "guest/usr/bin/crun"), true, setUp),
+    await file("unpacker", unpackerPath(assetsDir), true, setUp),
     addon(assetsDir),
   ];
   return { chosen: choice.driver, findings };

@@ -4,11 +4,8 @@
  *
  * Failures are `NativeError`s: an errno name in `code` ("ENOENT"), the system call and the path it was about.
  *
- * Two families:
- * - `Native`: promises, settled from the pool or from a watcher; never block the event loop. What changes a thread
- *   (setns, unshare) runs on a thread made for it or in the child.
- * - `NativeSync`: direct system calls on descriptors for worker threads (unpacking layers). Never call these on the
- *   main thread.
+ * Promises, settled from the pool or from a watcher; never block the event loop. What changes a thread (setns, unshare)
+ * runs on a thread made for it or in the child.
  */
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -63,6 +60,8 @@ export interface SpawnOptions {
   readonly newIpcAndUts: boolean;
   /** A new PID namespace, of which the process is number 1; /proc stays the old one's. Absent is false. */
   readonly newPidNamespace?: boolean;
+  /** Killed when this process ends, whatever way; else it outlives it. Absent is false. */
+  readonly dieWithParent?: boolean;
   /** `cgroup.procs` files that the child writes itself into before it executes, in order. */
   readonly cgroupProcs: readonly string[];
   /** RLIMIT_NOFILE, soft and hard, cut to what is allowed; null: inherited. */
@@ -125,8 +124,10 @@ export interface LinkRoute {
   readonly onLink: boolean;
 }
 
-/** An flock on a folder; it ends with the process. */
+/** An flock on a folder; it ends with the process, and with those that were given its descriptor. */
 export interface FolderLock {
+  /** Good until it is closed. */
+  readonly fd: number;
   close(): void;
 }
 
@@ -156,7 +157,7 @@ export interface Native {
   redirectLinks(netns: string, first: string, second: string): Promise<void>;
   /** What a link of that namespace has; null when there is none of that name. */
   readLink(netns: string, name: string): Promise<LinkState | null>;
-  /** Starts a process of its own session (setsid) that outlives this one. Resolves once execve has succeeded. */
+  /** Starts a process of its own session (setsid) that outlives this one, unless told. Resolves once execve has succeeded. */
   spawn(options: SpawnOptions): Promise<SpawnedProcess>;
   /** pidfd_open, checked against the start time; null when that process is gone. */
   adoptProcess(pid: number, startTime: bigint): Promise<number | null>;
@@ -180,34 +181,7 @@ export interface Native {
   readTsc(): TscReading;
 }
 
-/** On descriptors; `name` is one path component. For worker threads. Throws `NativeError`. */
-export interface NativeSync {
-  openRootSync(path: string): number;
-  /** openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS: path may have several components. */
-  openBeneathSync(dirfd: number, path: string, flags: number, mode: number): number;
-  mkdiratSync(dirfd: number, name: string, mode: number): void;
-  symlinkatSync(target: string, dirfd: number, name: string): void;
-  /** Does not follow a link at the source. */
-  linkatSync(fromDirfd: number, fromName: string, toDirfd: number, toName: string): void;
-  mknodatSync(dirfd: number, name: string, mode: number, major: number, minor: number): void;
-  unlinkatSync(dirfd: number, name: string, directory: boolean): void;
-  /** lchown. */
-  fchownatSync(dirfd: number, name: string, uid: number, gid: number): void;
-  /** chmod of something that is not a link (through an O_PATH descriptor; a link is EOPNOTSUPP). */
-  fchmodatSync(dirfd: number, name: string, mode: number): void;
-  /** lutimes; nanoseconds of the Unix clock. */
-  utimensatSync(dirfd: number, name: string, atimeNs: bigint, mtimeNs: bigint): void;
-  lsetxattratSync(dirfd: number, name: string, attribute: string, value: Uint8Array): void;
-  /** "file", "directory", "symlink", "other", or null when there is nothing of that name. */
-  kindatSync(dirfd: number, name: string): "file" | "directory" | "symlink" | "other" | null;
-  /** Names in the folder, `.` and `..` left out. */
-  readdirSync(dirfd: number): string[];
-  /** Removes `name` with everything below it, links not followed. */
-  removeTreeatSync(dirfd: number, name: string): void;
-  closeSync(fd: number): void;
-}
-
-const ofMain: Record<keyof Native, true> = {
+const declared: Record<keyof Native, true> = {
   bindMount: true,
   mountOverlay: true,
   mountTmpfs: true,
@@ -231,25 +205,7 @@ const ofMain: Record<keyof Native, true> = {
   readTsc: true,
 };
 
-const direct: Record<keyof NativeSync, true> = {
-  openRootSync: true,
-  openBeneathSync: true,
-  mkdiratSync: true,
-  symlinkatSync: true,
-  linkatSync: true,
-  mknodatSync: true,
-  unlinkatSync: true,
-  fchownatSync: true,
-  fchmodatSync: true,
-  utimensatSync: true,
-  lsetxattratSync: true,
-  kindatSync: true,
-  readdirSync: true,
-  removeTreeatSync: true,
-  closeSync: true,
-};
-
-const functionNames = [...Object.keys(ofMain), ...Object.keys(direct)];
+const functionNames = Object.keys(declared);
 
 /** Names of declared functions that a loaded addon does not have. */
 export function missingFunctions(loaded: unknown): string[] {
@@ -258,14 +214,14 @@ export function missingFunctions(loaded: unknown): string[] {
   return functionNames.filter((name) => typeof members.get(name) !== "function");
 }
 
-function isAddon(loaded: unknown): loaded is Native & NativeSync {
+function isAddon(loaded: unknown): loaded is Native {
   return missingFunctions(loaded).length === 0;
 }
 
 const hint = "run npm run quickstart, or npm run build:addon";
 
 /** Loads `<assetsDir>/native/a3s_box.node`; in a worker thread too. */
-export function loadNative(assetsDir: string): { native: Native; sync: NativeSync } {
+export function loadNative(assetsDir: string): { native: Native } {
   const path = join(assetsDir, "native", "a3s_box.node");
   let loaded: unknown;
   try {
@@ -283,5 +239,5 @@ export function loadNative(assetsDir: string): { native: Native; sync: NativeSyn
       hint,
     });
   }
-  return { native: loaded, sync: loaded };
+  return { native: loaded };
 }

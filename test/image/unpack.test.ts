@@ -2,9 +2,10 @@ import { expect } from "chai";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createReadStream } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { layerRoot, prepareStoreFolder } from "../../src/image/content/store-folder.js";
 import type { Image } from "../../src/image/image-store.js";
-import { readTar } from "../../src/image/unpack/tar-reader.js";
+import { readTar } from "../../src/image/archive/tar-reader.js";
 import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
 import { describeImage } from "../support/registry.js";
 import { buildLayer, buildTar, sha256, type BuiltLayer, type TarEntry } from "../support/tar-builder.js";
@@ -175,22 +176,36 @@ describe("a layer that would leave its root", () => {
   const hostile: readonly { readonly what: string; readonly entries: TarEntry[]; readonly says: RegExp }[] = [
     { what: '".." in a name', entries: [{ name: "../out", content: "x" }], says: /entry "\.\.\/out".*has "\.\."/ },
     { what: '".." in the middle of a name', entries: [{ name: "a/../../out" }], says: /leaves its root/ },
+    { what: '".." at the end of a name', entries: [{ name: "a/..", type: "directory" }], says: /leaves its root/ },
+    { what: '".." after a slash', entries: [{ name: "/../a" }], says: /leaves its root/ },
     { what: '".." in a PAX name', entries: [{ name: "a", pax: { path: "../out" } }], says: /leaves its root/ },
     {
-      what: "a hard link to an absolute path",
+      what: "a hard link to an absolute path that is not the layer's",
       entries: [{ name: "a", type: "hardlink", link: "/etc/hostname" }],
-      says: /entry "a".*absolute/,
+      says: /entry "a".*not in the layer/,
     },
     { what: 'a hard link with ".."', entries: [{ name: "a", type: "hardlink", link: "../out" }], says: /has "\.\."/ },
     {
-      what: "a hard link through a link",
+      what: 'a hard link with ".." inside',
+      entries: [{ name: "a", type: "hardlink", link: "a/../b" }],
+      says: /has "\.\."/,
+    },
+    { what: "a hard link to no name", entries: [{ name: "a", type: "hardlink", link: "." }], says: /has no target/ },
+    {
+      what: "a hard link through a link that leads outside",
       entries: [
-        { name: "etc", type: "symlink", link: "/etc" },
-        { name: "a", type: "hardlink", link: "etc/hostname" },
+        { name: "conf", type: "symlink", link: "/etc" },
+        { name: "a", type: "hardlink", link: "conf/hostname" },
       ],
-      says: /entry "a".*through a link/,
+      says: /entry "a".*not in the layer/,
     },
     { what: "a hard link to nothing", entries: [{ name: "a", type: "hardlink", link: "b" }], says: /not in the layer/ },
+    { what: "a hard link to itself", entries: [{ name: "a", type: "hardlink", link: "a" }], says: /not in the layer/ },
+    {
+      what: "a hard link to what a whiteout has taken away",
+      entries: [{ name: ".wh.b" }, { name: "a", type: "hardlink", link: "b" }],
+      says: /not in the layer/,
+    },
     {
       what: "a hard link to a folder",
       entries: [
@@ -200,32 +215,21 @@ describe("a layer that would leave its root", () => {
       says: /leads to a folder/,
     },
     {
-      what: "a file through a link",
+      what: "a hard link in the place of the folder that its target is in",
       entries: [
-        { name: "out", type: "symlink", link: "OUTSIDE" },
-        { name: "out/file", content: "x" },
+        { name: "d/f", content: "x" },
+        { name: "d", type: "hardlink", link: "d/f" },
       ],
-      says: /entry "out\/file".*"out" is a link/,
+      says: /not in the layer/,
     },
     {
-      what: "a folder swapped for a link before a file is written to it",
+      what: "links in a circle",
       entries: [
-        { name: "d/", type: "directory" },
-        { name: "d/one", content: "1" },
-        { name: "d", type: "symlink", link: "OUTSIDE" },
-        { name: "d/two", content: "2" },
+        { name: "a", type: "symlink", link: "b" },
+        { name: "b", type: "symlink", link: "a" },
+        { name: "a/file", content: "x" },
       ],
-      says: /entry "d\/two".*"d" is a link/,
-    },
-    {
-      what: "a whiteout through a link",
-      entries: [{ name: "out", type: "symlink", link: "OUTSIDE" }, { name: "out/.wh.kept" }],
-      says: /is a link/,
-    },
-    {
-      what: "an opaque mark through a link",
-      entries: [{ name: "out", type: "symlink", link: "OUTSIDE" }, { name: "out/.wh..wh..opq" }],
-      says: /is a link/,
+      says: /entry "a\/file".*too many links/,
     },
     {
       what: "a file below a file",
@@ -240,22 +244,51 @@ describe("a layer that would leave its root", () => {
       entries: [{ name: "./", type: "symlink", link: "/" }],
       says: /root is not a folder/,
     },
+    ...[".wh.", ".wh..", ".wh..."].map((name) => ({
+      what: `a whiteout of nothing, ${name}`,
+      entries: [{ name }],
+      says: /whiteout of nothing/,
+    })),
     {
       what: "a name longer than the file system takes",
       entries: [{ name: "a", pax: { path: "n".repeat(300) } }],
       says: /entry "n+/,
     },
     {
+      what: "a path longer than the kernel takes",
+      entries: [{ name: "a", pax: { path: `${"n".repeat(200)}/`.repeat(21) + "f" } }],
+      says: /longer than a path may be/,
+    },
+    {
+      what: "more folders in each other than anyone needs",
+      entries: [{ name: "a", pax: { path: `${"d/".repeat(1500)}f` } }],
+      says: /deeper than 1024 folders/,
+    },
+    {
       what: "a size beyond the archive",
       entries: [{ name: "a", content: "x", claimedSize: 1e9 }],
       says: /ends inside/,
     },
+    { what: "a wrong checksum", entries: [{ name: "a", badChecksum: true }], says: /not a tar: .*checksum is wrong/ },
+    {
+      what: "a PAX record without its length",
+      entries: [{ name: "p", type: "pax", content: "99 path=a\n" }],
+      says: /PAX record/,
+    },
+    {
+      what: "a record that is longer than any name",
+      entries: [{ name: "p", type: "gnuLongName", content: Buffer.alloc(2 * 1024 * 1024, "n") }],
+      says: /a record has 2097152 bytes/,
+    },
+    {
+      what: "an owner that no file can have",
+      entries: [{ name: "a", pax: { uid: "4294967295" } }],
+      says: /uid is out of range/,
+    },
   ];
   for (const { what, entries, says } of hostile) {
     it(`is refused for ${what}: the error names entry and layer, and nothing is left`, async () => {
-      const layer = buildLayer(
-        entries.map((entry) => (entry.link === "OUTSIDE" ? { ...entry, link: outside } : entry)),
-      );
+      const layer = buildLayer(entries);
       const thrown = await importLayers(test, [layer]).catch((caught: unknown) => caught);
       expect(thrown).to.have.property("message").that.matches(says).and.includes(layer.digest);
       expect(thrown).to.have.property("code", "invalidArgument");
@@ -265,6 +298,104 @@ describe("a layer that would leave its root", () => {
     });
   }
 });
+
+describe("a bomb", () => {
+  it("of 1 GiB of zeros in 1 MiB is refused, and nothing is left", async () => {
+    await using test = await disposable(makeTestStore());
+    const mib = 1024 * 1024;
+    const header = buildTar([{ name: "zeros", claimedSize: 1024 * mib }]).subarray(0, 512);
+    const zeros = gzipSync(Buffer.alloc(mib));
+    const bytes = Buffer.concat([gzipSync(header), ...Array.from({ length: 1024 }, () => zeros)]);
+    const layer = { ...buildLayer([]), bytes, digest: sha256(bytes) };
+    const thrown = await importLayers(test, [layer]).catch((caught: unknown) => caught);
+    expect(bytes.length).to.be.within(mib, 1.1 * mib);
+    expect(thrown)
+      .to.have.property("message")
+      .that.matches(/unpacks to more than the 268435456 bytes/);
+    expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+    expect(await test.leftovers()).to.deep.equal([]);
+  });
+});
+
+describe("links on the way to an entry", () => {
+  let test: TestStore;
+  let outside: string;
+  /** "mode uid gid kind path" of the last tree. */
+  let modes: string[];
+
+  beforeEach(async () => {
+    test = await makeTestStore();
+    outside = join(test.folder, "..", "outside");
+    await mkdir(outside);
+    await writeFile(join(outside, "kept"), "kept");
+  });
+  afterEach(async () => {
+    expect(await run("find", [outside, "-printf", "%P %s\\n"])).to.match(/^ \d+\nkept 4\n$/);
+    await test.close();
+  });
+
+  async function treeOf(...layers: readonly TarEntry[][]): Promise<string[]> {
+    const image = await importLayers(
+      test,
+      layers.map((entries) => buildLayer(entries)),
+    );
+    const chainId = image.chainIds.at(-1);
+    if (chainId === undefined) throw new Error("no layer");
+    modes = (await listTree(layerRoot(await prepareStoreFolder(test.folder), chainId))).map((line) => line.trim());
+    return modes.map((line) => line.split(" ").slice(3).join(" ").trim());
+  }
+
+  it("are followed inside of the layer, as in a container", async () => {
+    const tree = await treeOf([
+      { name: "usr/lib/", type: "directory" },
+      { name: "lib", type: "symlink", link: "usr/lib" },
+      { name: "lib/one", content: "1" },
+      { name: "var/run", type: "symlink", link: "/run" },
+      { name: "var/run/two", content: "2" },
+      { name: "deep/link", type: "symlink", link: "../../../../../usr/./lib/" },
+      { name: "deep/link/three", content: "3" },
+      { name: "hard", type: "hardlink", link: "/lib/one" },
+      { name: "lib/.wh.gone" },
+    ]);
+    expect(tree).to.include.members(["f usr/lib/one", "f run/two", "f usr/lib/three", "f hard", "c usr/lib/gone"]);
+    expect(tree).to.include.members(["l lib usr/lib", "l var/run /run"]);
+  });
+
+  it("never lead out of it, wherever they point and however they are swapped", async () => {
+    const tree = await treeOf([
+      { name: "out", type: "symlink", link: outside },
+      { name: "out/file", content: "x" },
+      { name: "out/.wh.kept" },
+      { name: "out/.wh..wh..opq" },
+      { name: "d/", type: "directory" },
+      { name: "d/one", content: "1" },
+      { name: "d", type: "symlink", link: `../../../../../../../../../..${outside}` },
+      { name: "d/two", content: "2" },
+    ]);
+    const inside = outside.slice(1);
+    expect(tree).to.include.members([`f ${inside}/file`, `f ${inside}/two`, `c ${inside}/kept`, `l out ${outside}`]);
+    expect(tree).to.not.include("f d/one");
+  });
+
+  it("of a lower layer give way to a folder, which gets the attributes of the one that they led to", async () => {
+    const lower: TarEntry[] = [
+      { name: "usr/bin/", type: "directory", mode: 0o751, uid: 7 },
+      { name: "bin", type: "symlink", link: "usr/bin" },
+      { name: "loop", type: "symlink", link: "loop" },
+    ];
+    const tree = await treeOf(lower, [
+      { name: "bin/tool", content: "t" },
+      { name: "loop/file", content: "f" },
+    ]);
+    expect(tree.sort()).to.deep.equal(["d bin", "d loop", "f bin/tool", "f loop/file"]);
+    expect(modes).to.include.members(["0751 7 0 d bin", "0755 0 0 d loop"]);
+  });
+});
+
+async function disposable(made: Promise<TestStore>): Promise<TestStore & AsyncDisposable> {
+  const test = await made;
+  return { ...test, [Symbol.asyncDispose]: () => test.close() };
+}
 
 /** Brings layers in as an image, in an archive of an OCI layout. */
 async function importLayers(test: TestStore, layers: readonly BuiltLayer[]): Promise<Image> {

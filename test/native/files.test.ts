@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { constants } from "node:fs";
-import { link, lstat, mkdir, readFile, readdir, readlink, symlink, truncate, writeFile } from "node:fs/promises";
-import { Scratch, failure, native, plain, run, shell, sync } from "./scratch.js";
+import { link, lstat, mkdir, readFile, readdir, symlink, truncate, writeFile } from "node:fs/promises";
+import { Scratch, failure, native, plain, run, shell } from "./scratch.js";
 
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL } = constants;
 
@@ -108,65 +108,5 @@ describe("treeUsage", () => {
     expect(usage).to.deep.equal({ bytes: 8192n, inodes: 4n });
     expect((await native.treeUsage(scratch.in("tree/sub/mount"))).inodes).to.equal(2n);
     expect(await failure(() => native.treeUsage(scratch.in("none")))).to.include({ code: "ENOENT" });
-  });
-});
-
-describe("direct calls", () => {
-  it("build a tree below a descriptor with owners, modes, times, devices and attributes", async () => {
-    await using scratch = await Scratch.make();
-    const root = sync.openRootSync(scratch.path);
-    sync.mkdiratSync(root, "d", 0o755);
-    const folder = sync.openBeneathSync(root, "d", O_RDONLY, 0);
-    sync.closeSync(sync.openBeneathSync(folder, "f", O_WRONLY | O_CREAT | O_EXCL, 0o600));
-    sync.symlinkatSync("/etc", folder, "l");
-    sync.linkatSync(folder, "f", root, "hard");
-    sync.mknodatSync(folder, "whiteout", constants.S_IFCHR, 0, 0);
-    sync.fchownatSync(folder, "l", 12, 34);
-    sync.fchownatSync(folder, "f", 12, 34);
-    sync.fchmodatSync(folder, "f", 0o4755);
-    sync.utimensatSync(folder, "f", -1_500_000_000n, 1_700_000_000_123_456_789n);
-    sync.lsetxattratSync(folder, "f", "trusted.a3s", Buffer.from("value"));
-    sync.lsetxattratSync(folder, "f", "trusted.empty", Buffer.alloc(0));
-    const file = await lstat(scratch.in("d/f"), { bigint: true });
-    expect([file.uid, file.gid, file.mode & 0o7777n, file.nlink]).to.deep.equal([12n, 34n, 0o4755n, 2n]);
-    expect([file.atimeNs, file.mtimeNs]).to.deep.equal([-1_500_000_000n, 1_700_000_000_123_456_789n]);
-    const made = await lstat(scratch.in("d/l"));
-    expect([made.uid, made.gid]).to.deep.equal([12, 34]);
-    expect(await readlink(scratch.in("d/l"))).to.equal("/etc");
-    const device = await lstat(scratch.in("d/whiteout"));
-    expect([device.isCharacterDevice(), device.rdev]).to.deep.equal([true, 0]);
-    const kinds = ["f", "l", "whiteout", ".", "none"].map((name) => sync.kindatSync(folder, name));
-    expect(kinds).to.deep.equal(["file", "symlink", "other", "directory", null]);
-    expect(sync.readdirSync(folder).sort()).to.deep.equal(["f", "l", "whiteout"]);
-    sync.unlinkatSync(folder, "whiteout", false);
-    sync.removeTreeatSync(root, "d");
-    sync.removeTreeatSync(root, "none");
-    expect(sync.readdirSync(root)).to.deep.equal(["hard"]);
-    sync.closeSync(folder);
-    sync.closeSync(root);
-  });
-
-  it("never leave the descriptor's folder", async () => {
-    await using scratch = await Scratch.make();
-    await mkdir(scratch.in("root"));
-    await symlink("/etc", scratch.in("root/link"));
-    const root = sync.openRootSync(scratch.in("root"));
-    const names = ["..", "a/b", "", "/x", "x\0y"];
-    for (const name of names) {
-      expect(() => {
-        sync.mkdiratSync(root, name, 0o755);
-      }, name).to.throw(TypeError);
-      expect(() => {
-        sync.removeTreeatSync(root, name);
-      }, name).to.throw(TypeError);
-    }
-    expect(await failure(() => sync.openBeneathSync(root, "link/passwd", O_RDONLY, 0))).to.include({ code: "ELOOP" });
-    expect(await failure(() => sync.openBeneathSync(root, "../x", O_RDONLY, 0))).to.include({ code: "EXDEV" });
-    expect(
-      await failure(() => {
-        sync.fchmodatSync(root, "link", 0o700);
-      }),
-    ).to.include({ code: "EOPNOTSUPP" });
-    sync.closeSync(root);
   });
 });

@@ -1,7 +1,10 @@
 import { expect } from "chai";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, open, readFile, readdir, readlink, rm, rmdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { eventually } from "../support/wait.js";
 import { Scratch, failure, native, run, shell } from "./scratch.js";
 
 /** What the command wrote to its standard output. */
@@ -24,6 +27,20 @@ describe("spawn", () => {
   it("reports the exit code and the signal", async () => {
     expect(await run(shell("exit 7"))).to.deep.equal({ code: 7, signal: null });
     expect(await run(shell("kill -9 $$"))).to.deep.equal({ code: null, signal: 9 });
+  });
+
+  it("ends a program with this process where it is told to", async () => {
+    const program = join(import.meta.dirname, "die-with-parent.ts");
+    const parent = spawn(process.execPath, ["--import=tsx", program], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(parent, "close");
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const pid = Number(line.toString());
+    const isThere = async (): Promise<boolean> =>
+      !/^State:\s[ZX]/m.test(await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State:\tX"));
+    expect(await isThere()).to.equal(true);
+    parent.kill("SIGKILL");
+    await ended;
+    await eventually("the program's end", 10_000, async () => !(await isThere()) || undefined);
   });
 
   it("says which step failed, and leaves no process", async () => {

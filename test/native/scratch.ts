@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadNative, type MountFlags, type NativeError, type SpawnOptions } from "../../src/native/addon.js";
 
 /** The addon as the set-up built it. These tests need root. */
-export const { native, sync } = loadNative(join(import.meta.dirname, "../../build/assets"));
+export const { native } = loadNative(join(import.meta.dirname, "../../build/assets"));
 
 export const plain: MountFlags = { readonly: false, nosuid: false, nodev: false };
 

@@ -16,6 +16,7 @@ type TarEntryType =
   | "gnuLongName"
   | "gnuLongLink"
   | "gnuSparse"
+  | "gnuVolume"
   | "pax"
   | "paxGlobal";
 
@@ -53,6 +54,7 @@ const typeFlags: Readonly<Record<TarEntryType, string>> = {
   gnuLongLink: "K",
   gnuLongName: "L",
   gnuSparse: "S",
+  gnuVolume: "V",
   pax: "x",
   paxGlobal: "g",
 };

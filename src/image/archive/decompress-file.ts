@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
-import { readDecompressed, sniffCompression } from "../unpack/decompress.js";
+import { readDecompressed, sniffCompression } from "./decompress.js";
 
 /** The content of a file that is packed or not, whatever it is called. */
 export async function* decompressFile(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {

@@ -13,7 +13,7 @@ import {
 } from "../content/media-types.js";
 import { formatReference, parseReference } from "../reference/reference.js";
 import type { IncomingImage } from "../store/bring-in.js";
-import { sniffCompression } from "../unpack/decompress.js";
+import { sniffCompression } from "./decompress.js";
 import { readHead } from "./decompress-file.js";
 import { readSmall } from "./oci-archive.js";
 import { spooledFile, type Spool, type SpooledFile } from "./spool.js";

@@ -5,7 +5,7 @@ import { join, posix } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import { decompressFile } from "./decompress-file.js";
-import { readTar, type TarEntry, type TarSink } from "../unpack/tar-reader.js";
+import { readTar, type TarEntry, type TarSink } from "./tar-reader.js";
 
 export interface SpooledFile {
   readonly path: string;

@@ -40,8 +40,11 @@ export async function writeBlob(
   source: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const temporary = ingest.freshPath("blob");
+  let ended: ((whole: boolean) => void) | undefined;
   try {
-    const actual = await spool(temporary, source, blob.size);
+    const actual = await spool(temporary, source, blob.size, () => {
+      ended = ingest.arrivals.begin(blob.digest, temporary);
+    });
     if (actual.sizeBytes !== blob.size) {
       throw new RuntimeError("internal", `${blob.digest} has ${actual.sizeBytes} bytes, and not ${blob.size}`);
     }
@@ -51,7 +54,9 @@ export async function writeBlob(
       });
     }
     await adoptBlob(folder, blob.digest, temporary);
+    ended?.(true);
   } catch (thrown) {
+    ended?.(false);
     await rm(temporary, { force: true });
     throw thrown;
   }
@@ -77,10 +82,16 @@ interface Spooled {
 }
 
 /** Writes a stream to a new file and makes it durable; stops where it gets longer than allowed. */
-async function spool(path: string, source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Spooled> {
+async function spool(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  begun: () => void,
+): Promise<Spooled> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   await using file = await open(path, "wx", 0o644);
+  begun();
   for await (const chunk of source) {
     sizeBytes += chunk.byteLength;
     if (sizeBytes > maxBytes) throw new RuntimeError("internal", `more than the ${maxBytes} bytes announced came`);

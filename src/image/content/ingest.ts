@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { digestHex, type Digest } from "../../base/ids.js";
 import { isNotFound } from "../../base/errors.js";
 import type { FolderLock, Native } from "../../native/addon.js";
+import { Arrivals } from "./arrivals.js";
+import { ownName } from "./owner.js";
 import type { StoreLock } from "./store-lock.js";
 import type { StoreFolder } from "./store-folder.js";
 
@@ -21,10 +23,12 @@ export interface Hold {
 /**
  * This process's own folder in the store, locked as long as the process lives: what it is bringing in, and the names of
  * what it needs to stay (one empty file each, so that another process's sweep sees them). A folder whose lock is free
- * belongs to a process that died: the next sweep takes it away.
+ * belongs to a process that died: the next sweep takes it away. Its unpackers hold the lock with it, so that it is not
+ * free before the last of them has gone.
  */
 export class Ingest {
   readonly path: string;
+  readonly arrivals = new Arrivals();
   readonly #storeLock: StoreLock;
   readonly #lock: FolderLock;
   readonly #counts = new Map<string, number>();
@@ -36,13 +40,18 @@ export class Ingest {
   }
 
   static async open(folder: StoreFolder, native: Native, storeLock: StoreLock): Promise<Ingest> {
-    const path = join(folder.ingest, randomBytes(8).toString("hex"));
+    const path = join(folder.ingest, `${await ownName()}-${randomBytes(8).toString("hex")}`);
     // Under the store's lock: a sweep must not meet the folder before it is locked.
     const lock = await storeLock.run(async () => {
       await mkdir(path);
       return await native.lockFolder(path);
     });
     return new Ingest(path, storeLock, lock);
+  }
+
+  /** Descriptor of the lock, for those that write here on this process's behalf. */
+  get lockFd(): number {
+    return this.#lock.fd;
   }
 
   /** A fresh path in this folder; nothing is made there. */

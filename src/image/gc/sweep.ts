@@ -7,14 +7,20 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isNotFound, messageOf } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import type { Native } from "../../native/addon.js";
+import { sleep } from "../../base/stage.js";
+import type { FolderLock, Native } from "../../native/addon.js";
 import type { Catalog } from "../content/catalog.js";
 import { heldNames, readHeldNames, type Ingest } from "../content/ingest.js";
+import { isOwnerGone } from "../content/owner.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import { keepReserve } from "../content/reserve.js";
 import { tryLockFolder, type StoreLock } from "../content/store-lock.js";
 import { readLease } from "../snapshot/lease.js";
 import { isTrustworthy } from "../unpack/layer-notes.js";
+
+/** How long the last writers of a dead process may take to go; below what others wait for the store's lock. */
+const lastWritersMs = 5000;
+const pollMs = 5;
 
 export interface SweepParts {
   readonly folder: StoreFolder;
@@ -45,7 +51,7 @@ export async function clearDead(parts: Pick<SweepParts, "folder" | "storeLock" |
     for (const name of await readdir(parts.folder.root)) {
       if (name.endsWith(".tmp")) await rm(join(parts.folder.root, name), { force: true });
     }
-    await discardDead(parts, undefined);
+    await discardDead(parts, undefined, lastWritersMs);
   });
   await emptyTrash(parts);
 }
@@ -87,7 +93,7 @@ async function neededNames(parts: SweepParts): Promise<Set<string> | null> {
 
 /** Those of living processes, ours among them. */
 async function liveHolds(parts: SweepParts): Promise<string[]> {
-  await discardDead(parts, parts.ingest.path);
+  await discardDead(parts, parts.ingest.path, 0);
   const names: string[] = [];
   for (const id of await readdir(parts.folder.ingest)) {
     names.push(...(await readHeldNames(join(parts.folder.ingest, id))));
@@ -95,15 +101,31 @@ async function liveHolds(parts: SweepParts): Promise<string[]> {
   return names;
 }
 
-/** Folders in `ingest` whose process has gone; `own` is not asked. */
-async function discardDead(parts: Pick<SweepParts, "folder" | "native">, own: string | undefined): Promise<void> {
+/**
+ * Folders in `ingest` whose process has gone; `own` is not asked. What it started, an unpacker above all, dies with it
+ * but may need a moment for that, and has the lock until then.
+ */
+async function discardDead(
+  parts: Pick<SweepParts, "folder" | "native">,
+  own: string | undefined,
+  waitMs: number,
+): Promise<void> {
   for (const id of await readdir(parts.folder.ingest)) {
     const path = join(parts.folder.ingest, id);
     // Null as well for one that its process takes away in this moment.
-    const lock = path === own ? null : await tryLockFolder(parts.native, path).catch(nullWhenNotFound);
+    const lock = path === own ? null : await lockDead(parts.native, path, waitMs);
     if (lock === null) continue;
     lock.close();
     await discard(parts.folder, path);
+  }
+}
+
+async function lockDead(native: Native, path: string, waitMs: number): Promise<FolderLock | null> {
+  const limit = AbortSignal.timeout(waitMs);
+  for (;;) {
+    const lock = await tryLockFolder(native, path).catch(nullWhenNotFound);
+    if (lock !== null || waitMs === 0 || limit.aborted || !(await isOwnerGone(basename(path)))) return lock;
+    await sleep(pollMs, limit).catch(() => undefined);
   }
 }
 

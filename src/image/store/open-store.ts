@@ -29,7 +29,7 @@ import { readImageFile } from "../snapshot/read-file.js";
 import { readUse } from "../snapshot/use.js";
 import { Usage } from "../snapshot/usage.js";
 import { bootId, Layers } from "../unpack/layers.js";
-import { UnpackPool } from "../unpack/unpack-pool.js";
+import { Unpacker, unpackerPath } from "../unpack/unpacker.js";
 import { findImage, type Known } from "./find.js";
 import { checkPins, pinnedImages } from "./pinned.js";
 import { observed } from "./observed.js";
@@ -42,7 +42,7 @@ export interface StoreOptions {
   /** The store's own folder, `<root>/images`; made when it is not there. */
   readonly folder: string;
   readonly native: Native;
-  /** Where worker threads find the addon. */
+  /** Folder with the unpacker. */
   readonly assetsDir: string;
   readonly log: Logger;
   /** The host of names without one: "docker.io". */
@@ -55,8 +55,6 @@ export interface StoreOptions {
 
 type OpenParts = PullParts & RemoveParts;
 
-const unpackWorkers = 2;
-
 /** Several processes may have one store open. What a dead one left half done is gone when this resolves. */
 export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const { native, log } = options;
@@ -66,8 +64,9 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const catalog = new Catalog(folder, log);
   await clearDead({ folder, storeLock, native, log });
   const ingest = await Ingest.open(folder, native, storeLock);
-  const pool = new UnpackPool({ assetsDir: options.assetsDir }, unpackWorkers);
-  const layers = new Layers({ folder, ingest, pool, native, log });
+  const program = unpackerPath(options.assetsDir);
+  const unpacker = new Unpacker({ native, program, lockFd: ingest.lockFd });
+  const layers = new Layers({ folder, ingest, unpacker, native, log });
   const parts: OpenParts = {
     folder,
     storeLock,
@@ -90,7 +89,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     await parts.registries.close();
     throw thrown;
   }
-  return new OpenImageStore(parts, pool, options.pullObserver);
+  return new OpenImageStore(parts, unpacker, options.pullObserver);
 }
 
 /** A layout without its index is no layout to other tools. */
@@ -102,16 +101,16 @@ async function writeFirstIndex(parts: SweepParts): Promise<void> {
 
 class OpenImageStore implements ImageStore {
   readonly #parts: OpenParts;
-  readonly #pool: UnpackPool;
+  readonly #unpacker: Unpacker;
   readonly #usage: Usage;
   readonly #pulls = new SharedJobs<string, Digest>();
   readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(parts: OpenParts, pool: UnpackPool, observer: PullObserver | undefined) {
+  constructor(parts: OpenParts, unpacker: Unpacker, observer: PullObserver | undefined) {
     this.#observer = observer;
     this.#parts = parts;
-    this.#pool = pool;
+    this.#unpacker = unpacker;
     this.#usage = new Usage(parts.folder, parts.native);
   }
 
@@ -232,7 +231,7 @@ class OpenImageStore implements ImageStore {
     await this.#pulls.close();
     await this.#parts.downloads.close();
     await this.#parts.layers.close();
-    await this.#pool.close();
+    await this.#unpacker.close();
     await this.#parts.registries.close();
     await this.#parts.ingest.close();
   }

@@ -16,13 +16,14 @@ import type { Ingest } from "../content/ingest.js";
 import type { Descriptor } from "../content/manifest.js";
 import { blobPath, layerPath, layerRoot, type StoreFolder } from "../content/store-folder.js";
 import { SharedJobs } from "../store/shared-jobs.js";
+import { isFullDisk } from "../store/space.js";
 import { layerNotesFile, syncedFile, writeLayerNotes } from "./layer-notes.js";
-import type { UnpackPool } from "./unpack-pool.js";
+import type { Unpacker } from "./unpacker.js";
 
 export interface LayersParts {
   readonly folder: StoreFolder;
   readonly ingest: Ingest;
-  readonly pool: UnpackPool;
+  readonly unpacker: Unpacker;
   readonly native: Native;
   readonly log: Logger;
 }
@@ -132,46 +133,87 @@ export class Layers {
   ): Promise<void> {
     const { folder, ingest, native, log } = this.#parts;
     if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
-    await provide(layer.descriptor, signal);
+    const begunMs = performance.now();
+    const failed = new AbortController();
+    const provided = provide(layer.descriptor, anyOf(signal, failed.signal));
     const temporary = ingest.freshPath("layer");
-    await mkdir(temporary, { mode: 0o700 });
     try {
-      const begunMs = performance.now();
-      await this.#unpack(layer, lowers, below, temporary, signal);
+      const opaqueFolders = await this.#unpack(layer, provided, temporary, signal);
+      await this.#settle(temporary, lowers, below, signal);
+      await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
       await this.#publish(temporary, layer.chainId);
-      const unpackMs = Math.round(performance.now() - begunMs);
-      log.debug({ digest: layer.descriptor.digest, chainId: layer.chainId, unpackMs }, "layer unpacked");
+      const layerMs = Math.round(performance.now() - begunMs);
+      log.debug({ digest: layer.descriptor.digest, chainId: layer.chainId, layerMs }, "layer downloaded and unpacked");
     } catch (thrown) {
+      failed.abort();
+      await provided.catch(() => undefined);
       await native.removeTree(temporary);
-      throw new RuntimeError(codeOf(thrown), `layer ${layer.descriptor.digest}: ${messageOf(thrown)}`, {
-        cause: thrown,
-      });
+      throw thrown;
     }
   }
 
+  /**
+   * While the blob comes, where it has to come. Resolves once it has come, with its digest, and is unpacked. A blob that
+   * is not what it should be fails as that, however its unpacking failed.
+   */
   async #unpack(
     layer: ImageLayer,
-    lowers: readonly ImageLayer[],
-    below: Promise<void>,
+    provided: Promise<void>,
     temporary: string,
     signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const { folder, ingest, native } = this.#parts;
+    const { digest } = layer.descriptor;
+    const arrival = await ingest.arrivals.next(digest, provided);
+    if (arrival !== undefined) {
+      const lost = new AbortController();
+      void arrival.whole.then((whole) => {
+        if (!whole) lost.abort();
+      });
+      const unpacking = this.#unpackFrom(arrival.path, layer, temporary, anyOf(signal, lost.signal));
+      const early = await unpacking.then(
+        (opaqueFolders) => ({ opaqueFolders }),
+        (thrown: unknown) => ({ thrown }),
+      );
+      if ("thrown" in early && isFullDisk(early.thrown)) throw early.thrown;
+      await provided;
+      if ("opaqueFolders" in early) return early.opaqueFolders;
+      if (signal.aborted) throw early.thrown;
+      // Another download brought it, or it was in its place before its file was opened.
+      if (!lost.signal.aborted && !isNotFound(early.thrown)) throw early.thrown;
+      await native.removeTree(temporary);
+    }
+    await provided;
+    return await this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal);
+  }
+
+  async #unpackFrom(
+    blob: string,
+    layer: ImageLayer,
+    temporary: string,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const { compression, size: sizeBytes } = layer.descriptor;
+    await mkdir(temporary, { mode: 0o700 });
+    try {
+      const request = { folder: temporary, blob, sizeBytes, compression, diffId: layer.diffId };
+      return await this.#parts.unpacker.unpack(request, signal);
+    } catch (thrown) {
+      throw ofLayer(layer, thrown);
+    }
+  }
+
+  async #settle(
+    temporary: string,
+    lowers: readonly ImageLayer[],
+    below: Promise<void>,
+    signal: AbortSignal,
   ): Promise<void> {
-    const { folder, pool } = this.#parts;
-    const { digest, compression } = layer.descriptor;
-    const blob = blobPath(folder, digest);
-    const notes = await pool.run(
-      { kind: "unpack", blob, compression, diffId: layer.diffId, folder: temporary },
-      signal,
-    );
     await orAborted(below, signal).catch((thrown: unknown) => {
       throw new RuntimeError("canceled", "a layer below failed", { cause: thrown });
     });
-    if (notes.impliedFolders.length > 0 && lowers.length > 0) {
-      const roots = lowers.map((lower) => layerRoot(folder, lower.chainId));
-      const root = join(temporary, "fs");
-      await pool.run({ kind: "settle", root, impliedFolders: notes.impliedFolders, lowers: roots }, signal);
-    }
-    await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders: notes.opaqueFolders });
+    const roots = lowers.map((lower) => layerRoot(this.#parts.folder, lower.chainId));
+    await this.#parts.unpacker.settle(temporary, roots, signal);
   }
 
   async #publish(temporary: string, chainId: Digest): Promise<void> {
@@ -185,6 +227,11 @@ export class Layers {
       await this.#parts.native.removeTree(temporary);
     }
   }
+}
+
+function ofLayer(layer: ImageLayer, thrown: unknown): unknown {
+  if (isNotFound(thrown)) return thrown;
+  return new RuntimeError(codeOf(thrown), `layer ${layer.descriptor.digest}: ${messageOf(thrown)}`, { cause: thrown });
 }
 
 async function hasLayer(folder: StoreFolder, chainId: Digest): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { RuntimeError } from "../../../../src/base/errors.js";
-import { readTar, type TarEntry } from "../../../../src/image/unpack/tar-reader.js";
+import { readTar, type TarEntry } from "../../../../src/image/archive/tar-reader.js";
 import { buildTar, type TarEntry as Built } from "../../../support/tar-builder.js";
 import "../../../support/fuzz.js";
 

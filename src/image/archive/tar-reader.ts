@@ -2,7 +2,7 @@
  * Reads a tar as it streams by: ustar, GNU long names and numbers, PAX records. Bounded: of an archive only headers and
  * records are ever held, never content.
  */
-import { messageOf, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import { parsePax, paxNumber, paxTimeNs, type PaxRecords } from "./pax.js";
 import { blockBytes, decodeText, malformedTar, parseHeader, type RawHeader } from "./tar-header.js";
 
@@ -248,10 +248,4 @@ function collect(done: (bytes: Buffer) => void): TarSink {
 
 function shown(name: string): string {
   return name.length > 200 ? `${name.slice(0, 200)}…` : name;
-}
-
-/** What a visitor threw about an entry, with the entry's name before it. */
-export function atEntry(name: string, thrown: unknown): RuntimeError {
-  const code = thrown instanceof RuntimeError ? thrown.code : "internal";
-  return new RuntimeError(code, `entry "${shown(name)}": ${messageOf(thrown)}`, { cause: thrown });
 }

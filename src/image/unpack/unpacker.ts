@@ -1,0 +1,178 @@
+/**
+ * Runs `a3s-box-unpacker`: a process per layer, jailed in the folder that it fills (ADR 0018). It reads the blob from a
+ * descriptor, also while the blob is still being written, and leaves a tree and a `result` in the folder.
+ */
+import { constants } from "node:os";
+import { open, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import pLimit, { type LimitFunction } from "p-limit";
+import { isNotFound, RuntimeError, type ErrorCode } from "../../base/errors.js";
+import type { ExitInfo, Native } from "../../native/addon.js";
+import type { Compression } from "../content/media-types.js";
+
+export interface UnpackerSettings {
+  readonly native: Native;
+  /** Absolute path of the program. */
+  readonly program: string;
+  /** The ingest folder's lock, which lasts as long as any unpacker does. */
+  readonly lockFd: number;
+}
+
+/** Unpack a layer's blob into `folder`/fs; `folder` is there and empty. */
+export interface UnpackRequest {
+  readonly folder: string;
+  /** File that has the blob, or will have all of it once it has come. */
+  readonly blob: string;
+  readonly sizeBytes: number;
+  readonly compression: Compression;
+  /** Digest that the uncompressed layer must have. */
+  readonly diffId: string;
+}
+
+/**
+ * At once: one that waits for a download costs nothing, and those that work share the processors with all else.
+ */
+const maxProcesses = 6;
+const maxResultBytes = 16 * 1024 * 1024;
+/** Files that it leaves beside the tree. */
+const notes = { result: "result", implied: "implied", log: "log" } as const;
+
+/** Its exit statuses, unpacker/exit_codes.h. */
+const exitCodes = { done: 0, failed: 1, noSpace: 2, noMemory: 3 } as const;
+
+/** What `result` may call a failure, unpacker/failure.h. */
+const failureCodes: readonly ErrorCode[] = ["internal", "unimplemented", "resourceExhausted", "unavailable"];
+
+export class Unpacker {
+  readonly #settings: UnpackerSettings;
+  readonly #turn: LimitFunction = pLimit(maxProcesses);
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
+
+  constructor(settings: UnpackerSettings) {
+    this.#settings = settings;
+  }
+
+  /**
+   * Resolves to the folders that hide what lower layers have in them ("" is the root). Rejects with what is wrong with
+   * the layer; with `canceled` when aborted, once the process has gone. What it made of the tree is the caller's to
+   * remove then.
+   */
+  async unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
+    const { folder, compression, sizeBytes, diffId } = request;
+    const args = ["unpack", folder, compression, String(sizeBytes), diffId];
+    return await this.#turn(async () => {
+      await using blob = await open(request.blob, "r");
+      return await this.#run(folder, args, blob.fd, signal);
+    });
+  }
+
+  /**
+   * Gives the folders that the unpacked layer implies the attributes that they have in the layers below, whose roots
+   * are given, uppermost first; and takes away what `unpack` noted for this.
+   */
+  async settle(folder: string, lowers: readonly string[], signal: AbortSignal): Promise<void> {
+    const implied = join(folder, notes.implied);
+    if (lowers.length > 0 && (await stat(implied)).size > 0) {
+      await this.#run(folder, ["settle", folder, ...lowers], null, signal);
+    }
+    await rm(implied);
+  }
+
+  /** Ends what runs. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#running);
+  }
+
+  async #run(folder: string, args: readonly string[], input: number | null, signal: AbortSignal): Promise<string[]> {
+    const running = this.#exited(folder, args, input, signal);
+    this.#running.add(running);
+    try {
+      return await readResult(folder, await running);
+    } finally {
+      this.#running.delete(running);
+      for (const name of [notes.result, notes.log]) await rm(join(folder, name), { force: true });
+    }
+  }
+
+  async #exited(folder: string, args: readonly string[], input: number | null, signal: AbortSignal): Promise<ExitInfo> {
+    const { native, program, lockFd } = this.#settings;
+    await using log = await open(join(folder, notes.log), "wx", 0o600);
+    if (this.#closing.signal.aborted) throw new RuntimeError("unavailable", "the image store is closed");
+    const { pidfd } = await native.spawn({
+      file: program,
+      args: ["a3s-box-unpacker", ...args],
+      env: [],
+      cwd: "/",
+      stdio: [input, null, log.fd, lockFd],
+      netns: null,
+      newMountNamespace: false,
+      newIpcAndUts: false,
+      dieWithParent: true,
+      cgroupProcs: [],
+      maxOpenFiles: null,
+      oomScoreAdj: killFirst,
+    });
+    const watch = native.watchExit(pidfd);
+    const kill = (): void => void native.signalProcess(pidfd, constants.signals.SIGKILL).catch(() => undefined);
+    const alive = setInterval(() => undefined, 60_000); // a watch alone keeps no event loop running
+    const ends = [signal, this.#closing.signal];
+    for (const end of ends) end.addEventListener("abort", kill, { once: true });
+    try {
+      if (ends.some((end) => end.aborted)) kill();
+      const exit = await watch.exited;
+      if (ends.some((end) => end.aborted)) throw new RuntimeError("canceled", "given up");
+      return exit;
+    } finally {
+      for (const end of ends) end.removeEventListener("abort", kill);
+      clearInterval(alive);
+      watch.close();
+      await native.closeFd(pidfd);
+    }
+  }
+}
+
+/** Of two that want memory, the kernel ends the one that can be begun again. */
+const killFirst = 500;
+
+export function unpackerPath(assetsDir: string): string {
+  return join(assetsDir, "bin", "a3s-box-unpacker");
+}
+
+/** Fields that end with a NUL: folders, or the code and the message of a failure. */
+async function readResult(folder: string, exit: ExitInfo): Promise<string[]> {
+  switch (exit.code) {
+    case exitCodes.noSpace:
+      throw new RuntimeError("resourceExhausted", "no space left for the image", {
+        hint: "free space on the file system of the image store, or remove images",
+      });
+    case exitCodes.noMemory:
+      throw new RuntimeError("internal", "the layer wants more memory to unpack than a layer may have");
+    case exitCodes.done:
+      return await readFields(join(folder, notes.result));
+    case exitCodes.failed: {
+      const [said = "", message = "it failed without a word"] = await readFields(join(folder, notes.result));
+      throw new RuntimeError(failureCodes.find((code) => code === said) ?? "internal", message);
+    }
+    default:
+      throw await crashed(folder, exit);
+  }
+}
+
+async function readFields(path: string): Promise<string[]> {
+  const { size } = await stat(path);
+  if (size > maxResultBytes) throw new RuntimeError("internal", `the unpacker's result has ${size} bytes`);
+  return (await readFile(path, "utf8")).split("\0").slice(0, -1);
+}
+
+/** A limit that it ran into, or a defect of ours. */
+async function crashed(folder: string, exit: ExitInfo): Promise<RuntimeError> {
+  const log = await readFile(join(folder, notes.log), "utf8").catch((thrown: unknown) => {
+    if (isNotFound(thrown)) return "";
+    throw thrown;
+  });
+  const how = exit.signal === null ? `exited with ${String(exit.code)}` : `was ended by signal ${exit.signal}`;
+  const line = log.trim().split("\n").at(-1) ?? "";
+  return new RuntimeError("internal", `the unpacker ${how}${line === "" ? "" : `: ${line.slice(0, 500)}`}`);
+}

@@ -1,0 +1,78 @@
+/** The unpacker as a program of its own, with a folder and a blob of a test's. */
+import { createHash } from "node:crypto";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadNative } from "../../src/native/addon.js";
+import { projectFolder } from "./project.js";
+
+const assetsDir = join(projectFolder, "build", "assets");
+export const unpackerProgram = process.env["A3S_UNPACKER"] ?? join(assetsDir, "bin", "a3s-box-unpacker");
+
+export interface Unpacked {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** What `result` says: opaque folders, or code and message. */
+  readonly fields: readonly string[];
+  readonly log: string;
+}
+
+/** A folder for many layers, one after the other. */
+export class UnpackBed implements AsyncDisposable {
+  readonly top: string;
+  #count = 0;
+
+  private constructor(top: string) {
+    this.top = top;
+  }
+
+  static async make(): Promise<UnpackBed> {
+    return new UnpackBed(await mkdtemp(join(tmpdir(), "a3s-test-unpack-")));
+  }
+
+  /** The tree is in `fs` of `folder` then. */
+  async unpack(
+    bytes: Uint8Array,
+    compression: "none" | "gzip" | "zstd",
+    diffId: string,
+  ): Promise<Unpacked & { readonly folder: string }> {
+    const name = String((this.#count += 1));
+    const blob = join(this.top, `${name}.blob`);
+    await writeFile(blob, bytes);
+    const folder = await this.freshFolder();
+    const unpacked = await this.run(folder, blob, compression, bytes.byteLength, diffId);
+    await rm(blob);
+    return { ...unpacked, folder };
+  }
+
+  async freshFolder(): Promise<string> {
+    const folder = join(this.top, `layer-${(this.#count += 1)}`);
+    await mkdir(folder);
+    return folder;
+  }
+
+  async run(folder: string, blob: string, compression: string, sizeBytes: number, diffId: string): Promise<Unpacked> {
+    await using input = await open(blob, "r");
+    const args = ["unpack", folder, compression, String(sizeBytes), diffId];
+    const child = spawn(unpackerProgram, args, { stdio: [input.fd, "ignore", "pipe"] });
+    let log = "";
+    child.stderr?.on("data", (chunk: Buffer) => (log += chunk.toString()));
+    const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+    const result = await readFile(join(folder, "result"), "utf8").catch(() => "");
+    return { code, signal, fields: result.split("\0").slice(0, -1), log };
+  }
+
+  async remove(folder: string): Promise<void> {
+    await loadNative(assetsDir).native.removeTree(folder);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove(this.top);
+  }
+}
+
+export function diffIdOf(tar: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(tar).digest("hex")}`;
+}

@@ -1,0 +1,42 @@
+#include "arguments.h"
+
+#include <charconv>
+#include <string_view>
+
+#include "failure.h"
+
+namespace a3s {
+
+namespace {
+
+[[noreturn]] void Refuse() {
+  Die(ExitCode::kUsage, "use: a3s-box-unpacker unpack FOLDER none|gzip|zstd BYTES DIFFID | settle FOLDER LOWER...");
+}
+
+Compression ReadCompression(std::string_view word) {
+  if (word == "none") return Compression::kNone;
+  if (word == "gzip") return Compression::kGzip;
+  if (word == "zstd") return Compression::kZstd;
+  Refuse();
+}
+
+uint64_t ReadNumber(std::string_view word) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+  if (error != std::errc() || end != word.data() + word.size()) Refuse();
+  return number;
+}
+
+}  // namespace
+
+UnpackArguments ReadUnpackArguments(int argc, char** argv) {
+  if (argc != 6) Refuse();
+  return {argv[2], ReadCompression(argv[3]), ReadNumber(argv[4]), argv[5]};
+}
+
+SettleArguments ReadSettleArguments(int argc, char** argv) {
+  if (argc < 4) Refuse();
+  return {argv[2], std::vector<std::string>(argv + 3, argv + argc)};
+}
+
+}  // namespace a3s

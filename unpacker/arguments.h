@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace a3s {
+
+enum class Compression { kNone, kGzip, kZstd };
+
+/** `unpack FOLDER COMPRESSION PACKED_BYTES DIFF_ID`; the blob is standard input. */
+struct UnpackArguments {
+  /** There and empty; becomes the root of the jail. The tree goes into its `fs`. */
+  std::string folder;
+  Compression compression = Compression::kNone;
+  /** How long the blob will be once all of it has come. */
+  uint64_t packed_bytes = 0;
+  /** "sha256:…" that the unpacked layer must have. */
+  std::string diff_id;
+};
+
+/** `settle FOLDER LOWER…`: roots of the layers below, uppermost first. */
+struct SettleArguments {
+  std::string folder;
+  std::vector<std::string> lowers;
+};
+
+/** Wrong ones end the process. */
+UnpackArguments ReadUnpackArguments(int argc, char** argv);
+SettleArguments ReadSettleArguments(int argc, char** argv);
+
+}  // namespace a3s

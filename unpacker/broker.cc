@@ -1,0 +1,142 @@
+#include "broker.h"
+
+#include <linux/capability.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "../addon/unique_fd.h"
+#include "failure.h"
+#include "privileges.h"
+
+namespace a3s {
+
+namespace {
+
+/** NAME NUL ATTRIBUTE NUL VALUE; the kernel takes no value above 64 KiB. */
+constexpr size_t kMessageBytes = 256 + 256 + 64 * 1024;
+
+UniqueFd channel;
+pid_t broker = -1;
+
+struct Control {
+  alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/** Length of the message, 0 at the end. The folder it is about comes as a descriptor. */
+ssize_t Receive(int socket, char* buffer, UniqueFd& folder) {
+  struct iovec part = {buffer, kMessageBytes};
+  Control control = {};
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  const ssize_t got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  const struct cmsghdr* header = got > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header != nullptr && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int))) {
+    int fd = -1;
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    folder = UniqueFd(fd);
+  }
+  return got;
+}
+
+int Serve(std::string_view message, const UniqueFd& folder) {
+  const size_t name_end = message.find('\0');
+  if (name_end == std::string_view::npos || !folder.valid()) return EINVAL;
+  const size_t attribute_end = message.find('\0', name_end + 1);
+  if (attribute_end == std::string_view::npos) return EINVAL;
+  const std::string name(message.substr(0, name_end));
+  const std::string attribute(message.substr(name_end + 1, attribute_end - name_end - 1));
+  const std::string_view value = message.substr(attribute_end + 1);
+  if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..") return EINVAL;
+  if (!MayBeSet(attribute, value)) return EPERM;
+  if (::fchdir(folder.get()) != 0) return errno;
+  return ::lsetxattr(name.c_str(), attribute.c_str(), value.data(), value.size(), 0) == 0 ? 0 : errno;
+}
+
+[[noreturn]] void RunBroker(int socket, pid_t unpacker) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) DieOfErrno("die with the unpacker");
+  if (::getppid() != unpacker) ::_exit(0);
+  KeepCapabilities({CAP_SYS_ADMIN, CAP_DAC_OVERRIDE});
+  AllowCallsOf(Role::kBroker);
+  static char buffer[kMessageBytes];
+  for (;;) {
+    UniqueFd folder;
+    const ssize_t got = Receive(socket, buffer, folder);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) ::_exit(0);
+    const int outcome = Serve({buffer, static_cast<size_t>(got)}, folder);
+    if (::write(socket, &outcome, sizeof outcome) != sizeof outcome) ::_exit(0);
+  }
+}
+
+bool StartsWith(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+}  // namespace
+
+bool MayBeSet(std::string_view attribute, std::string_view value) {
+  if (attribute == "trusted.overlay.opaque") return value == "y";
+  if (StartsWith(attribute, "trusted.overlay.")) return false;
+  return StartsWith(attribute, "trusted.") || StartsWith(attribute, "security.");
+}
+
+void StartBroker() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) DieOfErrno("socketpair");
+  const pid_t unpacker = ::getpid();
+  broker = ::fork();
+  if (broker < 0) DieOfErrno("fork");
+  if (broker == 0) {
+    ::close(ends[0]);
+    ::close(STDIN_FILENO);
+    RunBroker(ends[1], unpacker);
+  }
+  ::close(ends[1]);
+  channel = UniqueFd(ends[0]);
+}
+
+int BrokerSetAttribute(int dirfd, const char* name, const char* attribute, std::string_view value) {
+  std::string text = std::string(name) + '\0' + attribute + '\0';
+  text += value;
+  if (text.size() > kMessageBytes) return E2BIG;
+  struct iovec part = {text.data(), text.size()};
+  Control control = {};
+  struct msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &dirfd, sizeof dirfd);
+  ssize_t sent;
+  do sent = ::sendmsg(channel.get(), &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return errno;
+  int outcome = EIO;
+  ssize_t got;
+  do got = ::read(channel.get(), &outcome, sizeof outcome);
+  while (got < 0 && errno == EINTR);
+  return got == sizeof outcome ? outcome : EIO;
+}
+
+void EndBroker() {
+  channel.Reset();
+  if (broker <= 0) return;
+  int status;
+  while (::waitpid(broker, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace a3s

@@ -1,0 +1,21 @@
+#pragma once
+
+namespace a3s {
+
+/** What the unpacker's exit status means; `src/image/unpack/unpacker.ts` reads the same table. */
+enum class ExitCode : int {
+  /** Done; `result` lists the opaque folders. */
+  kDone = 0,
+  /** It failed; `result` has the code and the message. */
+  kFailed = 1,
+  /** No space is left on the disk, not even for a result. */
+  kNoSpace = 2,
+  /** The layer wants more memory than it may have: too many folders, or too wide a window. */
+  kNoMemory = 3,
+  /** Wrong arguments. */
+  kUsage = 100,
+  /** A step of building the jail failed; standard error says which. */
+  kJail = 101,
+};
+
+}  // namespace a3s

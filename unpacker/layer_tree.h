@@ -1,0 +1,75 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "entry_path.h"
+#include "folders.h"
+#include "tar_reader.h"
+
+namespace a3s {
+
+/**
+ * Writes a layer's entries into a folder of its own, for overlayfs. Links on the way to an entry are resolved here, in
+ * the layer's own root as a chroot would, and each step goes through a descriptor of the parent folder that was opened
+ * without following one: no order of entries leaves the root. What fails ends the process.
+ */
+class LayerTree {
+ public:
+  /** Makes `fs` in the folder, which must be there and empty. Takes its descriptor over. */
+  explicit LayerTree(int around);
+
+  /** Makes the entry, and reads its content. */
+  void Write(const TarEntry& entry, TarReader& reader);
+
+  /** Sets the times of folders, which their content has changed. */
+  void Finish();
+  /** Paths of folders that the layer has without an entry of their own, each ended by a NUL; "" is the root. */
+  std::string ImpliedFolders();
+  /** Paths of folders that hide what lower layers have in them, each ended by a NUL; those that are UTF-8. */
+  std::string OpaqueFolders();
+
+ private:
+  /** Where an entry is: a name in a folder. */
+  struct Slot {
+    FolderId parent;
+    const std::string& name;
+  };
+  enum class Kind { kNothing, kFolder, kLink, kOther };
+
+  void Make(const Slot& slot, const TarEntry& entry, TarReader& reader);
+  void MakeRoot(const TarEntry& entry);
+  void MakeFolder(const Slot& slot, const TarEntry& entry);
+  void MakeFile(const Slot& slot, const TarEntry& entry, TarReader& reader);
+  void MakeHardLink(const Slot& slot, const TarEntry& entry);
+  void MakeSymlink(const Slot& slot, const TarEntry& entry);
+  void MakeNode(const Slot& slot, const TarEntry& entry);
+  void MakeOpaque(FolderId id);
+  void Hide(const Slot& slot, const Time& mtime);
+
+  /** A later entry of the same name takes the place of the earlier one. */
+  void Clear(const Slot& slot);
+  void RemoveFolder(FolderId id);
+
+  /** Owner, mode and attributes of what is no file. */
+  void Dress(int dirfd, const char* name, const TarEntry& entry, bool special, bool fresh);
+  void SetAttributes(int dirfd, const char* name, int fd, const TarEntry& entry);
+  void SetTime(int dirfd, const char* name, const Time& mtime);
+  bool NeedsOwner(const Slot& slot, const TarEntry& entry);
+
+  /** The folder that a name's parts lead to; made with all above it where the layer has no entry for it. */
+  FolderId ParentOf(const Parts& parts);
+  std::optional<FolderId> Resolve(const Parts& parts, bool make);
+  Kind Look(FolderId parent, const std::string& name);
+  FolderId MakeImplied(FolderId parent, const std::string& name);
+
+  const int around_;
+  Folders folders_;
+  std::set<std::pair<FolderId, std::string>> whiteouts_;
+  /** Of the last entry: most have the folder of the one before. */
+  std::string last_parent_;
+  FolderId last_parent_id_ = 0;
+};
+
+}  // namespace a3s

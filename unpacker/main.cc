@@ -1,0 +1,98 @@
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+#include <string_view>
+
+#include "arguments.h"
+#include "broker.h"
+#include "content_stream.h"
+#include "failure.h"
+#include "jail.h"
+#include "layer_tree.h"
+#include "open_beneath.h"
+#include "privileges.h"
+#include "settle.h"
+#include "tar_reader.h"
+
+namespace a3s {
+
+namespace {
+
+int OpenAround() {
+  const int around = ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (around < 0) DieOfErrno("open /");
+  return around;
+}
+
+[[noreturn]] void OutOfMemory() {
+  // Nothing may be allocated any more: the status says enough.
+  ::_exit(static_cast<int>(ExitCode::kNoMemory));
+}
+
+void WriteImplied(int around, const std::string& paths) {
+  const UniqueFd file(OpenBeneath(around, "implied", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  if (!file.valid()) FailOfErrno("open", "implied", errno);
+  size_t done = 0;
+  while (done < paths.size()) {
+    const ssize_t written = ::write(file.get(), paths.data() + done, paths.size() - done);
+    if (written < 0) FailOfErrno("write", "implied", errno);
+    done += static_cast<size_t>(written);
+  }
+}
+
+/** What making any file with any owner, mode and file capability takes. */
+void KeepUnpackersCapabilities() {
+  KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP});
+}
+
+[[noreturn]] void Unpack(const UnpackArguments& arguments) {
+  BindToParent();
+  EnterJail(arguments.folder, {});
+  const int around = OpenAround();
+  OpenResult(around);
+  StartBroker();
+  KeepUnpackersCapabilities();
+  ContentStream stream(arguments.compression, STDIN_FILENO, arguments.packed_bytes);
+  AllowCallsOf(Role::kUnpacker);
+  LayerTree tree(around);
+  TarReader reader(stream);
+  TarEntry entry;
+  while (reader.Next(entry)) {
+    AtEntry(entry.name);
+    tree.Write(entry, reader);
+    AtEntry({});
+  }
+  const std::string actual = stream.Finish();
+  if (actual != arguments.diff_id) {
+    Fail(ErrorCode::kInternal,
+         "the unpacked layer is " + actual + ", and not " + arguments.diff_id + " as the config says");
+  }
+  tree.Finish();
+  WriteImplied(around, tree.ImpliedFolders());
+  Succeed(tree.OpaqueFolders());
+}
+
+[[noreturn]] void SettleLayer(const SettleArguments& arguments) {
+  BindToParent();
+  const std::vector<UniqueFd> lowers = EnterJail(arguments.folder, arguments.lowers);
+  const int around = OpenAround();
+  OpenResult(around);
+  KeepUnpackersCapabilities();
+  AllowCallsOf(Role::kUnpacker);
+  Settle(around, lowers);
+  Succeed({});
+}
+
+}  // namespace
+
+}  // namespace a3s
+
+int main(int argc, char** argv) {
+  std::set_new_handler(a3s::OutOfMemory);
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "settle") a3s::SettleLayer(a3s::ReadSettleArguments(argc, argv));
+  a3s::Unpack(a3s::ReadUnpackArguments(argc, argv));
+}
