@@ -10,11 +10,12 @@ export interface Row {
   readonly runs: number;
 }
 
-/** A figure that has a goal, met when it is not above it. */
+/** A figure that has a goal, met when it is not above it; with `atLeast`, when it is not below it. */
 export interface Ratio {
   readonly name: string;
   readonly value: number;
   readonly goal: number;
+  readonly atLeast?: true;
 }
 
 export interface Report {
@@ -52,7 +53,11 @@ export function machineFacts(driver: string): Report["machine"] {
 }
 
 export function missed(report: Report): Ratio[] {
-  return report.ratios.filter((ratio) => ratio.value > ratio.goal);
+  return report.ratios.filter(isMissed);
+}
+
+function isMissed({ value, goal, atLeast }: Ratio): boolean {
+  return atLeast === true ? value < goal : value > goal;
 }
 
 export function printTable(report: Report): void {
@@ -65,11 +70,11 @@ export function printTable(report: Report): void {
   console.log("");
   printColumns([
     ["", "value", "goal", ""],
-    ...report.ratios.map(({ name, value, goal }) => [
-      name,
-      String(value),
-      `at most ${goal}`,
-      value > goal ? "missed" : "met",
+    ...report.ratios.map((ratio) => [
+      ratio.name,
+      String(ratio.value),
+      `at ${ratio.atLeast === true ? "least" : "most"} ${ratio.goal}`,
+      isMissed(ratio) ? "missed" : "met",
     ]),
   ]);
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchExec } from "./exec.js";
+import { benchPull } from "./pull/pull.js";
 import { benchStart } from "./start.js";
 
 export interface BenchOptions {
@@ -11,6 +12,7 @@ export interface BenchOptions {
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
   start: benchStart,
   exec: benchExec,
+  pull: benchPull,
 };
 
 const { values, positionals } = parseArgs({

@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package containerd names the programs that `bench pull` compares with, for `go mod tidy`.
+package containerd
+
+import (
+	_ "github.com/containerd/containerd/v2/cmd/containerd"
+	_ "github.com/containerd/containerd/v2/cmd/ctr"
+)
