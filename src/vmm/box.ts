@@ -70,6 +70,8 @@ export interface Box {
   stop(graceMs: number, signal: AbortSignal): Promise<void>;
   /** Last lines of the guest's console, for messages. At most 4 KiB. */
   consoleTail(): Promise<string>;
+  /** Host CPU time of VMM and file server together, in nanoseconds since the Box's start. */
+  cpuTime(): Promise<bigint>;
   /** Bytes of host memory (PSS) of VMM and file server together. */
   memoryUsage(): Promise<bigint>;
 }

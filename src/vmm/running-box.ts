@@ -8,7 +8,7 @@ import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
 import type { BoxFolder } from "./box-folder.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
-import { memoryOf } from "./process-memory.js";
+import { cpuTimeOf, memoryOf } from "./process-usage.js";
 import { listShared, removeShared, shareBind, shareImage, shareOverlay } from "./share.js";
 import { watchHealth } from "./watch-health.js";
 
@@ -99,6 +99,11 @@ export class RunningBox implements Box {
 
   async consoleTail(): Promise<string> {
     return await tailOf(this.#parts.folder.console);
+  }
+
+  async cpuTime(): Promise<bigint> {
+    if (this.exit !== undefined) return 0n;
+    return await cpuTimeOf(this.handle.processes.map(({ pid }) => pid));
   }
 
   async memoryUsage(): Promise<bigint> {

@@ -58,6 +58,28 @@ describe("Container resources", () => {
     await failure(daemon.cri.call(runtime.containerStats, { containerId: "0".repeat(64) }), status.NOT_FOUND);
   });
 
+  it("are measured for the pod too: what its Box costs the host, and its containers", async () => {
+    const { stats } = await daemon.cri.call(runtime.podSandboxStats, { podSandboxId: pod.id });
+    expect(stats?.attributes?.id).to.equal(pod.id);
+    expect(stats?.attributes?.metadata).to.deep.equal(pod.config.metadata);
+    expect(Number(stats?.linux?.cpu?.timestamp ?? 0n)).to.be.greaterThan(1e18);
+    expect(Number(stats?.linux?.cpu?.usageCoreNanoSeconds?.value ?? 0n)).to.be.greaterThan(1e8);
+    expect(Number(stats?.linux?.memory?.usageBytes?.value ?? 0n)).to.be.greaterThan(20 << 20);
+    expect(Number(stats?.linux?.process?.processCount?.value ?? 0n)).to.be.at.least(2);
+    expect(stats?.linux?.containers.map(({ attributes }) => attributes?.id)).to.have.members([one, two]);
+    await shell(daemon, one, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+    const later = await daemon.cri.call(runtime.listPodSandboxStats, {});
+    const [again] = later.stats.filter(({ attributes }) => attributes?.id === pod.id);
+    const spent = (of: typeof stats): bigint => of?.linux?.cpu?.usageCoreNanoSeconds?.value ?? 0n;
+    expect(spent(again) > spent(stats)).to.equal(true);
+    const [streamed] = await daemon.cri.stream(runtime.streamPodSandboxStats, {
+      filter: { id: pod.id, labelSelector: {} },
+    });
+    expect(streamed?.podSandboxStats.map(({ attributes }) => attributes?.id)).to.deep.equal([pod.id]);
+    const unknown = daemon.cri.call(runtime.podSandboxStats, { podSandboxId: "0".repeat(64) });
+    await failure(unknown, status.NOT_FOUND);
+  });
+
   it("change in place: what is set changes, the rest stays, and the status says so", async () => {
     expect(await shell(daemon, one, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max")).to.equal(
       `${64 << 20}\n50000 100000\n`,

@@ -1,9 +1,15 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { StreamPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { inParts } from "../in-parts.js";
+import { measuredSandboxes, sandboxStatsOf } from "../stats/sandbox-stats.js";
 
-/** CRI StreamPodSandboxStats: not built. */
-export function streamPodSandboxStats(): AsyncIterable<StreamPodSandboxStatsResponse> {
-  throw new RuntimeError("unimplemented", "streamed lists are not built yet; use ListPodSandboxStats", {
-    stage: "StreamPodSandboxStats",
-  });
+/** CRI StreamPodSandboxStats: ListPodSandboxStats in parts, each measured when its turn comes. */
+export async function* streamPodSandboxStats(
+  request: StreamPodSandboxStatsRequest,
+  call: CallContext,
+  deps: Deps,
+): AsyncGenerator<StreamPodSandboxStatsResponse> {
+  for (const part of inParts(measuredSandboxes(request.filter, deps))) {
+    yield { podSandboxStats: await sandboxStatsOf(part, deps, call.signal) };
+  }
 }

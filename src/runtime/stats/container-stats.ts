@@ -4,15 +4,12 @@
  */
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
-import { stage } from "../../base/stage.js";
 import type { SessionStats } from "../../gen/agent/v1/agent.js";
 import type { ContainerStats, ContainerStatsFilter, FilesystemUsage } from "../../gen/runtime/v1/api.js";
-import type { Box } from "../../vmm/box.js";
 import type { Container } from "../container/container.js";
 import { fitsFilter } from "../container/status.js";
 import type { Deps } from "../deps.js";
-
-const stepLimitMs = 10_000;
+import { askBoxes, type BoxAnswers } from "./ask-boxes.js";
 
 /** What has figures: the running containers that fit. */
 export function measured(filter: ContainerStatsFilter | undefined, deps: Deps): Container[] {
@@ -26,39 +23,26 @@ export async function statsOf(
   deps: Deps,
   signal: AbortSignal,
 ): Promise<ContainerStats[]> {
-  const sessions = await sessionsOf(containers, deps, signal);
+  const answers = await askBoxes(new Set(containers.map(({ sandboxId }) => sandboxId)), deps, signal);
+  return await fromAnswers(containers, answers, deps);
+}
+
+/** As `statsOf`, of Boxes that have answered already. */
+export async function fromAnswers(
+  containers: readonly Container[],
+  answers: BoxAnswers,
+  deps: Deps,
+): Promise<ContainerStats[]> {
   const { mountpoint } = await deps.images.containerUsage();
   return await Promise.all(
     containers.map(async (container) => ({
-      ...fromSession(container, sessions.get(container.id)),
+      ...fromSession(
+        container,
+        answers.get(container.sandboxId)?.sessions.find(({ sessionId }) => sessionId === container.id),
+      ),
       writableLayer: await writableLayer(container, mountpoint, deps),
     })),
   );
-}
-
-/** One call for each Box, all side by side. */
-async function sessionsOf(
-  containers: readonly Container[],
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<Map<string, SessionStats>> {
-  const boxes = new Map<string, Box>();
-  for (const { sandboxId } of containers) {
-    const box = deps.sandboxes.find(sandboxId)?.box;
-    if (box !== undefined && box.exit === undefined) boxes.set(sandboxId, box);
-  }
-  const sessions = new Map<string, SessionStats>();
-  await Promise.all(
-    [...boxes].map(async ([sandboxId, box]) => {
-      try {
-        const answer = await stage("agent stats", stepLimitMs, signal, (limit) => box.agent.stats("", limit));
-        for (const one of answer.sessions) sessions.set(one.sessionId, one);
-      } catch (thrown) {
-        deps.log.warn({ sandboxId, err: messageOf(thrown) }, "no stats of a box");
-      }
-    }),
-  );
-  return sessions;
 }
 
 function fromSession(container: Container, session: SessionStats | undefined): ContainerStats {

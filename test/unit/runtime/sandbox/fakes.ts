@@ -58,6 +58,10 @@ class FakeBox {
     return Promise.resolve();
   }
 
+  cpuTime(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+
   memoryUsage(): Promise<bigint> {
     return Promise.resolve(1n);
   }

@@ -1,0 +1,27 @@
+import { messageOf } from "../../base/errors.js";
+import { stage } from "../../base/stage.js";
+import type { StatsResponse } from "../../gen/agent/v1/agent.js";
+import type { Deps } from "../deps.js";
+
+const stepLimitMs = 10_000;
+
+/** By sandbox: of those whose Box has answered. */
+export type BoxAnswers = ReadonlyMap<string, StatsResponse>;
+
+/** The counters of Boxes that live, one call for each, all side by side. One that does not answer is left out. */
+export async function askBoxes(sandboxes: Iterable<string>, deps: Deps, signal: AbortSignal): Promise<BoxAnswers> {
+  const answers = new Map<string, StatsResponse>();
+  await Promise.all(
+    [...sandboxes].map(async (sandboxId) => {
+      const box = deps.sandboxes.find(sandboxId)?.box;
+      if (box === undefined || box.exit !== undefined) return;
+      try {
+        const ask = (limit: AbortSignal): Promise<StatsResponse> => box.agent.stats("", limit);
+        answers.set(sandboxId, await stage("agent stats", stepLimitMs, signal, ask));
+      } catch (thrown) {
+        deps.log.warn({ sandboxId, err: messageOf(thrown) }, "no stats of a box");
+      }
+    }),
+  );
+  return answers;
+}
