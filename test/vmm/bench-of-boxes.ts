@@ -1,7 +1,9 @@
 /** What the tests of real Boxes share: a factory with a state folder of its own, and the machine before and after. */
+import { constants } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errnoOf } from "../../src/base/errors.js";
 import { newContainerId, newSandboxId, type SandboxId } from "../../src/base/ids.js";
 import { createLogger } from "../../src/base/log.js";
 import { loadNative } from "../../src/native/addon.js";
@@ -63,7 +65,11 @@ export class BoxBench implements AsyncDisposable {
     const layer = join(this.folder, "layer");
     const own = join(this.folder, newContainerId().slice(0, 12));
     await mkdir(join(layer, "bin"), { recursive: true });
-    await copyFile(await busyboxProgram(), join(layer, "bin/busybox"));
+    // once: a program that runs must not be written to
+    const program = join(layer, "bin/busybox");
+    await copyFile(await busyboxProgram(), program, constants.COPYFILE_EXCL).catch((thrown: unknown) => {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
+    });
     await Promise.all(["proc", "sys", "dev", "tmp"].map((name) => mkdir(join(layer, name), { recursive: true })));
     await Promise.all(["upper", "work"].map((name) => mkdir(join(own, name), { recursive: true })));
     return { lowers: [layer], upper: join(own, "upper"), work: join(own, "work") };

@@ -61,6 +61,22 @@ describe("mounts within a volume", function () {
     await box.removeShared(volume.hostPath);
   });
 
+  it("may go while the file server still has requests of them: containers that are removed as soon as they run", async () => {
+    const box = await bench.boot();
+    const hurried = async (): Promise<void> => {
+      for (let turn = 0; turn < 15; turn++) {
+        const session = await startSession(box, bench, {
+          spec: (root) =>
+            baseSpec(root, "own", "/bin/busybox cat /bin/busybox >/dev/null; exec /bin/busybox sleep 1000"),
+        });
+        await session.remove();
+      }
+    };
+    await Promise.all([hurried(), hurried()]);
+    await box.agent.hello(within(10_000));
+    expect(await console(box)).to.not.match(died);
+  });
+
   // A guest that dies takes its time, and whether this one does is a matter of luck: asked for by A3S_TEST_GUEST_BUG=1.
   it("take the guest's kernel down when a container comes first: the reason for the agent's visit", async function () {
     if (process.env["A3S_TEST_GUEST_BUG"] !== "1") this.skip();

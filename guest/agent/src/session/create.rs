@@ -115,10 +115,7 @@ async fn undo(table: &Table, session: &Session) {
     }
     let _ = fs::remove_dir_all(&session.container.folder);
     let held = std::mem::take(&mut session.facts().held);
-    for one in held.into_iter().rev() {
-        // mounts within mounts go first
-        table.held.release(one).await;
-    }
+    table.held.release(held).await;
 }
 
 /// For a session whose phase does not allow what is asked.

@@ -40,10 +40,7 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
         process.close().await;
     }
     let held = std::mem::take(&mut session.facts().held);
-    for one in held.into_iter().rev() {
-        // mounts within mounts go first
-        table.held.release(one).await;
-    }
+    table.held.release(held).await;
     *phase = Phase::Gone;
     table.remove(id);
     Ok(())

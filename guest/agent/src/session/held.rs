@@ -2,26 +2,53 @@
 //!
 //! A folder of the share that is a mount on the host appears in the guest as an automounted submount. When its first
 //! visitor is a container, the guest kernel dies at the container's exit ("VFS: Busy inodes after unmount"). So the
-//! agent goes there first, keeps it until the container is gone, and unmounts it itself. Sessions that use the same
+//! agent goes there first, keeps it until the container is gone, and unmounts it itself once the share is quiet. Sessions that use the same
 //! path hold it together: mounted a second time it would be another file system to the kernel.
 
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, umount2};
+use tokio::time::Instant;
 
-/// Namespaces of dead containers are torn down a moment after the exit.
-const UNMOUNT_TRIES: u32 = 10;
-const UNMOUNT_PAUSE: Duration = Duration::from_millis(20);
+use super::quiet;
+use crate::console;
 
-/// All that is held. The lock is kept while something is visited or let go, so that nobody walks into what is just being
-/// unmounted.
+/// How often it is looked whether a submount can go, how long a session waits for its own, and how long they are tried.
+const PAUSE: Duration = Duration::from_millis(2);
+const LONG_PAUSE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(1);
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
+
+/// All that is held. The lock is kept while something is visited or unmounted, so that nobody walks into what is just
+/// going.
+#[derive(Default, Clone)]
+pub struct HeldPaths(Arc<tokio::sync::Mutex<State>>);
+
 #[derive(Default)]
-pub struct HeldPaths(tokio::sync::Mutex<HashMap<CString, Entry>>);
+struct State {
+    held: HashMap<CString, Entry>,
+    /// Nobody's any more; mounts within mounts first.
+    leaving: Vec<CString>,
+    /// Somebody looks after those that were not let go in time.
+    looked_after: bool,
+}
+
+impl State {
+    fn leave(&mut self, name: CString) {
+        let Some(entry) = self.held.get_mut(&name) else { return };
+        entry.sessions -= 1;
+        if entry.sessions == 0 {
+            drop(self.held.remove(&name).map(|entry| entry.descriptor));
+            self.leaving.push(name);
+        }
+    }
+}
 
 struct Entry {
     descriptor: OwnedFd,
@@ -43,27 +70,62 @@ impl HeldPaths {
     /// Walks into `path`, which may be a folder or a file.
     pub async fn visit(&self, path: &str) -> Result<Held, HeldError> {
         let name = check(path)?;
-        let mut all = self.0.lock().await;
-        match all.get_mut(&name) {
+        let mut state = self.0.lock().await;
+        state.leaving.retain(|leaving| *leaving != name);
+        match state.held.get_mut(&name) {
             Some(entry) => entry.sessions += 1,
             None => {
                 let opened = walk_into(&name);
                 let descriptor = opened.map_err(|errno| HeldError::Open { path: path.to_owned(), errno })?;
-                all.insert(name.clone(), Entry { descriptor, sessions: 1 });
+                state.held.insert(name.clone(), Entry { descriptor, sessions: 1 });
             }
         }
         Ok(Held(name))
     }
 
-    /// The last one lets go, and unmounts the submount if there is one.
-    pub async fn release(&self, held: Held) {
-        let mut all = self.0.lock().await;
-        let Some(entry) = all.get_mut(&held.0) else { return };
-        entry.sessions -= 1;
-        if entry.sessions == 0 {
-            drop(all.remove(&held.0).map(|entry| entry.descriptor));
-            unmount(&held.0).await;
+    /// In the order of the visits. The last one lets go: submounts are unmounted when that is safe, mostly before this
+    /// returns.
+    pub async fn release(&self, held: Vec<Held>) {
+        {
+            let mut state = self.0.lock().await;
+            // mounts within mounts go first
+            held.into_iter().rev().for_each(|Held(name)| state.leave(name));
         }
+        if !self.unmount_leaving(PATIENCE, PAUSE).await {
+            self.look_after_leaving().await;
+        }
+    }
+
+    /// Until all are gone, which is what it answers, or the time has passed.
+    async fn unmount_leaving(&self, patience: Duration, pause: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            {
+                let mut state = self.0.lock().await;
+                if quiet::share_is_quiet() {
+                    state.leaving.retain(|name| !unmount(name));
+                }
+                if state.leaving.is_empty() || Instant::now() > deadline {
+                    return state.leaving.is_empty();
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn look_after_leaving(&self) {
+        let mut state = self.0.lock().await;
+        if state.looked_after {
+            return;
+        }
+        state.looked_after = true;
+        let all = self.clone();
+        tokio::spawn(async move {
+            if !all.unmount_leaving(LONG_PATIENCE, LONG_PAUSE).await {
+                console::say("submounts stay: the share was never quiet, or somebody is in them");
+            }
+            all.0.lock().await.looked_after = false;
+        });
     }
 }
 
@@ -82,14 +144,9 @@ fn walk_into(name: &CString) -> Result<OwnedFd, Errno> {
     }
 }
 
-async fn unmount(name: &CString) {
-    for _ in 0..UNMOUNT_TRIES {
-        match umount2(name.as_c_str(), MntFlags::UMOUNT_NOFOLLOW) {
-            Err(Errno::EBUSY) => tokio::time::sleep(UNMOUNT_PAUSE).await,
-            _ => return, // unmounted, or not a mount
-        }
-    }
-    let _ = umount2(name.as_c_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+/// True when nothing is mounted there any more.
+fn unmount(name: &CString) -> bool {
+    !matches!(umount2(name.as_c_str(), MntFlags::UMOUNT_NOFOLLOW), Err(Errno::EBUSY))
 }
 
 fn open(path: &CString, flags: OFlag) -> Result<OwnedFd, Errno> {

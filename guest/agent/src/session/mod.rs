@@ -9,6 +9,7 @@ pub mod id;
 pub mod output;
 pub mod process;
 pub mod pump;
+pub mod quiet;
 
 pub mod start;
 pub mod stdio;
