@@ -11,6 +11,7 @@ import {
   lutimes,
   mkdir,
   mkdtemp,
+  open,
   readFile,
   rm,
   symlink,
@@ -75,7 +76,10 @@ export const packageImages: readonly PackageImage[] = [
       docker: true,
     }),
   },
-  { name: "perl", build: async () => ({ layers: [...(await packages("perl-base")), await changed(hardLinks)] }) },
+  {
+    name: "perl",
+    build: async () => ({ layers: [...(await packages("perl-base")), await changed(hardLinks), await changed(holes)] }),
+  },
   { name: "git", build: async () => ({ layers: await packages("base-files", "git") }) },
   {
     name: "curl",
@@ -167,7 +171,7 @@ async function changed(fill: (folder: string) => Promise<void>): Promise<BuiltLa
   try {
     await chmod(folder, 0o755);
     await fill(folder);
-    const options = ["--format=posix", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sort=name"];
+    const options = ["--format=posix", "--sparse", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sort=name"];
     const { stdout } = await execute("tar", [...options, "-C", folder, "-cf", "-", "."], {
       encoding: "buffer",
       maxBuffer: maxTarBytes,
@@ -211,6 +215,18 @@ async function hardLinks(folder: string): Promise<void> {
   await link(join(folder, "usr/bin/one"), join(folder, "opt/links/three"));
   await symlink("../../usr/bin/two", join(folder, "opt/links/soft"));
   await link(join(folder, "opt/links/soft"), join(folder, "opt/links/soft-too"));
+}
+
+/** Holes before, between and after what is written. */
+async function holes(folder: string): Promise<void> {
+  await mkdir(join(folder, "srv"));
+  const file = await open(join(folder, "srv/sparse"), "w", 0o640);
+  try {
+    for (const at of [1 << 20, 3 << 20]) await file.write(Buffer.from("between holes"), 0, 13, at);
+    await file.truncate(6 << 20);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Times before the epoch, after 2038, and between two microseconds. */
