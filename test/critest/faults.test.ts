@@ -8,6 +8,7 @@ import {
   containerStatus,
   createContainer,
   exec,
+  podConfig,
   podStatus,
   removePod,
   runPod,
@@ -146,6 +147,29 @@ describe("Faults", () => {
       await removePod(daemon, pod);
       await expectSameMachine(daemon.scope, before);
     });
+  });
+
+  it("after a reboot every pod is NOTREADY, its containers EXITED, and all can be removed and made again", async () => {
+    const before = await daemon.machine();
+    const pod = await runPod(daemon);
+    const running = await startContainer(daemon, pod);
+    const created = await createContainer(daemon, pod);
+    await daemon.reboot();
+    await eventually("the sandbox is NOTREADY", 20_000, async () =>
+      (await podStatus(daemon, pod.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
+    );
+    for (const container of [running, created]) {
+      const found = await containerStatus(daemon, container);
+      expect(found.state).to.equal(ContainerState.CONTAINER_EXITED);
+      expect(found.exitCode).to.not.equal(0);
+      expect(found.message).to.include("its box was gone when the daemon started");
+    }
+    const metadata = { ...podConfig(daemon).metadata, ...pod.config.metadata, attempt: 3 };
+    const next = await runPod(daemon, { metadata });
+    expect(await shell(daemon, await startContainer(daemon, next), "echo again")).to.equal("again\n");
+    await removePod(daemon, pod);
+    await removePod(daemon, next);
+    await expectSameMachine(daemon.scope, before);
   });
 
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {

@@ -1,15 +1,15 @@
 /** The daemon under test: a process of its own with fresh folders, as an operator would start it. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { openSync, closeSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CriClient, runtime } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
-import { machineState, type MachineScope, type MachineState } from "./machine.js";
+import { boxProcesses, machineState, type MachineScope, type MachineState } from "./machine.js";
 import { projectFolder } from "./project.js";
-import { limit } from "./wait.js";
+import { eventually, limit } from "./wait.js";
 
 export interface DaemonOptions {
   /** Images to import before the daemon starts. */
@@ -166,6 +166,25 @@ export class Daemon {
     return code;
   }
 
+  /**
+   * What a reboot does: no process is left, no mount, no namespace, no cgroup, and nothing of the state folder. Then the
+   * daemon is started on the root folder that there is.
+   */
+  async reboot(): Promise<void> {
+    const { scope } = this;
+    const boxes = await boxProcesses(scope);
+    await this.stop("SIGKILL");
+    for (const { pid } of boxes) process.kill(pid, "SIGKILL");
+    const mounted = (await readFile("/proc/self/mountinfo", "utf8"))
+      .split("\n")
+      .map((line) => line.split(" ")[4] ?? "")
+      .filter((target) => target.startsWith(`${this.base}/`));
+    for (const target of mounted.reverse()) spawnSync("umount", ["--lazy", target]);
+    for (const hierarchy of await cgroupHierarchies()) await removeGroupsBelow(join(hierarchy, this.cgroupParent));
+    await rm(this.state, { recursive: true });
+    await this.launch();
+  }
+
   /** Every pod, through CRI. */
   async removePods(): Promise<void> {
     const { items } = await this.cri.call(runtime.listPodSandbox, {});
@@ -198,6 +217,18 @@ export class Daemon {
   async logTail(bytes = 6_000): Promise<string> {
     const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
     return text.slice(-bytes);
+  }
+}
+
+async function removeGroupsBelow(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const group = join(folder, entry.name);
+    await removeGroupsBelow(group);
+    await eventually(`${group} can be removed`, 10_000, async () => {
+      await rmdir(group);
+      return true;
+    });
   }
 }
 
