@@ -1,0 +1,97 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { runtime, image, failure, status } from "../support/cri-client.js";
+import { Daemon } from "../support/daemon.js";
+import { busyboxSource } from "../support/images.js";
+import { exec, removePod, runPod, startContainer } from "../support/pods.js";
+import { pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
+
+/** bcrypt of "secret", as `htpasswd -B` writes it. */
+const htpasswd = "user:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+const wrongPassword = "wrong-Xq7-password";
+const environment = "value-of-the-container-Xq8";
+const argument = "argument-of-an-exec-Xq9";
+
+describe("Secrets", () => {
+  let open: TestRegistry;
+  let closed: TestRegistry;
+  let daemon: Daemon;
+  let reference: string;
+  before(async () => {
+    open = await startRegistry();
+    closed = await startRegistry({ data: open.data, htpasswd });
+    await pushImage(open.host, "private", "1", await busyboxSource());
+    reference = `${closed.host}/private:1`;
+    const config = `[log]\nlevel = "trace"\n[image]\nplain_http = ["${closed.host}"]\n`;
+    daemon = await Daemon.start({ config });
+  });
+  after(async () => {
+    await daemon.remove();
+    await closed.stop();
+    await open.stop();
+  });
+
+  const spec = {
+    image: "",
+    annotations: {},
+    userSpecifiedImage: "",
+    runtimeHandler: "",
+    imageRef: "",
+  };
+  const pull = (password: string) =>
+    daemon.cri.call(image.pullImage, {
+      image: { ...spec, image: reference },
+      auth: { username: "user", password, auth: "", serverAddress: "", identityToken: "", registryToken: "" },
+    });
+
+  it("of pulls are in no log, at any level, and in no file; those of containers in no line that is on by itself", async () => {
+    await failure(pull(wrongPassword), status.FAILED_PRECONDITION, /refuses access \(401\)/);
+    await pull("secret");
+    const pod = await runPod(daemon);
+    const container = await startContainer(daemon, pod, {
+      image: { ...spec, image: reference },
+      envs: [{ key: "TOKEN", value: Buffer.from(environment) }],
+    });
+    expect((await exec(daemon, container, ["sh", "-c", "echo $TOKEN", argument])).stdout).to.equal(`${environment}\n`);
+
+    const log = await readFile(join(daemon.base, "daemon.log"), "utf8");
+    const loud = log.split("\n").filter((line) => /"level":"(info|warn|error|fatal)"/.test(line));
+    expect(loud.length).to.be.greaterThan(3);
+    for (const secret of [environment, argument]) expect(loud.join("\n")).to.not.include(secret);
+    for (const secret of [wrongPassword, basic(wrongPassword), basic("secret")]) {
+      expect(log).to.not.include(secret);
+      expect(await filesWith(secret, [join(daemon.root, "records"), daemon.state])).to.deep.equal([]);
+    }
+    await removePod(daemon, pod);
+    expect((await daemon.cri.call(runtime.listPodSandbox, {})).items).to.deep.equal([]);
+  });
+
+  it("in records can be read by root alone", async () => {
+    const pod = await runPod(daemon);
+    const files = await filesBelow(join(daemon.root, "records"));
+    expect(files.length).to.be.greaterThan(0);
+    for (const file of files) expect((await stat(file)).mode & 0o077, file).to.equal(0);
+    await removePod(daemon, pod);
+  });
+});
+
+function basic(password: string): string {
+  return Buffer.from(`user:${password}`).toString("base64");
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function filesWith(text: string, folders: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const folder of folders) {
+    for (const file of await filesBelow(folder)) {
+      if (file.includes("/share/")) continue; // the container's own files
+      if ((await readFile(file).catch(() => Buffer.alloc(0))).includes(text)) found.push(file);
+    }
+  }
+  return found;
+}
