@@ -12,6 +12,7 @@
         "addon/mount_target.cc",
         "addon/netlink.cc",
         "addon/netns.cc",
+        "addon/notify.cc",
         "addon/open_in.cc",
         "addon/overlay.cc",
         "addon/pidfd.cc",

@@ -6,6 +6,7 @@
 #include "folder_lock.h"
 #include "mount_attributes.h"
 #include "netns.h"
+#include "notify.h"
 #include "open_in.h"
 #include "overlay.h"
 #include "pidfd.h"
@@ -43,6 +44,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("removeTree", a3s::RemoveTree);
   add("treeUsage", a3s::TreeUsage);
   add("readTsc", a3s::ReadTsc);
+  add("notifySocket", a3s::NotifySocket);
   return exports;
 }
 

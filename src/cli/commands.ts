@@ -75,6 +75,20 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./image/export.js")).imageExport(args),
   },
   {
+    name: "install",
+    synopsis: "[--destination DIR]",
+    about: "put the systemd unit, a configuration, and snippets for kubelet and crictl in place",
+    details: ["--destination DIR  root of the file system to put them into (default /)"],
+    run: async (args) => await (await import("./install.js")).install(args),
+  },
+  {
+    name: "uninstall",
+    synopsis: "[--destination DIR] [--purge]",
+    about: "take away what install has put in place; images, records and pods stay",
+    details: ["--destination DIR  as for install", "--purge            the configuration as well"],
+    run: async (args) => await (await import("./uninstall.js")).uninstall(args),
+  },
+  {
     name: "config default",
     synopsis: "",
     about: "print the default configuration with comments",

@@ -22,6 +22,7 @@ import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.
 import { configFlags, exitStatus, parseFlags } from "./command.js";
 import { knownRegistries, openMetricsEndpoint } from "./metrics-endpoint.js";
 import { lockFolder } from "./root-lock.js";
+import { Supervisor } from "./supervisor.js";
 
 /** Calls under way get this long at shutdown. */
 const callGraceMs = 10_000;
@@ -46,6 +47,8 @@ export async function serve(args: string[]): Promise<number> {
   const recovered = recover(deps);
   const server = await serveCri(deps, config.socketPath);
   trouble = undefined;
+  const supervisor = new Supervisor(native, log);
+  supervisor.ready();
   log.info(
     {
       version: packageVersion(),
@@ -59,6 +62,7 @@ export async function serve(args: string[]): Promise<number> {
 
   log.info({ signal: await stopSignal }, "shutting down; boxes live on");
   trouble = "shutting down";
+  supervisor.stopping();
   deps.events.close(); // a subscription has no end of its own
   await Promise.all([
     server.close(callGraceMs),
@@ -71,6 +75,7 @@ export async function serve(args: string[]): Promise<number> {
   await deps.images.close();
   await endpoint?.close();
   for (const lock of locks) lock.close();
+  supervisor.close();
   log.info({}, "stopped");
   return process.exit(exitStatus.ok); // channels to the agents of living Boxes would keep the process
 }

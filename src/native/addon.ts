@@ -179,6 +179,8 @@ export interface Native {
   treeUsage(path: string): Promise<{ bytes: bigint; inodes: bigint }>;
   /** The processor's time stamp counter and CLOCK_MONOTONIC of the same moment; at once. */
   readTsc(): TscReading;
+  /** One datagram to a Unix socket ("@name": an abstract one), as sd_notify(3) sends it; at once. Throws `NativeError`. */
+  notifySocket(path: string, text: string): void;
 }
 
 const declared: Record<keyof Native, true> = {
@@ -203,6 +205,7 @@ const declared: Record<keyof Native, true> = {
   removeTree: true,
   treeUsage: true,
   readTsc: true,
+  notifySocket: true,
 };
 
 const functionNames = Object.keys(declared);
