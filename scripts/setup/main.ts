@@ -12,9 +12,14 @@ const context = setupContext(root, stop, (line) => {
   console.log(line);
 });
 try {
-  const forTests = process.argv[2] === "test";
+  const forCluster = process.argv[2] === "cluster";
+  const forTests = process.argv[2] === "test" || forCluster;
   await watch.time("native parts", async () => {
-    await setUp(context, { forTests, drivers: forTests ? ["qemu", "krun"] : [await usableDriver(context)] });
+    await setUp(context, {
+      forTests,
+      forCluster,
+      drivers: forTests ? ["qemu", "krun"] : [await usableDriver(context)],
+    });
   });
   await watch.time("dist", () => buildDist(context));
   console.log(watch.table());

@@ -9,6 +9,7 @@ import { busyboxImage } from "./assets/busybox-image.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
+import { controlPlane, kubelet } from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
@@ -23,6 +24,8 @@ export interface SetupWish {
   readonly drivers: readonly Driver[];
   /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
   readonly forTests: boolean;
+  /** The programs of a control plane as well: half an hour on two cores. */
+  readonly forCluster?: boolean;
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -38,7 +41,7 @@ const buildPackages = [
 ];
 const testPackages = [
   ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "zstd", "kmod", "iproute2", "clang-format"],
-  ...["containernetworking-plugins", "iptables"],
+  ...["containernetworking-plugins", "iptables", "systemd"],
 ];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {
@@ -87,7 +90,13 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await place(join(await unpacker(inner), "a3s-box-unpacker"), "bin/a3s-box-unpacker");
     await place(join(await addon(inner), "a3s_box.node"), "native/a3s_box.node");
   };
-  await allOrFirstFailure(context, [downloads, rust, cpp]);
+  const go = async (inner: SetupContext): Promise<void> => {
+    const folder = await kubelet(inner);
+    if (folder !== undefined) await place(join(folder, "kubelet"), "bin/kubelet");
+    const plane = wish.forCluster === true ? await controlPlane(inner) : undefined;
+    if (plane !== undefined) await place(plane, "control-plane");
+  };
+  await allOrFirstFailure(context, [downloads, rust, cpp, ...(wish.forTests ? [go] : [])]);
 }
 
 /** Runs all at once; when one fails the others are stopped and waited for, and the failure thrown. */

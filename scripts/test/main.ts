@@ -16,6 +16,7 @@ const allParts = [
   "test:vmm",
   "test:faults",
   "test:critest",
+  "test:kubelet",
   "test:krun",
 ];
 /** `npm test -- test:unit …` runs only the parts named. */

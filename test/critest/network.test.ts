@@ -8,7 +8,7 @@ import { failure, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { expectSameMachine, type MachineState } from "../support/machine.js";
-import { NodeNetwork } from "../support/node-network.js";
+import { nodeAddress, nodeLinks, NodeNetwork } from "../support/node-network.js";
 import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import {
   podStatus,
@@ -26,8 +26,6 @@ const port = 9000;
 const hostPort = 12_000;
 /** Gateway of the pods; the node's address on the bridge. */
 const gateway = { v4: "10.96.7.1", v6: "fd96:7::1" };
-/** An address of the node off the bridge. */
-const nodeAddress = "192.0.2.1";
 const mtu = 1400;
 /** The largest datagram that IPv4 has (65,535 less both headers). */
 const largestDatagram = 65_507;
@@ -50,8 +48,6 @@ describe("Network", () => {
   let client: Member;
 
   const rules = async (): Promise<string> => (await node.run("iptables-save")) + (await node.run("ip6tables-save"));
-  const links = async (): Promise<string[]> =>
-    [...(await node.run("ip", "-o", "link")).matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = ""]) => name);
   const chain = [
     {
       ...{ type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true, mtu },
@@ -81,7 +77,6 @@ describe("Network", () => {
     node = await NodeNetwork.create();
     const [first, ...rest] = chain;
     await node.configure([{ ...first, ipam: node.ipam("10.96.7.0/24", "fd96:7::/64") }, ...rest]);
-    await node.run("ip", "address", "add", `${nodeAddress}/32`, "dev", "lo");
     const { layers, ...image } = await busybox();
     const images = [{ ...image, layers: [...layers, await peerLayer(peer)] }];
     daemon = await Daemon.start({ images, config: node.daemonConfig, nodeNetns: node.netns });
@@ -204,11 +199,11 @@ describe("Network", () => {
 
     it("is refused to a second pod, which leaves nothing", async () => {
       const before = await daemon.machine();
-      const [linksBefore, reservedBefore] = [await links(), await node.reserved()];
+      const [linksBefore, reservedBefore] = [await node.links(), await node.reserved()];
       const call = runPod(daemon, { portMappings: [portMapping(hostPort)], logDirectory: "" });
       await failure(call, status.ALREADY_EXISTS, /host port 12000\/tcp is taken by pod/);
       await expectSameMachine(daemon.scope, before);
-      expect(await links()).to.have.members(linksBefore);
+      expect(await node.links()).to.have.members(linksBefore);
       expect(await node.reserved()).to.have.members(reservedBefore);
     });
   });
@@ -219,7 +214,7 @@ describe("Network", () => {
       expect(await rules()).to.contain(String(hostPort));
       await Promise.all([server, client].map(({ pod }) => removePod(daemon, pod)));
       await eventually("the links are gone", 5_000, async () =>
-        (await links()).every((name) => name === "lo" || name === "pods") ? true : undefined,
+        (await node.links()).every((name) => name === "pods" || nodeLinks.includes(name)) ? true : undefined,
       );
       expect(await node.reserved()).to.deep.equal([]);
       expect(withoutCounters(await rules())).to.equal(withoutCounters(rulesAtStart));

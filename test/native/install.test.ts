@@ -96,7 +96,11 @@ s.bind(sys.argv[1].replace("@", "\\0", 1) if sys.argv[1][0] == "@" else sys.argv
 print("bound", flush=True); print(s.recv(100).decode(), flush=True)`;
       try {
         const listening = promisify(execFile)("python3", ["-c", script, path]);
-        await new Promise<void>((resolve) => listening.child.stdout?.once("data", () => { resolve(); }));
+        await new Promise<void>((resolve) =>
+          listening.child.stdout?.once("data", () => {
+            resolve();
+          }),
+        );
         native.notifySocket(path, "READY=1");
         expect((await listening).stdout).to.equal("bound\nREADY=1\n");
       } finally {

@@ -233,7 +233,7 @@ async function removeGroupsBelow(folder: string): Promise<void> {
 }
 
 /** Roots of the cgroup file systems of this machine: one on v2, one per controller on v1. */
-async function cgroupHierarchies(): Promise<string[]> {
+export async function cgroupHierarchies(): Promise<string[]> {
   const mounts = await readFile("/proc/self/mountinfo", "utf8");
   const found = new Set<string>();
   for (const line of mounts.split("\n")) {

@@ -14,27 +14,59 @@ import { limit } from "./wait.js";
 /** Where Debian's containernetworking-plugins are. */
 const pluginFolder = "/usr/lib/cni";
 
+/** The node's own, on the link that leads out. */
+export const nodeAddress = "192.0.2.1";
+/** Links that a node has before its first pod. */
+export const nodeLinks: readonly string[] = ["lo", "uplink", "outside"];
+
 export class NodeNetwork {
   readonly folder: string;
   /** Path of the namespace. */
   readonly netns: string;
   readonly #children = new Set<ChildProcess>();
 
-  private constructor(folder: string) {
+  readonly #own: boolean;
+
+  private constructor(folder: string, own: boolean) {
     this.folder = folder;
-    this.netns = join(folder, "node");
+    this.#own = own;
+    this.netns = own ? join(folder, "node") : "/proc/self/ns/net";
   }
 
   /** With the loopback up and forwarding on. */
   static async create(): Promise<NodeNetwork> {
-    const network = new NodeNetwork(await mkdtemp(join(tmpdir(), "a3s-n")));
-    await mkdir(network.confDir);
+    const network = new NodeNetwork(await mkdtemp(join(tmpdir(), "a3s-n")), true);
     const { native } = loadNative(join(projectFolder, "build/assets"));
     await native.createNetns(network.netns);
-    for (const name of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) {
-      await network.run("sh", "-c", `echo 1 > /proc/sys/net/${name}`);
-    }
+    await network.#prepare();
     return network;
+  }
+
+  /** The one that this process is in, which must be nobody else's. */
+  static async here(): Promise<NodeNetwork> {
+    const network = new NodeNetwork(await mkdtemp(join(tmpdir(), "a3s-n")), false);
+    if ((await network.links()).join() !== "lo")
+      throw new Error("this network namespace is in use: enter a new one first");
+    await network.#prepare();
+    return network;
+  }
+
+  async #prepare(): Promise<void> {
+    await mkdir(this.confDir);
+    await this.run("ip", "link", "set", "lo", "up");
+    // What leads out, as a kubelet wants to see it; nobody is at its other end.
+    await this.run("ip", "link", "add", "uplink", "type", "veth", "peer", "name", "outside");
+    for (const name of ["uplink", "outside"]) await this.run("ip", "link", "set", name, "up");
+    await this.run("ip", "address", "add", `${nodeAddress}/24`, "dev", "uplink");
+    await this.run("ip", "route", "add", "default", "via", "192.0.2.254");
+    for (const name of ["ipv4/ip_forward", "ipv6/conf/all/forwarding"]) {
+      await this.run("sh", "-c", `echo 1 > /proc/sys/net/${name}`);
+    }
+  }
+
+  /** Names of all links. */
+  async links(): Promise<string[]> {
+    return [...(await this.run("ip", "-o", "link")).matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = ""]) => name);
   }
 
   get confDir(): string {
@@ -94,10 +126,19 @@ export class NodeNetwork {
     });
   }
 
+  /** One end of a pair takes the other along. */
+  async #removeLinks(): Promise<void> {
+    for (;;) {
+      const link = (await this.links()).find((name) => name !== "lo");
+      if (link === undefined) return;
+      await this.run("ip", "link", "delete", link);
+    }
+  }
+
   async remove(): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
-    const { native } = loadNative(join(projectFolder, "build/assets"));
-    await native.removeNetns(this.netns);
+    if (this.#own) await loadNative(join(projectFolder, "build/assets")).native.removeNetns(this.netns);
+    else await this.#removeLinks();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

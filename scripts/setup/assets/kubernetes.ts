@@ -1,0 +1,70 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { cached } from "../cache.js";
+import { sourceInputs } from "../fingerprint.js";
+import { run, type SetupContext, tryRun } from "../run.js";
+
+/** Folder of the Go module that pins all of them, with the digests of all that they are built from. */
+const moduleFolder = "scripts/setup/kubernetes";
+/** Name of the program: path of its package. */
+const nodePrograms = { kubelet: "k8s.io/kubernetes/cmd/kubelet" };
+const planePrograms = {
+  "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+  "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+  "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+  kubectl: "k8s.io/kubernetes/cmd/kubectl",
+  etcd: "go.etcd.io/etcd/server/v3",
+};
+
+/** Folder with a `kubelet`; undefined without a Go that can build it: what needs it is skipped then, and says so. */
+export async function kubelet(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "kubelet", nodePrograms);
+}
+
+/** Folder with the programs of a control plane and `kubectl`. */
+export async function controlPlane(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "control-plane", planePrograms);
+}
+
+async function goPrograms(
+  context: SetupContext,
+  name: string,
+  programs: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
+  const cwd = join(context.root, moduleFolder);
+  const text = await readFile(join(cwd, "go.mod"), "utf8");
+  const version = /^go (\S+)$/m.exec(text)?.[1] ?? "";
+  const compiler = await tryRun("go", ["version"], { signal: context.signal, cwd: context.root });
+  if (compiler === undefined || !isAtLeast(compiler, version)) {
+    context.say(`${name}: not built, needs Go ${version} or newer; here is ${compiler?.trim() ?? "none"}`);
+    return undefined;
+  }
+  const inputs = [compiler, JSON.stringify(programs), ...(await sourceInputs(context.root, [moduleFolder]))];
+  return await cached(context, {
+    name,
+    inputs,
+    build: async (folder, logFile) => {
+      const flags = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linkerFlags(text)];
+      for (const [program, path] of Object.entries(programs)) {
+        const args = ["build", ...flags, "-o", join(folder, program), path];
+        await run("go", args, { signal: context.signal, cwd, logFile });
+      }
+    },
+  });
+}
+
+/** Without a version of its own a component calls itself v0.0.0-master. */
+function linkerFlags(goMod: string): string {
+  const version = /^\tk8s\.io\/kubernetes (v(\d+)\.(\d+)\.\S+)$/m.exec(goMod);
+  const [, whole = "", major = "", minor = ""] = version ?? [];
+  const to = "k8s.io/component-base/version";
+  return `-s -w -X ${to}.gitVersion=${whole} -X ${to}.gitMajor=${major} -X ${to}.gitMinor=${minor}`;
+}
+
+function isAtLeast(compiler: string, wanted: string): boolean {
+  const has = /go(\d+)\.(\d+)/.exec(compiler);
+  const needs = /^(\d+)\.(\d+)/.exec(wanted);
+  if (has === null || needs === null) return false;
+  const [major, minor] = [Number(has[1]) - Number(needs[1]), Number(has[2]) - Number(needs[2])];
+  return major > 0 || (major === 0 && minor >= 0);
+}

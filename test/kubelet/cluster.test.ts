@@ -1,0 +1,215 @@
+/**
+ * A whole cluster of one node: what its users do with kubectl. The control plane is built by `npm run setup -- cluster`,
+ * outside the time of a test run; without it these are skipped.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { hasControlPlane } from "../support/control-plane.js";
+import { startCluster, type Cluster } from "../support/cluster.js";
+import { busyboxImage } from "../support/images.js";
+import { eventually, limit } from "../support/wait.js";
+
+const container = { image: busyboxImage, imagePullPolicy: "Never", resources: { requests: { cpu: "100m" } } };
+const shell = (line: string): string[] => ["sh", "-c", line];
+const idle = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
+const pod = (name: string, spec: object) => ({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec });
+
+describe("A cluster of one node", () => {
+  let cluster: Cluster;
+  let folder: string;
+  const kubectl = (...args: readonly string[]): Promise<string> => cluster.plane.kubectl(...args);
+  const wait = (what: string, condition: string, seconds = 240): Promise<string> =>
+    kubectl("wait", what, `--for=${condition}`, `--timeout=${String(limit(seconds * 1000) / 1000)}s`);
+
+  before(async function () {
+    this.timeout(limit(300_000));
+    if (!hasControlPlane()) this.skip();
+    folder = await mkdtemp(join(tmpdir(), "a3s-u"));
+    cluster = await startCluster('[handlers.large]\nmemory_mib = 1024\nannotations = ["memory_mib"]\n');
+  });
+  after(async function () {
+    this.timeout(limit(180_000));
+    await (cluster as Cluster | undefined)?.remove();
+    if ((folder as string | undefined) !== undefined) await rm(folder, { recursive: true, force: true });
+  });
+
+  it("has a Ready node, which says what runs its pods", async () => {
+    await wait("node/node1", "condition=Ready");
+    const version = "jsonpath={.status.nodeInfo.containerRuntimeVersion}";
+    expect(await kubectl("get", "node", "node1", "-o", version)).to.match(/^a3s-box:\/\/\d/);
+  });
+
+  it("runs a Deployment with configuration, secrets and a service account's token, and replaces a deleted pod", async () => {
+    const labels = { app: "web" };
+    const spec = {
+      terminationGracePeriodSeconds: 2,
+      containers: [
+        {
+          ...{
+            name: "web",
+            ...container,
+            command: shell(`echo "$GREETING" > /tmp/index.html; httpd -p 8080 -h /tmp; ${idle}`),
+          },
+          env: [{ name: "GREETING", valueFrom: { configMapKeyRef: { name: "words", key: "greeting" } } }],
+          readinessProbe: { httpGet: { path: "/index.html", port: 8080 }, timeoutSeconds: 30 },
+          volumeMounts: [{ name: "all", mountPath: "/all" }],
+        },
+      ],
+      volumes: [
+        { name: "all", projected: { sources: [{ configMap: { name: "words" } }, { secret: { name: "keys" } }] } },
+      ],
+    };
+    await cluster.plane.apply(
+      { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "words" }, data: { greeting: "hello there" } },
+      { apiVersion: "v1", kind: "Secret", metadata: { name: "keys" }, stringData: { key: "hush" } },
+      {
+        ...{ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "web" } },
+        spec: { replicas: 2, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+      },
+    );
+    await wait("deployment/web", "condition=Available");
+    const names = async (): Promise<string[]> =>
+      (await kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}")).split(" ");
+    const [first = "", second = ""] = await names();
+    expect(await kubectl("exec", first, "--", "cat", "/all/greeting", "/all/key")).to.equal("hello therehush");
+    const token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+    expect(await kubectl("exec", first, "--", "cat", token)).to.match(/^[\w-]+\.[\w-]+\.[\w-]+$/);
+    const ip = await kubectl("get", "pod", second, "-o", "jsonpath={.status.podIP}");
+    expect(await kubectl("exec", first, "--", "wget", "-qO-", `http://${ip}:8080/index.html`)).to.equal(
+      "hello there\n",
+    );
+    await kubectl("delete", "pod", first);
+    await wait("deployment/web", "condition=Available");
+    expect(await names()).to.not.include(first);
+    await kubectl("delete", "deployment", "web");
+  });
+
+  it("runs a Job to its end", async () => {
+    const template = {
+      spec: { restartPolicy: "Never", containers: [{ name: "sum", ...container, command: shell("echo $((6 * 7))") }] },
+    };
+    await cluster.plane.apply({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "sum" }, spec: { template } });
+    await wait("job/sum", "condition=Complete");
+    expect(await kubectl("logs", "job/sum")).to.equal("42\n");
+    await kubectl("delete", "job", "sum");
+  });
+
+  describe("with a pod", () => {
+    before(async function () {
+      this.timeout(limit(300_000));
+      const main = { name: "main", ...container, command: shell(`echo started; httpd -p 8080 -h /etc; ${idle}`) };
+      const reader = { name: "reader", ...container, stdin: true, command: ["cat"] };
+      await cluster.plane.apply(pod("one", { terminationGracePeriodSeconds: 2, containers: [main, reader] }));
+      await wait("pod/one", "condition=Ready");
+    });
+
+    it("logs, and follows them", async () => {
+      expect(await kubectl("logs", "one", "-c", "main")).to.equal("started\n");
+    });
+
+    for (const websockets of ["true", "false"]) {
+      it(`exec with input, output and exit code (WebSocket: ${websockets})`, async () => {
+        process.env["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"] = websockets;
+        try {
+          const args = ["exec", "-i", "one", "-c", "main", "--", "sh", "-c", "tr a-z A-Z; exit 5"];
+          const failed = await cluster.plane.kubectlWith("shout\n", ...args).then(
+            () => undefined,
+            (thrown: unknown) => thrown,
+          );
+          expect(failed).to.include({ code: 5, stdout: "SHOUT\n" });
+        } finally {
+          delete process.env["KUBECTL_REMOTE_COMMAND_WEBSOCKETS"];
+        }
+      });
+    }
+
+    it("attach: what is typed comes back", async () => {
+      const attached = cluster.plane.spawnKubectl("attach", "-i", "one", "-c", "reader");
+      let out = "";
+      attached.stdout?.on("data", (chunk: Buffer) => (out += chunk.toString()));
+      attached.stdin?.write("typed\n");
+      await eventually("it comes back", 60_000, () => (out.includes("typed\n") ? true : undefined));
+      attached.kill("SIGKILL");
+    });
+
+    it("cp, there and back", async () => {
+      const local = join(folder, "file");
+      await writeFile(local, "x".repeat(300_000));
+      await kubectl("cp", local, "one:/tmp/file", "-c", "main");
+      await kubectl("cp", "one:/tmp/file", `${local}.back`, "-c", "main");
+      expect(await readFile(`${local}.back`, "utf8")).to.equal("x".repeat(300_000));
+    });
+
+    it("port-forward", async () => {
+      const forward = cluster.plane.spawnKubectl("port-forward", "pod/one", "18081:8080");
+      try {
+        const text = await eventually("it answers", 60_000, async () =>
+          (await fetch("http://127.0.0.1:18081/passwd")).text(),
+        );
+        expect(text).to.match(/^root:/);
+      } finally {
+        forward.kill("SIGKILL");
+      }
+    });
+
+    it("an ephemeral container, which sees the container that it debugs", async () => {
+      const debug = [
+        "debug",
+        "one",
+        "--image",
+        busyboxImage,
+        "--image-pull-policy=Never",
+        "--target=main",
+        "-c",
+        "look",
+      ];
+      await kubectl(...debug, "--profile=general", "--", "sh", "-c", "ps | grep -c [h]ttpd; sleep 1");
+      const state = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+      await eventually("it has ended", 120_000, async () =>
+        (await kubectl("get", "pod", "one", "-o", state)) === "0" ? true : undefined,
+      );
+      expect(await kubectl("logs", "one", "-c", "look")).to.equal("1\n");
+    });
+
+    it("is resized in place", async () => {
+      const resources = { requests: { cpu: "150m" } };
+      const patch = { spec: { containers: [{ name: "main", resources }] } };
+      await kubectl("patch", "pod", "one", "--subresource", "resize", "--patch", JSON.stringify(patch));
+      const allocated = 'jsonpath={.status.containerStatuses[?(@.name=="main")].resources.requests.cpu}';
+      await eventually("the new request is in its status", 120_000, async () =>
+        (await kubectl("get", "pod", "one", "-o", allocated)) === "150m" ? true : undefined,
+      );
+      const restarts = "jsonpath={.status.containerStatuses[*].restartCount}";
+      expect(await kubectl("get", "pod", "one", "-o", restarts)).to.equal("0 0");
+    });
+
+    after(async () => {
+      await kubectl("delete", "pod", "one", "--wait=false");
+    });
+  });
+
+  it("takes the handler of a pod's RuntimeClass, with what the handler allows", async () => {
+    const runtimeClass = (name: string) => ({
+      ...{ apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: { name }, handler: name },
+    });
+    const main = { name: "main", ...container, command: shell(`grep MemTotal /proc/meminfo; ${idle}`) };
+    const spec = { runtimeClassName: "large", terminationGracePeriodSeconds: 2, containers: [main] };
+    const big = pod("big", spec);
+    const annotations = { "a3s-box/memory-mib": "1536" };
+    await cluster.plane.apply(...[runtimeClass("large"), runtimeClass("microvm"), big], {
+      ...big,
+      metadata: { name: "bigger", annotations },
+    });
+    for (const [name, mib] of [
+      ["big", 1024],
+      ["bigger", 1536],
+    ] as const) {
+      await wait(`pod/${name}`, "condition=Ready");
+      const kib = Number(/\d+/.exec(await kubectl("logs", name))?.[0]);
+      expect(kib / 1024).to.be.within(mib * 0.85, mib);
+    }
+    await kubectl("delete", "pod", "big", "bigger", "--wait=false");
+  });
+});

@@ -1,0 +1,344 @@
+/** A real kubelet in front of the daemon, with pods as its users write them: what it makes of them, and what is left. */
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { runtime } from "../support/cri-client.js";
+import { Daemon } from "../support/daemon.js";
+import { busybox, busyboxImage } from "../support/images.js";
+import { isReady, Kubelet, kubeletProgram, nodeName, type ContainerView, type PodView } from "../support/kubelet.js";
+import type { MachineState } from "../support/machine.js";
+import { NodeNetwork } from "../support/node-network.js";
+import { buildPeer, peerLayer } from "../support/peer/peer.js";
+import { spdyCommand } from "../support/streaming/spdy-client.js";
+import { Undo } from "../support/undo.js";
+import { eventually, limit } from "../support/wait.js";
+
+/** A loaded machine needs long for a guest's exec; kubelet's own limit is 1 s. */
+const patience = { timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 2 };
+const image = { image: busyboxImage, imagePullPolicy: "Never" };
+const hostPort = 18_080;
+const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
+const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
+const shell = (line: string): string[] => ["sh", "-c", line];
+const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience });
+/** Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. */
+const resources = { requests: { cpu: "300m" } };
+const idle = "while :; do sleep 0.2; done";
+
+describe("A real kubelet", () => {
+  let folder: string;
+  let node: NodeNetwork;
+  let daemon: Daemon;
+  let kubelet: Kubelet;
+  let atStart: MachineState;
+  let main: PodView;
+  const undo = new Undo();
+
+  const onHost = (name: string): string => join(folder, "host", name);
+  const execUrl = (line: string, input: boolean): string =>
+    kubelet.url(
+      `/exec/default/main-${nodeName}/main?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
+    );
+  /** Standard output of a shell line in the main container, which must succeed. */
+  const run = async (line: string): Promise<string> => {
+    const { stdout, stderr, error } = await spdyCommand(execUrl(line, false), { stdout: true, stderr: true });
+    const [out, err, status] = [await stdout.ending(), await stderr.ending(), await error.ending()];
+    if (!status.includes('"Success"')) throw new Error(`"${line}": ${status}: ${err}`);
+    return out;
+  };
+
+  before("a node, its kubelet, and all pods at once", async function () {
+    this.timeout(limit(300_000));
+    if (!existsSync(kubeletProgram)) this.skip();
+    folder = await mkdtemp(join(tmpdir(), "a3s-h"));
+    undo.add(() => rm(folder, { recursive: true, force: true }));
+    for (const name of ["host", "host/www"]) await mkdir(join(folder, name));
+    await writeFile(onHost("www/ok"), "fine\n");
+    node = await NodeNetwork.here();
+    undo.add(() => node.remove());
+    await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }, portmap]);
+    const { layers, ...rest } = await busybox();
+    const images = [{ ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] }];
+    daemon = await Daemon.start({ images, config: node.daemonConfig, nodeNetns: node.netns });
+    undo.add(() => daemon.remove());
+    atStart = await daemon.machine();
+    kubelet = await Kubelet.start(daemon);
+    undo.add(() => kubelet.remove());
+    undo.add(() => daemon.removePods());
+    undo.add(() => kubelet.stop());
+    await kubelet.place("main", mainPod(folder));
+    await kubelet.place("probes", probesPod(folder));
+    await kubelet.place("crash", crashPod());
+    main = await kubelet.until("main", "runs", 180_000, ({ status }) => status.phase === "Running");
+  });
+
+  after(async function () {
+    this.timeout(limit(120_000));
+    await undo.run();
+  });
+
+  afterEach(async function () {
+    if (this.currentTest?.state !== "failed") return;
+    process.stderr.write(
+      `${String(this.currentTest.err?.message)}\n--- kubelet\n${await kubelet.logTail()}\n--- daemon\n${await daemon.logTail()}\n`,
+    );
+  });
+
+  describe("a pod's start", () => {
+    it("has run the init container, and started the sidecar before the container", () => {
+      expect(containerOf(main, "first").state.terminated).to.include({ exitCode: 0, reason: "Completed" });
+      const [sidecar, container] = ["sidecar", "main"].map((name) => containerOf(main, name).state.running?.startedAt);
+      expect(Date.parse(sidecar ?? "")).to.be.at.most(Date.parse(container ?? ""));
+    });
+
+    it("is Ready once its readiness probe succeeds, and no earlier", async () => {
+      expect(isReady(main)).to.equal(false);
+      await writeFile(onHost("ready"), "");
+      main = await kubelet.ready("main");
+      expect(containerOf(main, "main")).to.include({ ready: true, restartCount: 0 });
+    });
+
+    it("has the addresses that its containers see", async () => {
+      const { podIP, podIPs } = main.status;
+      expect(podIPs.map(({ ip }) => ip)).to.have.length(2);
+      const seen = await run("ip -o addr show dev eth0");
+      for (const { ip } of podIPs) expect(seen).to.contain(` ${ip}/`);
+      expect(await run(`echo "$POD_IP"`)).to.equal(`${podIP}\n`);
+    });
+
+    it("has its name in environment, files and host name, and the resolv.conf that it asks for", async () => {
+      const name = `main-${nodeName}`;
+      expect(await run(`echo "$POD_NAME"; cat /about/name; echo; hostname`)).to.equal(`${name}\n`.repeat(3));
+      expect(await run("cat /etc/resolv.conf")).to.equal("search a.test\nnameserver 192.0.2.53\noptions ndots:5\n");
+      expect(await run("cat /etc/hosts")).to.match(new RegExp(`^${main.status.podIP}\\s+${name}$`, "m"));
+    });
+
+    it("has run postStart, and shares its volumes, in memory and on the node's disk", async () => {
+      expect(await run("cat /shared/init /shared/post; echo kept > /memory/a && cat /memory/a")).to.equal(
+        "from init\npost-start\nkept\n",
+      );
+    });
+
+    it("is reached at its addresses, and at the node's by its host port", async () => {
+      const ends: [string, number][] = main.status.podIPs.map(({ ip }) => [ip, 9000]);
+      for (const [address, port] of [...ends, ["127.0.0.1", hostPort] as const]) {
+        const told = await node.run(join(folder, "peer"), "tcp", address, String(port), "1000");
+        expect(told).to.match(/^main from /);
+      }
+    });
+  });
+
+  describe("what its users ask of a pod", () => {
+    it("logs: all of it, and the last line", async () => {
+      const path = `/containerLogs/default/main-${nodeName}/main`;
+      const log = await kubelet.secure("GET", path);
+      expect(log.split("\n")).to.include.members(["from init", "to stderr", "serving"]);
+      expect((await kubelet.secure("GET", `${path}?tailLines=1`)).split("\n")).to.have.length(2);
+    });
+
+    it("exec: standard input, both outputs, and the exit code", async () => {
+      const wanted = { stdin: true, stdout: true, stderr: true };
+      const { stdin, stdout, stderr, error } = await spdyCommand(execUrl("cat; echo err >&2; exit 5", true), wanted);
+      await stdin.write("typed in\n");
+      await stdin.end();
+      expect(await stdout.ending()).to.equal("typed in\n");
+      expect(await stderr.ending()).to.equal("err\n");
+      expect(await error.ending()).to.contain('"causes":[{"reason":"ExitCode","message":"5"}]');
+    });
+
+    it("figures: CPU and memory of each container, in /stats/summary and /metrics/resource", async () => {
+      await eventually("the summary has the pod's figures", 60_000, async () => {
+        const summary = JSON.stringify(await kubelet.json("/stats/summary"));
+        const pod = summary.slice(summary.indexOf(`"name":"main-${nodeName}"`));
+        return /"usageCoreNanoSeconds":[1-9]\d+.*"workingSetBytes":[1-9]\d+/.test(pod) ? true : undefined;
+      });
+      const metric = `container_memory_working_set_bytes\\{container="main",.*pod="main-${nodeName}"\\} [1-9]`;
+      expect(await kubelet.text("/metrics/resource")).to.match(new RegExp(metric));
+    });
+  });
+
+  describe("a container that fails", () => {
+    it("is started again, later and later, with its exit code, reason and message kept", async () => {
+      const restarted = ({ status }: PodView): boolean =>
+        status.containerStatuses.some((one) => one.restartCount >= 2 && one.lastState.terminated !== undefined);
+      const pod = await kubelet.until("crash", "has been restarted twice", 240_000, restarted);
+      const last = containerOf(pod, "crash").lastState.terminated;
+      expect(last).to.include({ exitCode: 3, reason: "Error", message: "gone wrong\n" });
+      const waiting = (now: PodView): boolean => containerOf(now, "crash").state.waiting?.reason === "CrashLoopBackOff";
+      await kubelet.until("crash", "waits in CrashLoopBackOff", 240_000, waiting);
+      const path = `/containerLogs/default/crash-${nodeName}/crash?previous=true`;
+      expect(await kubelet.secure("GET", path)).to.equal("a try\n");
+    });
+
+    it("is left alone while its liveness probes succeed: exec, http and tcp", async () => {
+      const pod = await kubelet.ready("probes");
+      const restarts = pod.status.containerStatuses.map(({ name, restartCount }) => [name, restartCount]);
+      expect(restarts).to.have.deep.members([
+        ["exec", 0],
+        ["http", 0],
+        ["tcp", 0],
+      ]);
+    });
+
+    const failures: [string, () => Promise<void>, () => Promise<void>][] = [
+      ["exec", () => writeFile(onHost("fail-exec"), ""), () => rm(onHost("fail-exec"))],
+      ["http", () => rm(onHost("www/ok")), () => writeFile(onHost("www/ok"), "fine\n")],
+      ["tcp", () => writeFile(onHost("fail-tcp"), ""), () => rm(onHost("fail-tcp"))],
+    ];
+    for (const [name, breakIt, mendIt] of failures) {
+      it(`is killed and started again when its ${name} liveness probe fails`, async () => {
+        await breakIt();
+        const restarted = (pod: PodView): boolean => containerOf(pod, name).restartCount > 0;
+        await kubelet.until("probes", `has restarted ${name}`, 90_000, restarted).finally(mendIt);
+        const again = (pod: PodView): boolean => containerOf(pod, name).ready;
+        const pod = await kubelet.until("probes", `runs ${name} again`, 90_000, again);
+        expect(containerOf(pod, name).lastState.terminated?.reason).to.be.oneOf(["Completed", "Error"]);
+      });
+    }
+  });
+
+  describe("restarts of the node's programs", () => {
+    before("the pod is Ready", async function () {
+      this.timeout(limit(180_000));
+      await writeFile(onHost("ready"), "");
+      main = await kubelet.ready("main");
+    });
+    const identity = ({ status }: PodView): string[] =>
+      [...status.initContainerStatuses, ...status.containerStatuses].map(
+        ({ containerID, restartCount }) => `${containerID} ${String(restartCount)}`,
+      );
+
+    it("keeps the pods when the runtime is killed and comes back", async () => {
+      await daemon.stop("SIGKILL");
+      await daemon.launch();
+      const said = await eventually("the kubelet reaches it again", 60_000, () => run("echo alive"));
+      expect(said).to.equal("alive\n");
+      expect(identity(await kubelet.ready("main"))).to.deep.equal(identity(main));
+    });
+
+    it("keeps the pods when the kubelet is restarted", async () => {
+      await kubelet.stop();
+      await kubelet.launch();
+      expect(identity(await kubelet.ready("main"))).to.deep.equal(identity(main));
+    });
+  });
+
+  describe("a pod's end", () => {
+    it("runs preStop, ends the container, then the sidecar, and gives the addresses back", async () => {
+      await kubelet.withdraw("main"); // from now on /pods has it no more, while it ends
+      const reserved = ({ status }: PodView, all: readonly string[]): boolean =>
+        status.podIPs.some(({ ip }) => all.includes(ip));
+      await eventually("the addresses are given back", 180_000, async () =>
+        reserved(main, await node.reserved()) ? undefined : true,
+      );
+      expect(await readFile(onHost("ends"), "utf8")).to.equal("preStop\nmain ended\nsidecar ended\n");
+    });
+
+    it("leaves nothing once the kubelet has collected what is dead", async function () {
+      this.timeout(limit(300_000));
+      for (const name of ["main", "probes", "crash"]) await kubelet.withdraw(name);
+      await eventually("no sandbox and no container is left", 240_000, async () => {
+        const { items } = await daemon.cri.call(runtime.listPodSandbox, {});
+        const { containers } = await daemon.cri.call(runtime.listContainers, {});
+        return items.length + containers.length === 0 ? true : undefined;
+      });
+      expect(await node.reserved()).to.deep.equal([]);
+      expect((await node.links()).filter((name) => name.startsWith("veth"))).to.deep.equal([]);
+      await kubelet.stop();
+      const podsOnly = (state: MachineState): MachineState => ({
+        ...state,
+        cgroups: state.cgroups.filter((path) => !/\/kubepods(\/burstable|\/besteffort)?$/.test(path)),
+      });
+      await eventually("the machine is as it was", 10_000, async () => {
+        expect(podsOnly(await daemon.machine())).to.deep.equal(podsOnly(atStart));
+        return true;
+      });
+    });
+
+    it("has shown the kubelet no violation of CRI, no unhealthy list, no changed definition", async () => {
+      const log = await kubelet.logTail(1 << 26);
+      // At its start it has not listed yet, and says so.
+      expect(log).to.not.match(/CRI violation|PLEG is not healthy: pleg was last|definition changed|panic:/);
+    });
+  });
+});
+
+function containerOf({ status }: PodView, name: string): ContainerView {
+  const found = [...status.initContainerStatuses, ...status.containerStatuses].find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no container ${name} in ${JSON.stringify(status)}`);
+  return found;
+}
+
+const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
+const hostMount = { name: "host", mountPath: "/host" };
+const sharedMount = { name: "shared", mountPath: "/shared" };
+
+/** Most of what a pod can have. */
+function mainPod(folder: string): Record<string, unknown> {
+  const ended = (who: string): string => `trap 'echo ${who} ended >> /host/ends; exit 0' TERM`;
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const first = { name: "first", command: shell("echo from init > /shared/init"), volumeMounts: [sharedMount] };
+  const sidecar = {
+    ...{ name: "sidecar", restartPolicy: "Always", command: shell(`${ended("sidecar")}; touch /shared/up; ${idle}`) },
+    startupProbe: probe("test -e /shared/up"),
+    volumeMounts: [sharedMount, hostMount],
+  };
+  const main = {
+    name: "main",
+    command: shell(`${ended("main")}; cat /shared/init; echo to stderr >&2; peer serve 9000 main & ${idle}`),
+    env: [field("POD_NAME", "metadata.name"), field("POD_IP", "status.podIP")],
+    ports: [{ containerPort: 9000, hostPort }],
+    resources: { requests: { cpu: "300m", memory: "32Mi" }, limits: { memory: "200Mi" } },
+    readinessProbe: probe("test -e /host/ready"),
+    lifecycle: {
+      postStart: { exec: { command: shell("echo post-start > /shared/post") } },
+      preStop: { exec: { command: shell("echo preStop >> /host/ends") } },
+    },
+    volumeMounts: [
+      sharedMount,
+      hostMount,
+      { name: "memory", mountPath: "/memory" },
+      { name: "about", mountPath: "/about" },
+    ],
+  };
+  return {
+    terminationGracePeriodSeconds: 60,
+    dnsPolicy: "None",
+    dnsConfig: { nameservers: ["192.0.2.53"], searches: ["a.test"], options: [{ name: "ndots", value: "5" }] },
+    initContainers: [first, sidecar].map((one) => ({ ...one, ...image })),
+    containers: [{ ...main, ...image }],
+    volumes: [
+      ...[{ name: "shared", emptyDir: {} }, { name: "memory", emptyDir: { medium: "Memory" } }, hostVolume(folder)],
+      { name: "about", downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } },
+    ],
+  };
+}
+
+/** Containers whose liveness the test breaks by files on the host. */
+function probesPod(folder: string): Record<string, unknown> {
+  const willing = `trap 'exit 0' TERM; ${idle}`;
+  const serve = "peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do sleep 0.2; done; kill $p";
+  const containers = [
+    { name: "exec", command: shell(willing), livenessProbe: probe("test ! -e /host/fail-exec") },
+    {
+      ...{ name: "http", command: shell("exec httpd -f -p 8080 -h /host/www") },
+      livenessProbe: { httpGet: { path: "/ok", port: 8080 }, ...patience, failureThreshold: 5 },
+    },
+    {
+      ...{ name: "tcp", command: shell(`${serve}; ${willing}`) },
+      livenessProbe: { tcpSocket: { port: 9000 }, ...patience, failureThreshold: 5 },
+    },
+  ];
+  return {
+    terminationGracePeriodSeconds: 2,
+    containers: containers.map((one) => ({ ...one, ...image, resources, volumeMounts: [hostMount] })),
+    volumes: [hostVolume(folder)],
+  };
+}
+
+function crashPod(): Record<string, unknown> {
+  const command = shell("echo a try; echo gone wrong > /dev/termination-log; exit 3");
+  return { containers: [{ name: "crash", ...image, resources, command }] };
+}
