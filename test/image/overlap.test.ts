@@ -1,0 +1,105 @@
+/** Layers are unpacked while they download: seen by a registry that holds the rest back until the beginning is there. */
+import { expect } from "chai";
+import { randomBytes } from "node:crypto";
+import { readdir, readFile, stat } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
+import { join } from "node:path";
+import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
+import { makeTestStore, type TestStore } from "../support/image-store.js";
+import { buildLayer } from "../support/tar-builder.js";
+import { eventually } from "../support/wait.js";
+
+const mib = 1024 * 1024;
+const layer = buildLayer([
+  { name: "first", content: "1" },
+  { name: "bulk", content: randomBytes(4 * mib) },
+  { name: "last", content: "2" },
+]);
+const half = 3 * mib;
+const limitMs = 30_000;
+
+describe("a layer that downloads", () => {
+  let registry: HostileRegistry;
+  let test: TestStore;
+  let reference: string;
+  /** Gives the first half, then what it is told. */
+  let held: ServerResponse | undefined;
+
+  beforeEach(async () => {
+    registry = await startHostileRegistry();
+    test = await makeTestStore();
+    ({ reference } = registry.serve("team/app", "v1", { layers: [layer] }));
+    held = undefined;
+    registry.answer(`/blobs/${layer.digest}`, (_request, response) => {
+      response.writeHead(200, { "content-length": layer.bytes.length });
+      response.write(layer.bytes.subarray(0, half));
+      held = response;
+    });
+  });
+  afterEach(async () => {
+    await registry.stop();
+    await test.close();
+  });
+
+  /** The tree that is being made, once its first file is whole. */
+  async function begun(): Promise<void> {
+    const ingest = join(test.folder, "ingest");
+    await eventually("the first file of a layer", limitMs, async () => {
+      for (const id of await readdir(ingest)) {
+        for (const name of await readdir(join(ingest, id))) {
+          const found = await readFile(join(ingest, id, name, "fs", "first"), "utf8").catch(() => "");
+          if (found === "1" && (await stat(join(ingest, id, name, "fs", "bulk")).catch(() => undefined))) return true;
+        }
+      }
+      return undefined;
+    });
+  }
+  async function expectNothing(): Promise<void> {
+    expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
+    expect(await test.leftovers()).to.deep.equal([]);
+  }
+
+  it("is unpacked meanwhile, and there as a whole only", async () => {
+    const pull = test.store.pull(reference, undefined, new AbortController().signal);
+    pull.catch(() => undefined);
+    await begun();
+    expect((await test.contents()).layers).to.deep.equal([]);
+    held?.end(layer.bytes.subarray(half));
+    const image = await pull;
+    expect(String(await test.store.readFile(image, "/last"))).to.equal("2");
+    expect(await test.leftovers()).to.deep.equal([]);
+  });
+
+  it("leaves nothing of what was unpacked when its digest is wrong in the end", async () => {
+    const pull = test.store.pull(reference, undefined, new AbortController().signal).catch((caught: unknown) => caught);
+    await begun();
+    const rest = Buffer.from(layer.bytes.subarray(half));
+    rest[rest.length - 1] = (rest.at(-1) ?? 0) ^ 1;
+    held?.end(rest);
+    expect(String(await pull)).to.match(/content of digest sha256:[0-9a-f]{64} came for/);
+    await expectNothing();
+  });
+
+  it("leaves nothing when the caller gives up in the middle", async () => {
+    const caller = new AbortController();
+    const pull = test.store.pull(reference, undefined, caller.signal).catch((caught: unknown) => caught);
+    await begun();
+    caller.abort();
+    expect(await pull).to.have.property("code", "canceled");
+    await expectNothing();
+  });
+
+  it("goes on where its connection broke, and so does its unpacking", async () => {
+    const pull = test.store.pull(reference, undefined, new AbortController().signal);
+    pull.catch(() => undefined);
+    await begun();
+    registry.answer(`/blobs/${layer.digest}`, (request, response) => {
+      const from = Number(/^bytes=([0-9]+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+      const range = `bytes ${from}-${layer.bytes.length - 1}/${layer.bytes.length}`;
+      response.writeHead(206, { "content-length": layer.bytes.length - from, "content-range": range });
+      response.end(layer.bytes.subarray(from));
+    });
+    held?.destroy();
+    expect(String(await test.store.readFile(await pull, "/last"))).to.equal("2");
+  });
+});
