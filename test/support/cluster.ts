@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { ControlPlane } from "./control-plane.js";
 import { Daemon } from "./daemon.js";
 import { busybox } from "./images.js";
-import { Kubelet } from "./kubelet.js";
+import { Kubelet, nodeName } from "./kubelet.js";
 import { NodeNetwork } from "./node-network.js";
 import { buildPeer, peerLayer } from "./peer/peer.js";
 import { Undo } from "./undo.js";
+import { eventually } from "./wait.js";
 
 export interface Cluster {
   readonly node: NodeNetwork;
@@ -41,6 +42,10 @@ export async function startCluster(config = ""): Promise<Cluster> {
     undo.add(() => kubelet.remove());
     undo.add(() => daemon.removePods());
     undo.add(() => kubelet.stop());
+    await eventually("the node is there", 60_000, async () => {
+      await plane.kubectl("get", "node", nodeName);
+      return true;
+    });
     return { node, daemon, plane, kubelet, remove: () => undo.run() };
   } catch (thrown) {
     await undo.run();

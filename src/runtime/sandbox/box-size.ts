@@ -10,6 +10,11 @@ export interface BoxSize {
 /** Guest kernel, agent and their caches need this much before a container has anything. */
 const leastMemoryMib = 256;
 const bytesPerMib = 1_048_576n;
+/**
+ * From here on a limit is none. cgroup v1 shows "no limit" as the largest multiple of the page (64 KiB at most), and
+ * kubelet hands on what it has read there (KR updatePodSandboxResources, for a pod without a memory limit).
+ */
+const noLimitBytes = (1n << 63n) - 65_536n;
 /** CFS period where the request has none (kernel default). */
 const usualPeriodUs = 100_000n;
 
@@ -49,7 +54,8 @@ export function wantedSize(
   resources: LinuxContainerResources | undefined,
   overhead: LinuxContainerResources | undefined,
 ): { readonly vcpus: bigint; readonly memoryMib: bigint } {
-  const memoryBytes = resources?.memoryLimitInBytes ?? 0n;
+  const limitBytes = resources?.memoryLimitInBytes ?? 0n;
+  const memoryBytes = limitBytes < noLimitBytes ? limitBytes : 0n;
   const milliCpus = milliCpusOf(resources);
   return {
     memoryMib: memoryBytes > 0n ? toMib(memoryBytes + (overhead?.memoryLimitInBytes ?? 0n)) : 0n,

@@ -29,6 +29,7 @@ describe("UpdatePodSandboxResources", () => {
       { memoryLimitInBytes: 512n * mib },
       { memoryLimitInBytes: mib },
       { cpuQuota: 100_000n },
+      { memoryLimitInBytes: 9_223_372_036_854_771_712n }, // kubelet's "no limit", as cgroup v1 shows it
     ]) {
       expect(await update(change)).to.deep.equal({});
     }
