@@ -15,7 +15,7 @@ try {
   const program = join(import.meta.dirname, "../../build/assets/control-plane/kubectl");
   await writeFile(kubectl, `#!/bin/sh\nexec ${enter} ${program} --kubeconfig ${kubeconfig} "$@"\n`);
   await chmod(kubectl, 0o755);
-  await cluster.plane.kubectl("wait", "node/node1", "--for=condition=Ready", "--timeout=120s");
+  await cluster.plane.kubectl("wait", "node/node1", "--for=condition=Ready", "--timeout=240s");
   console.log(`
 A cluster of one node is up, after ${((performance.now() - startedMs) / 1000).toFixed(0)} s. Its network is a namespace of its own:
 

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { messageOf } from "../../../src/base/errors.js";
 import { cached } from "../cache.js";
 import { sourceInputs } from "../fingerprint.js";
 import { run, type SetupContext, tryRun } from "../run.js";
@@ -47,7 +48,13 @@ async function goPrograms(
       const flags = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linkerFlags(text)];
       for (const [program, path] of Object.entries(programs)) {
         const args = ["build", ...flags, "-o", join(folder, program), path];
-        await run("go", args, { signal: context.signal, cwd, logFile });
+        const build = (): Promise<string> => run("go", args, { signal: context.signal, cwd, logFile });
+        // Once more: Go does not repeat a download that broke off, and what is built already is not built again.
+        await build().catch((thrown: unknown) => {
+          context.signal.throwIfAborted();
+          context.say(`${name}: once more, after ${messageOf(thrown).split("\n")[0] ?? ""}`);
+          return build();
+        });
       }
     },
   });
