@@ -11,11 +11,10 @@ import { CriClient, image } from "../../test/support/cri-client.js";
 export const containerdVersion = "2.4.2";
 
 const moduleFolder = "bench/pull/containerd";
-const namespace = "k8s.io";
 const startLimitMs = 60_000;
 const stopLimitMs = 20_000;
 
-/** The folder with `containerd` and `ctr`. Needs Go, as new as the module asks for. */
+/** The folder with `containerd`. Needs Go, as new as the module asks for. */
 export async function buildContainerd(context: SetupContext): Promise<string> {
   const { signal } = context;
   const go = await tryRun("go", ["env", "GOVERSION"], { signal });
@@ -31,9 +30,8 @@ export async function buildContainerd(context: SetupContext): Promise<string> {
         "-ldflags",
         `-s -w -X ${module}/version.Version=${containerdVersion}`,
       ];
-      const programs = ["containerd", "ctr"].map((name) => `${module}/cmd/${name}`);
       const cwd = join(context.root, moduleFolder);
-      await run("go", ["build", ...flags, "-o", `${folder}/`, ...programs], {
+      await run("go", ["build", ...flags, "-o", `${folder}/`, `${module}/cmd/containerd`], {
         ...{ signal, cwd, logFile },
         env: { CGO_ENABLED: "0" },
       });
@@ -43,15 +41,11 @@ export async function buildContainerd(context: SetupContext): Promise<string> {
 
 export class Containerd {
   readonly cri: CriClient;
-  readonly #programs: string;
-  readonly #folder: string;
   readonly #process: ChildProcess;
 
-  private constructor(programs: string, folder: string, process: ChildProcess) {
-    this.#programs = programs;
-    this.#folder = folder;
+  private constructor(socket: string, process: ChildProcess) {
     this.#process = process;
-    this.cri = new CriClient(join(folder, "containerd.sock"));
+    this.cri = new CriClient(socket);
   }
 
   /** Its defaults, but for folders, and a registry (host:port) without TLS. */
@@ -64,7 +58,7 @@ export class Containerd {
     const args = ["--config", join(folder, "config.toml")];
     const child = spawn(join(programs, "containerd"), args, { stdio: ["ignore", log, log] });
     closeSync(log);
-    const started = new Containerd(programs, folder, child);
+    const started = new Containerd(join(folder, "containerd.sock"), child);
     try {
       await started.cri.ready(startLimitMs);
       await started.#untilImagesAreServed();
@@ -78,19 +72,6 @@ export class Containerd {
 
   get pid(): number {
     return this.#process.pid ?? 0;
-  }
-
-  /** The image and all that it alone has are gone when this resolves. */
-  async remove(reference: string): Promise<void> {
-    const spec = { image: reference, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
-    await this.cri.call(image.removeImage, { image: spec });
-    const left = (await this.#ctr("content", "ls", "--quiet")).trim();
-    if (left !== "") throw new Error(`containerd still has content after RemoveImage:\n${left}`);
-  }
-
-  async #ctr(...args: readonly string[]): Promise<string> {
-    const flags = ["--address", join(this.#folder, "containerd.sock"), "--namespace", namespace];
-    return await run(join(this.#programs, "ctr"), [...flags, ...args], { signal: AbortSignal.timeout(120_000) });
   }
 
   async stop(): Promise<void> {

@@ -3,7 +3,7 @@
  * over CRI by one client, as kubelet does) and by skopeo and umoci, in turn. And what a pull costs besides: memory, CPU,
  * and the time of an exec in a pod that runs meanwhile.
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monotonicMs } from "../../src/base/clock.js";
@@ -12,7 +12,7 @@ import { setupContext } from "../../scripts/setup/set-up.js";
 import { type CriClient, image, runtime } from "../../test/support/cri-client.js";
 import { Daemon } from "../../test/support/daemon.js";
 import { run } from "../../test/support/image-store.js";
-import { busybox } from "../../test/support/images.js";
+import { busybox, type NamedImage } from "../../test/support/images.js";
 import { removePod, runPod, startContainer } from "../../test/support/pods.js";
 import { projectFolder } from "../../test/support/project.js";
 import { pushImage, startRegistry, type ImageSource, type TestRegistry } from "../../test/support/registry.js";
@@ -61,34 +61,34 @@ class Figures {
 }
 
 interface Bed {
-  readonly daemon: Daemon;
-  readonly containerd: Containerd;
+  readonly registry: TestRegistry;
+  /** Where containerd's programs are. */
+  readonly programs: string;
   readonly folder: string;
   readonly figures: Figures;
+  /** What goes at the end, see `benchPull`. */
+  readonly leftDaemons: Daemon[];
 }
 
+/**
+ * Each pull has a fresh folder, and all of them go at the end: ext4 passes over inodes that were freed in the last
+ * minutes, one by one (`recently_deleted` in its inode allocator), so that a pull after a removal of as many files
+ * takes several times as long, whoever pulls.
+ */
 export async function benchPull({ runs }: { readonly runs: number }): Promise<Report> {
   const programs = await buildContainerd(setupContext(projectFolder, interrupted(), console.error));
   const registry = await startRegistry();
   const folder = await mkdtemp(join(tmpdir(), "a3s-bench-pull-"));
-  const config = `[image]\nplain_http = ["${registry.host}"]\n`;
-  const daemon = await Daemon.start({ config, images: [await busybox()] });
   const figures = new Figures();
+  const bed: Bed = { registry, programs, folder, figures, leftDaemons: [] };
   try {
-    const containerd = await Containerd.start(programs, folder, registry.host);
-    try {
-      const bed = { daemon, containerd, folder, figures };
-      say("making the images");
-      for (const { name, build } of kinds)
-        await measureImage(bed, registry, name, await build(), Math.min(runs, mostRuns));
-    } finally {
-      await containerd.stop();
-    }
+    say("making the images");
+    for (const { name, build } of kinds) await measureImage(bed, name, await build(), Math.min(runs, mostRuns));
     say("exec during pulls");
-    await measureExec(daemon, `${registry.host}/small-files:1`, figures);
+    await measureExec(bed, `${registry.host}/small-files:1`);
     return report(figures);
   } finally {
-    await daemon.remove();
+    for (const daemon of bed.leftDaemons) await daemon.remove();
     await registry.stop();
     await rm(folder, { recursive: true, force: true });
   }
@@ -118,32 +118,43 @@ function report(figures: Figures): Report {
   };
 }
 
-async function measureImage(
-  bed: Bed,
-  registry: TestRegistry,
-  name: string,
-  source: ImageSource,
-  runs: number,
-): Promise<void> {
-  const { daemon, containerd, figures } = bed;
+async function measureImage(bed: Bed, name: string, source: ImageSource, runs: number): Promise<void> {
+  const { registry, figures } = bed;
   say(`${name}: ${runs} turns`);
   const { reference } = await pushImage(registry.host, name.replace(" ", "-"), "1", source);
   const packed = source.layers.reduce((sum, { bytes }) => sum + bytes.length, 0);
   figures.add(`${name}: packed size`, "MiB", packed / 2 ** 20);
   for (let turn = 0; turn < runs; turn += 1) {
-    await onePull(daemon.cri, daemon.pid, reference, `${name}: cold, ours`, figures);
-    figures.add(`${name}: warm, ours`, "ms", await pullMs(daemon.cri, reference));
-    await remove(daemon.cri, reference);
-
-    await onePull(containerd.cri, containerd.pid, reference, `${name}: cold, containerd`, figures);
-    figures.add(`${name}: warm, containerd`, "ms", await pullMs(containerd.cri, reference));
-    await containerd.remove(reference);
-
-    figures.add(`${name}: cold, skopeo and umoci`, "ms", await skopeoMs(bed.folder, reference));
+    await withDaemon(bed, async (daemon) => {
+      await onePull(daemon.cri, daemon.pid, reference, `${name}: cold, ours`, figures);
+      figures.add(`${name}: warm, ours`, "ms", await pullMs(daemon.cri, reference));
+    });
+    const containerd = await Containerd.start(bed.programs, await freshFolder(bed), registry.host);
+    try {
+      await onePull(containerd.cri, containerd.pid, reference, `${name}: cold, containerd`, figures);
+      figures.add(`${name}: warm, containerd`, "ms", await pullMs(containerd.cri, reference));
+    } finally {
+      await containerd.stop();
+    }
+    figures.add(`${name}: cold, skopeo and umoci`, "ms", await skopeoMs(bed, reference));
   }
-  figures.add(`${name}: daemon's peak memory`, "MiB", await peakMib(daemon.pid, () => pullMs(daemon.cri, reference)));
-  await remove(daemon.cri, reference);
-  figures.add(`${name}: gunzip and tar of the same layers`, "ms", await plainMs(bed.folder, registry, source));
+  await withDaemon(bed, async (daemon) => {
+    const peak = await peakMib(daemon.pid, () => pullMs(daemon.cri, reference));
+    figures.add(`${name}: daemon's peak memory`, "MiB", peak);
+  });
+  figures.add(`${name}: gunzip and tar of the same layers`, "ms", await plainMs(bed, source));
+}
+
+async function withDaemon(bed: Bed, work: (daemon: Daemon) => Promise<void>, images: NamedImage[] = []): Promise<void> {
+  const config = `[image]\nplain_http = ["${bed.registry.host}"]\n`;
+  const daemon = await Daemon.start({ config, images });
+  bed.leftDaemons.push(daemon);
+  await work(daemon);
+  await daemon.stop();
+}
+
+async function freshFolder({ folder }: Bed): Promise<string> {
+  return await mkdtemp(join(folder, "turn-"));
 }
 
 async function onePull(cri: CriClient, pid: number, reference: string, name: string, figures: Figures): Promise<void> {
@@ -159,64 +170,61 @@ async function pullMs(cri: CriClient, reference: string): Promise<number> {
   return monotonicMs() - startedMs;
 }
 
-async function remove(cri: CriClient, reference: string): Promise<void> {
-  await cri.call(image.removeImage, { image: spec(reference) });
-}
-
 function spec(name: string) {
   return { image: name, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
 }
 
-async function skopeoMs(folder: string, reference: string): Promise<number> {
-  const work = join(folder, "skopeo");
-  await mkdir(work);
+async function skopeoMs(bed: Bed, reference: string): Promise<number> {
+  const work = await freshFolder(bed);
   await run("sync", []);
   const startedMs = monotonicMs();
   const copy = ["copy", "--quiet", "--src-tls-verify=false", `docker://${reference}`, `oci:${work}/layout:it`];
   await run("skopeo", copy);
   await run("umoci", ["unpack", "--image", `${work}/layout:it`, `${work}/bundle`]);
-  const ms = monotonicMs() - startedMs;
-  await rm(work, { recursive: true });
-  return ms;
+  return monotonicMs() - startedMs;
 }
 
 /** The least that unpacking costs by the distribution's programs: no digest, no registry, one layer after another. */
-async function plainMs(folder: string, registry: TestRegistry, { layers }: ImageSource): Promise<number> {
-  const work = join(folder, "plain");
-  await mkdir(work);
+async function plainMs(bed: Bed, { layers }: ImageSource): Promise<number> {
+  const work = await freshFolder(bed);
   await run("sync", []);
   const startedMs = monotonicMs();
   for (const { digest } of layers) {
     const hex = digest.slice("sha256:".length);
-    const blob = join(registry.data, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
+    const blob = join(bed.registry.data, "docker/registry/v2/blobs/sha256", hex.slice(0, 2), hex, "data");
     await run("tar", ["-C", work, "-xzf", blob]);
   }
-  const ms = monotonicMs() - startedMs;
-  await rm(work, { recursive: true });
-  return ms;
+  return monotonicMs() - startedMs;
 }
 
-async function measureExec(daemon: Daemon, reference: string, figures: Figures): Promise<void> {
-  const pod = await runPod(daemon);
-  const containerId = await startContainer(daemon, pod);
-  const execMs = async (): Promise<number> => {
-    const startedMs = monotonicMs();
-    await daemon.cri.call(runtime.execSync, { containerId, cmd: ["true"], timeout: 60n });
-    return monotonicMs() - startedMs;
-  };
-  await execMs(); // the first one pages the program in
-  for (let turn = 0; turn < execsAlone; turn += 1) figures.add("ExecSync", "ms", await execMs());
-  for (let pull = 0; pull < pullsWithExecs; pull += 1) {
-    let pulling = true;
-    const pulled = pullMs(daemon.cri, reference).finally(() => {
-      pulling = false;
-    });
-    pulled.catch(() => undefined); // thrown where it is waited for
-    while (stillTrue(() => pulling)) figures.add("ExecSync during pulls", "ms", await execMs());
-    await pulled;
-    await remove(daemon.cri, reference);
-  }
-  await removePod(daemon, pod);
+async function measureExec(bed: Bed, reference: string): Promise<void> {
+  const { figures } = bed;
+  await withDaemon(
+    bed,
+    async (daemon) => {
+      const pod = await runPod(daemon);
+      const containerId = await startContainer(daemon, pod);
+      const execMs = async (): Promise<number> => {
+        const startedMs = monotonicMs();
+        await daemon.cri.call(runtime.execSync, { containerId, cmd: ["true"], timeout: 60n });
+        return monotonicMs() - startedMs;
+      };
+      await execMs(); // the first one pages the program in
+      for (let turn = 0; turn < execsAlone; turn += 1) figures.add("ExecSync", "ms", await execMs());
+      for (let pull = 0; pull < pullsWithExecs; pull += 1) {
+        let pulling = true;
+        const pulled = pullMs(daemon.cri, reference).finally(() => {
+          pulling = false;
+        });
+        pulled.catch(() => undefined); // thrown where it is waited for
+        while (stillTrue(() => pulling)) figures.add("ExecSync during pulls", "ms", await execMs());
+        await pulled;
+        await daemon.cri.call(image.removeImage, { image: spec(reference) });
+      }
+      await removePod(daemon, pod);
+    },
+    [await busybox()],
+  );
 }
 
 /** The compiler doesn't see that others change it. */

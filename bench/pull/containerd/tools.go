@@ -1,9 +1,6 @@
 //go:build tools
 
-// Package containerd names the programs that `bench pull` compares with, for `go mod tidy`.
+// Package containerd names the program that `bench pull` compares with, for `go mod tidy`.
 package containerd
 
-import (
-	_ "github.com/containerd/containerd/v2/cmd/containerd"
-	_ "github.com/containerd/containerd/v2/cmd/ctr"
-)
+import _ "github.com/containerd/containerd/v2/cmd/containerd"
