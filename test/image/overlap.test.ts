@@ -18,7 +18,8 @@ const layer = buildLayer([
 const half = 3 * mib;
 const limitMs = 30_000;
 
-describe("a layer that downloads", () => {
+describe("a layer that downloads", function () {
+  this.timeout(60_000);
   let registry: HostileRegistry;
   let test: TestStore;
   let reference: string;

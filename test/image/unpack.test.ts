@@ -139,7 +139,8 @@ describe("unpacking a layer", () => {
     expect(await run("stat", ["-c", "%a %u %g", upper])).to.equal("750 9 0\n");
   });
 
-  it("takes 120 layers", async () => {
+  it("takes 120 layers", async function () {
+    this.timeout(60_000);
     const layers = Array.from({ length: 120 }, (_, at) => buildLayer([{ name: "top", content: String(at) }]));
     const image = await unpack(...layers);
     expect(image.chainIds).to.have.length(120);

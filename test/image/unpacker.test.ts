@@ -32,7 +32,8 @@ function skippable(length: number): Buffer {
   return frame;
 }
 
-describe("a layer's format", () => {
+describe("a layer's format", function () {
+  this.timeout(60_000);
   let bed: UnpackBed;
   before(async () => {
     bed = await UnpackBed.make();
@@ -171,7 +172,8 @@ describe("a layer's format", () => {
   });
 });
 
-describe("the unpacker's jail", () => {
+describe("the unpacker's jail", function () {
+  this.timeout(60_000);
   /** The process while it waits for the rest of its blob. */
   async function withWaiting(look: (pid: number, bed: UnpackBed, folder: string) => Promise<void>): Promise<void> {
     await using bed = await UnpackBed.make();
@@ -230,7 +232,8 @@ describe("the unpacker's jail", () => {
   });
 });
 
-describe("a blob that is still coming", () => {
+describe("a blob that is still coming", function () {
+  this.timeout(60_000);
   it("is unpacked as it comes, and complete when its last byte is there", async () => {
     await using bed = await UnpackBed.make();
     const bytes = gzipSync(tar, { level: 0 });
