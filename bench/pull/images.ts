@@ -13,7 +13,7 @@ const layerBytes = 35 << 20;
 const randomShare = 0.4;
 const compress = promisify(gzip);
 
-/** Some 30,000 files of 1 to 23 KiB in 900 folders. */
+/** Some 27,000 files of 1 to 23 KiB in 900 folders. */
 export async function smallFiles(): Promise<ImageSource> {
   return await imageOf("small", (random) => 1024 + (random % 22_528));
 }
