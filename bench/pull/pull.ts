@@ -147,7 +147,7 @@ async function measureImage(bed: Bed, name: string, source: ImageSource, runs: n
 
 async function withDaemon(bed: Bed, work: (daemon: Daemon) => Promise<void>, images: NamedImage[] = []): Promise<void> {
   const config = `[image]\nplain_http = ["${bed.registry.host}"]\n`;
-  const daemon = await Daemon.start({ config, images });
+  const daemon = await Daemon.start(images.length === 0 ? { config } : { config, images });
   bed.leftDaemons.push(daemon);
   await work(daemon);
   await daemon.stop();
