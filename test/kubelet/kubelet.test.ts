@@ -66,8 +66,6 @@ describe("A real kubelet", () => {
     atStart = await daemon.machine();
     kubelet = await Kubelet.start(daemon);
     undo.add(() => kubelet.remove());
-    undo.add(() => daemon.removePods());
-    undo.add(() => kubelet.stop());
     await kubelet.place("main", mainPod(folder));
     await kubelet.place("probes", probesPod(folder));
     await kubelet.place("crash", crashPod());

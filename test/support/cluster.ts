@@ -40,8 +40,6 @@ export async function startCluster(config = ""): Promise<Cluster> {
     // The API server comes to the kubelet by the node's address.
     const kubelet = await Kubelet.start(daemon, { kubeconfig: plane.kubeconfig, more: { address: "0.0.0.0" } });
     undo.add(() => kubelet.remove());
-    undo.add(() => daemon.removePods());
-    undo.add(() => kubelet.stop());
     await eventually("the node is there", 60_000, async () => {
       await plane.kubectl("get", "node", nodeName);
       return true;

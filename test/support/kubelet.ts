@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
+import { runtime } from "./cri-client.js";
 import { cgroupHierarchies, type Daemon } from "./daemon.js";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
@@ -185,8 +186,15 @@ export class Kubelet {
   /** Process, folders, and the groups that it makes for its pods. */
   async remove(): Promise<void> {
     await this.stop();
+    // What kubelet had asked for last may still be coming up.
+    await eventually("no pod is left", 240_000, async () => {
+      await this.#daemon.removePods();
+      const { items } = await this.#daemon.cri.call(runtime.listPodSandbox, {});
+      return items.length === 0 ? true : undefined;
+    });
     for (const hierarchy of await cgroupHierarchies()) {
-      await removeGroups(join(hierarchy, this.#daemon.cgroupParent, "kubepods"));
+      const group = join(hierarchy, this.#daemon.cgroupParent, "kubepods");
+      await eventually(`${group} can be removed`, 30_000, () => removeGroups(group).then(() => true));
     }
     const keep = process.env["A3S_TEST_KEEP"];
     if (keep !== undefined) await writeFile(join(keep, "kubelet.log"), await this.logTail(1 << 26));
