@@ -20,6 +20,7 @@ import {
 import { sharedDaemon } from "../support/shared-daemon.js";
 import { sharedPod } from "../support/shared-pod.js";
 import { eventually, limit } from "../support/wait.js";
+import { skipBecause } from "../support/skip.js";
 
 const execs = Number(process.env["A3S_TEST_EXECS"] ?? "100");
 const containers = Number(process.env["A3S_TEST_CONTAINERS"] ?? "20");
@@ -51,7 +52,8 @@ describe("Under load", function () {
   );
 
   it(`${execs} execs, of which each tenth times out, leave nothing behind in guest, VMM or daemon`, async function () {
-    if (process.env["A3S_TEST_EXECS"] === undefined) this.skip(); // by hand: what the daemon holds open for good is not settled
+    if (process.env["A3S_TEST_EXECS"] === undefined)
+      skipBecause(this, "A3S_TEST_EXECS is not set: what the daemon holds open for good is not settled");
     const container = await startContainer(daemon, pod);
     const inspector = await startContainer(daemon, pod, {
       linux: { securityContext: { privileged: true, namespaceOptions: { pid: NamespaceMode.POD } } },

@@ -10,6 +10,7 @@ import { hasControlPlane } from "../support/control-plane.js";
 import { startCluster, type Cluster } from "../support/cluster.js";
 import { busyboxImage } from "../support/images.js";
 import { eventually, limit } from "../support/wait.js";
+import { skipBecause } from "../support/skip.js";
 
 const container = { image: busyboxImage, imagePullPolicy: "Never", resources: { requests: { cpu: "100m" } } };
 const shell = (line: string): string[] => ["sh", "-c", line];
@@ -25,7 +26,7 @@ describe("A cluster of one node", () => {
 
   before(async function () {
     this.timeout(limit(300_000));
-    if (!hasControlPlane()) this.skip();
+    if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
     folder = await mkdtemp(join(tmpdir(), "a3s-u"));
     cluster = await startCluster('[handlers.large]\nmemory_mib = 1024\nannotations = ["memory_mib"]\n');
   });

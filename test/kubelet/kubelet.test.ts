@@ -14,6 +14,7 @@ import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import { spdyCommand } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
+import { skipBecause } from "../support/skip.js";
 
 /** A loaded machine needs long for a guest's exec; kubelet's own limit is 1 s. */
 const patience = { timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 2 };
@@ -51,7 +52,7 @@ describe("A real kubelet", () => {
 
   before("a node, its kubelet, and all pods at once", async function () {
     this.timeout(limit(300_000));
-    if (!existsSync(kubeletProgram)) this.skip();
+    if (!existsSync(kubeletProgram)) skipBecause(this, "no kubelet: the set-up builds it where Go is installed");
     folder = await mkdtemp(join(tmpdir(), "a3s-h"));
     undo.add(() => rm(folder, { recursive: true, force: true }));
     for (const name of ["host", "host/www"]) await mkdir(join(folder, name));

@@ -6,6 +6,7 @@ import { sandboxId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
 import { eventually, limit } from "../support/wait.js";
 import { BoxBench, within } from "./bench-of-boxes.js";
+import { skipBecause } from "../support/skip.js";
 
 const withoutHandle = undefined;
 
@@ -55,7 +56,7 @@ describe("a Box that something happens to", function () {
 
   it("does not outlive its file server", async function () {
     const box = await bench.boot();
-    if (box.handle.driver === "krun") this.skip(); // libkrun serves the share itself
+    if (box.handle.driver === "krun") skipBecause(this, "libkrun serves the share itself");
     process.kill(pidOf(box, "fs"), "SIGKILL");
     expect((await box.exited).reason).to.match(/^file server killed by signal 9/);
     await box.stop(0, within(5000));
