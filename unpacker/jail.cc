@@ -21,6 +21,8 @@ namespace {
 /** Descriptor on which the daemon's lock of its ingest folder comes: it ends with the last process that has it. */
 constexpr unsigned kLockFd = 3;
 
+constexpr int kNiceness = 10;
+
 constexpr uint64_t kHarmless = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 void Must(bool good, const std::string& what) {
@@ -47,6 +49,8 @@ void BindToParent() {
   Must(::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, "die with the parent");
   Must(::close_range(kLockFd + 1, ~0U, 0) == 0, "close_range");
   ::umask(0);
+  // Pods come first: without others on the processors this costs a pull nothing.
+  Must(::setpriority(PRIO_PROCESS, 0, kNiceness) == 0, "setpriority");
   Limit(RLIMIT_CORE, 0);
 #ifndef A3S_SANITIZE
   Limit(RLIMIT_AS, rlim_t{1} << 30);

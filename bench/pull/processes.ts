@@ -4,19 +4,23 @@ import { readdir, readFile } from "node:fs/promises";
 const ticksPerSecond = 100;
 
 interface ProcessFacts {
+  readonly name: string;
   readonly parent: number;
   readonly cpuTicks: number;
   readonly residentPages: number;
 }
 
-/** Of the process and its living descendants; CPU time also of those that it has waited for. */
+/**
+ * Of the process and its living descendants; CPU time also of those that it has waited for. A descendant of the same name
+ * is a fork that has not become its program yet: its memory is its parent's.
+ */
 export async function costOf(pid: number): Promise<{ residentMib: number; cpuMs: number }> {
   const all = await allProcesses();
   let pages = 0;
   let ticks = 0;
   for (const [one, facts] of all) {
     if (!descends(one, pid, all)) continue;
-    pages += facts.residentPages;
+    if (one === pid || facts.name !== all.get(pid)?.name) pages += facts.residentPages;
     ticks += facts.cpuTicks;
   }
   return { residentMib: (pages * 4096) / 2 ** 20, cpuMs: (ticks * 1000) / ticksPerSecond };
@@ -60,6 +64,7 @@ async function allProcesses(): Promise<Map<number, ProcessFacts>> {
       .map(Number);
     const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15);
     all.set(Number(entry), {
+      name: stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")")),
       parent: fields[1] ?? 0,
       cpuTicks: utime + stime + cutime + cstime,
       residentPages: fields[21] ?? 0,
