@@ -162,7 +162,8 @@ describe("Faults", () => {
       const found = await containerStatus(daemon, container);
       expect(found.state).to.equal(ContainerState.CONTAINER_EXITED);
       expect(found.exitCode).to.not.equal(0);
-      expect(found.message).to.include("its box was gone when the daemon started");
+      // A process that nobody has reaped yet is found once more, and ends at once.
+      expect(found.message).to.match(/its box was gone when the daemon started|vmm ended/);
     }
     const metadata = { ...podConfig(daemon).metadata, ...pod.config.metadata, attempt: 3 };
     const next = await runPod(daemon, { metadata });
