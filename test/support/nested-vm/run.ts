@@ -13,7 +13,7 @@ import { vmRun, type VmRun } from "./verdict.js";
 
 /** Emulated, shared, and a guest in a guest: what takes a second on a machine may take this many here. */
 const slowness = Number(process.env["A3S_TEST_SLOWNESS"] ?? "8");
-const limitMin = Number(process.env["A3S_NESTED_LIMIT_MIN"] ?? (process.argv.includes("--all") ? "120" : "30"));
+const limitMin = Number(process.env["A3S_NESTED_LIMIT_MIN"] ?? (process.argv.includes("--all") ? "120" : "12"));
 const testTimeoutMs = 30_000;
 /** A Box takes ten times as long to make here as on a machine: a pod's and a container's life, and what differs by driver. */
 const core = {
