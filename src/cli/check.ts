@@ -1,12 +1,22 @@
+import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
-import { configFlags, exitStatus, parseFlags, print } from "./command.js";
+import { checkRunning } from "./check-running.js";
+import { configFlags, exitStatus, parseFlags, print, usageError } from "./command.js";
 import { driverFindings, type Finding, hostFindings, networkFindings } from "./findings.js";
 import { table } from "./table.js";
 
-/** Prints what this machine can do. Missing optional parts don't fail; that no Box can be run does. */
+/** Prints what this machine can do, or with `--running` what of the runtime's things is not as the records have it. */
 export async function check(args: string[]): Promise<number> {
-  const { values } = parseFlags({ args, options: configFlags });
+  const options = { ...configFlags, running: { type: "boolean" }, json: { type: "boolean" } } as const;
+  const { values } = parseFlags({ args, options });
   const config = await loadConfig(values);
+  if (values.running === true) return await checkRunning(config, values.json === true);
+  if (values.json === true) throw usageError("--json goes with --running");
+  return await checkMachine(config);
+}
+
+/** Missing optional parts don't fail; that no Box can be run does. */
+async function checkMachine(config: Config): Promise<number> {
   const driver = await driverFindings(config);
   const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings(config))];
   const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);

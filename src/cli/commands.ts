@@ -20,9 +20,16 @@ export const commands: readonly Command[] = [
   },
   {
     name: "check",
-    synopsis: "[--config FILE] [--driver NAME]",
+    synopsis: "[--config FILE] [--driver NAME] [--running [--json]]",
     about: "tell what this machine can do, and how to get what is missing",
-    details: [...configFlagDetails, "", "Exit status 0: Boxes can be run. 1: something needed is missing."],
+    details: [
+      ...configFlagDetails,
+      "--running       compare records with processes, mounts, namespaces, cgroups and folders instead, and name",
+      "                each orphan; changes nothing, with or without a daemon",
+      "--json          that, as JSON",
+      "",
+      "Exit status 0: Boxes can be run (--running: all is as the records have it). 1: something is missing or left over.",
+    ],
     run: async (args) => await (await import("./check.js")).check(args),
   },
   {

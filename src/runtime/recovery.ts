@@ -1,7 +1,7 @@
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { nowNs } from "../base/clock.js";
-import { isNotFound, messageOf } from "../base/errors.js";
+import { messageOf } from "../base/errors.js";
+import { namesIn } from "../base/names-in.js";
 import { stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { Deps } from "./deps.js";
@@ -128,14 +128,5 @@ async function tolerant(deps: Deps, name: string, work: (signal: AbortSignal) =>
     await stage(name, straysLimitMs, deps.closing, work);
   } catch (thrown) {
     deps.log.error({ stage: name, err: messageOf(thrown) }, "recovery step failed");
-  }
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (thrown) {
-    if (isNotFound(thrown)) return [];
-    throw thrown;
   }
 }

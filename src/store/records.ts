@@ -1,8 +1,9 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ZodType } from "zod";
-import { messageOf } from "../base/errors.js";
+import { isNotFound, messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { namesIn } from "../base/names-in.js";
 import { readRecord, removeRecord, writeRecord } from "../base/record-file.js";
 
 /** How one kind of record is named and read. */
@@ -15,45 +16,65 @@ export interface RecordKind<T> {
   readonly idOf: (record: T) => string;
 }
 
+/** What a folder of records holds. */
+export interface FoundRecords<T> {
+  readonly records: readonly T[];
+  readonly unreadable: readonly { readonly file: string; readonly reason: string }[];
+}
+
+/** Reads a folder of records and changes nothing in it, whoever else works there. None when it is not there. */
+export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise<FoundRecords<T>> {
+  const folder = folderOf(root, kind);
+  const records: T[] = [];
+  const unreadable: { file: string; reason: string }[] = [];
+  for (const file of await namesIn(folder)) {
+    if (!file.endsWith(".json")) continue;
+    try {
+      const record = kind.schema.parse(await readRecord(join(folder, file)));
+      if (`${kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
+      records.push(record);
+    } catch (thrown) {
+      if (!isNotFound(thrown)) unreadable.push({ file, reason: messageOf(thrown) });
+    }
+  }
+  return { records, unreadable };
+}
+
+function folderOf(root: string, { name }: { readonly name: string }): string {
+  return join(root, "records", name);
+}
+
 /**
  * One folder of records, a JSON file each (`<id>.json`), written atomically (`base/record-file.ts`). What can't be read
  * is moved to the quarantine folder and named in the log: one bad record must not take a node down.
  */
 export class RecordFolder<T> {
+  readonly #root: string;
   readonly #folder: string;
-  readonly #quarantine: string;
   readonly #kind: RecordKind<T>;
   readonly #log: Logger;
 
-  private constructor(folder: string, quarantine: string, kind: RecordKind<T>, log: Logger) {
-    this.#folder = folder;
-    this.#quarantine = quarantine;
+  private constructor(root: string, kind: RecordKind<T>, log: Logger) {
+    this.#root = root;
+    this.#folder = folderOf(root, kind);
     this.#kind = kind;
     this.#log = log;
   }
 
   /** `root` is the daemon's root folder: records go to `records/<name>`, unreadable ones to `quarantine`. */
   static async open<T>(root: string, kind: RecordKind<T>, log: Logger): Promise<RecordFolder<T>> {
-    const folder = join(root, "records", kind.name);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    return new RecordFolder(folder, join(root, "quarantine"), kind, log);
+    await mkdir(folderOf(root, kind), { recursive: true, mode: 0o700 });
+    return new RecordFolder(root, kind, log);
   }
 
   /** Every readable record. Leftovers of interrupted writes are removed. */
   async load(): Promise<T[]> {
-    const records: T[] = [];
     for (const file of await readdir(this.#folder)) {
       if (file.endsWith(".json.tmp")) await rm(join(this.#folder, file), { force: true });
-      if (!file.endsWith(".json")) continue;
-      try {
-        const record = this.#kind.schema.parse(await readRecord(join(this.#folder, file)));
-        if (`${this.#kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
-        records.push(record);
-      } catch (thrown) {
-        await this.#setAside(file, messageOf(thrown));
-      }
     }
-    return records;
+    const { records, unreadable } = await readRecords(this.#root, this.#kind);
+    for (const { file, reason } of unreadable) await this.#setAside(file, reason);
+    return [...records];
   }
 
   /** One writer per record at a time: the caller holds the lock. */
@@ -71,10 +92,11 @@ export class RecordFolder<T> {
   }
 
   async #setAside(file: string, reason: string): Promise<void> {
-    const target = join(this.#quarantine, `${this.#kind.name}-${String(Date.now())}-${file}`);
+    const quarantine = join(this.#root, "quarantine");
+    const target = join(quarantine, `${this.#kind.name}-${String(Date.now())}-${file}`);
     this.#log.error({ record: join(this.#kind.name, file), quarantine: target, reason }, "record set aside");
     try {
-      await mkdir(this.#quarantine, { recursive: true, mode: 0o700 });
+      await mkdir(quarantine, { recursive: true, mode: 0o700 });
       await rename(join(this.#folder, file), target);
     } catch (thrown) {
       this.#log.error({ record: file, err: messageOf(thrown) }, "record could not be set aside; left where it is");

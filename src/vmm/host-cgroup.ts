@@ -7,7 +7,7 @@ import { sleep } from "../base/stage.js";
 import { readMountinfo, type MountLine } from "./mountinfo.js";
 
 /** Parent of Boxes whose sandbox names none. */
-const ownParent = "/a3s-box";
+export const ownCgroupParent = "/a3s-box";
 /** v1 hierarchies in which a Box gets a group: what kubelet limits and accounts. */
 const wantedControllers = new Set(["cpu", "cpuacct", "cpuset", "memory", "pids"]);
 const removeRetryMs = 20;
@@ -46,7 +46,7 @@ export function cgroupParentPath(parent: string): string {
   if (parent.split("/").includes("..") || parent.includes("\0")) {
     throw new RuntimeError("invalidArgument", `cgroup parent "${parent}" must not contain ".."`);
   }
-  return path === "/" ? ownParent : path.replace(/\/$/, "");
+  return path === "/" ? ownCgroupParent : path.replace(/\/$/, "");
 }
 
 /** What will be made, and in which hierarchies: written down before it is made, so that a crash leaves a trail. */

@@ -118,10 +118,15 @@ export class Daemon {
   async importImages(images: readonly NamedImage[]): Promise<void> {
     const archive = join(this.base, "images.tar");
     await writeArchive(archive, images);
-    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
-    const done = await command(["image", "import", ...flags, archive]);
+    const done = await this.command("image import", archive);
     await rm(archive);
     if (done.status !== 0) throw new Error(`image import ended with ${String(done.status)}: ${done.stderr}`);
+  }
+
+  /** A command of the command line on this daemon's folders; it need not run. */
+  async command(name: string, ...args: readonly string[]): Promise<CommandResult> {
+    const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
+    return await command([...name.split(" "), ...flags, ...args]);
   }
 
   /** Starts the process on the folders there are, as a supervisor does after a crash. */

@@ -1,0 +1,23 @@
+import type { Config } from "../../config/config.js";
+import { containerRecords, type ContainerRecord } from "../../runtime/container/container-record.js";
+import { sandboxRecords, type SandboxRecord } from "../../runtime/sandbox/sandbox-record.js";
+import { readRecords } from "../../store/records.js";
+
+/** What the records say. */
+export interface Known {
+  readonly sandboxes: readonly SandboxRecord[];
+  readonly containers: readonly ContainerRecord[];
+  /** Files that can't be read as records: path below the root folder, and why. */
+  readonly unreadable: readonly { readonly file: string; readonly reason: string }[];
+}
+
+export async function readKnown({ root }: Pick<Config, "root">): Promise<Known> {
+  // Containers first: the sandbox of one that is made in between is there already.
+  const containers = await readRecords(root, containerRecords);
+  const sandboxes = await readRecords(root, sandboxRecords);
+  const unreadable = [
+    ...sandboxes.unreadable.map(({ file, reason }) => ({ file: `records/sandboxes/${file}`, reason })),
+    ...containers.unreadable.map(({ file, reason }) => ({ file: `records/containers/${file}`, reason })),
+  ];
+  return { sandboxes: sandboxes.records, containers: containers.records, unreadable };
+}

@@ -1,0 +1,88 @@
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { removeRecord } from "../../src/base/record-file.js";
+import { Daemon } from "../support/daemon.js";
+import { busybox } from "../support/images.js";
+import { boxProcesses } from "../support/machine.js";
+import { runPod, startContainer } from "../support/pods.js";
+import { eventually } from "../support/wait.js";
+
+interface Line {
+  readonly kind: string;
+  readonly what: string;
+  readonly problem: string;
+}
+
+describe("check --running", () => {
+  let daemon: Daemon;
+  before(async () => {
+    daemon = await Daemon.start({ images: [await busybox()] });
+  });
+  after(async () => {
+    await daemon.remove();
+  });
+
+  const troubles = async (): Promise<Line[]> => {
+    const { status, stdout, stderr } = await daemon.command("check", "--running", "--json");
+    expect(stderr).to.equal("");
+    const lines = JSON.parse(stdout) as Line[];
+    expect(status).to.equal(lines.length === 0 ? 0 : 1);
+    return lines;
+  };
+
+  it("finds nothing amiss with a pod that runs, with and without a daemon", async () => {
+    const pod = await runPod(daemon);
+    await startContainer(daemon, pod);
+    expect(await troubles()).to.deep.equal([]);
+    await daemon.stop("SIGKILL");
+    expect(await troubles()).to.deep.equal([]);
+    await daemon.launch();
+    await daemon.removePods();
+    expect(await troubles()).to.deep.equal([]);
+  });
+
+  it("names each thing that no record names, and each that a record misses; the daemon's next start mends it", async () => {
+    const pod = await runPod(daemon);
+    const container = await startContainer(daemon, pod);
+    const kept = await runPod(daemon);
+    const { scope } = daemon;
+    await daemon.stop("SIGKILL");
+    const pids = (await boxProcesses(scope)).map(({ pid }) => pid);
+    await removeRecord(join(daemon.root, "records", "sandboxes", `${pod.id}.json`));
+    await mkdir(join(daemon.root, "sandboxes", "f".repeat(64)));
+
+    const found = await troubles();
+
+    const name = pod.id.slice(0, 24);
+    const all = found.map(({ kind, what }) => `${kind} ${what}`);
+    expect(all).to.include.members([
+      `container ${container}`,
+      `folder ${daemon.state}/boxes/${name}`,
+      `mount ${daemon.state}/boxes/${name}/share`,
+      `namespace ${daemon.state}/netns/${name}`,
+      `folder sandboxes/${pod.id}`,
+      `folder sandboxes/${"f".repeat(64)}`,
+    ]);
+    expect(all.filter((line) => line.includes(kept.id.slice(0, 24)))).to.deep.equal([]);
+
+    // A VMM whose Box has lost its folder, too: nothing but the process itself tells of it.
+    const folder = join(daemon.state, "boxes", name);
+    await rename(join(folder, "box.json"), join(folder, "aside.json"));
+    const strays = (await troubles()).filter(({ kind }) => kind === "process");
+    expect(strays.map(({ what }) => Number(what))).to.have.length.greaterThan(0);
+    expect(pids).to.include.members(strays.map(({ what }) => Number(what)));
+    await rename(join(folder, "aside.json"), join(folder, "box.json"));
+
+    await daemon.launch();
+    await eventually("everything is as the records have it", 30_000, async () =>
+      (await troubles()).length === 0 ? true : undefined,
+    );
+    await daemon.removePods();
+  });
+
+  it("is a table for people", async () => {
+    const { status, stdout } = await daemon.command("check", "--running");
+    expect([status, stdout]).to.deep.equal([0, "Everything is as the records have it.\n"]);
+  });
+});
