@@ -2,8 +2,7 @@ import type { Config } from "../config/config.js";
 import { loadConfig } from "../config/load.js";
 import { checkRunning } from "./check-running.js";
 import { configFlags, exitStatus, parseFlags, print, usageError } from "./command.js";
-import { driverFindings, type Finding, hostFindings, networkFindings } from "./findings.js";
-import { table } from "./table.js";
+import { machineTable } from "./machine-table.js";
 
 /** Prints what this machine can do, or with `--running` what of the runtime's things is not as the records have it. */
 export async function check(args: string[]): Promise<number> {
@@ -17,19 +16,12 @@ export async function check(args: string[]): Promise<number> {
 
 /** Missing optional parts don't fail; that no Box can be run does. */
 async function checkMachine(config: Config): Promise<number> {
-  const driver = await driverFindings(config);
-  const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings(config))];
-  const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);
-  print(table([["WHAT", "STATE", "FOUND", "HOW TO GET IT"], ...rows]));
-  const lacking = findings.filter(({ verdict }) => verdict === "missing").map(({ subject }) => subject);
+  const { text, chosen, lacking } = await machineTable(config);
+  print(text);
   if (lacking.length > 0) {
     print(`\nBoxes can't be run here: ${lacking.join(", ")} missing.\n`);
     return exitStatus.failed;
   }
-  print(`\nBoxes can be run here, by ${driver.chosen}.\n`);
+  print(`\nBoxes can be run here, by ${chosen}.\n`);
   return exitStatus.ok;
-}
-
-function stateOf({ verdict }: Finding): string {
-  return verdict === "optional" ? "missing (optional)" : verdict;
 }

@@ -96,6 +96,13 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./uninstall.js")).uninstall(args),
   },
   {
+    name: "debug bundle",
+    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--output FILE]",
+    about: "gather what a bug report needs, without secrets, in a tar.gz",
+    details: [...configFlagDetails, "--output FILE   default a3s-box-debug-<time>.tar.gz in the present folder"],
+    run: async (args) => await (await import("./debug/bundle.js")).debugBundle(args),
+  },
+  {
     name: "config default",
     synopsis: "",
     about: "print the default configuration with comments",

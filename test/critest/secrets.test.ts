@@ -1,6 +1,10 @@
+import { createReadStream } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { createGunzip } from "node:zlib";
 import { expect } from "chai";
+import { extract } from "tar-stream";
 import { runtime, image, failure, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { busyboxSource } from "../support/images.js";
@@ -12,6 +16,10 @@ const htpasswd = "user:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hj
 const wrongPassword = "wrong-Xq7-password";
 const environment = "value-of-the-container-Xq8";
 const argument = "argument-of-an-exec-Xq9";
+const configured = "password-of-the-config-Xq0";
+const hiddenLogin = '"elsewhere.test": "(hidden)"';
+const annotation = "value-of-an-annotation-Xq1";
+const commandWord = "argument-of-the-container-Xq2";
 
 describe("Secrets", () => {
   let open: TestRegistry;
@@ -23,7 +31,8 @@ describe("Secrets", () => {
     closed = await startRegistry({ data: open.data, htpasswd });
     await pushImage(open.host, "private", "1", await busyboxSource());
     reference = `${closed.host}/private:1`;
-    const config = `[log]\nlevel = "trace"\n[image]\nplain_http = ["${closed.host}"]\n`;
+    const login = `[image.auth."elsewhere.test"]\nusername = "user"\npassword = "${configured}"\n`;
+    const config = `[log]\nlevel = "trace"\n[image]\nplain_http = ["${closed.host}"]\n${login}`;
     daemon = await Daemon.start({ config });
   });
   after(async () => {
@@ -67,6 +76,40 @@ describe("Secrets", () => {
     expect((await daemon.cri.call(runtime.listPodSandbox, {})).items).to.deep.equal([]);
   });
 
+  it("are not in a debug bundle, which has what a bug report needs", async () => {
+    await pull("secret");
+    const pod = await runPod(daemon, { annotations: { note: annotation } });
+    await startContainer(daemon, pod, {
+      image: { ...spec, image: reference },
+      envs: [{ key: "TOKEN", value: Buffer.from(environment) }],
+      annotations: { note: annotation },
+      command: ["sh", "-c", `sleep 1000; echo ${commandWord}`],
+    });
+    const bundle = join(daemon.base, "bundle.tar.gz");
+    const { status: ended, stdout, stderr } = await daemon.command("debug bundle", "--output", bundle);
+    expect([ended, stderr]).to.deep.equal([0, ""]);
+    expect(stdout).to.include(bundle);
+    expect((await stat(bundle)).mode & 0o777).to.equal(0o600);
+
+    const files = await filesOfArchive(bundle);
+    const box = pod.id.slice(0, 24);
+    const names = ["version.json", "config.json", "check.txt", "running.json", "images.json", "host/mounts.json"];
+    names.push(`records/sandboxes/${pod.id}.json`, `boxes/${box}/console`, `boxes/${box}/cgroups.txt`, "missing.txt");
+    for (const name of names) expect([...files.keys()]).to.include(`a3s-box-debug/${name}`);
+    expect([...files].filter(([name, is]) => /processes.*\/status$/.test(name) && /^State:/m.test(is))).to.not.be.empty;
+    expect(files.get("a3s-box-debug/running.json")?.trim()).to.equal("[]");
+    const all = [...files.values()].join("\n");
+    expect(all).to.include("TOKEN=(hidden)").and.to.include(hiddenLogin);
+    for (const secret of [environment, annotation, commandWord, configured, wrongPassword, basic("secret")]) {
+      expect(all).to.not.include(secret);
+    }
+
+    const again = await daemon.command("debug bundle", "--output", bundle);
+    expect(again.status).to.equal(1);
+    expect(again.stderr).to.match(/EEXIST/);
+    await removePod(daemon, pod);
+  });
+
   it("in records can be read by root alone", async () => {
     const pod = await runPod(daemon);
     const files = await filesBelow(join(daemon.root, "records"));
@@ -78,6 +121,13 @@ describe("Secrets", () => {
 
 function basic(password: string): string {
   return Buffer.from(`user:${password}`).toString("base64");
+}
+
+async function filesOfArchive(path: string): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  const entries = createReadStream(path).pipe(createGunzip()).pipe(extract());
+  for await (const entry of entries) files.set(entry.header.name, await text(entry));
+  return files;
 }
 
 async function filesBelow(folder: string): Promise<string[]> {
