@@ -9,7 +9,7 @@ import { busyboxImage } from "./assets/busybox-image.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
-import { controlPlane, kubelet } from "./assets/kubernetes.js";
+import { controlPlane, kubeClient, kubelet } from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
@@ -93,6 +93,8 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   const go = async (inner: SetupContext): Promise<void> => {
     const folder = await kubelet(inner);
     if (folder !== undefined) await place(join(folder, "kubelet"), "bin/kubelet");
+    const client = await kubeClient(inner);
+    if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
     const plane = wish.forCluster === true ? await controlPlane(inner) : undefined;
     if (plane !== undefined) await place(plane, "control-plane");
   };

@@ -9,6 +9,9 @@ import { run, type SetupContext, tryRun } from "../run.js";
 const moduleFolder = "scripts/setup/kubernetes";
 /** Name of the program: path of its package. */
 const nodePrograms = { kubelet: "k8s.io/kubernetes/cmd/kubelet" };
+/** What others wrote for the other end: client-go's executors, kubelet's log reader. */
+const clientFolder = "test/support/kube-client";
+const clientPrograms = { "kube-client": "." };
 const planePrograms = {
   "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
   "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -19,20 +22,26 @@ const planePrograms = {
 
 /** Folder with a `kubelet`; undefined without a Go that can build it: what needs it is skipped then, and says so. */
 export async function kubelet(context: SetupContext): Promise<string | undefined> {
-  return await goPrograms(context, "kubelet", nodePrograms);
+  return await goPrograms(context, "kubelet", moduleFolder, nodePrograms);
 }
 
 /** Folder with the programs of a control plane and `kubectl`. */
 export async function controlPlane(context: SetupContext): Promise<string | undefined> {
-  return await goPrograms(context, "control-plane", planePrograms);
+  return await goPrograms(context, "control-plane", moduleFolder, planePrograms);
+}
+
+/** Folder with a `kube-client`, for the tests of the streaming server. */
+export async function kubeClient(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "kube-client", clientFolder, clientPrograms);
 }
 
 async function goPrograms(
   context: SetupContext,
   name: string,
+  folder: string,
   programs: Readonly<Record<string, string>>,
 ): Promise<string | undefined> {
-  const cwd = join(context.root, moduleFolder);
+  const cwd = join(context.root, folder);
   const text = await readFile(join(cwd, "go.mod"), "utf8");
   const version = /^go (\S+)$/m.exec(text)?.[1] ?? "";
   const compiler = await tryRun("go", ["version"], { signal: context.signal, cwd: context.root });
@@ -40,14 +49,14 @@ async function goPrograms(
     context.say(`${name}: not built, needs Go ${version} or newer; here is ${compiler?.trim() ?? "none"}`);
     return undefined;
   }
-  const inputs = [compiler, JSON.stringify(programs), ...(await sourceInputs(context.root, [moduleFolder]))];
+  const inputs = [compiler, JSON.stringify(programs), ...(await sourceInputs(context.root, [folder]))];
   return await cached(context, {
     name,
     inputs,
-    build: async (folder, logFile) => {
+    build: async (into, logFile) => {
       const flags = ["-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linkerFlags(text)];
       for (const [program, path] of Object.entries(programs)) {
-        const args = ["build", ...flags, "-o", join(folder, program), path];
+        const args = ["build", ...flags, "-o", join(into, program), path];
         const build = (): Promise<string> => run("go", args, { signal: context.signal, cwd, logFile });
         // Once more: Go does not repeat a download that broke off, and what is built already is not built again.
         await build().catch((thrown: unknown) => {
@@ -60,10 +69,11 @@ async function goPrograms(
   });
 }
 
-/** Without a version of its own a component calls itself v0.0.0-master. */
+/** Without a version of its own a component of Kubernetes calls itself v0.0.0-master. */
 function linkerFlags(goMod: string): string {
   const version = /^\tk8s\.io\/kubernetes (v(\d+)\.(\d+)\.\S+)$/m.exec(goMod);
-  const [, whole = "", major = "", minor = ""] = version ?? [];
+  if (version === null) return "-s -w";
+  const [, whole = "", major = "", minor = ""] = version;
   const to = "k8s.io/component-base/version";
   return `-s -w -X ${to}.gitVersion=${whole} -X ${to}.gitMajor=${major} -X ${to}.gitMinor=${minor}`;
 }

@@ -9,7 +9,10 @@ const maxUnreadBytes = 256 * 1024;
 const maxMessageBytes = 32 * 1024;
 /** Of version 5: the second byte names a channel on which the client will say no more. */
 const closeChannel = 255;
-/** While we don't read, only a failed write tells that the client has gone. */
+/**
+ * While we don't read, only a failed write tells that the client has gone, and the client hears nothing on its pings:
+ * client-go gives up after 61 s without a pong, which need not be asked for (RFC 6455, 5.5.3).
+ */
 const probeMs = 15_000;
 const normalClosure = 1000;
 
@@ -37,7 +40,7 @@ export class ChannelSocket {
       socket.once("close", resolve);
     });
     const probe = setInterval(() => {
-      if (socket.isPaused) socket.ping();
+      if (socket.isPaused) socket.pong();
     }, probeMs);
     probe.unref();
     void this.closed.then(() => {

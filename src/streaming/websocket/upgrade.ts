@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
 
@@ -19,9 +20,14 @@ export async function upgradeToWebSocket(
     if (protocol !== "") headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   });
   delete request.headers["sec-websocket-protocol"];
+  const idleTimeoutMs = socket instanceof Socket ? socket.timeout : undefined;
   return await new Promise<WebSocket>((resolve, reject) => {
     // `ws` answers a malformed handshake itself and closes.
     server.on("wsClientError", reject);
-    server.handleUpgrade(request, socket, head, resolve);
+    server.handleUpgrade(request, socket, head, (webSocket) => {
+      // `ws` has switched it off.
+      if (socket instanceof Socket && idleTimeoutMs !== undefined) socket.setTimeout(idleTimeoutMs);
+      resolve(webSocket);
+    });
   });
 }
