@@ -37,6 +37,7 @@ export async function bareBooter(driverName: DriverName, state: string): Promise
     driverName === "krun"
       ? new KrunDriver(native, { launcher: launcherPath(assets), libkrun: libkrunPath(assets), kernel })
       : new QemuDriver(native, {
+          launcher: launcherPath(assets),
           qemu: await findProgram("qemu-system-x86_64", config.qemu.binary),
           virtiofsd: join(assets, "bin", "virtiofsd"),
           kernel,

@@ -33,8 +33,10 @@ enum class ExitCode : int {
   kPrivileges = 109,
   /** libkrun refused a part of the machine. */
   kMachine = 110,
-  /** libkrun could not start the machine. */
+  /** libkrun could not start the machine, or a program that `enter` was to execute. */
   kStart = 111,
+  /** A socket of `enter` can't be made or reached. */
+  kSocket = 112,
 };
 
 }  // namespace a3s

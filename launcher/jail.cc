@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "../addon/unique_fd.h"
 #include "failure.h"
 
@@ -23,63 +25,60 @@ void Must(bool good, const std::string& what) {
   if (!good) DieOfErrno(ExitCode::kJail, kStage, what);
 }
 
-/** Something of the host that appears in the jail. */
-struct Binding {
-  std::string target;
-  UniqueFd source;
-  bool folder;
-  bool recursive;
-  /** MOUNT_ATTR_* to add; what the source has besides (read-only) stays. */
-  uint64_t attributes;
-};
-
-UniqueFd OpenSource(const std::string& path, bool folder, ExitCode code) {
-  UniqueFd source(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC | (folder ? O_DIRECTORY : 0)));
-  if (!source.valid()) DieOfErrno(code, kStage, "open " + path);
-  return source;
+UniqueFd OpenSource(const View& view) {
+  const bool folder = view.kind == View::Kind::kFolder;
+  UniqueFd source(::open(view.source.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC | (folder ? O_DIRECTORY : 0)));
+  if (source.valid()) return source;
+  const ExitCode code = view.kind == View::Kind::kDevice ? ExitCode::kDevice : ExitCode::kJail;
+  DieOfErrno(code, kStage, "open " + view.source);
 }
 
-std::vector<Binding> OpenSources(const JailPlan& plan) {
-  std::vector<Binding> bindings;
-  const auto folder = [&](const char* target, const std::string& path, bool recursive) {
-    bindings.push_back({target + 1, OpenSource(path, true, ExitCode::kJail), true, recursive,
-                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
-  };
-  const auto device = [&](const char* name) {
-    const std::string path = std::string("/dev/") + name;
-    bindings.push_back({path.substr(1), OpenSource(path, false, ExitCode::kDevice), false, false,
-                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC});
-  };
-  folder(kJailShare, plan.share, true);
-  folder(kJailSockets, plan.socket_folder, false);
-  device("kvm");
-  device("null");
-  device("urandom");
-  if (plan.needs_tun) device("net/tun");
-  return bindings;
+/** As it is named in the new root, which is the current folder. */
+std::string Inside(const std::string& path) {
+  if (path.size() < 2 || path[0] != '/') Die(ExitCode::kJail, kStage, "no place inside: " + path);
+  return path.substr(1);
 }
 
-void MakeTarget(const Binding& binding) {
-  if (binding.folder) {
-    Must(::mkdir(binding.target.c_str(), 0755) == 0, "mkdir " + binding.target);
+void MakeParents(const std::string& path) {
+  for (size_t end = path.find('/'); end != std::string::npos; end = path.find('/', end + 1)) {
+    const std::string folder = path.substr(0, end);
+    Must(::mkdir(folder.c_str(), 0755) == 0 || errno == EEXIST, "mkdir " + folder);
+  }
+}
+
+void MakeTarget(const View& view, const std::string& path) {
+  MakeParents(path);
+  if (view.kind == View::Kind::kFolder) {
+    Must(::mkdir(path.c_str(), 0755) == 0, "mkdir " + path);
     return;
   }
-  const UniqueFd file(::open(binding.target.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  Must(file.valid(), "make " + binding.target);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  Must(file.valid(), "make " + path);
 }
 
 /** Into the current folder, the new root. */
-void Bind(const Binding& binding) {
-  MakeTarget(binding);
-  const std::string source = "/proc/self/fd/" + std::to_string(binding.source.get());
-  const char* target = binding.target.c_str();
+void Bind(const View& view, const UniqueFd& opened) {
+  const std::string path = Inside(view.target);
+  MakeTarget(view, path);
+  const std::string source = "/proc/self/fd/" + std::to_string(opened.get());
   unsigned long recurse = 0;
-  if (binding.recursive) recurse = MS_REC;
-  Must(::mount(source.c_str(), target, nullptr, MS_BIND | recurse, nullptr) == 0, "bind " + binding.target);
+  if (view.recursive) recurse = MS_REC;
+  Must(::mount(source.c_str(), path.c_str(), nullptr, MS_BIND | recurse, nullptr) == 0, "bind " + path);
   struct mount_attr attributes = {};
-  attributes.attr_set = binding.attributes;
-  Must(::mount_setattr(AT_FDCWD, target, 0, &attributes, sizeof attributes) == 0, "flags of " + binding.target);
-  Must(::mount(nullptr, target, nullptr, recurse | MS_SLAVE, nullptr) == 0, "rslave " + binding.target);
+  attributes.attr_set = view.attributes;
+  Must(::mount_setattr(AT_FDCWD, path.c_str(), 0, &attributes, sizeof attributes) == 0, "flags of " + path);
+  Must(::mount(nullptr, path.c_str(), nullptr, recurse | MS_SLAVE, nullptr) == 0, "rslave " + path);
+}
+
+void Link(const std::string& path, const std::string& text) {
+  const std::string inside = Inside(path);
+  MakeParents(inside);
+  Must(::symlink(text.c_str(), inside.c_str()) == 0, "link " + path);
+}
+
+void MountProc() {
+  Must(::mkdir("proc", 0555) == 0, "mkdir proc");
+  Must(::mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "mount proc");
 }
 
 /** The old root is stacked on the new one, then let go. */
@@ -91,19 +90,21 @@ void PivotHere() {
 
 }  // namespace
 
+View ShareView(const std::string& folder) {
+  return {folder, kJailShare, View::Kind::kFolder, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, true};
+}
+
 void EnterJail(const JailPlan& plan) {
-  Must(::unshare(CLONE_NEWNS) == 0, "unshare");
+  Must(::unshare(CLONE_NEWNS | (plan.no_network ? CLONE_NEWNET : 0)) == 0, "unshare");
   Must(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "rslave /");
   // After the unshare: a descriptor names a mount of the namespace it was opened in, and only ours can be bound.
-  const std::vector<Binding> bindings = OpenSources(plan);
+  std::vector<UniqueFd> sources;
+  for (const View& view : plan.views) sources.push_back(OpenSource(view));
   Must(::mount("jail", kPlace, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") == 0, "mount tmpfs");
   Must(::chdir(kPlace) == 0, "chdir");
-  Must(::mkdir("dev", 0755) == 0, "mkdir dev");
-  if (plan.needs_tun) Must(::mkdir("dev/net", 0755) == 0, "mkdir dev/net");
-  for (const Binding& binding : bindings) Bind(binding);
-  Must(::mkdir("proc", 0555) == 0, "mkdir proc");
-  // libkrun's file server opens files again through /proc/self/fd.
-  Must(::mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "mount proc");
+  for (size_t i = 0; i < plan.views.size(); i++) Bind(plan.views[i], sources[i]);
+  for (const auto& [path, text] : plan.links) Link(path, text);
+  if (plan.proc) MountProc();
   PivotHere();
   Must(
       ::mount(nullptr, "/", nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,

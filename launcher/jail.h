@@ -1,26 +1,46 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace a3s {
 
-/** Folders of the host that a machine may see, opened before the jail closes. */
-struct JailPlan {
+/** Something of the host that is seen in the jail. */
+struct View {
+  enum class Kind { kFolder, kFile, kDevice };
+
+  /** No link. */
+  std::string source;
+  /** Absolute path inside. */
+  std::string target;
+  Kind kind = Kind::kFolder;
+  /** MOUNT_ATTR_* to add; what the source has besides (read-only) stays. */
+  uint64_t attributes = 0;
   /** With everything mounted on it, now and later. */
-  std::string share;
-  std::string socket_folder;
-  bool needs_tun = false;
+  bool recursive = false;
 };
 
-/** Where they are inside. */
+struct JailPlan {
+  std::vector<View> views;
+  /** Symbolic links: absolute path inside, and what is in it. */
+  std::vector<std::pair<std::string, std::string>> links;
+  /** A /proc of the PID namespace that the process is in. */
+  bool proc = false;
+  /** An empty network namespace, entered at the end. */
+  bool no_network = false;
+};
+
+/** Where the share is inside. */
 constexpr char kJailShare[] = "/share";
-constexpr char kJailSockets[] = "/sockets";
+
+/** The folder that the guest gets, for a file server: later mounts below it still arrive. */
+View ShareView(const std::string& folder);
 
 /**
- * A mount namespace of its own whose root is an empty, read-only tmpfs with the share, the socket folder, four devices
- * and /proc: libkrun's file server can be walked out of by a hostile guest, and this is what it then finds. Mounts
- * made below the share later still arrive. Whatever fails ends the process.
+ * A mount namespace of its own whose root is an empty, read-only tmpfs with what the plan names, and nothing else: this
+ * is what is found by who takes the process over. Whatever fails ends the process.
  */
 void EnterJail(const JailPlan& plan);
 

@@ -1,17 +1,25 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 
 namespace a3s {
 
-/** Open files up to `open_files`, or the hard limit; no core dumps, which would hold the guest's memory. */
+/** Open files as many as may be, or `open_files`; no core dumps. Whatever fails ends the process. */
 void SetLimits(std::optional<uint64_t> open_files);
 
+/** Processes and threads of this user, all of them together. Whatever fails ends the process. */
+void LimitProcesses(uint64_t processes);
+
 /**
- * Keeps the capabilities that serving files for a guest's root needs, for good, and sets no_new_privs. Whatever fails
- * ends the process.
+ * Changes to that user (and the group of the same number), keeps these capabilities and no others, for good, and sets
+ * no_new_privs. Whatever fails ends the process.
  */
-void DropPrivileges();
+void DropPrivileges(uid_t user, uint64_t kept);
+
+/** What serving a share of files of all users takes. */
+extern const uint64_t kFileServerCapabilities;
 
 }  // namespace a3s

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 
 #include <charconv>
 #include <string_view>
@@ -21,6 +22,9 @@ namespace {
 constexpr uint32_t kAgentPort = 1025;
 constexpr uint32_t kReadyPort = 1026;
 constexpr uint32_t kKernelFormatElf = 1;
+
+/** All the machine can write on the host besides the share. */
+constexpr char kJailSockets[] = "/sockets";
 
 std::string FdPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
@@ -44,6 +48,24 @@ void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kern
   if (config.tap) Must(krun.add_net_tap(ctx, config.tap->name.c_str(), config.tap->mac, 0, 0), "tap");
 }
 
+View Device(const std::string& path) {
+  return {path, path, View::Kind::kDevice, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+}
+
+/** libkrun's file server can be walked out of by a hostile guest, and opens files again through /proc/self/fd. */
+JailPlan JailOf(const Config& config) {
+  constexpr uint64_t kHarmless = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  JailPlan plan;
+  plan.proc = true;
+  plan.views = {ShareView(config.share),
+                {config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
+                Device("/dev/kvm"),
+                Device("/dev/null"),
+                Device("/dev/urandom")};
+  if (config.tap) plan.views.push_back(Device("/dev/net/tun"));
+  return plan;
+}
+
 /**
  * The order matters: libraries are loaded and files opened while the host can still be seen, then the jail closes,
  * then the capabilities that closed it go. The only thread is started after all that.
@@ -60,8 +82,8 @@ void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kern
   UniqueFd console = OpenConsoleLog(config.console);
   const int console_fd = console.get();
   if (config.tap) OwnTap(config.tap->name);
-  EnterJail({config.share, config.socket_folder, config.tap.has_value()});
-  DropPrivileges();
+  EnterJail(JailOf(config));
+  DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, kernel.get(), console_fd);
   // A seccomp filter belongs here: everything is open, and libkrun's threads inherit it.
   LimitConsoleLog(std::move(console));

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "../addon/unique_fd.h"
+
 namespace a3s {
 
 /**
@@ -10,5 +12,8 @@ namespace a3s {
  * Whatever fails ends the process.
  */
 void OwnTap(const std::string& name);
+
+/** An open queue of an existing tap of this network namespace, close-on-exec. Whatever fails ends the process. */
+UniqueFd OpenTap(const std::string& name);
 
 }  // namespace a3s

@@ -32,7 +32,7 @@ export async function driverFindings(config: Config): Promise<{ chosen: string; 
   const choice = await chooseDriver(config.driver, assetsDir);
   const isKrun = choice.driver === "krun";
   const kvmRemedy = "enable virtualization, or nested virtualization of this VM; without it Boxes are emulated";
-  const launcher = await file("launcher", launcherPath(assetsDir), isKrun, setUp);
+  const launcher = await file("launcher", launcherPath(assetsDir), true, setUp);
   const remedy = launcher.verdict === "OK" ? kvmRemedy : setUp;
   const kvm: Finding = verdict.usable
     ? { subject: "KVM", verdict: "OK", detail: verdict.reason }

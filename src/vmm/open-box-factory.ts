@@ -71,8 +71,10 @@ async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise
     return new KrunDriver(native, programs);
   }
   const virtiofsd = join(assetsDir, "bin", "virtiofsd");
-  await requireAssets([kernel, virtiofsd]);
-  return new QemuDriver(native, { qemu: await findProgram(qemuProgram, options.qemuBinary), virtiofsd, kernel });
+  const launcher = launcherPath(assetsDir);
+  await requireAssets([launcher, kernel, virtiofsd]);
+  const qemu = await findProgram(qemuProgram, options.qemuBinary);
+  return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
 }
 
 /** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */

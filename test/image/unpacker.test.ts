@@ -214,6 +214,12 @@ describe("the unpacker's jail", function () {
       expect((await readdir(`/proc/${pid}/root`)).sort()).to.deep.equal((await readdir(folder)).sort());
       expect((await readFile(`/proc/${pid}/mountinfo`, "utf8")).trim().split("\n")).to.have.length(1);
       const broker = await brokerOf(pid);
+      // It closes its own jail, and may be behind.
+      await eventually(
+        "the broker's jail",
+        20_000,
+        async () => /^Seccomp:\s2/m.test(await statusOf(broker)) || undefined,
+      );
       // DAC_OVERRIDE 1, SYS_ADMIN 21.
       expect(await statusOf(broker))
         .to.match(/^CapEff:\s0000000000200002$/m)

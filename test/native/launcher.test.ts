@@ -1,8 +1,9 @@
 import { expect } from "chai";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
 
 const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
@@ -150,5 +151,53 @@ describe("the launcher", () => {
     const values = await prepare(scratch);
     await symlink("outside", scratch.in("console.log"));
     expect(await runWith(scratch, values)).to.include({ code: 106 });
+  });
+});
+
+describe("the launcher's jail for another program", () => {
+  const cat = "/bin/cat";
+  const views = async (): Promise<string[]> => (await jailedProgram(cat, [], AbortSignal.timeout(10_000))).view.slice();
+  const inJail = async (options: string[], ...args: string[]): Promise<Ended> => {
+    const { file, view } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
+    return await launcher(...enterArguments({ file, view, name: "cat", args, options }).slice(1));
+  };
+
+  it("shows a program what it was given, and runs it as the user", async () => {
+    const { stdout, code } = await inJail(["proc=1", "user=1879048199"], "/proc/self/status", "/proc/self/mountinfo");
+    expect(code).to.equal(0);
+    expect(stdout)
+      .to.match(/^Uid:(\t1879048199){4}$/m)
+      .and.match(/^CapBnd:\t0{16}$/m);
+    const seen = (await views()).filter((view) => view.startsWith("see=")).map((view) => view.slice(4));
+    const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
+    expect(points.sort()).to.deep.equal(["/", "/proc", ...seen].sort());
+  });
+
+  it("hides everything else", async () => {
+    const { stderr, code } = await inJail([], "/etc/passwd", "/proc/self/status", "/dev/null");
+    expect(code).to.equal(1);
+    expect(stderr.match(/No such file/g)).to.have.length(3);
+  });
+
+  it("opens what the program is to have before it closes, in order", async () => {
+    await using scratch = await Scratch.make();
+    await writeFile(scratch.in("first"), "");
+    const options = [`append=${scratch.in("first")}`, `listen=${scratch.in("socket")}`, "proc=1"];
+    const { stderr } = await inJail(options, "/proc/self/fd/3", "/proc/self/fd/4", "/proc/self/fd/5");
+    // A file opened to append, which can't be read from in the jail; a socket; nothing.
+    expect(stderr)
+      .to.match(/fd\/4: No such device or address/)
+      .and.match(/fd\/5: No such file/);
+    expect(await readdir(scratch.in(""))).to.include.members(["first", "socket"]);
+  });
+
+  it("refuses options that it does not know, and a program that is not there", async () => {
+    expect(await launcher("enter", "sea=/usr", "--", cat, "cat")).to.deep.include({ code: 100 });
+    expect(await launcher("enter", "user=x", "--", cat, "cat")).to.deep.include({ code: 100 });
+    expect(await launcher("enter", "see=usr", "--", cat, "cat")).to.deep.include({ code: 100 });
+    expect(await launcher("enter", "see=/usr")).to.deep.include({ code: 100 });
+    expect(await launcher("enter", "see=/none", "--", cat, "cat")).to.deep.include({ code: 108 });
+    expect(await launcher("enter", "--", "/none", "none")).to.deep.include({ code: 111 });
+    expect(await launcher("enter", "connect=/none", "--", cat, "cat")).to.deep.include({ code: 112 });
   });
 });

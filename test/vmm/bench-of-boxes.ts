@@ -57,7 +57,11 @@ export class BoxBench implements AsyncDisposable {
   }
 
   async boot(over: Partial<BoxSpec> = {}): Promise<Box> {
-    return await this.factory.boot(await this.spec(over), within(60_000));
+    return await this.bootOf(await this.spec(over));
+  }
+
+  async bootOf(spec: BoxSpec): Promise<Box> {
+    return await this.factory.boot(spec, within(60_000));
   }
 
   /** A snapshot with a busybox in it. */

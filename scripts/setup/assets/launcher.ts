@@ -8,7 +8,10 @@ import { run, type SetupContext } from "../run.js";
 /** The folder with `a3s-box-launcher`: the program that becomes a Box under libkrun, and judges the machine's KVM. */
 export async function launcher(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: ["g++", "make", "libc6-dev"], fromBackports: [] });
-  const inputs = [...(await sourceInputs(context.root, ["launcher"])), await toolVersion("g++", context)];
+  const inputs = [
+    ...(await sourceInputs(context.root, ["launcher", "jail", "addon/unique_fd.h"])),
+    await toolVersion("g++", context),
+  ];
   return await cached(context, {
     name: "launcher",
     inputs,

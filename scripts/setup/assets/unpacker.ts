@@ -11,7 +11,7 @@ export const unpackerPackages = ["g++", "make", "libc6-dev", "libisal-dev", "lib
 /** The folder with `a3s-box-unpacker`: the program that unpacks a layer, a process for each. */
 export async function unpacker(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: unpackerPackages, fromBackports: [] });
-  const sources = await sourceInputs(context.root, ["unpacker", "addon/unique_fd.h"]);
+  const sources = await sourceInputs(context.root, ["unpacker", "jail", "addon/unique_fd.h"]);
   const inputs = [...sources, await toolVersion("g++", context)];
   return await cached(context, {
     name: "unpacker",

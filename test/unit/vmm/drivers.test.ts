@@ -4,7 +4,7 @@ import type { BoxSpec } from "../../../src/vmm/box.js";
 import { boxFolderAt } from "../../../src/vmm/box-folder.js";
 import type { StartRequest } from "../../../src/vmm/drivers/driver.js";
 import { launcherConfig } from "../../../src/vmm/drivers/krun/launcher-config.js";
-import { boxUid, qemuArguments } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
+import { boxUid, qemuArguments, vmmOptions } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
 
 const spec: BoxSpec = {
   id: sandboxId("ab".repeat(32)),
@@ -31,10 +31,25 @@ describe("QEMU's arguments", () => {
     expect(following(args, "-object")).to.deep.equal(["memory-backend-memfd,id=mem,size=512M,share=on"]);
   });
 
-  it("double the commas of paths, which would begin another option", () => {
-    expect(following(qemuArguments(request(), "/k", 2_793_436), "-chardev")).to.include(
-      "socket,id=ag,path=/s/boxes/1,,2/sock/agent.sock,server=on,wait=off",
-    );
+  it("name descriptors in the order in which the launcher opens them", () => {
+    const opened = vmmOptions(request(), "/k").filter((option) => /^(listen|connect|append|tap)=/.test(option));
+    expect(opened.map((option) => option.split("=")[0])).to.deep.equal(["append", "listen", "connect", "tap"]);
+    const args = qemuArguments(request(), "/k", 2_793_436);
+    expect(following(args, "-add-fd")).to.deep.equal(["fd=3,set=1"]);
+    expect(following(args, "-chardev"))
+      .to.include("socket,id=ag,fd=4,server=on,wait=off")
+      .and.to.include("socket,id=fs,fd=5");
+    expect(following(args, "-netdev")).to.deep.equal(["tap,id=n0,fd=6"]);
+  });
+
+  it("name nothing of the host but the kernel: all else is opened before the jail closes", () => {
+    const args = qemuArguments(request(), "/k", 2_793_436);
+    const named = args.filter((arg, index) => arg.includes("/s/") && args[index - 1] !== "-name");
+    expect(named).to.deep.equal([]);
+  });
+
+  it("double the commas of a path, which would begin another option", () => {
+    expect(following(qemuArguments(request(), "/k", 2_793_436), "-name")).to.deep.equal(["guest=/s/boxes/1,,2"]);
   });
 
   it("mount the root read-write, for submounts inherit a read-only one", () => {

@@ -1,24 +1,32 @@
 import { RuntimeError } from "../../../base/errors.js";
 import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
+import { ofFileServer } from "../jailed-program.js";
 import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
 
+/** Descriptors that the launcher gives, in the order of its options. */
+const firstInherited = 3;
+
 /**
- * virtiofsd(1). `--sandbox namespace` gives it mount, PID and network namespaces of its own with the share as root;
- * `--xattr` because images carry file capabilities. Submounts are announced by default: each host file system keeps
- * its own device number in the guest.
+ * virtiofsd(1), in the jail that the launcher has made. `--sandbox chroot` makes the share its root and changes nothing
+ * else; `--inode-file-handles never`, because handles want CAP_DAC_READ_SEARCH, which opens any file of a file system of
+ * which one folder is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
+ * host file system keeps its own device number in the guest.
  */
-export function virtiofsdArguments(folder: BoxFolder): string[] {
-  return [
-    "virtiofsd",
-    `--socket-path=${folder.fsSocket}`,
-    `--shared-dir=${folder.share}`,
-    "--sandbox=namespace",
-    "--xattr",
-    // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
-    "--rlimit-nofile=0",
-    "--log-level=warn",
-  ];
+export const virtiofsdArguments: readonly string[] = [
+  `--fd=${firstInherited}`,
+  "--shared-dir=/share",
+  "--sandbox=chroot",
+  "--inode-file-handles=never",
+  "--xattr",
+  // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
+  "--rlimit-nofile=0",
+  "--log-level=warn",
+];
+
+/** What the launcher prepares for virtiofsd. */
+export function fileServerOptions(folder: BoxFolder): string[] {
+  return [`share=${folder.share}`, "proc=1", ...ofFileServer, `listen=${folder.fsSocket}`];
 }
 
 /**
@@ -44,14 +52,29 @@ const cpuModel = "Nehalem,+rdrand,-spec-ctrl,+xsave,+avx,+avx2,+bmi1,+bmi2,+fma,
 const firstBoxUid = 0x7000_0000;
 const boxUids = 0x0ff0_0000;
 
-/** A user of its own for each Box's QEMU: it has what it needs open before it changes to it. */
+/** A user of its own for each Box's QEMU, which has no right to anything but what the launcher has opened for it. */
 export function boxUid(spec: BoxSpec): number {
   return firstBoxUid + (Number.parseInt(spec.id.slice(0, 12), 16) % boxUids);
 }
 
-/** QEMU's options take a comma doubled. */
-function option(value: string): string {
-  return value.replaceAll(",", ",,");
+/** Threads for the processors, the main loop, and those that come and go. */
+const threadsBesideProcessors = 64;
+/** QEMU holds the devices and a few more. */
+const vmmOpenFiles = 1024;
+
+/** Descriptors of QEMU, by what they are; `tap` only where the Box has one. */
+const descriptors = { console: 3, agent: 4, fs: 5, tap: 6 } as const;
+
+/** What the launcher prepares for QEMU: the order is that of `descriptors`. */
+export function vmmOptions(request: StartRequest, kernel: string): string[] {
+  const { spec, folder } = request;
+  return [
+    `see=${kernel}`,
+    ...[`append=${folder.console}`, `listen=${folder.agentSocket}`, `connect=${folder.fsSocket}`],
+    ...(spec.tap === null ? [] : [`tap=${spec.tap.name}`]),
+    ...[`user=${boxUid(spec)}`, `processes=${spec.vcpus + threadsBesideProcessors}`, `open_files=${vmmOpenFiles}`],
+    "calls=vmm",
+  ];
 }
 
 /** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
@@ -59,20 +82,20 @@ export function qemuArguments(request: StartRequest, kernel: string, tscKhz: num
   const { spec, folder } = request;
   const memory = `${spec.memoryMib}M`;
   return [
-    "qemu-system-x86_64",
+    // For who looks at the list of processes: QEMU itself can't reach it.
+    ...["-name", `guest=${folder.path.replaceAll(",", ",,")}`], // a comma would begin another option
     ...["-M", "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=off,auto-kernel-cmdline=on,memory-backend=mem"],
     ...["-accel", "tcg", "-cpu", cpuModel, "-smp", String(spec.vcpus), "-m", memory],
     ...["-object", `memory-backend-memfd,id=mem,size=${memory},share=on`],
     ...["-global", "virtio-mmio.force-legacy=false"],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],
-    // Changing the user is privilege enough for "elevateprivileges=deny" to kill QEMU; afterwards there is none left.
-    ...["-sandbox", "on,obsolete=deny,spawn=deny,resourcecontrol=deny"],
-    ...["-run-with", `user=${boxUid(spec)}:${boxUid(spec)}`],
-    ...["-chardev", `file,id=con,path=${option(folder.console)},append=on`],
+    // On top of the launcher's list: its threads can't start programs once they run.
+    ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ...["-add-fd", `fd=${descriptors.console},set=1`, "-chardev", "file,id=con,path=/dev/fdset/1,append=on"],
     ...["-device", "virtio-serial-device,id=vs0", "-device", "virtconsole,chardev=con,bus=vs0.0,nr=0"],
-    ...["-chardev", `socket,id=ag,path=${option(folder.agentSocket)},server=on,wait=off`],
+    ...["-chardev", `socket,id=ag,fd=${descriptors.agent},server=on,wait=off`],
     ...["-device", "virtserialport,bus=vs0.0,nr=1,chardev=ag,name=agent"],
-    ...["-chardev", `socket,id=fs,path=${option(folder.fsSocket)}`],
+    ...["-chardev", `socket,id=fs,fd=${descriptors.fs}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
     ...networkArguments(spec),
     ...["-kernel", kernel, "-append", kernelCommandLine([...kernelParameters, `tsc_early_khz=${tscKhz}`], request)],
@@ -85,7 +108,7 @@ function networkArguments(spec: BoxSpec): string[] {
     throw new RuntimeError("internal", `tap "${spec.tap.name}" or its MAC "${spec.tap.mac}" is malformed`);
   }
   return [
-    ...["-netdev", `tap,id=n0,ifname=${spec.tap.name},script=no,downscript=no,vhost=off`],
+    ...["-netdev", `tap,id=n0,fd=${descriptors.tap}`],
     ...["-device", `virtio-net-device,netdev=n0,mac=${spec.tap.mac}`],
   ];
 }

@@ -1,52 +1,102 @@
+import { dirname, join } from "node:path";
+import { realpath, stat } from "node:fs/promises";
+import { RuntimeError } from "../../../base/errors.js";
 import { stage } from "../../../base/stage.js";
 import type { Native, TscReading } from "../../../native/addon.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
+import { enterArguments, jailedProgram, type JailedProgram } from "../jailed-program.js";
 import { waitForSocket } from "../wait-for-socket.js";
-import { qemuArguments, virtiofsdArguments } from "./qemu-arguments.js";
+import { fileServerOptions, qemuArguments, virtiofsdArguments, vmmOptions } from "./qemu-arguments.js";
 import { tscKhz } from "./tsc-frequency.js";
 
-export interface QemuPrograms {
-  /** Absolute paths. */
+/** Absolute paths. */
+interface QemuPaths {
+  readonly launcher: string;
   readonly qemu: string;
   readonly virtiofsd: string;
   readonly kernel: string;
 }
 
+/** What the jails show of the host. */
+interface QemuPrograms {
+  readonly qemu: JailedProgram;
+  readonly virtiofsd: JailedProgram;
+  /** No link. */
+  readonly kernel: string;
+}
+
+/** Where QEMU has its firmware, by the distributions' packages. */
+const firmware = ["/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu"] as const;
+
+const lookLimitMs = 20_000;
 /** virtiofsd needs some milliseconds, QEMU a tenth of a second, on a loaded machine many times that. */
 const socketLimitMs = 20_000;
 
-/** Boxes without KVM: QEMU's `microvm` machine under TCG, and a virtiofsd that serves its share. */
+/** Boxes without KVM: QEMU's `microvm` machine under TCG, and a virtiofsd that serves its share, each in a jail. */
 export class QemuDriver implements Driver {
   readonly name = "qemu";
   readonly #native: Native;
-  readonly #programs: QemuPrograms;
+  readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;
+  #looked: Promise<QemuPrograms> | undefined;
 
-  constructor(native: Native, programs: QemuPrograms) {
+  constructor(native: Native, paths: QemuPaths) {
     this.#native = native;
-    this.#programs = programs;
+    this.#paths = paths;
     this.#firstTsc = native.readTsc();
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
     const { folder, spec } = request;
-    const { qemu, virtiofsd, kernel } = this.#programs;
-    const fs = {
-      file: virtiofsd,
-      args: virtiofsdArguments(folder),
-      log: folder.fsLog,
-      netns: null,
-      ownPidNamespace: false,
-    };
+    const { launcher } = this.#paths;
+    const { qemu, virtiofsd, kernel } = await stage("look at programs", lookLimitMs, signal, () => this.#look());
     await stage("start file server", socketLimitMs, signal, async (limited) => {
+      const options = fileServerOptions(folder);
+      // The path is for who looks at the list of processes.
+      const name = `virtiofsd ${folder.share}`;
+      const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments, options });
+      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
     return await stage("start vmm", socketLimitMs, signal, async (limited) => {
-      const args = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, limited));
-      const vmm = { file: qemu, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: false };
+      const machine = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, limited));
+      const options = vmmOptions(request, kernel);
+      const args = enterArguments({ ...qemu, name: "qemu-system-x86_64", args: machine, options });
+      const vmm = { file: launcher, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: true };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: waitForSocket(folder.agentSocket, signal) };
     });
   }
+
+  /** Once, by the first Box: the daemon's start does not wait for it. */
+  async #look(): Promise<QemuPrograms> {
+    this.#looked ??= lookAt(this.#paths);
+    try {
+      return await this.#looked;
+    } catch (thrown) {
+      this.#looked = undefined;
+      throw thrown;
+    }
+  }
+}
+
+async function lookAt(paths: QemuPaths): Promise<QemuPrograms> {
+  const limited = AbortSignal.timeout(lookLimitMs);
+  const own = join(dirname(await realpath(paths.qemu)), "../share/qemu");
+  const [qemu, virtiofsd, kernel] = await Promise.all([
+    jailedProgram(paths.qemu, [own, ...firmware], limited),
+    jailedProgram(paths.virtiofsd, [], limited),
+    readableByAll(paths.kernel),
+  ]);
+  return { qemu, virtiofsd, kernel };
+}
+
+/** The path without links. In its jail QEMU is a user that owns nothing. */
+async function readableByAll(path: string): Promise<string> {
+  const file = await realpath(path);
+  if (((await stat(file)).mode & 0o004) !== 0) return file;
+  throw new RuntimeError("failedPrecondition", `${file} can be read by its owner only`, {
+    hint: `chmod a+r ${file}`,
+  });
 }

@@ -1,0 +1,102 @@
+#include "enter.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../addon/unique_fd.h"
+#include "enter_options.h"
+#include "failure.h"
+#include "privileges.h"
+#include "tap.h"
+#include "vmm_calls.h"
+
+namespace a3s {
+
+namespace {
+
+constexpr int kFirstInherited = 3;
+
+UniqueFd UnixSocket(const std::string& path, sockaddr_un& address) {
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    Die(ExitCode::kUsage, "arguments", "longer than a socket's path: " + path);
+  ::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+UniqueFd Listen(const std::string& path) {
+  sockaddr_un address = {};
+  UniqueFd socket = UnixSocket(path, address);
+  const mode_t before = ::umask(0177);
+  if (!socket.valid() || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(socket.get(), 1) != 0) {
+    DieOfErrno(ExitCode::kSocket, "listen", path);
+  }
+  ::umask(before);
+  return socket;
+}
+
+UniqueFd Connect(const std::string& path) {
+  sockaddr_un address = {};
+  UniqueFd socket = UnixSocket(path, address);
+  if (!socket.valid() || ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    DieOfErrno(ExitCode::kSocket, "connect", path);
+  }
+  return socket;
+}
+
+UniqueFd Append(const std::string& path) {
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  struct stat info;
+  if (!file.valid() || ::fstat(file.get(), &info) != 0) DieOfErrno(ExitCode::kConsole, "console", path);
+  if (!S_ISREG(info.st_mode)) Die(ExitCode::kConsole, "console", path + " is no file");
+  return file;
+}
+
+UniqueFd Open(const Inherited& what) {
+  switch (what.kind) {
+    case Inherited::Kind::kListen:
+      return Listen(what.path);
+    case Inherited::Kind::kConnect:
+      return Connect(what.path);
+    case Inherited::Kind::kAppend:
+      return Append(what.path);
+    case Inherited::Kind::kTap:
+      return OpenTap(what.path);
+  }
+  __builtin_unreachable();
+}
+
+/** They get the lowest numbers, for nothing but the standard ones is open. */
+std::vector<UniqueFd> OpenInherited(const std::vector<Inherited>& list) {
+  ::close_range(kFirstInherited, ~0U, 0);
+  std::vector<UniqueFd> opened;
+  for (const Inherited& what : list) {
+    opened.push_back(Open(what));
+    const int expected = kFirstInherited + static_cast<int>(opened.size()) - 1;
+    if (opened.back().get() != expected) Die(ExitCode::kSocket, "descriptors", what.path + " got another number");
+  }
+  return opened;
+}
+
+}  // namespace
+
+void Enter(std::span<char*> arguments) {
+  const EnterOptions options = ReadEnterOptions(arguments);
+  const std::vector<UniqueFd> inherited = OpenInherited(options.inherited);
+  SetLimits(options.open_files);
+  ::umask(022);  // another user is to find its way in the jail
+  EnterJail(options.jail);
+  for (const UniqueFd& fd : inherited) ::fcntl(fd.get(), F_SETFD, 0);
+  if (options.processes) LimitProcesses(*options.processes);
+  DropPrivileges(options.user, options.capabilities);
+  if (options.vmm_calls) AllowVmmCalls();
+  ::execve(options.program.c_str(), options.argv.data(), environ);
+  DieOfErrno(ExitCode::kStart, "execute", options.program);
+}
+
+}  // namespace a3s

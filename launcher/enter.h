@@ -1,0 +1,26 @@
+#pragma once
+
+#include <span>
+
+namespace a3s {
+
+/**
+ * Executes a program in a jail. `KEY=VALUE` of the arguments, all paths absolute and of the host:
+ *
+ * - see=PATH: a folder or file (no link) that the program sees, read-only, at the same path.
+ * - link=PATH:TEXT: a symbolic link inside.
+ * - share=PATH: the folder to serve, at /share, with what is mounted below it later.
+ * - proc=1: a /proc.
+ * - listen=PATH, connect=PATH, append=PATH, tap=NAME: a listening or connected Unix socket, a file to append to, a tap
+ * of this network namespace. They become descriptors 3, 4, ... of the program, in their order.
+ * - user=N: the user and group; absent: 0.
+ * - keep=N: a capability. None without.
+ * - processes=N: how many the user may have.
+ * - open_files=N; absent: the hard limit.
+ * - calls=vmm: the system calls of QEMU, no others.
+ *
+ * After `--` the program (see it), its name, its arguments. Whatever fails ends the process.
+ */
+[[noreturn]] void Enter(std::span<char*> arguments);
+
+}  // namespace a3s

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "jail.h"
+
+namespace a3s {
+
+/** What becomes a descriptor of the program. */
+struct Inherited {
+  enum class Kind { kListen, kConnect, kAppend, kTap };
+  Kind kind;
+  /** The name, for a tap. */
+  std::string path;
+};
+
+struct EnterOptions {
+  JailPlan jail;
+  std::vector<Inherited> inherited;
+  uid_t user = 0;
+  uint64_t capabilities = 0;
+  std::optional<uint64_t> processes;
+  std::optional<uint64_t> open_files;
+  bool vmm_calls = false;
+  std::string program;
+  /** Ends with a null pointer. */
+  std::vector<char*> argv;
+};
+
+/** Whatever is wrong ends the process. */
+EnterOptions ReadEnterOptions(std::span<char*> arguments);
+
+}  // namespace a3s
