@@ -6,7 +6,7 @@ import type { BoxHandle } from "./box.js";
 import { readBoxRecord, type BoxFolder, type BoxRecord } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
 import { removeBoxCgroup } from "./host-cgroup.js";
-import { mountsBelow, readMountinfo } from "./mountinfo.js";
+import { mountsBelow, readMountinfo } from "../base/mountinfo.js";
 import { access } from "node:fs/promises";
 
 export interface DiscardDeps {

@@ -1,23 +1,15 @@
-import { access, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { access, readFile, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join, posix } from "node:path";
+import { cgroupHierarchies, makeGroup, type CgroupHierarchy } from "../base/cgroups.js";
 import { RuntimeError, errnoOf, isNotFound, messageOf } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { sleep } from "../base/stage.js";
-import { readMountinfo, type MountLine } from "./mountinfo.js";
+import { readMountinfo } from "../base/mountinfo.js";
 
 /** Parent of Boxes whose sandbox names none. */
 export const ownCgroupParent = "/a3s-box";
-/** v1 hierarchies in which a Box gets a group: what kubelet limits and accounts. */
-const wantedControllers = new Set(["cpu", "cpuacct", "cpuset", "memory", "pids"]);
 const removeRetryMs = 20;
-
-/** A mounted hierarchy: cgroup v2 (also the empty one of a hybrid host), or v1 with its controllers. */
-export interface CgroupHierarchy {
-  readonly version: 1 | 2;
-  readonly mountPoint: string;
-  readonly controllers: readonly string[];
-}
 
 /** The groups of one Box. */
 export interface BoxCgroup {
@@ -25,19 +17,6 @@ export interface BoxCgroup {
   readonly folders: readonly string[];
   /** The `cgroup.procs` files that the Box's processes write themselves into. */
   readonly procs: readonly string[];
-}
-
-export function cgroupHierarchies(mounts: readonly MountLine[]): CgroupHierarchy[] {
-  const found = new Map<string, CgroupHierarchy>();
-  for (const mount of mounts) {
-    if (mount.type === "cgroup2") {
-      found.set(mount.target, { version: 2, mountPoint: mount.target, controllers: [] });
-    } else if (mount.type === "cgroup") {
-      const controllers = mount.superOptions.filter((option) => wantedControllers.has(option));
-      if (controllers.length > 0) found.set(mount.target, { version: 1, mountPoint: mount.target, controllers });
-    }
-  }
-  return [...found.values()];
 }
 
 /** The parent as an absolute path below each hierarchy. A systemd name ("x.slice") is taken as a path. */
@@ -91,21 +70,6 @@ export async function createBoxCgroup(plan: CgroupPlan, strict: boolean, log: Lo
   return { folders: plan.folders, procs };
 }
 
-async function makeGroup(hierarchy: CgroupHierarchy, path: string): Promise<void> {
-  let folder = hierarchy.mountPoint;
-  for (const name of path.split("/").filter((part) => part !== "")) {
-    if (hierarchy.version === 2) await delegateControllers(folder);
-    const parent = folder;
-    folder = join(folder, name);
-    try {
-      await mkdir(folder, 0o755);
-    } catch (thrown) {
-      if (errnoOf(thrown) !== "EEXIST") throw thrown;
-    }
-    if (hierarchy.controllers.includes("cpuset")) await inheritCpuset(parent, folder);
-  }
-}
-
 async function exists(folder: string): Promise<boolean> {
   try {
     await access(folder);
@@ -113,24 +77,6 @@ async function exists(folder: string): Promise<boolean> {
   } catch (thrown) {
     if (isNotFound(thrown)) return false;
     throw thrown;
-  }
-}
-
-/** cgroups(7): a v2 child has a controller only when its parent hands it down. What can't be handed down is not. */
-async function delegateControllers(folder: string): Promise<void> {
-  const available = await readFile(join(folder, "cgroup.controllers"), "utf8").catch(() => "");
-  const enabled = await readFile(join(folder, "cgroup.subtree_control"), "utf8").catch(() => "");
-  for (const controller of available.trim().split(/\s+/)) {
-    if (!wantedControllers.has(controller) || enabled.split(/\s+/).includes(controller)) continue;
-    await writeFile(join(folder, "cgroup.subtree_control"), `+${controller}`).catch(() => undefined);
-  }
-}
-
-/** cpuset(7), v1: a new group has no CPUs and no memory nodes, and takes no process before it has both. */
-async function inheritCpuset(parent: string, folder: string): Promise<void> {
-  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if ((await readFile(join(folder, file), "utf8")).trim() !== "") continue;
-    await writeFile(join(folder, file), await readFile(join(parent, file), "utf8"));
   }
 }
 

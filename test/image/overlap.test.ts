@@ -55,6 +55,16 @@ describe("a layer that downloads", function () {
       return undefined;
     });
   }
+  /** The groups, in every hierarchy, of the processes that unpack into the store; proc_pid_cgroup(5). */
+  async function unpackersGroups(): Promise<string[]> {
+    const found: string[] = [];
+    for (const id of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+      const words = (await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "")).split("\0");
+      if (words[0] !== "a3s-box-unpacker" || words[2]?.startsWith(test.folder) !== true) continue;
+      found.push(await readFile(`/proc/${id}/cgroup`, "utf8").catch(() => ""));
+    }
+    return found;
+  }
   async function expectNothing(): Promise<void> {
     expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
     expect(await test.leftovers()).to.deep.equal([]);
@@ -64,6 +74,9 @@ describe("a layer that downloads", function () {
     const pull = test.store.pull(reference, undefined, new AbortController().signal);
     pull.catch(() => undefined);
     await begun();
+    const groups = await unpackersGroups();
+    expect(groups).to.not.be.empty;
+    for (const group of groups) expect(group, "a group that gives way to pods").to.match(/:\/a3s-box-unpack$/m);
     expect((await test.contents()).layers).to.deep.equal([]);
     held?.end(layer.bytes.subarray(half));
     const image = await pull;

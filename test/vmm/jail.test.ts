@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { readFile, readdir, readlink } from "node:fs/promises";
-import { parseMountinfo } from "../../src/vmm/mountinfo.js";
+import { parseMountinfo } from "../../src/base/mountinfo.js";
 import type { Box } from "../../src/vmm/box.js";
 import { skipBecause } from "../support/skip.js";
 import { BoxBench, native } from "./bench-of-boxes.js";

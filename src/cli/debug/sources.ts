@@ -9,7 +9,7 @@ import { packageVersion } from "../../base/version.js";
 import type { Config } from "../../config/config.js";
 import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
 import { tailOf } from "../../vmm/console.js";
-import { readMountinfo } from "../../vmm/mountinfo.js";
+import { readMountinfo } from "../../base/mountinfo.js";
 import { lastingTroubles } from "../check-running.js";
 import { machineTable } from "../machine-table.js";
 import { readKnown } from "../running/known.js";

@@ -5,8 +5,9 @@ import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
 import { netnsFolder, sandboxesFolder } from "../../config/paths.js";
 import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
-import { cgroupHierarchies, ownCgroupParent } from "../../vmm/host-cgroup.js";
-import { readMountinfo } from "../../vmm/mountinfo.js";
+import { cgroupHierarchies } from "../../base/cgroups.js";
+import { ownCgroupParent } from "../../vmm/host-cgroup.js";
+import { readMountinfo } from "../../base/mountinfo.js";
 import { emptyGroupsBeside } from "./cgroups.js";
 import { boxProcesses, startTimeOf, type BoxProcess } from "./processes.js";
 

@@ -3,7 +3,7 @@ import { basename, join, relative } from "node:path";
 import { namesIn } from "../../base/names-in.js";
 import { shortNameDigits } from "../../config/paths.js";
 import { boxesFolder } from "../../vmm/box-folder.js";
-import { parseMountinfo, type MountLine } from "../../vmm/mountinfo.js";
+import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
 
 /** A VMM or a file server. */
 export interface BoxProcess {

@@ -65,7 +65,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   await clearDead({ folder, storeLock, native, log });
   const ingest = await Ingest.open(folder, native, storeLock);
   const program = unpackerPath(options.assetsDir);
-  const unpacker = new Unpacker({ native, program, lockFd: ingest.lockFd });
+  const unpacker = new Unpacker({ native, program, lockFd: ingest.lockFd, log });
   const layers = new Layers({ folder, ingest, unpacker, native, log });
   const parts: OpenParts = {
     folder,

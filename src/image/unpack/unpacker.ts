@@ -7,8 +7,10 @@ import { open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit, { type LimitFunction } from "p-limit";
 import { isNotFound, RuntimeError, type ErrorCode } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
 import type { ExitInfo, Native } from "../../native/addon.js";
 import type { Compression } from "../content/media-types.js";
+import { UnpackersGroup } from "./unpackers-group.js";
 
 export interface UnpackerSettings {
   readonly native: Native;
@@ -16,6 +18,7 @@ export interface UnpackerSettings {
   readonly program: string;
   /** The ingest folder's lock, which lasts as long as any unpacker does. */
   readonly lockFd: number;
+  readonly log: Logger;
 }
 
 /** Unpack a layer's blob into `folder`/fs; `folder` is there and empty. */
@@ -45,12 +48,14 @@ const failureCodes: readonly ErrorCode[] = ["internal", "unimplemented", "resour
 
 export class Unpacker {
   readonly #settings: UnpackerSettings;
+  readonly #group: UnpackersGroup;
   readonly #turn: LimitFunction = pLimit(maxProcesses);
   readonly #running = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
 
   constructor(settings: UnpackerSettings) {
     this.#settings = settings;
+    this.#group = new UnpackersGroup(settings.log);
   }
 
   /**
@@ -99,6 +104,7 @@ export class Unpacker {
   async #exited(folder: string, args: readonly string[], input: number | null, signal: AbortSignal): Promise<ExitInfo> {
     const { native, program, lockFd } = this.#settings;
     await using log = await open(join(folder, notes.log), "wx", 0o600);
+    const cgroupProcs = await this.#group.procs();
     if (this.#closing.signal.aborted) throw new RuntimeError("unavailable", "the image store is closed");
     const { pidfd } = await native.spawn({
       file: program,
@@ -110,7 +116,7 @@ export class Unpacker {
       newMountNamespace: false,
       newIpcAndUts: false,
       dieWithParent: true,
-      cgroupProcs: [],
+      cgroupProcs,
       maxOpenFiles: null,
       oomScoreAdj: killFirst,
     });

@@ -8,7 +8,7 @@ import { stage } from "../../base/stage.js";
 import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { readMountinfo } from "../../vmm/mountinfo.js";
+import { readMountinfo } from "../../base/mountinfo.js";
 import type { Deps } from "../deps.js";
 import { podHostname } from "../sandbox/pod-files.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";

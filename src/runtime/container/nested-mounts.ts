@@ -1,7 +1,7 @@
 import { lstat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
-import { mountsBelow, type MountLine } from "../../vmm/mountinfo.js";
+import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
 
 /** The agent holds a descriptor of each for as long as the container is there. */
 const maxNested = 512;

@@ -5,7 +5,7 @@ import { isNotFound } from "../../base/errors.js";
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { mountsBelow, type MountLine } from "../../vmm/mountinfo.js";
+import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
 
 /** A file or folder of the host, as it is now. */
 export interface HostSource {

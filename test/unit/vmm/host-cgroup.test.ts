@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { cgroupHierarchies, cgroupParentPath } from "../../../src/vmm/host-cgroup.js";
-import { mountsBelow, parseMountinfo } from "../../../src/vmm/mountinfo.js";
+import { cgroupHierarchies } from "../../../src/base/cgroups.js";
+import { cgroupParentPath } from "../../../src/vmm/host-cgroup.js";
+import { mountsBelow, parseMountinfo } from "../../../src/base/mountinfo.js";
 
 const hybrid = parseMountinfo(
   [

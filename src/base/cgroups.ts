@@ -1,0 +1,62 @@
+/** cgroups of the machine, v1, v2 and both at once (cgroups(7)). */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf } from "./errors.js";
+import type { MountLine } from "./mountinfo.js";
+
+/** v1 hierarchies of use: what kubelet limits and accounts. */
+const wantedControllers = new Set(["cpu", "cpuacct", "cpuset", "memory", "pids"]);
+
+/** A mounted hierarchy: cgroup v2 (also the empty one of a hybrid host), or v1 with its controllers. */
+export interface CgroupHierarchy {
+  readonly version: 1 | 2;
+  readonly mountPoint: string;
+  readonly controllers: readonly string[];
+}
+
+export function cgroupHierarchies(mounts: readonly MountLine[]): CgroupHierarchy[] {
+  const found = new Map<string, CgroupHierarchy>();
+  for (const mount of mounts) {
+    if (mount.type === "cgroup2") {
+      found.set(mount.target, { version: 2, mountPoint: mount.target, controllers: [] });
+    } else if (mount.type === "cgroup") {
+      const controllers = mount.superOptions.filter((option) => wantedControllers.has(option));
+      if (controllers.length > 0) found.set(mount.target, { version: 1, mountPoint: mount.target, controllers });
+    }
+  }
+  return [...found.values()];
+}
+
+/** Makes what is missing of a path below a hierarchy's mount point; cgroup v2's hand all their controllers down. */
+export async function makeGroup(hierarchy: CgroupHierarchy, path: string): Promise<void> {
+  let folder = hierarchy.mountPoint;
+  for (const name of path.split("/").filter((part) => part !== "")) {
+    if (hierarchy.version === 2) await delegateControllers(folder);
+    const parent = folder;
+    folder = join(folder, name);
+    try {
+      await mkdir(folder, 0o755);
+    } catch (thrown) {
+      if (errnoOf(thrown) !== "EEXIST") throw thrown;
+    }
+    if (hierarchy.controllers.includes("cpuset")) await inheritCpuset(parent, folder);
+  }
+}
+
+/** cgroups(7): a v2 child has a controller only when its parent hands it down. What can't be handed down is not. */
+async function delegateControllers(folder: string): Promise<void> {
+  const available = await readFile(join(folder, "cgroup.controllers"), "utf8").catch(() => "");
+  const enabled = await readFile(join(folder, "cgroup.subtree_control"), "utf8").catch(() => "");
+  for (const controller of available.trim().split(/\s+/)) {
+    if (!wantedControllers.has(controller) || enabled.split(/\s+/).includes(controller)) continue;
+    await writeFile(join(folder, "cgroup.subtree_control"), `+${controller}`).catch(() => undefined);
+  }
+}
+
+/** cpuset(7), v1: a new group has no CPUs and no memory nodes, and takes no process before it has both. */
+async function inheritCpuset(parent: string, folder: string): Promise<void> {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if ((await readFile(join(folder, file), "utf8")).trim() !== "") continue;
+    await writeFile(join(folder, file), await readFile(join(parent, file), "utf8"));
+  }
+}
