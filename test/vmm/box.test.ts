@@ -24,6 +24,7 @@ async function runSession(
       sessionId,
       ociSpec: Buffer.from(JSON.stringify(busyboxSpec(root.guestPath, command, bind?.guestPath))),
       heldPaths: [root.guestPath, ...(bind === undefined ? [] : [bind.guestPath])],
+      mirroredPaths: [],
       seccompBpf: new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

@@ -42,6 +42,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
       sessionId,
       ociSpec: Buffer.from(JSON.stringify(wanted.spec(root.guestPath))),
       heldPaths: [root.guestPath, ...(wanted.held ?? [])],
+      mirroredPaths: [],
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

@@ -59,6 +59,8 @@ const schema = z.object({
   stopSignal: z.int(),
   /** Entries of the share that the container owns, on the host. */
   sharedPaths: strings,
+  /** Those of `sharedPaths` of which the guest has a copy that the daemon keeps up to date. */
+  mirroredPaths: strings.default([]),
   /** The container's writable layer, for its size. */
   upper: z.string().exactOptional(),
   /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */

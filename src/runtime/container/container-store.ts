@@ -15,6 +15,7 @@ import { containerRecords, type ContainerExit, type ContainerRecord } from "./co
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverOf } from "./recover.js";
 import { SeccompFilters } from "./seccomp-filters.js";
+import { Mirrors } from "./mirrors.js";
 import { SharedSources } from "./shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
@@ -31,6 +32,7 @@ export class ContainerStore implements SandboxContainers {
   readonly parts: StoreParts;
   readonly seccomp: SeccompFilters;
   readonly sources: SharedSources;
+  readonly mirrors: Mirrors;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -42,6 +44,7 @@ export class ContainerStore implements SandboxContainers {
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
     this.#records = records;
+    this.mirrors = new Mirrors(parts.log);
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
@@ -181,6 +184,7 @@ export class ContainerStore implements SandboxContainers {
   /** Waits for creations under way, then flushes and closes log files and watches; containers run on. */
   async close(): Promise<void> {
     await this.creations.idle();
+    this.mirrors.close();
     const followers = this.list().flatMap(({ follower }) => (follower === undefined ? [] : [follower]));
     for (const follower of followers) follower.stop();
     await Promise.all(followers.map(({ done }) => done));

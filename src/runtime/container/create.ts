@@ -22,6 +22,8 @@ import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
 import { nestedMounts } from "./nested-mounts.js";
 import { hostSource } from "./shared-sources.js";
+import { mirrorOf } from "./mirrors.js";
+import { isProjected } from "./projected.js";
 import { isImageVolume, subPathOf, withVolumeIds } from "./image-volumes.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -84,12 +86,23 @@ async function build(
   const hostMounts = await readMountinfo();
   /** Of the guest; the agent visits them, in this order, before the container is there. */
   const visited: string[] = [];
-  const shareSource = async (name: string, source: string, readonly: boolean): Promise<string> => {
+  const mirrored: SharedPath[] = [];
+  const mirror = async (place: SharedPath): Promise<string> => {
+    if (!(await containers.mirrors.canWatch(box, signal))) return place.guestPath;
+    mirrored.push(place);
+    undo.add("stop watching", () => {
+      containers.mirrors.forget(id);
+      return Promise.resolve();
+    });
+    containers.mirrors.watch(box, id, place, false);
+    return mirrorOf(place);
+  };
+  const shareSource = async (name: string, source: string, readonly: boolean): Promise<SharedPath> => {
     const found = await hostSource(source, hostMounts);
-    const { guestPath, hostPath } = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
-    const nested = await nestedMounts(source, hostPath, hostMounts);
-    visited.push(...nested.map((path) => `${guestPath}/${path}`));
-    return guestPath;
+    const place = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
+    const nested = await nestedMounts(source, place.hostPath, hostMounts);
+    visited.push(...nested.map((path) => `${place.guestPath}/${path}`));
+    return place;
   };
   const volumeLowers = [...snapshot.volumeLowers];
   const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
@@ -103,18 +116,26 @@ async function build(
       continue;
     }
     const source = sources[index] ?? "";
-    const guestPath = await shareSource(name, source, !writable.has(source));
-    mounts.push(placeMount(mount, guestPath));
+    const place = await shareSource(name, source, !writable.has(source));
+    const copied = mount.readonly && (await isProjected(place.hostPath));
+    mounts.push(placeMount(mount, copied ? await mirror(place) : place.guestPath));
   }
   for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
     const { readonlyRootfs } = plan.mountTraits;
-    const guestPath = await shareSource(`share ${file.containerPath}`, file.hostPath, readonlyRootfs);
+    const { guestPath } = await shareSource(`share ${file.containerPath}`, file.hostPath, readonlyRootfs);
     mounts.push(placePodFile(file, guestPath, plan.mountTraits));
   }
   const spec = finishSpec(plan, root, mounts);
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
   const startFailure = await createSession(
-    { id, spec, held: [...shared.map(({ guestPath }) => guestPath), ...visited], seccomp, stdin: config.stdin },
+    {
+      id,
+      spec,
+      held: [...shared.map(({ guestPath }) => guestPath), ...visited],
+      mirrored: mirrored.map(({ guestPath }) => guestPath),
+      seccomp,
+      stdin: config.stdin,
+    },
     box,
     signal,
   );
@@ -122,7 +143,7 @@ async function build(
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     const { upper } = snapshot;
     await containers.add({
-      ...recordOf(id, request, plan, shared),
+      ...recordOf(id, request, plan, shared, mirrored),
       upper,
       ...(startFailure === "" ? {} : { startFailure }),
     });
@@ -134,13 +155,14 @@ interface SessionParts {
   readonly id: ContainerId;
   readonly spec: OciSpec;
   readonly held: readonly string[];
+  readonly mirrored: readonly string[];
   readonly seccomp: SeccompFilter;
   readonly stdin: boolean;
 }
 
 /** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
 async function createSession(
-  { id, spec, held, seccomp, stdin }: SessionParts,
+  { id, spec, held, mirrored, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<string> {
@@ -148,6 +170,7 @@ async function createSession(
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
     heldPaths: [...new Set(held)],
+    mirroredPaths: [...new Set(mirrored)],
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
     stdin,
@@ -224,6 +247,7 @@ function recordOf(
   { sandbox, config, metadata, image, volumes, logPath }: ContainerRequest,
   plan: SpecPlan,
   shared: readonly SharedPath[],
+  mirrored: readonly SharedPath[],
 ): ContainerRecord {
   return {
     version: 1,
@@ -240,6 +264,7 @@ function recordOf(
     process: plan.process,
     stopSignal: plan.stopSignal.number,
     sharedPaths: [...new Set(shared.map(({ hostPath }) => hostPath))],
+    mirroredPaths: [...new Set(mirrored.map(({ hostPath }) => hostPath))],
     createdAtNs: nowNs(),
   };
 }

@@ -9,6 +9,7 @@ import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
 import { boxExited } from "./of-sandbox.js";
+import { placeOf } from "./shared-sources.js";
 
 export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
   const { box } = sandbox;
@@ -54,6 +55,7 @@ async function takeUp(
     await store.recordExit(container, lostExit("the agent does not know it any more", nowNs()));
     return;
   }
+  watchMirrors(container, box, store);
   if (state === "created") {
     if (session.state === SessionState.CREATED) return;
     // Started, but the daemon died before it could write that down.
@@ -61,6 +63,13 @@ async function takeUp(
   }
   const file = await reopenLog(container, store);
   follow(container, box, file, (await file?.lastStamp()) ?? 0n, store);
+}
+
+/** What has changed while there was no daemon is seen at once. */
+function watchMirrors(container: Container, box: Box, store: ContainerStore): void {
+  for (const hostPath of container.record.mirroredPaths) {
+    store.mirrors.watch(box, container.id, placeOf(hostPath), true);
+  }
 }
 
 /** A log that can't be opened does not cost the container: its output is drained. */

@@ -21,6 +21,7 @@ export async function removeContainerOf(
 
 /** The agent lets go first, then the share, then the snapshot (design, decision 19). Each step is idempotent. */
 async function releaseParts(container: Container, store: ContainerStore, signal: AbortSignal): Promise<void> {
+  store.mirrors.forget(container.id);
   const box = store.parts.sandboxes.find(container.sandboxId)?.box;
   if (box !== undefined && box.exit === undefined) {
     await box.agent.deleteSession(container.id, signal);

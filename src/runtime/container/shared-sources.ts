@@ -24,6 +24,11 @@ export async function hostSource(path: string, mounts: readonly MountLine[]): Pr
   return { path, device, inode, key: createHash("sha256").update(facts).digest("hex").slice(0, 16) };
 }
 
+/** Of a source that is in a Box's share. */
+export function placeOf(hostPath: string): SharedPath {
+  return { hostPath, guestPath: `/v/${basename(hostPath)}` };
+}
+
 /** What is shared with whom; containers' records are the truth, claims are of those that have none yet. */
 export interface SharedBy {
   readonly id: ContainerId;
@@ -78,7 +83,7 @@ export class SharedSources {
     for (const access of readonly ? ["rw", "ro"] : ["rw"]) {
       const found = [...paths].filter((path) => basename(path).startsWith(`${access}-${source.key}-`));
       for (const hostPath of found) {
-        if (await isMountOf(hostPath, source)) return { hostPath, guestPath: `/v/${basename(hostPath)}` };
+        if (await isMountOf(hostPath, source)) return placeOf(hostPath);
       }
     }
     return undefined;

@@ -72,6 +72,8 @@ export interface AgentClient {
   listSessions(signal: AbortSignal): Promise<Session[]>;
   stats(sessionId: string, signal: AbortSignal): Promise<StatsResponse>;
   dropCaches(signal: AbortSignal): Promise<void>;
+  /** Brings the guest's copy of a volume up to date; `path` is the volume's place in the guest. `notFound`: no copy. */
+  syncMirror(path: string, signal: AbortSignal): Promise<void>;
   shutdown(signal: AbortSignal): Promise<void>;
   /** Ends the channel for good: what waits fails with `unavailable` and this reason. */
   close(reason: string): void;

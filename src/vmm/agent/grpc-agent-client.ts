@@ -164,6 +164,12 @@ export class GrpcAgentClient implements AgentClient {
     );
   }
 
+  async syncMirror(path: string, signal: AbortSignal): Promise<void> {
+    await this.#call("sync mirror", callMs, signal, (metadata, options, reply) =>
+      this.#client.syncMirror({ path }, metadata, options, reply),
+    );
+  }
+
   async shutdown(signal: AbortSignal): Promise<void> {
     await this.#call("shutdown", callMs, signal, (metadata, options, reply) =>
       this.#client.shutdown({}, metadata, options, reply),

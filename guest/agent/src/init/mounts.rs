@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
-use crate::session::quiet;
+use crate::session::{mirror, quiet};
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
@@ -38,7 +38,7 @@ const FOR_THE_SERVER: [Entry; 3] = [
     Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
 ];
 
-const FOR_CONTAINERS: [Entry; 5] = [
+const FOR_CONTAINERS: [Entry; 6] = [
     Entry {
         kind: "cgroup2",
         target: CGROUP_ROOT,
@@ -53,6 +53,8 @@ const FOR_CONTAINERS: [Entry; 5] = [
         flags: MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
         options: "gid=5,mode=620,ptmxmode=666",
     },
+    // programs in volumes may be executed; nobody but the agent gets here by this path
+    Entry { kind: "tmpfs", target: mirror::GUEST_FOLDER, flags: NOSUID_NODEV, options: "mode=700,size=64m" },
     Entry { kind: "tmpfs", target: "/dev/shm", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
     Entry { kind: "tmpfs", target: "/tmp", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
 ];

@@ -10,6 +10,7 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         session_id: request.session_id,
         oci_spec: request.oci_spec,
         held_paths: request.held_paths,
+        mirrored_paths: request.mirrored_paths,
         seccomp_bpf: request.seccomp_bpf,
         seccomp_flags: request.seccomp_flags,
         stdin: request.stdin,

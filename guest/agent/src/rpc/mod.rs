@@ -16,6 +16,7 @@ pub mod signal;
 pub mod start_exec;
 pub mod start_session;
 pub mod stats;
+pub mod sync_mirror;
 pub mod update_session;
 pub mod wait;
 

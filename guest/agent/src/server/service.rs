@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -18,6 +17,7 @@ use crate::rpc;
 use crate::runtime::Runtime;
 use crate::runtime::guest::Guest;
 use crate::runtime::plain::Plain;
+use crate::session::mirror;
 use crate::session::table::Table;
 
 const GUEST_FOLDER: &str = "/run/a3s";
@@ -52,13 +52,13 @@ impl Agent {
             RuntimeName::Guest(choice) => Box::new(Guest::new(&supervisor, choice)),
             RuntimeName::Plain => Box::new(Plain::new(Arc::clone(&supervisor))),
         };
-        let (folder, sandbox) = match &start.listen {
-            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), Some(Sandbox::open())),
-            Listen::Unix(path) => (path.with_extension("sessions"), None),
+        let (folder, mirrors, sandbox) = match &start.listen {
+            Listen::Guest(_) => (GUEST_FOLDER.into(), mirror::GUEST_FOLDER.into(), Some(Sandbox::open())),
+            Listen::Unix(path) => (path.with_extension("sessions"), path.with_extension("mirrors"), None),
         };
         fs::create_dir_all(&folder)?;
         let has_cgroups = start.runtime != RuntimeName::Plain;
-        let sessions = Table::new(runtime, folder, has_cgroups);
+        let sessions = Table::new(runtime, folder, mirrors, has_cgroups);
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
         Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, connections })))
     }
@@ -143,6 +143,10 @@ impl AgentService for Agent {
 
     async fn drop_caches(&self, _: Request<pb::DropCachesRequest>) -> Answer<pb::DropCachesResponse> {
         rpc::answer(rpc::drop_caches::run(self))
+    }
+
+    async fn sync_mirror(&self, request: Request<pb::SyncMirrorRequest>) -> Answer<pb::SyncMirrorResponse> {
+        rpc::answer(rpc::sync_mirror::run(self, request.into_inner()).await)
     }
 
     async fn shutdown(&self, _: Request<pb::ShutdownRequest>) -> Answer<pb::ShutdownResponse> {

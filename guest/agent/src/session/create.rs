@@ -25,6 +25,7 @@ pub struct Create {
     pub session_id: String,
     pub oci_spec: Vec<u8>,
     pub held_paths: Vec<String>,
+    pub mirrored_paths: Vec<String>,
     pub seccomp_bpf: Vec<u8>,
     pub seccomp_flags: u32,
     pub stdin: bool,
@@ -63,6 +64,9 @@ fn check(request: &Create) -> Result<Value, Failure> {
     if request.held_paths.len() > MAX_HELD_PATHS {
         return Err(Failure::invalid(STAGE, format!("there are more than {MAX_HELD_PATHS} held paths")));
     }
+    if let Some(path) = request.mirrored_paths.iter().find(|path| !request.held_paths.contains(path)) {
+        return Err(Failure::invalid(STAGE, format!("{path:?} is to be copied, but not among the held paths")));
+    }
     let parsed = serde_json::from_slice(&request.oci_spec);
     let spec: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("the spec is not JSON: {error}")))?;
     if !spec.get("process").is_some_and(Value::is_object) {
@@ -79,6 +83,10 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
     for path in &request.held_paths {
         let held = table.held.visit(path).await.map_err(|error| Failure::invalid(STAGE, error))?;
         session.facts().held.push(held);
+    }
+    for path in &request.mirrored_paths {
+        let mirrored = table.mirrors.add(STAGE, path).await?;
+        session.facts().mirrored.push(mirrored);
     }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
     made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
@@ -114,6 +122,13 @@ async fn undo(table: &Table, session: &Session) {
         let _ = cgroup.remove().await;
     }
     let _ = fs::remove_dir_all(&session.container.folder);
+    release(table, session).await;
+}
+
+/// The copies of folders of the share first, as making them reads the share; then the share itself.
+pub async fn release(table: &Table, session: &Session) {
+    let mirrored = std::mem::take(&mut session.facts().mirrored);
+    table.mirrors.release(mirrored).await;
     let held = std::mem::take(&mut session.facts().held);
     table.held.release(held).await;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::create::release;
 use super::entry::{Phase, Session};
 use super::table::Table;
 use crate::failure::{Failure, while_doing};
@@ -39,8 +40,7 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
     for process in session.processes() {
         process.close().await;
     }
-    let held = std::mem::take(&mut session.facts().held);
-    table.held.release(held).await;
+    release(table, &session).await;
     *phase = Phase::Gone;
     table.remove(id);
     Ok(())

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::RwLock;
 
 use super::held::Held;
+use super::mirror::Mirrored;
 use super::process::Process;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Container;
@@ -34,6 +35,7 @@ pub struct Facts {
     pub started_at_ns: i64,
     pub execs: HashMap<String, Slot>,
     pub held: Vec<Held>,
+    pub mirrored: Vec<Mirrored>,
 }
 
 /// An exec id is taken from the moment the exec is asked for.

@@ -6,6 +6,7 @@ pub mod entry;
 pub mod exec;
 pub mod held;
 pub mod id;
+pub mod mirror;
 pub mod output;
 pub mod process;
 pub mod pump;

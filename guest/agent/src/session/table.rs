@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Session;
 use super::held::HeldPaths;
+use super::mirror::Mirrors;
 use super::process::Process;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Runtime;
@@ -20,12 +21,14 @@ pub struct Table {
     /// Sessions have cgroups.
     pub has_cgroups: bool,
     pub held: HeldPaths,
+    pub mirrors: Mirrors,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Table {
-    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, has_cgroups: bool) -> Self {
-        Self { runtime, folder, has_cgroups, held: HeldPaths::default(), sessions: Mutex::default() }
+    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, mirrors: PathBuf, has_cgroups: bool) -> Self {
+        let (held, mirrors) = (HeldPaths::default(), Mirrors::new(mirrors));
+        Self { runtime, folder, has_cgroups, held, mirrors, sessions: Mutex::default() }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

@@ -54,6 +54,7 @@ const container: ContainerRecord = {
   },
   stopSignal: 15,
   sharedPaths: [entry],
+  mirroredPaths: [],
   createdAtNs: 3n,
   startedAtNs: 4n,
 };

@@ -247,6 +247,7 @@ describe("a container's life", () => {
         sessionId: "e".repeat(64),
         ociSpec: Buffer.alloc(0),
         heldPaths: [],
+        mirroredPaths: [],
         seccompBpf: Buffer.alloc(0),
         seccompFlags: 0,
         stdin: false,

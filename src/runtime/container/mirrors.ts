@@ -1,0 +1,159 @@
+import { watch, type FSWatcher } from "node:fs";
+import { codeOf, messageOf } from "../../base/errors.js";
+import type { ContainerId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import { stepLimitMs } from "./limits.js";
+
+/** Where the agent has its copies (guest/agent/src/session/mirror.rs). */
+const guestFolder = "/run/mirrors";
+/** Folders that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
+const maxWatched = 4096;
+/** A swap is a few events in a row. */
+const settleMs = 30;
+/** The guest believes for a second what it has seen of a folder: what was read just before that is read once more. */
+const secondLookMs = 1_200;
+
+/** Where in the guest the copy of a volume is. */
+export function mirrorOf(place: SharedPath): string {
+  return `${guestFolder}/${place.guestPath.slice("/v/".length)}`;
+}
+
+/**
+ * Watches of the volumes that the agents have copies of: events of the host don't cross virtio-fs, so the daemon watches
+ * the host's folder, and the agent changes its copy, which programs in the guest can watch. One for each volume of a Box,
+ * for as long as a container has it.
+ */
+export class Mirrors {
+  readonly #watches = new Map<string, Watch>();
+  /** What agents of earlier versions answer. */
+  readonly #able = new WeakMap<Box, Promise<boolean>>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Whether this Box's agent makes copies, and there is room for one more watch. */
+  async canWatch(box: Box, signal: AbortSignal): Promise<boolean> {
+    const able = this.#able.get(box) ?? isAble(box, signal);
+    this.#able.set(box, able);
+    able.catch(() => this.#able.delete(box));
+    return (await able) && this.#watches.size < maxWatched;
+  }
+
+  /**
+   * From now on, also before there is a copy; `place` is of the box's share. `missed`: something may have changed since
+   * the copy was made.
+   */
+  watch(box: Box, owner: ContainerId, place: SharedPath, missed: boolean): void {
+    let one = this.#watches.get(place.hostPath);
+    if (one === undefined) {
+      one = new Watch(box, place, this.#log);
+      this.#watches.set(place.hostPath, one);
+    }
+    one.owners.add(owner);
+    if (missed) one.look();
+  }
+
+  /** The container goes. */
+  forget(owner: ContainerId): void {
+    for (const [path, one] of this.#watches) {
+      if (!one.owners.delete(owner) || one.owners.size > 0) continue;
+      one.close();
+      this.#watches.delete(path);
+    }
+  }
+
+  close(): void {
+    for (const one of this.#watches.values()) one.close();
+    this.#watches.clear();
+  }
+}
+
+async function isAble(box: Box, signal: AbortSignal): Promise<boolean> {
+  try {
+    await box.agent.syncMirror("/v/none", signal);
+    return true;
+  } catch (thrown) {
+    if (codeOf(thrown) === "notFound") return true;
+    if (codeOf(thrown) === "unimplemented") return false;
+    throw thrown;
+  }
+}
+
+/** One volume's. */
+class Watch {
+  readonly owners = new Set<ContainerId>();
+  readonly #box: Box;
+  readonly #place: SharedPath;
+  readonly #log: Logger;
+  readonly #closed = new AbortController();
+  #watcher: FSWatcher | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #later: NodeJS.Timeout | undefined;
+  #busy = false;
+  #again = false;
+
+  constructor(box: Box, place: SharedPath, log: Logger) {
+    this.#box = box;
+    this.#place = place;
+    this.#log = log.child({ sandboxId: box.id, path: place.hostPath });
+    try {
+      this.#watcher = watch(place.hostPath, { persistent: false }, () => {
+        this.look();
+      });
+      this.#watcher.on("error", (thrown: unknown) => {
+        this.#log.warn({ err: messageOf(thrown) }, "volume is not watched any more");
+      });
+    } catch (thrown) {
+      // the host is out of watches: the container runs with what the volume is now
+      this.#log.warn({ err: messageOf(thrown) }, "volume can't be watched");
+    }
+  }
+
+  look(): void {
+    if (this.#closed.signal.aborted) return;
+    clearTimeout(this.#soon);
+    clearTimeout(this.#later);
+    const run = (): void => {
+      void this.#sync();
+    };
+    this.#soon = setTimeout(run, settleMs).unref();
+    this.#later = setTimeout(run, secondLookMs).unref();
+  }
+
+  close(): void {
+    this.#closed.abort();
+    clearTimeout(this.#soon);
+    clearTimeout(this.#later);
+    this.#watcher?.close();
+  }
+
+  /** One at a time; never rejects. */
+  async #sync(): Promise<void> {
+    this.#again = true;
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (this.#again && !this.#closed.signal.aborted && this.#box.exit === undefined) {
+        this.#again = false;
+        await this.#copyAgain();
+      }
+    } catch (thrown) {
+      if (!this.#closed.signal.aborted && this.#box.exit === undefined)
+        this.#log.warn({ err: messageOf(thrown) }, "volume's copy in the guest is not up to date");
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #copyAgain(): Promise<void> {
+    try {
+      await this.#box.agent.syncMirror(this.#place.guestPath, AbortSignal.timeout(stepLimitMs));
+    } catch (thrown) {
+      // the copy is yet to be made, of what is there then; or its last session has just gone
+      if (codeOf(thrown) !== "notFound") throw thrown;
+    }
+  }
+}
