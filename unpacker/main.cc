@@ -48,6 +48,11 @@ void KeepUnpackersCapabilities() {
   KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP});
 }
 
+/** For "trusted." and "security." attributes. No byte of a layer is parsed here, but for names of folders. */
+void KeepSettlersCapabilities() {
+  KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP, CAP_SYS_ADMIN});
+}
+
 [[noreturn]] void Unpack(const UnpackArguments& arguments) {
   BindToParent();
   EnterJail(arguments.folder, {});
@@ -80,8 +85,8 @@ void KeepUnpackersCapabilities() {
   const std::vector<UniqueFd> lowers = EnterJail(arguments.folder, arguments.lowers);
   const int around = OpenAround();
   OpenResult(around);
-  KeepUnpackersCapabilities();
-  AllowCallsOf(Role::kUnpacker);
+  KeepSettlersCapabilities();
+  AllowCallsOf(Role::kSettler);
   Settle(around, lowers);
   Succeed({});
 }

@@ -8,7 +8,7 @@ namespace a3s {
 
 namespace {
 
-/** Both roles: memory without new code, time, the end. */
+/** All roles: memory without new code, time, the end. */
 constexpr uint32_t kCommon[] = {SYS_read,    SYS_write,        SYS_close,          SYS_brk,
                                 SYS_munmap,  SYS_mremap,       SYS_madvise,        SYS_futex,
                                 SYS_exit,    SYS_exit_group,   SYS_rt_sigprocmask, SYS_rt_sigreturn,
@@ -22,6 +22,9 @@ constexpr uint32_t kUnpackers[] = {SYS_openat2,   SYS_newfstatat,      SYS_fstat
                                    SYS_fsetxattr, SYS_ftruncate,       SYS_pwrite64,  SYS_getdents64, SYS_lseek,
                                    SYS_rseq,      SYS_set_robust_list, SYS_fcntl};
 
+/** On top of an unpacker's: the attributes of lower layers are read. */
+constexpr uint32_t kSettlers[] = {SYS_flistxattr, SYS_fgetxattr};
+
 }  // namespace
 
 void AllowCallsOf(Role role) {
@@ -29,11 +32,13 @@ void AllowCallsOf(Role role) {
   static_cast<void>(role);
   static_cast<void>(kCommon);
   static_cast<void>(kUnpackers);
+  static_cast<void>(kSettlers);
 #else
   CallFilter filter;
   filter.Allow(kCommon);
   filter.AllowMemoryWithoutCode();
-  if (role == Role::kUnpacker) filter.Allow(kUnpackers);
+  if (role != Role::kBroker) filter.Allow(kUnpackers);
+  if (role == Role::kSettler) filter.Allow(kSettlers);
   if (const char* failed = filter.Install(SECCOMP_RET_KILL_PROCESS)) DieOfErrno(failed);
 #endif
 }

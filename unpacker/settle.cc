@@ -4,6 +4,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,26 +44,67 @@ UniqueFd OpenBelow(int lower, const std::string& path) {
   return UniqueFd(opened);
 }
 
-/** The uppermost folder of that path below; false when there is none. */
-bool LookUp(const std::vector<UniqueFd>& lowers, const std::string& path, struct stat& found) {
+/** The uppermost folder of that path below, open; not valid when there is none. */
+UniqueFd LookUp(const std::vector<UniqueFd>& lowers, const std::string& path) {
   for (const UniqueFd& lower : lowers) {
     const UniqueFd opened = OpenBelow(lower.get(), path.empty() ? "." : path);
     if (!opened.valid() && (errno == ENOENT || errno == ELOOP)) continue;
-    if (!opened.valid() && errno == ENOTDIR) return false;  // removed there, or a file: the new one stands in its place
+    if (!opened.valid() && errno == ENOTDIR) break;  // removed there, or a file: the new one stands in its place
     if (!opened.valid()) FailOfErrno("open", path, errno);
+    struct stat found;
     if (::fstat(opened.get(), &found) != 0) FailOfErrno("stat", path, errno);
-    return S_ISDIR(found.st_mode);
+    if (!S_ISDIR(found.st_mode)) break;
+    UniqueFd folder(OpenBeneath(opened.get(), ".", O_RDONLY | O_DIRECTORY, 0));
+    if (!folder.valid()) FailOfErrno("open", path, errno);
+    return folder;
   }
-  return false;
+  return UniqueFd();
 }
 
-void Take(int root, const std::string& path, const struct stat& from) {
+/** Of overlayfs: what it says of a lower folder is not true of the one above. */
+bool IsOverlays(std::string_view attribute) {
+  return attribute.rfind("trusted.overlay.", 0) == 0 || attribute.rfind("user.overlay.", 0) == 0;
+}
+
+/** The size is asked for first, and nobody changes a layer in between. */
+template <typename Read>
+std::string ReadWhole(const std::string& path, Read read) {
+  std::string all;
+  const ssize_t size = read(nullptr, 0);
+  if (size < 0 && errno == ENOTSUP) return all;
+  if (size < 0) FailOfErrno("read attributes", path, errno);
+  all.resize(static_cast<size_t>(size));
+  const ssize_t got = size == 0 ? 0 : read(all.data(), all.size());
+  if (got < 0) FailOfErrno("read attributes", path, errno);
+  all.resize(static_cast<size_t>(got));
+  return all;
+}
+
+void TakeAttributes(int to, int from, const std::string& path) {
+  const std::string names =
+      ReadWhole(path, [from](char* buffer, size_t size) { return ::flistxattr(from, buffer, size); });
+  for (size_t at = 0; at < names.size();) {
+    const std::string name = names.c_str() + at;
+    at += name.size() + 1;
+    if (IsOverlays(name)) continue;
+    const std::string value = ReadWhole(
+        path, [from, &name](char* buffer, size_t size) { return ::fgetxattr(from, name.c_str(), buffer, size); });
+    if (::fsetxattr(to, name.c_str(), value.data(), value.size(), 0) != 0 && errno != ENOTSUP) {
+      FailOfErrno("setxattr", path, errno);
+    }
+  }
+}
+
+void Take(int root, const std::string& path, int from) {
   const char* name = path.empty() ? "." : path.c_str();
   const UniqueFd folder(OpenBeneath(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
   if (!folder.valid()) FailOfErrno("open", path, errno);
-  if (::fchown(folder.get(), from.st_uid, from.st_gid) != 0) FailOfErrno("chown", path, errno);
-  if (::fchmod(folder.get(), from.st_mode & 07777) != 0) FailOfErrno("chmod", path, errno);
-  const struct timespec times[2] = {from.st_mtim, from.st_mtim};
+  struct stat found;
+  if (::fstat(from, &found) != 0) FailOfErrno("stat", path, errno);
+  if (::fchown(folder.get(), found.st_uid, found.st_gid) != 0) FailOfErrno("chown", path, errno);
+  if (::fchmod(folder.get(), found.st_mode & 07777) != 0) FailOfErrno("chmod", path, errno);
+  TakeAttributes(folder.get(), from, path);
+  const struct timespec times[2] = {found.st_mtim, found.st_mtim};
   if (::futimens(folder.get(), times) != 0) FailOfErrno("utimens", path, errno);
 }
 
@@ -75,8 +117,8 @@ void Settle(int around, const std::vector<UniqueFd>& lowers) {
   for (size_t at = 0; at < implied.size();) {
     const std::string path = implied.c_str() + at;
     at += path.size() + 1;
-    struct stat found;
-    if (LookUp(lowers, path, found)) Take(root.get(), path, found);
+    const UniqueFd below = LookUp(lowers, path);
+    if (below.valid()) Take(root.get(), path, below.get());
   }
 }
 

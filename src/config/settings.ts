@@ -62,6 +62,8 @@ function certificateFile(about: string): Setting<string> {
 const absolutePath = /^(?:\/(?!\.\.?(?:\/|$))[^/\0]+)+$/;
 const registryHost = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/i;
 const hostText = 'a registry as "host" or "host:port"';
+/** In a reference a first part without a dot or a port is a path: a name completed with it would read back as another. */
+const referenceHost = /^(?=.*[.:]|localhost$)/i;
 const dayMs = 86_400_000;
 
 /** Every key, in the order in which `config default` shows them. */
@@ -144,9 +146,9 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "At start, have plugins (CNI 1.1) drop what is none of this daemon's pods. Only where no other runtime uses them.",
   ),
   "image.default_registry": setting(
-    z.string().regex(registryHost),
+    z.string().regex(registryHost).regex(referenceHost),
     "docker.io",
-    hostText,
+    `${hostText}, with a dot or a port, as references need it`,
     "Registry of image names that have none.",
   ),
   "image.plain_http": setting(

@@ -139,6 +139,28 @@ describe("unpacking a layer", () => {
     expect(await run("stat", ["-c", "%a %u %g", upper])).to.equal("750 9 0\n");
   });
 
+  it("gives it the extended attributes that it has below, but for overlayfs's", async () => {
+    const noted = (path: string, note: string): TarEntry => ({
+      name: path,
+      type: "directory",
+      mode: 0o2750,
+      pax: { "SCHILY.xattr.user.note": note, "SCHILY.xattr.trusted.note": "t", "SCHILY.xattr.security.note": "s" },
+    });
+    const layers = [
+      [noted("./", "root"), noted("home/", "lowest"), noted("work/", "hidden"), { name: "home/old", content: "o" }],
+      [noted("home/", "lower"), { name: "home/.wh..wh..opq" }, { name: "home/lower", content: "l" }],
+      [{ name: "home/new", content: "x" }, noted("work/", "own"), { name: "work/new", content: "x" }],
+    ];
+    const image = await unpack(...layers.map((entries) => buildLayer(entries)));
+    const root = await rootOf(image);
+    const hex = (text: string): string => Buffer.from(text).toString("hex");
+    const expected = { "trusted.note": hex("t"), "security.note": hex("s") };
+    expect(await attributes(root)).to.deep.equal({ ...expected, "user.note": hex("root") });
+    expect(await attributes(join(root, "home"))).to.deep.equal({ ...expected, "user.note": hex("lower") });
+    expect(await attributes(join(root, "work"))).to.deep.equal({ ...expected, "user.note": hex("own") });
+    expect(await run("stat", ["-c", "%a", join(root, "home")])).to.equal("2750\n");
+  });
+
   it("takes 120 layers", async function () {
     this.timeout(60_000);
     const layers = Array.from({ length: 120 }, (_, at) => buildLayer([{ name: "top", content: String(at) }]));

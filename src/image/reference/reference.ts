@@ -67,7 +67,7 @@ function parseName(raw: string, path: string, defaultRegistry: string): Name {
   const slash = path.indexOf("/");
   const first = path.slice(0, Math.max(slash, 0));
   const named = slash > 0 && isHost(first);
-  const host = named ? canonicalHost(first) : defaultRegistry;
+  const host = canonicalHost(named ? first : defaultRegistry);
   let repository = named ? path.slice(slash + 1) : path;
   if (host === dockerHub && !repository.includes("/")) repository = `library/${repository}`;
   if (!hostPattern.test(host)) throw malformed(raw, `"${shown(host)}" is not a registry host`);

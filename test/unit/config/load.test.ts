@@ -27,6 +27,12 @@ describe("the configuration", () => {
     expect((await loadConfig({ metrics: "[::1]:0" })).metrics).to.deep.equal({ host: "::1", port: 0 });
   });
 
+  it("takes a default registry that a reference can name", () => {
+    for (const host of ["docker.io", "mirror:5000", "localhost"]) {
+      expect(fromText(`[image]\ndefault_registry = "${host}"`).image.defaultRegistry).to.equal(host);
+    }
+  });
+
   it("can't be changed once made", () => {
     const config = configOf(new Map());
     expect(config.sandbox).to.be.frozen;
@@ -42,6 +48,7 @@ describe("the configuration", () => {
     ['root = "/var/../etc"', /root = "\/var\/\.\.\/etc" /],
     ['listen = "tcp://0.0.0.0:1"', /listen = "tcp:\/\/0\.0\.0\.0:1" .*unix:\/\//],
     ['[image]\nplain_http = ["http://a"]', /image\.plain_http = \["http:\/\/a"\] /],
+    ['[image]\ndefault_registry = "mirror"', /image\.default_registry = "mirror" .*with a dot or a port/],
     ["[sandbox]\nmemory = 5", /sandbox\.memory in a\.toml is no setting \(known: root, /],
     ["log = 5", /log in a\.toml is no setting/],
     ['[cgroup]\ndriver = "systemd"', /cgroup\.driver = "systemd" .*"cgroupfs"/],
