@@ -16,6 +16,7 @@ const allParts = [
   "test:vmm",
   "test:faults",
   "test:critest",
+  "test:soak",
   "test:kubelet",
   "test:krun",
 ];

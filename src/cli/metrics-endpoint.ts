@@ -29,5 +29,10 @@ export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<M
     states: containerStates,
     read: () => containers.list().map(({ state }) => state),
   });
+  metrics.boxes.watchMemory(async () => {
+    const running = sandboxes.all().flatMap(({ box }) => box ?? []);
+    const each = await Promise.all(running.map((box) => box.memoryUsage().catch(() => 0n)));
+    return each.reduce((sum, bytes) => sum + bytes, 0n);
+  });
   return await serveMetrics(config.metrics, metrics, health, log);
 }

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { BoxFigures } from "./box-figures.js";
 import { CallFigures } from "./call-figures.js";
 import { PullFigures } from "./pull-figures.js";
 import { StartFigures } from "./start-figures.js";
@@ -13,12 +14,14 @@ export interface StateGauge {
 
 /** All figures of one daemon. They are counted whether or not anybody can ask for them. */
 export class Metrics {
+  readonly boxes: BoxFigures;
   readonly calls: CallFigures;
   readonly pulls: PullFigures;
   readonly starts: StartFigures;
   readonly #register = new Registry();
 
   constructor(knownRegistries: readonly string[] = []) {
+    this.boxes = new BoxFigures(this.#register);
     this.calls = new CallFigures(this.#register);
     this.pulls = new PullFigures(this.#register, knownRegistries);
     this.starts = new StartFigures(this.#register);

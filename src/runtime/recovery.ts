@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { nowNs } from "../base/clock.js";
+import { monotonicMs, nowNs } from "../base/clock.js";
 import { messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
 import { stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
+import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./sandbox/end.js";
 import { checkNetwork, leaveNetwork } from "./sandbox/network.js";
@@ -19,6 +20,7 @@ const straysLimitMs = 60_000;
  * stops the daemon. Call it once, before the first call is served; it resolves when all is done.
  */
 export async function recover(deps: Deps): Promise<void> {
+  const startedMs = monotonicMs();
   const known = deps.sandboxes.all();
   const work = known.map((sandbox) => {
     const settled = deps.sandboxes.locks.run(sandbox.id, () => recoverSafely(sandbox, deps));
@@ -27,6 +29,7 @@ export async function recover(deps: Deps): Promise<void> {
   });
   await Promise.all(work);
   await discardStrays(deps);
+  deps.metrics.boxes.recoveryEnded(monotonicMs() - startedMs);
   deps.log.info({ sandboxes: known.length }, "recovery done");
 }
 
@@ -36,8 +39,10 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {
     const outcome = await stage("recover sandbox", oneSandboxLimitMs, deps.closing, (signal) =>
       recoverOne(sandbox, deps, signal),
     );
+    deps.metrics.boxes.recovered(outcome);
     log.info({ outcome }, "sandbox recovered");
   } catch (thrown) {
+    deps.metrics.boxes.recovered("failed");
     log.error({ err: messageOf(thrown) }, "sandbox could not be recovered");
     if (sandbox.state === "ready" && sandbox.box === undefined && !deps.closing.aborted) {
       await tolerant(deps, "give sandbox up", () => giveUp(sandbox, deps, messageOf(thrown)));
@@ -50,7 +55,7 @@ async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<voi
   await recordBoxGone(sandbox, { atNs: nowNs(), reason: `not found again after a restart: ${reason}` }, deps);
 }
 
-async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<string> {
+async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome> {
   const { boxes, containers, native, sandboxes } = deps;
   switch (sandbox.state) {
     case "creating":
@@ -59,16 +64,16 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
       await native.removeNetns(sandbox.record.netnsPath);
       await removePodFiles(sandbox.folder);
       await sandboxes.remove(sandbox.id);
-      return "half-made, discarded";
+      return "discarded";
     case "ready":
       if (await adoptBox(sandbox, deps, signal)) return "adopted";
       await containers.recoverOf(sandbox, signal);
-      return "its box was gone";
+      return "lost";
     case "notReady":
       sandbox.endTold = true;
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
       await containers.recoverOf(sandbox, signal);
-      return "not ready";
+      return "notReady";
   }
 }
 

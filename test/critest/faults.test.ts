@@ -14,7 +14,7 @@ import {
   runPod,
   shell,
   startContainer,
-  type Pod,
+  vmmPid,
 } from "../support/pods.js";
 import { eventually, limit, slowness } from "../support/wait.js";
 
@@ -27,22 +27,13 @@ describe("Faults", () => {
     await daemon.remove();
   });
 
-  const vmmPid = async (pod: Pod, of = daemon): Promise<number> => {
-    const { info } = await of.cri.call(runtime.podSandboxStatus, { podSandboxId: pod.id, verbose: true });
-    const facts: unknown = JSON.parse(info["info"] ?? "null");
-    if (typeof facts !== "object" || facts === null || !("vmmPid" in facts) || typeof facts.vmmPid !== "number") {
-      throw new Error(`no vmmPid in the verbose status: ${info["info"] ?? ""}`);
-    }
-    return facts.vmmPid;
-  };
-
   describe("kill -9 of a Box's VMM", () => {
     it("turns the sandbox NOTREADY and its containers EXITED within 2 s, and both can be removed", async () => {
       const before = await daemon.machine();
       const pod = await runPod(daemon);
       const running = await startContainer(daemon, pod);
       const created = await createContainer(daemon, pod);
-      process.kill(await vmmPid(pod), "SIGKILL");
+      process.kill(await vmmPid(daemon, pod), "SIGKILL");
       const killedMs = performance.now();
       await eventually("the sandbox is NOTREADY", 5_000, async () =>
         (await podStatus(daemon, pod.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
@@ -67,7 +58,7 @@ describe("Faults", () => {
     it("leaves the pods beside it alone", async () => {
       const [one, two] = await Promise.all([runPod(daemon), runPod(daemon)]);
       const container = await startContainer(daemon, two);
-      process.kill(await vmmPid(one), "SIGKILL");
+      process.kill(await vmmPid(daemon, one), "SIGKILL");
       await eventually("the sandbox is NOTREADY", 5_000, async () =>
         (await podStatus(daemon, one.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
       );
@@ -88,7 +79,7 @@ describe("Faults", () => {
       await eventually("the exec has begun", 10_000, async () =>
         (await exec(daemon, container, ["ls", "/tmp/begun"])).exitCode === 0 ? true : undefined,
       );
-      process.kill(await vmmPid(pod), "SIGKILL");
+      process.kill(await vmmPid(daemon, pod), "SIGKILL");
       const killedMs = performance.now();
       await failure(waiting, status.UNAVAILABLE);
       expect(performance.now() - killedMs).to.be.lessThan(limit(3_000));
@@ -123,7 +114,7 @@ describe("Faults", () => {
       const before = await watchful.machine();
       const pod = await runPod(watchful);
       const container = await startContainer(watchful, pod);
-      process.kill(await vmmPid(pod, watchful), "SIGSTOP");
+      process.kill(await vmmPid(watchful, pod), "SIGSTOP");
       expect((await podStatus(watchful, pod.id)).state).to.equal(PodSandboxState.SANDBOX_READY);
       expect((await containerStatus(watchful, container)).state).to.equal(ContainerState.CONTAINER_RUNNING);
       expect((await watchful.cri.call(runtime.listContainerStats, {})).stats).to.have.length(1);
@@ -143,7 +134,7 @@ describe("Faults", () => {
       const before = await daemon.machine();
       const pod = await runPod(daemon);
       await startContainer(daemon, pod);
-      process.kill(await vmmPid(pod), "SIGSTOP");
+      process.kill(await vmmPid(daemon, pod), "SIGSTOP");
       await removePod(daemon, pod);
       await expectSameMachine(daemon.scope, before);
     });

@@ -50,6 +50,13 @@ export async function command(args: readonly string[], limitMs = 60_000): Promis
   return { status, stdout, stderr };
 }
 
+/** Nobody to call now; it may be started again. */
+export class DaemonIsDown extends Error {
+  constructor() {
+    super("the daemon is not running");
+  }
+}
+
 const running = new Set<Daemon>();
 
 /** Those that a test has started and not removed yet. */
@@ -98,12 +105,17 @@ export class Daemon {
 
   get pid(): number {
     const pid = this.#process?.pid;
-    if (pid === undefined) throw new Error("the daemon is not running");
+    if (pid === undefined) throw new DaemonIsDown();
     return pid;
   }
 
+  /** False before its start, and as soon as its process has ended. */
+  get alive(): boolean {
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
   get cri(): CriClient {
-    if (this.#cri === undefined) throw new Error("the daemon is not running");
+    if (this.#cri === undefined) throw new DaemonIsDown();
     return this.#cri;
   }
 

@@ -68,6 +68,16 @@ export async function podStatus(daemon: Daemon, id: string): Promise<PodSandboxS
   return status;
 }
 
+/** The process of a pod's VMM, from its verbose status. */
+export async function vmmPid(daemon: Daemon, { id }: Pick<Pod, "id">): Promise<number> {
+  const { info } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId: id, verbose: true });
+  const facts: unknown = JSON.parse(info["info"] ?? "null");
+  if (typeof facts !== "object" || facts === null || !("vmmPid" in facts) || typeof facts.vmmPid !== "number") {
+    throw new Error(`no vmmPid in the verbose status: ${info["info"] ?? ""}`);
+  }
+  return facts.vmmPid;
+}
+
 /** A container of busybox that runs `top` until it is told otherwise. */
 export function containerConfig(part: ContainerConfigPart = {}): ContainerConfig {
   const name = `ctr-${randomBytes(4).toString("hex")}`;

@@ -27,6 +27,7 @@ async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<voi
   await deps.sandboxes.locks.run(sandbox.id, async () => {
     if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
     deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
+    deps.metrics.boxes.lost();
     await recordBoxGone(sandbox, exit, deps);
   });
 }

@@ -92,7 +92,7 @@ function jobScript(only: readonly string[] | undefined): string {
   const mocha = ["node_modules/mocha/bin/mocha.js", "--no-config", "--no-package", "--exit", "--no-color"];
   const reporter = ["--reporter", "build/nested/test/support/nested-vm/reporter.js"];
   const words = [...mocha, ...reporter, "--timeout", String(testTimeoutMs * slowness), ...others, ...compiled];
-  const passed = ["A3S_TEST_PODS", "A3S_TEST_KEEP"].flatMap((name) => {
+  const passed = ["A3S_TEST_PODS", "A3S_TEST_KEEP", "A3S_SOAK_MINUTES", "A3S_SOAK_WORKERS"].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [`export ${name}=${quoted(value)}`];
   });

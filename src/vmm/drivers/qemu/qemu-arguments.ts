@@ -52,6 +52,12 @@ const cpuModel = "Nehalem,+rdrand,-spec-ctrl,+xsave,+avx,+avx2,+bmi1,+bmi2,+fma,
 const firstBoxUid = 0x7000_0000;
 const boxUids = 0x0ff0_0000;
 
+/**
+ * MiB of translated code that a Box may keep. QEMU by itself takes up to 1024, and a Box grows for hours; when it is full
+ * QEMU starts afresh.
+ */
+const translatedMib = 128;
+
 /** A user of its own for each Box's QEMU, which has no right to anything but what the launcher has opened for it. */
 export function boxUid(spec: BoxSpec): number {
   return firstBoxUid + (Number.parseInt(spec.id.slice(0, 12), 16) % boxUids);
@@ -85,7 +91,7 @@ export function qemuArguments(request: StartRequest, kernel: string, tscKhz: num
     // For who looks at the list of processes: QEMU itself can't reach it.
     ...["-name", `guest=${folder.path.replaceAll(",", ",,")}`], // a comma would begin another option
     ...["-M", "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=off,auto-kernel-cmdline=on,memory-backend=mem"],
-    ...["-accel", "tcg", "-cpu", cpuModel, "-smp", String(spec.vcpus), "-m", memory],
+    ...["-accel", `tcg,tb-size=${translatedMib}`, "-cpu", cpuModel, "-smp", String(spec.vcpus), "-m", memory],
     ...["-object", `memory-backend-memfd,id=mem,size=${memory},share=on`],
     ...["-global", "virtio-mmio.force-legacy=false"],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"],

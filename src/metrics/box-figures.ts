@@ -1,0 +1,58 @@
+import { Counter, Gauge, type Registry } from "prom-client";
+
+/** What became of a sandbox that another daemon has left. */
+export const recoveryOutcomes = ["adopted", "lost", "discarded", "notReady", "failed"] as const;
+export type RecoveryOutcome = (typeof recoveryOutcomes)[number];
+
+/** How Boxes fare without being asked: those that ended by themselves, those that a restart found. */
+export class BoxFigures {
+  readonly #register: Registry;
+  readonly #lost: Counter;
+  readonly #recovered: Counter<"outcome">;
+  readonly #recoverySeconds: Gauge;
+
+  constructor(register: Registry) {
+    this.#register = register;
+    this.#lost = new Counter({
+      name: "a3s_box_boxes_lost_total",
+      help: "Boxes that ended although nobody had stopped them; kubelet starts their pods again.",
+      registers: [register],
+    });
+    this.#recovered = new Counter({
+      name: "a3s_box_recovered_sandboxes_total",
+      help: "Sandboxes of an earlier daemon by what this one found: adopted, lost its Box, half-made and discarded, not ready, failed.",
+      labelNames: ["outcome"],
+      registers: [register],
+    });
+    for (const outcome of recoveryOutcomes) this.#recovered.inc({ outcome }, 0);
+    this.#recoverySeconds = new Gauge({
+      name: "a3s_box_recovery_seconds",
+      help: "From this daemon's start until all that an earlier one had left was taken up; 0 while that goes on.",
+      registers: [register],
+    });
+  }
+
+  lost(): void {
+    this.#lost.inc();
+  }
+
+  recovered(outcome: RecoveryOutcome): void {
+    this.#recovered.inc({ outcome });
+  }
+
+  recoveryEnded(ms: number): void {
+    this.#recoverySeconds.set(ms / 1000);
+  }
+
+  /** Asked each time that somebody wants to know. */
+  watchMemory(bytes: () => Promise<bigint>): void {
+    new Gauge({
+      name: "a3s_box_memory_bytes",
+      help: "Host memory (PSS) of all Boxes: VMMs and file servers.",
+      registers: [this.#register],
+      async collect() {
+        this.set(Number(await bytes()));
+      },
+    });
+  }
+}
