@@ -37,7 +37,7 @@ describe("A soak's gates", () => {
   });
 
   it("hold a daemon that grows when it is left alone; what it did before does not count", () => {
-    const growing = samples((index) => ({ daemonKib: 90_000 + Math.max(0, index - 50) * 1_500 }));
+    const growing = samples((index) => ({ daemonKib: 90_000 + Math.max(0, index - 50) * 3_000 }));
     expect(failed({ samples: growing })).to.deep.equal(["memory of the daemon"]);
     const before = samples((index) => ({ daemonKib: index < 50 ? 300_000 : 90_000 }));
     expect(failed({ samples: before })).to.deep.equal([]);
