@@ -22,8 +22,9 @@ import { eventually, limit } from "../support/wait.js";
 const podCount = Number(process.env["A3S_SURVIVAL_PODS"] ?? "4");
 const kills = Number(process.env["A3S_SURVIVAL_KILLS"] ?? "4");
 const atOnce = 4;
-/** A line each tenth of a second, numbered. */
-const counting = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.1; done"];
+/** Numbered lines, some forty each second of all pods together: each costs an emulated guest two processes. */
+const pauseSeconds = Math.max(0.1, podCount / 40).toFixed(1);
+const counting = ["sh", "-c", `i=0; while :; do echo line $i; i=$((i+1)); sleep ${pauseSeconds}; done`];
 
 interface Witness {
   readonly pod: Pod;
