@@ -9,15 +9,15 @@ import { monotonicMs } from "../src/base/clock.js";
 import { newSandboxId } from "../src/base/ids.js";
 import { loadConfig } from "../src/config/load.js";
 import { loadNative, type SpawnedProcess } from "../src/native/addon.js";
-import type { DriverName } from "../src/vmm/box.js";
+import type { MachineDriver } from "../src/vmm/box.js";
 import { boxFolderOf } from "../src/vmm/box-folder.js";
 import { discardBox } from "../src/vmm/discard-box.js";
 import type { Driver } from "../src/vmm/drivers/driver.js";
 import { KrunDriver } from "../src/vmm/drivers/krun/krun-driver.js";
 import { QemuDriver } from "../src/vmm/drivers/qemu/qemu-driver.js";
-import { findProgram } from "../src/vmm/choose-driver.js";
+import { findProgram, qemuProgram } from "../src/vmm/choose-driver.js";
 import { launcherPath, libkrunPath } from "../src/vmm/probe.js";
-import { createShare } from "../src/vmm/share.js";
+import { GuestShare } from "../src/vmm/share/guest-share.js";
 import { createLogger } from "../src/base/log.js";
 
 const limitMs = 60_000;
@@ -28,7 +28,7 @@ export interface BareBooter {
 }
 
 /** `state`: a short, empty folder for the Boxes. */
-export async function bareBooter(driverName: DriverName, state: string): Promise<BareBooter> {
+export async function bareBooter(driverName: MachineDriver, state: string): Promise<BareBooter> {
   const config = await loadConfig({ state });
   const assets = config.assets.dir;
   const { native } = loadNative(assets);
@@ -38,7 +38,7 @@ export async function bareBooter(driverName: DriverName, state: string): Promise
       ? new KrunDriver(native, { launcher: launcherPath(assets), libkrun: libkrunPath(assets), kernel })
       : new QemuDriver(native, {
           launcher: launcherPath(assets),
-          qemu: await findProgram("qemu-system-x86_64", config.qemu.binary),
+          qemu: await findProgram(qemuProgram, config.qemu.binary),
           virtiofsd: join(assets, "bin", "virtiofsd"),
           kernel,
         });
@@ -52,7 +52,7 @@ export async function bareBooter(driverName: DriverName, state: string): Promise
     await mkdir(folder.logs, { recursive: true });
     await mkdir(folder.sockets);
     await native.createNetns(netnsPath);
-    await createShare(folder, join(assets, "guest"), native);
+    await new GuestShare(join(assets, "guest"), folder, native).create();
     const processes: SpawnedProcess[] = [];
     const awake = setInterval(() => undefined, limitMs); // the watch on a process alone does not keep Node running
     try {
@@ -62,7 +62,7 @@ export async function bareBooter(driverName: DriverName, state: string): Promise
         {
           spec: { id, vcpus, memoryMib, netnsPath, tap: null, cgroupParent: "" },
           folder,
-          cgroupProcs: [],
+          cgroup: { path: "", procs: [] },
           kernelParameters: ["a3s.bare=1"],
           started: (_role, process) => {
             processes.push(process);

@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monotonicMs } from "../src/base/clock.js";
-import type { DriverName } from "../src/vmm/box.js";
+import type { MachineDriver } from "../src/vmm/box.js";
 import { runtime } from "../test/support/cri-client.js";
 import { Daemon } from "../test/support/daemon.js";
 import { busybox } from "../test/support/images.js";
@@ -48,7 +48,7 @@ export async function benchStart({ runs }: { readonly runs: number }): Promise<R
   }
 }
 
-async function report(daemon: Daemon, driver: DriverName, measured: Measured): Promise<Report> {
+async function report(daemon: Daemon, driver: MachineDriver, measured: Measured): Promise<Report> {
   const { bareMs, runPodMs, firstOutputMs, stagesMs } = measured;
   const memory = await memoryOfMany(daemon);
   const rows = [
@@ -141,7 +141,7 @@ async function stagesOf(daemon: Daemon, id: string): Promise<{ name: string; ms:
   });
 }
 
-async function driverOf(daemon: Daemon): Promise<DriverName> {
+async function driverOf(daemon: Daemon): Promise<MachineDriver> {
   const { info } = await daemon.cri.call(runtime.status, { verbose: true });
   const chosen: unknown = JSON.parse(info["driver"] ?? "null");
   const name = typeof chosen === "object" && chosen !== null && "name" in chosen ? chosen.name : undefined;

@@ -41,7 +41,7 @@ const buildPackages = [
 ];
 const testPackages = [
   ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "zstd", "kmod", "iproute2", "clang-format"],
-  ...["containernetworking-plugins", "iptables", "systemd"],
+  ...["containernetworking-plugins", "iptables", "runc", "systemd"],
 ];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {

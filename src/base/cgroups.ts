@@ -14,14 +14,17 @@ export interface CgroupHierarchy {
   readonly controllers: readonly string[];
 }
 
-export function cgroupHierarchies(mounts: readonly MountLine[]): CgroupHierarchy[] {
+/** `all`: those of v1, too, that have none of these controllers. */
+export function cgroupHierarchies(mounts: readonly MountLine[], all = false): CgroupHierarchy[] {
   const found = new Map<string, CgroupHierarchy>();
   for (const mount of mounts) {
     if (mount.type === "cgroup2") {
       found.set(mount.target, { version: 2, mountPoint: mount.target, controllers: [] });
     } else if (mount.type === "cgroup") {
       const controllers = mount.superOptions.filter((option) => wantedControllers.has(option));
-      if (controllers.length > 0) found.set(mount.target, { version: 1, mountPoint: mount.target, controllers });
+      if (controllers.length > 0 || all) {
+        found.set(mount.target, { version: 1, mountPoint: mount.target, controllers });
+      }
     }
   }
   return [...found.values()];

@@ -6,6 +6,8 @@ export interface MountLine {
   readonly root: string;
   readonly target: string;
   readonly type: string;
+  /** "shared:9", "master:4": how mounts in it propagate; none is private. */
+  readonly propagation: readonly string[];
   /** Options of the file system: for cgroup v1 the controllers. */
   readonly superOptions: readonly string[];
 }
@@ -21,11 +23,11 @@ export function parseMountinfo(text: string): MountLine[] {
   for (const line of text.split("\n")) {
     const [before, after] = line.split(" - ");
     if (before === undefined || after === undefined) continue;
-    const [, , , root, target] = before.split(" ");
+    const [, , , root, target, , ...propagation] = before.split(" ");
     const [type, , options] = after.split(" ");
     if (root === undefined || target === undefined || type === undefined) continue;
     const superOptions = options === undefined ? [] : options.split(",");
-    lines.push({ root: unescapePath(root), target: unescapePath(target), type, superOptions });
+    lines.push({ root: unescapePath(root), target: unescapePath(target), type, propagation, superOptions });
   }
   return lines;
 }

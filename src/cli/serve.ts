@@ -95,13 +95,19 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
-  const { assets, driver, qemu, sandbox, state } = config;
+  const { assets, driver, native: pods, qemu, sandbox, state } = config;
   const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
-  const moreDrivers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
+  const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
+  const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
   const limits = { bootTimeoutMs, healthTimeoutMs };
   const common = { state, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
-  const options = { ...common, driver, moreDrivers };
-  return qemu.binary === undefined ? options : { ...options, qemuBinary: qemu.binary };
+  return {
+    ...common,
+    driver,
+    moreDrivers,
+    ...(qemu.binary === undefined ? {} : { qemuBinary: qemu.binary }),
+    ...(pods.runc === undefined ? {} : { runcBinary: pods.runc }),
+  };
 }
 
 async function firstSignal(names: readonly NodeJS.Signals[]): Promise<string> {

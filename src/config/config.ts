@@ -22,6 +22,12 @@ export interface Config {
     /** Absolute path; undefined: `qemu-system-x86_64` of PATH. */
     readonly binary: string | undefined;
   };
+  readonly native: {
+    /** Absolute path; undefined: `runc` of PATH. */
+    readonly runc: string | undefined;
+  };
+  /** Pods that ask for namespaces of the host under a handler that makes a Box. */
+  readonly hostNamespaces: "native" | "refuse";
   readonly sandbox: {
     readonly vcpus: number;
     readonly memoryMib: number;
@@ -72,8 +78,8 @@ export interface Config {
 
 /** What a RuntimeClass' handler gives its pods. */
 export interface HandlerConfig {
-  /** undefined: the daemon's. */
-  readonly driver: "krun" | "qemu" | undefined;
+  /** undefined: the daemon's. native: pods without a Box. */
+  readonly driver: "krun" | "qemu" | "native" | undefined;
   /** Of a Box whose pod sets no limit. */
   readonly vcpus: number;
   readonly memoryMib: number;

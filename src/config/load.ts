@@ -98,6 +98,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
   const dockerConfig = read("image.docker_config", settings["image.docker_config"]);
+  const runc = read("native.runc", settings["native.runc"]);
   const sizes = {
     vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
     memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
@@ -112,6 +113,8 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     log: { level: read("log.level", settings["log.level"]) },
     assets: { dir: assetsDir === "" ? join(import.meta.dirname, "../../build/assets") : assetsDir },
     qemu: { binary: qemuBinary === "" ? undefined : qemuBinary },
+    native: { runc: runc === "" ? undefined : runc },
+    hostNamespaces: read("host_namespaces", settings.host_namespaces),
     sandbox: {
       ...sizes,
       bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),

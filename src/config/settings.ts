@@ -44,15 +44,15 @@ const loginSchema = z
   });
 
 const handlerSchema = z.strictObject({
-  driver: z.enum(["krun", "qemu"]).optional(),
+  driver: z.enum(["krun", "qemu", "native"]).optional(),
   vcpus: z.int().min(1).max(64).optional(),
   memory_mib: z.int().min(128).max(1_048_576).optional(),
   max_vcpus: z.int().min(1).max(64).optional(),
   max_memory_mib: z.int().min(128).max(1_048_576).optional(),
   annotations: z.array(z.enum(["vcpus", "memory_mib"])).default([]),
 });
-/** RuntimeClass: a DNS label (RFC 1123). "native" stands for pods without a Box. */
-const handlerName = /^(?!native$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** RuntimeClass: a DNS label (RFC 1123). */
+const handlerName = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 function certificateFile(about: string): Setting<string> {
   const schema = z.union([z.literal(""), z.string().regex(absolutePath)]);
@@ -91,10 +91,15 @@ export const settings = {
   handlers: setting<Readonly<Record<string, z.infer<typeof handlerSchema>>>>(
     z.record(z.string().regex(handlerName), handlerSchema),
     {},
-    'tables named [handlers.NAME], a DNS label other than "native", each with any of driver ("krun", "qemu"), vcpus, \
+    'tables named [handlers.NAME], a DNS label, each with any of driver ("krun", "qemu", "native": without a Box), vcpus, \
 memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused) and annotations (of \
 "vcpus" and "memory_mib", those that pods may set)',
     'Handlers for RuntimeClasses, beside "" and "microvm". Take this line away when writing such a table.',
+  ),
+  host_namespaces: oneOf(
+    ["refuse", "native"],
+    "refuse",
+    "Pods that ask for network, PIDs or IPC of the host under a handler that makes a Box. native: they get none.",
   ),
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(
@@ -108,6 +113,12 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "",
     'an absolute path, or "" for qemu-system-x86_64 of PATH',
     'QEMU. "" is qemu-system-x86_64 of PATH.',
+  ),
+  "native.runc": setting(
+    z.union([z.literal(""), z.string().regex(absolutePath)]),
+    "",
+    'an absolute path, or "" for runc of PATH',
+    'What makes containers of pods without a Box. "" is runc of PATH; needed where such pods are allowed.',
   ),
   "sandbox.vcpus": whole(1, 64, 2, "CPUs of a Box whose pod sets no limit."),
   "sandbox.memory_mib": whole(128, 1_048_576, 2048, "Memory of a Box whose pod sets no limit. Touched lazily."),

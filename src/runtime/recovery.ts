@@ -7,7 +7,7 @@ import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.j
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./sandbox/end.js";
-import { checkNetwork, leaveNetwork } from "./sandbox/network.js";
+import { checkNetwork, leaveNetwork, removeNetns } from "./sandbox/network.js";
 import { removePodFiles } from "./sandbox/pod-files.js";
 import type { Sandbox } from "./sandbox/sandbox.js";
 
@@ -56,12 +56,12 @@ async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<voi
 }
 
 async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome> {
-  const { boxes, containers, native, sandboxes } = deps;
+  const { boxes, containers, sandboxes } = deps;
   switch (sandbox.state) {
     case "creating":
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
       await leaveNetwork(sandbox, deps, signal);
-      await native.removeNetns(sandbox.record.netnsPath);
+      await removeNetns(sandbox, deps);
       await removePodFiles(sandbox.folder);
       await sandboxes.remove(sandbox.id);
       return "discarded";

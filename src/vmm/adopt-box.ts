@@ -5,6 +5,7 @@ import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle } from "./box.js";
 import { boxFolderAt } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
+import { partsOf } from "./drivers/parts.js";
 import { explainExit } from "./explain-exit.js";
 import { RunningBox } from "./running-box.js";
 
@@ -25,7 +26,7 @@ export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle
   const { native, log, healthTimeoutMs } = deps;
   const folder = boxFolderAt(handle.folder);
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
-  let complete = handle.processes.some(({ role }) => role === "vmm");
+  let complete = handle.processes.some(({ role }) => role !== "fs");
   for (const { role, pid, startTime } of handle.processes) {
     const pidfd = await native.adoptProcess(pid, startTime);
     if (pidfd === null) complete = false;
@@ -36,5 +37,6 @@ export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle
     return null;
   }
   const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
-  return new RunningBox({ id, handle, folder, processes, agent, native, log, healthTimeoutMs });
+  const parts = partsOf(id, folder, handle, native);
+  return new RunningBox({ id, handle, folder, processes, agent, parts, log, healthTimeoutMs });
 }

@@ -14,9 +14,9 @@ import { BoxProcesses } from "./box-processes.js";
 import { explainExit } from "./explain-exit.js";
 import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
+import { partsOf } from "./drivers/parts.js";
 import { createBoxCgroup, planBoxCgroup, type BoxCgroup } from "./host-cgroup.js";
 import { RunningBox } from "./running-box.js";
-import { createShare } from "./share.js";
 
 export interface BootDeps {
   readonly native: Native;
@@ -42,7 +42,7 @@ const logsBytes = 4 * 1024 * 1024;
  * there before what it names can be lost, so that `discardBox` finds everything at any point.
  */
 export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
-  checkSpec(spec);
+  if (deps.driver.name !== "native") checkMachine(spec);
   const beganMs = monotonicMs();
   const folder = boxFolderOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
@@ -59,7 +59,7 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
 }
 
 /** What no VMM can do; a guest with too little memory dies without a word. */
-function checkSpec(spec: BoxSpec): void {
+function checkMachine(spec: BoxSpec): void {
   const within = (name: string, value: number, low: number, high: number): void => {
     if (Number.isInteger(value) && value >= low && value <= high) return;
     throw new RuntimeError("invalidArgument", `a Box can't have ${value} ${name}: allowed is ${low} to ${high}`);
@@ -81,12 +81,13 @@ async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
 }
 
 async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder): Promise<BoxCgroup> {
-  const { native, log, guestBase } = deps;
+  const { driver, native, log, guestBase } = deps;
   await mkdir(folder.sockets, { mode: 0o700 });
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
-  await createShare(folder, guestBase, native);
-  const groups = await planBoxCgroup(spec.cgroupParent, spec.id);
+  const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups);
+  const handle = { driver: driver.name, processes: [], cgroups: groups.folders };
+  await partsOf(spec.id, folder, handle, native, guestBase).share.create();
   await writeTrail(deps, spec, folder, groups.folders, []);
   return await createBoxCgroup(groups, spec.cgroupParent !== "", log);
 }
@@ -114,7 +115,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
       {
         spec,
         folder,
-        cgroupProcs: cgroup.procs,
+        cgroup,
         kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);
@@ -138,7 +139,8 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     };
     log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
     const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };
-    return new RunningBox({ id: spec.id, handle, folder, processes, agent, native, log, healthTimeoutMs });
+    const parts = partsOf(spec.id, folder, handle, native);
+    return new RunningBox({ id: spec.id, handle, folder, processes, agent, parts, log, healthTimeoutMs });
   } catch (thrown) {
     over.abort();
     if (processes.exit === undefined || signal.aborted) throw thrown;

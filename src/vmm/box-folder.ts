@@ -31,6 +31,10 @@ export interface BoxFolder {
   readonly launcherConfig: string;
   readonly vmmLog: string;
   readonly fsLog: string;
+  /** What an agent on the host has to say. */
+  readonly agentLog: string;
+  /** The /dev/shm of a pod of the host. */
+  readonly shm: string;
 }
 
 export function boxesFolder(state: string): string {
@@ -56,6 +60,8 @@ export function boxFolderAt(path: string): BoxFolder {
     launcherConfig: join(path, "launcher.conf"),
     vmmLog: join(path, "log", "vmm"),
     fsLog: join(path, "log", "fs"),
+    agentLog: join(path, "log", "agent"),
+    shm: join(path, "shm"),
   };
 }
 
@@ -74,9 +80,9 @@ export interface BoxRecord {
 const recordSchema = z.object({
   version: z.literal(1),
   id: z.string().transform((raw) => sandboxId(raw)),
-  driver: z.enum(["krun", "qemu"]),
+  driver: z.enum(["krun", "qemu", "native"]),
   processes: z.array(
-    z.object({ role: z.enum(["vmm", "fs"]), pid: z.number().int().positive(), startTime: z.bigint() }),
+    z.object({ role: z.enum(["vmm", "fs", "agent"]), pid: z.number().int().positive(), startTime: z.bigint() }),
   ),
   cgroups: z.array(z.string().startsWith("/")),
 });

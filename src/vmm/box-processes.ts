@@ -21,7 +21,7 @@ interface Member {
 const vmmGoesFirstMs = 150;
 
 const sigkill = 9;
-const nameOf = { vmm: "vmm", fs: "file server" } satisfies Record<ProcessRole, string>;
+const nameOf = { vmm: "vmm", fs: "file server", agent: "agent" } satisfies Record<ProcessRole, string>;
 
 function describeExit(role: ProcessRole, exit: ExitInfo): string {
   if (exit.signal !== null) return `${nameOf[role]} killed by signal ${exit.signal}`;
@@ -56,7 +56,7 @@ export class BoxProcesses {
   }
 
   get list(): BoxHandle["processes"] {
-    const order = { vmm: 0, fs: 1 } satisfies Record<ProcessRole, number>;
+    const order = { vmm: 0, fs: 1, agent: 2 } satisfies Record<ProcessRole, number>;
     return this.#members
       .map(({ role, process }) => ({ role, pid: process.pid, startTime: process.startTime }))
       .sort((a, b) => order[a.role] - order[b.role]);

@@ -1,22 +1,31 @@
 /**
- * What the rest of the runtime sees of a Box: one microVM with its share and its agent. Nothing here speaks CRI.
+ * What the rest of the runtime sees of a Box: an agent that runs a pod's containers, and a share of what they may see.
+ * Mostly it is a microVM; under the `native` driver the agent is a process of the host (docs/adr/0045). Nothing here
+ * speaks CRI.
  */
 import type { SandboxId } from "../base/ids.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
-export type DriverName = "krun" | "qemu";
+/** Those that make a microVM. */
+export type MachineDriver = "krun" | "qemu";
+export type DriverName = MachineDriver | "native";
+/** A namespace of the host in which a pod can live, under `native`. */
+export type HostNamespace = "network" | "pid" | "ipc";
 
 /** What a Box is made of. */
 export interface BoxSpec {
   readonly id: SandboxId;
+  /** Of the machine, where there is one. */
   readonly vcpus: number;
   readonly memoryMib: number;
-  /** Network namespace the VMM enters. */
-  readonly netnsPath: string;
+  /** Network namespace that VMM or agent enter; null: the host's, under `native` only. */
+  readonly netnsPath: string | null;
   /** Tap in that namespace to attach, with the MAC the guest gets; null: no interface but the loopback. */
   readonly tap: { readonly name: string; readonly mac: string } | null;
   /** Absent: the factory's. One that it was opened with. */
   readonly driver?: DriverName;
+  /** Those of the host that the pod lives in; absent is none. None with a machine. */
+  readonly hostNamespaces?: readonly HostNamespace[];
   /** Host cgroup to live in, cgroupfs syntax ("/kubepods/pod1"); a child named by the id is made. "": one of our own. */
   readonly cgroupParent: string;
 }
@@ -24,8 +33,12 @@ export interface BoxSpec {
 /** The facts that find a Box again after a daemon restart; goes into the sandbox's record as it is. */
 export interface BoxHandle {
   readonly driver: DriverName;
-  /** VMM first, then its file server. */
-  readonly processes: readonly { readonly role: "vmm" | "fs"; readonly pid: number; readonly startTime: bigint }[];
+  /** VMM first, then its file server; the agent alone under `native`. */
+  readonly processes: readonly {
+    readonly role: "vmm" | "fs" | "agent";
+    readonly pid: number;
+    readonly startTime: bigint;
+  }[];
   /** Absolute folder of the Box: sockets, console log, share. */
   readonly folder: string;
   readonly cgroups: readonly string[];
@@ -39,7 +52,7 @@ export interface BoxExit {
 
 /** One entry of a Box's share. Mounted under a fresh, unguessable name; never over something the guest has seen. */
 export interface SharedPath {
-  /** Absolute path in the guest: "/c/5f…/rootfs". */
+  /** Absolute path as the agent sees it: "/c/5f…" in a guest. */
   readonly guestPath: string;
   /** The same on the host, for `removeShared`. */
   readonly hostPath: string;
@@ -48,36 +61,38 @@ export interface SharedPath {
 export interface Box {
   readonly id: SandboxId;
   readonly handle: BoxHandle;
-  /** Settles once, within 2 s of the VMM's or the file server's death. */
+  /** Where the pod's /dev/shm is, as the agent sees it. */
+  readonly sharedMemory: string;
+  /** Settles once, within 2 s of the death of one of its processes. */
   readonly exited: Promise<BoxExit>;
   /** Undefined while it lives. */
   readonly exit: BoxExit | undefined;
   readonly agent: AgentClient;
-  /** Mounts an overlay (nosuid, nodev, index=on) into the share. */
+  /** Mounts an overlay into the share; for a guest nosuid, nodev and index=on. */
   shareOverlay(
     name: string,
     snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
   ): Promise<SharedPath>;
-  /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay; nosuid, nodev. */
+  /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay. */
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
-  /** Binds a file or folder of the host into the share; `source` is resolved by the caller. Recursive, nosuid and nodev. */
+  /** Binds a file or folder of the host into a guest's share; `source` is resolved by the caller. Recursive, nosuid, nodev. */
   shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */
   listShared(): Promise<string[]>;
-  /** Asks the agent to shut down, waits `graceMs`, kills; resolves when VMM and file server are gone. */
+  /** Asks the agent to shut down, waits `graceMs`, kills; resolves when the Box's processes are gone. */
   stop(graceMs: number, signal: AbortSignal): Promise<void>;
-  /** Last lines of the guest's console, for messages. At most 4 KiB. */
+  /** Last lines of the guest's console, or of what the agent said on the host, for messages. At most 4 KiB. */
   consoleTail(): Promise<string>;
-  /** Host CPU time of VMM and file server together, in nanoseconds since the Box's start. */
+  /** Host CPU time of the pod, in nanoseconds since the Box's start. */
   cpuTime(): Promise<bigint>;
-  /** Bytes of host memory (PSS) of VMM and file server together. */
+  /** Bytes of host memory of the pod: of a machine the PSS of its processes, under `native` its cgroup's working set. */
   memoryUsage(): Promise<bigint>;
 }
 
 export interface BoxFactory {
-  readonly driver: DriverName;
+  readonly driver: MachineDriver;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
   readonly reason: string;
   /** Boots and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */

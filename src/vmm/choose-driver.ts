@@ -2,17 +2,29 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { RuntimeError } from "../base/errors.js";
-import type { DriverName } from "./box.js";
+import type { MachineDriver } from "./box.js";
 import { launcherPath, libkrunPath, probeKvm } from "./probe.js";
 
 export interface DriverChoice {
-  readonly driver: DriverName;
+  readonly driver: MachineDriver;
   /** Why, for the log, `Status` and `check`. */
   readonly reason: string;
 }
 
+/** A program that is looked for, and what to do where it is not. */
+interface Wanted {
+  readonly name: string;
+  readonly hint: string;
+}
+
+export const qemuProgram: Wanted = {
+  name: "qemu-system-x86_64",
+  hint: "install the package qemu-system-x86, or set qemu.binary",
+};
+export const runcProgram: Wanted = { name: "runc", hint: "install the package runc, or set native.runc" };
+
 /** The setting, or what this machine can do. The self-test runs only where its answer matters. */
-export async function chooseDriver(setting: "auto" | DriverName, assetsDir: string): Promise<DriverChoice> {
+export async function chooseDriver(setting: "auto" | MachineDriver, assetsDir: string): Promise<DriverChoice> {
   if (setting !== "auto") return { driver: setting, reason: `driver "${setting}" is set in the configuration` };
   const verdict = await probeKvm(assetsDir);
   if (!verdict.usable) return { driver: "qemu", reason: `${verdict.reason}; emulating with QEMU` };
@@ -34,7 +46,7 @@ export async function requireAssets(paths: readonly string[]): Promise<void> {
 }
 
 /** The program a setting names, or the first of that name in PATH. */
-export async function findProgram(name: string, setting: string | undefined): Promise<string> {
+export async function findProgram({ name, hint }: Wanted, setting: string | undefined): Promise<string> {
   const candidates =
     setting === undefined
       ? (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name))
@@ -44,7 +56,7 @@ export async function findProgram(name: string, setting: string | undefined): Pr
   }
   throw new RuntimeError("failedPrecondition", `${setting ?? name} is not an executable program`, {
     stage: "open box factory",
-    hint: "install the package qemu-system-x86, or set qemu.binary",
+    hint,
   });
 }
 

@@ -1,12 +1,13 @@
 import type { BoxFolder } from "./box-folder.js";
 import { lastLines, tailOf } from "./console.js";
 
-/** Adds to a reason what VMM, file server and guest wrote last; each part only where there is one, and only once. */
+/** Adds to a reason what VMM, file server, guest and agent wrote last; each part only where there is one, and only once. */
 export async function explainExit(reason: string, folder: BoxFolder): Promise<string> {
   const sources = [
     ["vmm log", folder.vmmLog],
     ["file server log", folder.fsLog],
     ["console", folder.console],
+    ["agent log", folder.agentLog],
   ] as const;
   const parts = [reason];
   for (const [name, path] of sources) {

@@ -1,22 +1,77 @@
-import { access, readFile, rmdir, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join, posix } from "node:path";
 import { cgroupHierarchies, makeGroup, type CgroupHierarchy } from "../base/cgroups.js";
 import { RuntimeError, errnoOf, isNotFound, messageOf } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { sleep } from "../base/stage.js";
-import { readMountinfo } from "../base/mountinfo.js";
+import { readMountinfo, type MountLine } from "../base/mountinfo.js";
 
 /** Parent of Boxes whose sandbox names none. */
 export const ownCgroupParent = "/a3s-box";
 const removeRetryMs = 20;
 
+/**
+ * "leaf": the Box's processes live in its group. "parent": groups of containers come to be below it, in every hierarchy,
+ * and the Box's own process lives in one beside them (cgroups(7), "no internal processes").
+ */
+export type GroupUse = "leaf" | "parent";
+/** Where the Box's own process lives then. */
+const ownLeaf = "agent";
+
 /** The groups of one Box. */
 export interface BoxCgroup {
+  /** Of the Box's group, below the root of each hierarchy. */
+  readonly path: string;
   /** Folders that were made, deepest first in each hierarchy: the Box's own, then parents that were not there. */
   readonly folders: readonly string[];
   /** The `cgroup.procs` files that the Box's processes write themselves into. */
   readonly procs: readonly string[];
+}
+
+/** cgroups(7): cgroup.kill came with Linux 5.14. */
+const leastKernel = [5, 14] as const;
+
+/**
+ * Throws `failedPrecondition` where pods of the host can't be: what kills and tracks their containers is cgroup v2. It may
+ * be empty (hybrid): the limits are then those of v1.
+ */
+export function requireUnifiedCgroup(mounts: readonly MountLine[], kernelRelease: string): void {
+  const stageName = "open native driver";
+  const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
+  if (major < leastKernel[0] || (major === leastKernel[0] && minor < leastKernel[1])) {
+    const hint = 'boot a newer kernel, or take the handlers with driver = "native" out of the configuration';
+    throw new RuntimeError(
+      "failedPrecondition",
+      `Linux ${kernelRelease} has no cgroup.kill: 5.14 is the first with it`,
+      {
+        stage: stageName,
+        hint,
+      },
+    );
+  }
+  if (mounts.some(({ type }) => type === "cgroup2")) return;
+  throw new RuntimeError("failedPrecondition", "cgroup v2 is not mounted: this host has cgroup v1 alone", {
+    stage: stageName,
+    hint:
+      "boot with systemd.unified_cgroup_hierarchy=1, or beside v1: mkdir /sys/fs/cgroup/unified, then " +
+      "mount -t cgroup2 none /sys/fs/cgroup/unified",
+  });
+}
+
+/** What limits can be set to on this host. */
+export interface LimitFacts {
+  /** All controllers are those of cgroup v2. */
+  readonly isUnified: boolean;
+  readonly hugePages: boolean;
+}
+
+export async function limitFacts(): Promise<LimitFacts> {
+  const mounts = await readMountinfo();
+  const old = mounts.filter(({ type }) => type === "cgroup").flatMap(({ superOptions }) => superOptions);
+  const unified = mounts.find(({ type }) => type === "cgroup2")?.target ?? "";
+  const now = (await readFile(join(unified, "cgroup.controllers"), "utf8").catch(() => "")).trim().split(" ");
+  return { isUnified: !old.includes("memory"), hugePages: [...old, ...now].includes("hugetlb") };
 }
 
 /** The parent as an absolute path below each hierarchy. A systemd name ("x.slice") is taken as a path. */
@@ -30,21 +85,25 @@ export function cgroupParentPath(parent: string): string {
 
 /** What will be made, and in which hierarchies: written down before it is made, so that a crash leaves a trail. */
 export interface CgroupPlan {
+  /** Of the Box's group. */
   readonly path: string;
+  /** Of the one that its processes live in. */
+  readonly leaf: string;
   readonly hierarchies: readonly CgroupHierarchy[];
   readonly folders: readonly string[];
 }
 
-export async function planBoxCgroup(parent: string, id: SandboxId): Promise<CgroupPlan> {
+export async function planBoxCgroup(parent: string, id: SandboxId, use: GroupUse): Promise<CgroupPlan> {
   const path = `${cgroupParentPath(parent)}/${id}`;
-  const hierarchies = cgroupHierarchies(await readMountinfo());
+  const leaf = use === "leaf" ? path : `${path}/${ownLeaf}`;
+  const hierarchies = cgroupHierarchies(await readMountinfo(), use === "parent");
   const folders: string[] = [];
   for (const { mountPoint } of hierarchies) {
-    for (let folder = join(mountPoint, path); folder !== mountPoint; folder = dirname(folder)) {
+    for (let folder = join(mountPoint, leaf); folder !== mountPoint; folder = dirname(folder)) {
       if (!(await exists(folder))) folders.push(folder);
     }
   }
-  return { path, hierarchies, folders };
+  return { path, leaf, hierarchies, folders };
 }
 
 /**
@@ -56,8 +115,9 @@ export async function createBoxCgroup(plan: CgroupPlan, strict: boolean, log: Lo
   for (const hierarchy of plan.hierarchies) {
     try {
       // Once more when the parent went between two steps: the last Box in it takes it along.
-      await makeGroup(hierarchy, plan.path).catch(() => makeGroup(hierarchy, plan.path));
-      procs.push(join(hierarchy.mountPoint, plan.path, "cgroup.procs"));
+      await makeGroup(hierarchy, plan.leaf).catch(() => makeGroup(hierarchy, plan.leaf));
+      const isAccount = hierarchy.version === 2 || hierarchy.controllers.length > 0;
+      if (isAccount) procs.push(join(hierarchy.mountPoint, plan.leaf, "cgroup.procs"));
     } catch (cause) {
       const message = `make cgroup ${plan.path} in ${hierarchy.mountPoint}: ${messageOf(cause)}`;
       if (strict) {
@@ -67,7 +127,7 @@ export async function createBoxCgroup(plan: CgroupPlan, strict: boolean, log: Lo
       log.warn({ hierarchy: hierarchy.mountPoint, err: messageOf(cause) }, "no cgroup for this Box here");
     }
   }
-  return { folders: plan.folders, procs };
+  return { path: plan.path, folders: plan.folders, procs };
 }
 
 async function exists(folder: string): Promise<boolean> {
@@ -117,7 +177,7 @@ function killPid(pid: number): void {
 async function removeGroup(folder: string, signal: AbortSignal): Promise<void> {
   for (;;) {
     try {
-      await rmdir(folder);
+      await removeWithSubGroups(folder);
       return;
     } catch (thrown) {
       if (isNotFound(thrown)) return;
@@ -127,4 +187,12 @@ async function removeGroup(folder: string, signal: AbortSignal): Promise<void> {
     await sleep(removeRetryMs, signal).catch(() => undefined);
     await killGroup(folder);
   }
+}
+
+/** rmdir takes no group that has others below it. */
+async function removeWithSubGroups(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) await removeWithSubGroups(join(folder, entry.name));
+  }
+  await rmdir(folder);
 }

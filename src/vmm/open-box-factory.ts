@@ -1,4 +1,5 @@
 import { mkdir, readdir } from "node:fs/promises";
+import { release } from "node:os";
 import { join } from "node:path";
 import { RuntimeError, messageOf } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
@@ -6,13 +7,23 @@ import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
-import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName } from "./box.js";
+import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, MachineDriver } from "./box.js";
 import { boxFolderAt, boxFolderOf, boxesFolder, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
-import { chooseDriver, findProgram, requireAssets, type DriverChoice } from "./choose-driver.js";
+import {
+  chooseDriver,
+  findProgram,
+  qemuProgram,
+  requireAssets,
+  runcProgram,
+  type DriverChoice,
+} from "./choose-driver.js";
 import { discardBox, removeBoxFolder } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { KrunDriver } from "./drivers/krun/krun-driver.js";
+import { NativeDriver } from "./drivers/native/native-driver.js";
 import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
+import { requireUnifiedCgroup } from "./host-cgroup.js";
+import { readMountinfo } from "../base/mountinfo.js";
 import { launcherPath, libkrunPath } from "./probe.js";
 import type { RunningBox } from "./running-box.js";
 
@@ -22,11 +33,13 @@ export interface BoxFactoryOptions {
   readonly assetsDir: string;
   readonly native: Native;
   readonly log: Logger;
-  readonly driver: "auto" | DriverName;
+  readonly driver: "auto" | MachineDriver;
   /** Beside it: those that some Boxes are to be booted by (`BoxSpec.driver`). What they need must be there. */
   readonly moreDrivers?: readonly DriverName[];
   /** Absolute path; absent: `qemu-system-x86_64` from PATH. */
   readonly qemuBinary?: string;
+  /** Absolute path; absent: `runc` from PATH. */
+  readonly runcBinary?: string;
   /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
   readonly bootTimeoutMs: number;
   /** What runs the sessions that do not choose. */
@@ -37,8 +50,6 @@ export interface BoxFactoryOptions {
 
 /** sun_path of unix(7), less its closing NUL. */
 const maxSocketPath = 107;
-const qemuProgram = "qemu-system-x86_64";
-
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
   const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime } = options;
   if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
@@ -64,6 +75,7 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
 
 async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise<Driver> {
   const { assetsDir, native } = options;
+  if (name === "native") return await openNative(options);
   const kernel = join(assetsDir, "kernel", "vmlinux.elf");
   if (name === "krun") {
     const programs = { launcher: launcherPath(assetsDir), libkrun: libkrunPath(assetsDir), kernel };
@@ -75,6 +87,13 @@ async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise
   await requireAssets([launcher, kernel, virtiofsd]);
   const qemu = await findProgram(qemuProgram, options.qemuBinary);
   return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
+}
+
+async function openNative({ assetsDir, native, runcBinary }: BoxFactoryOptions): Promise<Driver> {
+  requireUnifiedCgroup(await readMountinfo(), release());
+  const agent = join(assetsDir, "guest", "usr", "bin", "agent");
+  await requireAssets([agent]);
+  return new NativeDriver(native, { agent, runc: await findProgram(runcProgram, runcBinary) });
 }
 
 /** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
@@ -89,7 +108,7 @@ async function sweepUnrecorded(state: string, native: Native, log: Logger): Prom
 }
 
 class Boxes implements BoxFactory {
-  readonly driver: DriverName;
+  readonly driver: MachineDriver;
   readonly reason: string;
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;

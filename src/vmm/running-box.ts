@@ -2,14 +2,13 @@ import type { SandboxId } from "../base/ids.js";
 import { messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { anyOf } from "../base/signals.js";
-import type { Native } from "../native/addon.js";
 import type { AgentClient } from "./agent/agent-client.js";
 import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
 import type { BoxFolder } from "./box-folder.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
-import { cpuTimeOf, memoryOf } from "./process-usage.js";
-import { listShared, removeShared, shareBind, shareImage, shareOverlay } from "./share.js";
+import type { BoxDriverParts } from "./drivers/parts.js";
+import type { Snapshot } from "./share/share.js";
 import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
@@ -18,7 +17,7 @@ export interface BoxParts {
   readonly folder: BoxFolder;
   readonly processes: BoxProcesses;
   readonly agent: AgentClient;
-  readonly native: Native;
+  readonly parts: BoxDriverParts;
   readonly log: Logger;
   /** See `watchHealth`. */
   readonly healthTimeoutMs: number;
@@ -60,27 +59,28 @@ export class RunningBox implements Box {
     void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, giveUp, over: over.signal, log });
   }
 
-  async shareOverlay(
-    name: string,
-    snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
-  ): Promise<SharedPath> {
-    return await shareOverlay(this.#parts.folder, this.#parts.native, name, snapshot);
+  get sharedMemory(): string {
+    return this.#parts.parts.sharedMemory;
+  }
+
+  async shareOverlay(name: string, snapshot: Snapshot): Promise<SharedPath> {
+    return await this.#parts.parts.share.overlay(name, snapshot);
   }
 
   async shareImage(name: string, lowers: readonly string[]): Promise<SharedPath> {
-    return await shareImage(this.#parts.folder, this.#parts.native, name, lowers);
+    return await this.#parts.parts.share.image(name, lowers);
   }
 
   async shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
-    return await shareBind(this.#parts.folder, this.#parts.native, name, source, readonly);
+    return await this.#parts.parts.share.bind(name, source, readonly);
   }
 
   async removeShared(hostPath: string): Promise<void> {
-    await removeShared(this.#parts.folder, this.#parts.native, hostPath);
+    await this.#parts.parts.share.remove(hostPath);
   }
 
   async listShared(): Promise<string[]> {
-    return await listShared(this.#parts.folder);
+    return await this.#parts.parts.share.list();
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
@@ -98,16 +98,17 @@ export class RunningBox implements Box {
   }
 
   async consoleTail(): Promise<string> {
-    return await tailOf(this.#parts.folder.console);
+    const { console, agentLog } = this.#parts.folder;
+    return await tailOf(this.handle.driver === "native" ? agentLog : console);
   }
 
   async cpuTime(): Promise<bigint> {
     if (this.exit !== undefined) return 0n;
-    return await cpuTimeOf(this.handle.processes.map(({ pid }) => pid));
+    return await this.#parts.parts.usage.cpuTime();
   }
 
   async memoryUsage(): Promise<bigint> {
     if (this.exit !== undefined) return 0n;
-    return await memoryOf(this.handle.processes.map(({ pid }) => pid));
+    return await this.#parts.parts.usage.memory();
   }
 }

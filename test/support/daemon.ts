@@ -64,6 +64,14 @@ export function runningDaemons(): Daemon[] {
   return [...running];
 }
 
+/** A run of the tests under the native handler: `A3S_TEST_HANDLER=native`. */
+function handlerTable(): string {
+  return process.env["A3S_TEST_HANDLER"] === "native" ? nativeHandler : "";
+}
+
+/** TOML of a handler named "native", for the end of a config. */
+export const nativeHandler = '[handlers.native]\ndriver = "native"\n';
+
 export class Daemon {
   /** Short: socket paths below it have 108 bytes at most. */
   readonly base: string;
@@ -95,7 +103,7 @@ export class Daemon {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
     const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options);
     await mkdir(daemon.logs, { mode: 0o755 });
-    await writeFile(daemon.#configFile, options.config ?? "");
+    await writeFile(daemon.#configFile, `${options.config ?? ""}\n${handlerTable()}`);
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
     if (options.images !== undefined) await daemon.importImages(options.images);
     await daemon.launch();

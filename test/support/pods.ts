@@ -50,10 +50,13 @@ function isKeyOf<T extends object>(name: string, of: T): name is Extract<keyof T
   return name in of;
 }
 
-export async function runPod(daemon: Daemon, part: PodConfigPart = {}): Promise<Pod> {
+/** The handler of pods that a test has no wish for; the daemon's config must have it. */
+export const testHandler = process.env["A3S_TEST_HANDLER"] ?? "";
+
+export async function runPod(daemon: Daemon, part: PodConfigPart = {}, runtimeHandler = testHandler): Promise<Pod> {
   const config = podConfig(daemon, part);
   if (config.logDirectory !== "") await mkdir(config.logDirectory, { recursive: true, mode: 0o755 });
-  const { podSandboxId } = await daemon.cri.call(runtime.runPodSandbox, { config });
+  const { podSandboxId } = await daemon.cri.call(runtime.runPodSandbox, { config, runtimeHandler });
   return { id: podSandboxId, config };
 }
 

@@ -48,12 +48,12 @@ export class BoxBench implements AsyncDisposable {
     this.factory = await openFactory(this.folder);
   }
 
-  async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec> {
+  async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec & { readonly netnsPath: string }> {
     const id = newSandboxId();
     this.#ids.push(id);
     const netnsPath = await this.#nets.create(id);
     const { cgroupParent } = this;
-    return { id, vcpus: 1, memoryMib: 256, netnsPath, tap: null, cgroupParent, ...over };
+    return { id, vcpus: 1, memoryMib: 256, tap: null, cgroupParent, ...over, netnsPath };
   }
 
   async boot(over: Partial<BoxSpec> = {}): Promise<Box> {

@@ -25,7 +25,8 @@ mod pb {
 }
 
 const USAGE: &str =
-    "usage: agent serve-unix PATH [--runtime own|crun|plain]   serve the agent's API on a socket of the host
+    "usage: agent host PATH --runc PROGRAM --cgroup GROUP [--new ipc,uts]   a pod of the host, served on a socket
+       agent serve-unix PATH [--runtime own|crun|plain]   serve the agent's API on a socket of the host
        agent seccomp                              OCI linux.seccomp (stdin) to BPF (stdout)
        agent --version
 As PID 1 it takes no arguments: see a3s.channel and a3s.bare on the kernel's command line.";
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
             Some(runtime) => init::run_on_host(path, runtime),
             None => usage(),
         },
+        ["host", path, options @ ..] => {
+            init::host::Options::parse(options).map_or_else(usage, |options| init::run_pod_on_host(path, options))
+        }
+        ["pause"] => runtime::runc::pause::run(),
         ["seccomp"] => seccomp::run(),
         ["plain-init", gate, program @ ..] => runtime::plain::init(gate, program),
         ["--version"] => {

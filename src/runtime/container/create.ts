@@ -9,8 +9,11 @@ import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { readMountinfo } from "../../base/mountinfo.js";
+import { boundaryOf } from "../boundary/boundary-of.js";
+import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { podHostname } from "../sandbox/pod-files.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
 import { missingPodFiles, placeMount, placePodFile, type PlacedMount, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
@@ -60,9 +63,12 @@ async function build(
   const { containers, images } = deps;
   const { config, sandbox, image } = request;
   const box = await sandbox.liveBox(signal);
+  const boundary = boundaryOf(sandbox.record.box?.driver);
   const plan = await planOf(id, request, box, deps, signal);
   const sources = await Promise.all(
-    config.mounts.map(async (mount, index) => (isImageVolume(mount) ? "" : await resolveSource(mount, index))),
+    config.mounts.map(async (mount, index) =>
+      isImageVolume(mount) ? "" : await resolveSource(mount, index, { devices: !boundary.placesSources }),
+    ),
   );
   const choice = seccompChoice(config.linux?.securityContext);
   const seccomp = await containers.seccomp.filterFor(choice, plan.process.capabilities.effective, signal);
@@ -83,7 +89,7 @@ async function build(
     return path;
   };
   const writable = new Set(config.mounts.flatMap((mount, index) => (mount.readonly ? [] : [sources[index]])));
-  const hostMounts = await readMountinfo();
+  const hostMounts = boundary.placesSources ? await readMountinfo() : [];
   /** Of the guest; the agent visits them, in this order, before the container is there. */
   const visited: string[] = [];
   const mirrored: SharedPath[] = [];
@@ -98,6 +104,7 @@ async function build(
     return mirrorOf(place);
   };
   const shareSource = async (name: string, source: string, readonly: boolean): Promise<SharedPath> => {
+    if (!boundary.placesSources) return { guestPath: source, hostPath: source };
     const found = await hostSource(source, hostMounts);
     const place = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
     const nested = await nestedMounts(source, place.hostPath, hostMounts);
@@ -117,7 +124,7 @@ async function build(
     }
     const source = sources[index] ?? "";
     const place = await shareSource(name, source, !writable.has(source));
-    const copied = mount.readonly && (await isProjected(place.hostPath));
+    const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
     mounts.push(placeMount(mount, copied ? await mirror(place) : place.guestPath));
   }
   for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
@@ -125,13 +132,14 @@ async function build(
     const { guestPath } = await shareSource(`share ${file.containerPath}`, file.hostPath, readonlyRootfs);
     mounts.push(placePodFile(file, guestPath, plan.mountTraits));
   }
-  const spec = finishSpec(plan, root, mounts);
+  const spec = finishSpec(withProfile(plan, boundary, seccomp), root, mounts, sharedMemoryOf(sandbox, box));
+  const held = boundary.placesSources ? [...shared.map(({ guestPath }) => guestPath), ...visited] : [];
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
   const startFailure = await createSession(
     {
       id,
       spec,
-      held: [...shared.map(({ guestPath }) => guestPath), ...visited],
+      held,
       mirrored: mirrored.map(({ guestPath }) => guestPath),
       seccomp,
       stdin: config.stdin,
@@ -149,6 +157,18 @@ async function build(
     });
   });
   undo.release();
+}
+
+/** A guest has the filter only; runc makes its own of the profile. */
+function withProfile(plan: SpecPlan, boundary: Boundary, { profile }: SeccompFilter): SpecPlan {
+  if (!boundary.takesProfile || profile === undefined) return plan;
+  return { ...plan, linux: { ...plan.linux, seccomp: profile } };
+}
+
+/** With the host's IPC comes its shared memory. */
+function sharedMemoryOf({ config }: Sandbox, box: Box): string {
+  const ipc = config.linux?.securityContext?.namespaceOptions?.ipc;
+  return ipc === NamespaceMode.NODE ? "/dev/shm" : box.sharedMemory;
 }
 
 interface SessionParts {
@@ -203,6 +223,7 @@ async function planOf(
       privileged: sandbox.config.linux?.securityContext?.privileged === true,
     },
     targetPid: await targetPid(request, box, deps, signal),
+    rules: await boundaryOf(sandbox.record.box?.driver).specRules(config, sandbox.config),
   });
 }
 

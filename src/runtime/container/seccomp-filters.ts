@@ -16,9 +16,11 @@ export interface SeccompFilter {
   readonly bpf: Uint8Array;
   /** seccomp(2) filter flags. */
   readonly flags: number;
+  /** What it was made of, an OCI profile; undefined: no filter. */
+  readonly profile: unknown;
 }
 
-const noFilter: SeccompFilter = { bpf: new Uint8Array(), flags: 0 };
+const noFilter: SeccompFilter = { bpf: new Uint8Array(), flags: 0, profile: undefined };
 const compileLimitMs = 20_000;
 const maxProfileBytes = 1024 * 1024;
 /** BPF_MAXINSNS instructions of 8 bytes each (linux/bpf_common.h). */
@@ -54,11 +56,14 @@ export class SeccompFilters {
     switch (choice.kind) {
       case "none":
         return noFilter;
-      case "default":
-        return { bpf: await this.#compile(JSON.stringify(defaultSeccompProfile(capabilities)), signal), flags: 0 };
+      case "default": {
+        const profile = defaultSeccompProfile(capabilities);
+        return { bpf: await this.#compile(JSON.stringify(profile), signal), flags: 0, profile };
+      }
       case "localhost": {
         const text = await readProfile(choice.path);
-        return { bpf: await this.#compile(text, signal), flags: flagsOf(text, choice.path) };
+        const flags = flagsOf(text, choice.path);
+        return { bpf: await this.#compile(text, signal), flags, profile: JSON.parse(text) as unknown };
       }
     }
   }

@@ -15,7 +15,7 @@ export async function runPodSandbox(
   call: CallContext,
   deps: Deps,
 ): Promise<RunPodSandboxResponse> {
-  const checked = checkSandboxRequest(request, deps.config.handlers);
+  const checked = checkSandboxRequest(request, deps.config);
   const { metadata } = checked;
   const existing = deps.sandboxes.findByKey(metadata);
   if (existing !== undefined) {

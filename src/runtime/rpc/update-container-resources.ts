@@ -4,7 +4,8 @@ import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse 
 import { shortId } from "../../base/ids.js";
 import { stepLimitMs } from "../container/limits.js";
 import { encodeResources } from "../container/container-record.js";
-import { mergeResources, resourceLimits } from "../spec/resources.js";
+import { boundaryOf } from "../boundary/boundary-of.js";
+import { mergeResources } from "../spec/resources.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /**
@@ -20,7 +21,8 @@ export async function updateContainerResources(
   const container = deps.containers.require(request.containerId);
   const wish = request.linux;
   if (wish === undefined) throw new RuntimeError("invalidArgument", "linux is not set");
-  const limits = resourceLimits(wish);
+  const driver = deps.sandboxes.require(container.sandboxId).record.box?.driver;
+  const limits = await boundaryOf(driver).resources(wish);
   await deps.containers.locks.run(container.id, async () => {
     if (container.state === "exited") {
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);

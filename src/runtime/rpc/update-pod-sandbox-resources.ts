@@ -2,6 +2,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import type { UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
+import { boundaryOf } from "../boundary/boundary-of.js";
 import { boxSize, checkResources, wantedSize } from "../sandbox/box-size.js";
 
 /**
@@ -19,6 +20,7 @@ export async function updatePodSandboxResources(
   checkResources("resources", resources);
   checkResources("overhead", overhead);
   await sandbox.liveBox(call.signal);
+  if (!boundaryOf(sandbox.record.box?.driver).hasSize) return {};
   const has = boxSize(sandbox.config.linux, deps.config.sandbox);
   const wants = wantedSize(resources, overhead);
   const refuse = (what: string): never => {

@@ -12,6 +12,10 @@ import {
   type UserNamespace,
 } from "../../gen/runtime/v1/api.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
+import type { HostNamespace } from "../../vmm/box.js";
+import type { Boundary } from "../boundary/boundary.js";
+import { boundaryOf } from "../boundary/boundary-of.js";
+import { askedOfHost } from "../boundary/host-namespaces.js";
 import { checkResources, type BoxSize } from "./box-size.js";
 import { handlerSize } from "./handler-size.js";
 
@@ -20,13 +24,18 @@ export interface SandboxRequest {
   readonly config: PodSandboxConfig;
   readonly metadata: PodSandboxMetadata;
   readonly runtimeHandler: string;
-  /** undefined: the daemon's. */
+  /** undefined: the daemon's, which makes a machine. */
   readonly driver: HandlerConfig["driver"];
+  readonly boundary: Boundary;
+  readonly hostNamespaces: readonly HostNamespace[];
   readonly size: BoxSize;
 }
 
 /** Checks a RunPodSandbox request field by field, before anything is made. Throws `invalidArgument`. */
-export function checkSandboxRequest(request: RunPodSandboxRequest, handlers: Config["handlers"]): SandboxRequest {
+export function checkSandboxRequest(
+  request: RunPodSandboxRequest,
+  { handlers, hostNamespaces: policy }: Pick<Config, "handlers" | "hostNamespaces">,
+): SandboxRequest {
   const config = request.config ?? refuse("config", "is missing");
   const metadata = config.metadata ?? refuse("config.metadata", "is missing");
   for (const name of ["name", "namespace", "uid"] as const) {
@@ -39,8 +48,13 @@ export function checkSandboxRequest(request: RunPodSandboxRequest, handlers: Con
   if (config.dnsConfig !== undefined) checkDns(config.dnsConfig);
   for (const mapping of config.portMappings) checkPort(mapping);
   if (config.linux !== undefined) checkLinux(config.linux);
+  const asksHost = askedOfHost(config).length > 0;
+  const driver = asksHost && policy === "native" ? "native" : handler.driver;
+  const boundary = boundaryOf(driver);
+  const hostNamespaces = boundary.hostNamespaces(config);
+  boundary.checkSysctls(config);
   const size = handlerSize(config, handler);
-  return { config, metadata, runtimeHandler: request.runtimeHandler, driver: handler.driver, size };
+  return { config, metadata, runtimeHandler: request.runtimeHandler, driver, boundary, hostNamespaces, size };
 }
 
 function refuse(field: string, why: string, hint?: string): never {
@@ -70,8 +84,8 @@ function checkHandler(name: string, handlers: Config["handlers"]): HandlerConfig
   const known = Object.keys(handlers)
     .map((one) => `"${one}"`)
     .join(", ");
-  if (name === "native") refuse("runtime_handler", `"native" is not built yet`, `built are ${known}`);
-  return refuse("runtime_handler", `${shown(name)} is unknown`, `known are ${known}; see the pod's RuntimeClass`);
+  const hint = `known are ${known}; see the pod's RuntimeClass, and [handlers.NAME] of the node's configuration`;
+  return refuse("runtime_handler", `${shown(name)} is unknown`, hint);
 }
 
 /** The kernel's limit is 64 bytes (uname(2), __NEW_UTS_LEN). */
@@ -140,20 +154,16 @@ function checkSysctl(name: string, value: string): void {
 }
 
 function checkNamespaces(options: NamespaceOption): void {
-  const { POD, CONTAINER } = NamespaceMode;
+  const { POD, CONTAINER, NODE } = NamespaceMode;
   const prefix = "config.linux.security_context.namespace_options";
-  checkMode(`${prefix}.network`, options.network, [POD]);
-  checkMode(`${prefix}.pid`, options.pid, [POD, CONTAINER]);
-  checkMode(`${prefix}.ipc`, options.ipc, [POD]);
+  checkMode(`${prefix}.network`, options.network, [POD, NODE]);
+  checkMode(`${prefix}.pid`, options.pid, [POD, CONTAINER, NODE]);
+  checkMode(`${prefix}.ipc`, options.ipc, [POD, NODE]);
   if (options.usernsOptions !== undefined) checkUserNamespace(`${prefix}.userns_options`, options.usernsOptions);
 }
 
 function checkMode(field: string, mode: NamespaceMode, allowed: readonly NamespaceMode[]): void {
   if (allowed.includes(mode)) return;
-  if (mode === NamespaceMode.NODE) {
-    const why = "NODE (the host's namespace) is out of a microVM's reach: it needs the native handler, not built yet";
-    refuse(field, why, "leave out hostNetwork, hostPID and hostIPC");
-  }
   const name = Object.entries(NamespaceMode).find(([, value]) => value === mode)?.[0] ?? String(mode);
   refuse(field, `${name} does not exist for a sandbox`);
 }

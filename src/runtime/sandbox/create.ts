@@ -1,20 +1,28 @@
-import { mkdir } from "node:fs/promises";
 import { nowNs, monotonicMs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
 import { inStage, RuntimeError } from "../../base/errors.js";
 import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { sideBySide, stage } from "../../base/stage.js";
-import { netnsFolder, netnsPath, sandboxFolder } from "../../config/paths.js";
+import { netnsPath, sandboxFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
 import { attachmentSysctls } from "../../net/attachment.js";
-import { deviceMac, tapName } from "../../net/guest-link.js";
+import { deviceMac, tapName as guestTap } from "../../net/guest-link.js";
 import type { Box } from "../../vmm/box.js";
+import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import type { SandboxRequest } from "./check-request.js";
 import { watchBox } from "./end.js";
-import { claimHostPorts, guestInterface, joinNetwork, leaveNetwork, planNetwork } from "./network.js";
+import {
+  claimHostPorts,
+  guestInterface,
+  joinNetwork,
+  leaveNetwork,
+  makeNetns,
+  planNetwork,
+  removeNetns,
+} from "./network.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
 import { encodeConfig } from "./sandbox-record.js";
@@ -55,7 +63,7 @@ async function build(
   log: Logger,
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  const { config, native, boxes, sandboxes } = deps;
+  const { config, boxes, sandboxes } = deps;
   const stages = new StageClock(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
@@ -71,20 +79,19 @@ async function build(
   undo.add("remove pod files", () => removePodFiles(folder));
   await stages.run("write pod files", stepLimitMs, () => writePodFiles(folder, hostname, request.config.dnsConfig));
 
-  const netns = sandbox.record.netnsPath;
-  undo.add("remove netns", () => native.removeNetns(netns));
-  await stages.run("make netns", stepLimitMs, async () => {
-    await mkdir(netnsFolder(config), { recursive: true, mode: 0o711 });
-    await native.createNetns(netns);
-    if (network !== undefined) await native.createTap(netns, tapName);
-  });
+  const { boundary } = request;
+  const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
+  undo.add("remove netns", () => removeNetns(sandbox, deps));
+  await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, tapName, deps));
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
   const spec = {
-    ...{ id, ...request.size, netnsPath: netns, cgroupParent: cgroupParent(request) },
+    ...{ id, ...request.size, netnsPath: sandbox.record.netnsPath === "" ? null : sandbox.record.netnsPath },
+    cgroupParent: cgroupParent(request),
+    hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
-    tap: network === undefined ? null : { name: tapName, mac: deviceMac(id) },
+    tap: tapName === undefined ? null : { name: tapName, mac: deviceMac(id) },
   };
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
   const [box, link] = await sideBySide(
@@ -94,16 +101,23 @@ async function build(
     async (both) => {
       if (network === undefined) return undefined;
       const limitMs = config.cni.timeoutMs + stepLimitMs;
-      return await stages.run("join network", limitMs, (limit) => joinNetwork(sandbox, network, deps, limit), both);
+      return await stages.run(
+        "join network",
+        limitMs,
+        (limit) => joinNetwork(sandbox, network, tapName, deps, limit),
+        both,
+      );
     },
   );
   sandbox.setBox(box);
-  if (link !== undefined) {
+  if (network !== undefined) {
     await stages.run("tell pod files", stepLimitMs, () =>
       tellPodFiles(folder, hostname, request.config.dnsConfig, sandbox.record.network),
     );
   }
-  await stages.run("configure sandbox", stepLimitMs, (limit) => configure(sandbox, box, link, hostname, limit));
+  await stages.run("configure sandbox", stepLimitMs, (limit) =>
+    configure(sandbox, box, { link, hostname: ownHostname(hostname, request), boundary }, limit),
+  );
   await stages.run("record ready", stepLimitMs, () =>
     sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
   );
@@ -125,7 +139,7 @@ function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
     config: encodeConfig(request.config),
     runtimeHandler: request.runtimeHandler,
     createdAtNs: nowNs(),
-    netnsPath: netnsPath(deps.config, id),
+    netnsPath: request.hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
   };
 }
 
@@ -135,11 +149,21 @@ function cgroupParent(request: SandboxRequest): string {
   return parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
 }
 
+/** "" where the name is the host's: it stays. */
+function ownHostname(hostname: string, { hostNamespaces }: SandboxRequest): string {
+  return hostNamespaces.includes("network") ? "" : hostname;
+}
+
+interface Identity {
+  readonly link: LinkState | undefined;
+  readonly hostname: string;
+  readonly boundary: Boundary;
+}
+
 async function configure(
   sandbox: Sandbox,
   box: Box,
-  link: LinkState | undefined,
-  hostname: string,
+  { link, hostname, boundary }: Identity,
   signal: AbortSignal,
 ): Promise<void> {
   const { network } = sandbox.record;
@@ -149,7 +173,7 @@ async function configure(
   await box.agent.configureSandbox(
     {
       hostname,
-      wallClockNs: nowNs(),
+      wallClockNs: boundary.hasClock ? nowNs() : 0n,
       sysctls: {
         ...(network === undefined ? {} : attachmentSysctls(network)),
         ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),

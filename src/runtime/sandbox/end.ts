@@ -5,7 +5,7 @@ import { stage } from "../../base/stage.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
-import { leaveNetwork } from "./network.js";
+import { leaveNetwork, removeNetns } from "./network.js";
 import { removePodFiles } from "./pod-files.js";
 import type { Sandbox } from "./sandbox.js";
 
@@ -71,7 +71,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
   await leaveNetwork(sandbox, deps, signal);
-  await deps.native.removeNetns(sandbox.record.netnsPath);
+  await removeNetns(sandbox, deps);
 }
 
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */

@@ -1,7 +1,9 @@
+import { mkdir } from "node:fs/promises";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
 import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/runtime/v1/api.js";
+import { netnsFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
 import type { Attachment } from "../../net/attachment.js";
 import { deviceMac, joinTap } from "../../net/guest-link.js";
@@ -12,7 +14,7 @@ import type { Sandbox } from "./sandbox.js";
 
 /** What CNI is told of a pod: CNI_ARGS as every runtime names them, and the capabilities that CRI has fields for. */
 export async function planNetwork(id: SandboxId, request: SandboxRequest, deps: Deps): Promise<Attachment | undefined> {
-  if (deps.config.network === "loopback") return undefined;
+  if (deps.config.network === "loopback" || request.hostNamespaces.includes("network")) return undefined;
   const { config, metadata } = request;
   const { namespace, name, uid } = metadata;
   const args = {
@@ -57,6 +59,7 @@ function protocolName({ protocol }: PortMapping): string {
  * of the two would never be reached. Of two that are made at once the older one gets it.
  */
 export function claimHostPorts(sandbox: Sandbox, deps: Deps): void {
+  if (sandbox.record.network === undefined) return; // whoever has the host's network has its ports, or not, by bind(2)
   const before = deps.sandboxes.all();
   for (const other of before.slice(0, before.indexOf(sandbox))) {
     if (other.record.network === undefined) continue;
@@ -77,18 +80,32 @@ function overlap(a: PortMapping, b: PortMapping): boolean {
   return a.hostPort > 0 && a.hostPort === b.hostPort && a.protocol === b.protocol && sameAddress;
 }
 
-/** Takes the sandbox into its network, up to what the guest has to set up. The record always knows what DEL needs. */
+/** The sandbox's network namespace, with a tap where there is a guest to link; nothing for one that has the host's. */
+export async function makeNetns({ record }: Sandbox, tapName: string | undefined, deps: Deps): Promise<void> {
+  if (record.netnsPath === "") return;
+  await mkdir(netnsFolder(deps.config), { recursive: true, mode: 0o711 });
+  await deps.native.createNetns(record.netnsPath);
+  if (tapName !== undefined) await deps.native.createTap(record.netnsPath, tapName);
+}
+
+/** Success when it is not there. */
+export async function removeNetns({ record }: Sandbox, deps: Pick<Deps, "native">): Promise<void> {
+  if (record.netnsPath !== "") await deps.native.removeNetns(record.netnsPath);
+}
+
+/** Takes the sandbox into its network, up to what a guest has to set up, where there is one. The record always knows what DEL needs. */
 export async function joinNetwork(
   sandbox: Sandbox,
   planned: Attachment,
+  tapName: string | undefined,
   deps: Deps,
   signal: AbortSignal,
-): Promise<LinkState> {
+): Promise<LinkState | undefined> {
   const { networks, native, sandboxes } = deps;
   const place = placeOf(sandbox);
   const keep = (network: Attachment): Promise<void> => sandboxes.update(sandbox, { network });
   await networks.attach(place, planned, keep, signal);
-  return await joinTap(native, place.netnsPath, planned.interfaceName);
+  return tapName === undefined ? undefined : await joinTap(native, place.netnsPath, planned.interfaceName);
 }
 
 /** Takes it out again, and forgets it once that has succeeded. */

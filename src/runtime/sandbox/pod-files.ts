@@ -1,14 +1,16 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname as nodeName } from "node:os";
 import { join } from "node:path";
 import { isNotFound } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
-import type { DNSConfig, PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import { NamespaceMode, type DNSConfig, type PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
 import type { CniDns } from "../../net/cni/result.js";
 import { isHostname } from "./check-request.js";
 
-/** The Box's host name: the request's; else the pod's name where that is one; else the short id. */
+/** The pod's host name: the host's with its network, as its UTS namespace comes along; else the request's; else the pod's name where that is one; else the short id. */
 export function podHostname(id: SandboxId, config: PodSandboxConfig): string {
+  if (config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE) return nodeName();
   if (config.hostname !== "") return config.hostname;
   const name = config.metadata?.name ?? "";
   return name.length <= 63 && isHostname(name) ? name : shortId(id);

@@ -6,8 +6,8 @@ import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
 
 const boxHandle: z.ZodType<BoxHandle> = z.object({
-  driver: z.enum(["krun", "qemu"]),
-  processes: z.array(z.object({ role: z.enum(["vmm", "fs"]), pid: z.int(), startTime: z.bigint() })),
+  driver: z.enum(["krun", "qemu", "native"]),
+  processes: z.array(z.object({ role: z.enum(["vmm", "fs", "agent"]), pid: z.int(), startTime: z.bigint() })),
   folder: z.string(),
   cgroups: z.array(z.string()),
 });
@@ -25,6 +25,7 @@ const schema = z.object({
   config: z.base64(),
   runtimeHandler: z.string(),
   createdAtNs: z.bigint(),
+  /** "": the host's network. */
   netnsPath: z.string(),
   /** Absent: the sandbox has a loopback only, or has left its network. */
   network: attachmentSchema.optional(),

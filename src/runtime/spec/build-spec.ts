@@ -9,8 +9,9 @@ import { capabilities } from "./capabilities.js";
 import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
 import type { OciLinux, OciProcess, OciSpec } from "./oci.js";
 import { processArgs, processEnv, workingFolder } from "./process.js";
-import { deviceRules, oomScoreAdj, resourceLimits } from "./resources.js";
-import { checkDevices, checkSecurity, namespaces } from "./security.js";
+import { oomScoreAdj } from "./resources.js";
+import type { SpecRules } from "./rules.js";
+import { checkSecurity } from "./security.js";
 import { stopSignal, type StopSignal } from "./signals.js";
 import { resolveUser, type UserDatabase } from "./user.js";
 
@@ -23,11 +24,13 @@ export interface SpecInput {
   readonly sandbox: { readonly hostname: string; readonly privileged: boolean };
   /** Init of the container whose PID namespace is joined, for NamespaceMode.TARGET. */
   readonly targetPid: number | undefined;
+  readonly rules: SpecRules;
 }
 
 export interface SpecPlan {
   readonly process: OciProcess;
   readonly linux: OciLinux;
+  readonly annotations: Readonly<Record<string, string>>;
   readonly mountTraits: MountTraits;
   readonly stopSignal: StopSignal;
 }
@@ -36,11 +39,13 @@ export interface SpecPlan {
 const openFiles = { type: "RLIMIT_NOFILE", soft: 1024, hard: 524_288 };
 
 export function planSpec(input: SpecInput): SpecPlan {
-  const { config, image } = input;
+  const { config, image, rules } = input;
   const security = config.linux?.securityContext;
-  checkSecurity(security, input.sandbox.privileged);
-  checkDevices(config);
-  config.mounts.forEach(checkMount);
+  checkSecurity(security, input.sandbox.privileged, rules);
+  rules.checkDevices(config);
+  config.mounts.forEach((mount, index) => {
+    checkMount(mount, index, rules);
+  });
   if (config.tty && config.stdinOnce && !config.stdin) {
     throw new RuntimeError("invalidArgument", "stdin_once is set without stdin");
   }
@@ -64,33 +69,48 @@ export function planSpec(input: SpecInput): SpecPlan {
       ...(adjustment === undefined ? {} : { oomScoreAdj: adjustment }),
     },
     linux: linuxOf(input, privileged),
+    annotations: rules.annotations(security),
     mountTraits: { privileged, readonlyRootfs: security?.readonlyRootfs === true },
     stopSignal: stopSignal(config.stopSignal, image.stopSignal),
   };
 }
 
 function linuxOf(input: SpecInput, privileged: boolean): OciLinux {
-  const { config } = input;
+  const { config, rules } = input;
   const security = config.linux?.securityContext;
-  const follows = config.mounts.some(
-    ({ propagation }) => propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
-  );
+  const devices = rules.devices(privileged);
+  const propagation = rootPropagation(config);
   return {
-    namespaces: namespaces(security, input.targetPid),
-    resources: { ...resourceLimits(config.linux?.resources), devices: deviceRules(privileged) },
+    namespaces: rules.namespaces(security, input.targetPid),
+    resources: { ...rules.resources(config.linux?.resources), devices: rules.deviceRules(privileged) },
     maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
     readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
-    ...(follows ? { rootfsPropagation: "rslave" } : {}),
+    ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+    ...(devices.length === 0 ? {} : { devices }),
   };
 }
 
-export function finishSpec(plan: SpecPlan, rootPath: string, mounts: readonly PlacedMount[]): OciSpec {
+/** The root must let through what one of its mounts is to get, or to give. */
+function rootPropagation({ mounts }: ContainerConfig): string | undefined {
+  const wanted = new Set(mounts.map(({ propagation }) => propagation));
+  if (wanted.has(MountPropagation.PROPAGATION_BIDIRECTIONAL)) return "rshared";
+  return wanted.has(MountPropagation.PROPAGATION_HOST_TO_CONTAINER) ? "rslave" : undefined;
+}
+
+/** `sharedMemory`: where the pod's /dev/shm is. */
+export function finishSpec(
+  plan: SpecPlan,
+  rootPath: string,
+  mounts: readonly PlacedMount[],
+  sharedMemory: string,
+): OciSpec {
   return {
     ociVersion: "1.2.0",
     process: plan.process,
     root: { path: rootPath, readonly: plan.mountTraits.readonlyRootfs },
-    mounts: allMounts(mounts, plan.mountTraits),
+    mounts: allMounts(mounts, plan.mountTraits, sharedMemory),
     linux: plan.linux,
+    ...(Object.keys(plan.annotations).length === 0 ? {} : { annotations: plan.annotations }),
   };
 }
 

@@ -7,9 +7,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
 import { refuseNul } from "./process.js";
 import type { OciMount } from "./oci.js";
-
-/** The pod's shared memory in the guest; the agent makes it in ConfigureSandbox. */
-const guestShm = "/run/a3s/shm";
+import type { SpecRules } from "./rules.js";
 
 /** A file of the sandbox that every container sees unless it brings its own. */
 export interface PodFile {
@@ -23,7 +21,7 @@ export interface PlacedMount {
   readonly guestPath: string;
   readonly readonly: boolean;
   readonly recursiveReadonly: boolean;
-  readonly hostToContainer: boolean;
+  readonly propagation: MountPropagation;
   readonly extraOptions: readonly string[];
 }
 
@@ -32,8 +30,8 @@ export interface MountTraits {
   readonly readonlyRootfs: boolean;
 }
 
-/** Refuses what a Box can't do; looks at the request only, not at the host. */
-export function checkMount(mount: Mount, index: number): void {
+/** Looks at the request only, not at the host; `rules` may know more. */
+export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "checkPropagation">): void {
   const what = `mounts[${index}]`;
   refuseNul(mount.containerPath, `${what}.container_path`);
   refuseNul(mount.hostPath, `${what}.host_path`);
@@ -51,11 +49,7 @@ export function checkMount(mount: Mount, index: number): void {
       hint: "name the source by its full path on the host",
     });
   }
-  if (mount.propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL) {
-    throw new RuntimeError("invalidArgument", `${what}: mounts made in a Box can't propagate back to the host`, {
-      hint: "use HostToContainer or None, or a RuntimeClass whose pods share the host's kernel",
-    });
-  }
+  rules.checkPropagation(mount, what);
   if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
     throw new RuntimeError("unimplemented", `${what}: idmapped mounts are not built yet`, {
       hint: "leave hostUsers unset",
@@ -94,7 +88,7 @@ export function placeMount(mount: Mount, guestPath: string): PlacedMount {
     guestPath,
     readonly: mount.readonly,
     recursiveReadonly: mount.recursiveReadOnly,
-    hostToContainer: mount.propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+    propagation: mount.propagation,
     extraOptions: mount.mountOptions.filter((option) => ["noexec", "nodev", "nosuid"].includes(option)),
   };
 }
@@ -111,16 +105,16 @@ export function placePodFile(file: PodFile, guestPath: string, traits: MountTrai
     guestPath,
     readonly: traits.readonlyRootfs,
     recursiveReadonly: false,
-    hostToContainer: false,
+    propagation: MountPropagation.PROPAGATION_PRIVATE,
     extraOptions: [],
   };
 }
 
 /**
  * The kernel's file systems first, then everything bound, parents before children. A bind on the same path replaces a
- * default, a bind on /dev all defaults below it.
+ * default, a bind on /dev all defaults below it. `sharedMemory` is where the pod's is.
  */
-export function allMounts(placed: readonly PlacedMount[], traits: MountTraits): OciMount[] {
+export function allMounts(placed: readonly PlacedMount[], traits: MountTraits, sharedMemory: string): OciMount[] {
   const taken = new Set(placed.map((mount) => mount.containerPath));
   const ownDev = taken.has("/dev");
   const defaults = kernelMounts(traits).filter(
@@ -131,7 +125,7 @@ export function allMounts(placed: readonly PlacedMount[], traits: MountTraits): 
     binds.push({
       destination: "/dev/shm",
       type: "bind",
-      source: guestShm,
+      source: sharedMemory,
       options: ["rbind", "nosuid", "noexec", "nodev"],
     });
   }
@@ -145,13 +139,23 @@ function depth(path: string): number {
 /** "ro" is for the mount itself: what is mounted below it stays as it is (CRI Mount.readonly). */
 function bindOf(mount: PlacedMount): OciMount {
   const access = mount.recursiveReadonly ? ["ro", "rro"] : [mount.readonly ? "ro" : "rw"];
-  const propagation = mount.hostToContainer ? "rslave" : "rprivate";
   return {
     destination: mount.containerPath,
     type: "bind",
     source: mount.guestPath,
-    options: ["rbind", propagation, ...access, ...mount.extraOptions],
+    options: ["rbind", propagationOf(mount), ...access, ...mount.extraOptions],
   };
+}
+
+function propagationOf({ propagation }: PlacedMount): string {
+  switch (propagation) {
+    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
+      return "rslave";
+    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
+      return "rshared";
+    default:
+      return "rprivate";
+  }
 }
 
 function kernelMounts({ privileged }: MountTraits): OciMount[] {

@@ -57,10 +57,27 @@ export interface OciDeviceRule {
   readonly access: string;
 }
 
+export interface OciDevice {
+  readonly type: "b" | "c";
+  readonly path: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface OciResources {
   readonly devices?: readonly OciDeviceRule[];
   readonly memory?: { readonly limit?: number };
-  readonly cpu?: { readonly quota?: number; readonly period?: number };
+  readonly cpu?: {
+    readonly shares?: number;
+    readonly quota?: number;
+    readonly period?: number;
+    readonly cpus?: string;
+    readonly mems?: string;
+  };
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[];
   /** cgroup v2 file name to content. */
   readonly unified?: Readonly<Record<string, string>>;
 }
@@ -71,4 +88,7 @@ export interface OciLinux {
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly rootfsPropagation?: string;
+  readonly devices?: readonly OciDevice[];
+  /** A profile, for runc; a guest gets the filter that was made of it. */
+  readonly seccomp?: unknown;
 }

@@ -4,12 +4,13 @@ import type { Native, SpawnedProcess } from "../../native/addon.js";
 import type { BoxSpec, DriverName } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import type { ProcessRole } from "../box-processes.js";
+import type { BoxCgroup, GroupUse } from "../host-cgroup.js";
 
 export interface StartRequest {
   readonly spec: BoxSpec;
   /** Has its share; the driver adds sockets and logs. */
   readonly folder: BoxFolder;
-  readonly cgroupProcs: readonly string[];
+  readonly cgroup: Pick<BoxCgroup, "path" | "procs">;
   /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
   readonly kernelParameters?: readonly string[];
   /** Takes over each process as soon as it runs, and its pidfd with it. */
@@ -25,6 +26,7 @@ export interface StartedVm {
 /** What differs between the ways to make a Box. Both leave the agent to be dialled at `folder.agentSocket`. */
 export interface Driver {
   readonly name: DriverName;
+  readonly groups: GroupUse;
   /**
    * Starts the file server, where it is a process of its own, and the VMM. What has been started is the caller's to
    * kill, also when this fails half way. The signal lasts for the whole boot.
@@ -49,6 +51,9 @@ const commonKernelParameters = [
   "selinux=0",
   "random.trust_cpu=on",
 ] as const;
+
+/** proc_pid_oom_score_adj(5): a pod that is out of memory loses one of its own processes first. */
+const agentOomScore = -998;
 
 /** Name of the virtio-fs device, the kernel's `root=`. */
 export const rootTag = "podroot";
@@ -77,6 +82,8 @@ export async function spawnProgram(
     readonly netns: string | null;
     /** Number 1 of a PID namespace of its own, with a /proc that it mounts itself. */
     readonly ownPidNamespace: boolean;
+    /** Makes namespaces for itself, and is not to be the kernel's choice when memory runs out. Absent is false. */
+    readonly isAgent?: boolean;
   },
 ): Promise<SpawnedProcess> {
   await using log = await open(program.log, "a", 0o600);
@@ -89,11 +96,11 @@ export async function spawnProgram(
       stdio: [null, log.fd, log.fd],
       netns: program.netns,
       newMountNamespace: false,
-      newIpcAndUts: true,
+      newIpcAndUts: program.isAgent !== true,
       newPidNamespace: program.ownPidNamespace,
-      cgroupProcs: request.cgroupProcs,
+      cgroupProcs: request.cgroup.procs,
       maxOpenFiles: vmmMaxOpenFiles,
-      oomScoreAdj: null,
+      oomScoreAdj: program.isAgent === true ? agentOomScore : null,
     });
   } catch (cause) {
     throw new RuntimeError("internal", `${program.file} did not start: ${messageOf(cause)}`, { cause });

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { chooseDriver, findProgram, requireAssets } from "../../../src/vmm/choose-driver.js";
+import { chooseDriver, findProgram, qemuProgram, requireAssets } from "../../../src/vmm/choose-driver.js";
 import { probeWith } from "../../../src/vmm/probe.js";
 
 describe("the choice of a driver", () => {
@@ -58,8 +58,8 @@ describe("the choice of a driver", () => {
 
   it("takes a program that is set only when it can be run", async () => {
     const path = await program("true");
-    expect(await findProgram("qemu-system-x86_64", path)).to.equal(path);
-    const failure = await findProgram("x", join(assets, "bin")).then(
+    expect(await findProgram(qemuProgram, path)).to.equal(path);
+    const failure = await findProgram(qemuProgram, join(assets, "bin")).then(
       () => "found",
       (thrown: unknown) => String(thrown),
     );

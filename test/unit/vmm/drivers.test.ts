@@ -16,7 +16,13 @@ const spec: BoxSpec = {
 };
 
 function request(over: Partial<StartRequest> = {}): StartRequest {
-  return { spec, folder: boxFolderAt("/s/boxes/1,2"), cgroupProcs: [], started: () => Promise.resolve(), ...over };
+  return {
+    spec,
+    folder: boxFolderAt("/s/boxes/1,2"),
+    cgroup: { path: "", procs: [] },
+    started: () => Promise.resolve(),
+    ...over,
+  };
 }
 
 function following(args: readonly string[], name: string): string[] {

@@ -1,7 +1,11 @@
-//! Control groups, version 2: the sessions' below /sys/fs/cgroup/a3s, one sub-group for each exec.
+//! Control groups: the sessions' below one parent, one sub-group for each exec. Version 2 in a guest; on a host that has
+//! the old hierarchies too (hybrid), a session has a group in each, and what kills and tracks is still version 2.
 
 pub mod limits;
+mod parent;
 pub mod stats;
+
+pub use parent::Parent;
 
 use std::fs;
 use std::io;
@@ -13,10 +17,6 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-pub const ROOT: &str = "/sys/fs/cgroup";
-/// Below ROOT; its children have all controllers.
-pub const PARENT: &str = "/a3s";
-
 const REMOVE_TRIES: u32 = 100;
 const REMOVE_PAUSE: Duration = Duration::from_millis(20);
 /// Signalling can race with fork; a group that keeps growing is left to SIGKILL, which can't.
@@ -25,32 +25,52 @@ const SIGNAL_ROUNDS: u32 = 3;
 const MAX_DEPTH: u32 = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cgroup(PathBuf);
+pub struct Cgroup {
+    path: PathBuf,
+    old: Vec<OldGroup>,
+}
+
+/// A group of cgroup v1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OldGroup {
+    /// As mounted: "cpu", "cpuacct", "name=systemd".
+    controllers: Vec<String>,
+    path: PathBuf,
+}
 
 impl Cgroup {
-    pub fn of_session(id: &str) -> Self {
-        Self(Path::new(ROOT).join(PARENT.trim_start_matches('/')).join(id))
-    }
-
+    /// A sub-group, in version 2 alone.
     pub fn child(&self, name: &str) -> Self {
-        Self(self.0.join(name))
+        Self { path: self.path.join(name), old: Vec::new() }
     }
 
     pub fn create(&self) -> io::Result<()> {
-        fs::create_dir(&self.0)
+        fs::create_dir(&self.path)
+    }
+
+    /// Groups that a process enters by itself before it is born in the one of version 2.
+    pub fn old_paths(&self) -> Vec<String> {
+        self.old.iter().map(|group| group.path.display().to_string()).collect()
+    }
+
+    /// A file of a controller, where that is one of an old hierarchy.
+    fn read_old(&self, controller: &str, file: &str) -> Option<String> {
+        let has = |group: &&OldGroup| group.controllers.iter().any(|one| one == controller);
+        let group = self.old.iter().find(has)?;
+        Some(fs::read_to_string(group.path.join(file)).unwrap_or_default())
     }
 
     /// For what is to be born in it, and for its device rules.
     pub fn open(&self) -> io::Result<OwnedFd> {
-        fs::File::open(&self.0).map(OwnedFd::from)
+        fs::File::open(&self.path).map(OwnedFd::from)
     }
 
     pub fn read(&self, file: &str) -> io::Result<String> {
-        fs::read_to_string(self.0.join(file))
+        fs::read_to_string(self.path.join(file))
     }
 
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
-        fs::OpenOptions::new().write(true).open(self.0.join(file)).and_then(|mut opened| {
+        fs::OpenOptions::new().write(true).open(self.path.join(file)).and_then(|mut opened| {
             use std::io::Write;
             opened.write_all(value.as_bytes())
         })
@@ -88,7 +108,7 @@ impl Cgroup {
 
     /// Moves everything in it and below to the group above it. Best effort: what is left keeps the group from its removal.
     pub fn join_parent(&self) {
-        let Some(parent) = self.0.parent().map(|path| Self(path.to_owned())) else { return };
+        let Some(parent) = self.path.parent().map(Self::at) else { return };
         for _ in 0..SIGNAL_ROUNDS {
             let pids = self.pids(0);
             if pids.is_empty() {
@@ -100,16 +120,17 @@ impl Cgroup {
         }
     }
 
-    /// memory.events oom_kill; 0 when it can't be read.
+    /// memory.events (v1: memory.oom_control) oom_kill; 0 when it can't be read.
     pub fn oom_kills(&self) -> u64 {
-        stats::keyed(&self.read("memory.events").unwrap_or_default(), "oom_kill")
+        let text = self.read_old("memory", "memory.oom_control").or_else(|| self.read("memory.events").ok());
+        stats::keyed(&text.unwrap_or_default(), "oom_kill")
     }
 
     /// Removes the group and those below. Processes that are still dying are waited for, about 2 s.
     pub async fn remove(&self) -> io::Result<()> {
         let mut last = Ok(());
         for _ in 0..REMOVE_TRIES {
-            last = remove_tree(&self.0, 0);
+            last = self.remove_now();
             if last.is_ok() {
                 return Ok(());
             }
@@ -118,12 +139,21 @@ impl Cgroup {
         last
     }
 
+    fn remove_now(&self) -> io::Result<()> {
+        remove_tree(&self.path, 0)?;
+        self.old.iter().try_for_each(|group| remove_tree(&group.path, 0))
+    }
+
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), old: Vec::new() }
+    }
+
     fn pids(&self, depth: u32) -> Vec<i32> {
         let own = self.read("cgroup.procs").unwrap_or_default();
         // 0 is a process that this namespace can't see
         let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).collect();
         if depth < MAX_DEPTH {
-            pids.extend(subfolders(&self.0).flat_map(|path| Self(path).pids(depth + 1)));
+            pids.extend(subfolders(&self.path).flat_map(|path| Self::at(&path).pids(depth + 1)));
         }
         pids
     }

@@ -3,6 +3,8 @@
 use super::Cgroup;
 
 const NS_PER_US: u64 = 1_000;
+/// memory.limit_in_bytes without a limit: the largest multiple of the page, 64 KiB at most.
+const NO_OLD_LIMIT: u64 = (1 << 63) - 65_536;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -22,21 +24,52 @@ pub struct Counters {
 /// What can't be read counts as 0: the group may be going away.
 pub fn read(cgroup: &Cgroup) -> Counters {
     let text = |file: &str| cgroup.read(file).unwrap_or_default();
-    let number = |file: &str| text(file).trim().parse::<u64>().unwrap_or(0);
-    let memory = text("memory.stat");
-    let memory_usage_bytes = number("memory.current");
+    let cpu_usage_ns = match cgroup.read_old("cpuacct", "cpuacct.usage") {
+        Some(usage) => number(&usage),
+        None => keyed(&text("cpu.stat"), "usage_usec").saturating_mul(NS_PER_US),
+    };
+    let pids = number(&cgroup.read_old("pids", "pids.current").unwrap_or_else(|| text("pids.current")));
+    let memory = match cgroup.read_old("memory", "memory.stat") {
+        Some(stat) => memory_of_old(cgroup, &stat),
+        None => memory_of(&text),
+    };
+    Counters { cpu_usage_ns, pids, oom_kills: cgroup.oom_kills(), ..memory }
+}
+
+fn memory_of(text: &impl Fn(&str) -> String) -> Counters {
+    let stat = text("memory.stat");
+    let usage = number(&text("memory.current"));
     Counters {
-        cpu_usage_ns: keyed(&text("cpu.stat"), "usage_usec").saturating_mul(NS_PER_US),
-        memory_usage_bytes,
-        memory_working_set_bytes: memory_usage_bytes.saturating_sub(keyed(&memory, "inactive_file")),
-        memory_rss_bytes: keyed(&memory, "anon"),
-        memory_mapped_file_bytes: keyed(&memory, "file_mapped"),
-        page_faults: keyed(&memory, "pgfault"),
-        major_page_faults: keyed(&memory, "pgmajfault"),
-        memory_limit_bytes: number("memory.max"),
-        pids: number("pids.current"),
-        oom_kills: cgroup.oom_kills(),
+        memory_usage_bytes: usage,
+        memory_working_set_bytes: usage.saturating_sub(keyed(&stat, "inactive_file")),
+        memory_rss_bytes: keyed(&stat, "anon"),
+        memory_mapped_file_bytes: keyed(&stat, "file_mapped"),
+        page_faults: keyed(&stat, "pgfault"),
+        major_page_faults: keyed(&stat, "pgmajfault"),
+        memory_limit_bytes: number(&text("memory.max")),
+        ..Counters::default()
     }
+}
+
+/// memory.stat of version 1 has the sums over sub-groups under names of their own.
+fn memory_of_old(cgroup: &Cgroup, stat: &str) -> Counters {
+    let of = |file: &str| number(&cgroup.read_old("memory", file).unwrap_or_default());
+    let usage = of("memory.usage_in_bytes");
+    let limit = of("memory.limit_in_bytes");
+    Counters {
+        memory_usage_bytes: usage,
+        memory_working_set_bytes: usage.saturating_sub(keyed(stat, "total_inactive_file")),
+        memory_rss_bytes: keyed(stat, "total_rss"),
+        memory_mapped_file_bytes: keyed(stat, "total_mapped_file"),
+        page_faults: keyed(stat, "total_pgfault"),
+        major_page_faults: keyed(stat, "total_pgmajfault"),
+        memory_limit_bytes: if limit >= NO_OLD_LIMIT { 0 } else { limit },
+        ..Counters::default()
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
 }
 
 /// The number after `key` in a file of "key number" lines; 0 when there is none.

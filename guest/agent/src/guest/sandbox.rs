@@ -18,7 +18,16 @@ const NS_PER_S: i64 = 1_000_000_000;
 const DENTRIES_AND_INODES: &[u8] = b"2";
 
 pub struct Sandbox {
+    place: Place,
     state: Mutex<State>,
+}
+
+enum Place {
+    Guest,
+    /// Only what its namespaces hold may be set.
+    Host {
+        own_uts: bool,
+    },
 }
 
 struct State {
@@ -42,10 +51,17 @@ impl Sandbox {
     /// The guest that this process runs in.
     pub fn open() -> Self {
         let drop_caches = File::options().write(true).open("/proc/sys/vm/drop_caches").ok();
-        Self { state: Mutex::new(State { shm_mounted: false, drop_caches }) }
+        Self { place: Place::Guest, state: Mutex::new(State { shm_mounted: false, drop_caches }) }
+    }
+
+    /// A pod of the host, in whose namespaces this process runs.
+    pub fn on_host(own_uts: bool) -> Self {
+        let state = State { shm_mounted: true, drop_caches: None };
+        Self { place: Place::Host { own_uts }, state: Mutex::new(state) }
     }
 
     pub fn configure(&self, identity: &Identity) -> Result<(), Failure> {
+        self.check(identity)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if identity.wall_clock_ns != 0 {
             let now = TimeSpec::new(identity.wall_clock_ns / NS_PER_S, identity.wall_clock_ns % NS_PER_S);
@@ -66,6 +82,20 @@ impl Sandbox {
             sysctl::set(name, value).map_err(|error| Failure::invalid(STAGE, error))?;
         }
         Ok(())
+    }
+
+    fn check(&self, identity: &Identity) -> Result<(), Failure> {
+        let Place::Host { own_uts } = self.place else { return Ok(()) };
+        let of_host = [
+            (identity.wall_clock_ns != 0, "the clock"),
+            (!identity.hostname.is_empty() && !own_uts, "the host name"),
+            (!identity.interfaces.is_empty(), "interfaces"),
+            (identity.shm_size_bytes != 0, "/dev/shm"),
+        ];
+        match of_host.iter().find(|(asked, _)| *asked) {
+            Some((_, what)) => Err(Failure::invalid(STAGE, format!("{what} of the host are not the pod's to set"))),
+            None => Ok(()),
+        }
     }
 
     pub fn drop_caches(&self) -> Result<(), Failure> {

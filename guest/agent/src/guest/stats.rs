@@ -3,7 +3,7 @@
 use std::fs;
 
 const BYTES_PER_KIB: u64 = 1024;
-const INTERFACES: &str = "/sys/class/net";
+const INTERFACES: &str = "/proc/self/net/dev";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -24,25 +24,23 @@ pub fn memory() -> Memory {
     parse_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
 
-/// All but the loopback.
+/// All but the loopback, of this process's network namespace.
 pub fn interfaces() -> Vec<Interface> {
-    let entries = fs::read_dir(INTERFACES).ok().into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name != "lo").map(counters).collect()
+    parse_interfaces(&fs::read_to_string(INTERFACES).unwrap_or_default())
 }
 
-fn counters(name: String) -> Interface {
-    let read = |counter: &str| {
-        let text = fs::read_to_string(format!("{INTERFACES}/{name}/statistics/{counter}")).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
-    };
-    Interface {
-        rx_bytes: read("rx_bytes"),
-        rx_errors: read("rx_errors"),
-        tx_bytes: read("tx_bytes"),
-        tx_errors: read("tx_errors"),
-        name,
-    }
+/// "  eth0: " and 16 counters, those received first; proc_pid_net(5).
+fn parse_interfaces(text: &str) -> Vec<Interface> {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let named = lines.map(|(name, counters)| (name.trim(), counters)).filter(|(name, _)| *name != "lo");
+    named
+        .map(|(name, counters)| {
+            let numbers: Vec<u64> = counters.split_ascii_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
+            let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
+            let name = name.to_owned();
+            Interface { name, rx_bytes: at(0), rx_errors: at(2), tx_bytes: at(8), tx_errors: at(10) }
+        })
+        .collect()
 }
 
 fn parse_memory(text: &str) -> Memory {
@@ -57,6 +55,14 @@ fn parse_memory(text: &str) -> Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_the_counters_of_interfaces() {
+        let text = "Inter-|   Receive |  Transmit\n face |bytes packets errs\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  \
+            eth0: 10 2 3 0 0 0 0 0 20 4 5 0 0 0 0 0\n";
+        let eth0 = Interface { name: "eth0".to_owned(), rx_bytes: 10, rx_errors: 3, tx_bytes: 20, tx_errors: 5 };
+        assert_eq!(parse_interfaces(text), [eth0]);
+    }
 
     #[test]
     fn reads_meminfo() {

@@ -3,6 +3,7 @@
 
 mod bare;
 mod end;
+pub mod host;
 mod limits;
 mod mounts;
 mod reap;
@@ -66,6 +67,20 @@ pub fn run_as_pid_1() -> ExitCode {
 
 /// Entry of `agent serve-unix`.
 pub fn run_on_host(path: &str, runtime: RuntimeName) -> ExitCode {
+    serve_on_host(path, runtime)
+}
+
+/// Entry of `agent host`: what a native pod has in place of a Box. What its end leaves behind is in the pod's cgroup.
+pub fn run_pod_on_host(path: &str, options: host::Options) -> ExitCode {
+    if let Err(error) = host::set_apart(&options) {
+        console::say(&error);
+        return ExitCode::FAILURE;
+    }
+    limits::raise();
+    serve_on_host(path, RuntimeName::Runc(options))
+}
+
+fn serve_on_host(path: &str, runtime: RuntimeName) -> ExitCode {
     let start = server::Start { listen: Listen::Unix(path.into()), runtime, started_ns: clock::boot_ns() };
     if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
         console::say(&format!("become sub-reaper: {errno}"));

@@ -1,9 +1,12 @@
-//! What runs containers: one trait with three back ends. A Box has its own runtime, and crun to compare it with.
+//! What runs containers: one trait with back ends. A Box has its own runtime, and crun to compare it with; a host has runc,
+//! and execs of its own.
 
 pub mod crun;
 pub mod guest;
 pub mod own;
 pub mod plain;
+mod program;
+pub mod runc;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -11,8 +14,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use crate::cgroup::Cgroup;
-use crate::failure::{Failure, while_doing};
+use crate::cgroup::{Cgroup, limits};
+use crate::failure::{Failure, Kind, while_doing};
 use crate::server::supervisor::Exit;
 use crate::session::process::Process;
 use crate::session::stdio::Theirs;
@@ -81,6 +84,22 @@ pub trait Runtime: Send + Sync {
 
     /// Success for processes that have exited.
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure>;
+
+    /// Takes `linux.seccomp`, and the filter for execs alone.
+    fn takes_profile(&self) -> bool {
+        false
+    }
+
+    /// Sets the limits that OCI's `linux.resources` names; on an error nothing has changed.
+    async fn update(&self, container: &Container, resources: &Value) -> Result<(), Failure> {
+        const STAGE: &str = "update session";
+        let cgroup = container.cgroup.as_ref();
+        let cgroup = cgroup.ok_or_else(|| Failure::new(Kind::Unimplemented, STAGE, "this runtime has no cgroups"))?;
+        limits::apply(cgroup, resources).map_err(|error| match error {
+            limits::LimitError::Invalid(_) => Failure::invalid(STAGE, error),
+            limits::LimitError::Write { .. } => Failure::internal(STAGE, error),
+        })
+    }
 
     /// Kills what is left and forgets the container. Success when it is not known.
     async fn delete(&self, container: &Container) -> Result<(), Failure>;

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::console;
+use crate::init::host::Options;
 use crate::runtime::guest::Choice;
 use service::Agent;
 
@@ -31,12 +32,14 @@ pub enum Listen {
 }
 
 /// What runs the sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeName {
     /// Cgroups and namespaces of a guest.
     Guest(Choice),
     /// No isolation at all: for tests of the API on a host.
     Plain,
+    /// A pod of the host.
+    Runc(Options),
 }
 
 impl RuntimeName {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -10,6 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::supervisor::Supervisor;
 use super::{Listen, RuntimeName, Start};
+use crate::cgroup::Parent;
 use crate::guest::sandbox::Sandbox;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
@@ -17,6 +19,7 @@ use crate::rpc;
 use crate::runtime::Runtime;
 use crate::runtime::guest::Guest;
 use crate::runtime::plain::Plain;
+use crate::runtime::runc::Runc;
 use crate::session::mirror;
 use crate::session::table::Table;
 
@@ -30,7 +33,7 @@ pub struct Parts {
     pub started_ns: u64,
     pub supervisor: Arc<Supervisor>,
     pub sessions: Table,
-    /// None on a host, whose identity is not the agent's to set.
+    /// None where there is no pod, whose identity could be set.
     pub sandbox: Option<Sandbox>,
     /// Room for connections of PortForward.
     pub connections: Arc<Semaphore>,
@@ -48,19 +51,55 @@ impl Agent {
     /// Must be called on the event loop.
     pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
         let supervisor = Supervisor::new(link)?;
-        let runtime: Box<dyn Runtime> = match start.runtime {
-            RuntimeName::Guest(choice) => Box::new(Guest::new(&supervisor, choice)),
-            RuntimeName::Plain => Box::new(Plain::new(Arc::clone(&supervisor))),
-        };
-        let (folder, mirrors, sandbox) = match &start.listen {
-            Listen::Guest(_) => (GUEST_FOLDER.into(), mirror::GUEST_FOLDER.into(), Some(Sandbox::open())),
-            Listen::Unix(path) => (path.with_extension("sessions"), path.with_extension("mirrors"), None),
+        let (folder, mirrors) = match &start.listen {
+            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), PathBuf::from(mirror::GUEST_FOLDER)),
+            Listen::Unix(path) => (path.with_extension("sessions"), path.with_extension("mirrors")),
         };
         fs::create_dir_all(&folder)?;
-        let has_cgroups = start.runtime != RuntimeName::Plain;
-        let sessions = Table::new(runtime, folder, mirrors, has_cgroups);
+        let sandbox = match &start.listen {
+            Listen::Guest(_) => Some(Sandbox::open()),
+            Listen::Unix(_) => match &start.runtime {
+                RuntimeName::Runc(options) => Some(Sandbox::on_host(options.has_own_uts())),
+                _ => None,
+            },
+        };
+        if matches!(start.runtime, RuntimeName::Runc(_)) {
+            fs::create_dir_all(runc_state(&folder))?;
+        }
+        let groups = groups(&start.runtime)?;
+        let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref());
+        let sessions = Table::new(runtime, folder, mirrors, groups);
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
         Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, connections })))
+    }
+}
+
+fn groups(name: &RuntimeName) -> io::Result<Option<Parent>> {
+    match name {
+        RuntimeName::Guest(_) => Ok(Some(Parent::of_guest())),
+        RuntimeName::Plain => Ok(None),
+        RuntimeName::Runc(options) => Parent::on_host(&options.cgroup).map(Some),
+    }
+}
+
+/// Beside the sessions' folders, whose names are ids.
+fn runc_state(folder: &Path) -> PathBuf {
+    folder.join("runc")
+}
+
+fn runtime(
+    name: &RuntimeName,
+    supervisor: &Arc<Supervisor>,
+    folder: &Path,
+    groups: Option<&Parent>,
+) -> Box<dyn Runtime> {
+    let supervisor = Arc::clone(supervisor);
+    match (name, groups) {
+        (RuntimeName::Guest(choice), _) => Box::new(Guest::new(&supervisor, *choice)),
+        (RuntimeName::Runc(options), Some(groups)) => {
+            Box::new(Runc::new(supervisor, options.runc.clone(), runc_state(folder), groups.clone()))
+        }
+        _ => Box::new(Plain::new(supervisor)),
     }
 }
 

@@ -10,7 +10,6 @@ use super::entry::{Phase, Session};
 use super::process::Process;
 use super::table::Table;
 use super::{id, stdio};
-use crate::cgroup::Cgroup;
 use crate::clock;
 use crate::failure::{Failure, Kind, while_doing};
 use crate::runtime::{Container, CreateSpec};
@@ -34,10 +33,10 @@ pub struct Create {
 /// Answers with the pid of init. On failure nothing of the session is left.
 pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
     id::check_session(STAGE, &request.session_id)?;
-    let spec = check(&request)?;
+    let spec = check(&request, table.runtime.takes_profile())?;
     let container = Container {
         folder: table.folder.join(&request.session_id),
-        cgroup: table.has_cgroups.then(|| Cgroup::of_session(&request.session_id)),
+        cgroup: table.groups.as_ref().map(|groups| groups.session(&request.session_id)),
         id: request.session_id.clone(),
     };
     let session = Arc::new(Session::new(container, clock::wall_ns()));
@@ -54,7 +53,7 @@ pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
     made
 }
 
-fn check(request: &Create) -> Result<Value, Failure> {
+fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     if request.oci_spec.len() > MAX_SPEC_BYTES {
         return Err(Failure::invalid(STAGE, format!("the spec is longer than {MAX_SPEC_BYTES} bytes")));
     }
@@ -72,7 +71,7 @@ fn check(request: &Create) -> Result<Value, Failure> {
     if !spec.get("process").is_some_and(Value::is_object) {
         return Err(Failure::invalid(STAGE, "the spec has no process"));
     }
-    if spec.pointer("/linux/seccomp").is_some_and(|seccomp| !seccomp.is_null()) {
+    if !takes_profile && spec.pointer("/linux/seccomp").is_some_and(|seccomp| !seccomp.is_null()) {
         return Err(Failure::invalid(STAGE, "the spec has linux.seccomp (send seccomp_bpf instead)"));
     }
     Ok(spec)

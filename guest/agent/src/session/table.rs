@@ -8,6 +8,7 @@ use super::entry::Session;
 use super::held::HeldPaths;
 use super::mirror::Mirrors;
 use super::process::Process;
+use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Runtime;
 
@@ -18,17 +19,17 @@ pub struct Table {
     pub runtime: Box<dyn Runtime>,
     /// Where each session has a folder.
     pub folder: PathBuf,
-    /// Sessions have cgroups.
-    pub has_cgroups: bool,
+    /// Where sessions have cgroups; None under a runtime without.
+    pub groups: Option<Parent>,
     pub held: HeldPaths,
     pub mirrors: Mirrors,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Table {
-    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, mirrors: PathBuf, has_cgroups: bool) -> Self {
+    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, mirrors: PathBuf, groups: Option<Parent>) -> Self {
         let (held, mirrors) = (HeldPaths::default(), Mirrors::new(mirrors));
-        Self { runtime, folder, has_cgroups, held, mirrors, sessions: Mutex::default() }
+        Self { runtime, folder, groups, held, mirrors, sessions: Mutex::default() }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

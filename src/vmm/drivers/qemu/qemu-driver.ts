@@ -35,6 +35,7 @@ const socketLimitMs = 20_000;
 /** Boxes without KVM: QEMU's `microvm` machine under TCG, and a virtiofsd that serves its share, each in a jail. */
 export class QemuDriver implements Driver {
   readonly name = "qemu";
+  readonly groups = "leaf";
   readonly #native: Native;
   readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;

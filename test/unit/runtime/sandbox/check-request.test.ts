@@ -10,7 +10,8 @@ import { checkSandboxRequest as checkRequest } from "../../../../src/runtime/san
 import { linuxConfig, podRequest, resources } from "./fakes.js";
 
 const { handlers } = configOf(new Map());
-const checkSandboxRequest = (request: RunPodSandboxRequest) => checkRequest(request, handlers);
+const checkSandboxRequest = (request: RunPodSandboxRequest) =>
+  checkRequest(request, { handlers, hostNamespaces: "refuse" });
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
 
@@ -94,9 +95,9 @@ describe("the check of a sandbox's config", () => {
       /"\.\.\/x"\] is not a sysctl's name/,
     ],
     ["a sysctl of two lines", { linux: linuxConfig({ sysctls: { "a.b": "1\n2" } }) }, /control characters/],
-    ["the host's network", namespaces({ network: NODE }), /network NODE .* native handler, not built yet/],
-    ["the host's processes", namespaces({ pid: NODE }), /pid NODE .* native handler/],
-    ["the host's IPC", namespaces({ ipc: NODE }), /ipc NODE .* native handler/],
+    ["the host's network", namespaces({ network: NODE }), /network NODE .* out of a microVM/],
+    ["the host's processes", namespaces({ pid: NODE }), /pid NODE .* out of a microVM/],
+    ["the host's IPC", namespaces({ ipc: NODE }), /ipc NODE .* out of a microVM/],
     ["a container's network", namespaces({ network: CONTAINER }), /network CONTAINER does not exist for a sandbox/],
     ["another container's pid namespace", namespaces({ pid: TARGET }), /pid TARGET does not exist for a sandbox/],
     ["user namespace: no mapping", namespaces({ usernsOptions: { mode: POD, uids: [], gids: [] } }), /exactly one/],
@@ -143,6 +144,6 @@ describe("the check of a sandbox's config", () => {
   it("takes the handlers that are Boxes and refuses others", () => {
     expect(checkSandboxRequest({ ...podRequest(), runtimeHandler: "microvm" }).runtimeHandler).to.equal("microvm");
     expect(() => checkSandboxRequest({ ...podRequest(), runtimeHandler: "gvisor" })).to.throw(/"gvisor" is unknown/);
-    expect(() => checkSandboxRequest({ ...podRequest(), runtimeHandler: "native" })).to.throw(/not built yet/);
+    expect(() => checkSandboxRequest({ ...podRequest(), runtimeHandler: "native" })).to.throw(/"native" is unknown/);
   });
 });

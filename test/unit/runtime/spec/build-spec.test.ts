@@ -8,7 +8,7 @@ import { complaint, config, input, limited, mount, secured } from "./support.js"
 function specOf(members: Partial<SpecInput>): OciSpec {
   const given = input(members);
   const placed = given.config.mounts.map((one, index) => placeMount(one, `/v/${String(index)}`));
-  return finishSpec(planSpec(given), "/c/root", placed);
+  return finishSpec(planSpec(given), "/c/root", placed, "/run/a3s/shm");
 }
 
 const capabilitiesOf = (add: string[], drop: string[]): readonly string[] =>

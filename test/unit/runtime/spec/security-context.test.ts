@@ -198,7 +198,7 @@ describe("the security context, field by field", () => {
   for (const { field, when, given, members, out } of rows) {
     it(`${field}: ${when}`, () => {
       const build = (): OciSpec =>
-        finishSpec(planSpec(input({ config: secured(given), database, ...members })), "/r", []);
+        finishSpec(planSpec(input({ config: secured(given), database, ...members })), "/r", [], "/shm");
       if (out instanceof RegExp) {
         expect(build).to.throw(out);
       } else {

@@ -6,6 +6,7 @@ import {
   Mount,
 } from "../../../../src/gen/runtime/v1/api.js";
 import type { ImageConfig } from "../../../../src/image/image-store.js";
+import { guestRules } from "../../../../src/runtime/spec/guest-rules.js";
 import type { SpecInput } from "../../../../src/runtime/spec/build-spec.js";
 
 type Security = Partial<LinuxContainerSecurityContext>;
@@ -53,6 +54,7 @@ export function input(members: Partial<SpecInput> = {}): SpecInput {
     database: { passwd: "", group: "" },
     sandbox: { hostname: "box", privileged: false },
     targetPid: undefined,
+    rules: guestRules,
     ...members,
   };
 }

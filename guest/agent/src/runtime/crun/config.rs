@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cgroup;
+use crate::cgroup::Parent;
 use crate::failure::Failure;
 use crate::runtime::{Container, CreateSpec};
 
@@ -16,7 +16,7 @@ pub fn of(container: &Container, create: CreateSpec) -> Result<Vec<u8>, Failure>
     let mut spec = create.spec;
     let root = spec.as_object_mut().ok_or_else(|| Failure::invalid(STAGE, "the spec is not an object"))?;
     let linux = member(root, "linux")?;
-    linux.insert("cgroupsPath".to_owned(), json!(format!("{}/{}", cgroup::PARENT, container.id)));
+    linux.insert("cgroupsPath".to_owned(), json!(Parent::of_guest().cgroups_path(&container.id)));
     if !create.seccomp_bpf.is_empty() {
         // crun takes the filter's flags from the profile; one without flags would get its defaults
         if create.seccomp_flags != 0 {

@@ -1,67 +1,27 @@
-//! crun, one call of the program for each step. Init and execs become children of PID 1, which is the reaper of all
-//! orphans.
+//! crun, for all of a container's life.
 
-mod call;
 mod config;
-mod console;
-mod errors;
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::program::Program;
 use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, wants_terminal};
 use crate::failure::{Failure, while_doing};
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
-use crate::session::stdio::{self, Theirs};
-use call::Call;
-use console::ConsoleSocket;
+use crate::session::stdio::Theirs;
 
-pub struct Crun {
-    supervisor: Arc<Supervisor>,
-    /// Makes names of files in a container's folder unique.
-    calls: AtomicU64,
-}
+const PATH: &str = "/base/bin/crun";
+const STATE: &str = "/run/crun";
+
+pub struct Crun(Program);
 
 impl Crun {
     pub fn new(supervisor: Arc<Supervisor>) -> Self {
-        Self { supervisor, calls: AtomicU64::new(0) }
-    }
-
-    fn call<'a>(&'a self, stage: &'static str, container: &'a Container) -> Call<'a> {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        Call { stage, supervisor: &self.supervisor, container, number }
-    }
-
-    /// A call that leaves a process behind: its pid, exit and terminal.
-    async fn launch(
-        &self,
-        call: Call<'_>,
-        verb: &[String],
-        terminal: bool,
-        stdio: Theirs,
-    ) -> Result<Launched, Failure> {
-        let pid_file = call.file("pid");
-        let console = if terminal { Some(ConsoleSocket::listen(call.stage, call.file("tty"))?) } else { None };
-        let mut arguments: Vec<String> = verb.to_vec();
-        let at = 1.min(arguments.len());
-        let mut options = vec![format!("--pid-file={}", pid_file.display())];
-        options.extend(console.iter().map(|console| format!("--console-socket={}", console.path().display())));
-        arguments.splice(at..at, options);
-        let before = self.supervisor.mark();
-        let ran = call.run(&arguments, stdio).await;
-        let pid = read_pid(call.stage, &pid_file);
-        let _ = fs::remove_file(&pid_file);
-        ran?;
-        let pid = pid?;
-        let exit = self.supervisor.claim(pid, before);
-        let terminal = match console {
-            Some(console) => Some(console.master(call.stage).await?),
-            None => None,
-        };
-        Ok(Launched { pid, exit, terminal })
+        let arguments = ["--root", STATE, "--cgroup-manager=cgroupfs", "--log-format=json"].map(str::to_owned).to_vec();
+        let (path, state, search, calls) = (PATH.to_owned(), STATE.into(), "/base/bin", 0.into());
+        Self(Program { supervisor, path, arguments, state, search, calls })
     }
 }
 
@@ -72,27 +32,17 @@ impl Runtime for Crun {
     }
 
     async fn create(&self, container: &Container, create: CreateSpec, stdio: Theirs) -> Result<Launched, Failure> {
-        const STAGE: &str = "create session";
         let terminal = wants_terminal(create.spec.get("process"));
         let config = config::of(container, create)?;
-        let path = container.folder.join("config.json");
-        fs::write(&path, config).map_err(while_doing(STAGE, "write config.json"))?;
-        let verb = ["create".to_owned(), format!("--bundle={}", container.folder.display()), container.id.clone()];
-        let launched = self.launch(self.call(STAGE, container), &verb, terminal, stdio).await;
-        if launched.is_err() {
-            let _ = self.delete(container).await;
-        }
-        launched
+        self.0.create(container, config, terminal, stdio).await
     }
 
     async fn start(&self, container: &Container) -> Result<(), Failure> {
-        let call = self.call("start session", container);
-        let stdio = stdio::nothing().map_err(while_doing(call.stage, "open /dev/null"))?;
-        call.run(&["start".to_owned(), container.id.clone()], stdio).await
+        self.0.run("start session", container, &["start".to_owned(), container.id.clone()]).await
     }
 
     async fn exec(&self, container: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
-        let call = self.call("start exec", container);
+        let call = self.0.call("start exec", container);
         let terminal = wants_terminal(Some(&exec.process));
         let file = call.file("process");
         fs::write(&file, exec.process.to_string()).map_err(while_doing(call.stage, "write the process"))?;
@@ -101,7 +51,7 @@ impl Runtime for Crun {
             verb.push(format!("--cgroup={}", crate::session::exec::cgroup_name(&exec.exec_id)));
         }
         verb.push(container.id.clone());
-        let launched = self.launch(call, &verb, terminal, stdio).await;
+        let launched = self.0.launch(call, &verb, terminal, stdio).await;
         let _ = fs::remove_file(&file);
         launched
     }
@@ -111,16 +61,6 @@ impl Runtime for Crun {
     }
 
     async fn delete(&self, container: &Container) -> Result<(), Failure> {
-        let call = self.call("delete session", container);
-        if !Path::new(call::STATE).join(&container.id).exists() {
-            return Ok(());
-        }
-        let stdio = stdio::nothing().map_err(while_doing(call.stage, "open /dev/null"))?;
-        call.run(&["delete".to_owned(), "--force".to_owned(), container.id.clone()], stdio).await
+        self.0.delete(container).await
     }
-}
-
-fn read_pid(stage: &'static str, path: &Path) -> Result<i32, Failure> {
-    let text = fs::read_to_string(path).map_err(while_doing(stage, "read the pid file"))?;
-    text.trim().parse().map_err(while_doing(stage, "parse the pid file"))
 }

@@ -76,7 +76,7 @@ fn set(names: &[String]) -> Result<u64, String> {
     names.iter().try_fold(0, |bits, name| Ok(bits | bit(name).ok_or_else(|| format!("unknown capability {name:?}"))?))
 }
 
-fn bit(name: &str) -> Option<u64> {
+pub fn bit(name: &str) -> Option<u64> {
     let upper = name.to_ascii_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
     NAMES.iter().position(|one| *one == short).map(|number| 1 << number)

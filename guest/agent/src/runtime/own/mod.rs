@@ -3,7 +3,7 @@
 
 pub mod child;
 
-mod capabilities;
+pub mod capabilities;
 mod channel;
 mod device_cgroup;
 mod device_program;
@@ -28,7 +28,8 @@ use crate::session::process::Process;
 use crate::session::stdio::Theirs;
 use channel::Channel;
 use spec::Spec;
-use wire::{Filter, Job, Verb};
+pub use wire::Filter;
+use wire::{Job, Verb};
 
 pub struct Own {
     supervisor: Arc<Supervisor>,
@@ -46,6 +47,13 @@ struct Known {
     waiting: tokio::sync::Mutex<Option<Channel>>,
 }
 
+/// What execs take from their container.
+pub struct Joined {
+    /// That differ from the agent's, as CLONE_NEW* bits.
+    pub namespaces: i32,
+    pub filter: Filter,
+}
+
 impl Own {
     pub fn new(supervisor: Arc<Supervisor>) -> Self {
         Self { supervisor, known: Mutex::default() }
@@ -53,6 +61,19 @@ impl Own {
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over, for execs, a container that another runtime has made.
+    pub fn know(&self, stage: &'static str, id: &str, pid: i32, joined: Joined) -> Result<(), Failure> {
+        let Joined { namespaces, filter } = joined;
+        let pidfd = open_pidfd(pid).map_err(while_doing(stage, "open init"))?;
+        let known = Known { pidfd, namespaces, filter, waiting: None.into() };
+        self.known().insert(id.to_owned(), Arc::new(known));
+        Ok(())
+    }
+
+    pub fn forget(&self, id: &str) {
+        self.known().remove(id);
     }
 
     fn find(&self, stage: &'static str, container: &Container) -> Result<Arc<Known>, Failure> {
@@ -96,7 +117,7 @@ impl Own {
         limits::apply(cgroup, &now).map_err(|error| limit_failure(STAGE, &error))?;
         let filter = Filter { bpf: create.seccomp_bpf, flags: create.seccomp_flags };
         let json = create.spec.to_string().into_bytes();
-        let job = Job { verb: Verb::Create, namespaces: 0, filter: filter.clone(), json };
+        let job = Job { verb: Verb::Create, namespaces: 0, filter: filter.clone(), old_groups: vec![], json };
         let before = self.supervisor.mark();
         let request = Request { stage: STAGE, job, stdio, cgroup, pidfd: None };
         let mut channel = self.launch(request).await?;
@@ -156,7 +177,9 @@ impl Runtime for Own {
         let cgroup = exec.cgroup.as_ref().map_or_else(|| cgroup_of(STAGE, container), Ok)?;
         let pidfd = known.pidfd.try_clone().map_err(while_doing(STAGE, "duplicate the container's pidfd"))?;
         let json = exec.process.to_string().into_bytes();
-        let job = Job { verb: Verb::Exec, namespaces: known.namespaces, filter: known.filter.clone(), json };
+        let old_groups = container.cgroup.as_ref().map(Cgroup::old_paths).unwrap_or_default();
+        let job =
+            Job { verb: Verb::Exec, namespaces: known.namespaces, filter: known.filter.clone(), old_groups, json };
         let before = self.supervisor.mark();
         let request = Request { stage: STAGE, job, stdio, cgroup, pidfd: Some(pidfd) };
         let made = self.launch(request).await?.wait_until_executed().await?;
@@ -169,7 +192,7 @@ impl Runtime for Own {
 
     /// Its processes and its cgroup are the session's to end.
     async fn delete(&self, container: &Container) -> Result<(), Failure> {
-        self.known().remove(&container.id);
+        self.forget(&container.id);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ pub const PIDFD: usize = 6;
 /// The one message of the server: execute the program.
 pub const GO: &[u8] = b"go";
 
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
@@ -42,6 +42,8 @@ pub struct Job {
     /// Exec: namespaces of the container that differ from the agent's, as CLONE_NEW* bits.
     pub namespaces: i32,
     pub filter: Filter,
+    /// Exec: groups of cgroup v1 to enter first.
+    pub old_groups: Vec<String>,
     /// Create: the OCI spec. Exec: the OCI process.
     pub json: Vec<u8>,
 }
@@ -66,11 +68,14 @@ impl Job {
             Verb::Exec => 2,
         };
         let length = u32::try_from(self.filter.bpf.len()).map_err(|_| Errno::E2BIG)?;
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.filter.bpf.len() + self.json.len());
-        for word in [verb, self.namespaces.cast_unsigned(), self.filter.flags, length] {
+        let groups = self.old_groups.join("\0");
+        let groups_length = u32::try_from(groups.len()).map_err(|_| Errno::E2BIG)?;
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + self.filter.bpf.len() + groups.len() + self.json.len());
+        for word in [verb, self.namespaces.cast_unsigned(), self.filter.flags, length, groups_length] {
             bytes.extend(word.to_le_bytes());
         }
         bytes.extend(&self.filter.bpf);
+        bytes.extend(groups.as_bytes());
         bytes.extend(&self.json);
         Ok(bytes)
     }
@@ -87,8 +92,11 @@ impl Job {
             _ => return None,
         };
         let (bpf, json) = rest.split_at_checked(usize::try_from(word(3)?).ok()?)?;
+        let (groups, json) = json.split_at_checked(usize::try_from(word(4)?).ok()?)?;
+        let groups = std::str::from_utf8(groups).ok()?.split('\0').filter(|path| !path.is_empty());
+        let old_groups = groups.map(str::to_owned).collect();
         let filter = Filter { bpf: bpf.to_vec(), flags: word(2)? };
-        Some(Self { verb, namespaces: word(1)?.cast_signed(), filter, json: json.to_vec() })
+        Some(Self { verb, namespaces: word(1)?.cast_signed(), filter, old_groups, json: json.to_vec() })
     }
 }
 
@@ -174,9 +182,16 @@ mod tests {
     #[test]
     fn jobs_come_out_as_they_went_in() {
         let filter = Filter { bpf: vec![1, 2, 3], flags: 2 };
-        let job = || Job { verb: Verb::Exec, namespaces: i32::MIN, filter: filter.clone(), json: b"{}".to_vec() };
+        let groups = vec!["/cpu/x".to_owned(), "/memory/x".to_owned()];
+        let job = || Job {
+            verb: Verb::Exec,
+            namespaces: i32::MIN,
+            filter: filter.clone(),
+            old_groups: groups.clone(),
+            json: b"{}".to_vec(),
+        };
         assert_eq!(Job::from_memfd(job().into_memfd().unwrap()).unwrap(), job());
-        assert_eq!(Job::decode(&[1; 20]), None);
+        assert_eq!(Job::decode(&[1; 24]), None);
         assert_eq!(Job::decode(&[0; 3]), None);
     }
 

@@ -11,10 +11,17 @@ use crate::runtime::own::wire::{Cause, Filter, Report, Trouble, during};
 
 /// Everything that can be done outside is done here, before the process exists: it is born in the container's cgroup,
 /// whose CPU quota would slow it down.
-pub fn run(process: &Process, namespaces: i32, filter: Filter, given: &Given) -> Result<(), Trouble> {
+pub fn run(
+    process: &Process,
+    namespaces: i32,
+    filter: Filter,
+    old_groups: &[String],
+    given: &Given,
+) -> Result<(), Trouble> {
     let credentials = Credentials::of(process, filter)?;
     let init = given.pidfd.as_ref().ok_or_else(|| Trouble::invalid("no container given"))?;
     set_oom_score(process.oom_score_adj)?;
+    old_groups.iter().try_for_each(|path| enter_old_group(path))?;
     // a cgroup namespace joined now would hide the cgroup that the process is to be born in
     enter(init, namespaces & !libc::CLONE_NEWCGROUP)?;
     enter_folder(&process.cwd, IfMissing::Fail)?;
@@ -63,6 +70,16 @@ fn begin(namespaces: i32, terminal: Option<&Terminal>, given: &Given) -> Result<
     nix::unistd::setsid().map_err(during("setsid"))?;
     sys::own_keyring();
     terminal.map_or(Ok(()), |terminal| terminal::control(&terminal.slave)).map_err(during("take the terminal"))
+}
+
+/// What is cloned afterwards is in it too. A hierarchy that the container has no group in is passed over.
+fn enter_old_group(path: &str) -> Result<(), Trouble> {
+    match std::fs::write(format!("{path}/cgroup.procs"), "0") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        written => written.map_err(|error| {
+            during(format!("enter {path}"))(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+        }),
+    }
 }
 
 fn enter(init: &std::os::fd::OwnedFd, namespaces: i32) -> Result<(), Trouble> {

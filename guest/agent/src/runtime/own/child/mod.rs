@@ -100,7 +100,7 @@ fn make(job: OwnedFd, given: &Given) -> Result<(), Trouble> {
         }
         Verb::Exec => {
             let process = super::spec::parse_process(&value).map_err(Trouble::invalid)?;
-            exec::run(&process, job.namespaces, job.filter, given)
+            exec::run(&process, job.namespaces, job.filter, &job.old_groups, given)
         }
     }
 }
@@ -108,8 +108,13 @@ fn make(job: OwnedFd, given: &Given) -> Result<(), Trouble> {
 /// proc(5), oom_score_adj. Inherited by what is cloned later.
 fn set_oom_score(adjustment: Option<i32>) -> Result<(), Trouble> {
     match adjustment {
-        Some(value) => fs::write("/proc/self/oom_score_adj", value.to_string())
-            .map_err(|error| during("set oom_score_adj")(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))),
+        Some(value) => match fs::write("/proc/self/oom_score_adj", value.to_string()) {
+            // lowering takes CAP_SYS_RESOURCE, which a runtime on a host may lack: then it stays as it is
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(()),
+            written => written.map_err(|error| {
+                during("set oom_score_adj")(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+            }),
+        },
         None => Ok(()),
     }
 }

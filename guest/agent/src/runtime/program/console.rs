@@ -1,4 +1,4 @@
-//! The socket over which crun hands the master of a terminal.
+//! The socket over which the program hands the master of a terminal.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,11 +28,11 @@ impl ConsoleSocket {
         &self.path
     }
 
-    /// The master; crun has sent it before it ends.
+    /// The master; the program has sent it before it ends.
     pub async fn master(&self, stage: &'static str) -> Result<OwnedFd, Failure> {
         match timeout(LIMIT, self.receive(stage)).await {
             Ok(received) => received,
-            Err(_) => Err(Failure::internal(stage, "no terminal came from crun")),
+            Err(_) => Err(Failure::internal(stage, "no terminal came")),
         }
     }
 
@@ -45,7 +45,7 @@ impl ConsoleSocket {
                 Err(nix::errno::Errno::EAGAIN) => {}
                 Err(errno) => return Err(Failure::internal(stage, format!("receive the terminal: {errno}"))),
                 Ok((_, mut descriptors)) => {
-                    return descriptors.pop().ok_or_else(|| Failure::internal(stage, "crun sent no terminal"));
+                    return descriptors.pop().ok_or_else(|| Failure::internal(stage, "the message has no terminal"));
                 }
             }
         }

@@ -9,22 +9,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::timeout;
 
-use super::errors;
+use super::{Program, errors};
 use crate::failure::{Failure, Kind, while_doing};
 use crate::runtime::Container;
-use crate::server::supervisor::{Command, SpawnError, Supervisor};
+use crate::server::supervisor::{Command, SpawnError};
 use crate::session::stdio::Theirs;
 
-const PROGRAM: &str = "/base/bin/crun";
-/// crun's own records.
-pub const STATE: &str = "/run/crun";
 /// A call takes half a second under emulation, and several on an overloaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 const MAX_LOG_BYTES: u64 = 16 * 1024;
 
 pub struct Call<'a> {
     pub stage: &'static str,
-    pub supervisor: &'a Supervisor,
+    pub program: &'a Program,
     pub container: &'a Container,
     pub number: u64,
 }
@@ -35,7 +32,7 @@ impl Call<'_> {
         self.container.folder.join(format!("{kind}-{}", self.number))
     }
 
-    /// Runs to the end. What crun logged becomes the failure.
+    /// Runs to the end. What the program logged becomes the failure.
     pub async fn run(&self, arguments: &[String], stdio: Theirs) -> Result<(), Failure> {
         let log = self.file("log");
         let result = self.run_logging_to(&log, arguments, stdio).await;
@@ -44,20 +41,21 @@ impl Call<'_> {
     }
 
     async fn run_logging_to(&self, log: &std::path::Path, arguments: &[String], stdio: Theirs) -> Result<(), Failure> {
-        let mut argv: Vec<String> =
-            [PROGRAM, "--root", STATE, "--cgroup-manager=cgroupfs", "--log-format=json"].map(str::to_owned).to_vec();
+        let Program { path, arguments: common, search, .. } = self.program;
+        let mut argv = vec![path.clone()];
+        argv.extend_from_slice(common);
         argv.push(format!("--log={}", log.display()));
         argv.extend_from_slice(arguments);
-        let command = Command { argv, env: vec!["PATH=/base/bin".to_owned()], cwd: "/".to_owned(), stdio };
-        let child = self.supervisor.spawn(command).await.map_err(|error| match error {
-            SpawnError::Exec(errno) => Failure::internal(self.stage, format!("execute {PROGRAM}: {errno}")),
+        let command = Command { argv, env: vec![format!("PATH={search}")], cwd: "/".to_owned(), stdio };
+        let child = self.program.supervisor.spawn(command).await.map_err(|error| match error {
+            SpawnError::Exec(errno) => Failure::internal(self.stage, format!("execute {path}: {errno}")),
             other => Failure::internal(self.stage, other),
         })?;
         let Ok(exit) = timeout(LIMIT, child.exit).await else {
             let _ = kill(Pid::from_raw(child.pid), Signal::SIGKILL);
-            return Err(Failure::internal(self.stage, format!("crun did not end within {} s", LIMIT.as_secs())));
+            return Err(Failure::internal(self.stage, format!("{path} did not end within {} s", LIMIT.as_secs())));
         };
-        let exit = exit.map_err(while_doing(self.stage, "wait for crun"))?;
+        let exit = exit.map_err(while_doing(self.stage, format!("wait for {path}")))?;
         if exit.status == 0 {
             return Ok(());
         }

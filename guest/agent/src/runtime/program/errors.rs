@@ -1,4 +1,4 @@
-//! What crun says when it fails, as failures.
+//! What the program says when it fails, as failures.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub fn last_message(log: &str) -> Option<String> {
 
 pub fn failure(stage: &'static str, status: i32, message: Option<&str>) -> Failure {
     let Some(message) = message else {
-        return Failure::internal(stage, format!("crun ended with wait status {status:#06x} and said nothing"));
+        return Failure::internal(stage, format!("it ended with wait status {status:#06x} and said nothing"));
     };
     let cause = cause(message);
     let what = match cause {
@@ -32,11 +32,16 @@ pub fn failure(stage: &'static str, status: i32, message: Option<&str>) -> Failu
 }
 
 /// crun 1.21: "executable file `x` not found in $PATH: No such file or directory", "the container `x` is not running".
+/// runc 1.1: "… exec: \"x\": executable file not found in $PATH", "… exec: \"/x\": stat /x: no such file or directory",
+/// "cannot start a container that has stopped".
 fn cause(message: &str) -> Cause {
-    if message.contains("executable file") && message.contains("not found") {
+    let not_found = message.contains("executable file") && message.contains("not found");
+    let no_file = message.contains("container process: exec: \"") && message.ends_with("no such file or directory");
+    if not_found || no_file {
         return Cause::ProgramMissing;
     }
     let exited = message.starts_with("the container `") && message.ends_with("is not running");
+    let exited = exited || message == "cannot start a container that has stopped";
     if exited { Cause::NotRunning } else { Cause::Other }
 }
 
@@ -61,6 +66,9 @@ mod tests {
         assert_eq!(missing.kind, Kind::NotFound);
         assert!(missing.to_string().starts_with("start exec: executable file not found"));
         assert_eq!(failure("start exec", 0x100, Some("mount `proc`: EPERM")).kind, Kind::Internal);
+        let of_runc =
+            "runc create failed: unable to start container process: exec: \"/x\": stat /x: no such file or directory";
+        assert_eq!(failure("create session", 0x100, Some(of_runc)).kind, Kind::NotFound);
         assert!(failure("start exec", 0x100, None).to_string().contains("0x0100"));
     }
 }

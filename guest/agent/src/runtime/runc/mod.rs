@@ -1,0 +1,96 @@
+//! Containers on a host, where nothing but the kernel's namespaces stands between them and it: made by runc. Execs, which
+//! must be quick, are the agent's own.
+
+mod allowed;
+mod config;
+pub mod pause;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use allowed::Allowed;
+use pause::Pause;
+
+use super::own::{Filter, Joined, Own};
+use super::program::Program;
+use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, wants_terminal};
+use crate::cgroup::Parent;
+use crate::failure::{Failure, while_doing};
+use crate::server::supervisor::Supervisor;
+use crate::session::process::Process;
+use crate::session::stdio::Theirs;
+
+/// For hooks and for what runc itself looks up.
+const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub struct Runc {
+    program: Program,
+    own: Own,
+    groups: Parent,
+    pause: Pause,
+    allowed: Allowed,
+}
+
+impl Runc {
+    /// `path` of the program; `state` for its records.
+    pub fn new(supervisor: Arc<Supervisor>, path: String, state: PathBuf, groups: Parent) -> Self {
+        let own = Own::new(Arc::clone(&supervisor));
+        let arguments = vec![format!("--root={}", state.display()), "--log-format=json".to_owned()];
+        let program = Program { supervisor, path, arguments, state, search: SEARCH, calls: 0.into() };
+        Self { program, own, groups, pause: Pause::default(), allowed: Allowed::here() }
+    }
+}
+
+#[tonic::async_trait]
+impl Runtime for Runc {
+    fn name(&self) -> &'static str {
+        "runc"
+    }
+
+    fn takes_profile(&self) -> bool {
+        true
+    }
+
+    async fn create(&self, container: &Container, create: CreateSpec, stdio: Theirs) -> Result<Launched, Failure> {
+        const STAGE: &str = "create session";
+        let CreateSpec { mut spec, seccomp_bpf: bpf, seccomp_flags: flags } = create;
+        if config::shares_pids(&spec) {
+            config::join_pids(&mut spec, self.pause.pid(&self.program.supervisor).await?);
+        }
+        let terminal = wants_terminal(spec.get("process"));
+        let joined = Joined { namespaces: config::namespaces(&spec)?, filter: Filter { bpf, flags } };
+        let config = config::of(spec, &self.groups.cgroups_path(&container.id), &self.allowed)?;
+        let launched = self.program.create(container, config, terminal, stdio).await?;
+        self.own.know(STAGE, &container.id, launched.pid, joined)?;
+        Ok(launched)
+    }
+
+    async fn start(&self, container: &Container) -> Result<(), Failure> {
+        self.program.run("start session", container, &["start".to_owned(), container.id.clone()]).await
+    }
+
+    async fn exec(&self, container: &Container, mut exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
+        self.allowed.clamp(&mut exec.process);
+        self.own.exec(container, exec, stdio).await
+    }
+
+    fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {
+        super::signal_by_cgroup(process, signal, reach)
+    }
+
+    async fn update(&self, container: &Container, resources: &Value) -> Result<(), Failure> {
+        const STAGE: &str = "update session";
+        let file = container.folder.join("resources.json");
+        fs::write(&file, resources.to_string()).map_err(while_doing(STAGE, "write the resources"))?;
+        let verb = ["update".to_owned(), format!("--resources={}", file.display()), container.id.clone()];
+        self.program.run(STAGE, container, &verb).await
+    }
+
+    async fn delete(&self, container: &Container) -> Result<(), Failure> {
+        self.own.forget(&container.id);
+        self.program.delete(container).await
+    }
+}

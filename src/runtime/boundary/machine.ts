@@ -1,0 +1,31 @@
+import { RuntimeError } from "../../base/errors.js";
+import type { HostNamespace } from "../../vmm/box.js";
+import { guestRules } from "../spec/guest-rules.js";
+import { resourceLimits } from "../spec/resources.js";
+import type { Boundary } from "./boundary.js";
+import { askedOfHost } from "./host-namespaces.js";
+
+/** The pod has a kernel of its own: nothing of the host's is in reach, and all of its own is. */
+export const machineBoundary: Boundary = {
+  hasGuestLink: true,
+  hasClock: true,
+  placesSources: true,
+  takesProfile: false,
+  hasSize: true,
+  hostNamespaces(config): HostNamespace[] {
+    const [first] = askedOfHost(config);
+    if (first === undefined) return [];
+    throw new RuntimeError(
+      "invalidArgument",
+      `config.linux.security_context.namespace_options.${first} NODE (the host's namespace) is out of a microVM's reach`,
+      {
+        hint:
+          'leave out hostNetwork, hostPID and hostIPC; or use a RuntimeClass whose handler has driver = "native", or set ' +
+          'host_namespaces = "native" in the node\'s configuration',
+      },
+    );
+  },
+  checkSysctls: () => undefined,
+  specRules: () => Promise.resolve(guestRules),
+  resources: (resources) => Promise.resolve(resourceLimits(resources)),
+};

@@ -1,0 +1,41 @@
+import { RuntimeError } from "../../base/errors.js";
+import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import type { HostNamespace } from "../../vmm/box.js";
+import { limitFacts } from "../../vmm/host-cgroup.js";
+import { readMountinfo } from "../../base/mountinfo.js";
+import { hostDevices } from "../spec/host-devices.js";
+import { hostLimits, hostRules } from "../spec/host-rules.js";
+import type { Boundary } from "./boundary.js";
+import { askedOfHost } from "./host-namespaces.js";
+
+/** The pod is one of the host's own. */
+export const namespaceBoundary: Boundary = {
+  hasGuestLink: false,
+  hasClock: false,
+  placesSources: false,
+  takesProfile: true,
+  hasSize: false,
+  hostNamespaces: askedOfHost,
+  checkSysctls(config): void {
+    const shared = askedOfHost(config);
+    for (const name of Object.keys(config.linux?.sysctls ?? {})) checkSysctl(name.replaceAll("/", "."), shared);
+  },
+  async specRules(config, sandbox: PodSandboxConfig) {
+    const [mounts, limits, devices] = await Promise.all([readMountinfo(), limitFacts(), hostDevices(config)]);
+    return hostRules({ shared: askedOfHost(sandbox), mounts, limits, devices });
+  },
+  resources: async (resources) => hostLimits(resources, await limitFacts()),
+};
+
+/** namespaces(7): what a namespace has of its own; the rest would be set for the whole host. */
+function checkSysctl(name: string, shared: readonly HostNamespace[]): void {
+  const refuse = (why: string): never => {
+    throw new RuntimeError("invalidArgument", `sysctl "${name}" ${why}`, {
+      hint: "use a RuntimeClass whose pods have a kernel of their own",
+    });
+  };
+  const isIpc = /^(?:kernel\.(?:shm|msg)|kernel\.sem$|fs\.mqueue\.)/.test(name);
+  if (isIpc && shared.includes("ipc")) refuse("would be set for the host, whose IPC the pod has");
+  if (name.startsWith("net.") && shared.includes("network")) refuse("would be set for the host, whose network it has");
+  if (!isIpc && !name.startsWith("net.")) refuse("is one of the whole host");
+}

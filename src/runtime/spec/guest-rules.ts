@@ -1,0 +1,77 @@
+/**
+ * What a container of a Box may ask for: everything is on the other side of a hardware boundary.
+ * Source: OCI runtime spec config-linux.md, "Namespaces".
+ */
+import { RuntimeError } from "../../base/errors.js";
+import {
+  MountPropagation,
+  NamespaceMode,
+  type ContainerConfig,
+  type LinuxContainerSecurityContext,
+  type Mount,
+} from "../../gen/runtime/v1/api.js";
+import type { OciNamespace } from "./oci.js";
+import { deviceRules, resourceLimits } from "./resources.js";
+import type { SpecRules } from "./rules.js";
+
+export const guestRules: SpecRules = {
+  checkNamespaces({ namespaceOptions }) {
+    if (namespaceOptions?.pid === NamespaceMode.NODE) refuseHostNamespace("PID");
+    if (namespaceOptions?.ipc === NamespaceMode.NODE) refuseHostNamespace("IPC");
+  },
+  checkDevices,
+  checkPropagation,
+  namespaces,
+  resources: resourceLimits,
+  devices: () => [],
+  deviceRules,
+  annotations: () => ({}),
+};
+
+/** Devices of the host are on the other side of the hardware boundary. */
+function checkDevices(config: ContainerConfig): void {
+  const [device] = config.devices;
+  if (device !== undefined) {
+    throw new RuntimeError("invalidArgument", `device ${device.hostPath} of the host can't be given to a Box`, {
+      hint: "use a RuntimeClass whose pods share the host's kernel",
+    });
+  }
+  const [cdi] = config.CDIDevices;
+  if (cdi !== undefined) {
+    throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
+      hint: "use a RuntimeClass whose pods share the host's kernel",
+    });
+  }
+}
+
+function refuseHostNamespace(which: string): never {
+  throw new RuntimeError("invalidArgument", `a Box has no access to the host's ${which} namespace`, {
+    hint: "use a RuntimeClass whose pods share the host's kernel",
+  });
+}
+
+function checkPropagation(mount: Mount, what: string): void {
+  if (mount.propagation !== MountPropagation.PROPAGATION_BIDIRECTIONAL) return;
+  throw new RuntimeError("invalidArgument", `${what}: mounts made in a Box can't propagate back to the host`, {
+    hint: "use HostToContainer or None, or a RuntimeClass whose pods share the host's kernel",
+  });
+}
+
+/**
+ * Mount and cgroup namespaces are the container's own; network, IPC and UTS are the guest's, which are the pod's. PIDs:
+ * CONTAINER has its own namespace, POD shares the guest's (the agent reaps its orphans; the agent's own processes are
+ * visible in it), TARGET joins that of the container named by `targetPid`, a pid in the guest.
+ */
+function namespaces(
+  security: LinuxContainerSecurityContext | undefined,
+  targetPid: number | undefined,
+): OciNamespace[] {
+  const always: OciNamespace[] = [{ type: "mount" }, { type: "cgroup" }];
+  const pid = security?.namespaceOptions?.pid ?? NamespaceMode.POD;
+  if (pid === NamespaceMode.CONTAINER) return [{ type: "pid" }, ...always];
+  if (pid !== NamespaceMode.TARGET) return always;
+  if (targetPid === undefined) {
+    throw new RuntimeError("failedPrecondition", "the container whose PID namespace is to be joined is not running");
+  }
+  return [{ type: "pid", path: `/proc/${targetPid}/ns/pid` }, ...always];
+}

@@ -1,0 +1,142 @@
+/**
+ * What a container of a pod of the host may ask for: what any runtime gives on the same kernel.
+ * Source: CRI LinuxContainerSecurityContext, Mount and LinuxContainerResources; OCI runtime spec config-linux.md.
+ */
+import { RuntimeError } from "../../base/errors.js";
+import {
+  MountPropagation,
+  NamespaceMode,
+  type ContainerConfig,
+  type LinuxContainerResources,
+  type LinuxContainerSecurityContext,
+  type Mount,
+} from "../../gen/runtime/v1/api.js";
+import type { HostNamespace } from "../../vmm/box.js";
+import type { LimitFacts } from "../../vmm/host-cgroup.js";
+import type { MountLine } from "../../base/mountinfo.js";
+import type { HostDevices } from "./host-devices.js";
+import type { OciNamespace, OciResources } from "./oci.js";
+import { deviceRules, resourceLimits } from "./resources.js";
+import type { SpecRules } from "./rules.js";
+
+export interface HostFacts {
+  /** Namespaces of the host that the pod shares. */
+  readonly shared: readonly HostNamespace[];
+  readonly mounts: readonly MountLine[];
+  readonly limits: LimitFacts;
+  readonly devices: HostDevices;
+}
+
+/** An annotation for the agent: the container is in the PID namespace of its pod. */
+const sharesPids = "a3s.pids";
+
+export function hostRules({ shared, mounts, limits, devices }: HostFacts): SpecRules {
+  return {
+    checkNamespaces: (security) => {
+      checkNamespaces(security, shared);
+    },
+    checkDevices,
+    checkPropagation: (mount, what) => {
+      checkPropagation(mount, what, mounts);
+    },
+    namespaces,
+    resources: (resources) => hostLimits(resources, limits),
+    devices: (privileged) => (privileged ? [...devices.asked, ...devices.all] : [...devices.asked]),
+    deviceRules: (privileged) => (privileged ? deviceRules(true) : [...deviceRules(false), ...devices.rules]),
+    annotations: (security): Record<string, string> => {
+      const pid = security?.namespaceOptions?.pid ?? NamespaceMode.POD;
+      return pid === NamespaceMode.POD && !shared.includes("pid") ? { [sharesPids]: "pod" } : {};
+    },
+  };
+}
+
+/** A container has what its sandbox has. */
+function checkNamespaces({ namespaceOptions }: LinuxContainerSecurityContext, shared: readonly HostNamespace[]): void {
+  for (const name of ["pid", "ipc", "network"] as const) {
+    if (namespaceOptions?.[name] !== NamespaceMode.NODE || shared.includes(name)) continue;
+    throw new RuntimeError("invalidArgument", `namespace_options.${name} is NODE, but the sandbox has one of its own`, {
+      hint: "set it in the sandbox's security context too",
+    });
+  }
+}
+
+function checkDevices(config: ContainerConfig): void {
+  const [cdi] = config.CDIDevices;
+  if (cdi === undefined) return;
+  throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
+    hint: "use a device plugin that names devices by path",
+  });
+}
+
+/** mount_namespaces(7): what a private mount of the host does not send, nobody gets. */
+function checkPropagation(mount: Mount, what: string, mounts: readonly MountLine[]): void {
+  const { propagation, hostPath } = mount;
+  if (propagation === MountPropagation.PROPAGATION_PRIVATE) return;
+  const kinds = mountOf(hostPath, mounts)?.propagation ?? [];
+  const isShared = kinds.some((kind) => kind.startsWith("shared:"));
+  const isSlave = kinds.some((kind) => kind.startsWith("master:"));
+  if (isShared || (isSlave && propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER)) return;
+  throw new RuntimeError("invalidArgument", `${what}: ${hostPath} is on a mount of the host that is not shared`, {
+    hint: "mount --make-rshared on the host, or leave mountPropagation out",
+  });
+}
+
+/** The mount that a path is on: of the deepest that it is below, the last. */
+function mountOf(path: string, mounts: readonly MountLine[]): MountLine | undefined {
+  let found: MountLine | undefined;
+  for (const line of mounts) {
+    const isAbove = line.target === "/" || path === line.target || path.startsWith(`${line.target}/`);
+    if (isAbove && line.target.length >= (found?.target.length ?? 0)) found = line;
+  }
+  return found;
+}
+
+/**
+ * The mount namespace is the container's own, and so is the cgroup namespace unless it is privileged; network, IPC and UTS
+ * are the agent's, which are the pod's. PIDs: CONTAINER has its own namespace, TARGET joins that of a container, POD is
+ * the agent's to make (see `annotations`), NODE is the host's.
+ */
+function namespaces(
+  security: LinuxContainerSecurityContext | undefined,
+  targetPid: number | undefined,
+): OciNamespace[] {
+  const own: OciNamespace[] = security?.privileged === true ? [] : [{ type: "cgroup" }];
+  const always: OciNamespace[] = [{ type: "mount" }, ...own];
+  switch (security?.namespaceOptions?.pid) {
+    case NamespaceMode.CONTAINER:
+      return [{ type: "pid" }, ...always];
+    case NamespaceMode.TARGET:
+      if (targetPid === undefined) {
+        const why = "the container whose PID namespace is to be joined is not running";
+        throw new RuntimeError("failedPrecondition", why);
+      }
+      return [{ type: "pid", path: `/proc/${targetPid}/ns/pid` }, ...always];
+    default:
+      return always;
+  }
+}
+
+/**
+ * As `resourceLimits`, and what numbers the host's hardware: CPU sets, and huge pages where the host can limit them
+ * (kubelet sends a limit for every size). Swap is set by kubelet, in `unified`.
+ */
+export function hostLimits(resources: LinuxContainerResources | undefined, limits: LimitFacts): OciResources {
+  if (resources === undefined) return {};
+  const { cpu: time, memory } = resourceLimits(resources);
+  const { cpuShares, cpusetCpus, cpusetMems, hugepageLimits, unified } = resources;
+  const cpu = {
+    ...time,
+    ...(cpuShares > 0n ? { shares: Number(cpuShares) } : {}),
+    ...(cpusetCpus === "" ? {} : { cpus: cpusetCpus }),
+    ...(cpusetMems === "" ? {} : { mems: cpusetMems }),
+  };
+  const pages = limits.hugePages ? hugepageLimits : [];
+  return {
+    ...(memory === undefined ? {} : { memory }),
+    ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
+    ...(pages.length === 0
+      ? {}
+      : { hugepageLimits: pages.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) })) }),
+    ...(limits.isUnified && Object.keys(unified).length > 0 ? { unified } : {}),
+  };
+}

@@ -1,0 +1,52 @@
+import { stage } from "../../../base/stage.js";
+import type { Native } from "../../../native/addon.js";
+import type { BoxSpec } from "../../box.js";
+import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
+import { waitForSocket } from "../wait-for-socket.js";
+
+export interface NativePrograms {
+  /** Absolute paths. */
+  readonly agent: string;
+  readonly runc: string;
+}
+
+const startLimitMs = 20_000;
+
+/** Pods of the host: the agent is a process of it, one for each pod, and makes containers with runc. */
+export class NativeDriver implements Driver {
+  readonly name = "native";
+  readonly groups = "parent";
+  readonly #native: Native;
+  readonly #programs: NativePrograms;
+
+  constructor(native: Native, programs: NativePrograms) {
+    this.#native = native;
+    this.#programs = programs;
+  }
+
+  async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
+    const { cgroup, folder, spec } = request;
+    const { agent, runc } = this.#programs;
+    return await stage("start agent", startLimitMs, signal, async () => {
+      const own = ownNamespaces(spec);
+      const options = ["--runc", runc, "--cgroup", cgroup.path, ...(own === "" ? [] : ["--new", own])];
+      const program = {
+        file: agent,
+        args: ["agent", "host", folder.agentSocket, ...options],
+        log: folder.agentLog,
+        netns: spec.netnsPath,
+        ownPidNamespace: false,
+        isAgent: true,
+      };
+      await request.started("agent", await spawnProgram(this.#native, request, program));
+      return { dialable: waitForSocket(folder.agentSocket, signal) };
+    });
+  }
+}
+
+/** Those that the agent makes for itself. With the host's network a pod has the host's name too, as kubelet expects. */
+function ownNamespaces({ hostNamespaces = [] }: BoxSpec): string {
+  const ipc = hostNamespaces.includes("ipc") ? [] : ["ipc"];
+  const uts = hostNamespaces.includes("network") ? [] : ["uts"];
+  return [...ipc, ...uts].join(",");
+}

@@ -1,0 +1,35 @@
+import { basename } from "node:path";
+import type { SandboxId } from "../../base/ids.js";
+import type { Native } from "../../native/addon.js";
+import type { BoxHandle } from "../box.js";
+import type { BoxFolder } from "../box-folder.js";
+import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
+import { GuestShare } from "../share/guest-share.js";
+import { HostShare } from "../share/host-share.js";
+import type { Share } from "../share/share.js";
+
+/** What of a Box depends on whether there is a machine in it. */
+export interface BoxDriverParts {
+  readonly share: Share;
+  readonly sharedMemory: string;
+  readonly usage: Usage;
+}
+
+/** The pod's shared memory in a guest; the agent makes it in ConfigureSandbox. */
+const guestShm = "/run/a3s/shm";
+
+/** `guestBase`: for who lays the share out. */
+export function partsOf(
+  id: SandboxId,
+  folder: BoxFolder,
+  { driver, processes, cgroups }: Pick<BoxHandle, "driver" | "processes" | "cgroups">,
+  native: Native,
+  guestBase = "",
+): BoxDriverParts {
+  if (driver === "native") {
+    const usage = new GroupUsage(cgroups.filter((group) => basename(group) === id));
+    return { share: new HostShare(folder, native), sharedMemory: folder.shm, usage };
+  }
+  const usage = new ProcessUsage(processes.map(({ pid }) => pid));
+  return { share: new GuestShare(guestBase, folder, native), sharedMemory: guestShm, usage };
+}

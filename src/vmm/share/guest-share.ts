@@ -1,0 +1,47 @@
+import { lstat, stat, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { RuntimeError } from "../../base/errors.js";
+import type { SharedPath } from "../box.js";
+import { Share, type Area } from "./share.js";
+
+/** Names at the top of the guest's root that lead into the guest base, which has a merged /usr. */
+const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
+/** Empty folders of the guest's root: what the agent mounts on, container roots (c) and volumes (v). */
+const emptyFolders = ["proc", "sys", "dev", "run", "tmp", "c", "v", "base"] as const;
+
+/** The root of a guest: what its file server serves, read-only at the top. Nobody on the host may run what is in it. */
+export class GuestShare extends Share {
+  protected readonly flags = { readonly: false, nosuid: true, nodev: true };
+  readonly #guestBase: string;
+
+  constructor(guestBase: string, ...place: ConstructorParameters<typeof Share>) {
+    super(...place);
+    this.#guestBase = guestBase;
+  }
+
+  /** Before the file server starts, so that later mounts reach the server's namespace. */
+  async create(): Promise<void> {
+    const { layout, share } = this.folder;
+    await this.makeFolders(emptyFolders);
+    await Promise.all(baseLinks.map((name) => symlink(`base/usr/${name}`, join(layout, name))));
+    await symlink("base/usr", join(layout, "usr"));
+    await this.setApart();
+    await this.native.bindMount(this.#guestBase, join(share, "base"), false, { ...this.flags, readonly: true });
+    await this.native.setReadonly(share, true);
+  }
+
+  async bind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    // A descriptor's path is what a caller hands over who has resolved a path that someone else may be changing.
+    const stats = await (/^\/proc\/self\/fd\/\d+$/.test(source) ? stat(source) : lstat(source));
+    if (stats.isSymbolicLink()) {
+      throw new RuntimeError("invalidArgument", `${source} is a symbolic link: resolve it before it is shared`);
+    }
+    return await this.mountEntry({ area: "v", name, file: !stats.isDirectory() }, async (target) => {
+      await this.native.bindMount(source, target, true, { ...this.flags, readonly });
+    });
+  }
+
+  protected seenAt(area: Area, name: string): string {
+    return `/${area}/${name}`;
+  }
+}

@@ -1,0 +1,120 @@
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { RuntimeError, isNotFound } from "../../base/errors.js";
+import type { MountFlags, Native } from "../../native/addon.js";
+import type { SharedPath } from "../box.js";
+import type { BoxFolder } from "../box-folder.js";
+
+/** A container's writable tree. */
+export interface Snapshot {
+  readonly lowers: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+}
+
+/** Where an entry goes: container roots and volumes. */
+export type Area = "c" | "v";
+const areas: readonly Area[] = ["c", "v"];
+
+/** What of the host a pod sees, as mounts below the Box's folder. */
+export abstract class Share {
+  protected readonly folder: BoxFolder;
+  protected readonly native: Native;
+  /** Of every mount in it. */
+  protected abstract readonly flags: MountFlags;
+
+  constructor(folder: BoxFolder, native: Native) {
+    this.folder = folder;
+    this.native = native;
+  }
+
+  /** Lays it out. Undone by unmounting everything below the Box's folder. */
+  abstract create(): Promise<void>;
+  abstract bind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
+  /** The agent's path of an entry. */
+  protected abstract seenAt(area: Area, name: string): string;
+
+  async overlay(name: string, snapshot: Snapshot): Promise<SharedPath> {
+    const { flags } = this;
+    return await this.mountEntry({ area: "c", name, file: false }, async (target) => {
+      await this.native.mountOverlay({ ...snapshot, target, flags, index: true });
+    });
+  }
+
+  async image(name: string, lowers: readonly string[]): Promise<SharedPath> {
+    const flags = { ...this.flags, readonly: true };
+    return await this.mountEntry({ area: "v", name, file: false }, async (target) => {
+      await this.native.mountOverlay({ lowers, upper: null, work: null, target, flags, index: false });
+    });
+  }
+
+  /** Lazy always: a file server holds what the guest has looked into, and a plain umount is EBUSY. */
+  async remove(hostPath: string): Promise<void> {
+    const area = basename(dirname(hostPath));
+    const name = basename(hostPath);
+    const { layout, share } = this.folder;
+    if ((area !== "c" && area !== "v") || hostPath !== join(share, area, name) || name === "..") {
+      throw new RuntimeError("internal", `${hostPath} is not an entry of ${share}`);
+    }
+    await this.native.unmount(hostPath, true);
+    const point = join(layout, area, name);
+    try {
+      await ((await lstat(point)).isDirectory() ? rmdir(point) : rm(point));
+    } catch (thrown) {
+      if (!isNotFound(thrown)) throw thrown;
+    }
+  }
+
+  /** Entries whose mount point is there, mounted or not. */
+  async list(): Promise<string[]> {
+    const { layout, share } = this.folder;
+    const found = areas.map(async (area) => (await readdir(join(layout, area))).map((name) => join(share, area, name)));
+    return (await Promise.all(found)).flat();
+  }
+
+  /** Makes a mount point, mounts on it, and takes it back when that fails. */
+  protected async mountEntry(
+    entry: { readonly area: Area; readonly name: string; readonly file: boolean },
+    mount: (target: string) => Promise<void>,
+  ): Promise<SharedPath> {
+    const { area, file } = entry;
+    const name = freshName(entry.name);
+    const point = join(this.folder.layout, area, name);
+    const target = join(this.folder.share, area, name);
+    await (file ? writeFile(point, "", { flag: "wx", mode: 0o600 }) : mkdir(point, { mode: 0o700 }));
+    try {
+      await mount(target);
+    } catch (thrown) {
+      await this.native.unmount(target, true).catch(() => undefined);
+      await (file ? rm(point, { force: true }) : rmdir(point)).catch(() => undefined);
+      throw thrown;
+    }
+    return { guestPath: this.seenAt(area, name), hostPath: target };
+  }
+
+  /**
+   * `share` becomes a bind mount of `layout` in a peer group of its own: mounts on it reach whoever has a copy of it by
+   * then. A bind of a shared mount joins its peer group, and mounts made here would appear below `layout` too: it leaves
+   * that first.
+   */
+  protected async setApart(): Promise<void> {
+    const { layout, share } = this.folder;
+    await this.native.bindMount(layout, share, false, this.flags);
+    await this.native.setPropagation(share, "private", false);
+    await this.native.setPropagation(share, "shared", false);
+  }
+
+  protected async makeFolders(names: readonly string[]): Promise<void> {
+    const { layout, share } = this.folder;
+    await mkdir(layout, { mode: 0o755 });
+    await mkdir(share, { mode: 0o755 });
+    await Promise.all(names.map((name) => mkdir(join(layout, name), { mode: 0o755 })));
+  }
+}
+
+/** A name that a guest can't have looked up before (it caches what was not there) and can't guess. */
+function freshName(name: string): string {
+  const readable = name.replace(/[^0-9A-Za-z._-]/g, "_").slice(0, 64);
+  return `${readable}-${randomBytes(8).toString("hex")}`;
+}

@@ -1,0 +1,102 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** What a pod takes of its host. */
+export interface Usage {
+  /** CPU time in nanoseconds. */
+  cpuTime(): Promise<bigint>;
+  /** Bytes. */
+  memory(): Promise<bigint>;
+}
+
+/** sysconf(3) _SC_CLK_TCK is 100 on every Linux that a Box runs on. */
+const nsPerTick = 10_000_000n;
+
+/** Proportional set size in bytes (proc_pid_smaps(5)); 0 for a process that is gone. */
+async function pssBytes(pid: number): Promise<bigint> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, "utf8").catch(() => "");
+  const kib = /^Pss:\s+(\d+) kB$/m.exec(text)?.[1];
+  return kib === undefined ? 0n : BigInt(kib) * 1024n;
+}
+
+/** Direct children, where the kernel lists them (CONFIG_PROC_CHILDREN): the file server serves from one. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => "");
+  return text
+    .split(" ")
+    .map(Number)
+    .filter((child) => Number.isInteger(child) && child > 0);
+}
+
+/** CPU time since its start in nanoseconds, of all its threads (proc_pid_stat(5), utime and stime); 0 for one that is gone. */
+async function cpuNs(pid: number): Promise<bigint> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  const [user = "0", system = "0"] = text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return (BigInt(user) + BigInt(system)) * nsPerTick;
+}
+
+/** Of processes and their children: memory is PSS, CPU time is to the tick (10 ms). */
+export class ProcessUsage implements Usage {
+  readonly #pids: readonly number[];
+
+  constructor(pids: readonly number[]) {
+    this.#pids = pids;
+  }
+
+  async cpuTime(): Promise<bigint> {
+    return await sumOf(this.#pids, cpuNs);
+  }
+
+  async memory(): Promise<bigint> {
+    return await sumOf(this.#pids, pssBytes);
+  }
+}
+
+async function sumOf(pids: readonly number[], read: (pid: number) => Promise<bigint>): Promise<bigint> {
+  const families = await Promise.all(pids.map(async (pid) => [pid, ...(await childrenOf(pid))]));
+  const parts = await Promise.all(families.flat().map(read));
+  return parts.reduce((sum, part) => sum + part, 0n);
+}
+
+const nsPerUs = 1000n;
+
+/** Of a control group, whose folder in each hierarchy is given: memory is the working set. */
+export class GroupUsage implements Usage {
+  readonly #folders: readonly string[];
+
+  constructor(folders: readonly string[]) {
+    this.#folders = folders;
+  }
+
+  /** Version 2 counts time also where version 1 has the controller; the latter comes first for what it has. */
+  async cpuTime(): Promise<bigint> {
+    const old = await this.#read("cpuacct.usage");
+    if (old !== undefined) return BigInt(old.trim());
+    return keyed((await this.#read("cpu.stat")) ?? "", "usage_usec") * nsPerUs;
+  }
+
+  async memory(): Promise<bigint> {
+    const stat = (await this.#read("memory.stat")) ?? "";
+    const old = await this.#read("memory.usage_in_bytes");
+    const usage = BigInt((old ?? (await this.#read("memory.current")) ?? "0").trim());
+    const inactive = keyed(stat, old === undefined ? "inactive_file" : "total_inactive_file");
+    return usage > inactive ? usage - inactive : 0n;
+  }
+
+  async #read(file: string): Promise<string | undefined> {
+    for (const folder of this.#folders) {
+      const text = await readFile(join(folder, file), "utf8").catch(() => undefined);
+      if (text !== undefined) return text;
+    }
+    return undefined;
+  }
+}
+
+/** The number after a key in lines of "key number". */
+function keyed(text: string, key: string): bigint {
+  const found = text.split("\n").find((line) => line.startsWith(`${key} `));
+  return BigInt(/\d+$/.exec(found ?? "")?.[0] ?? "0");
+}
