@@ -8,6 +8,7 @@
 import { appendFileSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { RuntimeError } from "./errors.js";
+import { untilAborted } from "./or-aborted.js";
 
 export type Moment = "begin" | "end";
 
@@ -51,16 +52,6 @@ export function faultsIn(folder: string): Faults {
 /** Steps are known by the same name in every run. */
 function withoutIds(step: string): string {
   return step.replaceAll(/\b[0-9a-f]{12}\b/g, "ID");
-}
-
-async function untilAborted(signal: AbortSignal): Promise<never> {
-  return await new Promise((_, reject) => {
-    const stop = (): void => {
-      reject(signal.reason instanceof Error ? signal.reason : new RuntimeError("canceled", "aborted"));
-    };
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop, { once: true });
-  });
 }
 
 const folder = process.env["A3S_FAULTS"];

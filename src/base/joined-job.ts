@@ -1,4 +1,4 @@
-import { orAborted } from "./stage.js";
+import { orAborted } from "./or-aborted.js";
 
 interface Job<T> {
   readonly result: Promise<T>;

@@ -5,7 +5,7 @@ import { anyOf } from "./signals.js";
 
 /**
  * Runs one step under a limit of its own, inside the caller's. What it throws names the step.
- * `canceled` is the caller's doing, `deadlineExceeded` the step's: kubelet tells the two apart.
+ * `canceled` is the caller's doing, `deadlineExceeded` the step's: kubelet tells the two apart. A limit of infinity is none.
  */
 export async function stage<T>(
   name: string,
@@ -15,9 +15,10 @@ export async function stage<T>(
 ): Promise<T> {
   const limitMs = faults?.limitOf(name, ownLimitMs) ?? ownLimitMs;
   const limit = new AbortController();
-  const timer = setTimeout(() => {
+  const end = (): void => {
     limit.abort();
-  }, limitMs);
+  };
+  const timer = limitMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(end, limitMs);
   const signal = anyOf(parent, limit.signal);
   try {
     signal.throwIfAborted();
@@ -40,26 +41,17 @@ export async function stage<T>(
   }
 }
 
+/**
+ * A step that has its own words for what goes wrong, and its own limits for what hangs: only a place for faults on
+ * purpose, with the name that they know it by.
+ */
+export async function step<T>(name: string, parent: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  return faults === undefined ? await run(parent) : await stage(name, Number.POSITIVE_INFINITY, parent, run);
+}
+
 /** Waits; rejects with the signal's reason when it is aborted. */
 export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal });
-}
-
-/** Makes a promise give way to a signal; what the promise does later is ignored. */
-export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let stop: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new RuntimeError("canceled", "aborted"));
-    };
-    signal.addEventListener("abort", stop, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (stop !== undefined) signal.removeEventListener("abort", stop);
-  }
 }
 
 /**

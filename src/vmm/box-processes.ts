@@ -1,5 +1,5 @@
 import { nowNs } from "../base/clock.js";
-import { orAborted } from "../base/stage.js";
+import { orAborted } from "../base/or-aborted.js";
 import type { ExitInfo, ExitWatch, Native, SpawnedProcess } from "../native/addon.js";
 import type { BoxExit, BoxHandle } from "./box.js";
 

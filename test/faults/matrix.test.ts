@@ -1,9 +1,12 @@
 import { Daemon } from "../support/daemon.js";
 import { FaultFolder, type Fault } from "../support/faults/fault-folder.js";
 import { placesOf, runCell, type Operation, type Trouble } from "../support/faults/matrix.js";
+import { pullImage, removeImage } from "../support/faults/image-operations.js";
 import { createContainer, removePodSandbox, runPodSandbox, startContainer } from "../support/faults/operations.js";
 import { busybox } from "../support/images.js";
 import { runPod, type Pod } from "../support/pods.js";
+import { pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
+import { buildLayer } from "../support/tar-builder.js";
 import { limit } from "../support/wait.js";
 
 /** Every n-th cell: a whole matrix boots some hundred Boxes. */
@@ -13,18 +16,22 @@ describe("Faults at every step", function () {
   this.timeout(limit(3_600_000));
   let faults: FaultFolder;
   let daemon: Daemon;
+  let registry: TestRegistry;
   before(async () => {
     faults = await FaultFolder.make();
-    daemon = await Daemon.start({ images: [await busybox()], environment: { A3S_FAULTS: faults.path } });
+    registry = await startRegistry();
+    const config = `[image]\nplain_http = ["${registry.host}"]\n`;
+    daemon = await Daemon.start({ images: [await busybox()], config, environment: { A3S_FAULTS: faults.path } });
   });
   after(async () => {
     await daemon.remove();
+    await registry.stop();
     await faults[Symbol.asyncDispose]();
   });
 
-  const matrix = async <Subject>(operation: Operation<Subject>): Promise<void> => {
+  const matrix = async <Subject>(operation: Operation<Subject>, nth = every): Promise<void> => {
     const places = await placesOf(operation, faults);
-    const cells = cellsOf(places).filter((_, index) => index % every === 0);
+    const cells = cellsOf(places).filter((_, index) => index % nth === 0);
     const troubles: Trouble[] = [];
     for (const fault of cells) {
       const trouble = await runCell(operation, fault, faults, daemon);
@@ -36,6 +43,24 @@ describe("Faults at every step", function () {
     const lines = troubles.map(({ fault, why }) => `${fault.kind} at ${fault.place}: ${why}`);
     if (lines.length > 0) throw new Error(`\n${lines.join("\n")}`);
   };
+
+  describe("of an image", () => {
+    let reference: string;
+    before(async () => {
+      const lower = buildLayer([{ name: "data/", type: "directory", mode: 0o700 }]);
+      const upper = buildLayer([{ name: "data/file", content: "x" }]);
+      ({ reference } = await pushImage(registry.host, "faults/image", "v1", { layers: [lower, upper] }));
+    });
+
+    // No Box boots here: all of the cells.
+    it("PullImage leaves nothing, and succeeds when it is repeated", async () => {
+      await matrix(pullImage(daemon, reference), 1);
+    });
+
+    it("RemoveImage has happened when it is repeated", async () => {
+      await matrix(removeImage(daemon, reference), 1);
+    });
+  });
 
   it("RunPodSandbox leaves nothing, and succeeds when it is repeated", async () => {
     await matrix(runPodSandbox(daemon));

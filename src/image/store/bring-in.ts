@@ -1,6 +1,7 @@
 /** The second half of a pull and of an import: from a manifest and a way to its blobs to a named image. */
 import { RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
+import { step } from "../../base/stage.js";
 import { hasBlob, readBlob, writeBlobBytes } from "../content/blobs.js";
 import { joinLayers, type Catalog, type ImageLayer } from "../content/catalog.js";
 import { maxConfigBytes, parseImageConfig, sha256Of } from "../content/image-config.js";
@@ -50,17 +51,21 @@ export async function bringIn(
   try {
     const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
     holds.push(await parts.ingest.hold({ blobs, layers: [] }));
-    const layers = await readLayers(parts, manifest, provide, signal);
+    const layers = await step("bring the image config", signal, (limited) =>
+      readLayers(parts, manifest, provide, limited),
+    );
     parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
     await parts.space?.plan(parts.folder, layers);
     holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }));
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.
     for (const layer of layers) await provide(layer.descriptor, signal);
-    await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
-    const entry = await entryOf(parts, image, holds);
+    const entry = await step("write the manifest", signal, async () => {
+      await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
+      return await entryOf(parts, image, holds);
+    });
     const named = image.names.map((name) => ({ ...entry, name }));
-    await recordEntries(parts, named.length === 0 ? [entry] : named);
+    await step("record the image", signal, () => recordEntries(parts, named.length === 0 ? [entry] : named));
     parts.layers.sync();
     return manifest.config.digest;
   } finally {

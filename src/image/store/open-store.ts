@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
+import { step } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
@@ -106,6 +107,8 @@ class OpenImageStore implements ImageStore {
   readonly #pulls = new SharedJobs<string, Digest>();
   readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
+  /** What the last one should have taken is still there: a removal that is repeated takes it. */
+  #sweepOwed = false;
 
   constructor(parts: OpenParts, unpacker: Unpacker, observer: PullObserver | undefined) {
     this.#observer = observer;
@@ -179,7 +182,8 @@ class OpenImageStore implements ImageStore {
 
   async remove(reference: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (await removeNames(this.#parts, reference)) await this.#sweep();
+    const removed = await step("drop the image's names", signal, () => removeNames(this.#parts, reference));
+    if (removed || this.#sweepOwed) await this.#sweep();
   }
 
   async prune(signal: AbortSignal): Promise<Image[]> {
@@ -268,8 +272,10 @@ class OpenImageStore implements ImageStore {
   async #sweep(): Promise<void> {
     this.#usage.forget();
     try {
-      await sweep(this.#parts);
+      await step("sweep the store", new AbortController().signal, () => sweep(this.#parts));
+      this.#sweepOwed = false;
     } catch (thrown) {
+      this.#sweepOwed = true;
       this.#parts.log.warn({ err: messageOf(thrown) }, "image store not swept; the next removal or start tries again");
       await emptyTrash(this.#parts);
     }

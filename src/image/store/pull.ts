@@ -3,6 +3,7 @@ import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
+import { step } from "../../base/stage.js";
 import type { PullWatch, RegistryAuth } from "../image-store.js";
 import { formatName, formatReference, type Reference } from "../reference/reference.js";
 import type { FetchedManifest } from "../registry/manifest-question.js";
@@ -27,8 +28,10 @@ export async function pullImage(
 ): Promise<Digest> {
   try {
     const repository = await parts.registries.open(reference, auth);
-    const served = await repository.manifest(reference, signal);
-    const { fetched, manifest } = await resolvePlatform(parts, repository, reference, served, signal);
+    const { served, fetched, manifest } = await step("ask for the manifest", signal, async (limited) => {
+      const first = await repository.manifest(reference, limited);
+      return { served: first, ...(await resolvePlatform(parts, repository, reference, first, limited)) };
+    });
     const byDigest = `${formatName(reference)}@${served.digest}`;
     const names = reference.kind === "tag" ? [formatReference(reference), byDigest] : [byDigest];
     const image = { ...fetched, manifest, names, servedDigest: served.digest };

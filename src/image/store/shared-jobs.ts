@@ -1,5 +1,5 @@
 import { codeOf, RuntimeError } from "../../base/errors.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 
 interface Job<T> {
   readonly result: Promise<T>;

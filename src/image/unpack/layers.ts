@@ -8,8 +8,9 @@ import pLimit from "p-limit";
 import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId, type Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
+import { step } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { ImageLayer } from "../content/catalog.js";
 import type { Ingest } from "../content/ingest.js";
@@ -135,13 +136,20 @@ export class Layers {
     if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
     const begunMs = performance.now();
     const failed = new AbortController();
-    const provided = provide(layer.descriptor, anyOf(signal, failed.signal));
+    const provided = step("download a layer", anyOf(signal, failed.signal), (limited) =>
+      provide(layer.descriptor, limited),
+    );
+    provided.catch(() => undefined); // thrown where it is waited for
     const temporary = ingest.freshPath("layer");
     try {
-      const opaqueFolders = await this.#unpack(layer, provided, temporary, signal);
-      await this.#settle(temporary, lowers, below, signal);
-      await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
-      await this.#publish(temporary, layer.chainId);
+      const opaqueFolders = await step("unpack a layer", signal, (limited) =>
+        this.#unpack(layer, provided, temporary, limited),
+      );
+      await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
+      await step("publish a layer", signal, async () => {
+        await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
+        await this.#publish(temporary, layer.chainId);
+      });
       const layerMs = Math.round(performance.now() - begunMs);
       log.debug({ digest: layer.descriptor.digest, chainId: layer.chainId, layerMs }, "layer downloaded and unpacked");
     } catch (thrown) {

@@ -1,5 +1,5 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
 import type { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { LogFile } from "../logs/log-file.js";

@@ -1,7 +1,8 @@
 import { monotonicMs, nowNs } from "../../base/clock.js";
 import { codeOf, messageOf } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import { orAborted, sleep } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { sleep } from "../../base/stage.js";
 import type { ExitStatus, ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import { orAborted, stage } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { stage } from "../../base/stage.js";
 import type { SeccompChoice } from "../spec/seccomp.js";
 import { defaultSeccompProfile } from "../spec/seccomp-default.js";
 

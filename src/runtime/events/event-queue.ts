@@ -1,5 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import type { ContainerEventResponse } from "../../gen/runtime/v1/api.js";
 
 /** What one subscriber has not read yet. One reader. */

@@ -1,4 +1,4 @@
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import type { StartContainerRequest, StartContainerResponse } from "../../gen/runtime/v1/api.js";
 import { startContainerIn } from "../container/start.js";
 import type { CallContext, Deps } from "../deps.js";

@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { Box } from "../../vmm/box.js";
 import { decodeConfig, sandboxState, type SandboxRecord, type SandboxState } from "./sandbox-record.js";

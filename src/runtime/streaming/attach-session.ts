@@ -1,7 +1,7 @@
 import { anyOf } from "../../base/signals.js";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
 import type { ByteSink, CommandStreams } from "../../streaming/requests.js";
 import type { AgentClient } from "../../vmm/agent/agent-client.js";
 import type { Container } from "../container/container.js";

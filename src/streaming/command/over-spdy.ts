@@ -1,7 +1,8 @@
 import { anyOf } from "../../base/signals.js";
 import type { Duplex } from "node:stream";
 import { RuntimeError } from "../../base/errors.js";
-import { stage, orAborted } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { stage } from "../../base/stage.js";
 import type { CommandVersion } from "../protocols.js";
 import type { CommandRequest } from "../requests.js";
 import { SpdySession } from "../spdy/session.js";

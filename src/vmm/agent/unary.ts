@@ -1,7 +1,8 @@
 import { Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import { faults } from "../../base/faults.js";
-import { orAborted, sleep, stage } from "../../base/stage.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { sleep, stage } from "../../base/stage.js";
 import type { CallScope } from "./call-scope.js";
 import { fromStatus } from "./status.js";
 

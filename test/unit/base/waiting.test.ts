@@ -7,7 +7,8 @@ import { JoinedJobs } from "../../../src/base/joined-job.js";
 import { KeyedMutex } from "../../../src/base/keyed-mutex.js";
 import { createLogger } from "../../../src/base/log.js";
 import { anyOf } from "../../../src/base/signals.js";
-import { orAborted, sleep, stage } from "../../../src/base/stage.js";
+import { orAborted } from "../../../src/base/or-aborted.js";
+import { sleep, stage } from "../../../src/base/stage.js";
 
 const never = AbortSignal.any([]);
 
