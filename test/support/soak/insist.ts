@@ -56,7 +56,7 @@ export function isFault(thrown: unknown): boolean {
 /** The id that ALREADY_EXISTS names. */
 export function existingId(thrown: unknown): string | undefined {
   if (!isServiceError(thrown) || thrown.code !== status.ALREADY_EXISTS) return undefined;
-  return /[0-9a-f]{64}/.exec(thrown.details)?.[0];
+  return /exists with id ([0-9a-f]{64})/.exec(thrown.details)?.[1];
 }
 
 export function messageOf(thrown: unknown): string {

@@ -199,9 +199,14 @@ class Soak {
       const kind = this.#dice.pick(["kill", "kill", "restart", "fail", "fail", "die"] as const);
       this.#troubles.set(kind, (this.#troubles.get(kind) ?? 0) + 1);
       if (kind === "kill" || kind === "restart") this.#end(kind === "kill" ? "SIGKILL" : "SIGTERM");
-      else await this.#faults.arm({ kind, place: this.#dice.pick(this.#places) });
+      else await this.#faults.arm({ kind, place: this.#dice.pick(this.#placesFor(kind)) });
     }
     await this.#faults.disarm();
+  }
+
+  /** A step that has ended can't fail any more. */
+  #placesFor(kind: "fail" | "die"): string[] {
+    return this.#places.filter((place) => kind === "die" || place.startsWith("begin "));
   }
 
   #end(signal: NodeJS.Signals): void {
