@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchExec } from "./exec.js";
+import { benchNative } from "./native/native.js";
 import { benchPull } from "./pull/pull.js";
 import { benchStart } from "./start.js";
 
@@ -13,6 +14,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   start: benchStart,
   exec: benchExec,
   pull: benchPull,
+  native: benchNative,
 };
 
 const { values, positionals } = parseArgs({

@@ -16,11 +16,20 @@ const stopLimitMs = 20_000;
 
 /** The folder with `containerd`. Needs Go, as new as the module asks for. */
 export async function buildContainerd(context: SetupContext): Promise<string> {
+  return await build(context, "containerd", "containerd");
+}
+
+/** The folder with `containerd-shim-runc-v2`, which runs pods. */
+export async function buildShim(context: SetupContext): Promise<string> {
+  return await build(context, "containerd-shim", "containerd-shim-runc-v2");
+}
+
+async function build(context: SetupContext, name: string, command: string): Promise<string> {
   const { signal } = context;
   const go = await tryRun("go", ["env", "GOVERSION"], { signal });
-  if (go === undefined) throw new Error(`bench pull builds containerd: install Go (see ${moduleFolder}/go.mod)`);
+  if (go === undefined) throw new Error(`the bench builds containerd: install Go (see ${moduleFolder}/go.mod)`);
   return await cached(context, {
-    name: "containerd",
+    name,
     inputs: [go.trim(), ...(await sourceInputs(context.root, [`${moduleFolder}/go.mod`, `${moduleFolder}/go.sum`]))],
     build: async (folder, logFile) => {
       const module = "github.com/containerd/containerd/v2";
@@ -31,7 +40,7 @@ export async function buildContainerd(context: SetupContext): Promise<string> {
         `-s -w -X ${module}/version.Version=${containerdVersion}`,
       ];
       const cwd = join(context.root, moduleFolder);
-      await run("go", ["build", ...flags, "-o", `${folder}/`, `${module}/cmd/containerd`], {
+      await run("go", ["build", ...flags, "-o", `${folder}/`, `${module}/cmd/${command}`], {
         ...{ signal, cwd, logFile },
         env: { CGO_ENABLED: "0" },
       });
@@ -48,15 +57,18 @@ export class Containerd {
     this.cri = new CriClient(socket);
   }
 
-  /** Its defaults, but for folders, and a registry (host:port) without TLS. */
-  static async start(programs: string, folder: string, registry: string): Promise<Containerd> {
+  /** Its defaults, but for folders, a registry (host:port) without TLS, and what pods need. */
+  static async start(programs: string, folder: string, registry: string, pods?: PodOptions): Promise<Containerd> {
     const hosts = join(folder, "certs.d", registry);
     await mkdir(hosts, { recursive: true });
     await writeFile(join(hosts, "hosts.toml"), `server = "http://${registry}"\n[host."http://${registry}"]\n`);
-    await writeFile(join(folder, "config.toml"), configText(folder));
+    await writeFile(join(folder, "config.toml"), configText(folder, pods));
     const log = openSync(join(folder, "log"), "a");
     const args = ["--config", join(folder, "config.toml")];
-    const child = spawn(join(programs, "containerd"), args, { stdio: ["ignore", log, log] });
+    const enter = pods === undefined ? [] : ["nsenter", `--net=${pods.netns}`];
+    const [program = "", ...words] = [...enter, join(programs, "containerd"), ...args];
+    const env = { ...process.env, PATH: [pods?.shim, process.env["PATH"]].join(":") };
+    const child = spawn(program, words, { stdio: ["ignore", log, log], env });
     closeSync(log);
     const started = new Containerd(join(folder, "containerd.sock"), child);
     try {
@@ -100,7 +112,28 @@ export class Containerd {
   }
 }
 
-function configText(folder: string): string {
+/** For a containerd that runs pods. */
+export interface PodOptions {
+  /** Folder of its shim. */
+  readonly shim: string;
+  /** Network namespace that is the node's. */
+  readonly netns: string;
+  readonly cniConfDir: string;
+  readonly pauseImage: string;
+}
+
+function podConfigText({ cniConfDir, pauseImage }: PodOptions): string {
+  return `[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "${pauseImage}"
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni"]
+conf_dir = "${cniConfDir}"
+`;
+}
+
+function configText(folder: string, pods: PodOptions | undefined): string {
   const cri = '[plugins."io.containerd.cri.v1.images"]\n';
   return `version = 3
 root = "${folder}/root"
@@ -110,5 +143,5 @@ address = "${folder}/containerd.sock"
 ${cri}snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".registry]
 config_path = "${folder}/certs.d"
-`;
+${pods === undefined ? "" : podConfigText(pods)}`;
 }

@@ -40,7 +40,8 @@ async function busyboxLayer(): Promise<BuiltLayer> {
 
 function appletEntry(name: string): TarEntry {
   return hardLinked.has(name)
-    ? { name: `bin/${name}`, type: "hardlink", link: "bin/busybox" }
+    ? // containerd gives the file the mode of the last name
+      { name: `bin/${name}`, type: "hardlink", link: "bin/busybox", mode: 0o755 }
     : { name: `bin/${name}`, type: "symlink", link: "busybox" };
 }
 
