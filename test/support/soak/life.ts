@@ -1,7 +1,7 @@
 /** What lives of pods are made of, each call insisted on. */
 import { randomBytes } from "node:crypto";
 import { ContainerState, PodSandboxState, type ContainerStatus } from "../../../src/gen/runtime/v1/api.js";
-import { runtime } from "../cri-client.js";
+import { isServiceError, runtime, status } from "../cri-client.js";
 import type { Daemon } from "../daemon.js";
 import {
   containerConfig,
@@ -106,10 +106,15 @@ export class Life {
         await this.daemon.cri.call(runtime.startContainer, { containerId });
         return true;
       } catch (thrown) {
-        if (!isFault(thrown)) throw thrown;
+        // It may have been started by a try whose answer was lost, and found running only now.
+        if (!isFault(thrown) && !isRunningAlready(thrown)) throw thrown;
         return await this.#started(containerId);
       }
     };
     return await this.#insist.on("StartContainer", start);
   }
+}
+
+function isRunningAlready(thrown: unknown): boolean {
+  return isServiceError(thrown) && thrown.code === status.FAILED_PRECONDITION && thrown.details.includes("is running");
 }
