@@ -12,7 +12,7 @@ const context = setupContext(root, signal, (line) => {
 });
 try {
   console.log("setting up: what is there already is taken as it is; a control plane takes half an hour to build");
-  await setUp(context, { drivers: ["qemu"], forTests: true, forCluster: true });
+  await setUp(context, { drivers: ["qemu"], forTests: true, more: "cluster" });
   await buildDist(context);
   process.exitCode = await inNamespace("scripts/cluster/run.ts");
 } catch (thrown) {

@@ -12,12 +12,13 @@ const context = setupContext(root, stop, (line) => {
   console.log(line);
 });
 try {
-  const forCluster = process.argv[2] === "cluster";
-  const forTests = process.argv[2] === "test" || forCluster;
+  const asked = process.argv[2];
+  const more = asked === "cluster" || asked === "oldest-kubelet" ? asked : undefined;
+  const forTests = asked === "test" || more !== undefined;
   await watch.time("native parts", async () => {
     await setUp(context, {
       forTests,
-      forCluster,
+      ...(more === undefined ? {} : { more }),
       drivers: forTests ? ["qemu", "krun"] : [await usableDriver(context)],
     });
   });

@@ -9,7 +9,7 @@ import { busyboxImage } from "./assets/busybox-image.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
-import { controlPlane, kubeClient, kubelet } from "./assets/kubernetes.js";
+import { controlPlane, kubeClient, kubelet, kubeProxy, oldestKubelet } from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
@@ -24,8 +24,8 @@ export interface SetupWish {
   readonly drivers: readonly Driver[];
   /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
   readonly forTests: boolean;
-  /** The programs of a control plane as well: half an hour on two cores. */
-  readonly forCluster?: boolean;
+  /** What takes half an hour more to build, on two cores: the programs of a control plane, or another kubelet. */
+  readonly more?: "cluster" | "oldest-kubelet";
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -95,10 +95,21 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (folder !== undefined) await place(join(folder, "kubelet"), "bin/kubelet");
     const client = await kubeClient(inner);
     if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
-    const plane = wish.forCluster === true ? await controlPlane(inner) : undefined;
-    if (plane !== undefined) await place(plane, "control-plane");
+    if (wish.more === "cluster") await clusterPrograms(inner, place);
+    const oldest = wish.more === "oldest-kubelet" ? await oldestKubelet(inner) : undefined;
+    if (oldest !== undefined) await place(join(oldest, "kubelet"), "bin/kubelet-oldest");
   };
   await allOrFirstFailure(context, [downloads, rust, cpp, ...(wish.forTests ? [go] : [])]);
+}
+
+async function clusterPrograms(
+  context: SetupContext,
+  place: (target: string, name: string) => Promise<void>,
+): Promise<void> {
+  const plane = await controlPlane(context);
+  if (plane !== undefined) await place(plane, "control-plane");
+  const proxy = await kubeProxy(context);
+  if (proxy !== undefined) await place(proxy, "kube-proxy");
 }
 
 /** Runs all at once; when one fails the others are stopped and waited for, and the failure thrown. */

@@ -6,9 +6,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { z } from "zod";
+import { runtime } from "../support/cri-client.js";
 import { hasControlPlane } from "../support/control-plane.js";
 import { startCluster, type Cluster } from "../support/cluster.js";
 import { busyboxImage } from "../support/images.js";
+import { expectSameMachine } from "../support/machine.js";
+import { nodeAddress } from "../support/node-network.js";
 import { eventually, limit } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
 
@@ -16,6 +20,24 @@ const container = { image: busyboxImage, imagePullPolicy: "Never", resources: { 
 const shell = (line: string): string[] => ["sh", "-c", line];
 const idle = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
 const pod = (name: string, spec: object) => ({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec });
+
+const many = Number(process.env["A3S_CLUSTER_PODS"] ?? "30");
+const podsSchema = z.object({
+  items: z.array(
+    z.object({
+      metadata: z.object({ creationTimestamp: z.string() }),
+      status: z.object({
+        conditions: z.array(z.object({ type: z.string(), lastTransitionTime: z.string() })),
+        containerStatuses: z.array(z.object({ restartCount: z.number() })),
+      }),
+    }),
+  ),
+});
+
+function readySeconds({ metadata, status }: z.infer<typeof podsSchema>["items"][number]): number {
+  const ready = status.conditions.find(({ type }) => type === "Ready")?.lastTransitionTime ?? "";
+  return (Date.parse(ready) - Date.parse(metadata.creationTimestamp)) / 1000;
+}
 
 describe("A cluster of one node", () => {
   let cluster: Cluster;
@@ -95,6 +117,81 @@ describe("A cluster of one node", () => {
     await wait("job/sum", "condition=Complete");
     expect(await kubectl("logs", "job/sum")).to.equal("42\n");
     await kubectl("delete", "job", "sum");
+  });
+
+  it("reaches a Service's pods by its address, from a pod and from the node, and a node port", async () => {
+    const labels = { app: "server" };
+    const main = {
+      name: "main",
+      ...container,
+      command: shell(`mkdir /www; hostname > /www/name; httpd -p 8080 -h /www; ${idle}`),
+    };
+    const template = { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: [main] } };
+    await cluster.plane.apply(
+      {
+        ...{ apiVersion: "apps/v1", kind: "DaemonSet", metadata: { name: "server" } },
+        spec: { selector: { matchLabels: labels }, template },
+      },
+      {
+        ...{ apiVersion: "v1", kind: "Service", metadata: { name: "server" } },
+        spec: { type: "NodePort", selector: labels, ports: [{ port: 80, targetPort: 8080, nodePort: 30080 }] },
+      },
+      pod("client", {
+        terminationGracePeriodSeconds: 2,
+        containers: [{ name: "main", ...container, command: shell(idle) }],
+      }),
+    );
+    await wait("pod/client", "condition=Ready");
+    await eventually("the DaemonSet has its pod", 120_000, async () =>
+      (await kubectl("get", "daemonset", "server", "-o", "jsonpath={.status.numberReady}")) === "1" ? true : undefined,
+    );
+    const name = (await kubectl("get", "pods", "-l", "app=server", "-o", "jsonpath={.items[0].metadata.name}")).trim();
+    const address = await kubectl("get", "service", "server", "-o", "jsonpath={.spec.clusterIP}");
+    await eventually("the service answers a pod", 60_000, async () => {
+      expect(await kubectl("exec", "client", "--", "wget", "-qO-", "-T", "5", `http://${address}/name`)).to.equal(
+        `${name}\n`,
+      );
+      return true;
+    });
+    for (const url of [`http://${address}/name`, `http://${nodeAddress}:30080/name`]) {
+      expect(await (await fetch(url, { signal: AbortSignal.timeout(limit(10_000)) })).text(), url).to.equal(
+        `${name}\n`,
+      );
+    }
+    await kubectl("delete", "daemonset/server", "service/server", "pod/client", "--wait=false");
+  });
+
+  it(`brings ${many} pods of a Deployment up at once, none restarted, and takes all down at once, with nothing left`, async function () {
+    this.timeout(limit(1_800_000));
+    await eventually("earlier pods have gone", 180_000, async () =>
+      (await kubectl("get", "pods", "-o", "name")).trim() === "" ? true : undefined,
+    );
+    await eventually("the daemon has none either", 120_000, async () =>
+      (await cluster.daemon.cri.call(runtime.listPodSandbox, {})).items.length === 0 ? true : undefined,
+    );
+    const before = await cluster.daemon.machine();
+    const labels = { app: "many" };
+    const main = { name: "main", ...container, resources: { requests: { cpu: "10m" } }, command: ["sleep", "86400"] };
+    const template = { metadata: { labels }, spec: { terminationGracePeriodSeconds: 0, containers: [main] } };
+    await cluster.plane.apply({
+      ...{ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "many" } },
+      spec: { replicas: many, selector: { matchLabels: labels }, template, progressDeadlineSeconds: 1_800 },
+    });
+    await wait("deployment/many", "condition=Available", 1_500);
+    const { items } = podsSchema.parse(JSON.parse(await kubectl("get", "pods", "-l", "app=many", "-o", "json")));
+    expect(items).to.have.lengthOf(many);
+    for (const { status } of items) expect(status.containerStatuses[0]?.restartCount).to.equal(0);
+    const seconds = items.map(readySeconds).sort((a, b) => a - b);
+    const at = (share: number): string => `${(seconds[Math.ceil(share * many) - 1] ?? 0).toFixed(0)} s`;
+    process.stdout.write(`      from create to Ready: p50 ${at(0.5)}, p99 ${at(0.99)}\n`);
+    const deletedMs = performance.now();
+    await kubectl("delete", "deployment", "many", "--cascade=foreground", "--timeout=900s");
+    await eventually("all pods are gone", 900_000, async () =>
+      (await cluster.daemon.cri.call(runtime.listPodSandbox, {})).items.length === 0 ? true : undefined,
+    );
+    process.stdout.write(`      all gone after ${((performance.now() - deletedMs) / 1000).toFixed(0)} s\n`);
+    await expectSameMachine(cluster.daemon.scope, before, 60_000);
+    expect(await cluster.node.reserved()).to.deep.equal([]);
   });
 
   describe("with a pod", () => {

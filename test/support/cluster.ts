@@ -19,6 +19,7 @@ export interface Cluster {
   remove(): Promise<void>;
 }
 
+const podSubnet = "10.97.7.0/24";
 const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
 const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 
@@ -30,7 +31,7 @@ export async function startCluster(config = ""): Promise<Cluster> {
     undo.add(() => rm(folder, { recursive: true, force: true }));
     const node = await NodeNetwork.here();
     undo.add(() => node.remove());
-    await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }, portmap]);
+    await node.configure([{ ...bridge, ipam: node.ipam(podSubnet, "fd97:7::/64") }, portmap]);
     const { layers, ...rest } = await busybox();
     const images = [{ ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] }];
     const daemon = await Daemon.start({ images, config: node.daemonConfig + config, nodeNetns: node.netns });
@@ -40,6 +41,7 @@ export async function startCluster(config = ""): Promise<Cluster> {
     // The API server comes to the kubelet by the node's address.
     const kubelet = await Kubelet.start(daemon, { kubeconfig: plane.kubeconfig, more: { address: "0.0.0.0" } });
     undo.add(() => kubelet.remove());
+    await plane.startProxy(nodeName, podSubnet);
     await eventually("the node is there", 60_000, async () => {
       await plane.kubectl("get", "node", nodeName);
       return true;

@@ -12,7 +12,9 @@ import { cgroupHierarchies, type Daemon } from "./daemon.js";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
-export const kubeletProgram = join(projectFolder, "build/assets/bin/kubelet");
+/** `A3S_TEST_KUBELET=oldest`: the one that `npm run setup -- oldest-kubelet` has built. */
+const kubeletName = process.env["A3S_TEST_KUBELET"] === "oldest" ? "kubelet-oldest" : "kubelet";
+export const kubeletProgram = join(projectFolder, "build/assets/bin", kubeletName);
 
 /** Only one of a network namespace: the ports are fixed. */
 const ports = { https: 20250, readOnly: 20255, health: 20248 };

@@ -12,6 +12,9 @@ const nodePrograms = { kubelet: "k8s.io/kubernetes/cmd/kubelet" };
 /** What others wrote for the other end: client-go's executors, kubelet's log reader. */
 const clientFolder = "test/support/kube-client";
 const clientPrograms = { "kube-client": "." };
+/** The proxy of services; apart, so that what it needs does not have the kubelet built anew. */
+const proxyFolder = "scripts/setup/kube-proxy";
+const proxyPrograms = { "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy" };
 const planePrograms = {
   "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
   "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -25,9 +28,19 @@ export async function kubelet(context: SetupContext): Promise<string | undefined
   return await goPrograms(context, "kubelet", moduleFolder, nodePrograms);
 }
 
+/** The same of the oldest Kubernetes that is supported. */
+export async function oldestKubelet(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "kubelet-oldest", "scripts/setup/kubelet-oldest", nodePrograms);
+}
+
 /** Folder with the programs of a control plane and `kubectl`. */
 export async function controlPlane(context: SetupContext): Promise<string | undefined> {
   return await goPrograms(context, "control-plane", moduleFolder, planePrograms);
+}
+
+/** Folder with a `kube-proxy`. */
+export async function kubeProxy(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "kube-proxy", proxyFolder, proxyPrograms);
 }
 
 /** Folder with a `kube-client`, for the tests of the streaming server. */
