@@ -2,7 +2,7 @@ import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { removeRecord } from "../../src/base/record-file.js";
-import { Daemon } from "../support/daemon.js";
+import { Daemon, nativeHandler } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { boxProcesses } from "../support/machine.js";
 import { runPod, startContainer } from "../support/pods.js";
@@ -17,7 +17,7 @@ interface Line {
 describe("check --running", () => {
   let daemon: Daemon;
   before(async () => {
-    daemon = await Daemon.start({ images: [await busybox()] });
+    daemon = await Daemon.start({ images: [await busybox()], config: nativeHandler });
   });
   after(async () => {
     await daemon.remove();
@@ -32,8 +32,7 @@ describe("check --running", () => {
   };
 
   it("finds nothing amiss with a pod that runs, with and without a daemon", async () => {
-    const pod = await runPod(daemon);
-    await startContainer(daemon, pod);
+    for (const handler of ["", "native"]) await startContainer(daemon, await runPod(daemon, {}, handler));
     expect(await troubles()).to.deep.equal([]);
     await daemon.stop("SIGKILL");
     expect(await troubles()).to.deep.equal([]);

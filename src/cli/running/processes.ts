@@ -5,7 +5,7 @@ import { shortNameDigits } from "../../config/paths.js";
 import { boxesFolder } from "../../vmm/box-folder.js";
 import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
 
-/** A VMM or a file server. */
+/** A VMM, a file server, or the agent of a pod of the host. */
 export interface BoxProcess {
   readonly pid: number;
   readonly parent: number;
@@ -14,7 +14,7 @@ export interface BoxProcess {
   readonly box: string;
 }
 
-const programs = /^(qemu-system-.*|virtiofsd|a3s-box-launcher)$/;
+const programs = /^(qemu-system-.*|virtiofsd|a3s-box-launcher|agent)$/;
 const boxName = new RegExp(`^[0-9a-f]{${shortNameDigits}}`);
 
 /**
