@@ -56,7 +56,10 @@ describe(`streaming of ${mib} MiB each way`, function () {
     const growth = await watch.stop();
     const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
     const clients = clientsKib.map((kib) => `client ${Math.round(kib / 1024)}`);
-    const told = [...growth.map(({ name, beforeMib, peakMib }) => `${name} ${beforeMib} to ${peakMib}`), ...clients];
+    const used = growth.map((one) => {
+      return `${one.name} ${one.beforeMib} to ${one.peakMib} (${one.cpuSeconds.toFixed(1)} s of cpu)`;
+    });
+    const told = [...used, ...clients];
     process.stdout.write(`      ${what}: ${mib} MiB in ${seconds} s; MiB resident: ${told.join(", ")}\n`);
     for (const { name, beforeMib, peakMib } of growth) expect(peakMib - beforeMib, name).to.be.lessThan(growthMib);
     for (const kib of clientsKib) expect(kib / 1024, "client").to.be.lessThan(growthMib);

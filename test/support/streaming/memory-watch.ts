@@ -1,4 +1,5 @@
 /** How far the memory of the daemon and of its Boxes' processes rises while something goes on. */
+import { readFile } from "node:fs/promises";
 import type { Daemon } from "../daemon.js";
 import { boxProcesses, residentKib } from "../machine.js";
 
@@ -9,15 +10,17 @@ export interface Growth {
   /** Resident memory before, and the most of it since, in MiB. */
   readonly beforeMib: number;
   readonly peakMib: number;
+  /** Processor time meanwhile, of all its threads: what the machine's load does not change. */
+  readonly cpuSeconds: number;
 }
 
 export class MemoryWatch {
-  readonly #seen = new Map<number, { name: string; before: number; peak: number }>();
+  readonly #seen = new Map<number, { name: string; before: number; peak: number; cpuBefore: number; cpu: number }>();
   readonly #timer: NodeJS.Timeout;
   #looking: Promise<void> = Promise.resolve();
 
   private constructor(processes: readonly { pid: number; name: string }[]) {
-    for (const { pid, name } of processes) this.#seen.set(pid, { name, before: 0, peak: 0 });
+    for (const { pid, name } of processes) this.#seen.set(pid, { name, before: 0, peak: 0, cpuBefore: 0, cpu: 0 });
     this.#timer = setInterval(() => {
       this.#looking = this.#looking.then(() => this.#look());
     }, everyMs);
@@ -32,18 +35,29 @@ export class MemoryWatch {
   async stop(): Promise<Growth[]> {
     clearInterval(this.#timer);
     await this.#looking;
-    return [...this.#seen.values()].map(({ name, before, peak }) => ({
+    await this.#look();
+    return [...this.#seen.values()].map(({ name, before, peak, cpuBefore, cpu }) => ({
       name,
       beforeMib: Math.round(before / 1024),
       peakMib: Math.round(peak / 1024),
+      cpuSeconds: cpu - cpuBefore,
     }));
   }
 
   async #look(): Promise<void> {
     for (const [pid, known] of this.#seen) {
       const kib = await residentKib(pid).catch(() => 0); // it has ended
-      if (known.before === 0) known.before = kib;
+      const cpu = await cpuSeconds(pid).catch(() => known.cpu);
+      if (known.before === 0) Object.assign(known, { before: kib, cpuBefore: cpu });
       known.peak = Math.max(known.peak, kib);
+      known.cpu = cpu;
     }
   }
+}
+
+/** proc(5), stat: utime and stime, in ticks of 10 ms. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
