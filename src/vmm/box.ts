@@ -4,6 +4,7 @@
  * speaks CRI.
  */
 import type { SandboxId } from "../base/ids.js";
+import type { DiskUsage } from "./usage.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
 /** Those that make a microVM. */
@@ -89,6 +90,8 @@ export interface Box {
   cpuTime(): Promise<bigint>;
   /** Bytes of host memory of the pod: of a machine the PSS of its processes, under `native` its cgroup's working set. */
   memoryUsage(): Promise<bigint>;
+  /** Disk traffic of VMM and file server together; undefined where it is not counted. */
+  diskUsage(): Promise<DiskUsage | undefined>;
 }
 
 export interface BoxFactory {

@@ -9,6 +9,7 @@ import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
 import type { BoxDriverParts } from "./drivers/parts.js";
 import type { Snapshot } from "./share/share.js";
+import type { DiskUsage } from "./usage.js";
 import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
@@ -110,5 +111,9 @@ export class RunningBox implements Box {
   async memoryUsage(): Promise<bigint> {
     if (this.exit !== undefined) return 0n;
     return await this.#parts.parts.usage.memory();
+  }
+
+  async diskUsage(): Promise<DiskUsage | undefined> {
+    return this.exit === undefined ? await this.#parts.parts.usage.disk() : undefined;
   }
 }

@@ -7,6 +7,14 @@ export interface Usage {
   cpuTime(): Promise<bigint>;
   /** Bytes. */
   memory(): Promise<bigint>;
+  /** Undefined where it is not counted. */
+  disk(): Promise<DiskUsage | undefined>;
+}
+
+/** Bytes that were really read from and written to disks. */
+export interface DiskUsage {
+  readonly readBytes: bigint;
+  readonly writtenBytes: bigint;
 }
 
 /** sysconf(3) _SC_CLK_TCK is 100 on every Linux that a Box runs on. */
@@ -38,6 +46,14 @@ async function cpuNs(pid: number): Promise<bigint> {
   return (BigInt(user) + BigInt(system)) * nsPerTick;
 }
 
+/** Disk traffic since its start (proc_pid_io(5)); 0 for a process that is gone. */
+function ioCounter(name: "read_bytes" | "write_bytes"): (pid: number) => Promise<bigint> {
+  return async (pid) => {
+    const text = await readFile(`/proc/${pid}/io`, "utf8").catch(() => "");
+    return BigInt(new RegExp(`^${name}: (\\d+)$`, "m").exec(text)?.[1] ?? "0");
+  };
+}
+
 /** Of processes and their children: memory is PSS, CPU time is to the tick (10 ms). */
 export class ProcessUsage implements Usage {
   readonly #pids: readonly number[];
@@ -52,6 +68,14 @@ export class ProcessUsage implements Usage {
 
   async memory(): Promise<bigint> {
     return await sumOf(this.#pids, pssBytes);
+  }
+
+  async disk(): Promise<DiskUsage> {
+    const [readBytes, writtenBytes] = await Promise.all([
+      sumOf(this.#pids, ioCounter("read_bytes")),
+      sumOf(this.#pids, ioCounter("write_bytes")),
+    ]);
+    return { readBytes, writtenBytes };
   }
 }
 
@@ -69,6 +93,10 @@ export class GroupUsage implements Usage {
 
   constructor(folders: readonly string[]) {
     this.#folders = folders;
+  }
+
+  disk(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** Version 2 counts time also where version 1 has the controller; the latter comes first for what it has. */

@@ -21,7 +21,7 @@ import { eventually } from "../support/wait.js";
 const mib = Number(process.env["A3S_TEST_STREAM_MIB"] ?? "4");
 const bytes = mib << 20;
 /** What a daemon, a VMM, a file server and a client may come to hold of it. */
-const growthMib = 96;
+const growthMib = 128;
 /** An emulated guest moves some MiB a second, and 256 are to pass in time too. */
 const limitMs = 60_000 + mib * 2_000;
 const nothing = { tty: false, stdin: false, stdout: false, stderr: false };

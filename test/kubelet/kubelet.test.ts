@@ -65,7 +65,8 @@ describe("A real kubelet", () => {
     daemon = await Daemon.start({ images, config: node.daemonConfig, nodeNetns: node.netns });
     undo.add(() => daemon.remove());
     atStart = await daemon.machine();
-    kubelet = await Kubelet.start(daemon);
+    // The cluster's kubelet is as it comes; this one has its figures from CRI alone.
+    kubelet = await Kubelet.start(daemon, { more: { featureGates: { PodAndContainerStatsFromCRI: true } } });
     undo.add(() => kubelet.remove());
     await kubelet.place("main", mainPod(folder));
     await kubelet.place("probes", probesPod(folder));
@@ -155,6 +156,20 @@ describe("A real kubelet", () => {
       });
       const metric = `container_memory_working_set_bytes\\{container="main",.*pod="main-${nodeName}"\\} [1-9]`;
       expect(await kubelet.text("/metrics/resource")).to.match(new RegExp(metric));
+    });
+
+    it("figures: what cAdvisor would have, in /metrics/cadvisor, without one error of the kubelet's", async () => {
+      const text = await kubelet.text("/metrics/cadvisor");
+      const labels = `container="main".*namespace="default".*pod="main-${nodeName}"`;
+      for (const name of ["cpu_usage_seconds_total", "memory_working_set_bytes", "fs_usage_bytes", "threads"]) {
+        expect(text).to.match(new RegExp(`^container_${name}\\{${labels}.*\\} [0-9]`, "m"));
+      }
+      const network = `interface="eth0".*pod="main-${nodeName}"`;
+      expect(text).to.match(new RegExp(`^container_network_receive_packets_total\\{.*${network}.*\\} [1-9]`, "m"));
+      const log = await kubelet.logTail(1 << 26);
+      expect(
+        log.split("\n").filter((line) => /CRI prometheus metric|reading MetricDesc|get pod metrics/.test(line)),
+      ).to.deep.equal([]);
     });
   });
 

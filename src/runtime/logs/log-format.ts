@@ -25,9 +25,10 @@ export function parseStamp(text: string): bigint | undefined {
   return Number.isNaN(ms) ? undefined : BigInt(ms) * 1_000_000n + BigInt(parts[2] ?? "0");
 }
 
-export function formatLine(timeNs: bigint, stream: StreamName, piece: LinePiece): Buffer {
+/** The parts of a line, to be joined with those of others: a buffer of its own for each line would be much garbage. */
+export function lineParts(timeNs: bigint, stream: StreamName, piece: LinePiece): readonly Buffer[] {
   const head = Buffer.from(`${formatStamp(timeNs)} ${stream} ${piece.partial ? "P" : "F"} `, "latin1");
-  return Buffer.concat([head, piece.content, lineFeed]);
+  return [head, piece.content, lineFeed];
 }
 
 const lineFeed = Buffer.from("\n");

@@ -1,6 +1,6 @@
 import { Stream, type OutputChunk } from "../../gen/agent/v1/agent.js";
 import { LineSplitter, type LinePiece } from "./line-splitter.js";
-import { formatLine, type StreamName } from "./log-format.js";
+import { lineParts, type StreamName } from "./log-format.js";
 
 /** How far chunks may stay unacknowledged for a line without an end; the agent keeps 1 MiB and then stops reading. */
 const maxUnacknowledgedBytes = 256 * 1024;
@@ -35,12 +35,11 @@ export class LogLines {
 
   push(chunk: OutputChunk): LogBatch {
     const stream: StreamName = chunk.stream === Stream.STDERR ? "stderr" : "stdout";
-    const lines: Buffer[] = [];
+    const parts: Buffer[] = [];
     let index = 0n;
     const put = (of: StreamName, piece: LinePiece): void => {
-      const line = this.#line(chunk.timeNs + index, of, piece);
+      parts.push(...this.#line(chunk.timeNs + index, of, piece));
       index += 1n;
-      if (line !== undefined) lines.push(line);
     };
     for (const piece of this.#splitters[stream].push(chunk.data)) put(stream, piece);
     this.#unacknowledgedBytes += chunk.data.length;
@@ -52,24 +51,23 @@ export class LogLines {
     }
     const clean = this.#splitters.stdout.pendingBytes === 0 && this.#splitters.stderr.pendingBytes === 0;
     if (clean) this.#unacknowledgedBytes = 0;
-    return { bytes: Buffer.concat(lines), acknowledge: clean ? chunk.sequence : undefined, end: chunk.end };
+    return { bytes: Buffer.concat(parts), acknowledge: clean ? chunk.sequence : undefined, end: chunk.end };
   }
 
   /** What is left when the output breaks off: the Box has died and nothing will be sent again. */
   flush(): Buffer {
-    const lines: Buffer[] = [];
+    const parts: Buffer[] = [];
     for (const stream of ["stdout", "stderr"] as const) {
       const rest = this.#splitters[stream].flush();
-      const line = rest === undefined ? undefined : this.#line(this.#lastNs + 1n, stream, rest);
-      if (line !== undefined) lines.push(line);
+      if (rest !== undefined) parts.push(...this.#line(this.#lastNs + 1n, stream, rest));
     }
-    return Buffer.concat(lines);
+    return Buffer.concat(parts);
   }
 
   /** The guest's clock is not trusted: a time that does not rise is made to. */
-  #line(timeNs: bigint, stream: StreamName, piece: LinePiece): Buffer | undefined {
-    if (timeNs <= this.#skipUpToNs) return undefined;
+  #line(timeNs: bigint, stream: StreamName, piece: LinePiece): readonly Buffer[] {
+    if (timeNs <= this.#skipUpToNs) return [];
     this.#lastNs = timeNs > this.#lastNs ? timeNs : this.#lastNs + 1n;
-    return formatLine(this.#lastNs, stream, piece);
+    return lineParts(this.#lastNs, stream, piece);
   }
 }

@@ -1,7 +1,10 @@
-import { RuntimeError } from "../../base/errors.js";
 import type { ListMetricDescriptorsResponse } from "../../gen/runtime/v1/api.js";
+import { descriptors } from "../stats/metrics/families.js";
 
-/** CRI ListMetricDescriptors: not built. */
-export function listMetricDescriptors(): Promise<ListMetricDescriptorsResponse> {
-  throw new RuntimeError("unimplemented", "metrics over CRI are not built yet", { stage: "ListMetricDescriptors" });
+/**
+ * CRI ListMetricDescriptors: every metric that ListPodSandboxMetrics may have.
+ * Source: api.proto, rpc ListMetricDescriptors; caller: kubelet with PodAndContainerStatsFromCRI, once, at its start.
+ */
+export async function listMetricDescriptors(): Promise<ListMetricDescriptorsResponse> {
+  return { descriptors: descriptors() };
 }

@@ -1,7 +1,16 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { ListPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
+import type { ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { metricsOf } from "../stats/metrics/sandbox-metrics.js";
+import { measuredSandboxes } from "../stats/sandbox-stats.js";
 
-/** CRI ListPodSandboxMetrics: not built. */
-export function listPodSandboxMetrics(): Promise<ListPodSandboxMetricsResponse> {
-  throw new RuntimeError("unimplemented", "metrics over CRI are not built yet", { stage: "ListPodSandboxMetrics" });
+/**
+ * CRI ListPodSandboxMetrics: of every READY sandbox.
+ * Source: api.proto, rpc ListPodSandboxMetrics; caller: kubelet's `/metrics/cadvisor` with PodAndContainerStatsFromCRI.
+ */
+export async function listPodSandboxMetrics(
+  _request: ListPodSandboxMetricsRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<ListPodSandboxMetricsResponse> {
+  return { podMetrics: await metricsOf(measuredSandboxes(undefined, deps), deps, call.signal) };
 }

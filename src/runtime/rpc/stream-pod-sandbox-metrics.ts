@@ -1,7 +1,16 @@
-import { RuntimeError } from "../../base/errors.js";
-import type { StreamPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
+import type { StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { inParts } from "../in-parts.js";
+import { metricsOf } from "../stats/metrics/sandbox-metrics.js";
+import { measuredSandboxes } from "../stats/sandbox-stats.js";
 
-/** CRI StreamPodSandboxMetrics: not built. */
-export function streamPodSandboxMetrics(): AsyncIterable<StreamPodSandboxMetricsResponse> {
-  throw new RuntimeError("unimplemented", "metrics over CRI are not built yet", { stage: "StreamPodSandboxMetrics" });
+/** CRI StreamPodSandboxMetrics: ListPodSandboxMetrics in parts, each measured when its turn comes. */
+export async function* streamPodSandboxMetrics(
+  _request: StreamPodSandboxMetricsRequest,
+  call: CallContext,
+  deps: Deps,
+): AsyncGenerator<StreamPodSandboxMetricsResponse> {
+  for (const part of inParts(measuredSandboxes(undefined, deps))) {
+    yield { podSandboxMetrics: await metricsOf(part, deps, call.signal) };
+  }
 }

@@ -5,18 +5,29 @@ import type { Deps } from "../deps.js";
 
 const stepLimitMs = 10_000;
 
+/** What is measured only when asked for. */
+export interface StatsWish {
+  /** Processes and what they hold open. */
+  readonly processes: boolean;
+}
+
 /** By sandbox: of those whose Box has answered. */
 export type BoxAnswers = ReadonlyMap<string, StatsResponse>;
 
 /** The counters of Boxes that live, one call for each, all side by side. One that does not answer is left out. */
-export async function askBoxes(sandboxes: Iterable<string>, deps: Deps, signal: AbortSignal): Promise<BoxAnswers> {
+export async function askBoxes(
+  sandboxes: Iterable<string>,
+  deps: Deps,
+  signal: AbortSignal,
+  wish: StatsWish = { processes: false },
+): Promise<BoxAnswers> {
   const answers = new Map<string, StatsResponse>();
   await Promise.all(
     [...sandboxes].map(async (sandboxId) => {
       const box = deps.sandboxes.find(sandboxId)?.box;
       if (box === undefined || box.exit !== undefined) return;
       try {
-        const ask = (limit: AbortSignal): Promise<StatsResponse> => box.agent.stats("", limit);
+        const ask = (limit: AbortSignal): Promise<StatsResponse> => box.agent.stats({ sessionId: "", ...wish }, limit);
         answers.set(sandboxId, await stage("agent stats", stepLimitMs, signal, ask));
       } catch (thrown) {
         deps.log.warn({ sandboxId, err: messageOf(thrown) }, "no stats of a box");

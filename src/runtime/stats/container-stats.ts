@@ -77,7 +77,7 @@ function fromSession(container: Container, session: SessionStats | undefined): C
 }
 
 /** Size of the container's own layer. A tree that changes under the walk is counted as far as it was seen. */
-async function writableLayer(container: Container, mountpoint: string, deps: Deps): Promise<FilesystemUsage> {
+export async function writableLayer(container: Container, mountpoint: string, deps: Deps): Promise<FilesystemUsage> {
   const { upper } = container.record;
   let usage = { bytes: 0n, inodes: 0n };
   try {

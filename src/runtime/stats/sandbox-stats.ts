@@ -57,7 +57,7 @@ async function linuxStats(sandbox: Sandbox, answers: BoxAnswers, deps: Deps): Pr
     fromAnswers(running, answers, deps),
   ]);
   const timestamp = nowNs();
-  const count = answer?.sessions.reduce((sum, { pids }) => sum + pids, 0n) ?? 0n;
+  const count = BigInt.asUintN(64, answer?.sessions.reduce((sum, { pids }) => sum + pids, 0n) ?? 0n);
   return {
     cpu: { timestamp, usageCoreNanoSeconds: { value: cpuNs }, usageNanoCores: undefined, psi: undefined },
     memory: {
@@ -85,13 +85,21 @@ function networkUsage(
 ): NetworkUsage | undefined {
   const name = sandbox.record.network?.interfaceName;
   if (name === undefined || answer?.guest === undefined) return undefined;
-  const interfaces = answer.guest.interfaces.slice(0, mostInterfaces).map(interfaceUsage);
+  const interfaces = networkInterfaces(sandbox, answer).map(interfaceUsage);
   return { timestamp, defaultInterface: interfaces.find((one) => one.name === name), interfaces };
+}
+
+/** As the guest counts them, each name once; none of a pod without a network. */
+export function networkInterfaces(sandbox: Sandbox, answer: StatsResponse): InterfaceStats[] {
+  if (sandbox.record.network?.interfaceName === undefined) return [];
+  const interfaces = answer.guest?.interfaces.slice(0, mostInterfaces) ?? [];
+  const named = new Map(interfaces.map((one) => [one.name.slice(0, longestName), one]));
+  return [...named].map(([name, one]) => ({ ...one, name }));
 }
 
 function interfaceUsage({ name, rxBytes, rxErrors, txBytes, txErrors }: InterfaceStats): NetworkInterfaceUsage {
   return {
-    name: name.slice(0, longestName),
+    name,
     rxBytes: { value: rxBytes },
     rxErrors: { value: rxErrors },
     txBytes: { value: txBytes },

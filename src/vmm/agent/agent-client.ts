@@ -14,6 +14,7 @@ import type {
   StartExecRequest,
   StartExecResponse,
   StartSessionResponse,
+  StatsRequest,
   StatsResponse,
   UpdateSessionRequest,
 } from "../../gen/agent/v1/agent.js";
@@ -70,7 +71,7 @@ export interface AgentClient {
   forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void>;
   updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void>;
   listSessions(signal: AbortSignal): Promise<Session[]>;
-  stats(sessionId: string, signal: AbortSignal): Promise<StatsResponse>;
+  stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse>;
   dropCaches(signal: AbortSignal): Promise<void>;
   /** Brings the guest's copy of a volume up to date; `path` is the volume's place in the guest. `notFound`: no copy. */
   syncMirror(path: string, signal: AbortSignal): Promise<void>;

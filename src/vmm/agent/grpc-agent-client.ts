@@ -14,6 +14,7 @@ import type {
   StartExecRequest,
   StartExecResponse,
   StartSessionResponse,
+  StatsRequest,
   StatsResponse,
   UpdateSessionRequest,
   WaitResponse,
@@ -152,9 +153,9 @@ export class GrpcAgentClient implements AgentClient {
     return sessions;
   }
 
-  async stats(sessionId: string, signal: AbortSignal): Promise<StatsResponse> {
+  async stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse> {
     return await this.#call<StatsResponse>("stats", callMs, signal, (metadata, options, reply) =>
-      this.#client.stats({ sessionId }, metadata, options, reply),
+      this.#client.stats(request, metadata, options, reply),
     );
   }
 

@@ -1,13 +1,13 @@
 /** How far the memory of the daemon and of its Boxes' processes rises while something goes on. */
 import { readFile } from "node:fs/promises";
 import type { Daemon } from "../daemon.js";
-import { boxProcesses, residentKib } from "../machine.js";
+import { boxProcesses } from "../machine.js";
 
 const everyMs = 200;
 
 export interface Growth {
   readonly name: string;
-  /** Resident memory before, and the most of it since, in MiB. */
+  /** Resident memory before, and the most of it since, in MiB; without what it shares: the guest's own memory. */
   readonly beforeMib: number;
   readonly peakMib: number;
   /** Processor time meanwhile, of all its threads: what the machine's load does not change. */
@@ -46,7 +46,7 @@ export class MemoryWatch {
 
   async #look(): Promise<void> {
     for (const [pid, known] of this.#seen) {
-      const kib = await residentKib(pid).catch(() => 0); // it has ended
+      const kib = await unsharedKib(pid).catch(() => 0); // it has ended
       const cpu = await cpuSeconds(pid).catch(() => known.cpu);
       if (known.before === 0) Object.assign(known, { before: kib, cpuBefore: cpu });
       known.peak = Math.max(known.peak, kib);
@@ -60,4 +60,11 @@ async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** proc(5), status: what is resident less what is shared memory. */
+async function unsharedKib(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? "0");
+  return field("VmRSS") - field("RssShmem");
 }

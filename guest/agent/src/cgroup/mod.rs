@@ -148,6 +148,11 @@ impl Cgroup {
         Self { path: path.to_owned(), old: Vec::new() }
     }
 
+    /// All that run in it and below.
+    pub fn processes(&self) -> Vec<i32> {
+        self.pids(0)
+    }
+
     fn pids(&self, depth: u32) -> Vec<i32> {
         let own = self.read("cgroup.procs").unwrap_or_default();
         // 0 is a process that this namespace can't see

@@ -19,6 +19,35 @@ pub struct Counters {
     pub memory_limit_bytes: u64,
     pub pids: u64,
     pub oom_kills: u64,
+    pub cpu_user_ns: u64,
+    pub cpu_system_ns: u64,
+    pub cpu_periods: u64,
+    pub cpu_throttled_periods: u64,
+    pub cpu_throttled_ns: u64,
+    pub memory_cache_bytes: u64,
+    pub memory_kernel_bytes: u64,
+    pub memory_active_file_bytes: u64,
+    pub memory_inactive_file_bytes: u64,
+    pub memory_swap_bytes: u64,
+    pub memory_peak_bytes: u64,
+    pub memory_limit_hits: u64,
+    /// 0: none.
+    pub pids_limit: u64,
+    pub pressure: Pressures,
+}
+
+/// None in a kernel that does not measure it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressures {
+    pub cpu: Option<Pressure>,
+    pub memory: Option<Pressure>,
+    pub io: Option<Pressure>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressure {
+    pub some_ns: u64,
+    pub full_ns: u64,
 }
 
 /// What can't be read counts as 0: the group may be going away.
@@ -33,7 +62,26 @@ pub fn read(cgroup: &Cgroup) -> Counters {
         Some(stat) => memory_of_old(cgroup, &stat),
         None => memory_of(&text),
     };
-    Counters { cpu_usage_ns, pids, oom_kills: cgroup.oom_kills(), ..memory }
+    let cpu = text("cpu.stat");
+    let micros = |key: &str| keyed(&cpu, key).saturating_mul(NS_PER_US);
+    Counters {
+        cpu_usage_ns,
+        pids,
+        oom_kills: cgroup.oom_kills(),
+        cpu_user_ns: micros("user_usec"),
+        cpu_system_ns: micros("system_usec"),
+        cpu_periods: keyed(&cpu, "nr_periods"),
+        cpu_throttled_periods: keyed(&cpu, "nr_throttled"),
+        cpu_throttled_ns: micros("throttled_usec"),
+        memory_limit_hits: keyed(&text("memory.events"), "max"),
+        pids_limit: number(&cgroup.read_old("pids", "pids.max").unwrap_or_else(|| text("pids.max"))),
+        pressure: Pressures {
+            cpu: pressure(&text("cpu.pressure")),
+            memory: pressure(&text("memory.pressure")),
+            io: pressure(&text("io.pressure")),
+        },
+        ..memory
+    }
 }
 
 fn memory_of(text: &impl Fn(&str) -> String) -> Counters {
@@ -47,6 +95,12 @@ fn memory_of(text: &impl Fn(&str) -> String) -> Counters {
         page_faults: keyed(&stat, "pgfault"),
         major_page_faults: keyed(&stat, "pgmajfault"),
         memory_limit_bytes: number(&text("memory.max")),
+        memory_cache_bytes: keyed(&stat, "file"),
+        memory_kernel_bytes: keyed(&stat, "kernel"),
+        memory_active_file_bytes: keyed(&stat, "active_file"),
+        memory_inactive_file_bytes: keyed(&stat, "inactive_file"),
+        memory_swap_bytes: number(&text("memory.swap.current")),
+        memory_peak_bytes: number(&text("memory.peak")),
         ..Counters::default()
     }
 }
@@ -64,12 +118,26 @@ fn memory_of_old(cgroup: &Cgroup, stat: &str) -> Counters {
         page_faults: keyed(stat, "total_pgfault"),
         major_page_faults: keyed(stat, "total_pgmajfault"),
         memory_limit_bytes: if limit >= NO_OLD_LIMIT { 0 } else { limit },
+        memory_cache_bytes: keyed(stat, "total_cache"),
+        memory_active_file_bytes: keyed(stat, "total_active_file"),
+        memory_inactive_file_bytes: keyed(stat, "total_inactive_file"),
+        memory_peak_bytes: of("memory.max_usage_in_bytes"),
         ..Counters::default()
     }
 }
 
 fn number(text: &str) -> u64 {
     text.trim().parse().unwrap_or(0)
+}
+
+/// The totals in a pressure file (kernel Documentation/accounting/psi.rst).
+fn pressure(text: &str) -> Option<Pressure> {
+    let total = |kind: &str| {
+        let line = text.lines().find(|line| line.split_ascii_whitespace().next() == Some(kind))?;
+        let micros: u64 = line.split_ascii_whitespace().find_map(|field| field.strip_prefix("total=")?.parse().ok())?;
+        Some(micros.saturating_mul(NS_PER_US))
+    };
+    Some(Pressure { some_ns: total("some")?, full_ns: total("full").unwrap_or(0) })
 }
 
 /// The number after `key` in a file of "key number" lines; 0 when there is none.
@@ -80,7 +148,14 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::keyed;
+    use super::{Pressure, keyed, pressure};
+
+    #[test]
+    fn takes_the_totals_of_a_pressure_file() {
+        let text = "some avg10=0.00 avg60=0.00 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n";
+        assert_eq!(pressure(text), Some(Pressure { some_ns: 12_000, full_ns: 5_000 }));
+        assert_eq!(pressure(""), None);
+    }
 
     #[test]
     fn finds_a_key_and_no_other_that_begins_alike() {

@@ -1,6 +1,7 @@
 //! The guest as a whole: its identity, its caches, its counters.
 
 pub mod facts;
+pub mod process_stats;
 pub mod sandbox;
 pub mod shm;
 pub mod stats;

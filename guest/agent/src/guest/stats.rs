@@ -18,6 +18,10 @@ pub struct Interface {
     pub rx_errors: u64,
     pub tx_bytes: u64,
     pub tx_errors: u64,
+    pub rx_packets: u64,
+    pub rx_dropped: u64,
+    pub tx_packets: u64,
+    pub tx_dropped: u64,
 }
 
 pub fn memory() -> Memory {
@@ -38,7 +42,17 @@ fn parse_interfaces(text: &str) -> Vec<Interface> {
             let numbers: Vec<u64> = counters.split_ascii_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
             let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
             let name = name.to_owned();
-            Interface { name, rx_bytes: at(0), rx_errors: at(2), tx_bytes: at(8), tx_errors: at(10) }
+            Interface {
+                name,
+                rx_bytes: at(0),
+                rx_packets: at(1),
+                rx_errors: at(2),
+                rx_dropped: at(3),
+                tx_bytes: at(8),
+                tx_packets: at(9),
+                tx_errors: at(10),
+                tx_dropped: at(11),
+            }
         })
         .collect()
 }
@@ -59,8 +73,18 @@ mod tests {
     #[test]
     fn reads_the_counters_of_interfaces() {
         let text = "Inter-|   Receive |  Transmit\n face |bytes packets errs\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  \
-            eth0: 10 2 3 0 0 0 0 0 20 4 5 0 0 0 0 0\n";
-        let eth0 = Interface { name: "eth0".to_owned(), rx_bytes: 10, rx_errors: 3, tx_bytes: 20, tx_errors: 5 };
+            eth0: 10 2 3 6 0 0 0 0 20 4 5 7 0 0 0 0\n";
+        let eth0 = Interface {
+            name: "eth0".to_owned(),
+            rx_bytes: 10,
+            rx_packets: 2,
+            rx_errors: 3,
+            rx_dropped: 6,
+            tx_bytes: 20,
+            tx_packets: 4,
+            tx_errors: 5,
+            tx_dropped: 7,
+        };
         assert_eq!(parse_interfaces(text), [eth0]);
     }
 

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use crate::cgroup::stats;
+use crate::cgroup::{Cgroup, stats};
 use crate::failure::Failure;
-use crate::guest::stats as guest;
+use crate::guest::{process_stats, stats as guest};
 use crate::server::service::Agent;
 use crate::session::entry::Session;
 use crate::{clock, pb};
@@ -15,11 +15,15 @@ pub fn run(agent: &Agent, request: pb::StatsRequest) -> Result<pb::StatsResponse
     } else {
         vec![agent.sessions.get(STAGE, &request.session_id)?]
     };
-    Ok(pb::StatsResponse { sessions: sessions.iter().filter_map(session).collect(), guest: Some(whole_guest()) })
+    Ok(pb::StatsResponse {
+        sessions: sessions.iter().filter_map(|one| session(one, request.processes)).collect(),
+        guest: Some(whole_guest()),
+    })
 }
 
-fn session(session: &Arc<Session>) -> Option<pb::SessionStats> {
-    let counters = stats::read(session.container.cgroup.as_ref()?);
+fn session(session: &Arc<Session>, processes: bool) -> Option<pb::SessionStats> {
+    let cgroup = session.container.cgroup.as_ref()?;
+    let counters = stats::read(cgroup);
     Some(pb::SessionStats {
         session_id: session.container.id.clone(),
         time_ns: clock::wall_ns(),
@@ -33,7 +37,39 @@ fn session(session: &Arc<Session>) -> Option<pb::SessionStats> {
         memory_limit_bytes: counters.memory_limit_bytes,
         pids: counters.pids,
         oom_kills: counters.oom_kills,
+        cpu_user_ns: counters.cpu_user_ns,
+        cpu_system_ns: counters.cpu_system_ns,
+        cpu_periods: counters.cpu_periods,
+        cpu_throttled_periods: counters.cpu_throttled_periods,
+        cpu_throttled_ns: counters.cpu_throttled_ns,
+        memory_cache_bytes: counters.memory_cache_bytes,
+        memory_kernel_bytes: counters.memory_kernel_bytes,
+        memory_active_file_bytes: counters.memory_active_file_bytes,
+        memory_inactive_file_bytes: counters.memory_inactive_file_bytes,
+        memory_swap_bytes: counters.memory_swap_bytes,
+        memory_peak_bytes: counters.memory_peak_bytes,
+        memory_limit_hits: counters.memory_limit_hits,
+        pids_limit: counters.pids_limit,
+        cpu_pressure: counters.pressure.cpu.map(pressure),
+        memory_pressure: counters.pressure.memory.map(pressure),
+        io_pressure: counters.pressure.io.map(pressure),
+        processes: processes.then(|| process_stats(session, cgroup)),
     })
+}
+
+fn pressure(of: stats::Pressure) -> pb::Pressure {
+    pb::Pressure { some_ns: of.some_ns, full_ns: of.full_ns }
+}
+
+fn process_stats(session: &Session, cgroup: &Cgroup) -> pb::ProcessStats {
+    let counts = process_stats::count(&cgroup.processes());
+    let init = session.facts().init.as_ref().filter(|init| init.exit.now().is_none()).map(|init| init.pid);
+    pb::ProcessStats {
+        processes: counts.processes,
+        descriptors: counts.descriptors,
+        sockets: counts.sockets,
+        open_files_limit: init.map_or(0, process_stats::open_files_limit),
+    }
 }
 
 fn whole_guest() -> pb::GuestStats {
@@ -44,6 +80,10 @@ fn whole_guest() -> pb::GuestStats {
         rx_errors: interface.rx_errors,
         tx_bytes: interface.tx_bytes,
         tx_errors: interface.tx_errors,
+        rx_packets: interface.rx_packets,
+        rx_dropped: interface.rx_dropped,
+        tx_packets: interface.tx_packets,
+        tx_dropped: interface.tx_dropped,
     });
     pb::GuestStats {
         memory_total_bytes: memory.total_bytes,

@@ -3,14 +3,14 @@ import { mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../../../src/base/log.js";
-import { formatLine, parseStamp } from "../../../../src/runtime/logs/log-format.js";
+import { lineParts, parseStamp } from "../../../../src/runtime/logs/log-format.js";
 import { LogFile } from "../../../../src/runtime/logs/log-file.js";
 
 const log = createLogger("error");
 const timeNs = 1_700_000_000_123_456_789n;
 
 function line(ns: bigint, text: string): Buffer {
-  return formatLine(ns, "stdout", { content: Buffer.from(text), partial: false });
+  return Buffer.concat(lineParts(ns, "stdout", { content: Buffer.from(text), partial: false }));
 }
 
 describe("LogFile", () => {

@@ -58,6 +58,10 @@ class FakeBox {
     return Promise.resolve();
   }
 
+  diskUsage(): Promise<{ readBytes: bigint; writtenBytes: bigint }> {
+    return Promise.resolve({ readBytes: 0n, writtenBytes: 0n });
+  }
+
   cpuTime(): Promise<bigint> {
     return Promise.resolve(0n);
   }

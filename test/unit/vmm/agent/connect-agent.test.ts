@@ -47,6 +47,7 @@ async function failureOf(promise: Promise<unknown>): Promise<RuntimeError> {
 }
 
 const soon = (): AbortSignal => AbortSignal.timeout(8000);
+const everything = { sessionId: "", processes: false };
 const ref = { sessionId: "s", execId: "" };
 
 describe("the channel to an agent", () => {
@@ -124,7 +125,7 @@ describe("the channel to an agent", () => {
       const missing = await failureOf(client.deleteSession("1", soon()));
       expect(missing.code).to.equal("notFound");
       expect(missing.message).to.equal("agent delete session: no session ?[31m1");
-      expect((await failureOf(client.stats("", soon()))).code).to.equal("internal");
+      expect((await failureOf(client.stats(everything, soon()))).code).to.equal("internal");
     });
   });
 
@@ -132,7 +133,7 @@ describe("the channel to an agent", () => {
     const calls: Partial<AgentServiceServer> = { stats: () => undefined };
     await connected(calls, async (client) => {
       const caller = new AbortController();
-      const waiting = failureOf(client.stats("", caller.signal));
+      const waiting = failureOf(client.stats(everything, caller.signal));
       caller.abort(new RuntimeError("canceled", "had enough"));
       expect((await waiting).message).to.equal("had enough");
     });
@@ -141,7 +142,7 @@ describe("the channel to an agent", () => {
   it("fails everything that waits, and every later call, when it is closed", async () => {
     await connected({ wait: () => undefined, stats: () => undefined }, async (client) => {
       await client.hello(soon());
-      const waiting = [failureOf(client.wait(ref, soon())), failureOf(client.stats("", soon()))];
+      const waiting = [failureOf(client.wait(ref, soon())), failureOf(client.stats(everything, soon()))];
       client.close("vmm killed by signal 9");
       for (const error of await Promise.all([...waiting, failureOf(client.listSessions(soon()))])) {
         expect(error.code).to.equal("unavailable");
@@ -198,7 +199,7 @@ describe("waiting for a process", () => {
   it("gives the Box's end as the reason when the connection drops because of it, though it is seen later", async () => {
     await connected({ stats: () => undefined }, async (client, agent) => {
       await client.hello(soon());
-      const asking = failureOf(client.stats("", soon()));
+      const asking = failureOf(client.stats(everything, soon()));
       await delay(50);
       agent.dropConnections();
       await delay(100);
@@ -210,7 +211,7 @@ describe("waiting for a process", () => {
   it("says that the connection dropped when the Box lives on", async () => {
     await connected({ stats: () => undefined }, async (client, agent) => {
       await client.hello(soon());
-      const asking = failureOf(client.stats("", soon()));
+      const asking = failureOf(client.stats(everything, soon()));
       await delay(50);
       agent.dropConnections();
       const error = await asking;
