@@ -92,6 +92,16 @@ describe("Bad input", () => {
         { linux: { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } } },
         /host/,
       ],
+      [
+        "with the host's IPC",
+        { linux: { securityContext: { namespaceOptions: { ipc: NamespaceMode.NODE } } } },
+        /host/,
+      ],
+      [
+        "with the host's process ids",
+        { linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.NODE } } } },
+        /host/,
+      ],
     ];
     for (const [what, part, message] of refused) {
       it(`refuses a config ${what}`, async () => {

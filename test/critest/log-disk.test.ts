@@ -1,0 +1,72 @@
+/** A log on a disk that stands still for some seconds: the container waits, nothing grows, nothing is lost. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect } from "chai";
+import { runtime } from "../support/cri-client.js";
+import type { Daemon } from "../support/daemon.js";
+import { exited, logLines, removeContainer, removePod, runPod, shell, startContainer } from "../support/pods.js";
+import { sharedDaemon } from "../support/shared-daemon.js";
+import { SlowDisk } from "../support/slow-disk.js";
+import { MemoryWatch } from "../support/streaming/memory-watch.js";
+import { Undo } from "../support/undo.js";
+import { eventually } from "../support/wait.js";
+
+/** Parts of the output, of about a MiB each. */
+const parts = 24;
+const standsMs = 8_000;
+const growthMib = 64;
+
+describe("Container log on a slow disk", () => {
+  let daemon: Daemon;
+  let disk: SlowDisk;
+  const undo = new Undo();
+  before(async () => {
+    daemon = await sharedDaemon();
+    disk = await SlowDisk.create(128);
+    undo.add(() => disk.remove());
+  });
+  after(async () => {
+    await undo.run();
+  });
+
+  it("output faster than the disk slows the container, takes no memory of the daemon, and is whole in the end", async () => {
+    const pod = await runPod(daemon, { logDirectory: join(disk.path, "pod") });
+    undo.add(() => removePod(daemon, pod));
+    const make = "head -c 786432 /dev/urandom | base64 > /part; sha256sum < /part > /digest; echo 0 > /written";
+    const print = `i=0; while [ $i -lt ${parts} ]; do cat /part; i=$((i+1)); echo $i > /written; done`;
+    const id = await startContainer(daemon, pod, { command: ["sh", "-c", `${make}; ${print}`] });
+    const written = async (): Promise<number> => Number(await shell(daemon, id, "cat /written 2>&1 || true"));
+    await eventually("it prints", 60_000, async () => ((await written()) > 1 ? true : undefined));
+    const watch = await MemoryWatch.start(daemon);
+    await disk.freeze();
+    let reopened: Promise<unknown>;
+    let digest: string | undefined;
+    try {
+      // What is on its way when the disk stops: pipe, agent, daemon.
+      await delay(standsMs / 2);
+      const before = await written();
+      reopened = daemon.cri.call(runtime.reopenContainerLog, { containerId: id });
+      await delay(standsMs / 2);
+      expect(await written()).to.equal(before);
+      expect(before).to.be.lessThan(parts);
+      digest = (await shell(daemon, id, "cat /digest")).split(" ")[0];
+    } finally {
+      await disk.thaw();
+    }
+    await reopened;
+    const { logPath, exitCode } = await exited(daemon, id, 120_000);
+    expect(exitCode).to.equal(0);
+    for (const { name, beforeMib, peakMib } of await watch.stop()) {
+      expect(peakMib - beforeMib, name).to.be.lessThan(growthMib);
+    }
+    const lines = await logLines(logPath);
+    const text = lines.map((line) => (line.tag === "F" ? `${line.text}\n` : line.text)).join("");
+    expect(text.length % parts).to.equal(0);
+    for (let part = 0, length = text.length / parts; part < parts; part += 1) {
+      const hash = createHash("sha256").update(text.slice(part * length, (part + 1) * length));
+      expect(hash.digest("hex"), `part ${part}`).to.equal(digest);
+    }
+    await removeContainer(daemon, id);
+  });
+});

@@ -1,0 +1,57 @@
+/** The table of test/critest/README.md names tests that are there, and every behaviour of the suite. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { projectFolder } from "../../support/project.js";
+
+/** The behaviours of the validation suite are numbered from 1. */
+const lastBehaviour = 79;
+const folder = join(projectFolder, "test/critest");
+
+interface Row {
+  readonly numbers: readonly number[];
+  /** "file: part of a title". */
+  readonly tests: readonly string[];
+  readonly verdicts: readonly string[];
+}
+
+async function table(): Promise<Row[]> {
+  const text = await readFile(join(folder, "README.md"), "utf8");
+  const rows = text.split("\n").filter((line) => /^\| \d/.test(line));
+  return rows.map((line) => {
+    const [, range = "", , tests = "", qemu = "", krun = ""] = line.split("|").map((cell) => cell.trim());
+    const [first = 0, last = first] = range.split("–").map(Number);
+    return {
+      numbers: Array.from({ length: last - first + 1 }, (_, index) => first + index),
+      tests: [...tests.matchAll(/`([^`]+)`/g)].map(([, test = ""]) => test),
+      verdicts: [qemu, krun],
+    };
+  });
+}
+
+describe("the checklist of the conformance tests", () => {
+  it("has every behaviour once", async () => {
+    const numbers = (await table()).flatMap((row) => row.numbers);
+    expect(numbers).to.deep.equal(Array.from({ length: lastBehaviour }, (_, index) => index + 1));
+  });
+
+  it("names tests that are there", async () => {
+    const missing: string[] = [];
+    for (const test of (await table()).flatMap((row) => row.tests)) {
+      const [file = "", ...title] = test.split(": ");
+      const source = await readFile(join(folder, `${file}.test.ts`), "utf8").catch(() => "");
+      if (title.length === 0 || !source.includes(title.join(": "))) missing.push(test);
+    }
+    expect(missing).to.deep.equal([]);
+  });
+
+  it("has a verdict of each driver, and a test or a place for whatever passes", async () => {
+    for (const { numbers, tests, verdicts } of await table()) {
+      for (const verdict of verdicts) expect(verdict, String(numbers[0])).to.match(/^(pass|VM|later|—)(:|$)/);
+      const [qemu = ""] = verdicts;
+      expect(tests.length > 0 || qemu.includes(": ") || qemu === "later", String(numbers[0])).to.equal(true);
+      if (qemu === "pass") expect(tests.length, String(numbers[0])).to.be.greaterThan(0);
+      if (qemu.startsWith("VM")) expect(qemu, String(numbers[0])).to.match(/^VM: ./);
+    }
+  });
+});
