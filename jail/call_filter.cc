@@ -45,10 +45,11 @@ void CallFilter::Allow(std::span<const uint32_t> calls) {
   }
 }
 
-void CallFilter::AllowWhere(uint32_t call, unsigned number, std::initializer_list<uint32_t> values) {
-  const auto length = static_cast<uint8_t>(2 * values.size() + 2);
+void CallFilter::AllowWhere(uint32_t call, unsigned number, uint32_t mask, std::initializer_list<uint32_t> values) {
+  const auto length = static_cast<uint8_t>(2 * values.size() + 3);
   program_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, length));
   program_.push_back(LoadArgument(number));
+  program_.push_back(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask));
   for (const uint32_t value : values) {
     program_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1));
     program_.push_back(kAllow);

@@ -15,8 +15,8 @@ class CallFilter {
  public:
   CallFilter();
   void Allow(std::span<const uint32_t> calls);
-  /** Where its argument `number` is one of these. Only the low half is looked at. */
-  void AllowWhere(uint32_t call, unsigned number, std::initializer_list<uint32_t> values);
+  /** Where its argument `number`, as far as the mask goes, is one of these. Only the low half is looked at. */
+  void AllowWhere(uint32_t call, unsigned number, uint32_t mask, std::initializer_list<uint32_t> values);
   /** Where its argument `number` has none of these bits. */
   void AllowWithout(uint32_t call, unsigned number, uint32_t bits);
   /** mmap and mprotect, unless the memory is to be executed. */

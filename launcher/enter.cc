@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "../addon/unique_fd.h"
+#include "allowed_calls.h"
 #include "enter_options.h"
 #include "failure.h"
 #include "privileges.h"
 #include "tap.h"
-#include "vmm_calls.h"
 
 namespace a3s {
 

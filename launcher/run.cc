@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "../addon/unique_fd.h"
+#include "allowed_calls.h"
 #include "config.h"
 #include "console_log.h"
 #include "failure.h"
@@ -68,7 +69,8 @@ JailPlan JailOf(const Config& config) {
 
 /**
  * The order matters: libraries are loaded and files opened while the host can still be seen, then the jail closes,
- * then the capabilities that closed it go. The only thread is started after all that.
+ * then the capabilities that closed it go. The only thread is started after that; the list of calls holds for it and
+ * for libkrun's.
  */
 [[noreturn]] void Run(UniqueFd config_fd) {
   const Config config = ReadConfig(config_fd.get());
@@ -85,8 +87,8 @@ JailPlan JailOf(const Config& config) {
   EnterJail(JailOf(config));
   DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, kernel.get(), console_fd);
-  // A seccomp filter belongs here: everything is open, and libkrun's threads inherit it.
   LimitConsoleLog(std::move(console));
+  AllowKrunCalls();
   DieOfErrno(ExitCode::kStart, "start the machine", "libkrun", -krun.start_enter(ctx));
 }
 

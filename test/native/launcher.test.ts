@@ -92,7 +92,7 @@ describe("the launcher", () => {
     expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,\S+ master:\d+ /);
     for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000880000db\n`);
     for (const set of ["CapInh", "CapAmb"]) expect(stdout).to.include(`${set}:\t0000000000000000\n`);
-    expect(stdout).to.include("NoNewPrivs:\t1\n");
+    expect(stdout).to.include("NoNewPrivs:\t1\n").and.to.include("Seccomp:\t2\n");
     expect(stdout).to.match(/Max core file size +0 +0 /);
   });
 

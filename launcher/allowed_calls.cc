@@ -1,10 +1,11 @@
-#include "vmm_calls.h"
+#include "allowed_calls.h"
 
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <linux/sched.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "../jail/call_filter.h"
@@ -36,7 +37,7 @@ constexpr uint32_t kMemory[] = {
     SYS_memfd_create, SYS_get_mempolicy, SYS_set_mempolicy, SYS_mbind,
 };
 
-/** Files of the jail, and what is open already. No socket can be made, bound or connected. */
+/** Files of the jail, and what is open already. No socket can be made by these, bound or connected. */
 constexpr uint32_t kFilesAndOpenSockets[] = {
     SYS_read,       SYS_write,         SYS_readv,       SYS_writev,      SYS_pread64,      SYS_pwrite64,
     SYS_preadv,     SYS_pwritev,       SYS_lseek,       SYS_close,       SYS_close_range,  SYS_openat,
@@ -58,28 +59,69 @@ constexpr uint32_t kAboutItself[] = {
 constexpr uint32_t kNewNamespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
-}  // namespace
+/** What a file server does with files of the share, and the change to the guest's user for it. */
+constexpr uint32_t kFileServer[] = {
+    SYS_openat2,         SYS_mkdirat,    SYS_mknodat,    SYS_symlinkat,   SYS_linkat,       SYS_unlinkat,
+    SYS_renameat2,       SYS_fchown,     SYS_fchownat,   SYS_fchmod,      SYS_fchmodat,     SYS_utimensat,
+    SYS_getxattr,        SYS_lgetxattr,  SYS_fgetxattr,  SYS_setxattr,    SYS_lsetxattr,    SYS_fsetxattr,
+    SYS_listxattr,       SYS_llistxattr, SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
+    SYS_copy_file_range, SYS_truncate,   SYS_syncfs,     SYS_flock,       SYS_preadv2,      SYS_pwritev2,
+    SYS_fchdir,          SYS_setresuid,  SYS_setresgid,  SYS_setgroups,   SYS_capget,       SYS_capset,
+    SYS_sync_file_range, SYS_fadvise64,  SYS_sendfile,   SYS_splice,
+#if defined(__x86_64__)
+    SYS_getdents,        SYS_unlink,     SYS_rename,     SYS_mkdir,       SYS_rmdir,        SYS_chmod,
+#endif
+};
 
-void AllowVmmCalls() {
-  CallFilter filter;
+/** For the agent's socket, which is made and dialled as the guest asks. */
+constexpr uint32_t kNamedSockets[] = {SYS_bind, SYS_connect};
+
+/** The second byte of a request is the driver's letter (ioctl(2)): KVM's, and that of terminals, taps and sockets. */
+constexpr uint32_t kDriverLetter = 0xff00;
+constexpr uint32_t kKvm = 0xae00;
+constexpr uint32_t kTapAndDescriptors = 'T' << 8;
+
+void AllowCommonCalls(CallFilter& filter) {
   filter.Allow(kThreadsAndTime);
   filter.Allow(kFilesAndOpenSockets);
   filter.Allow(kMemory);
   filter.Allow(kAboutItself);
   filter.Allow(kOlderForms);
+  // clone3 hides its flags: without it the C library takes this one.
+  filter.AllowWithout(SYS_clone, 0, kNewNamespaces);
+}
+
+void Install(CallFilter& filter) {
+  const char* failed = filter.Install(SECCOMP_RET_ERRNO | ENOSYS);
+  if (failed != nullptr) DieOfErrno(ExitCode::kPrivileges, "system calls", failed);
+}
+
+}  // namespace
+
+void AllowVmmCalls() {
+  CallFilter filter;
+  AllowCommonCalls(filter);
   // The emulator's own code is made at run time.
   constexpr uint32_t kWithCode[] = {SYS_mmap, SYS_mprotect};
   filter.Allow(kWithCode);
-  // clone3 hides its flags: without it the C library takes this one.
-  filter.AllowWithout(SYS_clone, 0, kNewNamespaces);
-  filter.AllowWhere(SYS_ioctl, 1,
+  filter.AllowWhere(SYS_ioctl, 1, ~0U,
                     {TUNGETIFF, TUNGETFEATURES, TUNSETOFFLOAD, TUNSETSNDBUF, TUNSETVNETHDRSZ, TUNGETVNETHDRSZ,
                      TUNSETVNETLE, TUNSETVNETBE, TCGETS, FIONBIO, FIONREAD});
   // The filter is there before the program is: this is for it. QEMU's own filter then takes it away ("spawn=deny").
   constexpr uint32_t kToBegin[] = {SYS_execve};
   filter.Allow(kToBegin);
-  const char* failed = filter.Install(SECCOMP_RET_ERRNO | ENOSYS);
-  if (failed != nullptr) DieOfErrno(ExitCode::kPrivileges, "system calls", failed);
+  Install(filter);
+}
+
+void AllowKrunCalls() {
+  CallFilter filter;
+  AllowCommonCalls(filter);
+  filter.Allow(kFileServer);
+  filter.Allow(kNamedSockets);
+  filter.AllowMemoryWithoutCode();
+  filter.AllowWhere(SYS_socket, 0, ~0U, {AF_UNIX});
+  filter.AllowWhere(SYS_ioctl, 1, kDriverLetter, {kKvm, kTapAndDescriptors});
+  Install(filter);
 }
 
 }  // namespace a3s
