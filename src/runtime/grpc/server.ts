@@ -39,7 +39,17 @@ export async function serveCri(deps: Deps, socketPath: string): Promise<CriServe
   };
 }
 
-function bind(server: Server, socketPath: string): Promise<void> {
+/** The socket has its mode from the first moment: nobody else can connect before it is changed. */
+async function bind(server: Server, socketPath: string): Promise<void> {
+  const before = process.umask(0o777 & ~socketMode);
+  try {
+    await listen(server, socketPath);
+  } finally {
+    process.umask(before);
+  }
+}
+
+function listen(server: Server, socketPath: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => {
       if (error === null) resolve();

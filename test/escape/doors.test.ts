@@ -1,0 +1,90 @@
+/** The daemon's own doors, from the side of who should not come in, or comes and does nothing. */
+import { expect } from "chai";
+import { spawnSync } from "node:child_process";
+import { readdir, stat } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { runtime } from "../support/cri-client.js";
+import { Daemon } from "../support/daemon.js";
+import { eventually, limit } from "../support/wait.js";
+
+/** HTTP/2's first bytes (RFC 9113, 3.4), and a frame that promises more than comes. */
+const halfARequest = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+  Buffer.from([0, 0x10, 0, 1, 4, 0, 0, 0, 1, 0x82]),
+]);
+
+describe("the daemon's doors", function () {
+  this.timeout(limit(60_000));
+  let daemon: Daemon;
+  before(async () => {
+    daemon = await Daemon.start();
+  });
+  after(async () => {
+    await (daemon as Daemon | undefined)?.remove();
+  });
+
+  /** Connects as somebody else; answers what came of it. */
+  function asNobody(path: string): string {
+    const script = `require("net").connect(${JSON.stringify(path)}).on("connect", () => { console.log("in"); process.exit() }).on("error", (e) => { console.log(e.code); process.exit() })`;
+    const { stdout } = spawnSync(process.execPath, ["-e", script], { uid: 65_534, gid: 65_534, encoding: "utf8" });
+    return stdout.trim();
+  }
+
+  it("lets no other user of the machine connect to the CRI socket", async () => {
+    expect((await stat(daemon.socket)).mode & 0o777).to.equal(0o660);
+    expect(asNobody(daemon.socket)).to.equal("EACCES");
+  });
+
+  it("keeps its records, images and Boxes from other users", async () => {
+    for (const folder of [join(daemon.state, "boxes"), join(daemon.root, "sandboxes")]) {
+      const mode = await stat(folder).then(
+        (found) => found.mode & 0o007,
+        () => 0,
+      );
+      expect(mode, folder).to.equal(0);
+    }
+    const said = spawnSync("find", [daemon.root, "-name", "*.json", "-readable"], { uid: 65_534, gid: 65_534 });
+    expect(said.stdout.toString()).to.equal("");
+  });
+
+  it("serves on while 300 connections say nothing, or break off in the middle of a request", async () => {
+    const before = (await readdir(`/proc/${daemon.pid}/fd`)).length;
+    const idle: Socket[] = [];
+    try {
+      for (let i = 0; i < 300; i++) {
+        const socket = connect(daemon.socket).on("error", () => undefined);
+        if (i % 2 === 1) socket.write(halfARequest);
+        idle.push(socket);
+      }
+      await eventually("all are connected", 20_000, async () =>
+        (await readdir(`/proc/${daemon.pid}/fd`)).length >= before + 300 ? true : undefined,
+      );
+      const beganMs = performance.now();
+      expect((await daemon.cri.call(runtime.version, {})).runtimeName).to.equal("a3s-box");
+      expect(performance.now() - beganMs).to.be.below(limit(5000));
+    } finally {
+      for (const socket of idle) socket.destroy();
+    }
+    await eventually("their descriptors are given back", 20_000, async () =>
+      (await readdir(`/proc/${daemon.pid}/fd`)).length < before + 30 ? true : undefined,
+    );
+  });
+
+  it("has its streaming server on the loopback, and no other port", async () => {
+    const inode = new Set<string>();
+    for (const fd of await readdir(`/proc/${daemon.pid}/fd`)) {
+      const link = spawnSync("readlink", [`/proc/${daemon.pid}/fd/${fd}`], { encoding: "utf8" }).stdout;
+      const found = /socket:\[(\d+)\]/.exec(link)?.[1];
+      if (found !== undefined) inode.add(found);
+    }
+    const listening = ["tcp", "tcp6"].flatMap((family) =>
+      spawnSync("cat", [`/proc/${daemon.pid}/net/${family}`], { encoding: "utf8" })
+        .stdout.split("\n")
+        .map((line) => line.trim().split(/\s+/))
+        .filter((words) => words[3] === "0A" && inode.has(words[9] ?? "")),
+    );
+    expect(listening.map((words) => words[1]?.split(":")[0])).to.deep.equal(["0100007F"]);
+  });
+});
