@@ -43,7 +43,7 @@ describe("A cluster of one node", () => {
   let cluster: Cluster;
   let folder: string;
   const kubectl = (...args: readonly string[]): Promise<string> => cluster.plane.kubectl(...args);
-  const wait = (what: string, condition: string, seconds = 240): Promise<string> =>
+  const wait = (what: string, condition: string, seconds = 170): Promise<string> =>
     kubectl("wait", what, `--for=${condition}`, `--timeout=${String(limit(seconds * 1000) / 1000)}s`);
 
   before(async function () {
@@ -177,7 +177,10 @@ describe("A cluster of one node", () => {
       ...{ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "many" } },
       spec: { replicas: many, selector: { matchLabels: labels }, template, progressDeadlineSeconds: 1_800 },
     });
-    await wait("deployment/many", "condition=Available", 1_500);
+    const readyReplicas = "jsonpath={.status.readyReplicas}";
+    await eventually(`${many} pods are ready`, 1_500_000, async () =>
+      (await kubectl("get", "deployment", "many", "-o", readyReplicas)) === String(many) ? true : undefined,
+    );
     const { items } = podsSchema.parse(JSON.parse(await kubectl("get", "pods", "-l", "app=many", "-o", "json")));
     expect(items).to.have.lengthOf(many);
     for (const { status } of items) expect(status.containerStatuses[0]?.restartCount).to.equal(0);
@@ -185,7 +188,7 @@ describe("A cluster of one node", () => {
     const at = (share: number): string => `${(seconds[Math.ceil(share * many) - 1] ?? 0).toFixed(0)} s`;
     process.stdout.write(`      from create to Ready: p50 ${at(0.5)}, p99 ${at(0.99)}\n`);
     const deletedMs = performance.now();
-    await kubectl("delete", "deployment", "many", "--cascade=foreground", "--timeout=900s");
+    await kubectl("delete", "deployment", "many", "--wait=false");
     await eventually("all pods are gone", 900_000, async () =>
       (await cluster.daemon.cri.call(runtime.listPodSandbox, {})).items.length === 0 ? true : undefined,
     );

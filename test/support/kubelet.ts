@@ -196,7 +196,7 @@ export class Kubelet {
     });
     for (const hierarchy of await cgroupHierarchies()) {
       const group = join(hierarchy, this.#daemon.cgroupParent, "kubepods");
-      await eventually(`${group} can be removed`, 30_000, () => removeGroups(group).then(() => true));
+      await eventually(`${group} can be removed`, 120_000, () => removeGroups(group).then(() => true));
     }
     const keep = process.env["A3S_TEST_KEEP"];
     if (keep !== undefined) await writeFile(join(keep, "kubelet.log"), await this.logTail(1 << 26));
