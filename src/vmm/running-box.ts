@@ -85,8 +85,8 @@ export class RunningBox implements Box {
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
-    const { agent, processes, log } = this.#parts;
-    if (graceMs > 0 && processes.exit === undefined) {
+    const { agent, processes, log, parts } = this.#parts;
+    if (graceMs > 0 && parts.shutsDown && processes.exit === undefined) {
       const grace = anyOf(signal, AbortSignal.timeout(graceMs));
       try {
         await agent.shutdown(grace);

@@ -13,6 +13,8 @@ export interface BoxDriverParts {
   readonly share: Share;
   readonly sharedMemory: string;
   readonly usage: Usage;
+  /** The agent is asked to end what it is number 1 of, and to write back what is not; else it is killed at once. */
+  readonly shutsDown: boolean;
 }
 
 /** The pod's shared memory in a guest; the agent makes it in ConfigureSandbox. */
@@ -28,8 +30,8 @@ export function partsOf(
 ): BoxDriverParts {
   if (driver === "native") {
     const usage = new GroupUsage(cgroups.filter((group) => basename(group) === id));
-    return { share: new HostShare(folder, native), sharedMemory: folder.shm, usage };
+    return { share: new HostShare(folder, native), sharedMemory: folder.shm, usage, shutsDown: false };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
-  return { share: new GuestShare(guestBase, folder, native), sharedMemory: guestShm, usage };
+  return { share: new GuestShare(guestBase, folder, native), sharedMemory: guestShm, usage, shutsDown: true };
 }
