@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
 import { cgroupHierarchies } from "../../../src/base/cgroups.js";
-import { cgroupParentPath } from "../../../src/vmm/host-cgroup.js";
+import { cgroupParentPath, requireUnifiedCgroup } from "../../../src/vmm/host-cgroup.js";
 import { mountsBelow, parseMountinfo } from "../../../src/base/mountinfo.js";
 
 const hybrid = parseMountinfo(
@@ -28,6 +28,24 @@ describe("the host's control groups", () => {
     expect(cgroupParentPath("/")).to.equal("/a3s-box");
     expect(cgroupParentPath("/kubepods//pod1/")).to.equal("/kubepods/pod1");
     expect(cgroupParentPath("kubepods.slice")).to.equal("/kubepods.slice");
+  });
+
+  it("include those that nothing of ours is limited by, for what has groups of containers", () => {
+    const targets = cgroupHierarchies(hybrid, true).map(({ mountPoint }) => mountPoint);
+    expect(targets).to.include("/sys/fs/cgroup/freezer").and.to.include("/sys/fs/cgroup/systemd");
+  });
+
+  it("must have version 2 among them for pods of the host, on a kernel that kills by group", () => {
+    expect(() => {
+      requireUnifiedCgroup(hybrid, "6.1.0-13-amd64");
+    }).to.not.throw();
+    const old = hybrid.filter(({ type }) => type !== "cgroup2");
+    expect(() => {
+      requireUnifiedCgroup(old, "6.1.0");
+    }).to.throw(RuntimeError, /cgroup v2 is not mounted.*mount -t cgroup2/);
+    expect(() => {
+      requireUnifiedCgroup(hybrid, "5.10.0-28-amd64");
+    }).to.throw(RuntimeError, /5\.10\.0-28-amd64 has no cgroup\.kill/);
   });
 
   it("are not left through a parent with dots in it", () => {
