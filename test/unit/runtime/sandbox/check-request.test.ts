@@ -57,13 +57,6 @@ describe("the check of a sandbox's config", () => {
     "no user namespace, said with NODE": namespaces({ usernsOptions: { mode: NODE, uids: [], gids: [] } }),
   };
   for (const [what, config] of Object.entries(accepted)) {
-    it("puts a pod that asks for the host's namespaces under the native driver, where the config says so", () => {
-      const asked = podRequest(namespaces({ pid: NODE, ipc: NODE }));
-      const { driver, hostNamespaces } = checkRequest(asked, { handlers, hostNamespaces: "native" });
-      expect({ driver, hostNamespaces }).to.deep.equal({ driver: "native", hostNamespaces: ["pid", "ipc"] });
-      expect(checkRequest(podRequest(), { handlers, hostNamespaces: "native" }).driver).to.equal(undefined);
-    });
-
     it(`accepts ${what}`, () => {
       expect(checkSandboxRequest(podRequest(config)).metadata).to.deep.equal(metadata);
     });
