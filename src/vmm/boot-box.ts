@@ -43,6 +43,7 @@ const logsBytes = 4 * 1024 * 1024;
  */
 export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
   if (deps.driver.name !== "native") checkMachine(spec);
+  checkIds(deps.driver, spec);
   const beganMs = monotonicMs();
   const folder = boxFolderOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
@@ -56,6 +57,11 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
   } catch (thrown) {
     throw await explained(thrown, spec, folder); // before the clean-up takes the logs away
   }
+}
+
+function checkIds({ name, mapsIds }: Driver, { idMap }: BoxSpec): void {
+  if (idMap === undefined || mapsIds) return;
+  throw new RuntimeError("invalidArgument", `the driver ${name} can't show other owners than the host's`);
 }
 
 /** What no VMM can do; a guest with too little memory dies without a word. */

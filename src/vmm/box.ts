@@ -13,6 +13,12 @@ export type DriverName = MachineDriver | "native";
 /** A namespace of the host in which a pod can live, under `native`. */
 export type HostNamespace = "network" | "pid" | "ipc";
 
+/** Ids of the host, from 0 on, as a Box's guest sees them: from `guestBase` on. */
+export interface IdRange {
+  readonly guestBase: number;
+  readonly count: number;
+}
+
 /** What a Box is made of. */
 export interface BoxSpec {
   readonly id: SandboxId;
@@ -27,6 +33,8 @@ export interface BoxSpec {
   readonly driver?: DriverName;
   /** Those of the host that the pod lives in; absent is none. None with a machine. */
   readonly hostNamespaces?: readonly HostNamespace[];
+  /** How the share shows owners, for a pod with a user namespace of its own; absent: as they are. Drivers may refuse it. */
+  readonly idMap?: { readonly uids: IdRange; readonly gids: IdRange };
   /** Host cgroup to live in, cgroupfs syntax ("/kubepods/pod1"); a child named by the id is made. "": one of our own. */
   readonly cgroupParent: string;
 }
@@ -96,6 +104,8 @@ export interface Box {
 
 export interface BoxFactory {
   readonly driver: MachineDriver;
+  /** Whether that driver (the factory's when undefined) can boot a Box with `idMap`. */
+  mapsIds(driver: DriverName | undefined): boolean;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
   readonly reason: string;
   /** Boots and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */

@@ -164,7 +164,11 @@ class Boxes implements BoxFactory {
     }
   }
 
-  #driverOf(spec: BoxSpec): Driver {
+  mapsIds(driver: DriverName | undefined): boolean {
+    return this.#drivers.get(driver ?? this.driver)?.mapsIds === true;
+  }
+
+  #driverOf(spec: Pick<BoxSpec, "driver">): Driver {
     const name = spec.driver ?? this.driver;
     const driver = this.#drivers.get(name);
     if (driver === undefined) throw new RuntimeError("internal", `driver "${name}" was not opened`);

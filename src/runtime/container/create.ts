@@ -12,6 +12,7 @@ import { readMountinfo } from "../../base/mountinfo.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
+import { userNamespaceOf } from "../sandbox/user-namespace.js";
 import { podHostname } from "../sandbox/pod-files.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
@@ -221,6 +222,7 @@ async function planOf(
     sandbox: {
       hostname: podHostname(sandbox.id, sandbox.config),
       privileged: sandbox.config.linux?.securityContext?.privileged === true,
+      userns: userNamespaceOf(sandbox.config),
     },
     targetPid: await targetPid(request, box, deps, signal),
     rules: await boundaryOf(sandbox.record.box?.driver).specRules(config, sandbox.config),

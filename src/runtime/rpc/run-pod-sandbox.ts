@@ -3,6 +3,7 @@ import type { RunPodSandboxRequest, RunPodSandboxResponse } from "../../gen/runt
 import type { CallContext, Deps } from "../deps.js";
 import { checkSandboxRequest } from "../sandbox/check-request.js";
 import { createSandbox } from "../sandbox/create.js";
+import { idMapOf } from "../sandbox/user-namespace.js";
 import { sandboxKey } from "../sandbox/sandbox-store.js";
 
 /**
@@ -16,6 +17,7 @@ export async function runPodSandbox(
   deps: Deps,
 ): Promise<RunPodSandboxResponse> {
   const checked = checkSandboxRequest(request, deps.config);
+  idMapOf(checked.config, deps.boxes, checked.driver); // before anything is made
   const { metadata } = checked;
   const existing = deps.sandboxes.findByKey(metadata);
   if (existing !== undefined) {

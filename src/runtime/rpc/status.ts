@@ -11,9 +11,9 @@ export async function status(request: StatusRequest, call: CallContext, deps: De
     status: {
       conditions: [{ type: "RuntimeReady", status: true, reason: "", message: "" }, await networkReady(call, deps)],
     },
-    runtimeHandlers: Object.keys(deps.config.handlers).map((name) => ({
+    runtimeHandlers: Object.entries(deps.config.handlers).map(([name, { driver }]) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: true, userNamespaces: deps.boxes.mapsIds(driver) },
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
     info: request.verbose ? verboseInfo(deps) : {},

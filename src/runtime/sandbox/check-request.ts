@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { RuntimeError } from "../../base/errors.js";
 import {
   NamespaceMode,
+  SecurityProfile_ProfileType,
   type DNSConfig,
   type LinuxPodSandboxConfig,
   type NamespaceOption,
@@ -17,6 +18,7 @@ import type { Boundary } from "../boundary/boundary.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import { askedOfHost } from "../boundary/host-namespaces.js";
 import { checkResources, type BoxSize } from "./box-size.js";
+import { checkSelinux } from "../spec/security.js";
 import { handlerSize } from "./handler-size.js";
 
 /** A request that has passed its checks. */
@@ -130,6 +132,14 @@ function checkLinux(linux: LinuxPodSandboxConfig): void {
   for (const [name, value] of Object.entries(linux.sysctls)) checkSysctl(name, value);
   const namespaces = linux.securityContext?.namespaceOptions;
   if (namespaces !== undefined) checkNamespaces(namespaces);
+  checkSelinux(linux.securityContext?.selinuxOptions);
+  if (linux.securityContext?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
+    refuse(
+      "config.linux.security_context.apparmor",
+      "names a profile, and the guest has no AppArmor",
+      "leave it unset",
+    );
+  }
   checkResources("config.linux.resources", linux.resources);
   checkResources("config.linux.overhead", linux.overhead);
 }
@@ -182,6 +192,9 @@ function checkUserNamespace(field: string, userns: UserNamespace): void {
     const [mapping, ...more] = mappings;
     if (mapping === undefined || more.length > 0) refuse(`${field}.${name}`, "must hold exactly one mapping");
     if (mapping.containerId !== 0 || mapping.length === 0) refuse(`${field}.${name}`, "must map container id 0");
+    // 0 is the agent's in the guest, and what begins there would be no namespace of its own; the last id means "none"
+    const { hostId, length } = mapping;
+    if (hostId === 0) refuse(`${field}.${name}`, "maps to the ids of the guest's own root");
+    if (hostId + length > 0xffff_ffff) refuse(`${field}.${name}`, "maps to ids that there are not");
   }
-  refuse(field, "asks for a user namespace, which is not built yet", "leave out hostUsers: false");
 }

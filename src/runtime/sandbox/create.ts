@@ -26,6 +26,7 @@ import {
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
 import { encodeConfig } from "./sandbox-record.js";
+import { idMapOf, userNamespaceSysctls } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
 const undoLimitMs = 30_000;
@@ -91,6 +92,7 @@ async function build(
     cgroupParent: cgroupParent(request),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
+    ...idMapOf(request.config, boxes, request.driver),
     tap: tapName === undefined ? null : { name: tapName, mac: deviceMac(id) },
   };
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
@@ -175,6 +177,7 @@ async function configure(
       hostname,
       wallClockNs: boundary.hasClock ? nowNs() : 0n,
       sysctls: {
+        ...userNamespaceSysctls(sandbox.config),
         ...(network === undefined ? {} : attachmentSysctls(network)),
         ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
       },

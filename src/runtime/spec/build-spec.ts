@@ -3,7 +3,7 @@
  * that doesn't need a place in the share, `finishSpec` puts the paths in. Both are pure.
  */
 import { RuntimeError } from "../../base/errors.js";
-import { MountPropagation, type ContainerConfig } from "../../gen/runtime/v1/api.js";
+import { MountPropagation, type ContainerConfig, type UserNamespace } from "../../gen/runtime/v1/api.js";
 import type { ImageConfig } from "../../image/image-store.js";
 import { capabilities } from "./capabilities.js";
 import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
@@ -13,6 +13,7 @@ import { oomScoreAdj } from "./resources.js";
 import type { SpecRules } from "./rules.js";
 import { checkSecurity } from "./security.js";
 import { stopSignal, type StopSignal } from "./signals.js";
+import { checkUserNamespace, ociMapping } from "./user-namespace.js";
 import { resolveUser, type UserDatabase } from "./user.js";
 
 export interface SpecInput {
@@ -21,7 +22,12 @@ export interface SpecInput {
   readonly config: ContainerConfig;
   readonly image: ImageConfig;
   readonly database: UserDatabase;
-  readonly sandbox: { readonly hostname: string; readonly privileged: boolean };
+  readonly sandbox: {
+    readonly hostname: string;
+    readonly privileged: boolean;
+    /** The pod's; undefined: none of its own. */
+    readonly userns: UserNamespace | undefined;
+  };
   /** Init of the container whose PID namespace is joined, for NamespaceMode.TARGET. */
   readonly targetPid: number | undefined;
   readonly rules: SpecRules;
@@ -42,6 +48,7 @@ export function planSpec(input: SpecInput): SpecPlan {
   const { config, image, rules } = input;
   const security = config.linux?.securityContext;
   checkSecurity(security, input.sandbox.privileged, rules);
+  checkUserNamespace(config, input.sandbox.userns);
   rules.checkDevices(config);
   config.mounts.forEach((mount, index) => {
     checkMount(mount, index, rules);
@@ -81,7 +88,7 @@ function linuxOf(input: SpecInput, privileged: boolean): OciLinux {
   const devices = rules.devices(privileged);
   const propagation = rootPropagation(config);
   return {
-    namespaces: rules.namespaces(security, input.targetPid),
+    ...namespacesOf(input),
     resources: { ...rules.resources(config.linux?.resources), devices: rules.deviceRules(privileged) },
     maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
     readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
@@ -95,6 +102,22 @@ function rootPropagation({ mounts }: ContainerConfig): string | undefined {
   const wanted = new Set(mounts.map(({ propagation }) => propagation));
   if (wanted.has(MountPropagation.PROPAGATION_BIDIRECTIONAL)) return "rshared";
   return wanted.has(MountPropagation.PROPAGATION_HOST_TO_CONTAINER) ? "rslave" : undefined;
+}
+
+function namespacesOf({
+  config,
+  rules,
+  sandbox,
+  targetPid,
+}: SpecInput): Pick<OciLinux, "namespaces" | "uidMappings" | "gidMappings"> {
+  const usual = rules.namespaces(config.linux?.securityContext, targetPid);
+  if (sandbox.userns === undefined) return { namespaces: usual };
+  const { uids, gids } = sandbox.userns;
+  return {
+    namespaces: [...usual, { type: "user" }],
+    uidMappings: uids.map(ociMapping),
+    gidMappings: gids.map(ociMapping),
+  };
 }
 
 /** `sharedMemory`: where the pod's /dev/shm is. */

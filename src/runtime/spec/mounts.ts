@@ -50,11 +50,6 @@ export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "
     });
   }
   rules.checkPropagation(mount, what);
-  if (mount.uidMappings.length > 0 || mount.gidMappings.length > 0) {
-    throw new RuntimeError("unimplemented", `${what}: idmapped mounts are not built yet`, {
-      hint: "leave hostUsers unset",
-    });
-  }
   const isPrivate = mount.propagation === MountPropagation.PROPAGATION_PRIVATE;
   if (mount.recursiveReadOnly && !(mount.readonly && isPrivate)) {
     throw new RuntimeError("invalidArgument", `${what}: recursive_read_only needs readonly and no propagation`, {

@@ -45,7 +45,7 @@ export interface OciMount {
 }
 
 export interface OciNamespace {
-  readonly type: "mount" | "cgroup" | "pid";
+  readonly type: "mount" | "cgroup" | "pid" | "user";
   readonly path?: string;
 }
 
@@ -82,6 +82,13 @@ export interface OciResources {
   readonly unified?: Readonly<Record<string, string>>;
 }
 
+export interface OciIdMapping {
+  readonly containerID: number;
+  /** Of the guest. */
+  readonly hostID: number;
+  readonly size: number;
+}
+
 export interface OciLinux {
   readonly namespaces: readonly OciNamespace[];
   readonly resources: OciResources;
@@ -91,4 +98,7 @@ export interface OciLinux {
   readonly devices?: readonly OciDevice[];
   /** A profile, for runc; a guest gets the filter that was made of it. */
   readonly seccomp?: unknown;
+  /** Of the new user namespace. */
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
 }

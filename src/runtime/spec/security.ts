@@ -4,9 +4,9 @@
  */
 import { RuntimeError } from "../../base/errors.js";
 import {
-  NamespaceMode,
   SecurityProfile_ProfileType,
   type LinuxContainerSecurityContext,
+  type SELinuxOption,
 } from "../../gen/runtime/v1/api.js";
 import type { SpecRules } from "./rules.js";
 
@@ -23,13 +23,16 @@ export function checkSecurity(
     });
   }
   rules.checkNamespaces(security);
-  const userns = security.namespaceOptions?.usernsOptions;
-  if (userns !== undefined && userns.mode !== NamespaceMode.NODE) {
-    throw new RuntimeError("invalidArgument", "user namespaces are not supported in a Box", {
-      hint: "leave hostUsers unset: the Box is the boundary already",
-    });
-  }
+  checkSelinux(security.selinuxOptions);
   checkApparmor(security);
+}
+
+/** The guest has no SELinux: a label would protect nothing. `undefined` or an empty one asks for none. */
+export function checkSelinux(options: SELinuxOption | undefined): void {
+  if (options === undefined || Object.values(options).every((part) => part === "")) return;
+  throw new RuntimeError("invalidArgument", "SELinux labels are not supported", {
+    hint: "leave seLinuxOptions unset: the guest has no SELinux",
+  });
 }
 
 /** The newer field wins. The guest has no AppArmor, and a profile of the host means nothing in it. */

@@ -27,6 +27,8 @@ export interface StartedVm {
 export interface Driver {
   readonly name: DriverName;
   readonly groups: GroupUse;
+  /** It can do BoxSpec.idMap. */
+  readonly mapsIds: boolean;
   /**
    * Starts the file server, where it is a process of its own, and the VMM. What has been started is the caller's to
    * kill, also when this fails half way. The signal lasts for the whole boot.

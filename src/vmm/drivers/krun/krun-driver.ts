@@ -11,6 +11,8 @@ const startLimitMs = 20_000;
 export class KrunDriver implements Driver {
   readonly name = "krun";
   readonly groups = "leaf";
+  /** libkrun serves the share itself, with owners as they are. */
+  readonly mapsIds = false;
   readonly #native: Native;
   readonly #programs: KrunPrograms;
 

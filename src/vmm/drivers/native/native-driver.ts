@@ -16,6 +16,8 @@ const startLimitMs = 20_000;
 export class NativeDriver implements Driver {
   readonly name = "native";
   readonly groups = "parent";
+  /** Nothing serves files here: mounts would have to map them, which is not built. */
+  readonly mapsIds = false;
   readonly #native: Native;
   readonly #programs: NativePrograms;
 

@@ -1,5 +1,5 @@
 import { RuntimeError } from "../../../base/errors.js";
-import type { BoxSpec } from "../../box.js";
+import type { BoxSpec, IdRange } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
 import { ofFileServer } from "../jailed-program.js";
 import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
@@ -13,20 +13,28 @@ const firstInherited = 3;
  * which one folder is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
  * host file system keeps its own device number in the guest.
  */
-export const virtiofsdArguments: readonly string[] = [
-  `--fd=${firstInherited}`,
-  "--shared-dir=/share",
-  "--sandbox=chroot",
-  "--inode-file-handles=never",
-  "--xattr",
-  // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
-  "--rlimit-nofile=0",
-  "--log-level=warn",
-];
+export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] {
+  return [
+    `--fd=${firstInherited}`,
+    "--shared-dir=/share",
+    "--sandbox=chroot",
+    "--inode-file-handles=never",
+    "--xattr",
+    // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
+    "--rlimit-nofile=0",
+    "--log-level=warn",
+    ...(idMap === undefined ? [] : [translation("uid", idMap.uids), translation("gid", idMap.gids)]),
+  ];
+}
 
 /** What the launcher prepares for virtiofsd. */
 export function fileServerOptions(folder: BoxFolder): string[] {
   return [`share=${folder.share}`, "proc=1", ...ofFileServer, `listen=${folder.fsSocket}`];
+}
+
+/** Both ways, of ids in the range; what is not in it stays as it is. */
+function translation(kind: "uid" | "gid", { guestBase, count }: IdRange): string {
+  return `--translate-${kind}=map:${guestBase}:0:${count}`;
 }
 
 /**

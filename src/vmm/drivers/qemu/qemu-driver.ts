@@ -36,6 +36,7 @@ const socketLimitMs = 20_000;
 export class QemuDriver implements Driver {
   readonly name = "qemu";
   readonly groups = "leaf";
+  readonly mapsIds = true;
   readonly #native: Native;
   readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;
@@ -55,7 +56,7 @@ export class QemuDriver implements Driver {
       const options = fileServerOptions(folder);
       // The path is for who looks at the list of processes.
       const name = `virtiofsd ${folder.share}`;
-      const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments, options });
+      const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments(spec), options });
       const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);

@@ -54,6 +54,7 @@ describe("the check of a sandbox's config", () => {
     "a cgroup parent without its slash": { linux: linuxConfig({ cgroupParent: "kubepods/podx" }) },
     "unlimited resources": { linux: linuxConfig({ resources: resources({ cpuQuota: -1n, cpuPeriod: 100_000n }) }) },
     "a pid namespace per container": namespaces({ pid: CONTAINER }),
+    "a user namespace": namespaces({ usernsOptions: { mode: POD, uids: [mapping], gids: [mapping] } }),
     "no user namespace, said with NODE": namespaces({ usernsOptions: { mode: NODE, uids: [], gids: [] } }),
   };
   for (const [what, config] of Object.entries(accepted)) {
@@ -117,9 +118,14 @@ describe("the check of a sandbox's config", () => {
       /neither POD nor NODE/,
     ],
     [
-      "a user namespace in order, which is not built",
-      namespaces({ usernsOptions: { mode: POD, uids: [mapping], gids: [mapping] } }),
-      /not built yet/,
+      "user namespace: the guest's root",
+      namespaces({ usernsOptions: { mode: POD, uids: [{ ...mapping, hostId: 0 }], gids: [mapping] } }),
+      /uids maps to the ids of the guest's own root/,
+    ],
+    [
+      "user namespace: ids beyond the last",
+      namespaces({ usernsOptions: { mode: POD, uids: [mapping], gids: [{ ...mapping, hostId: 0xffff_fffe }] } }),
+      /gids maps to ids that there are not/,
     ],
     [
       "negative memory",

@@ -65,7 +65,7 @@ describe("privileged containers", () => {
   it("have every capability, every device, nothing masked and a writable /sys", () => {
     const spec = specOf({
       config: secured({ privileged: true, maskedPaths: ["/proc/kcore"] }),
-      sandbox: { hostname: "box", privileged: true },
+      sandbox: { hostname: "box", privileged: true, userns: undefined },
     });
     expect(spec.process.capabilities.effective).to.have.length(41);
     expect(spec.linux.resources.devices).to.deep.equal([{ allow: true, access: "rwm" }]);

@@ -34,10 +34,13 @@ interface Row {
   readonly out: readonly [(spec: OciSpec) => unknown, unknown] | RegExp;
 }
 
-const userns = (mode: NamespaceMode): Security => ({
-  namespaceOptions: { ...namespaces, usernsOptions: { mode, uids: [], gids: [] } },
+const range = { hostId: 65_536, containerId: 0, length: 10 };
+const podUserns = { mode: POD, uids: [range], gids: [{ ...range, hostId: 7 }] };
+const userns = (mode: NamespaceMode, of = podUserns): Security => ({
+  namespaceOptions: { ...namespaces, usernsOptions: { ...of, mode } },
 });
-const privileged: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: true } };
+const privileged: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: true, userns: undefined } };
+const inUserns: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: false, userns: podUserns } };
 const ofImage = { image: { ...image, user: "user" } };
 
 const rows: readonly Row[] = [
@@ -83,7 +86,45 @@ const rows: readonly Row[] = [
     given: { namespaceOptions: { ...namespaces, ipc: NODE } },
     out: /host's IPC namespace \(use a RuntimeClass/,
   },
-  { field: "namespaceOptions", when: "a user namespace", given: userns(POD), out: /user namespaces are not supported/ },
+  {
+    field: "namespaceOptions",
+    when: "the pod's user namespace",
+    given: userns(POD),
+    members: inUserns,
+    out: [
+      ({ linux }) => [linux.namespaces.at(-1), linux.uidMappings, linux.gidMappings],
+      [{ type: "user" }, [{ containerID: 0, hostID: 65_536, size: 10 }], [{ containerID: 0, hostID: 7, size: 10 }]],
+    ],
+  },
+  {
+    field: "namespaceOptions",
+    when: "nothing said of user namespaces, in a pod that has one",
+    given: { namespaceOptions: namespaces },
+    members: inUserns,
+    out: [({ linux }) => linux.namespaces.at(-1), { type: "user" }],
+  },
+  { field: "namespaceOptions", when: "a user namespace that the pod has not", given: userns(POD), out: /differ from/ },
+  {
+    field: "namespaceOptions",
+    when: "another user namespace than the pod's",
+    given: userns(POD, { ...podUserns, gids: [range] }),
+    members: inUserns,
+    out: /differ from those of the sandbox/,
+  },
+  {
+    field: "namespaceOptions",
+    when: "no user namespace in a pod that has one",
+    given: userns(NODE),
+    members: inUserns,
+    out: /say NODE/,
+  },
+  {
+    field: "namespaceOptions",
+    when: "PIDs of another container in a pod with a user namespace",
+    given: { namespaceOptions: { ...namespaces, pid: TARGET, targetId: "x" } },
+    members: { ...inUserns, targetPid: 9 },
+    out: /can't be joined/,
+  },
   {
     field: "namespaceOptions",
     when: "kubelet's way to say no user namespace",
@@ -92,9 +133,15 @@ const rows: readonly Row[] = [
   },
   {
     field: "selinuxOptions",
-    when: "the guest has no SELinux: ignored, as on a host without",
+    when: "a label, which the guest has no SELinux for",
     given: { selinuxOptions: { user: "", role: "", type: "spc_t", level: "s0:c1" } },
-    out: [(spec) => JSON.stringify(spec).includes("spc_t"), false],
+    out: /SELinux labels are not supported \(leave seLinuxOptions unset/,
+  },
+  {
+    field: "selinuxOptions",
+    when: "an empty label asks for nothing",
+    given: { selinuxOptions: { user: "", role: "", type: "", level: "" } },
+    out: [({ linux }) => linux.namespaces.map(({ type }) => type), ["mount", "cgroup"]],
   },
   { field: "runAsUser", when: "by number", given: { runAsUser: { value: 1001n } }, out: [groupsOf, [1001, 0, [0]]] },
   {

@@ -52,7 +52,7 @@ export function input(members: Partial<SpecInput> = {}): SpecInput {
     config: config(),
     image,
     database: { passwd: "", group: "" },
-    sandbox: { hostname: "box", privileged: false },
+    sandbox: { hostname: "box", privileged: false, userns: undefined },
     targetPid: undefined,
     rules: guestRules,
     ...members,

@@ -18,14 +18,29 @@ use crate::runtime::own::wire::{Trouble, during};
 /// One mount of the spec, as far as it can be made outside.
 pub struct Prepared {
     options: Options,
-    /// The copy, of a bind.
+    /// The copy, of a bind; a file system that only the guest may make.
     tree: Option<OwnedFd>,
 }
 
-/// Whether the container is to have its own of something.
+/// Of what the container is to have its own: of what it joins or shares it has not.
 struct Own {
     network: bool,
+    ipc: bool,
+    pid: bool,
     user: bool,
+}
+
+impl Own {
+    /// A file system that shows a namespace belongs to that one's owner: a user namespace can't make one of another's.
+    fn is_anothers(&self, kind: &str) -> bool {
+        let own = match kind {
+            "sysfs" => self.network,
+            "mqueue" => self.ipc,
+            "proc" => self.pid,
+            _ => true,
+        };
+        self.user && !own
+    }
 }
 
 pub fn root_tree(path: &str) -> Result<OwnedFd, Trouble> {
@@ -37,8 +52,13 @@ pub fn root_tree(path: &str) -> Result<OwnedFd, Trouble> {
 }
 
 pub fn prepare(spec: &Spec) -> Result<Vec<Prepared>, Trouble> {
-    let listed = |kind| spec.linux.namespaces.iter().any(|one| one.kind == kind);
-    let own = Own { network: listed(NamespaceKind::Network), user: listed(NamespaceKind::User) };
+    let new = |kind| spec.linux.namespaces.iter().any(|one| one.kind == kind && one.path.is_none());
+    let own = Own {
+        network: new(NamespaceKind::Network),
+        ipc: new(NamespaceKind::Ipc),
+        pid: new(NamespaceKind::Pid),
+        user: new(NamespaceKind::User),
+    };
     spec.mounts.iter().map(|one| prepare_one(one, &own)).collect()
 }
 
@@ -48,13 +68,17 @@ fn prepare_one(wanted: &Mount, own: &Own) -> Result<Prepared, Trouble> {
     let mut parsed = options::parse(&wanted.options).map_err(invalid)?;
     parsed.bind |= wanted.kind == "bind";
     // a sysfs shows a network namespace, and belongs to that one's owner
-    let no_sysfs = wanted.kind == "sysfs" && own.user && !own.network;
+    let no_sysfs = wanted.kind == "sysfs" && own.is_anothers("sysfs");
     if no_sysfs {
         (parsed.bind, parsed.recursive) = (true, true);
     }
     let mapped = !wanted.uid_mappings.is_empty() || !wanted.gid_mappings.is_empty();
     if mapped && !parsed.bind {
         return Err(Trouble::invalid(format!("{what}: only binds can have mapped ids")));
+    }
+    if !parsed.bind && own.is_anothers(&wanted.kind) {
+        let tree = new_file_system(wanted, &parsed, &what)?;
+        return Ok(Prepared { options: parsed, tree: Some(tree) });
     }
     if !parsed.bind {
         return Ok(Prepared { options: parsed, tree: None });

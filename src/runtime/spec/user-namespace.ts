@@ -1,0 +1,48 @@
+/**
+ * A container in its pod's user namespace. Source: CRI NamespaceOption.userns_options, Mount.uidMappings and gidMappings.
+ */
+import { RuntimeError } from "../../base/errors.js";
+import { NamespaceMode, type ContainerConfig, type IDMapping, type UserNamespace } from "../../gen/runtime/v1/api.js";
+import type { OciIdMapping } from "./oci.js";
+
+/** Container and mounts must ask for what the pod has: nothing else can be had. `pod`: undefined when it has none. */
+export function checkUserNamespace(config: ContainerConfig, pod: UserNamespace | undefined): void {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  const asked = options?.usernsOptions;
+  const wants = asked !== undefined && asked.mode !== NamespaceMode.NODE ? asked : undefined;
+  if (wants !== undefined && (pod === undefined || wants.mode !== NamespaceMode.POD || !same(wants, pod))) {
+    throw new RuntimeError("invalidArgument", "userns_options differ from those of the sandbox", {
+      hint: "a user namespace is the whole pod's",
+    });
+  }
+  if (wants === undefined && asked !== undefined && pod !== undefined) {
+    throw new RuntimeError("invalidArgument", "userns_options say NODE, and the sandbox has a user namespace");
+  }
+  if (pod !== undefined && options?.pid === NamespaceMode.TARGET) {
+    throw new RuntimeError("unimplemented", "a process namespace can't be joined in a pod with a user namespace", {
+      hint: "use shareProcessNamespace, or leave out hostUsers: false",
+    });
+  }
+  for (const [index, { uidMappings, gidMappings }] of config.mounts.entries()) {
+    if (uidMappings.length === 0 && gidMappings.length === 0) continue;
+    if (pod !== undefined && equal(uidMappings, pod.uids) && equal(gidMappings, pod.gids)) continue;
+    throw new RuntimeError("invalidArgument", `mounts[${index}] has ids mapped otherwise than its pod`, {
+      hint: "map them as the pod's user namespace does",
+    });
+  }
+}
+
+function same(one: UserNamespace, other: UserNamespace): boolean {
+  return equal(one.uids, other.uids) && equal(one.gids, other.gids);
+}
+
+function equal(some: readonly IDMapping[], others: readonly IDMapping[]): boolean {
+  const told = (all: readonly IDMapping[]): string =>
+    JSON.stringify(all.map(({ hostId, containerId, length }) => [hostId, containerId, length]));
+  return told(some) === told(others);
+}
+
+/** kubelet's ids of the host are the guest's: they keep pods apart where they share a kernel, which these don't. */
+export function ociMapping({ containerId, hostId, length }: IDMapping): OciIdMapping {
+  return { containerID: containerId, hostID: hostId, size: length };
+}
