@@ -1,8 +1,10 @@
 import { expect } from "chai";
 import { ContainerState, NamespaceMode, SecurityProfile_ProfileType } from "../../src/gen/runtime/v1/api.js";
+import { failure, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
 import {
   containerStatus,
+  createContainer,
   exec,
   exited,
   removeContainer,
@@ -128,6 +130,21 @@ describe("Container security context", () => {
     expect(await shell(daemon, one, "cat /proc/1/cmdline | tr '\\000' ' '")).to.not.match(/^top/);
     expect(await shell(daemon, one, "pidof sleep >/dev/null && echo seen")).to.equal("seen\n");
     await Promise.all([removeContainer(daemon, one), removeContainer(daemon, two)]);
+  });
+
+  it("has the standard devices, and no device of the host can be given to it", async () => {
+    const usual = await output("ls /dev | tr '\\n' ' '", {});
+    expect(usual).to.equal("core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ");
+    const device = { hostPath: "/dev/null", containerPath: "/dev/mine", permissions: "rwm" };
+    const asked = createContainer(daemon, pod, { devices: [device] });
+    await failure(asked, status.INVALID_ARGUMENT, /device \/dev\/null of the host.*RuntimeClass/);
+  });
+
+  it("refuses SELinux labels and AppArmor profiles, which the guest has nothing for, with the way out", async () => {
+    const labelled = { selinuxOptions: { user: "", role: "", type: "spc_t", level: "" } };
+    await failure(running(labelled), status.INVALID_ARGUMENT, /SELinux labels are not supported.*leave seLinuxOptions/);
+    const apparmor = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: "x" };
+    await failure(running({ apparmor }), status.INVALID_ARGUMENT, /apparmor is not supported.*Unconfined/);
   });
 
   it("limits memory, and reports OOMKilled with 137 when the limit was hit", async () => {

@@ -60,7 +60,7 @@ describe("the file server, of a guest's kernel that lies", function () {
     const limited = AbortSignal.timeout(limit(40_000));
     const program = await jailedProgram(join(assets, "bin/virtiofsd"), [], limited);
     const options = fileServerOptions(folder);
-    const args = enterArguments({ ...program, name: "virtiofsd", args: virtiofsdArguments, options });
+    const args = enterArguments({ ...program, name: "virtiofsd", args: virtiofsdArguments({}), options });
     await using log = await open(join(base, "fs.log"), "a");
     const server = await native.spawn({
       file: join(assets, "bin/a3s-box-launcher"),

@@ -1,7 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import { guestRules } from "../spec/guest-rules.js";
-import { resourceLimits } from "../spec/resources.js";
+import { guestLimits } from "../spec/resources.js";
 import type { Boundary } from "./boundary.js";
 import { askedOfHost } from "./host-namespaces.js";
 
@@ -27,5 +27,5 @@ export const machineBoundary: Boundary = {
   },
   checkSysctls: () => undefined,
   specRules: () => Promise.resolve(guestRules),
-  resources: (resources) => Promise.resolve(resourceLimits(resources)),
+  resources: (resources) => Promise.resolve().then(() => guestLimits(resources)),
 };

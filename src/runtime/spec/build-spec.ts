@@ -26,7 +26,7 @@ export interface SpecInput {
     readonly hostname: string;
     readonly privileged: boolean;
     /** The pod's; undefined: none of its own. */
-    readonly userns: UserNamespace | undefined;
+    readonly userns?: UserNamespace | undefined;
   };
   /** Init of the container whose PID namespace is joined, for NamespaceMode.TARGET. */
   readonly targetPid: number | undefined;

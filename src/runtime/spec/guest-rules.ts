@@ -11,7 +11,7 @@ import {
   type Mount,
 } from "../../gen/runtime/v1/api.js";
 import type { OciNamespace } from "./oci.js";
-import { deviceRules, resourceLimits } from "./resources.js";
+import { deviceRules, guestLimits } from "./resources.js";
 import type { SpecRules } from "./rules.js";
 
 export const guestRules: SpecRules = {
@@ -22,7 +22,7 @@ export const guestRules: SpecRules = {
   checkDevices,
   checkPropagation,
   namespaces,
-  resources: resourceLimits,
+  resources: guestLimits,
   devices: () => [],
   deviceRules,
   annotations: () => ({}),

@@ -16,8 +16,9 @@ function cpuWeight(shares: bigint): bigint {
 }
 
 /**
- * Left out on purpose: cpusets (they number the host's CPUs; the VMM is pinned instead), swap limits (the guest has no
- * swap), huge pages (kubelet sends a limit for every page size of the host). None of them is an error.
+ * Left out on purpose, and no error: cpusets (they number the host's CPUs, not the guest's) and swap limits (the guest has
+ * no swap). Huge pages: kubelet sends a limit for every page size of the host, 0 where the container has none; a limit of
+ * some is refused for a guest (`guestLimits`), which has none to give.
  */
 export function resourceLimits(resources: LinuxContainerResources | undefined): OciResources {
   if (resources === undefined) return {};
@@ -29,6 +30,26 @@ export function resourceLimits(resources: LinuxContainerResources | undefined): 
     ...(cpu === undefined ? {} : { cpu }),
     ...(Object.keys(unified).length === 0 ? {} : { unified }),
   };
+}
+
+/** In a guest; refuses what that has none of. */
+export function guestLimits(resources: LinuxContainerResources | undefined): OciResources {
+  if (resources !== undefined) checkHugepages(resources);
+  return resourceLimits(resources);
+}
+
+function checkHugepages({ hugepageLimits, unified }: LinuxContainerResources): void {
+  const given = hugepageLimits.find(({ limit }) => limit > 0n);
+  const name =
+    given?.pageSize ?? Object.keys(unified).find((key) => key.startsWith("hugetlb.") && unified[key] !== "0");
+  if (name === undefined) return;
+  throw new RuntimeError(
+    "invalidArgument",
+    `huge pages (${name.slice(0, 80)}) can't be given to a container in a Box`,
+    {
+      hint: "leave hugepages-… out of the pod's resources, or use a RuntimeClass whose pods share the host's kernel",
+    },
+  );
 }
 
 /** Clamped to what the kernel takes (proc_pid_oom_score_adj(5)); undefined leaves the agent's choice, 0. */

@@ -169,6 +169,12 @@ describe("resources", () => {
     expect(complaint(() => limitsOf({ memoryLimitInBytes: -5n }))).to.include("negative");
     expect(complaint(() => limitsOf({ unified: { "../../etc": "1" } }))).to.include("not a cgroup v2 file");
     expect(complaint(() => limitsOf({ cpuQuota: 5n }))).to.include("can't be set");
+    const pages = [
+      { pageSize: "1GB", limit: 0n },
+      { pageSize: "2MB", limit: 2n << 20n },
+    ];
+    expect(complaint(() => limitsOf({ hugepageLimits: pages }))).to.match(/huge pages \(2MB\).*leave hugepages/);
+    expect(complaint(() => limitsOf({ unified: { "hugetlb.2MB.max": "max" } }))).to.include("hugetlb.2MB.max");
     expect(specOf({ config: limited({ oomScoreAdj: -5000n }) }).process.oomScoreAdj).to.equal(-1000);
   });
 });

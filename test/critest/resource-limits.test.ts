@@ -1,0 +1,156 @@
+/** Limits of containers and pods: what a request makes of them, what updates change, what happens at the limit. */
+import { expect } from "chai";
+import { LinuxContainerResources, PodSandboxState } from "../../src/gen/runtime/v1/api.js";
+import { failure, runtime, status } from "../support/cri-client.js";
+import type { Daemon } from "../support/daemon.js";
+import {
+  containerStatus,
+  createContainer,
+  exited,
+  podStatus,
+  removeContainer,
+  runPod,
+  shell,
+  startContainer,
+  type Pod,
+} from "../support/pods.js";
+import { sharedDaemon } from "../support/shared-daemon.js";
+import { sharedPod } from "../support/shared-pod.js";
+import { eventually } from "../support/wait.js";
+
+describe("Resource limits", () => {
+  let daemon: Daemon;
+  let pod: Pod;
+  let one: string;
+  before(async () => {
+    daemon = await sharedDaemon();
+  });
+  sharedPod(
+    () => daemon,
+    async () => {
+      pod = await runPod(daemon);
+      one = await startContainer(daemon, pod);
+      return pod;
+    },
+  );
+
+  const partial = (part: Partial<LinuxContainerResources>): LinuxContainerResources =>
+    LinuxContainerResources.fromPartial(part);
+  const update = async (containerId: string, part: Partial<LinuxContainerResources>): Promise<void> => {
+    await daemon.cri.call(runtime.updateContainerResources, { containerId, linux: partial(part) });
+  };
+  const limitsOf = async (id: string, ...files: readonly string[]): Promise<string[]> => {
+    const line = files.map((file) => `cat /sys/fs/cgroup/${file}`).join(" && ");
+    return (await shell(daemon, id, line)).trim().split("\n");
+  };
+
+  it("are those of the config: weight, quota, memory, unified keys, OOM score; not the host's CPUs, nor swap", async () => {
+    const resources = partial({
+      cpuShares: 512n,
+      cpuQuota: 30_000n,
+      cpuPeriod: 50_000n,
+      cpusetCpus: "0-63",
+      cpusetMems: "0",
+      memoryLimitInBytes: 48n << 20n,
+      memorySwapLimitInBytes: 48n << 20n,
+      oomScoreAdj: 321n,
+      hugepageLimits: [
+        { pageSize: "2MB", limit: 0n },
+        { pageSize: "1GB", limit: 0n },
+      ],
+      unified: { "pids.max": "77", "memory.high": String(40 << 20), "memory.oom.group": "1", "rdma.max": "x" },
+    });
+    const id = await startContainer(daemon, pod, { linux: { resources } });
+    const files = ["cpu.weight", "cpu.max", "memory.max", "pids.max", "memory.high", "memory.oom.group"];
+    expect(await limitsOf(id, ...files)).to.deep.equal([
+      "20",
+      "30000 50000",
+      String(48 << 20),
+      "77",
+      String(40 << 20),
+      "1",
+    ]);
+    expect(await shell(daemon, id, "cat /proc/self/oom_score_adj; cat /sys/fs/cgroup/cpuset.cpus")).to.equal("321\n\n");
+    await removeContainer(daemon, id);
+  });
+
+  it("that are huge pages are refused with the way out", async () => {
+    const resources = partial({ hugepageLimits: [{ pageSize: "2MB", limit: 2n << 20n }] });
+    const made = createContainer(daemon, pod, { linux: { resources } });
+    await failure(made, status.INVALID_ARGUMENT, /huge pages \(2MB\).*leave hugepages/);
+    const change = daemon.cri.call(runtime.updateContainerResources, { containerId: one, linux: resources });
+    await failure(change, status.INVALID_ARGUMENT, /huge pages/);
+  });
+
+  it("change one by one: each update leaves what it does not name, and one in error changes nothing", async () => {
+    const resources = { memoryLimitInBytes: 64n << 20n, cpuQuota: 50_000n, cpuPeriod: 100_000n, cpuShares: 1024n };
+    const id = await startContainer(daemon, pod, { linux: { resources } });
+    const files = ["memory.max", "cpu.max", "cpu.weight", "pids.max"];
+    const before = await limitsOf(id, ...files);
+    await update(id, {});
+    expect(await limitsOf(id, ...files)).to.deep.equal(before);
+    await update(id, { cpuShares: 2n });
+    await update(id, { unified: { "pids.max": "99" } });
+    await update(id, { cpuQuota: -1n });
+    expect(await limitsOf(id, ...files)).to.deep.equal([String(64 << 20), "max 100000", "1", "99"]);
+    const wrong: Partial<LinuxContainerResources>[] = [
+      { memoryLimitInBytes: 96n << 20n, cpuQuota: 5n },
+      { memoryLimitInBytes: -1n },
+      { cpuShares: 4n, unified: { "../memory.max": "1" } },
+    ];
+    for (const part of wrong) await failure(update(id, part), status.INVALID_ARGUMENT);
+    expect(await limitsOf(id, ...files)).to.deep.equal([String(64 << 20), "max 100000", "1", "99"]);
+    const found = (await containerStatus(daemon, id)).resources?.linux;
+    expect([found?.memoryLimitInBytes, found?.cpuQuota, found?.cpuShares]).to.deep.equal([64n << 20n, -1n, 2n]);
+    await daemon.cri.call(runtime.stopContainer, { containerId: id, timeout: 0n });
+    await failure(update(id, { cpuShares: 4n }), status.FAILED_PRECONDITION, /has exited/);
+    await removeContainer(daemon, id);
+    await failure(update("0".repeat(64), { cpuShares: 4n }), status.NOT_FOUND);
+  });
+
+  it("of the pod are granted within its Box, and refused beyond it with what the Box has", async () => {
+    const ask = async (podSandboxId: string, part: Partial<LinuxContainerResources>): Promise<void> => {
+      const request = { podSandboxId, overhead: undefined, resources: partial(part) };
+      await daemon.cri.call(runtime.updatePodSandboxResources, request);
+    };
+    await ask(pod.id, { memoryLimitInBytes: 200n << 20n, cpuQuota: 50_000n, cpuPeriod: 100_000n });
+    await ask(pod.id, { memoryLimitInBytes: 256n << 20n });
+    await ask(pod.id, {});
+    const beyond = ask(pod.id, { memoryLimitInBytes: 300n << 20n });
+    await failure(beyond, status.FAILED_PRECONDITION, /can't grow to 300 MiB: its Box has 256.*recreate the pod/);
+    const cpus = ask(pod.id, { cpuQuota: 6_400_000n, cpuPeriod: 100_000n });
+    await failure(cpus, status.FAILED_PRECONDITION, /can't grow to 64 CPUs/);
+    await failure(ask(pod.id, { memoryLimitInBytes: -1n }), status.INVALID_ARGUMENT);
+    await failure(ask("0".repeat(64), {}), status.NOT_FOUND);
+    expect(await shell(daemon, one, "echo runs")).to.equal("runs\n");
+  });
+
+  it("that a container has used up kill it alone: the pod and its other containers live on", async () => {
+    const id = await startContainer(daemon, pod, {
+      command: ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=30M"],
+      linux: { resources: { memoryLimitInBytes: 16n << 20n } },
+    });
+    const found = await exited(daemon, id);
+    expect([found.reason, found.exitCode]).to.deep.equal(["OOMKilled", 137]);
+    await removeContainer(daemon, id);
+    expect((await podStatus(daemon, pod.id)).state).to.equal(PodSandboxState.SANDBOX_READY);
+    expect(await shell(daemon, one, "echo runs")).to.equal("runs\n");
+    expect((await containerStatus(daemon, one)).finishedAt).to.equal(0n);
+  });
+
+  it("show on the host: what a container takes of memory is in what its pod costs", async () => {
+    const used = async (): Promise<number> => {
+      const { stats } = await daemon.cri.call(runtime.podSandboxStats, { podSandboxId: pod.id });
+      return Number(stats?.linux?.memory?.usageBytes?.value ?? 0n);
+    };
+    const id = await startContainer(daemon, pod, { command: ["sleep", "4329"] });
+    const before = await used();
+    // written once, so that the Box has the pages; /dev/shm is memory of the guest
+    await shell(daemon, id, "head -c 20000000 /dev/zero | tr '\\0' x >/dev/shm/taken");
+    await eventually("the pod costs what was taken", 20_000, async () =>
+      (await used()) - before > 15_000_000 ? true : undefined,
+    );
+    await shell(daemon, id, "rm /dev/shm/taken");
+    await removeContainer(daemon, id);
+  });
+});
