@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "../addon/unique_fd.h"
 #include "allowed_calls.h"
 #include "enter_options.h"
@@ -19,6 +21,10 @@ namespace a3s {
 namespace {
 
 constexpr int kFirstInherited = 3;
+
+/** 10 s in all: a loaded machine may not let a program run between two of its calls. */
+constexpr int kConnectTries = 2000;
+constexpr useconds_t kConnectPauseMicroseconds = 5000;
 
 UniqueFd UnixSocket(const std::string& path, sockaddr_un& address) {
   address.sun_family = AF_UNIX;
@@ -40,13 +46,16 @@ UniqueFd Listen(const std::string& path) {
   return socket;
 }
 
+/** Who made the socket's file may be a moment from listening: it refuses until then. */
 UniqueFd Connect(const std::string& path) {
   sockaddr_un address = {};
-  UniqueFd socket = UnixSocket(path, address);
-  if (!socket.valid() || ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    DieOfErrno(ExitCode::kSocket, "connect", path);
+  for (int tries_left = kConnectTries;; tries_left--) {
+    UniqueFd socket = UnixSocket(path, address);
+    if (!socket.valid()) DieOfErrno(ExitCode::kSocket, "socket", path);
+    if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return socket;
+    if (errno != ECONNREFUSED || tries_left == 0) DieOfErrno(ExitCode::kSocket, "connect", path);
+    ::usleep(kConnectPauseMicroseconds);
   }
-  return socket;
 }
 
 UniqueFd Append(const std::string& path) {

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, open, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
 
@@ -189,6 +190,22 @@ describe("the launcher's jail for another program", () => {
       .to.match(/fd\/4: No such device or address/)
       .and.match(/fd\/5: No such file/);
     expect(await readdir(scratch.in(""))).to.include.members(["first", "socket"]);
+  });
+
+  it("waits for a socket whose file is there and to which nobody listens yet", async () => {
+    await using scratch = await Scratch.make();
+    const path = scratch.in("late");
+    // Node binds and listens at once.
+    const script = `import socket, time
+s = socket.socket(socket.AF_UNIX)
+s.bind("${path}")
+time.sleep(0.5)
+s.listen(1)
+s.accept()`;
+    const listening = run(shell(`exec python3 -c '${script}'`, { stdio: [null, 1, 2] }));
+    while (!existsSync(path)) await delay(5);
+    expect(await inJail([`connect=${path}`], "/etc/ld.so.cache")).to.include({ code: 0 });
+    expect(await listening).to.include({ code: 0 });
   });
 
   it("refuses options that it does not know, and a program that is not there", async () => {
