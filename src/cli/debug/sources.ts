@@ -12,7 +12,7 @@ import { tailOf } from "../../vmm/console.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { lastingTroubles } from "../check-running.js";
 import { machineTable } from "../machine-table.js";
-import { readKnown } from "../running/known.js";
+import { type Known, readKnown } from "../running/known.js";
 import { boxProcesses } from "../running/processes.js";
 import { shownConfig, shownContainer, shownSandbox } from "./redact.js";
 
@@ -33,6 +33,7 @@ const groupFiles = ["memory.current", "memory.max", "memory.events", "cpu.stat",
 const processFiles = ["status", "limits", "cgroup", "mountinfo"];
 
 export async function sourcesOf(config: Config): Promise<Source[]> {
+  const known = await readKnown(config);
   return [
     { name: "version.json", read: () => Promise.resolve(json(versions())) },
     { name: "config.json", read: () => Promise.resolve(json(shownConfig(config))) },
@@ -47,8 +48,8 @@ export async function sourcesOf(config: Config): Promise<Source[]> {
       name: `host/${name.replace("/", "-")}`,
       read: async () => await readFile(join("/proc", name), "utf8"),
     })),
-    ...(await recordSources(config)),
-    ...(await boxSources(config)),
+    ...recordSources(known),
+    ...(await boxSources(config, known)),
     ...(await processSources(config)),
     ...askSources(config),
   ];
@@ -73,8 +74,7 @@ async function ownMounts({ root, state }: Config): Promise<unknown> {
   return (await readMountinfo()).filter(({ target }) => [root, state].some((at) => target.startsWith(`${at}/`)));
 }
 
-async function recordSources(config: Config): Promise<Source[]> {
-  const { sandboxes, containers, unreadable } = await readKnown(config);
+function recordSources({ sandboxes, containers, unreadable }: Known): Source[] {
   return [
     { name: "records/unreadable.json", read: () => Promise.resolve(json(unreadable)) },
     ...sandboxes.map((record) => ({
@@ -88,9 +88,8 @@ async function recordSources(config: Config): Promise<Source[]> {
   ];
 }
 
-async function boxSources({ root, state }: Config): Promise<Source[]> {
-  const known = await readKnown({ root });
-  const groups = known.sandboxes.flatMap(({ box }) => box?.cgroups ?? []);
+async function boxSources({ state }: Config, { sandboxes }: Known): Promise<Source[]> {
+  const groups = sandboxes.flatMap(({ box }) => box?.cgroups ?? []);
   const sources: Source[] = [];
   for (const name of await namesIn(boxesFolder(state))) {
     const folder = boxFolderAt(join(boxesFolder(state), name));

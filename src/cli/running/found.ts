@@ -19,9 +19,9 @@ export interface Found {
   readonly boxFolders: ReadonlyMap<string, BoxRecord | undefined>;
   /** Every mount point below the state folder. */
   readonly mounts: readonly string[];
-  /** Names of network namespaces. */
   /** Entries of shares and snapshots that may be of a creation under way, whose container has no record yet. */
   readonly young: ReadonlySet<string>;
+  /** Names of network namespaces. */
   readonly netns: readonly string[];
   readonly podFolders: readonly string[];
   /** Keys of containers' writable layers. */

@@ -3,8 +3,6 @@
 export interface Sample {
   /** Since the soak's start. */
   readonly atMs: number;
-  /** Another number after each restart. */
-  readonly daemonPid: number;
   readonly daemonKib: number;
   /** The Box that lives through it all: VMM and file server together. */
   readonly witnessKib: number;

@@ -132,7 +132,7 @@ class Soak {
     const atStart = await daemon.machine();
     await this.#live(new Dice(seed)); // whatever is made once and for all is made now
     this.#places = (await this.#faults.passed()).filter((place) => !leftAlone.test(place));
-    const before = { machine: atStart, descriptors: (await openDescriptors(daemon.pid)).length };
+    const descriptorsAtStart = (await openDescriptors(daemon.pid)).length;
     const life = new Life(daemon, this.#dice, this.#insist);
     const witness = await life.runPod();
     const container = await life.startContainer(witness, { command: counting });
@@ -151,7 +151,7 @@ class Soak {
     await this.#check("the witness", () => this.#expectWhole(container, startedAt));
     await life.removePod(witness);
     await daemon.removePods(); // what a life that failed has left
-    const leftovers = await this.#leftovers(before.machine);
+    const leftovers = await this.#leftovers(atStart);
     const descriptorsAtEnd = (await openDescriptors(daemon.pid)).length;
     const gates = gatesOf({
       samples: this.#samples,
@@ -159,7 +159,7 @@ class Soak {
       lives: [...this.#lived.values()].reduce((sum, count) => sum + count, 0),
       failures: this.#failures,
       leftovers: [...leftovers, ...(await this.#orphans())],
-      descriptorsAtStart: before.descriptors,
+      descriptorsAtStart,
       descriptorsAtEnd,
     });
     const text = this.#text(gates, leftovers);
@@ -240,11 +240,10 @@ class Soak {
   }
 
   async #measure(witness: readonly number[]): Promise<Sample> {
-    const { pid } = this.#daemon;
-    const daemonKib = await residentKib(pid);
+    const daemonKib = await residentKib(this.#daemon.pid);
     let witnessKib = 0;
     for (const process of witness) witnessKib += await keptKib(process);
-    return { atMs: this.#now(), daemonPid: pid, daemonKib, witnessKib };
+    return { atMs: this.#now(), daemonKib, witnessKib };
   }
 
   async #processesOf({ id }: Pod): Promise<number[]> {

@@ -5,7 +5,6 @@ import { gatesOf, type Outcome, type Sample } from "../../../support/soak/gates.
 const samples = (kib: (index: number) => Partial<Sample>): Sample[] =>
   Array.from({ length: 100 }, (_, index) => ({
     atMs: index * 1_000,
-    daemonPid: 1,
     daemonKib: 90_000,
     witnessKib: 200_000,
     ...kib(index),
