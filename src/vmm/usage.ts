@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { procStat } from "../base/proc-stat.js";
 
 /** What a pod takes of its host. */
 export interface Usage {
@@ -36,14 +37,9 @@ async function childrenOf(pid: number): Promise<number[]> {
     .filter((child) => Number.isInteger(child) && child > 0);
 }
 
-/** CPU time since its start in nanoseconds, of all its threads (proc_pid_stat(5), utime and stime); 0 for one that is gone. */
+/** CPU time since its start in nanoseconds, of all its threads; 0 for one that is gone. */
 async function cpuNs(pid: number): Promise<bigint> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  const [user = "0", system = "0"] = text
-    .slice(text.lastIndexOf(")") + 2)
-    .split(" ")
-    .slice(11, 13);
-  return (BigInt(user) + BigInt(system)) * nsPerTick;
+  return ((await procStat(pid))?.cpuTicks ?? 0n) * nsPerTick;
 }
 
 /** Disk traffic since its start (proc_pid_io(5)); 0 for a process that is gone. */

@@ -1,6 +1,7 @@
 import { readFile, readlink } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { namesIn } from "../../base/names-in.js";
+import { procStat } from "../../base/proc-stat.js";
 import { shortNameDigits } from "../../config/paths.js";
 import { boxesFolder } from "../../vmm/box-folder.js";
 import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
@@ -33,20 +34,19 @@ export async function boxProcesses(state: string, mounts: readonly MountLine[]):
   return found;
 }
 
-/** Field 22 of /proc/PID/stat; undefined when there is no such process, or only its remains. */
+/** Undefined when there is no such process, or only its remains. */
 export async function startTimeOf(pid: number): Promise<bigint | undefined> {
-  const [state, , ...fields] = await statOf(pid).catch(() => []);
-  const startTime = fields[17];
-  return state === undefined || state === "Z" || startTime === undefined ? undefined : BigInt(startTime);
+  const stat = await procStat(pid);
+  return stat === undefined || stat.state === "Z" ? undefined : stat.startTime;
 }
 
 async function boxProcess(pid: number, folders: readonly string[]): Promise<BoxProcess | undefined> {
   const program = basename((await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, ""));
   if (!programs.test(program)) return undefined;
-  const [state, parent] = await statOf(pid);
-  if (state === "Z") return undefined;
+  const stat = await procStat(pid);
+  if (stat === undefined || stat.state === "Z") return undefined;
   const box = nameIn(await readFile(`/proc/${pid}/cmdline`, "utf8"), folders) ?? (await boxOfJailed(pid, folders));
-  return box === undefined ? undefined : { pid, parent: Number(parent), program, box };
+  return box === undefined ? undefined : { pid, parent: stat.parent, program, box };
 }
 
 async function boxOfJailed(pid: number, folders: readonly string[]): Promise<string | undefined> {
@@ -71,10 +71,4 @@ function insideItsFileSystem(folder: string, mounts: readonly MountLine[]): stri
   const above = mounts.filter(({ target }) => target === "/" || folder.startsWith(`${target}/`));
   const mount = above.reduce((best, one) => (one.target.length >= best.target.length ? one : best));
   return join(mount.root, relative(mount.target, folder));
-}
-
-/** From field 3 on: state, parent, … */
-async function statOf(pid: number): Promise<string[]> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8");
-  return text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
