@@ -1,5 +1,12 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
-import { ContainerState, NamespaceMode, SecurityProfile_ProfileType } from "../../src/gen/runtime/v1/api.js";
+import {
+  ContainerState,
+  NamespaceMode,
+  SecurityProfile_ProfileType,
+  SupplementalGroupsPolicy,
+} from "../../src/gen/runtime/v1/api.js";
 import { failure, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
 import {
@@ -52,6 +59,23 @@ describe("Container security context", () => {
   it("adds supplemental groups", async () => {
     const groups = await output("id -G", { supplementalGroups: [1234n, 5678n] });
     expect(groups.trim().split(" ")).to.include.members(["1234", "5678"]);
+  });
+
+  it("merges the groups that the image has the user in, and leaves them out under Strict", async () => {
+    const groups = async (policy: SupplementalGroupsPolicy): Promise<unknown> => {
+      const id = await running({
+        runAsUser: { value: 1000n },
+        supplementalGroups: [1234n],
+        supplementalGroupsPolicy: policy,
+      });
+      const inside = (await shell(daemon, id, "id -G")).trim().split(" ").map(Number);
+      const told = (await containerStatus(daemon, id)).user?.linux?.supplementalGroups.map(Number) ?? [];
+      await removeContainer(daemon, id);
+      return { inside: inside.sort(), told: told.sort() };
+    };
+    const { Merge, Strict } = SupplementalGroupsPolicy;
+    expect(await groups(Merge)).to.deep.equal({ inside: [1000, 1234, 50000], told: [1000, 1234, 50000] });
+    expect(await groups(Strict)).to.deep.equal({ inside: [1000, 1234], told: [1000, 1234] });
   });
 
   it("gives an exec the user, groups and capabilities of the container", async () => {
@@ -108,6 +132,27 @@ describe("Container security context", () => {
     expect(await output(line, {})).to.equal("Seccomp:\t0\n");
     expect(await output(line, { seccomp: { profileType: Unconfined } })).to.equal("Seccomp:\t0\n");
     expect(await output(line, { seccomp: { profileType: RuntimeDefault } })).to.equal("Seccomp:\t2\n");
+  });
+
+  it("has a seccomp profile of the node, also with SYS_ADMIN; a privileged container has none", async () => {
+    const profile = join(daemon.logs, "no-hostname.json");
+    const syscalls = [{ names: ["sethostname"], action: "SCMP_ACT_ERRNO" }];
+    await writeFile(profile, JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls }));
+    const seccomp = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: profile };
+    const line = "hostname renamed 2>&1; hostname; grep ^Seccomp: /proc/self/status";
+    const capabilities = { addCapabilities: ["SYS_ADMIN"] };
+    const before = (await output("hostname", {})).trim();
+    const refused = `hostname: sethostname: Operation not permitted\n${before}\nSeccomp:\t2\n`;
+    expect(await output(line, { seccomp })).to.equal(refused);
+    expect(await output(line, { seccomp, capabilities })).to.equal(refused);
+    expect(await output(line, { seccomp, privileged: true })).to.equal("renamed\nSeccomp:\t0\n");
+    await output(`hostname ${before}`, { privileged: true });
+    const missing = { ...seccomp, localhostRef: join(daemon.logs, "no-such.json") };
+    await failure(
+      running({ seccomp: missing }),
+      status.INVALID_ARGUMENT,
+      /seccomp profile .*no-such.json.*put the prof/,
+    );
   });
 
   it("sets no_new_privs when asked to", async () => {
