@@ -5,7 +5,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { runtime } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
-import { exited, logLines, removeContainer, removePod, runPod, shell, startContainer } from "../support/pods.js";
+import {
+  containerStatus,
+  exec,
+  exited,
+  logLines,
+  removeContainer,
+  removePod,
+  runPod,
+  runToEnd,
+  shell,
+  startContainer,
+} from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
 import { SlowDisk } from "../support/slow-disk.js";
 import { MemoryWatch } from "../support/streaming/memory-watch.js";
@@ -18,6 +29,8 @@ const parts = 24;
 const mostOnTheWay = 8;
 const standsMs = 8_000;
 const growthMib = 64;
+/** More than libuv has threads. */
+const stuckContainers = 6;
 
 describe("Container log on a slow disk", () => {
   let daemon: Daemon;
@@ -70,5 +83,41 @@ describe("Container log on a slow disk", () => {
       expect(hash.digest("hex"), `part ${part}`).to.equal(digest);
     }
     await removeContainer(daemon, id);
+  });
+
+  it("that hangs holds up its own containers, and no other pod's calls", async () => {
+    const stuck = await runPod(daemon, { logDirectory: join(disk.path, "stuck") });
+    undo.add(() => removePod(daemon, stuck));
+    const other = await runPod(daemon);
+    undo.add(() => removePod(daemon, other));
+    const beside = await startContainer(daemon, other);
+    const command = ["sh", "-c", "until [ -e /go ]; do usleep 50000; done; seq 1 1000; touch /printed; sleep 1000"];
+    const ids = await Promise.all(
+      Array.from({ length: stuckContainers }, () => startContainer(daemon, stuck, { command })),
+    );
+    await disk.freeze();
+    try {
+      await Promise.all(ids.map((id) => shell(daemon, id, "touch /go")));
+      await eventually("all have printed", 60_000, async () => {
+        const done = await Promise.all(ids.map((id) => exec(daemon, id, ["test", "-e", "/printed"])));
+        return done.every(({ exitCode }) => exitCode === 0) ? true : undefined;
+      });
+      // What is to be written has come to the daemon by then: the agent sends it at once.
+      await delay(1_000);
+      expect(await shell(daemon, beside, "echo heard")).to.equal("heard\n");
+      expect(await runToEnd(daemon, other, "echo logged")).to.equal("logged\n");
+    } finally {
+      await disk.thaw();
+    }
+    const expected = Array.from({ length: 1000 }, (_, index) => String(index + 1));
+    for (const id of ids) {
+      const { logPath } = await containerStatus(daemon, id);
+      await eventually("the log is whole", 60_000, async () => {
+        const lines = await logLines(logPath).catch(() => []);
+        return lines.length === expected.length ? true : undefined;
+      });
+      expect((await logLines(logPath)).map(({ text }) => text)).to.deep.equal(expected);
+      await removeContainer(daemon, id);
+    }
   });
 });

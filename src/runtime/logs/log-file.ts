@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { mkdir, open, readdir, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
+import { diskLanes } from "./disk-lanes.js";
 import { parseStamp } from "./log-format.js";
 
 /** O_NONBLOCK: opening a FIFO that lies there must not wait for a reader. */
@@ -16,18 +17,20 @@ const tailBytes = 64 * 1024;
 
 /**
  * A container's log file. Operations run one after another, in the order of the calls. Lines are appended whole: what a
- * failed write left of them is cut off again.
+ * failed write left of them is cut off again. A disk that hangs holds up its own logs alone (`DiskLanes`).
  */
 export class LogFile {
   readonly path: string;
   readonly #log: Logger;
   #file: FileHandle;
+  #device: number;
   #turn: Promise<void> = Promise.resolve();
   #droppedBytes = 0;
 
-  private constructor(path: string, file: FileHandle, log: Logger) {
+  private constructor(path: string, { file, device }: OpenedLog, log: Logger) {
     this.path = path;
     this.#file = file;
+    this.#device = device;
     this.#log = log;
   }
 
@@ -45,15 +48,16 @@ export class LogFile {
   /** The path's file is there, and this log's, when it resolves; nothing more goes to the old one. */
   async reopen(): Promise<void> {
     await this.#next(async () => {
-      const fresh = await openLog(this.path);
-      const old = this.#file;
-      this.#file = fresh;
-      await old.close();
+      const { file, device } = await openLog(this.path);
+      const [old, oldDevice] = [this.#file, this.#device];
+      this.#file = file;
+      this.#device = device;
+      await diskLanes.run(oldDevice, () => old.close());
     });
   }
 
   async close(): Promise<void> {
-    await this.#next(() => this.#file.close());
+    await this.#next(() => this.#onDisk(() => this.#file.close()));
   }
 
   /**
@@ -63,7 +67,9 @@ export class LogFile {
   async lastStamp(): Promise<bigint> {
     let stamp = 0n;
     await this.#next(async () => {
-      stamp = (await lastStampOf(this.#file, true)) ?? (await lastStampOfRotated(this.path)) ?? 0n;
+      stamp = await this.#onDisk(async () => {
+        return (await lastStampOf(this.#file, true)) ?? (await lastStampOfRotated(this.path)) ?? 0n;
+      });
     });
     return stamp;
   }
@@ -74,11 +80,15 @@ export class LogFile {
     await turn;
   }
 
+  async #onDisk<T>(work: () => Promise<T>): Promise<T> {
+    return await diskLanes.run(this.#device, work);
+  }
+
   async #appendNow(lines: Buffer): Promise<void> {
     const delaysMs = this.#droppedBytes > 0 ? [] : retryDelaysMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        await writeWhole(this.#file, lines);
+        await this.#onDisk(() => writeWhole(this.#file, lines));
         this.#recovered();
         return;
       } catch (thrown) {
@@ -104,18 +114,36 @@ export class LogFile {
   }
 }
 
-async function openLog(path: string): Promise<FileHandle> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  let file: FileHandle;
+interface OpenedLog {
+  readonly file: FileHandle;
+  readonly device: number;
+}
+
+async function openLog(path: string): Promise<OpenedLog> {
+  return await diskLanes.run(await deviceOf(dirname(path)), async () => {
+    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    let file: FileHandle;
+    try {
+      file = await open(path, openFlags, logMode);
+    } catch (cause) {
+      const hint = errnoOf(cause) === "ELOOP" ? "remove the symbolic link" : "check the pod's log_directory";
+      throw new RuntimeError("internal", `can't open log ${path}: ${messageOf(cause)}`, { hint, cause });
+    }
+    const facts = await file.stat();
+    if (facts.isFile()) return { file, device: facts.dev };
+    await file.close();
+    throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
+  });
+}
+
+/** Of a folder, or of what is there of the way to it. */
+async function deviceOf(folder: string): Promise<number> {
   try {
-    file = await open(path, openFlags, logMode);
-  } catch (cause) {
-    const hint = errnoOf(cause) === "ELOOP" ? "remove the symbolic link" : "check the pod's log_directory";
-    throw new RuntimeError("internal", `can't open log ${path}: ${messageOf(cause)}`, { hint, cause });
+    return (await stat(folder)).dev;
+  } catch (thrown) {
+    if (!isNotFound(thrown) || folder === dirname(folder)) return 0; // to make it will say what is wrong
+    return await deviceOf(dirname(folder));
   }
-  if ((await file.stat()).isFile()) return file;
-  await file.close();
-  throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
 }
 
 /** One write call where the system takes it whole; on failure nothing of the lines stays. */
