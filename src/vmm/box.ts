@@ -106,6 +106,8 @@ export interface BoxFactory {
   readonly driver: MachineDriver;
   /** Whether that driver (the factory's when undefined) can boot a Box with `idMap`. */
   mapsIds(driver: DriverName | undefined): boolean;
+  /** Whether containers of its Boxes can have recursive read-only mounts. */
+  mountsRecursiveReadOnly(driver: DriverName | undefined): boolean;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
   readonly reason: string;
   /** Boots and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */

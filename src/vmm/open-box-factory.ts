@@ -21,6 +21,7 @@ import { discardBox, removeBoxFolder } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { KrunDriver } from "./drivers/krun/krun-driver.js";
 import { NativeDriver } from "./drivers/native/native-driver.js";
+import { runcFeatures } from "./drivers/native/runc-features.js";
 import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
 import { requireUnifiedCgroup } from "./host-cgroup.js";
 import { readMountinfo } from "../base/mountinfo.js";
@@ -93,7 +94,8 @@ async function openNative({ assetsDir, native, runcBinary }: BoxFactoryOptions):
   requireUnifiedCgroup(await readMountinfo(), release());
   const agent = join(assetsDir, "guest", "usr", "bin", "agent");
   await requireAssets([agent]);
-  return new NativeDriver(native, { agent, runc: await findProgram(runcProgram, runcBinary) });
+  const runc = await findProgram(runcProgram, runcBinary);
+  return new NativeDriver(native, { agent, runc, features: await runcFeatures(runc) });
 }
 
 /** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
@@ -166,6 +168,10 @@ class Boxes implements BoxFactory {
 
   mapsIds(driver: DriverName | undefined): boolean {
     return this.#drivers.get(driver ?? this.driver)?.mapsIds === true;
+  }
+
+  mountsRecursiveReadOnly(driver: DriverName | undefined): boolean {
+    return this.#drivers.get(driver ?? this.driver)?.mountsRecursiveReadOnly === true;
   }
 
   #driverOf(spec: Pick<BoxSpec, "driver">): Driver {

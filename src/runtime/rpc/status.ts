@@ -1,5 +1,11 @@
 import { packageVersion } from "../../base/version.js";
-import type { RuntimeCondition, StatusRequest, StatusResponse } from "../../gen/runtime/v1/api.js";
+import type {
+  RuntimeCondition,
+  RuntimeHandlerFeatures,
+  StatusRequest,
+  StatusResponse,
+} from "../../gen/runtime/v1/api.js";
+import type { DriverName } from "../../vmm/box.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /**
@@ -13,10 +19,22 @@ export async function status(request: StatusRequest, call: CallContext, deps: De
     },
     runtimeHandlers: Object.entries(deps.config.handlers).map(([name, { driver }]) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: deps.boxes.mapsIds(driver) },
+      features: handlerFeatures(driver, deps),
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
     info: request.verbose ? verboseInfo(deps) : {},
+  };
+}
+
+/**
+ * CRI RuntimeHandlerFeatures: what every pod of the handler has. One that asks for the host's namespaces may live under
+ * the native driver; it can't ask for a user namespace too (kubelet refuses hostUsers: false with those of the host).
+ */
+function handlerFeatures(driver: DriverName | undefined, { boxes, config }: Deps): RuntimeHandlerFeatures {
+  const drivers = config.hostNamespaces === "native" ? [driver, "native" as const] : [driver];
+  return {
+    recursiveReadOnlyMounts: drivers.every((one) => boxes.mountsRecursiveReadOnly(one)),
+    userNamespaces: boxes.mapsIds(driver),
   };
 }
 

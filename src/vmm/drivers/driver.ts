@@ -29,6 +29,8 @@ export interface Driver {
   readonly groups: GroupUse;
   /** It can do BoxSpec.idMap. */
   readonly mapsIds: boolean;
+  /** A read-only mount can be so with all that is mounted below it (CRI Mount.recursive_read_only). */
+  readonly mountsRecursiveReadOnly: boolean;
   /**
    * Starts the file server, where it is a process of its own, and the VMM. What has been started is the caller's to
    * kill, also when this fails half way. The signal lasts for the whole boot.

@@ -13,6 +13,7 @@ export class KrunDriver implements Driver {
   readonly groups = "leaf";
   /** libkrun serves the share itself, with owners as they are. */
   readonly mapsIds = false;
+  readonly mountsRecursiveReadOnly = true;
   readonly #native: Native;
   readonly #programs: KrunPrograms;
 

@@ -3,11 +3,14 @@ import type { Native } from "../../../native/addon.js";
 import type { BoxSpec } from "../../box.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { waitForSocket } from "../wait-for-socket.js";
+import type { RuncFeatures } from "./runc-features.js";
 
 export interface NativePrograms {
   /** Absolute paths. */
   readonly agent: string;
   readonly runc: string;
+  /** What `runc` can do. */
+  readonly features: RuncFeatures;
 }
 
 const startLimitMs = 20_000;
@@ -18,12 +21,14 @@ export class NativeDriver implements Driver {
   readonly groups = "parent";
   /** Nothing serves files here: mounts would have to map them, which is not built. */
   readonly mapsIds = false;
+  readonly mountsRecursiveReadOnly: boolean;
   readonly #native: Native;
   readonly #programs: NativePrograms;
 
   constructor(native: Native, programs: NativePrograms) {
     this.#native = native;
     this.#programs = programs;
+    this.mountsRecursiveReadOnly = programs.features.mountOptions.includes("rro");
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {

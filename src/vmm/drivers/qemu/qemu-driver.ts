@@ -37,6 +37,7 @@ export class QemuDriver implements Driver {
   readonly name = "qemu";
   readonly groups = "leaf";
   readonly mapsIds = true;
+  readonly mountsRecursiveReadOnly = true;
   readonly #native: Native;
   readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;

@@ -90,11 +90,15 @@ class FakeBoxes {
     return box;
   }
 
-  /** A watch of one's own on the same VMM: the dead daemon's is dead. */
   mapsIds(): boolean {
     return true;
   }
 
+  mountsRecursiveReadOnly(): boolean {
+    return true;
+  }
+
+  /** A watch of one's own on the same VMM: the dead daemon's is dead. */
   adopt(id: SandboxId): Promise<FakeBox | null> {
     const running = this.live.get(id);
     if (running === undefined) return Promise.resolve(null);
