@@ -68,10 +68,19 @@ export interface LimitFacts {
 
 export async function limitFacts(): Promise<LimitFacts> {
   const mounts = await readMountinfo();
-  const old = mounts.filter(({ type }) => type === "cgroup").flatMap(({ superOptions }) => superOptions);
   const unified = mounts.find(({ type }) => type === "cgroup2")?.target ?? "";
   const now = (await readFile(join(unified, "cgroup.controllers"), "utf8").catch(() => "")).trim().split(" ");
-  return { isUnified: !old.includes("memory"), hugePages: [...old, ...now].includes("hugetlb") };
+  return limitFactsOf(mounts, now);
+}
+
+/** With both versions mounted runc sets limits in v1 alone, though v2 has what no hierarchy of v1 has taken. */
+export function limitFactsOf(
+  mounts: readonly Pick<MountLine, "type" | "superOptions">[],
+  unifiedControllers: readonly string[],
+): LimitFacts {
+  const old = mounts.filter(({ type }) => type === "cgroup").flatMap(({ superOptions }) => superOptions);
+  const isUnified = !old.includes("memory");
+  return { isUnified, hugePages: (isUnified ? unifiedControllers : old).includes("hugetlb") };
 }
 
 /** The parent as an absolute path below each hierarchy. A systemd name ("x.slice") is taken as a path. */

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
 import { cgroupHierarchies } from "../../../src/base/cgroups.js";
-import { cgroupParentPath, requireUnifiedCgroup } from "../../../src/vmm/host-cgroup.js";
+import { cgroupParentPath, limitFactsOf, requireUnifiedCgroup } from "../../../src/vmm/host-cgroup.js";
 import { mountsBelow, parseMountinfo } from "../../../src/base/mountinfo.js";
 
 const hybrid = parseMountinfo(
@@ -46,6 +46,16 @@ describe("the host's control groups", () => {
     expect(() => {
       requireUnifiedCgroup(hybrid, "5.10.0-28-amd64");
     }).to.throw(RuntimeError, /5\.10\.0-28-amd64 has no cgroup\.kill/);
+  });
+
+  it("limit huge pages where runc sets limits: in version 1 if there are both", () => {
+    const group = (...superOptions: string[]) => ({ type: "cgroup", superOptions });
+    const unified = { type: "cgroup2", superOptions: ["rw"] };
+    const both = [group("rw", "memory"), unified];
+    expect(limitFactsOf(both, ["hugetlb"])).to.deep.equal({ isUnified: false, hugePages: false });
+    expect(limitFactsOf([group("rw", "hugetlb"), ...both], [])).to.deep.equal({ isUnified: false, hugePages: true });
+    expect(limitFactsOf([unified], ["memory", "hugetlb"])).to.deep.equal({ isUnified: true, hugePages: true });
+    expect(limitFactsOf([unified], ["memory"])).to.deep.equal({ isUnified: true, hugePages: false });
   });
 
   it("are not left through a parent with dots in it", () => {
