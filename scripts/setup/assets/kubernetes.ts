@@ -12,6 +12,9 @@ const nodePrograms = { kubelet: "k8s.io/kubernetes/cmd/kubelet" };
 /** What others wrote for the other end: client-go's executors, kubelet's log reader. */
 const clientFolder = "test/support/kube-client";
 const clientPrograms = { "kube-client": "." };
+/** containerd's default seccomp profile, which ours is compared with. */
+const seccompFolder = "test/support/seccomp-reference";
+const seccompPrograms = { "seccomp-reference": "." };
 /** The proxy of services; apart, so that what it needs does not have the kubelet built anew. */
 const proxyFolder = "scripts/setup/kube-proxy";
 const proxyPrograms = { "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy" };
@@ -46,6 +49,11 @@ export async function kubeProxy(context: SetupContext): Promise<string | undefin
 /** Folder with a `kube-client`, for the tests of the streaming server. */
 export async function kubeClient(context: SetupContext): Promise<string | undefined> {
   return await goPrograms(context, "kube-client", clientFolder, clientPrograms);
+}
+
+/** Folder with a `seccomp-reference`. */
+export async function seccompReference(context: SetupContext): Promise<string | undefined> {
+  return await goPrograms(context, "seccomp-reference", seccompFolder, seccompPrograms);
 }
 
 async function goPrograms(

@@ -6,7 +6,7 @@ import type { LinuxContainerSecurityContext } from "../../gen/runtime/v1/api.js"
 import type { OciCapabilities } from "./oci.js";
 
 /** capabilities(7) by number: CAP_CHOWN is 0, CAP_CHECKPOINT_RESTORE 40. */
-const allCapabilities = [
+export const allCapabilities: readonly string[] = [
   "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE",
   "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN",
   "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE",
@@ -17,7 +17,7 @@ const allCapabilities = [
   .map((name) => `CAP_${name}`);
 
 /** What a container has that asks for nothing. */
-const defaultCapabilities = new Set(
+export const defaultCapabilities: ReadonlySet<string> = new Set(
   (
     "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL " +
     "AUDIT_WRITE"

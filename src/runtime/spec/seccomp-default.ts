@@ -7,7 +7,7 @@ interface SeccompArg {
   readonly index: number;
   readonly value: number;
   readonly valueTwo?: number;
-  readonly op: "SCMP_CMP_EQ" | "SCMP_CMP_NE" | "SCMP_CMP_MASKED_EQ";
+  readonly op: "SCMP_CMP_EQ" | "SCMP_CMP_LT" | "SCMP_CMP_MASKED_EQ";
 }
 
 interface SeccompRule {
@@ -28,7 +28,10 @@ export interface SeccompProfile {
 
 const eperm = 1;
 const enosys = 38;
+const afAlg = 38;
 const afVsock = 40;
+/** Families above were never given out. */
+const lastFamily = 45;
 /** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET (sched.h). */
 const cloneNewNamespaces = 0x7e02_0000;
 
@@ -45,24 +48,24 @@ const files =
   "utimensat utimensat_time64 utimes vmsplice write writev listmount statmount";
 
 const memory =
-  "brk get_mempolicy madvise map_shadow_stack membarrier mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap mseal " +
+  "brk madvise map_shadow_stack membarrier mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap mseal " +
   "msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect process_mrelease remap_file_pages cachestat " +
-  "process_madvise";
+  "memfd_secret";
 
 const processes =
   "alarm capget capset execve execveat exit exit_group fork getcpu getegid getegid32 geteuid geteuid32 getgid getgid32 " +
   "getgroups getgroups32 getitimer getpgid getpgrp getpid getppid getpriority getresgid getresgid32 getresuid " +
   "getresuid32 getrlimit get_robust_list getrusage getsid get_thread_area gettid getuid getuid32 ioprio_get ioprio_set " +
-  "kill landlock_add_rule landlock_create_ruleset landlock_restrict_self nice pause pidfd_open pidfd_send_signal prctl " +
+  "kill landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_open pidfd_send_signal prctl " +
   "prlimit64 process_vm_readv process_vm_writev ptrace restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask " +
   "rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_getaffinity " +
   "sched_getattr sched_getparam sched_get_priority_max sched_get_priority_min sched_getscheduler sched_rr_get_interval " +
   "sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp " +
   "setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setitimer setpgid setpriority setregid " +
   "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit set_robust_list setsid " +
-  "set_thread_area set_tid_address setuid setuid32 sigaction sigaltstack signal signalfd signalfd4 sigpending " +
-  "sigprocmask sigreturn sigsuspend sysinfo tgkill time times tkill ugetrlimit uname vfork wait4 waitid waitpid " +
-  "arch_prctl modify_ldt lsm_get_self_attr lsm_set_self_attr lsm_list_modules uretprobe";
+  "set_thread_area set_tid_address setuid setuid32 sigaltstack signalfd signalfd4 " +
+  "sigprocmask sigreturn sysinfo tgkill time times tkill ugetrlimit uname vfork wait4 waitid waitpid " +
+  "arch_prctl modify_ldt lsm_get_self_attr lsm_set_self_attr lsm_list_modules uretprobe getrandom";
 
 const waiting =
   "clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64 epoll_create " +
@@ -91,11 +94,11 @@ const byCapability: readonly (readonly [capability: string, names: string])[] = 
   ["CAP_SYS_CHROOT", "chroot"],
   ["CAP_SYS_MODULE", "delete_module init_module finit_module"],
   ["CAP_SYS_PACCT", "acct"],
-  ["CAP_SYS_PTRACE", "kcmp pidfd_getfd"],
+  ["CAP_SYS_PTRACE", "kcmp pidfd_getfd process_madvise"],
   ["CAP_SYS_RAWIO", "iopl ioperm"],
   ["CAP_SYS_TIME", "settimeofday stime clock_settime clock_settime64"],
   ["CAP_SYS_TTY_CONFIG", "vhangup"],
-  ["CAP_SYS_NICE", "mbind set_mempolicy set_mempolicy_home_node"],
+  ["CAP_SYS_NICE", "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"],
   ["CAP_SYSLOG", "syslog"],
   ["CAP_BPF", "bpf"],
   ["CAP_PERFMON", "perf_event_open"],
@@ -119,12 +122,23 @@ export function defaultSeccompProfile(capabilities: readonly string[]): SeccompP
     syscalls: [
       allow([files, memory, processes, waiting, talking].join(" ")),
       ...personalities.map((value) => allow("personality", [{ index: 0, value, op: "SCMP_CMP_EQ" }])),
-      // The channel to the host is a vsock: not for containers.
-      allow("socket", [{ index: 0, value: afVsock, op: "SCMP_CMP_NE" }]),
+      ...sockets(),
       ...opened,
       ...(granted.has("CAP_SYS_ADMIN") ? [] : withoutNewNamespaces()),
     ],
   };
+}
+
+/**
+ * Every family but two: the channel to the host is a vsock, which is not for containers, and AF_ALG reaches code of the
+ * kernel that no program needs and that has let many out.
+ */
+function sockets(): SeccompRule[] {
+  const below: SeccompArg = { index: 0, value: afAlg, op: "SCMP_CMP_LT" };
+  const single = Array.from({ length: lastFamily - afAlg }, (_, at) => afAlg + 1 + at).filter((one) => one !== afVsock);
+  return [below, ...single.map((value): SeccompArg => ({ index: 0, value, op: "SCMP_CMP_EQ" }))].map((arg) =>
+    allow("socket", [arg]),
+  );
 }
 
 /** clone without new namespaces; clone3 hides its flags in memory, and ENOSYS makes libc fall back to clone. */
