@@ -10,6 +10,7 @@ const inputs = [
   "buf.yaml",
   "tsconfig.json",
   "tsconfig.build.json",
+  "scripts/bundle.mjs",
   "package-lock.json",
 ];
 

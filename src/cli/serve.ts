@@ -44,8 +44,9 @@ export async function serve(args: string[]): Promise<number> {
   const deps = await openParts(config, log, native, closing.signal);
   let trouble: string | undefined = "starting";
   const endpoint = await openMetricsEndpoint(deps, () => trouble);
-  const recovered = recover(deps);
-  const server = await serveCri(deps, config.socketPath);
+  const serving = serveCri(deps, config.socketPath);
+  const recovered = recover(deps, serving);
+  const server = await serving;
   trouble = undefined;
   const supervisor = new Supervisor(native, log);
   supervisor.ready();

@@ -17,20 +17,33 @@ const straysLimitMs = 60_000;
 /**
  * Takes up what an earlier daemon has left, each sandbox on its own, while calls are served already: a READY sandbox
  * gets its Box back or turns NOTREADY, a half-made one is discarded, and so is what belongs to no record. Nothing here
- * stops the daemon. Call it once, before the first call is served; it resolves when all is done.
+ * stops the daemon. Call it once, before the first call is served; it resolves when all is done. Calls on a sandbox wait
+ * for its turn from the first moment on; the work begins when `served` resolves: it would delay the socket.
  */
-export async function recover(deps: Deps): Promise<void> {
+export async function recover(deps: Deps, served: Promise<unknown> = Promise.resolve()): Promise<void> {
   const startedMs = monotonicMs();
   const known = deps.sandboxes.all();
+  const isServed = served.then(
+    () => true,
+    () => false, // the daemon ends, with the reason
+  );
   const work = known.map((sandbox) => {
-    const settled = deps.sandboxes.locks.run(sandbox.id, () => recoverSafely(sandbox, deps));
+    const settled = deps.sandboxes.locks.run(sandbox.id, async () => {
+      if (await isServed) await recoverSafely(sandbox, deps);
+    });
     sandbox.setSettled(settled);
     return settled;
   });
   await Promise.all(work);
+  if (!(await isServed)) return;
+  const adoptedMs = monotonicMs() - startedMs;
   await discardStrays(deps);
-  deps.metrics.boxes.recoveryEnded(monotonicMs() - startedMs);
-  deps.log.info({ sandboxes: known.length }, "recovery done");
+  const tookMs = monotonicMs() - startedMs;
+  deps.metrics.boxes.recoveryEnded(tookMs);
+  deps.log.info(
+    { sandboxes: known.length, adoptedMs: Math.round(adoptedMs), tookMs: Math.round(tookMs) },
+    "recovery done",
+  );
 }
 
 async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {

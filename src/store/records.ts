@@ -1,10 +1,14 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ZodType } from "zod";
+import pLimit from "p-limit";
 import { isNotFound, messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { namesIn } from "../base/names-in.js";
 import { readRecord, removeRecord, writeRecord } from "../base/record-file.js";
+
+/** A daemon's start waits for all of them; each has one file open. */
+const readsAtOnce = 32;
 
 /** How one kind of record is named and read. */
 export interface RecordKind<T> {
@@ -27,8 +31,7 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
   const folder = folderOf(root, kind);
   const records: T[] = [];
   const unreadable: { file: string; reason: string }[] = [];
-  for (const file of await namesIn(folder)) {
-    if (!file.endsWith(".json")) continue;
+  const read = async (file: string): Promise<void> => {
     try {
       const record = kind.schema.parse(await readRecord(join(folder, file)));
       if (`${kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
@@ -36,7 +39,10 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
     } catch (thrown) {
       if (!isNotFound(thrown)) unreadable.push({ file, reason: messageOf(thrown) });
     }
-  }
+  };
+  const files = (await namesIn(folder)).filter((file) => file.endsWith(".json"));
+  const turns = pLimit(readsAtOnce);
+  await Promise.all(files.map((file) => turns(read, file)));
   return { records, unreadable };
 }
 

@@ -1,6 +1,7 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
+import pLimit from "p-limit";
 import { RuntimeError, messageOf } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
@@ -49,6 +50,8 @@ export interface BoxFactoryOptions {
   readonly healthTimeoutMs: number;
 }
 
+/** The daemon's start waits for all folders to be looked at. */
+const sweepsAtOnce = 32;
 /** sun_path of unix(7), less its closing NUL. */
 const maxSocketPath = 107;
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
@@ -100,13 +103,15 @@ async function openNative({ assetsDir, native, runcBinary }: BoxFactoryOptions):
 
 /** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
 async function sweepUnrecorded(state: string, native: Native, log: Logger): Promise<void> {
-  for (const name of await readdir(boxesFolder(state))) {
+  const sweep = async (name: string): Promise<void> => {
     const folder = boxFolderAt(join(boxesFolder(state), name));
     const record = await readBoxRecord(folder).catch(() => null); // one that can't be read is somebody's
-    if (record !== undefined) continue;
+    if (record !== undefined) return;
     await removeBoxFolder(folder, native);
     log.warn({ folder: folder.path }, "removed the folder of a Box that was never started");
-  }
+  };
+  const turns = pLimit(sweepsAtOnce);
+  await Promise.all((await readdir(boxesFolder(state))).map((name) => turns(sweep, name)));
 }
 
 class Boxes implements BoxFactory {
