@@ -33,7 +33,9 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
   const unreadable: { file: string; reason: string }[] = [];
   const read = async (file: string): Promise<void> => {
     try {
-      const record = kind.schema.parse(await readRecord(join(folder, file)));
+      const raw = await readRecord(join(folder, file));
+      checkVersion(raw);
+      const record = kind.schema.parse(raw);
       if (`${kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
       records.push(record);
     } catch (thrown) {
@@ -44,6 +46,14 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
   const turns = pLimit(readsAtOnce);
   await Promise.all(files.map((file) => turns(read, file)));
   return { records, unreadable };
+}
+
+/** Every kind has had one version so far. Another is a newer daemon's: that says more than which members are amiss. */
+function checkVersion(raw: unknown): void {
+  if (typeof raw !== "object" || raw === null || !("version" in raw) || raw.version === 1) return;
+  throw new Error(
+    `version ${String(raw.version)} is not one that this daemon knows: a newer one wrote it, which can read it still`,
+  );
 }
 
 function folderOf(root: string, { name }: { readonly name: string }): string {

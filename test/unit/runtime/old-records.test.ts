@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import pino from "pino";
+import { boxFolderAt, readBoxRecord } from "../../../src/vmm/box-folder.js";
+import { containerRecords } from "../../../src/runtime/container/container-record.js";
+import { sandboxRecords } from "../../../src/runtime/sandbox/sandbox-record.js";
+import { RecordFolder } from "../../../src/store/records.js";
+
+const id = "5f".repeat(32);
+
+/**
+ * As the first daemon wrote them, letter by letter. What is on disk of a node must stay readable for ever: never change
+ * these texts; a new version gets texts of its own beside them.
+ */
+const firstSandbox = `{"version":1,"id":"${id}","label":"default/web, u-1, 0","config":"CgA=","runtimeHandler":"","createdAtNs":{"$bigint":"1764000000123456789"},"netnsPath":"/run/a3s/netns/5f5f","box":{"driver":"qemu","processes":[{"role":"vmm","pid":4242,"startTime":{"$bigint":"99887766"}},{"role":"fs","pid":4241,"startTime":{"$bigint":"99887765"}}],"folder":"/run/a3s/boxes/5f5f","cgroups":["/sys/fs/cgroup/a3s-box/5f5f"]},"readyAtNs":{"$bigint":"1764000001123456789"}}`;
+const firstContainer = `{"version":1,"id":"${id}","sandboxId":"${id}","label":"main, 0","config":"CgA=","image":{"id":"sha256:${"ab".repeat(32)}","reference":"docker.io/library/busybox@sha256:${"ab".repeat(32)}","name":"docker.io/library/busybox:1"},"logPath":"/var/log/pods/u-1/main/0.log","process":{"terminal":false,"user":{"uid":0,"gid":0,"additionalGids":[10]},"args":["sleep","9"],"env":["PATH=/bin"],"cwd":"/","capabilities":{"bounding":["CAP_KILL"],"effective":["CAP_KILL"],"permitted":["CAP_KILL"],"inheritable":[],"ambient":[]},"rlimits":[],"noNewPrivileges":false},"stopSignal":15,"sharedPaths":["/run/a3s/boxes/5f5f/share/c/1"],"createdAtNs":{"$bigint":"1764000002123456789"},"startedAtNs":{"$bigint":"1764000003123456789"}}`;
+const firstBox = `{"version":1,"id":"${id}","driver":"qemu","processes":[{"role":"vmm","pid":4242,"startTime":{"$bigint":"99887766"}}],"cgroups":["/sys/fs/cgroup/a3s-box/5f5f"]}`;
+
+describe("records of the first version", () => {
+  let root: string;
+  const silent = pino({ level: "silent" });
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), "a3s-old-"));
+  });
+  afterEach(async () => {
+    await rm(root, { recursive: true, force: true });
+  });
+
+  async function put(kind: "sandboxes" | "containers", text: string): Promise<void> {
+    await mkdir(join(root, "records", kind), { recursive: true });
+    await writeFile(join(root, "records", kind, `${id}.json`), text);
+  }
+
+  it("of a sandbox are read, with what later versions added absent", async () => {
+    await put("sandboxes", firstSandbox);
+    const [record] = await (await RecordFolder.open(root, sandboxRecords, silent)).load();
+    expect(record?.box?.processes.map(({ pid }) => pid)).to.deep.equal([4242, 4241]);
+    expect(record?.readyAtNs).to.equal(1_764_000_001_123_456_789n);
+    expect(record?.network).to.equal(undefined);
+  });
+
+  it("of a container are read, with what later versions added at its default", async () => {
+    await put("containers", firstContainer);
+    const [record] = await (await RecordFolder.open(root, containerRecords, silent)).load();
+    expect(record?.process.args).to.deep.equal(["sleep", "9"]);
+    expect(record?.startedAtNs).to.equal(1_764_000_003_123_456_789n);
+    expect(record?.mirroredPaths).to.deep.equal([]);
+  });
+
+  it("of a Box are read", async () => {
+    await writeFile(join(root, "box.json"), firstBox);
+    expect((await readBoxRecord(boxFolderAt(root)))?.processes[0]?.pid).to.equal(4242);
+  });
+
+  it("of a newer daemon are set aside, and the log says that it was one", async () => {
+    await put("sandboxes", firstSandbox.replace('"version":1', '"version":2'));
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => lines.push(line) });
+    expect(await (await RecordFolder.open(root, sandboxRecords, log)).load()).to.deep.equal([]);
+    expect(await readdir(join(root, "quarantine"))).to.have.length(1);
+    expect(lines.join("")).to.contain("record set aside").and.to.contain("version 2 is not one that this daemon knows");
+  });
+});
