@@ -2,6 +2,7 @@ import { RuntimeError } from "./errors.js";
 
 /** Makes a promise give way to a signal; what the promise does later is ignored. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) promise.catch(() => undefined); // nobody else would take what it throws
   signal.throwIfAborted();
   let stop: (() => void) | undefined;
   const aborted = new Promise<never>((_, reject) => {

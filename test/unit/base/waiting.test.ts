@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect } from "chai";
@@ -66,6 +67,24 @@ describe("orAborted", () => {
     expect((await thrownBy(() => waiting)).message).to.equal("gone");
     finish("done");
     expect(await work).to.equal("done");
+  });
+
+  it("takes what the promise throws later, also when it does not wait at all", async () => {
+    const fails = async (): Promise<never> => {
+      await delay(1);
+      throw new Error("late");
+    };
+    const caller = AbortSignal.abort(new RuntimeError("canceled", "gone"));
+    const untaken: unknown[] = [];
+    const note = (reason: unknown): void => void untaken.push(reason);
+    process.on("unhandledRejection", note);
+    try {
+      expect((await thrownBy(() => orAborted(fails(), caller))).message).to.equal("gone");
+      await delay(20);
+    } finally {
+      process.off("unhandledRejection", note);
+    }
+    expect(untaken).to.deep.equal([]);
   });
 });
 
