@@ -18,9 +18,17 @@ export interface CriServer {
   close(graceMs: number): Promise<void>;
 }
 
+/**
+ * Who is connected is asked so often for a sign of life (HTTP/2's PING, which every client answers by itself), and cut off
+ * when there is none for `answerMs`: connections of those that hang, or never said a word, would pile up.
+ */
+const lifeSigns = { everyMs: 60_000, answerMs: 60_000 };
+
 /** Serves both CRI services on a Unix socket. `alreadyExists` when somebody answers there. */
-export async function serveCri(deps: Deps, socketPath: string): Promise<CriServer> {
+export async function serveCri(deps: Deps, socketPath: string, signs = lifeSigns): Promise<CriServer> {
   const server = new Server({
+    "grpc.keepalive_time_ms": signs.everyMs,
+    "grpc.keepalive_timeout_ms": signs.answerMs,
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
   });

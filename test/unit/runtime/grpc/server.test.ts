@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { link, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
@@ -34,6 +34,23 @@ describe("the CRI socket", () => {
 
   it("is for its user and group alone", async () => {
     expect((await stat(socket)).mode & 0o777).to.equal(0o660);
+  });
+
+  it("cuts off who shows no sign of life, and nobody else", async () => {
+    const other = join(world.folder, "s/other.sock");
+    const strict = await serveCri(world.deps, other, { everyMs: 100, answerMs: 2_000 });
+    const alive = new CriClient(other);
+    const silent = connect(other);
+    try {
+      await alive.ready(10_000);
+      silent.resume(); // its end is not seen otherwise
+      await once(silent, "close", { signal: AbortSignal.timeout(10_000) });
+      expect(await alive.call(runtime.version, {})).to.include({ runtimeName: "a3s-box" });
+    } finally {
+      silent.destroy();
+      alive.close();
+      await strict.close(0);
+    }
   });
 
   it("answers both services", async () => {
