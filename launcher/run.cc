@@ -13,6 +13,7 @@
 #include "failure.h"
 #include "jail.h"
 #include "krun_library.h"
+#include "lent_tun.h"
 #include "privileges.h"
 #include "tap.h"
 
@@ -58,12 +59,12 @@ JailPlan JailOf(const Config& config) {
   constexpr uint64_t kHarmless = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   JailPlan plan;
   plan.proc = true;
+  plan.no_network = true;
   plan.views = {ShareView(config.share),
                 {config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
                 Device("/dev/kvm"),
                 Device("/dev/null"),
                 Device("/dev/urandom")};
-  if (config.tap) plan.views.push_back(Device("/dev/net/tun"));
   return plan;
 }
 
@@ -83,7 +84,10 @@ JailPlan JailOf(const Config& config) {
   if (!kernel.valid()) DieOfErrno(ExitCode::kKernel, "kernel", config.kernel);
   UniqueFd console = OpenConsoleLog(config.console);
   const int console_fd = console.get();
-  if (config.tap) OwnTap(config.tap->name);
+  if (config.tap) {
+    OwnTap(config.tap->name);
+    LendTun(OpenTun());
+  }
   EnterJail(JailOf(config));
   DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, kernel.get(), console_fd);

@@ -11,10 +11,15 @@
 
 namespace a3s {
 
-UniqueFd OpenTap(const std::string& name) {
-  if (::if_nametoindex(name.c_str()) == 0) DieOfErrno(ExitCode::kDevice, "tap", name);
+UniqueFd OpenTun() {
   UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
   if (!tun.valid()) DieOfErrno(ExitCode::kDevice, "tap", "/dev/net/tun");
+  return tun;
+}
+
+UniqueFd OpenTap(const std::string& name) {
+  if (::if_nametoindex(name.c_str()) == 0) DieOfErrno(ExitCode::kDevice, "tap", name);
+  UniqueFd tun = OpenTun();
   struct ifreq request = {};
   ::strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;

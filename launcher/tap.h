@@ -13,6 +13,10 @@ namespace a3s {
  */
 void OwnTap(const std::string& name);
 
+/** The device, attached to no tap yet, close-on-exec: taps of this network namespace. Whatever fails ends the process.
+ */
+UniqueFd OpenTun();
+
 /** An open queue of an existing tap of this network namespace, close-on-exec. Whatever fails ends the process. */
 UniqueFd OpenTap(const std::string& name);
 

@@ -28,7 +28,8 @@ const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience }
 const resources = { requests: { cpu: "300m" } };
 const idle = "while :; do sleep 0.2; done";
 
-describe("A real kubelet", () => {
+describe("A real kubelet", function () {
+  this.timeout(limit(600_000));
   let folder: string;
   let node: NodeNetwork;
   let daemon: Daemon;

@@ -1,9 +1,15 @@
 /* Takes libkrun's place in tests of the launcher: instead of starting a machine it tells what it sees. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void tell_file(const char *path) {
@@ -21,6 +27,25 @@ static void tell_folder(const char *path) {
     if (entry->d_name[0] != '.') printf("entry %s\n", entry->d_name);
   }
 }
+
+static void tell_socket(const char *name, int family, int type) {
+  int made = socket(family, type, 0);
+  printf("socket %s %s\n", name, made >= 0 ? "made" : strerror(errno));
+  if (made >= 0) close(made);
+}
+
+/** As libkrun does it. */
+static void tell_tap(const char *name) {
+  struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+  strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+  int tun = open("/dev/net/tun", O_RDWR);
+  if (tun < 0)
+    printf("tun %s\n", strerror(errno));
+  else
+    printf("attach %s %s\n", name, ioctl(tun, TUNSETIFF, &request) == 0 ? "done" : strerror(errno));
+}
+
+static char tap[IFNAMSIZ];
 
 int32_t krun_set_log_level(uint32_t level) { return printf("log level %u\n", level) < 0; }
 int32_t krun_create_ctx(void) { return 7; }
@@ -54,6 +79,7 @@ int32_t krun_add_vsock_port2(uint32_t ctx, uint32_t port, const char *path, bool
 }
 int32_t krun_add_net_tap(uint32_t ctx, const char *name, const uint8_t *mac, uint32_t features, uint32_t flags) {
   (void)ctx;
+  strncpy(tap, name, IFNAMSIZ - 1);
   printf("tap %s %02x:%02x:%02x %u %u\n", name, mac[0], mac[1], mac[5], features, flags);
   return 0;
 }
@@ -67,6 +93,14 @@ int32_t krun_start_enter(uint32_t ctx) {
   tell_folder("/proc/self/fd");
   printf("write to share %d, to sockets %d, to root %d\n", open("/share/new", O_CREAT | O_WRONLY, 0600) >= 0,
          open("/sockets/new", O_CREAT | O_WRONLY, 0600) >= 0, open("/new", O_CREAT | O_WRONLY, 0600) >= 0);
+  tell_file("/proc/self/net/dev");
+  tell_socket("unix", AF_UNIX, SOCK_STREAM);
+  tell_socket("inet", AF_INET, SOCK_STREAM);
+  tell_socket("inet6", AF_INET6, SOCK_DGRAM);
+  tell_socket("packet", AF_PACKET, SOCK_RAW);
+  tell_socket("netlink", AF_NETLINK, SOCK_RAW);
+  tell_socket("vsock", AF_VSOCK, SOCK_STREAM);
+  for (int i = 0; i < 2; i++) tell_tap(tap);
   fflush(stdout);
   return -22;
 }

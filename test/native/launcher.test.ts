@@ -16,8 +16,12 @@ interface Ended {
 }
 
 async function launcher(...args: string[]): Promise<Ended> {
+  return await ended(program, ...args);
+}
+
+async function ended(file: string, ...args: string[]): Promise<Ended> {
   return await new Promise((resolve) => {
-    const child = execFile(program, args, (_error, stdout, stderr) => {
+    const child = execFile(file, args, (_error, stdout, stderr) => {
       resolve({ code: child.exitCode, stdout, stderr });
     });
   });
@@ -96,6 +100,31 @@ describe("the launcher", () => {
     expect(stdout).to.include("NoNewPrivs:\t1\n").and.to.include("Seccomp:\t2\n");
     expect(stdout).to.match(/Max core file size +0 +0 /);
   });
+
+  inJail(
+    "is in a network with nothing in it, attaches to its pod's tap from there, once, and makes no socket but Unix ones",
+    async () => {
+      await using scratch = await Scratch.make();
+      const values = await prepare(scratch);
+      await native.createNetns(scratch.in("pod"));
+      try {
+        await native.createTap(scratch.in("pod"), "tap7");
+        const config = [...values, ["tap", "tap7"], ["mac", "02:00:00:00:00:01"]].map((pair) => `${pair.join("=")}\n`);
+        await writeFile(scratch.in("config"), config.join(""));
+        const { stdout } = await ended("nsenter", `--net=${scratch.in("pod")}`, program, "run", scratch.in("config"));
+        expect(stdout).to.include("tap tap7 02:00:01 0 0\n");
+        expect([...stdout.matchAll(/^ *(\S+): +\d+ +\d+ /gm)].map(([, link]) => link)).to.deep.equal(["lo"]);
+        const tried = stdout.split("\n").filter((line) => /^(attach|tun|socket) /.test(line));
+        expect(tried).to.deep.equal([
+          "socket unix made",
+          ...["inet", "inet6", "packet", "netlink", "vsock"].map((name) => `socket ${name} Function not implemented`),
+          ...["attach tap7 done", "tun No such file or directory"],
+        ]);
+      } finally {
+        await native.removeNetns(scratch.in("pod"));
+      }
+    },
+  );
 
   inJail("takes the config from a descriptor", async () => {
     await using scratch = await Scratch.make();

@@ -27,6 +27,13 @@ done
 for module in kvm-amd tun bridge veth cls_u32 act_mirred sch_ingress overlay; do
   modprobe -d /run/modules "$module" || echo "nested-vm: no module $module"
 done
+# What plugins and iptables want the kernel gets by itself, from a folder that the host's root has not.
+printf '#!/bin/sh\nexec modprobe -d /run/modules "$@"\n' >/run/modprobe
+chmod 755 /run/modprobe
+echo /run/modprobe >/proc/sys/kernel/modprobe
+# A kubelet writes below /var, wherever its own folder is.
+mkdir -p /run/var/upper /run/var/work
+mount -t overlay -o lowerdir=/var,upperdir=/run/var/upper,workdir=/run/var/work overlay /var
 [ -e /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; }
 hostname outer
 ip link set lo up

@@ -28,6 +28,11 @@ const core = {
 const coreFiles = Object.keys(core).map((name) => `test/critest/${name}.test.ts`);
 const coreTests = [...new Set(Object.values(core))].join("|");
 const attempts = 3;
+/** Of this process's environment; what is not a number is a path of the host. */
+const passedOn = [
+  ...["A3S_TEST_PODS", "A3S_TEST_EXECS", "A3S_TEST_CONTAINERS", "A3S_TEST_STREAM_MIB", "A3S_TEST_KEEP"],
+  ...["A3S_SOAK_MINUTES", "A3S_SOAK_WORKERS", "A3S_SOAK_SEED"],
+];
 
 const startMs = performance.now();
 await compile();
@@ -92,7 +97,7 @@ function jobScript(only: readonly string[] | undefined): string {
   const mocha = ["node_modules/mocha/bin/mocha.js", "--no-config", "--no-package", "--exit", "--no-color"];
   const reporter = ["--reporter", "build/nested/test/support/nested-vm/reporter.js"];
   const words = [...mocha, ...reporter, "--timeout", String(testTimeoutMs * slowness), ...others, ...compiled];
-  const passed = ["A3S_TEST_PODS", "A3S_TEST_KEEP", "A3S_SOAK_MINUTES", "A3S_SOAK_WORKERS"].flatMap((name) => {
+  const passed = passedOn.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [`export ${name}=${quoted(value)}`];
   });
