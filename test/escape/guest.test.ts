@@ -254,7 +254,8 @@ describe("root in a Box, with every capability", function () {
   });
 
   it("takes descriptors of its own file server only, and gives them back", async () => {
-    const [vmm = 0, server = 0] = await pids(attacker);
+    // libkrun is both in one process.
+    const [vmm = 0, server = vmm] = await pids(attacker);
     const before = {
       daemon: await countOf(daemon.pid, "fd"),
       vmm: await countOf(vmm, "fd"),
@@ -270,7 +271,7 @@ describe("root in a Box, with every capability", function () {
       (await logLines(logPath)).length > 0 ? true : undefined,
     );
     expect(await countOf(server, "fd")).to.be.greaterThan(before.server + 1900);
-    expect(await countOf(vmm, "fd")).to.be.within(before.vmm - 10, before.vmm + 10);
+    if (server !== vmm) expect(await countOf(vmm, "fd")).to.be.within(before.vmm - 10, before.vmm + 10);
     expect(await countOf(daemon.pid, "fd")).to.be.below(before.daemon + 60);
     await removeContainer(daemon, id);
     await eventually("they are given back", 30_000, async () =>

@@ -6,7 +6,7 @@ import { ContainerState } from "../../../src/gen/runtime/v1/api.js";
 import { sandboxRecords } from "../../../src/runtime/sandbox/sandbox-record.js";
 import { readRecords } from "../../../src/store/records.js";
 import { runtime } from "../cri-client.js";
-import { Daemon, driver } from "../daemon.js";
+import { Daemon } from "../daemon.js";
 import { FaultFolder } from "../faults/fault-folder.js";
 import { busybox, busyboxSource } from "../images.js";
 import { expectSameMachine, openDescriptors, residentKib } from "../machine.js";
@@ -14,7 +14,7 @@ import { NodeNetwork } from "../node-network.js";
 import { containerStatus, logLines, type Pod } from "../pods.js";
 import { pushImage, startRegistry } from "../registry.js";
 import { Undo } from "../undo.js";
-import { limit } from "../wait.js";
+import { slowness } from "../wait.js";
 import { Dice } from "./dice.js";
 import { gatesOf, type Gate, type Sample } from "./gates.js";
 import { Insist, messageOf } from "./insist.js";
@@ -40,6 +40,8 @@ const calmShare = 0.35;
 const sampleMs = 1_000;
 /** From one trouble to the next. */
 const troubleMs = { least: 8_000, most: 25_000 };
+/** A daemon has to come up in between, also where all is slow. */
+const troublePace = Math.min(slowness, 3);
 const counting = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"];
 /** Steps that come when they come, or that a pod's life does not survive by itself when they fail. */
 const leftAlone = /list sessions|recover|read output|watch/;
@@ -49,8 +51,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   try {
     const faults = await FaultFolder.make();
     undo.add(() => faults[Symbol.asyncDispose]());
-    const node = driver === "krun" ? undefined : await network();
-    undo.add(async () => node?.remove());
+    const node = await network();
+    undo.add(() => node.remove());
     const registry = await startRegistry();
     undo.add(() => registry.stop());
     const { reference } = await pushImage(
@@ -61,9 +63,9 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     );
     const daemon = await Daemon.start({
       images: [await busybox()],
-      config: `${node?.daemonConfig ?? ""}[image]\nplain_http = ["${registry.host}"]\n`,
+      config: `${node.daemonConfig}[image]\nplain_http = ["${registry.host}"]\n`,
       environment: { A3S_FAULTS: faults.path },
-      ...(node === undefined ? {} : { nodeNetns: node.netns }),
+      nodeNetns: node.netns,
     });
     undo.add(() => daemon.remove());
     return await new Soak(options, daemon, faults, livesOf(reference), node).run();
@@ -100,7 +102,7 @@ class Soak {
   readonly #daemon: Daemon;
   readonly #faults: FaultFolder;
   readonly #kinds: ReadonlyMap<string, LifeKind>;
-  readonly #node: NodeNetwork | undefined;
+  readonly #node: NodeNetwork;
   readonly #insist = new Insist();
   readonly #dice: Dice;
   readonly #samples: Sample[] = [];
@@ -116,7 +118,7 @@ class Soak {
     daemon: Daemon,
     faults: FaultFolder,
     kinds: ReadonlyMap<string, LifeKind>,
-    node: NodeNetwork | undefined,
+    node: NodeNetwork,
   ) {
     this.#options = options;
     this.#daemon = daemon;
@@ -194,7 +196,7 @@ class Soak {
   /** Kills, restarts and faults, until the calm. */
   async #trouble(calmFromMs: number): Promise<void> {
     for (;;) {
-      await delay(limit(this.#dice.between(troubleMs.least, troubleMs.most)));
+      await delay(troublePace * this.#dice.between(troubleMs.least, troubleMs.most));
       if (this.#now() > calmFromMs) break;
       const kind = this.#dice.pick(["kill", "kill", "restart", "fail", "fail", "die"] as const);
       this.#troubles.set(kind, (this.#troubles.get(kind) ?? 0) + 1);
@@ -266,7 +268,7 @@ class Soak {
     await expectSameMachine(this.#daemon.scope, atStart, 30_000).catch((thrown: unknown) => {
       found.push(...messageOf(thrown).split("\n").slice(1));
     });
-    const reserved = (await this.#node?.reserved()) ?? [];
+    const reserved = await this.#node.reserved();
     found.push(...reserved.map((address) => `address left behind: ${address}`));
     return found;
   }
