@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setImmediate as immediate } from "node:timers/promises";
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
@@ -27,9 +28,12 @@ export async function recover(deps: Deps, served: Promise<unknown> = Promise.res
     () => true,
     () => false, // the daemon ends, with the reason
   );
+  let turn = isServed;
   const work = known.map((sandbox) => {
+    const began = turn;
+    turn = began.then(nextTurn);
     const settled = deps.sandboxes.locks.run(sandbox.id, async () => {
-      if (await isServed) await recoverSafely(sandbox, deps);
+      if (await began) await recoverSafely(sandbox, deps);
     });
     sandbox.setSettled(settled);
     return settled;
@@ -44,6 +48,12 @@ export async function recover(deps: Deps, served: Promise<unknown> = Promise.res
     { sandboxes: known.length, adoptedMs: Math.round(adoptedMs), tookMs: Math.round(tookMs) },
     "recovery done",
   );
+}
+
+/** Lets calls that wait be answered before the next sandbox is begun: a hundred at once would keep them waiting. */
+async function nextTurn(isServed: boolean): Promise<boolean> {
+  await immediate();
+  return isServed;
 }
 
 async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {
