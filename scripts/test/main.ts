@@ -14,6 +14,7 @@ const allParts = [
   "test:net",
   "test:image",
   "test:vmm",
+  "test:systemd",
   "test:escape",
   "test:faults",
   "test:critest",

@@ -12,6 +12,8 @@ export interface CgroupHierarchy {
   readonly version: 1 | 2;
   readonly mountPoint: string;
   readonly controllers: readonly string[];
+  /** Of a v1 hierarchy that is there to track processes: "systemd". */
+  readonly name?: string;
 }
 
 /** `all`: those of v1, too, that have none of these controllers. */
@@ -23,7 +25,9 @@ export function cgroupHierarchies(mounts: readonly MountLine[], all = false): Cg
     } else if (mount.type === "cgroup") {
       const controllers = mount.superOptions.filter((option) => wantedControllers.has(option));
       if (controllers.length > 0 || all) {
-        found.set(mount.target, { version: 1, mountPoint: mount.target, controllers });
+        const name = mount.superOptions.find((option) => option.startsWith("name="))?.slice("name=".length);
+        const named = name === undefined ? {} : { name };
+        found.set(mount.target, { version: 1, mountPoint: mount.target, controllers, ...named });
       }
     }
   }
@@ -47,7 +51,7 @@ export async function makeGroup(hierarchy: CgroupHierarchy, path: string): Promi
 }
 
 /** cgroups(7): a v2 child has a controller only when its parent hands it down. What can't be handed down is not. */
-async function delegateControllers(folder: string): Promise<void> {
+export async function delegateControllers(folder: string): Promise<void> {
   const available = await readFile(join(folder, "cgroup.controllers"), "utf8").catch(() => "");
   const enabled = await readFile(join(folder, "cgroup.subtree_control"), "utf8").catch(() => "");
   for (const controller of available.trim().split(/\s+/)) {

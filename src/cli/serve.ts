@@ -100,7 +100,7 @@ function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFac
   const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
   const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
   const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
-  const limits = { bootTimeoutMs, healthTimeoutMs };
+  const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager: config.cgroup.driver };
   const common = { state, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
   return {
     ...common,

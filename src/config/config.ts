@@ -73,7 +73,10 @@ export interface Config {
   readonly streaming: StreamingConfig;
   /** Where metrics and health are served; undefined: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
-  readonly cgroup: { readonly driver: "cgroupfs" };
+  readonly cgroup: {
+    /** Who makes the groups of Boxes, and what a sandbox's cgroup_parent is: a path, or a slice of systemd's. */
+    readonly driver: "cgroupfs" | "systemd";
+  };
 }
 
 /** What a RuntimeClass' handler gives its pods. */

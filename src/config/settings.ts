@@ -218,7 +218,11 @@ of user:password), or identity_token, or registry_token`,
     'an IP address of this machine and a port ("127.0.0.1:9091", "[::1]:9091"), or "" for none',
     "Where /metrics (Prometheus) and /healthz are served, without TLS or login. Port 0: one that is free.",
   ),
-  "cgroup.driver": oneOf(["cgroupfs"], "cgroupfs", "Must be kubelet's cgroupDriver; kubelet asks for it."),
+  "cgroup.driver": oneOf(
+    ["cgroupfs", "systemd"],
+    "cgroupfs",
+    "Must be kubelet's cgroupDriver; kubelet asks for it since 1.34. systemd: the right one where that is number 1.",
+  ),
 };
 
 export type SettingName = keyof typeof settings;

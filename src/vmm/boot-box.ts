@@ -15,7 +15,7 @@ import { explainExit } from "./explain-exit.js";
 import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { partsOf } from "./drivers/parts.js";
-import { createBoxCgroup, planBoxCgroup, type BoxCgroup } from "./host-cgroup.js";
+import { createBoxCgroup, planBoxCgroup, type BoxCgroup, type CgroupManager } from "./host-cgroup.js";
 import { RunningBox } from "./running-box.js";
 
 export interface BootDeps {
@@ -29,6 +29,7 @@ export interface BootDeps {
   /** For the agent, on the kernel's command line. */
   readonly kernelParameters: readonly string[];
   readonly healthTimeoutMs: number;
+  readonly cgroupManager: CgroupManager;
 }
 
 const undoLimitMs = 15_000;
@@ -50,7 +51,7 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
   await stage(`boot box ${shortId(spec.id)}`, stepLimitMs, signal, () => makeFolder(deps, folder));
   try {
     undo.add("discard box", (limited) => discardBox(deps, spec.id, folder, undefined, limited));
-    const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder));
+    const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder, signal));
     const box = await bringUp(deps, spec, { folder, cgroup, undo, beganMs }, signal);
     undo.release();
     return box;
@@ -86,16 +87,16 @@ async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
   }
 }
 
-async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder): Promise<BoxCgroup> {
-  const { driver, native, log, guestBase } = deps;
+async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder, signal: AbortSignal): Promise<BoxCgroup> {
+  const { driver, native, log, guestBase, cgroupManager } = deps;
   await mkdir(folder.sockets, { mode: 0o700 });
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
-  const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups);
+  const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
   const handle = { driver: driver.name, processes: [], cgroups: groups.folders };
   await partsOf(spec.id, folder, handle, native, guestBase).share.create();
   await writeTrail(deps, spec, folder, groups.folders, []);
-  return await createBoxCgroup(groups, spec.cgroupParent !== "", log);
+  return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", log, signal });
 }
 
 interface Prepared {
@@ -108,6 +109,10 @@ interface Prepared {
 async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: AbortSignal): Promise<RunningBox> {
   const { folder, cgroup, undo } = made;
   const preparedMs = monotonicMs();
+  undo.add("end scope's first process", () => {
+    cgroup.holder?.end();
+    return Promise.resolve();
+  });
   const { native, log, driver, healthTimeoutMs } = deps;
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
   undo.add("kill box", (limited) => processes.kill(limited));
@@ -125,6 +130,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
         kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);
+          cgroup.holder?.end();
           await writeTrail(deps, spec, folder, cgroup.folders, processes.list);
         },
       },

@@ -35,7 +35,10 @@ export interface BoxSpec {
   readonly hostNamespaces?: readonly HostNamespace[];
   /** How the share shows owners, for a pod with a user namespace of its own; absent: as they are. Drivers may refuse it. */
   readonly idMap?: { readonly uids: IdRange; readonly gids: IdRange };
-  /** Host cgroup to live in, cgroupfs syntax ("/kubepods/pod1"); a child named by the id is made. "": one of our own. */
+  /**
+   * Host cgroup to live in: a path ("/kubepods/pod1"), or a slice where systemd makes the groups ("kubepods-pod1.slice").
+   * A child named by the id is made. "": one of our own.
+   */
   readonly cgroupParent: string;
 }
 

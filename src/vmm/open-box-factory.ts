@@ -24,9 +24,10 @@ import { KrunDriver } from "./drivers/krun/krun-driver.js";
 import { NativeDriver } from "./drivers/native/native-driver.js";
 import { runcFeatures } from "./drivers/native/runc-features.js";
 import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
-import { requireUnifiedCgroup } from "./host-cgroup.js";
+import { requireUnifiedCgroup, type CgroupManager } from "./host-cgroup.js";
 import { readMountinfo } from "../base/mountinfo.js";
 import { launcherPath, libkrunPath } from "./probe.js";
+import { requireSystemd } from "./systemd/require-systemd.js";
 import type { RunningBox } from "./running-box.js";
 
 export interface BoxFactoryOptions {
@@ -46,6 +47,8 @@ export interface BoxFactoryOptions {
   readonly bootTimeoutMs: number;
   /** What runs the sessions that do not choose. */
   readonly containerRuntime: "own" | "crun";
+  /** Who makes the Boxes' cgroups. */
+  readonly cgroupManager: CgroupManager;
   /** A Box whose agent has been silent for so long is ended; 0: never. */
   readonly healthTimeoutMs: number;
 }
@@ -55,13 +58,14 @@ const sweepsAtOnce = 32;
 /** sun_path of unix(7), less its closing NUL. */
 const maxSocketPath = 107;
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
-  const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime } = options;
+  const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime, cgroupManager } = options;
   if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
     const longest = maxSocketPath - longestSocketSuffix;
     throw new RuntimeError("invalidArgument", `state folder "${state}" is longer than ${longest} bytes`, {
       hint: "socket paths in it would exceed what the kernel takes",
     });
   }
+  if (cgroupManager === "systemd") await requireSystemd();
   const choice = await chooseDriver(options.driver, assetsDir);
   const drivers = new Map<DriverName, Driver>();
   for (const name of new Set([choice.driver, ...(options.moreDrivers ?? [])])) {
@@ -73,7 +77,7 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
-  const limits = { bootTimeoutMs, healthTimeoutMs };
+  const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager };
   return new Boxes(choice, drivers, { native, log, state, guestBase, ...limits, kernelParameters });
 }
 

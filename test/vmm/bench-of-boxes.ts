@@ -126,6 +126,7 @@ async function openFactory(folder: string): Promise<BoxFactory> {
     driver,
     bootTimeoutMs: limit(60_000),
     containerRuntime: "own",
+    cgroupManager: "cgroupfs",
     healthTimeoutMs: 0,
   });
 }

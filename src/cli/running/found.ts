@@ -7,6 +7,7 @@ import { netnsFolder, sandboxesFolder } from "../../config/paths.js";
 import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
 import { cgroupHierarchies } from "../../base/cgroups.js";
 import { ownCgroupParent } from "../../vmm/host-cgroup.js";
+import { ownSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { emptyGroupsBeside } from "./cgroups.js";
 import { boxProcesses, startTimeOf, type BoxProcess } from "./processes.js";
@@ -46,7 +47,8 @@ const creationMs = 180_000;
 
 export async function lookAround(config: Config, named: Named): Promise<Found> {
   const mounts = await readMountinfo();
-  const parents = cgroupHierarchies(mounts).map(({ mountPoint }) => join(mountPoint, ownCgroupParent));
+  const own = [ownCgroupParent, slicePath(ownSlice)];
+  const parents = cgroupHierarchies(mounts).flatMap(({ mountPoint }) => own.map((path) => join(mountPoint, path)));
   const served = await isServed(config.socketPath);
   const settledMs = served ? Date.now() - creationMs : Number.POSITIVE_INFINITY;
   return {

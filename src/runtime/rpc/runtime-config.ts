@@ -1,9 +1,15 @@
 import { CgroupDriver, type RuntimeConfigRequest, type RuntimeConfigResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
 
 /**
- * CRI RuntimeConfig. CGROUPFS is said explicitly: an unset driver means SYSTEMD (kubelet.md 2.17), and kubelet would
- * then hand out `.slice` cgroups.
+ * CRI RuntimeConfig. The driver is always said: an unset one means SYSTEMD (kubelet.md 2.17), and kubelet would then hand
+ * out `.slice` cgroups.
  */
-export async function runtimeConfig(_request: RuntimeConfigRequest): Promise<RuntimeConfigResponse> {
-  return { linux: { cgroupDriver: CgroupDriver.CGROUPFS } };
+export async function runtimeConfig(
+  _request: RuntimeConfigRequest,
+  _call: CallContext,
+  { config }: Deps,
+): Promise<RuntimeConfigResponse> {
+  const cgroupDriver = config.cgroup.driver === "systemd" ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS;
+  return await Promise.resolve({ linux: { cgroupDriver } });
 }

@@ -14,6 +14,8 @@ import {
 } from "../../gen/runtime/v1/api.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
 import type { HostNamespace } from "../../vmm/box.js";
+import type { CgroupManager } from "../../vmm/host-cgroup.js";
+import { sliceOf } from "../../vmm/systemd/slice-path.js";
 import type { Boundary } from "../boundary/boundary.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import { askedOfHost } from "../boundary/host-namespaces.js";
@@ -36,7 +38,7 @@ export interface SandboxRequest {
 /** Checks a RunPodSandbox request field by field, before anything is made. Throws `invalidArgument`. */
 export function checkSandboxRequest(
   request: RunPodSandboxRequest,
-  { handlers, hostNamespaces: policy }: Pick<Config, "handlers" | "hostNamespaces">,
+  { handlers, hostNamespaces: policy, cgroup }: Pick<Config, "handlers" | "hostNamespaces" | "cgroup">,
 ): SandboxRequest {
   const config = request.config ?? refuse("config", "is missing");
   const metadata = config.metadata ?? refuse("config.metadata", "is missing");
@@ -49,7 +51,7 @@ export function checkSandboxRequest(
   checkAbsolute("config.log_directory", config.logDirectory);
   if (config.dnsConfig !== undefined) checkDns(config.dnsConfig);
   for (const mapping of config.portMappings) checkPort(mapping);
-  if (config.linux !== undefined) checkLinux(config.linux);
+  if (config.linux !== undefined) checkLinux(config.linux, cgroup.driver);
   const asksHost = askedOfHost(config).length > 0;
   const driver = asksHost && policy === "native" ? "native" : handler.driver;
   const boundary = boundaryOf(driver);
@@ -127,8 +129,8 @@ function checkPort(mapping: PortMapping): void {
   }
 }
 
-function checkLinux(linux: LinuxPodSandboxConfig): void {
-  checkCgroupParent(linux.cgroupParent);
+function checkLinux(linux: LinuxPodSandboxConfig, manager: CgroupManager): void {
+  checkCgroupParent(linux.cgroupParent, manager);
   for (const [name, value] of Object.entries(linux.sysctls)) checkSysctl(name, value);
   const namespaces = linux.securityContext?.namespaceOptions;
   if (namespaces !== undefined) checkNamespaces(namespaces);
@@ -144,11 +146,12 @@ function checkLinux(linux: LinuxPodSandboxConfig): void {
   checkResources("config.linux.overhead", linux.overhead);
 }
 
-function checkCgroupParent(parent: string): void {
+function checkCgroupParent(parent: string, manager: CgroupManager): void {
   checkText("config.linux.cgroup_parent", parent, 4095);
   if (parent.split("/").includes("..")) refuse("config.linux.cgroup_parent", `${shown(parent)} has ".." in it`);
-  if (/\.slice(?:$|\/|:)/.test(parent)) {
-    const hint = "set cgroupDriver: cgroupfs in the kubelet's configuration";
+  if (manager === "systemd") sliceOf(parent);
+  else if (/\.slice(?:$|\/|:)/.test(parent)) {
+    const hint = 'set cgroup.driver = "systemd" here, or cgroupDriver: cgroupfs in the kubelet\'s configuration';
     refuse(
       "config.linux.cgroup_parent",
       `${shown(parent)} is a systemd slice, and the cgroup driver here is cgroupfs`,

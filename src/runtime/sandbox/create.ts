@@ -12,6 +12,7 @@ import type { Box } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
+import type { Config } from "../../config/config.js";
 import type { SandboxRequest } from "./check-request.js";
 import { watchBox } from "./end.js";
 import {
@@ -89,7 +90,7 @@ async function build(
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
   const spec = {
     ...{ id, ...request.size, netnsPath: sandbox.record.netnsPath === "" ? null : sandbox.record.netnsPath },
-    cgroupParent: cgroupParent(request),
+    cgroupParent: cgroupParent(request, config),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
     ...idMapOf(request.config, boxes, request.driver),
@@ -145,10 +146,10 @@ function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
   };
 }
 
-/** cgroupfs syntax; a relative parent means the same below the root. */
-function cgroupParent(request: SandboxRequest): string {
+/** A path is one below the root, also where it does not begin there; a slice has its name. */
+function cgroupParent(request: SandboxRequest, { cgroup }: Config): string {
   const parent = request.config.linux?.cgroupParent ?? "";
-  return parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
+  return cgroup.driver === "systemd" || parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
 }
 
 /** "" where the name is the host's: it stays. */

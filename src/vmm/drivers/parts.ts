@@ -1,8 +1,8 @@
-import { basename } from "node:path";
 import type { SandboxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
+import { isBoxGroup } from "../host-cgroup.js";
 import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
 import { GuestShare } from "../share/guest-share.js";
 import { HostShare } from "../share/host-share.js";
@@ -29,7 +29,7 @@ export function partsOf(
   guestBase = "",
 ): BoxDriverParts {
   if (driver === "native") {
-    const usage = new GroupUsage(cgroups.filter((group) => basename(group) === id));
+    const usage = new GroupUsage(cgroups.filter((group) => isBoxGroup(group, id)));
     return { share: new HostShare(folder, native), sharedMemory: folder.shm, usage, shutsDown: false };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));

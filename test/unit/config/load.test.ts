@@ -51,7 +51,7 @@ describe("the configuration", () => {
     ['[image]\ndefault_registry = "mirror"', /image\.default_registry = "mirror" .*with a dot or a port/],
     ["[sandbox]\nmemory = 5", /sandbox\.memory in a\.toml is no setting \(known: root, /],
     ["log = 5", /log in a\.toml is no setting/],
-    ['[cgroup]\ndriver = "systemd"', /cgroup\.driver = "systemd" .*"cgroupfs"/],
+    ['[cgroup]\ndriver = "runc"', /cgroup\.driver = "runc" .*"cgroupfs"/],
     ['[metrics]\naddress = "9091"', /metrics\.address = "9091" .*"127\.0\.0\.1:9091"/],
     ['[metrics]\naddress = "localhost:9091"', /metrics\.address = "localhost:9091" /],
     ['[metrics]\naddress = "127.0.0.1:65536"', /metrics\.address = /],

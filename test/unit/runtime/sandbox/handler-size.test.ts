@@ -24,7 +24,10 @@ annotations = ["memory_mib"]
 );
 
 function sizeOf(runtimeHandler: string, config: Partial<PodSandboxConfig> = {}): BoxSize {
-  return checkSandboxRequest({ ...podRequest(config), runtimeHandler }, { handlers, hostNamespaces: "refuse" }).size;
+  return checkSandboxRequest(
+    { ...podRequest(config), runtimeHandler },
+    { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+  ).size;
 }
 
 const limits = (mib: bigint) => ({ linux: linuxConfig({ resources: resources({ memoryLimitInBytes: mib << 20n }) }) });
@@ -68,7 +71,10 @@ describe("the size that a handler gives", () => {
 
   it("comes with the handler's driver", () => {
     const driverOf = (runtimeHandler: string) =>
-      checkSandboxRequest({ ...podRequest(), runtimeHandler }, { handlers, hostNamespaces: "refuse" }).driver;
+      checkSandboxRequest(
+        { ...podRequest(), runtimeHandler },
+        { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+      ).driver;
     expect([driverOf(""), driverOf("free")]).to.deep.equal([undefined, "qemu"]);
   });
 

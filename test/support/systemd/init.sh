@@ -1,0 +1,27 @@
+#!/bin/sh
+# Number 1 of the namespaces that bed.ts makes: shows systemd a machine with cgroup v2 alone and no units but our own, and
+# becomes systemd. $1 is a scratch folder. Whatever is written to /etc or /var/lib goes to a tmpfs and is gone with it.
+set -e
+# What ends on the host ends here too, and the other way round nothing is seen.
+mount --make-rslave /
+mount --make-rshared /
+mount -t proc proc /proc
+mkdir -p "$1/writes"
+mount -t tmpfs -o mode=755 writes "$1/writes"
+for folder in /etc /var/lib; do
+  name=$(basename "$folder")
+  mkdir -p "$1/writes/$name/upper" "$1/writes/$name/work"
+  mount -t overlay overlay -o "lowerdir=$folder,upperdir=$1/writes/$name/upper,workdir=$1/writes/$name/work" "$folder"
+done
+mount -t tmpfs -o mode=755 units /etc/systemd
+mkdir -p /etc/systemd/system
+cp "$(dirname "$0")"/units/* /etc/systemd/system/
+for unit in systemd-journald.service systemd-journald.socket; do
+  sed '/^\(Requires\|After\|Before\|Wants\|Conflicts\|Also\)=/d' "/usr/lib/systemd/system/$unit" >"/etc/systemd/system/$unit"
+done
+mount -t tmpfs -o mode=755 run /run
+while umount /sys/fs/cgroup 2>/dev/null; do :; done
+umount -R /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup 2>/dev/null || true
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+export container=a3s-test SYSTEMD_UNIT_PATH=/etc/systemd/system
+exec /usr/lib/systemd/systemd --system --unit=bed.target --log-target=console --log-level=info --show-status=0
