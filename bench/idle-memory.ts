@@ -15,18 +15,33 @@ export async function boxMemory(pids: readonly number[]): Promise<BoxMemory> {
   let guestKib = 0;
   let overheadKib = 0;
   for (const pid of pids) {
-    for (const { sizeKib, pssKib, path } of mappings(await readFile(`/proc/${pid}/smaps`, "utf8"))) {
-      // QEMU reserves address space for its code cache too: that one has no file and is private.
-      const isGuest = path.startsWith("/memfd:") || (sizeKib >= guestMappingKib && pssKib > 0 && path === "");
-      if (isGuest) guestKib += pssKib;
-      else overheadKib += pssKib;
+    for (const mapping of mappings(await readFile(`/proc/${pid}/smaps`, "utf8"))) {
+      if (isGuestMemory(mapping)) guestKib += mapping.pssKib;
+      else overheadKib += mapping.pssKib;
     }
   }
   return { guestKib, overheadKib };
 }
 
+/**
+ * Of one process, guest memory set apart: all that is resident, shared or not, and its page tables. A cgroup may be
+ * charged for that.
+ */
+export async function ownRssKib(pid: number): Promise<number> {
+  const tables = Number(/^VmPTE:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0");
+  return mappings(await readFile(`/proc/${pid}/smaps`, "utf8"))
+    .filter((mapping) => !isGuestMemory(mapping))
+    .reduce((sum, { rssKib }) => sum + rssKib, tables);
+}
+
+/** QEMU's is a memfd; libkrun's is anonymous. QEMU's cache of translated code is large only as a whole: a mapping for each part. */
+function isGuestMemory({ path, sizeKib, pssKib }: Mapping): boolean {
+  return path.startsWith("/memfd:") || (sizeKib >= guestMappingKib && pssKib > 0 && path === "");
+}
+
 interface Mapping {
   readonly sizeKib: number;
+  readonly rssKib: number;
   readonly pssKib: number;
   readonly path: string;
 }
@@ -39,6 +54,11 @@ function mappings(text: string): Mapping[] {
     .map((part) => {
       const [head = ""] = part.split("\n");
       const member = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(part)?.[1] ?? "0");
-      return { sizeKib: member("Size"), pssKib: member("Pss"), path: head.split(/\s+/).slice(5).join(" ") };
+      return {
+        sizeKib: member("Size"),
+        rssKib: member("Rss"),
+        pssKib: member("Pss"),
+        path: head.split(/\s+/).slice(5).join(" "),
+      };
     });
 }

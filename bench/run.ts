@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchExec } from "./exec.js";
 import { benchNative } from "./native/native.js";
+import { benchOverhead } from "./overhead.js";
 import { benchPull } from "./pull/pull.js";
 import { benchStart } from "./start.js";
 
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   exec: benchExec,
   pull: benchPull,
   native: benchNative,
+  overhead: benchOverhead,
 };
 
 const { values, positionals } = parseArgs({

@@ -11,6 +11,11 @@ export interface BoxSize {
 const leastMemoryMib = 256;
 const bytesPerMib = 1_048_576n;
 /**
+ * What VMM and file server take beside the guest's memory, in the same control group (`npm run bench -- overhead`; of
+ * QEMU, the larger of both). This much of a RuntimeClass's overhead is theirs, the rest is the guest's.
+ */
+const vmmBytes = 224n * bytesPerMib;
+/**
  * From here on a limit is none. cgroup v1 shows "no limit" as the largest multiple of the page (64 KiB at most), and
  * kubelet hands on what it has read there (KR updatePodSandboxResources, for a pod without a memory limit).
  */
@@ -36,8 +41,8 @@ export function checkResources(field: string, resources: LinuxContainerResources
 }
 
 /**
- * A Box has what the pod's containers may use together and the RuntimeClass's overhead, and the configured defaults
- * where the pod sets no limit. It is never given more than the host has: what is over that can't be used anyway.
+ * A Box has what the pod's containers may use together and the guest's part of the RuntimeClass's overhead, and the
+ * configured defaults where the pod sets no limit. It is never given more than the host has: what is over that can't be used anyway.
  */
 export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize): BoxSize {
   const wanted = wantedSize(linux?.resources, linux?.overhead);
@@ -49,7 +54,10 @@ export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxS
   };
 }
 
-/** What the request asks for, rounded up; 0 where it sets no limit. */
+/**
+ * What the request asks for, rounded up; 0 where it sets no limit. CPU of the overhead is for the VMM's own threads: it
+ * makes no processor for the guest.
+ */
 export function wantedSize(
   resources: LinuxContainerResources | undefined,
   overhead: LinuxContainerResources | undefined,
@@ -58,9 +66,18 @@ export function wantedSize(
   const memoryBytes = limitBytes < noLimitBytes ? limitBytes : 0n;
   const milliCpus = milliCpusOf(resources);
   return {
-    memoryMib: memoryBytes > 0n ? toMib(memoryBytes + (overhead?.memoryLimitInBytes ?? 0n)) : 0n,
-    vcpus: milliCpus > 0n ? (milliCpus + milliCpusOf(overhead) + 999n) / 1000n : 0n,
+    memoryMib: memoryBytes > 0n ? toMib(memoryBytes + guestPart(overhead)) : 0n,
+    vcpus: milliCpus > 0n ? (milliCpus + 999n) / 1000n : 0n,
   };
+}
+
+/**
+ * kubelet sets the pod's control group to limits and overhead together: a guest of all that would be killed from outside
+ * once it has touched its memory (docs/adr/0059).
+ */
+function guestPart(overhead: LinuxContainerResources | undefined): bigint {
+  const bytes = overhead?.memoryLimitInBytes ?? 0n;
+  return bytes > vmmBytes ? bytes - vmmBytes : 0n;
 }
 
 function milliCpusOf(resources: LinuxContainerResources | undefined): bigint {

@@ -14,10 +14,17 @@ describe("the size of a Box", () => {
     expect(boxSize(unlimited, standard)).to.deep.equal(standard);
   });
 
-  it("is the pod's limits and the overhead, rounded up", () => {
+  it("is the pod's limits and the guest's part of the overhead, rounded up", () => {
     const limits = resources({ memoryLimitInBytes: 400n * mib + 1n, cpuQuota: 50_000n, cpuPeriod: 100_000n });
-    const overhead = resources({ memoryLimitInBytes: 100n * mib, cpuQuota: 25_000n });
-    expect(boxSize(linuxConfig({ resources: limits, overhead }), standard)).to.deep.equal({ vcpus: 1, memoryMib: 501 });
+    const overhead = resources({ memoryLimitInBytes: 300n * mib, cpuQuota: 75_000n });
+    // 224 MiB of the overhead are the VMM's, and all of its CPU
+    expect(boxSize(linuxConfig({ resources: limits, overhead }), standard)).to.deep.equal({ vcpus: 1, memoryMib: 477 });
+  });
+
+  it("is not less than the limits where the overhead is too little for a VMM", () => {
+    const limits = resources({ memoryLimitInBytes: 400n * mib });
+    const overhead = resources({ memoryLimitInBytes: 100n * mib });
+    expect(boxSize(linuxConfig({ resources: limits, overhead }), standard).memoryMib).to.equal(400);
   });
 
   it("is enough for a guest, however little the pod asks for", () => {
