@@ -49,7 +49,7 @@ describe("User namespaces", () => {
     folder = await mkdtemp(join(daemon.logs, "userns-"));
   });
   after(async () => {
-    await rm(folder, { recursive: true });
+    if ((folder as string | undefined) !== undefined) await rm(folder, { recursive: true });
   });
   sharedPod(
     () => daemon,
