@@ -10,6 +10,7 @@ import { tailOf } from "./console.js";
 import type { BoxDriverParts } from "./drivers/parts.js";
 import type { Snapshot } from "./share/share.js";
 import type { DiskUsage } from "./usage.js";
+import { watchDescriptors } from "./watch-descriptors.js";
 import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
@@ -41,14 +42,14 @@ export class RunningBox implements Box {
       parts.agent.close(`the Box has ended: ${exit.reason}`);
       return exit;
     });
-    this.#watchHealth(parts);
+    this.#watch(parts);
   }
 
   get exit(): BoxExit | undefined {
     return this.#parts.processes.exit;
   }
 
-  #watchHealth({ id, agent, processes, log, healthTimeoutMs }: BoxParts): void {
+  #watch({ id, handle, agent, processes, log, healthTimeoutMs }: BoxParts): void {
     const over = new AbortController();
     void this.exited.then(() => {
       over.abort();
@@ -58,6 +59,8 @@ export class RunningBox implements Box {
       processes.giveUp(reason);
     };
     void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, giveUp, over: over.signal, log });
+    const server = handle.processes.find(({ role }) => role === (handle.driver === "qemu" ? "fs" : "vmm"));
+    if (server !== undefined) void watchDescriptors({ id, pid: server.pid, agent, over: over.signal, log });
   }
 
   get sharedMemory(): string {
