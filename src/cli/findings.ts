@@ -9,6 +9,7 @@ import { loadNative } from "../native/addon.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver } from "../vmm/choose-driver.js";
+import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
 
 /** `missing`: no Box without it. `optional`: something is lost without it. */
@@ -66,7 +67,9 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
       ? { subject: "overlay", verdict: "OK", detail: "in /proc/filesystems" }
       : { subject: "overlay", verdict: "missing", detail: "not in /proc/filesystems", remedy: "modprobe overlay" },
     ...(await Promise.all(["net", "mnt", "ipc", "uts", "pid"].map(namespace))),
-    await cgroups(config),
+    await cgroups(),
+    await cgroupDriverFinding(config),
+    await nativeFinding(config),
     await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
   ];
 }
@@ -141,11 +144,11 @@ async function namespace(kind: string): Promise<Finding> {
 }
 
 /** Boxes live in a cgroup below the pod's, in v2 or in each v1 hierarchy (cgroups(7)). */
-async function cgroups(config: Config): Promise<Finding> {
+async function cgroups(): Promise<Finding> {
   const subject = "cgroups";
   const v2 = await textOf("/sys/fs/cgroup/cgroup.controllers");
   const detail = (layout: string, controllers: string[]): string =>
-    `${layout}: ${controllers.filter((name) => wanted.includes(name)).join(", ")}; driver ${config.cgroup.driver}`;
+    `${layout}: ${controllers.filter((name) => wanted.includes(name)).join(", ")}`;
   const wanted = ["cpu", "memory", "pids", "cpuset"];
   if (v2 !== "") return { subject, verdict: "OK", detail: detail("v2", v2.trim().split(" ")) };
   const lines = (await textOf("/proc/self/mountinfo")).split("\n").filter((line) => line.includes(" - cgroup "));
