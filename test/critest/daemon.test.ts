@@ -7,6 +7,7 @@ import { image, runtime } from "../support/cri-client.js";
 import { command, Daemon } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { removePod, runPod, runToEnd } from "../support/pods.js";
+import { limit } from "../support/wait.js";
 
 describe("The daemon and its command line", () => {
   let folder: string;
@@ -17,7 +18,8 @@ describe("The daemon and its command line", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("serves several times on one machine, on roots of their own", async () => {
+  it("serves several times on one machine, on roots of their own", async function () {
+    this.timeout(limit(120_000)); // two daemons, two pods, one after another on a machine that is busy
     const daemons = await Promise.all([Daemon.start({ images: [await busybox()] }), Daemon.start()]);
     try {
       const [one, two] = daemons;
