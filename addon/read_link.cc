@@ -1,6 +1,7 @@
 #include "read_link.h"
 
 #include <arpa/inet.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <netinet/in.h>
@@ -38,6 +39,9 @@ struct LinkState {
   int index = 0;
   std::string mac;
   uint32_t mtu = 0;
+  bool promiscuous = false;
+  bool all_multicast = false;
+  uint32_t transmit_queue = 0;
   std::vector<std::string> addresses;
   std::vector<Route> routes;
   std::vector<Neighbour> neighbours;
@@ -76,6 +80,9 @@ Failure ReadSelf(NetlinkSocket& netlink, const std::string& name, std::optional<
         state->index = fixed.ifi_index;
         state->mac = MacText(attributes.Find(IFLA_ADDRESS));
         state->mtu = attributes.Number(IFLA_MTU);
+        state->promiscuous = (fixed.ifi_flags & IFF_PROMISC) != 0;
+        state->all_multicast = (fixed.ifi_flags & IFF_ALLMULTI) != 0;
+        state->transmit_queue = attributes.Number(IFLA_TXQLEN);
       });
 }
 
@@ -189,6 +196,9 @@ Napi::Value Give(Napi::Env env, std::optional<LinkState>& state) {
   object.Set("index", state->index);
   object.Set("mac", state->mac);
   object.Set("mtu", state->mtu);
+  object.Set("promiscuous", state->promiscuous);
+  object.Set("allMulticast", state->all_multicast);
+  object.Set("transmitQueue", state->transmit_queue);
   object.Set("addresses", ToArray(env, state->addresses));
   object.Set("routes", ToArray(env, state->routes));
   object.Set("neighbours", ToArray(env, state->neighbours));

@@ -44,12 +44,12 @@ Failure FindLink(NetlinkSocket& netlink, Link& link) {
   return std::nullopt;
 }
 
-/** Up, and with that MTU where one is given. */
-Failure BringUp(NetlinkSocket& netlink, const Link& link, std::optional<uint32_t> mtu) {
+/** Up, with more flags (IFF_*), and with that MTU where one is given. */
+Failure BringUp(NetlinkSocket& netlink, const Link& link, unsigned flags, std::optional<uint32_t> mtu) {
   ifinfomsg fixed = {};
   fixed.ifi_index = link.index;
-  fixed.ifi_flags = IFF_UP;
-  fixed.ifi_change = IFF_UP;
+  fixed.ifi_flags = IFF_UP | flags;
+  fixed.ifi_change = IFF_UP | flags;
   NetlinkMessage message(RTM_NEWLINK, 0, fixed);
   if (mtu) message.Add(IFLA_MTU, *mtu);
   return netlink.Request(message, "bring link up", link.name);
@@ -69,7 +69,7 @@ Failure MakeTap(const std::string& name) {
   if (Failure failure = netlink.Open()) return failure;
   Link link = {name};
   if (Failure failure = FindLink(netlink, link)) return failure;
-  return BringUp(netlink, link, std::nullopt);
+  return BringUp(netlink, link, 0, std::nullopt);
 }
 
 /** tc-mirred(8): what comes in at `from` leaves at `to`, whatever it is. */
@@ -119,8 +119,9 @@ Failure RedirectBoth(const std::string& first_name, const std::string& second_na
   Link second = {second_name};
   if (Failure failure = FindLink(netlink, first)) return failure;
   if (Failure failure = FindLink(netlink, second)) return failure;
-  if (Failure failure = BringUp(netlink, first, std::nullopt)) return failure;
-  if (Failure failure = BringUp(netlink, second, first.mtu)) return failure;
+  // What groups the guest joins is not known here: a macvlan would keep their packets to itself.
+  if (Failure failure = BringUp(netlink, first, IFF_ALLMULTI, std::nullopt)) return failure;
+  if (Failure failure = BringUp(netlink, second, 0, first.mtu)) return failure;
   if (Failure failure = Redirect(netlink, first, second)) return failure;
   return Redirect(netlink, second, first);
 }

@@ -102,6 +102,10 @@ export interface LinkState {
   readonly index: number;
   readonly mac: string;
   readonly mtu: number;
+  readonly promiscuous: boolean;
+  readonly allMulticast: boolean;
+  /** Packets. */
+  readonly transmitQueue: number;
   /** CIDR, both families; link-local IPv6 left out. */
   readonly addresses: readonly string[];
   /** Of the main table, leaving by this link to one next hop or none. */

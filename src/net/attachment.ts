@@ -20,6 +20,13 @@ export function attachmentAddresses(attachment: Attachment | undefined): string[
   return addressesOf(parseResult(attachment.result), attachment.interfaceName);
 }
 
+/** Interfaces that plugins have made for the sandbox beside its own: their names. */
+export function otherInterfaces({ result, interfaceName }: Attachment): string[] {
+  if (result === undefined) return [];
+  const inSandbox = (parseResult(result).interfaces ?? []).filter(({ sandbox }) => (sandbox ?? "") !== "");
+  return inSandbox.map(({ name }) => name).filter((name) => name !== interfaceName && name !== "lo");
+}
+
 /** What the network says about name servers; undefined when it says nothing. */
 export function attachmentDns(attachment: Attachment): CniDns | undefined {
   return attachment.result === undefined ? undefined : dnsOf(parseResult(attachment.result));

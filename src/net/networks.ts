@@ -5,6 +5,7 @@ import { stage } from "../base/stage.js";
 import type { Config } from "../config/config.js";
 import { attachmentAddresses, type Attachment } from "./attachment.js";
 import { addMember, checkMember, checkStatus, collectGarbage, deleteMember, type Member } from "./cni/chain.js";
+import { endLeftoverPlugins } from "./cni/leftover-plugins.js";
 import { readConfigFolder } from "./cni/config-folder.js";
 import type { NetworkList } from "./cni/network-list.js";
 import { findPlugin, type PluginPlaces } from "./cni/run-plugin.js";
@@ -91,6 +92,13 @@ export class Networks {
     await this.#inNetwork("remove from", attachment, this.#config.timeoutMs, signal, async (limited) => {
       await deleteMember({ ...place, ...attachment }, this.#places, attachment.result, limited);
     });
+  }
+
+  /** Before `detach` of a sandbox whose daemon was killed: its plugins may still be at work. */
+  async endLeftoverPlugins({ containerId }: Place, signal: AbortSignal): Promise<void> {
+    await stage("end leftover plugins", this.#config.timeoutMs, signal, (limited) =>
+      endLeftoverPlugins(containerId, limited),
+    );
   }
 
   /** CHECK: throws what a plugin finds missing. */

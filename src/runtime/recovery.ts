@@ -8,7 +8,7 @@ import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.j
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./sandbox/end.js";
-import { checkNetwork, leaveNetwork, removeNetns } from "./sandbox/network.js";
+import { checkNetwork, leaveHalfJoined, removeNetns } from "./sandbox/network.js";
 import { removePodFiles } from "./sandbox/pod-files.js";
 import type { Sandbox } from "./sandbox/sandbox.js";
 
@@ -83,7 +83,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
   switch (sandbox.state) {
     case "creating":
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
-      await leaveNetwork(sandbox, deps, signal);
+      await leaveHalfJoined(sandbox, deps, signal);
       await removeNetns(sandbox, deps);
       await removePodFiles(sandbox.folder);
       await sandboxes.remove(sandbox.id);

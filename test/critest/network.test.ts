@@ -11,6 +11,7 @@ import { expectSameMachine, type MachineState } from "../support/machine.js";
 import { nodeAddress, nodeLinks, NodeNetwork } from "../support/node-network.js";
 import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import {
+  exec,
   podStatus,
   removePod,
   runPod,
@@ -20,6 +21,7 @@ import {
   type Pod,
   type PodConfigPart,
 } from "../support/pods.js";
+import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
 const port = 9000;
@@ -27,6 +29,9 @@ const hostPort = 12_000;
 /** Gateway of the pods; the node's address on the bridge. */
 const gateway = { v4: "10.96.7.1", v6: "fd96:7::1" };
 const mtu = 1400;
+/** At once, to a pod and from a pod: `A3S_TEST_CONNECTIONS=10000`. */
+const connections = Number(process.env["A3S_TEST_CONNECTIONS"] ?? "0");
+const manyPort = 9002;
 /** The largest datagram that IPv4 has (65,535 less both headers). */
 const largestDatagram = 65_507;
 
@@ -85,6 +90,7 @@ describe("Network", () => {
     await removePod(daemon, await runPod(daemon, { portMappings: [portMapping(hostPort + 1)] }));
     rulesAtStart = await rules();
     await node.serve(peer, "serve", "9001", "node");
+    await node.serve(peer, "serve-many", String(manyPort));
     server = await member("server", {
       portMappings: [portMapping(hostPort), { ...portMapping(hostPort), protocol: Protocol.UDP }],
       dnsConfig: { servers: ["10.10.10.10"], searches: ["google.com"], options: ["ndots:8"] },
@@ -175,6 +181,35 @@ describe("Network", () => {
     it("100 KB on one connection, from the host and from a pod", async () => {
       await fromNode("tcp", server.v4, port, 100_000);
       await fromPod(client, "tcp", server.v6, port, 100_000);
+    });
+  });
+
+  describe("many connections", () => {
+    /** "TCP: inuse 3 orphan 0 …", of both families. */
+    const inUse = async (): Promise<number> => {
+      const text = await shell(daemon, server.container, "cat /proc/net/sockstat /proc/net/sockstat6");
+      return [...text.matchAll(/^TCP6?: inuse (\d+)/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+    };
+
+    it(`${String(connections)} connections held at once, to a pod and from it: each echoes, and all are gone in the end`, async function () {
+      if (connections === 0) skipBecause(this, "it takes long: set A3S_TEST_CONNECTIONS=10000");
+      this.timeout(limit(300_000));
+      const many = await startContainer(daemon, server.pod, { command: ["peer", "serve-many", String(manyPort)] });
+      await saidSomething(daemon, many);
+      const before = await inUse();
+      const count = String(connections);
+      const all = `${count} echoed\n`;
+      expect(await node.run(peer, "many", server.v4, String(manyPort), count)).to.equal(all);
+      expect(await node.run(peer, "many", server.v6, String(manyPort), count)).to.equal(all);
+      for (const address of [gateway.v4, gateway.v6]) {
+        const words = ["peer", "many", address, String(manyPort), count];
+        expect(await exec(daemon, server.container, words, 120)).to.deep.equal({
+          stdout: all,
+          stderr: "",
+          exitCode: 0,
+        });
+      }
+      await eventually("they are gone", 10_000, async () => ((await inUse()) <= before ? true : undefined));
     });
   });
 

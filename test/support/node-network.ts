@@ -3,7 +3,7 @@
  * nothing of the machine's own network is touched.
  */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -69,20 +69,58 @@ export class NodeNetwork {
     return [...(await this.run("ip", "-o", "link")).matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = ""]) => name);
   }
 
+  /** Whether the kernel has links of the type ("macvlan"). */
+  async canLink(type: string): Promise<boolean> {
+    const lower = type === "macvlan" ? ["link", "uplink"] : [];
+    try {
+      await this.run("ip", "link", "add", ...lower, "probe", "type", type);
+    } catch {
+      return false;
+    }
+    await this.run("ip", "link", "delete", "probe");
+    return true;
+  }
+
   get confDir(): string {
     return join(this.folder, "net.d");
   }
 
   /** What a daemon's config has to say to use it. */
   get daemonConfig(): string {
-    return `[cni]\nconf_dir = "${this.confDir}"\nbin_dirs = ["${pluginFolder}"]\n`;
+    return `[cni]\nconf_dir = "${this.confDir}"\nbin_dirs = ["${this.#plugins}", "${pluginFolder}"]\n`;
   }
 
-  async configure(plugins: readonly object[]): Promise<void> {
-    await writeFile(
-      join(this.confDir, "10-net.conflist"),
-      JSON.stringify({ cniVersion: "1.0.0", name: "net", plugins }),
-    );
+  /** The only network there is; in one step, as a careful network plugin writes its file. */
+  async configure(plugins: readonly object[], cniVersion = "1.0.0"): Promise<void> {
+    const path = join(this.folder, "next.conflist");
+    await writeFile(path, JSON.stringify({ cniVersion, name: "net", plugins }));
+    await rename(path, join(this.confDir, "10-net.conflist"));
+  }
+
+  get #plugins(): string {
+    return join(this.folder, "bin");
+  }
+
+  /**
+   * A plugin of a few lines of JavaScript, with `call` (its standard input), `command` (CNI_COMMAND), `run(line)` for the
+   * shell, which runs in the pod's namespace where there is one. What it returns is printed as JSON; undefined: nothing.
+   */
+  async plugin(name: string, lines: string): Promise<void> {
+    await mkdir(this.#plugins, { recursive: true });
+    const text = `#!${process.execPath}
+const call = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const command = process.env.CNI_COMMAND;
+const enter = process.env.CNI_NETNS ? ["nsenter", "--net=" + process.env.CNI_NETNS] : [];
+const run = (line) => {
+  const [program, ...args] = [...enter, "sh", "-c", line];
+  return require("child_process").execFileSync(program, args, { encoding: "utf8" });
+};
+const result = (() => {
+${lines}
+})();
+if (result !== undefined) console.log(JSON.stringify(result));
+`;
+    await writeFile(join(this.#plugins, name), text, { mode: 0o755 });
   }
 
   async unconfigure(): Promise<void> {
@@ -108,7 +146,7 @@ export class NodeNetwork {
   /** Runs a program on the node to its end; answers its standard output. */
   async run(program: string, ...args: readonly string[]): Promise<string> {
     const all = [`--net=${this.netns}`, program, ...args];
-    return (await promisify(execFile)("nsenter", all, { timeout: limit(30_000) })).stdout;
+    return (await promisify(execFile)("nsenter", all, { timeout: limit(130_000) })).stdout;
   }
 
   /** Starts one that runs until `remove`, and waits for its first output. */

@@ -6,7 +6,6 @@ import type { Logger } from "../../base/log.js";
 import { sideBySide, stage } from "../../base/stage.js";
 import { netnsPath, sandboxFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
-import { attachmentSysctls } from "../../net/attachment.js";
 import { deviceMac, tapName as guestTap } from "../../net/guest-link.js";
 import type { Box } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -21,13 +20,14 @@ import {
   joinNetwork,
   leaveNetwork,
   makeNetns,
+  networkSysctls,
   planNetwork,
   removeNetns,
 } from "./network.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
 import { encodeConfig } from "./sandbox-record.js";
-import { idMapOf, userNamespaceSysctls } from "./user-namespace.js";
+import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
 const undoLimitMs = 30_000;
@@ -119,7 +119,12 @@ async function build(
     );
   }
   await stages.run("configure sandbox", stepLimitMs, (limit) =>
-    configure(sandbox, box, { link, hostname: ownHostname(hostname, request), boundary }, limit),
+    configure(
+      sandbox,
+      box,
+      { link, hostname: ownHostname(hostname, request), boundary, sysctls: networkSysctls(sandbox, request) },
+      limit,
+    ),
   );
   await stages.run("record ready", stepLimitMs, () =>
     sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
@@ -161,27 +166,23 @@ interface Identity {
   readonly link: LinkState | undefined;
   readonly hostname: string;
   readonly boundary: Boundary;
+  readonly sysctls: Record<string, string>;
 }
 
 async function configure(
   sandbox: Sandbox,
   box: Box,
-  { link, hostname, boundary }: Identity,
+  { link, hostname, boundary, sysctls }: Identity,
   signal: AbortSignal,
 ): Promise<void> {
   const { network } = sandbox.record;
-  const asked = Object.entries(sandbox.config.linux?.sysctls ?? {});
   const interfaces =
     link === undefined || network === undefined ? [] : [guestInterface(sandbox.id, network.interfaceName, link)];
   await box.agent.configureSandbox(
     {
       hostname,
       wallClockNs: boundary.hasClock ? nowNs() : 0n,
-      sysctls: {
-        ...userNamespaceSysctls(sandbox.config),
-        ...(network === undefined ? {} : attachmentSysctls(network)),
-        ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
-      },
+      sysctls,
       shmSizeBytes: 0n,
       interfaces,
     },

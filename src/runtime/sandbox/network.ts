@@ -5,7 +5,7 @@ import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
 import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/runtime/v1/api.js";
 import { netnsFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
-import type { Attachment } from "../../net/attachment.js";
+import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
 import { deviceMac, joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
@@ -104,8 +104,13 @@ export async function joinNetwork(
   const { networks, native, sandboxes } = deps;
   const place = placeOf(sandbox);
   const keep = (network: Attachment): Promise<void> => sandboxes.update(sandbox, { network });
-  await networks.attach(place, planned, keep, signal);
-  return tapName === undefined ? undefined : await joinTap(native, place.netnsPath, planned.interfaceName);
+  const attachment = await networks.attach(place, planned, keep, signal);
+  if (tapName === undefined) return undefined;
+  const interfaces = otherInterfaces(attachment);
+  if (interfaces.length > 0) {
+    deps.log.warn({ sandboxId: sandbox.id, interfaces }, "a Box has one network device: interfaces out of its reach");
+  }
+  return await joinTap(native, place.netnsPath, planned.interfaceName);
 }
 
 /** Takes it out again, and forgets it once that has succeeded. */
@@ -114,6 +119,12 @@ export async function leaveNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSi
   if (network === undefined) return;
   await deps.networks.detach(placeOf(sandbox), network, signal);
   await deps.sandboxes.update(sandbox, { network: undefined });
+}
+
+/** The same for one that an earlier daemon, now killed, was still taking into its network. */
+export async function leaveHalfJoined(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  if (sandbox.record.network !== undefined) await deps.networks.endLeftoverPlugins(placeOf(sandbox), signal);
+  await leaveNetwork(sandbox, deps, signal);
 }
 
 /** Asks the plugins whether all is still as they have made it. */
@@ -126,6 +137,23 @@ function placeOf({ id, record }: Sandbox) {
   return { containerId: id, netnsPath: record.netnsPath };
 }
 
+/**
+ * Sysctls of the pod's network, by dotted name: what it asks for, over what its network's plugins have set, over what
+ * containerd 2 sets for every pod: low ports and ping for programs that are not root (docs/adr/0056).
+ */
+export function networkSysctls(
+  { record, config }: Sandbox,
+  { hostNamespaces }: SandboxRequest,
+): Record<string, string> {
+  const usual = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
+  const asked = Object.entries(config.linux?.sysctls ?? {});
+  return {
+    ...(hostNamespaces.includes("network") ? {} : usual),
+    ...(record.network === undefined ? {} : attachmentSysctls(record.network)),
+    ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
+  };
+}
+
 /** The guest's end of a link. */
 export function guestInterface(id: SandboxId, name: string, link: LinkState): GuestInterface {
   return {
@@ -133,6 +161,9 @@ export function guestInterface(id: SandboxId, name: string, link: LinkState): Gu
     mac: link.mac,
     deviceMac: deviceMac(id),
     mtu: link.mtu,
+    promiscuous: link.promiscuous,
+    allMulticast: link.allMulticast,
+    transmitQueue: link.transmitQueue,
     addresses: [...link.addresses],
     routes: link.routes.map((route) => ({ ...route, gateway: route.gateway ?? "", source: route.source ?? "" })),
     neighbours: [...link.neighbours],

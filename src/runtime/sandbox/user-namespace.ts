@@ -34,12 +34,3 @@ export function idMapOf(
     },
   };
 }
-
-/**
- * What the guest's kernel has for pods with one. The network namespace is the guest's, in which no capability of the
- * containers counts: low ports and ping are what programs expect to have.
- */
-export function userNamespaceSysctls(config: PodSandboxConfig): Record<string, string> {
-  if (userNamespaceOf(config) === undefined) return {};
-  return { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
-}

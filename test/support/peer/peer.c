@@ -3,6 +3,12 @@
 //   peer serve PORT NAME         echoes, TCP and UDP, IPv4 and IPv6; TCP says "NAME from ADDRESS" first
 //   peer tcp ADDRESS PORT BYTES  sends so many bytes, wants them back, prints what it was told first
 //   peer udp ADDRESS PORT BYTES  the same with one datagram; prints "echoed"
+//   peer serve-many PORT, peer many ADDRESS PORT COUNT         connections that are held at once (many.c)
+//   peer serve-sctp PORT, peer sctp ADDRESS PORT, peer has-sctp    SCTP's first exchange (sctp.c)
+//   peer serve-group GROUP PORT LINK, peer group GROUP PORT LINK   multicast (group.c)
+//   peer serve-measure PORT, peer measure KIND ADDRESS PORT AMOUNT    throughput and latency (measure.c)
+#include "peer.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -10,17 +16,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 static char buffer[1 << 17], back[1 << 17];
 
-static int fail(const char *what) {
+_Noreturn int fail(const char *what) {
   fprintf(stderr, "peer: %s: %s\n", what, strerror(errno));
   exit(1);
 }
 
-static void write_all(int fd, const char *bytes, size_t count) {
+void write_all(int fd, const void *from, size_t count) {
+  const char *bytes = from;
   while (count > 0) {
     ssize_t wrote = write(fd, bytes, count);
     if (wrote <= 0) fail("write");
@@ -29,7 +37,18 @@ static void write_all(int fd, const char *bytes, size_t count) {
   }
 }
 
-static int listener(int type, int port) {
+void read_all(int fd, void *to, size_t count) {
+  char *bytes = to;
+  while (count > 0) {
+    ssize_t got = read(fd, bytes, count);
+    if (got == 0) errno = ECONNRESET;
+    if (got <= 0) fail("read");
+    bytes += got;
+    count -= got;
+  }
+}
+
+int listener(int type, int port) {
   int fd = socket(AF_INET6, type, 0), off = 0, on = 1;
   struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
   if (fd < 0) fail("socket");
@@ -75,18 +94,43 @@ static _Noreturn void serve(int port, const char *name) {
   }
 }
 
-static int connected(int type, const char *address, int port) {
-  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
-  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+socklen_t address_of(const char *address, int port, struct sockaddr_storage *to) {
+  struct sockaddr_in *four = (struct sockaddr_in *)to;
+  struct sockaddr_in6 *six = (struct sockaddr_in6 *)to;
+  memset(to, 0, sizeof *to);
+  if (inet_pton(AF_INET, address, &four->sin_addr) == 1) {
+    four->sin_family = AF_INET;
+    four->sin_port = htons(port);
+    return sizeof *four;
+  }
+  if (inet_pton(AF_INET6, address, &six->sin6_addr) != 1) fail("address");
+  six->sin6_family = AF_INET6;
+  six->sin6_port = htons(port);
+  return sizeof *six;
+}
+
+int connected(int type, const char *address, int port) {
+  struct sockaddr_storage to;
   struct timeval limit = {.tv_sec = 10};
-  int is_four = inet_pton(AF_INET, address, &four.sin_addr);
-  if (!is_four && !inet_pton(AF_INET6, address, &six.sin6_addr)) fail("address");
-  int fd = socket(is_four ? AF_INET : AF_INET6, type, 0);
+  socklen_t length = address_of(address, port, &to);
+  int fd = socket(to.ss_family, type, 0);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  const void *to = is_four ? (void *)&four : (void *)&six;
-  if (connect(fd, to, is_four ? sizeof four : sizeof six) != 0) fail("connect");
+  if (connect(fd, (struct sockaddr *)&to, length) != 0) fail("connect");
   return fd;
+}
+
+uint64_t now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void allow_many_files(void) {
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static void compare(size_t got, size_t count) {
@@ -124,12 +168,30 @@ static int udp(int fd, size_t count) {
   return fail("no answer");
 }
 
+static int is(const char *word, const char *wanted) { return strcmp(word, wanted) == 0; }
+
+static int other(int argc, char **argv) {
+  const char *mode = argv[1];
+  if (argc == 2 && is(mode, "has-sctp")) return has_sctp();
+  if (argc == 3 && is(mode, "serve-many")) serve_many(atoi(argv[2]));
+  if (argc == 3 && is(mode, "serve-sctp")) serve_sctp(atoi(argv[2]));
+  if (argc == 3 && is(mode, "serve-measure")) serve_measure(atoi(argv[2]));
+  if (argc == 4 && is(mode, "sctp")) return ask_sctp(argv[2], atoi(argv[3]));
+  if (argc == 5 && is(mode, "many")) return ask_many(argv[2], atoi(argv[3]), atoi(argv[4]));
+  if (argc == 5 && is(mode, "serve-group")) serve_group(argv[2], atoi(argv[3]), argv[4]);
+  if (argc == 5 && is(mode, "group")) return ask_group(argv[2], atoi(argv[3]), argv[4]);
+  if (argc == 6 && is(mode, "measure")) return measure(argv[2], argv[3], atoi(argv[4]), atoi(argv[5]));
+  fprintf(stderr, "peer: usage: see peer.c\n");
+  return 2;
+}
+
 int main(int argc, char **argv) {
   for (size_t at = 0; at < sizeof buffer; at++) buffer[at] = (char)(at * 31 + at / 251);
-  if (argc == 4 && strcmp(argv[1], "serve") == 0) serve(atoi(argv[2]), argv[3]);
-  size_t count = argc == 5 ? (size_t)atol(argv[4]) : sizeof buffer + 1;
+  if (argc < 2) return 2;
+  if (argc == 4 && is(argv[1], "serve")) serve(atoi(argv[2]), argv[3]);
+  if (argc != 5 || (!is(argv[1], "tcp") && !is(argv[1], "udp"))) return other(argc, argv);
+  size_t count = (size_t)atol(argv[4]);
   if (count > sizeof buffer) return 2;
-  if (strcmp(argv[1], "tcp") == 0) return tcp(connected(SOCK_STREAM, argv[2], atoi(argv[3])), count);
-  if (strcmp(argv[1], "udp") == 0) return udp(connected(SOCK_DGRAM, argv[2], atoi(argv[3])), count);
-  return 2;
+  if (is(argv[1], "tcp")) return tcp(connected(SOCK_STREAM, argv[2], atoi(argv[3])), count);
+  return udp(connected(SOCK_DGRAM, argv[2], atoi(argv[3])), count);
 }

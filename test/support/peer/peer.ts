@@ -1,4 +1,4 @@
-/** A program that serves and asks over TCP and UDP (`peer.c`): in images, and in namespaces of the host. */
+/** A program that serves and asks over TCP and UDP (`peer.c` says what it can): in images, and in namespaces of the host. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,8 +9,10 @@ import { buildLayer, type BuiltLayer } from "../tar-builder.js";
 /** Builds it as `FOLDER/peer`; answers the path. */
 export async function buildPeer(folder: string): Promise<string> {
   const program = join(folder, "peer");
-  const source = join(projectFolder, "test/support/peer/peer.c");
-  await promisify(execFile)("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source]);
+  const sources = ["peer", "many", "sctp", "group", "measure"].map((name) =>
+    join(projectFolder, "test/support/peer", `${name}.c`),
+  );
+  await promisify(execFile)("cc", ["-static", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, ...sources]);
   return program;
 }
 

@@ -1,12 +1,10 @@
 /** The table of test/critest/README.md names tests that are there, and every behaviour of the suite. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { expect } from "chai";
-import { projectFolder } from "../../support/project.js";
+import { missingTests, rowsOf, testsNamed } from "../../support/test-table.js";
 
 /** The behaviours of the validation suite are numbered from 1. */
 const lastBehaviour = 79;
-const folder = join(projectFolder, "test/critest");
+const folder = "test/critest";
 
 interface Row {
   readonly numbers: readonly number[];
@@ -16,14 +14,11 @@ interface Row {
 }
 
 async function table(): Promise<Row[]> {
-  const text = await readFile(join(folder, "README.md"), "utf8");
-  const rows = text.split("\n").filter((line) => /^\| \d/.test(line));
-  return rows.map((line) => {
-    const [, range = "", , tests = "", qemu = "", krun = ""] = line.split("|").map((cell) => cell.trim());
+  return (await rowsOf(`${folder}/README.md`, /^\d/)).map(([range = "", , tests = "", qemu = "", krun = ""]) => {
     const [first = 0, last = first] = range.split("–").map(Number);
     return {
       numbers: Array.from({ length: last - first + 1 }, (_, index) => first + index),
-      tests: [...tests.matchAll(/`([^`]+)`/g)].map(([, test = ""]) => test),
+      tests: testsNamed(tests),
       verdicts: [qemu, krun],
     };
   });
@@ -36,13 +31,8 @@ describe("the checklist of the conformance tests", () => {
   });
 
   it("names tests that are there", async () => {
-    const missing: string[] = [];
-    for (const test of (await table()).flatMap((row) => row.tests)) {
-      const [file = "", ...title] = test.split(": ");
-      const source = await readFile(join(folder, `${file}.test.ts`), "utf8").catch(() => "");
-      if (title.length === 0 || !source.includes(title.join(": "))) missing.push(test);
-    }
-    expect(missing).to.deep.equal([]);
+    const tests = (await table()).flatMap((row) => row.tests);
+    expect(await missingTests(tests, folder)).to.deep.equal([]);
   });
 
   it("has a verdict of each driver, and a test or a place for whatever passes", async () => {

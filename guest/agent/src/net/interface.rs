@@ -15,6 +15,8 @@ const INTERFACES: &str = "/sys/class/net";
 const MAX_NAME_BYTES: usize = 15; // IFNAMSIZ with its NUL
 const CREATE_OR_REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
 const IFF_UP: u32 = 1;
+const IFF_PROMISC: u32 = 0x100;
+const IFF_ALLMULTI: u32 = 0x200;
 /// linux/if_addr.h
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 0x02;
@@ -27,6 +29,10 @@ pub struct Interface {
     pub device_mac: String,
     /// 0: stays.
     pub mtu: u32,
+    pub promiscuous: bool,
+    pub all_multicast: bool,
+    /// Packets; 0: stays.
+    pub transmit_queue: u32,
     pub addresses: Vec<String>,
     pub routes: Vec<Route>,
     /// Address and MAC.
@@ -86,9 +92,14 @@ pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
     }
     // The link-local address too is usable at once. Where the kernel has no IPv6 there is nothing to turn off.
     let _no_ipv6 = fs::write(format!("/proc/sys/net/ipv6/conf/{}/accept_dad", wanted.name), "0");
-    let mut up = link(index, IFF_UP, IFF_UP);
-    if wanted.mtu != 0 {
-        up = up.attribute(libc::IFLA_MTU, &wanted.mtu.to_ne_bytes());
+    let mut flags = IFF_UP;
+    flags |= if wanted.promiscuous { IFF_PROMISC } else { 0 };
+    flags |= if wanted.all_multicast { IFF_ALLMULTI } else { 0 };
+    let mut up = link(index, flags, flags);
+    for (attribute, value) in [(libc::IFLA_MTU, wanted.mtu), (libc::IFLA_TXQLEN, wanted.transmit_queue)] {
+        if value != 0 {
+            up = up.attribute(attribute, &value.to_ne_bytes());
+        }
     }
     netlink.request(up).map_err(refused(format!("bring it up with MTU {}", wanted.mtu)))?;
     for (address, text) in parsed.addresses.iter().zip(&wanted.addresses) {
@@ -197,6 +208,9 @@ mod tests {
             mac: "02:42:ac:11:00:02".to_owned(),
             device_mac: String::new(),
             mtu: 0,
+            promiscuous: false,
+            all_multicast: false,
+            transmit_queue: 0,
             addresses: vec![address.to_owned()],
             routes: vec![route],
             neighbours: Vec::new(),

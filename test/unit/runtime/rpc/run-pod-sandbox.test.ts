@@ -62,7 +62,11 @@ describe("RunPodSandbox", () => {
     expect(spec).to.include({ vcpus: 1, memoryMib: 1024, cgroupParent: "/kubepods/podx", tap: null });
     expect(world.kernel.netns.has(spec?.netnsPath ?? "")).to.equal(true);
     const [configured] = [...world.boxes.live.values()].flatMap((box) => box.configured);
-    expect(configured).to.deep.include({ hostname: "web-0", sysctls: { "net.core.somaxconn": "1024" } });
+    expect(configured?.hostname).to.equal("web-0");
+    expect(configured?.sysctls).to.include({
+      "net.core.somaxconn": "1024",
+      "net.ipv4.ip_unprivileged_port_start": "0",
+    });
     expect(configured?.wallClockNs).to.satisfy((ns: bigint) => ns > 1_700_000_000_000_000_000n);
     const file = (name: string) => readFile(join(world.folder, "root/sandboxes", podSandboxId, name), "utf8");
     expect(await file("hostname")).to.equal("web-0\n");

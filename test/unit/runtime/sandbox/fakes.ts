@@ -139,6 +139,9 @@ class FakeKernel {
       index: 3,
       mac: "aa:bb:cc:00:00:01",
       mtu: 1400,
+      promiscuous: true,
+      allMulticast: false,
+      transmitQueue: 77,
       addresses: ["10.1.0.5/24"],
       routes: [
         { ...route, destination: "0.0.0.0/0", gateway: "10.1.0.1" },

@@ -46,8 +46,13 @@ describe("network of a sandbox", () => {
     expect(link?.addresses).to.deep.equal(["10.1.0.5/24"]);
     expect(link?.mac).to.equal("aa:bb:cc:00:00:01");
     expect(link?.deviceMac).to.equal(world.boxes.specs[0]?.tap?.mac);
+    expect([link?.promiscuous, link?.allMulticast, link?.transmitQueue]).to.deep.equal([true, false, 77]);
     expect(link?.routes.map(({ gateway }) => gateway)).to.deep.equal(["", "10.1.0.1"]);
-    expect(configured?.sysctls).to.deep.equal({ "net.core.somaxconn": "500" });
+    expect(configured?.sysctls).to.deep.equal({
+      "net.core.somaxconn": "500",
+      "net.ipv4.ip_unprivileged_port_start": "0",
+      "net.ipv4.ping_group_range": "0 2147483647",
+    });
   });
 
   it("gives a host port to one sandbox at a time", async () => {

@@ -9,7 +9,7 @@ import {
 } from "../../../../src/gen/runtime/v1/api.js";
 import { configOf } from "../../../../src/config/load.js";
 import { checkSandboxRequest } from "../../../../src/runtime/sandbox/check-request.js";
-import { idMapOf, userNamespaceOf, userNamespaceSysctls } from "../../../../src/runtime/sandbox/user-namespace.js";
+import { idMapOf, userNamespaceOf } from "../../../../src/runtime/sandbox/user-namespace.js";
 import { linuxConfig, podRequest } from "./fakes.js";
 
 type Security = Partial<LinuxSandboxSecurityContext>;
@@ -101,14 +101,9 @@ describe("the sandbox's security context, field by field", () => {
     expect(idMapOf(config, qemu, undefined)).to.deep.equal({
       idMap: { uids: { guestBase: 65_536, count: 65_536 }, gids: { guestBase: 9, count: 65_536 } },
     });
-    expect(Object.keys(userNamespaceSysctls(config))).to.include("net.ipv4.ip_unprivileged_port_start");
     const krun = { driver: "krun" as const, mapsIds: () => false };
     expect(() => idMapOf(config, krun, undefined)).to.throw(/driver krun .*driver qemu/);
     const { config: plain } = checkSandboxRequest(podRequest(configWith({})), daemonConfig);
-    expect([idMapOf(plain, krun, undefined), userNamespaceOf(plain), userNamespaceSysctls(plain)]).to.deep.equal([
-      {},
-      undefined,
-      {},
-    ]);
+    expect([idMapOf(plain, krun, undefined), userNamespaceOf(plain)]).to.deep.equal([{}, undefined]);
   });
 });
