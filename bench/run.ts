@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchExec } from "./exec.js";
+import { benchNetwork } from "./network/network.js";
 import { benchNative } from "./native/native.js";
 import { benchOverhead } from "./overhead.js";
 import { benchPull } from "./pull/pull.js";
@@ -17,6 +18,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   pull: benchPull,
   native: benchNative,
   overhead: benchOverhead,
+  network: benchNetwork,
 };
 
 const { values, positionals } = parseArgs({

@@ -12,6 +12,7 @@ import { busybox } from "../test/support/images.js";
 import { boxProcesses, residentKib } from "../test/support/machine.js";
 import { containerConfig, podConfig, removePod, runPod, type Pod } from "../test/support/pods.js";
 import { bareBooter } from "./bare-boot.js";
+import { driverOf } from "./driver.js";
 import { boxMemory } from "./idle-memory.js";
 import { machineFacts, percentile, round, row, type Report } from "./report.js";
 
@@ -139,14 +140,6 @@ async function stagesOf(daemon: Daemon, id: string): Promise<{ name: string; ms:
     }
     return { name: String(stage.name), ms: Number(stage.ms) };
   });
-}
-
-async function driverOf(daemon: Daemon): Promise<MachineDriver> {
-  const { info } = await daemon.cri.call(runtime.status, { verbose: true });
-  const chosen: unknown = JSON.parse(info["driver"] ?? "null");
-  const name = typeof chosen === "object" && chosen !== null && "name" in chosen ? chosen.name : undefined;
-  if (name !== "krun" && name !== "qemu") throw new Error("the verbose status names no driver");
-  return name;
 }
 
 interface Memory {
