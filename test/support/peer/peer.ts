@@ -12,7 +12,17 @@ export async function buildPeer(folder: string): Promise<string> {
   const sources = ["peer", "many", "sctp", "group", "measure"].map((name) =>
     join(projectFolder, "test/support/peer", `${name}.c`),
   );
-  await promisify(execFile)("cc", ["-static", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, ...sources]);
+  await promisify(execFile)("cc", [
+    "-static",
+    "-D_GNU_SOURCE",
+    "-O1",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-o",
+    program,
+    ...sources,
+  ]);
   return program;
 }
 
