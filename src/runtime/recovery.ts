@@ -3,9 +3,10 @@ import { setImmediate as immediate } from "node:timers/promises";
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
-import { stage } from "../base/stage.js";
+import { sleep, stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
+import type { Box } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./sandbox/end.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./sandbox/network.js";
@@ -13,6 +14,8 @@ import { removePodFiles } from "./sandbox/pod-files.js";
 import type { Sandbox } from "./sandbox/sandbox.js";
 
 const oneSandboxLimitMs = 60_000;
+/** Before a guest that did not answer is asked again. */
+const retryMs = 1_000;
 const straysLimitMs = 60_000;
 
 /**
@@ -65,11 +68,41 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {
     deps.metrics.boxes.recovered(outcome);
     log.info({ outcome }, "sandbox recovered");
   } catch (thrown) {
+    const { box } = sandbox;
+    if (sandbox.state === "ready" && box !== undefined && !deps.closing.aborted) {
+      log.warn({ err: messageOf(thrown) }, "the Box lives, its containers can't be taken up yet");
+      void takeUpLater(sandbox, box, deps);
+      return;
+    }
     deps.metrics.boxes.recovered("failed");
     log.error({ err: messageOf(thrown) }, "sandbox could not be recovered");
     if (sandbox.state === "ready" && sandbox.box === undefined && !deps.closing.aborted) {
       await tolerant(deps, "give sandbox up", () => giveUp(sandbox, deps, messageOf(thrown)));
     }
+  }
+}
+
+/**
+ * A guest that is too busy to answer is still a pod: its containers are asked for again until it does, or until its Box is
+ * over, which the watch over its health sees to. The lock is free in between: the pod can be stopped.
+ */
+async function takeUpLater(sandbox: Sandbox, box: Box, deps: Deps): Promise<void> {
+  const log = deps.log.child({ sandboxId: sandbox.id });
+  const lives = (): boolean => sandbox.state === "ready" && box.exit === undefined && !deps.closing.aborted;
+  for (let isDone = false; !isDone;) {
+    await sleep(retryMs, deps.closing).catch(() => undefined);
+    isDone = await deps.sandboxes.locks.run(sandbox.id, async () => {
+      if (!lives()) return true;
+      try {
+        await stage("take up containers", oneSandboxLimitMs, deps.closing, (signal) => takeUp(sandbox, deps, signal));
+        deps.metrics.boxes.recovered("adopted");
+        log.info({ outcome: "adopted" }, "sandbox recovered");
+        return true;
+      } catch (thrown) {
+        log.debug({ err: messageOf(thrown) }, "containers can't be taken up yet");
+        return false;
+      }
+    });
   }
 }
 
@@ -109,14 +142,18 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
   }
   sandbox.setBox(box);
   try {
-    await deps.containers.recoverOf(sandbox, signal);
+    await takeUp(sandbox, deps, signal);
   } finally {
     watchBox(sandbox, box, deps);
   }
+  return true;
+}
+
+async function takeUp(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+  await deps.containers.recoverOf(sandbox, signal);
   await checkNetwork(sandbox, deps, signal).catch((thrown: unknown) => {
     deps.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "network of a sandbox is not as it was made");
   });
-  return true;
 }
 
 /** Boxes, namespaces, files and containers that no record names. Those of creations under way have one. */

@@ -50,6 +50,7 @@ async function takeUp(
   store: ContainerStore,
 ): Promise<void> {
   const { record, state } = container;
+  if (container.follower !== undefined) return; // by an earlier try
   if (state === "exited" || record.startFailure !== undefined) return;
   if (session === undefined) {
     await store.recordExit(container, lostExit("the agent does not know it any more", nowNs()));

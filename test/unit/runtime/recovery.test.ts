@@ -1,5 +1,6 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { newSandboxId } from "../../../src/base/ids.js";
 import { PodSandboxState } from "../../../src/gen/runtime/v1/api.js";
@@ -56,6 +57,35 @@ describe("a restarted daemon", () => {
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
     expect(world.deps.sandboxes.require(podSandboxId).record.end?.reason).to.include("no such luck");
     expect(world.boxes.live.size).to.equal(0);
+  });
+
+  it("asks a guest that is too busy to answer again, until its containers are taken up", async () => {
+    world.containers.told.length = 0;
+    await world.restart();
+    const takeUp = world.containers.recoverOf.bind(world.containers);
+    let asked = 0;
+    world.containers.recoverOf = () => (++asked < 3 ? Promise.reject(new Error("no answer")) : takeUp());
+    await recover(world.deps);
+    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
+    await eventually("taken up", 10_000, () => (world.containers.told.includes("recover") ? true : undefined));
+    expect(asked).to.equal(3);
+    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
+  });
+
+  it("asks no more when the Box is over", async () => {
+    await world.restart();
+    let asked = 0;
+    world.containers.recoverOf = () => {
+      asked += 1;
+      return Promise.reject(new Error("no answer"));
+    };
+    await recover(world.deps);
+    for (const box of world.boxes.live.values()) box.die("killed");
+    await eventually("NOTREADY", 5_000, async () => {
+      return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    });
+    await delay(1_500);
+    expect(asked).to.equal(1);
   });
 
   it("keeps a stopped sandbox, and takes back what its stop had left", async () => {
