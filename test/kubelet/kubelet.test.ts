@@ -1,32 +1,28 @@
 /** A real kubelet in front of the daemon, with pods as its users write them: what it makes of them, and what is left. */
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { runtime } from "../support/cri-client.js";
+import { ContainerState } from "../../src/gen/runtime/v1/api.js";
+import { image, runtime } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
-import { busybox, busyboxImage } from "../support/images.js";
+import { busybox, busyboxImage, busyboxSource } from "../support/images.js";
 import { isReady, Kubelet, kubeletProgram, nodeName, type ContainerView, type PodView } from "../support/kubelet.js";
-import type { MachineState } from "../support/machine.js";
+import { machineDifference, type MachineState } from "../support/machine.js";
 import { NodeNetwork } from "../support/node-network.js";
 import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import { spdyCommand } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
+import { crashPod, hostPort, mainPod, probesPod, systemPod } from "./pods.js";
 
-/** A loaded machine needs long for a guest's exec; kubelet's own limit is 1 s. */
-const patience = { timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 2 };
-const image = { image: busyboxImage, imagePullPolicy: "Never" };
-const hostPort = 18_080;
 const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
 const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
-const shell = (line: string): string[] => ["sh", "-c", line];
-const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience });
-/** Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. */
-const resources = { requests: { cpu: "300m" } };
-const idle = "while :; do sleep 0.2; done";
+const pinnedImage = "localhost/test/pinned:1";
+const unusedImage = "localhost/test/unused:1";
+const ofOwner = `host_namespaces = "native"\nimage.pinned = ["${pinnedImage}"]\n`;
 
 describe("A real kubelet", function () {
   this.timeout(limit(600_000));
@@ -39,13 +35,13 @@ describe("A real kubelet", function () {
   const undo = new Undo();
 
   const onHost = (name: string): string => join(folder, "host", name);
-  const execUrl = (line: string, input: boolean): string =>
+  const execUrl = (line: string, input: boolean, name = "main"): string =>
     kubelet.url(
-      `/exec/default/main-${nodeName}/main?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
+      `/exec/default/${name}-${nodeName}/${name}?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
     );
-  /** Standard output of a shell line in the main container, which must succeed. */
-  const run = async (line: string): Promise<string> => {
-    const { stdout, stderr, error } = await spdyCommand(execUrl(line, false), { stdout: true, stderr: true });
+  /** Standard output of a shell line in the container that has its pod's name; the line must succeed. */
+  const run = async (line: string, name = "main"): Promise<string> => {
+    const { stdout, stderr, error } = await spdyCommand(execUrl(line, false, name), { stdout: true, stderr: true });
     const [out, err, status] = [await stdout.ending(), await stderr.ending(), await error.ending()];
     if (!status.includes('"Success"')) throw new Error(`"${line}": ${status}: ${err}`);
     return out;
@@ -62,8 +58,12 @@ describe("A real kubelet", function () {
     undo.add(() => node.remove());
     await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }, portmap]);
     const { layers, ...rest } = await busybox();
-    const images = [{ ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] }];
-    daemon = await Daemon.start({ images, config: node.daemonConfig, nodeNetns: node.netns });
+    const idle = async (tag: string) => ({ tag, ...(await busyboxSource({ Labels: { tag } })) });
+    const images = [
+      { ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] },
+      ...(await Promise.all([pinnedImage, unusedImage].map(idle))),
+    ];
+    daemon = await Daemon.start({ images, config: ofOwner + node.daemonConfig, nodeNetns: node.netns });
     undo.add(() => daemon.remove());
     atStart = await daemon.machine();
     // The cluster's kubelet is as it comes; this one has its figures from CRI alone.
@@ -72,6 +72,7 @@ describe("A real kubelet", function () {
     await kubelet.place("main", mainPod(folder));
     await kubelet.place("probes", probesPod(folder));
     await kubelet.place("crash", crashPod());
+    await kubelet.place("system", systemPod());
     main = await kubelet.until("main", "runs", 180_000, ({ status }) => status.phase === "Running");
   });
 
@@ -174,6 +175,25 @@ describe("A real kubelet", function () {
     });
   });
 
+  describe("a system pod, beside the pods in Boxes", () => {
+    it("has the node's links, processes and host name", async () => {
+      await kubelet.until("system", "runs", 60_000, ({ status }) => status.phase === "Running");
+      expect(await run("hostname", "system")).to.equal(`${hostname()}\n`);
+      expect((await run("ip -o link", "system")).match(/^\d+: [^:@]+/gm)?.join()).to.contain(": uplink");
+      const test = `/proc/${String(process.pid)}/comm`;
+      expect(await run(`cat ${test}`, "system")).to.equal(await readFile(test, "utf8"));
+    });
+
+    it("has a log and figures as they have", async () => {
+      const log = await kubelet.secure("GET", `/containerLogs/default/system-${nodeName}/system`);
+      expect(log).to.equal(`on ${hostname()}\n`);
+      const metric = `container_memory_working_set_bytes\\{container="system",.*pod="system-${nodeName}"\\} [1-9]`;
+      await eventually("its figures are there", 30_000, async () =>
+        new RegExp(metric).test(await kubelet.text("/metrics/resource")) ? true : undefined,
+      );
+    });
+  });
+
   describe("a container that fails", () => {
     it("is started again, later and later, with its exit code, reason and message kept", async () => {
       const restarted = ({ status }: PodView): boolean =>
@@ -185,6 +205,16 @@ describe("A real kubelet", function () {
       await kubelet.until("crash", "waits in CrashLoopBackOff", 240_000, waiting);
       const path = `/containerLogs/default/crash-${nodeName}/crash?previous=true`;
       expect(await kubelet.secure("GET", path)).to.equal("a try\n");
+      // The last one for its log, and one that may run.
+      const filter = {
+        id: "",
+        state: undefined,
+        podSandboxId: "",
+        labelSelector: { "io.kubernetes.container.name": "crash" },
+      };
+      await eventually("the kubelet has removed the others", 60_000, async () =>
+        (await daemon.cri.call(runtime.listContainers, { filter })).containers.length <= 2 ? true : undefined,
+      );
     });
 
     it("is left alone while its liveness probes succeed: exec, http and tcp", async () => {
@@ -224,19 +254,77 @@ describe("A real kubelet", function () {
       [...status.initContainerStatuses, ...status.containerStatuses].map(
         ({ containerID, restartCount }) => `${containerID} ${String(restartCount)}`,
       );
+    const identities = async (): Promise<string[]> =>
+      [await kubelet.ready("main"), await kubelet.ready("system")].flatMap(identity);
 
     it("keeps the pods when the runtime is killed and comes back", async () => {
+      const before = await identities();
       await daemon.stop("SIGKILL");
       await daemon.launch();
-      const said = await eventually("the kubelet reaches it again", 60_000, () => run("echo alive"));
-      expect(said).to.equal("alive\n");
-      expect(identity(await kubelet.ready("main"))).to.deep.equal(identity(main));
+      for (const name of ["main", "system"]) {
+        const said = await eventually("the kubelet reaches it again", 60_000, () => run("echo alive", name));
+        expect(said).to.equal("alive\n");
+      }
+      expect(await identities()).to.deep.equal(before);
     });
 
     it("keeps the pods when the kubelet is restarted", async () => {
+      const before = await identities();
       await kubelet.stop();
       await kubelet.launch();
-      expect(identity(await kubelet.ready("main"))).to.deep.equal(identity(main));
+      expect(await identities()).to.deep.equal(before);
+    });
+  });
+
+  describe("the node's own restart, with a disk that is full to the kubelet", () => {
+    before("all processes, mounts, groups and the state folder go", async function () {
+      this.timeout(limit(120_000));
+      await kubelet.stop();
+      // Pods that the kubelet finds no more when it comes back: what is dead of them is to be collected.
+      for (const name of ["probes", "crash"]) await kubelet.withdraw(name);
+      await daemon.reboot();
+      await kubelet.unmount();
+      await kubelet.reconfigure({
+        evictionHard: { "imagefs.available": "99.9%", "nodefs.available": "99.9%" },
+        imageMinimumGCAge: "1s",
+      });
+      await kubelet.launch();
+    });
+
+    it("brings the pods back, in Boxes and on the host, with new containers", async () => {
+      const lived = main;
+      main = await kubelet.ready("main", 180_000);
+      await kubelet.ready("system", 180_000);
+      expect(containerOf(main, "main").containerID).to.not.equal(containerOf(lived, "main").containerID);
+      expect(await run("cat /shared/init; cat /etc/hosts")).to.match(
+        new RegExp(`^from init\n[^]*^${main.status.podIP}\\s`, "m"),
+      );
+      expect(await run("echo alive", "system")).to.equal("alive\n");
+    });
+
+    it("has images collected that nobody uses, and neither pinned ones nor those of containers", async () => {
+      const tags = async (): Promise<string[]> =>
+        (await daemon.cri.call(image.listImages, {})).images.flatMap(({ repoTags }) => repoTags);
+      await eventually("the unused image has gone", 90_000, async () =>
+        (await tags()).includes(unusedImage) ? undefined : true,
+      );
+      expect(await tags()).to.have.members([busyboxImage, pinnedImage]);
+    });
+
+    it("has containers and sandboxes collected: of pods that are no more all, of a container's dead all but the last", async () => {
+      await eventually("only that is left", 120_000, async () => {
+        const { items } = await daemon.cri.call(runtime.listPodSandbox, {});
+        const pods = new Set(items.map(({ metadata }) => metadata?.name));
+        expect([...pods]).to.have.members([`main-${nodeName}`, `system-${nodeName}`]);
+        const { containers } = await daemon.cri.call(runtime.listContainers, {});
+        const named = (running: boolean): (string | undefined)[] =>
+          containers
+            .filter(({ state }) => (state === ContainerState.CONTAINER_RUNNING) === running)
+            .map(({ metadata }) => metadata?.name);
+        expect(named(true)).to.have.members(["main", "sidecar", "system"]);
+        expect(named(false)).to.have.length(new Set(named(false)).size);
+        return true;
+      });
     });
   });
 
@@ -253,7 +341,7 @@ describe("A real kubelet", function () {
 
     it("leaves nothing once the kubelet has collected what is dead", async function () {
       this.timeout(limit(300_000));
-      for (const name of ["main", "probes", "crash"]) await kubelet.withdraw(name);
+      for (const name of ["main", "probes", "crash", "system"]) await kubelet.withdraw(name);
       await eventually("no sandbox and no container is left", 240_000, async () => {
         const { items } = await daemon.cri.call(runtime.listPodSandbox, {});
         const { containers } = await daemon.cri.call(runtime.listContainers, {});
@@ -265,9 +353,11 @@ describe("A real kubelet", function () {
       const podsOnly = (state: MachineState): MachineState => ({
         ...state,
         cgroups: state.cgroups.filter((path) => !/\/kubepods(\/burstable|\/besteffort)?$/.test(path)),
+        files: state.files.filter((path) => !path.startsWith("root/images/")), // one has been collected
       });
       await eventually("the machine is as it was", 10_000, async () => {
-        expect(podsOnly(await daemon.machine())).to.deep.equal(podsOnly(atStart));
+        const lines = machineDifference(podsOnly(atStart), podsOnly(await daemon.machine()));
+        if (lines.length > 0) throw new Error(lines.slice(0, 20).join("\n"));
         return true;
       });
     });
@@ -284,76 +374,4 @@ function containerOf({ status }: PodView, name: string): ContainerView {
   const found = [...status.initContainerStatuses, ...status.containerStatuses].find((one) => one.name === name);
   if (found === undefined) throw new Error(`no container ${name} in ${JSON.stringify(status)}`);
   return found;
-}
-
-const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
-const hostMount = { name: "host", mountPath: "/host" };
-const sharedMount = { name: "shared", mountPath: "/shared" };
-
-/** Most of what a pod can have. */
-function mainPod(folder: string): Record<string, unknown> {
-  const ended = (who: string): string => `trap 'echo ${who} ended >> /host/ends; exit 0' TERM`;
-  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-  const first = { name: "first", command: shell("echo from init > /shared/init"), volumeMounts: [sharedMount] };
-  const sidecar = {
-    ...{ name: "sidecar", restartPolicy: "Always", command: shell(`${ended("sidecar")}; touch /shared/up; ${idle}`) },
-    startupProbe: probe("test -e /shared/up"),
-    volumeMounts: [sharedMount, hostMount],
-  };
-  const main = {
-    name: "main",
-    command: shell(`${ended("main")}; cat /shared/init; echo to stderr >&2; peer serve 9000 main & ${idle}`),
-    env: [field("POD_NAME", "metadata.name"), field("POD_IP", "status.podIP")],
-    ports: [{ containerPort: 9000, hostPort }],
-    resources: { requests: { cpu: "300m", memory: "32Mi" }, limits: { memory: "200Mi" } },
-    readinessProbe: probe("test -e /host/ready"),
-    lifecycle: {
-      postStart: { exec: { command: shell("echo post-start > /shared/post") } },
-      preStop: { exec: { command: shell("echo preStop >> /host/ends") } },
-    },
-    volumeMounts: [
-      sharedMount,
-      hostMount,
-      { name: "memory", mountPath: "/memory" },
-      { name: "about", mountPath: "/about" },
-    ],
-  };
-  return {
-    terminationGracePeriodSeconds: 60,
-    dnsPolicy: "None",
-    dnsConfig: { nameservers: ["192.0.2.53"], searches: ["a.test"], options: [{ name: "ndots", value: "5" }] },
-    initContainers: [first, sidecar].map((one) => ({ ...one, ...image })),
-    containers: [{ ...main, ...image }],
-    volumes: [
-      ...[{ name: "shared", emptyDir: {} }, { name: "memory", emptyDir: { medium: "Memory" } }, hostVolume(folder)],
-      { name: "about", downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } },
-    ],
-  };
-}
-
-/** Containers whose liveness the test breaks by files on the host. */
-function probesPod(folder: string): Record<string, unknown> {
-  const willing = `trap 'exit 0' TERM; ${idle}`;
-  const serve = "peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do sleep 0.2; done; kill $p";
-  const containers = [
-    { name: "exec", command: shell(willing), livenessProbe: probe("test ! -e /host/fail-exec") },
-    {
-      ...{ name: "http", command: shell("exec httpd -f -p 8080 -h /host/www") },
-      livenessProbe: { httpGet: { path: "/ok", port: 8080 }, ...patience, failureThreshold: 5 },
-    },
-    {
-      ...{ name: "tcp", command: shell(`${serve}; ${willing}`) },
-      livenessProbe: { tcpSocket: { port: 9000 }, ...patience, failureThreshold: 5 },
-    },
-  ];
-  return {
-    terminationGracePeriodSeconds: 2,
-    containers: containers.map((one) => ({ ...one, ...image, resources, volumeMounts: [hostMount] })),
-    volumes: [hostVolume(folder)],
-  };
-}
-
-function crashPod(): Record<string, unknown> {
-  const command = shell("echo a try; echo gone wrong > /dev/termination-log; exit 3");
-  return { containers: [{ name: "crash", ...image, resources, command }] };
 }

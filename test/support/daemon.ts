@@ -1,13 +1,14 @@
 /** The daemon under test: a process of its own with fresh folders, as an operator would start it. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { openSync, closeSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadNative, type Native } from "../../src/native/addon.js";
 import { CriClient, runtime } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
-import { boxProcesses, machineState, type MachineScope, type MachineState } from "./machine.js";
+import { machineState, type MachineScope, type MachineState } from "./machine.js";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
@@ -22,6 +23,8 @@ export interface DaemonOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Where the config makes it listen; else the state folder's `cri.sock`. */
   readonly socket?: string;
+  /** Gives its folders a disk of their own, in memory; else they are on the machine's. */
+  readonly diskBytes?: number | undefined;
 }
 
 /** `auto`, as an operator has it, unless the run asks for one driver. */
@@ -102,6 +105,7 @@ export class Daemon {
   static async start(options: DaemonOptions = {}): Promise<Daemon> {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
     const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options);
+    if (options.diskBytes !== undefined) await addons().mountTmpfs(base, options.diskBytes, 0o700);
     await mkdir(daemon.logs, { mode: 0o755 });
     await writeFile(daemon.#configFile, `${options.config ?? ""}\n${handlerTable()}`);
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
@@ -196,10 +200,12 @@ export class Daemon {
    * daemon is started on the root folder that there is.
    */
   async reboot(): Promise<void> {
-    const { scope } = this;
-    const boxes = await boxProcesses(scope);
     await this.stop("SIGKILL");
-    for (const { pid } of boxes) process.kill(pid, "SIGKILL");
+    for (const hierarchy of await cgroupHierarchies()) {
+      // Of version 2: all that pods have is in a group there.
+      const kill = join(hierarchy, this.cgroupParent, "cgroup.kill");
+      if (existsSync(kill)) await writeFile(kill, "1");
+    }
     const mounted = (await readFile("/proc/self/mountinfo", "utf8"))
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
@@ -235,6 +241,7 @@ export class Daemon {
           if (!(thrown instanceof Error && "code" in thrown && thrown.code === "ENOENT")) throw thrown;
         });
       }
+      await addons().unmount(this.base, true);
       await rm(this.base, { recursive: true, force: true });
     }
   }
@@ -243,6 +250,10 @@ export class Daemon {
     const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
     return text.slice(-bytes);
   }
+}
+
+function addons(): Native {
+  return loadNative(join(projectFolder, "build/assets")).native;
 }
 
 async function removeGroupsBelow(folder: string): Promise<void> {

@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { z } from "zod";
-import { runtime } from "./cri-client.js";
 import { cgroupHierarchies, type Daemon } from "./daemon.js";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
@@ -61,6 +60,7 @@ export class Kubelet {
   readonly base: string;
   readonly #daemon: Daemon;
   readonly #kubeconfig: string | undefined;
+  #more: Readonly<Record<string, unknown>> = {};
   #process: ChildProcess | undefined;
   /** It makes these two wherever its root is; they go again where nobody had them. */
   readonly #strays: readonly string[];
@@ -76,10 +76,16 @@ export class Kubelet {
     const kubelet = new Kubelet(await mkdtemp(join(tmpdir(), "a3s-k")), daemon, kubeconfig);
     await mkdir(join(kubelet.base, "manifests"));
     await mkdir(join(kubelet.base, "logs"));
-    const config = { ...configuration(kubelet.base, daemon), ...more };
-    await writeFile(join(kubelet.base, "config.json"), JSON.stringify(config, undefined, 2));
+    await kubelet.reconfigure(more);
     await kubelet.launch();
     return kubelet;
+  }
+
+  /** Members of its configuration, on top of those that it has; for its next start. */
+  async reconfigure(more: Readonly<Record<string, unknown>>): Promise<void> {
+    this.#more = { ...this.#more, ...more };
+    const config = { ...configuration(this.base, this.#daemon), ...this.#more };
+    await writeFile(join(this.base, "config.json"), JSON.stringify(config, undefined, 2));
   }
 
   /** Starts the process on the folders there are, and waits until it is healthy. */
@@ -188,25 +194,23 @@ export class Kubelet {
   /** Process, folders, and the groups that it makes for its pods. */
   async remove(): Promise<void> {
     await this.stop();
-    // What kubelet had asked for last may still be coming up.
-    await eventually("no pod is left", 240_000, async () => {
+    await eventually("no pod and no group of a pod is left", 300_000, async () => {
+      // What kubelet had asked for last may still be coming up, and is not listed before it is there.
       await this.#daemon.removePods();
-      const { items } = await this.#daemon.cri.call(runtime.listPodSandbox, {});
-      return items.length === 0 ? true : undefined;
+      for (const hierarchy of await cgroupHierarchies()) {
+        await removeGroups(join(hierarchy, this.#daemon.cgroupParent, "kubepods"));
+      }
+      return true;
     });
-    for (const hierarchy of await cgroupHierarchies()) {
-      const group = join(hierarchy, this.#daemon.cgroupParent, "kubepods");
-      await eventually(`${group} can be removed`, 120_000, () => removeGroups(group).then(() => true));
-    }
     const keep = process.env["A3S_TEST_KEEP"];
     if (keep !== undefined) await writeFile(join(keep, "kubelet.log"), await this.logTail(1 << 26));
-    await this.#unmount();
+    await this.unmount();
     await rm(this.base, { recursive: true, force: true });
     for (const path of this.#strays) await rm(path, { recursive: true, force: true });
   }
 
   /** Its root is a mount that it has made shared; volumes of pods that were not ended are below it. */
-  async #unmount(): Promise<void> {
+  async unmount(): Promise<void> {
     const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
     const paths = lines.map((line) => line.split(" ")[4] ?? "").filter((path) => path.startsWith(`${this.base}/`));
     for (const path of paths.reverse()) await promisify(execFile)("umount", [path]);

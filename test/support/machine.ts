@@ -33,7 +33,7 @@ export async function machineState(scope: MachineScope): Promise<MachineState> {
 }
 
 /** What differs, a line each; empty when nothing does. */
-function machineDifference(before: MachineState, after: MachineState): string[] {
+export function machineDifference(before: MachineState, after: MachineState): string[] {
   const lines: string[] = [];
   for (const kind of ["mounts", "processes", "cgroups", "sockets", "files"] as const) {
     const was = new Set(before[kind]);

@@ -1,0 +1,100 @@
+/** Static pods as a node's owner writes them, for the kubelet's tests. `folder` is the test's, with `host` in it. */
+import { join } from "node:path";
+import { busyboxImage } from "../support/images.js";
+
+/** A loaded machine needs long for a guest's exec; kubelet's own limit is 1 s. */
+const patience = { timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 2 };
+const image = { image: busyboxImage, imagePullPolicy: "Never" };
+export const hostPort = 18_080;
+const shell = (line: string): string[] => ["sh", "-c", line];
+/** Until it succeeds once, liveness is not asked for: a guest on a loaded machine is slow to start a program. */
+const patientStart = { periodSeconds: 1, failureThreshold: 120, timeoutSeconds: 30 };
+const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience });
+/** Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. */
+const resources = { requests: { cpu: "300m" } };
+const idle = "while :; do sleep 0.2; done";
+
+const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
+const hostMount = { name: "host", mountPath: "/host" };
+const sharedMount = { name: "shared", mountPath: "/shared" };
+
+/** Most of what a pod can have. */
+export function mainPod(folder: string): Record<string, unknown> {
+  const ended = (who: string): string => `trap 'echo ${who} ended >> /host/ends; exit 0' TERM`;
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const first = { name: "first", command: shell("echo from init > /shared/init"), volumeMounts: [sharedMount] };
+  const sidecar = {
+    ...{ name: "sidecar", restartPolicy: "Always", command: shell(`${ended("sidecar")}; touch /shared/up; ${idle}`) },
+    startupProbe: probe("test -e /shared/up"),
+    volumeMounts: [sharedMount, hostMount],
+  };
+  const main = {
+    name: "main",
+    command: shell(`${ended("main")}; cat /shared/init; echo to stderr >&2; peer serve 9000 main & ${idle}`),
+    env: [field("POD_NAME", "metadata.name"), field("POD_IP", "status.podIP")],
+    ports: [{ containerPort: 9000, hostPort }],
+    resources: { requests: { cpu: "300m", memory: "32Mi" }, limits: { memory: "200Mi" } },
+    readinessProbe: probe("test -e /host/ready"),
+    lifecycle: {
+      postStart: { exec: { command: shell("echo post-start > /shared/post") } },
+      preStop: { exec: { command: shell("echo preStop >> /host/ends") } },
+    },
+    volumeMounts: [
+      sharedMount,
+      hostMount,
+      { name: "memory", mountPath: "/memory" },
+      { name: "about", mountPath: "/about" },
+    ],
+  };
+  return {
+    terminationGracePeriodSeconds: 60,
+    dnsPolicy: "None",
+    dnsConfig: { nameservers: ["192.0.2.53"], searches: ["a.test"], options: [{ name: "ndots", value: "5" }] },
+    initContainers: [first, sidecar].map((one) => ({ ...one, ...image })),
+    containers: [{ ...main, ...image }],
+    volumes: [
+      ...[{ name: "shared", emptyDir: {} }, { name: "memory", emptyDir: { medium: "Memory" } }, hostVolume(folder)],
+      { name: "about", downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } },
+    ],
+  };
+}
+
+/** Containers whose liveness the test breaks by files on the host. */
+export function probesPod(folder: string): Record<string, unknown> {
+  const willing = `trap 'exit 0' TERM; ${idle}`;
+  const ok = { httpGet: { path: "/ok", port: 8080 } };
+  const open = { tcpSocket: { port: 9000 } };
+  const serve = "peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do sleep 0.2; done; kill $p";
+  const containers = [
+    { name: "exec", command: shell(willing), livenessProbe: probe("test ! -e /host/fail-exec") },
+    {
+      ...{ name: "http", command: shell("exec httpd -f -p 8080 -h /host/www") },
+      startupProbe: { ...ok, ...patientStart },
+      livenessProbe: { ...ok, ...patience, failureThreshold: 5 },
+    },
+    {
+      ...{ name: "tcp", command: shell(`${serve}; ${willing}`) },
+      startupProbe: { ...open, ...patientStart },
+      livenessProbe: { ...open, ...patience, failureThreshold: 5 },
+    },
+  ];
+  return {
+    terminationGracePeriodSeconds: 2,
+    containers: containers.map((one) => ({ ...one, ...image, resources, volumeMounts: [hostMount] })),
+    volumes: [hostVolume(folder)],
+  };
+}
+
+export function crashPod(): Record<string, unknown> {
+  const command = shell("echo a try; echo gone wrong > /dev/termination-log; exit 3");
+  return { containers: [{ name: "crash", ...image, resources, command }] };
+}
+
+/** A system pod: it has the node's network and processes, and may do whatever root may. */
+export function systemPod(): Record<string, unknown> {
+  const command = shell(`trap 'exit 0' TERM; echo "on $(hostname)"; ${idle}`);
+  return {
+    ...{ hostNetwork: true, hostPID: true, terminationGracePeriodSeconds: 2 },
+    containers: [{ name: "system", ...image, resources, command, securityContext: { privileged: true } }],
+  };
+}
