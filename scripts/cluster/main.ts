@@ -20,11 +20,14 @@ try {
   process.exitCode = 1;
 }
 
-/** In a network namespace of its own: bridges, rules and ports of the cluster are nobody else's. It ends by itself. */
+/**
+ * In a network namespace of its own: bridges, rules and ports of the cluster are nobody else's. In a session of its own
+ * too: Ctrl-C would end daemon and API server before they have taken their pods down. It ends by itself when it is asked
+ * to, and when this process is no more, which closes its input.
+ */
 async function inNamespace(script: string): Promise<number> {
   const args = ["--net", process.execPath, "--import=tsx", join(root, script)];
-  const child = spawn("unshare", args, { cwd: root, stdio: "inherit" });
-  // A terminal interrupts both; what else asks this one to end asks that one too.
+  const child = spawn("unshare", args, { cwd: root, stdio: ["pipe", "inherit", "inherit"], detached: true });
   signal.addEventListener("abort", () => child.kill("SIGTERM"));
   return await new Promise<number>((resolve, reject) => {
     child.once("error", reject);

@@ -15,11 +15,7 @@ import { expectSameMachine } from "../support/machine.js";
 import { nodeAddress } from "../support/node-network.js";
 import { eventually, limit } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
-
-const container = { image: busyboxImage, imagePullPolicy: "Never", resources: { requests: { cpu: "100m" } } };
-const shell = (line: string): string[] => ["sh", "-c", line];
-const idle = "trap 'exit 0' TERM; while :; do sleep 0.2; done";
-const pod = (name: string, spec: object) => ({ apiVersion: "v1", kind: "Pod", metadata: { name }, spec });
+import { container, idle, pod, runtimeClass, shell } from "./objects.js";
 
 const many = Number(process.env["A3S_CLUSTER_PODS"] ?? "30");
 const podsSchema = z.object({
@@ -42,15 +38,21 @@ function readySeconds({ metadata, status }: z.infer<typeof podsSchema>["items"][
 describe("A cluster of one node", () => {
   let cluster: Cluster;
   let folder: string;
-  const kubectl = (...args: readonly string[]): Promise<string> => cluster.plane.kubectl(...args);
-  const wait = (what: string, condition: string, seconds = 170): Promise<string> =>
-    kubectl("wait", what, `--for=${condition}`, `--timeout=${String(limit(seconds * 1000) / 1000)}s`);
+  const kubectl = (...args: readonly string[]): Promise<string> => cluster.kubectl(...args);
+  const wait = (what: string, condition: string): Promise<string> => cluster.wait(what, condition);
+  /** Sandboxes of pods that users have made. */
+  const sandboxes = async (): Promise<number> => {
+    const labelSelector = { "io.kubernetes.pod.namespace": "default" };
+    return (
+      await cluster.daemon.cri.call(runtime.listPodSandbox, { filter: { id: "", state: undefined, labelSelector } })
+    ).items.length;
+  };
 
   before(async function () {
     this.timeout(limit(300_000));
     if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
     folder = await mkdtemp(join(tmpdir(), "a3s-u"));
-    cluster = await startCluster('[handlers.large]\nmemory_mib = 1024\nannotations = ["memory_mib"]\n');
+    cluster = await startCluster({ config: '[handlers.large]\nmemory_mib = 1024\nannotations = ["memory_mib"]\n' });
   });
   after(async function () {
     this.timeout(limit(180_000));
@@ -166,9 +168,7 @@ describe("A cluster of one node", () => {
     await eventually("earlier pods have gone", 180_000, async () =>
       (await kubectl("get", "pods", "-o", "name")).trim() === "" ? true : undefined,
     );
-    await eventually("the daemon has none either", 120_000, async () =>
-      (await cluster.daemon.cri.call(runtime.listPodSandbox, {})).items.length === 0 ? true : undefined,
-    );
+    await eventually("the daemon has none either", 120_000, async () => ((await sandboxes()) === 0 ? true : undefined));
     const before = await cluster.daemon.machine();
     const labels = { app: "many" };
     const main = { name: "main", ...container, resources: { requests: { cpu: "10m" } }, command: ["sleep", "86400"] };
@@ -189,9 +189,7 @@ describe("A cluster of one node", () => {
     process.stdout.write(`      from create to Ready: p50 ${at(0.5)}, p99 ${at(0.99)}\n`);
     const deletedMs = performance.now();
     await kubectl("delete", "deployment", "many", "--wait=false");
-    await eventually("all pods are gone", 900_000, async () =>
-      (await cluster.daemon.cri.call(runtime.listPodSandbox, {})).items.length === 0 ? true : undefined,
-    );
+    await eventually("all pods are gone", 900_000, async () => ((await sandboxes()) === 0 ? true : undefined));
     process.stdout.write(`      all gone after ${((performance.now() - deletedMs) / 1000).toFixed(0)} s\n`);
     await expectSameMachine(cluster.daemon.scope, before, 60_000);
     expect(await cluster.node.reserved()).to.deep.equal([]);
@@ -201,13 +199,66 @@ describe("A cluster of one node", () => {
     before(async function () {
       this.timeout(limit(300_000));
       const main = { name: "main", ...container, command: shell(`echo started; httpd -p 8080 -h /etc; ${idle}`) };
-      const reader = { name: "reader", ...container, stdin: true, command: ["cat"] };
-      await cluster.plane.apply(pod("one", { terminationGracePeriodSeconds: 2, containers: [main, reader] }));
+      const volumeMounts = [{ name: "notes", mountPath: "/notes" }];
+      const reader = { name: "reader", ...container, stdin: true, command: ["cat"], volumeMounts };
+      const amounts = { cpu: "200m", memory: "64Mi" };
+      const limited = { name: "limited", ...container, resources: { limits: amounts }, command: shell(idle) };
+      await cluster.plane.apply(
+        { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "notes" }, data: { note: "old" } },
+        pod("one", {
+          containers: [main, reader, limited],
+          volumes: [{ name: "notes", configMap: { name: "notes" } }],
+        }),
+      );
       await wait("pod/one", "condition=Ready");
     });
 
     it("logs, and follows them", async () => {
       expect(await kubectl("logs", "one", "-c", "main")).to.equal("started\n");
+      const following = cluster.plane.spawnKubectl("logs", "-f", "one", "-c", "reader");
+      const attached = cluster.plane.spawnKubectl("attach", "-i", "one", "-c", "reader");
+      try {
+        let out = "";
+        following.stdout?.on("data", (chunk: Buffer) => (out += chunk.toString()));
+        attached.stdin?.write("printed later\n");
+        await eventually("the line comes", 60_000, () => (out === "printed later\n" ? true : undefined));
+      } finally {
+        for (const child of [following, attached]) child.kill("SIGKILL");
+      }
+    });
+
+    it("sees a ConfigMap change in its volume", async () => {
+      await kubectl("patch", "configmap", "notes", "--patch", JSON.stringify({ data: { note: "new" } }));
+      await eventually("it reads what is new", 150_000, async () =>
+        (await kubectl("exec", "one", "-c", "reader", "--", "cat", "/notes/note")) === "new" ? true : undefined,
+      );
+    });
+
+    it("has figures in the node's summary", async () => {
+      const summarySchema = z.object({
+        pods: z.array(
+          z.looseObject({
+            podRef: z.looseObject({ name: z.string() }),
+            containers: z.array(
+              z.looseObject({
+                name: z.string(),
+                cpu: z.looseObject({ usageCoreNanoSeconds: z.number().positive() }),
+                memory: z.looseObject({ workingSetBytes: z.number().positive() }),
+                rootfs: z.looseObject({ usedBytes: z.number() }),
+                logs: z.looseObject({ usedBytes: z.number() }),
+              }),
+            ),
+          }),
+        ),
+      });
+      await eventually("all containers of the pod are there", 90_000, async () => {
+        const { pods } = summarySchema.parse(
+          JSON.parse(await kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/stats/summary")),
+        );
+        const one = pods.find(({ podRef }) => podRef.name === "one");
+        expect(one?.containers.map(({ name }) => name)).to.have.members(["main", "reader", "limited"]);
+        return true;
+      });
     });
 
     for (const websockets of ["true", "false"]) {
@@ -276,25 +327,36 @@ describe("A cluster of one node", () => {
 
     it("is resized in place", async () => {
       const resources = { requests: { cpu: "150m" } };
-      const patch = { spec: { containers: [{ name: "main", resources }] } };
+      const limits = { cpu: "300m", memory: "96Mi" };
+      const patch = {
+        spec: {
+          containers: [
+            { name: "main", resources },
+            { name: "limited", resources: { limits } },
+          ],
+        },
+      };
       await kubectl("patch", "pod", "one", "--subresource", "resize", "--patch", JSON.stringify(patch));
       const allocated = 'jsonpath={.status.containerStatuses[?(@.name=="main")].resources.requests.cpu}';
       await eventually("the new request is in its status", 120_000, async () =>
         (await kubectl("get", "pod", "one", "-o", allocated)) === "150m" ? true : undefined,
       );
       const restarts = "jsonpath={.status.containerStatuses[*].restartCount}";
-      expect(await kubectl("get", "pod", "one", "-o", restarts)).to.equal("0 0");
+      await eventually("the new limits hold in the container", 60_000, async () => {
+        const files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/cpu.max"];
+        const now = await kubectl("exec", "one", "-c", "limited", "--", "cat", ...files);
+        expect(now).to.equal(`${String(96 << 20)}\n30000 100000\n`);
+        return true;
+      });
+      expect(await kubectl("get", "pod", "one", "-o", restarts)).to.equal("0 0 0");
     });
 
     after(async () => {
-      await kubectl("delete", "pod", "one", "--wait=false");
+      await kubectl("delete", "pod/one", "configmap/notes", "--wait=false");
     });
   });
 
   it("takes the handler of a pod's RuntimeClass, with what the handler allows", async () => {
-    const runtimeClass = (name: string) => ({
-      ...{ apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: { name }, handler: name },
-    });
     const main = { name: "main", ...container, command: shell(`grep MemTotal /proc/meminfo; ${idle}`) };
     const spec = { runtimeClassName: "large", terminationGracePeriodSeconds: 2, containers: [main] };
     const big = pod("big", spec);

@@ -4,13 +4,12 @@ import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
 const programs = join(projectFolder, "build/assets/control-plane");
-const proxyProgram = join(projectFolder, "build/assets/kube-proxy/kube-proxy");
 const serverUrl = "https://127.0.0.1:6443";
 
 /** Whether the set-up has built them (`npm run setup -- cluster`). */
@@ -39,26 +38,6 @@ export class ControlPlane {
     return plane;
   }
 
-  /** What makes services work on this node: kube-proxy, by iptables. */
-  async startProxy(node: string, podSubnet: string): Promise<void> {
-    this.#start(proxyProgram, {
-      ...{
-        kubeconfig: this.kubeconfig,
-        "hostname-override": node,
-        "proxy-mode": "iptables",
-        "cluster-cidr": podSubnet,
-      },
-      // Pods of one bridge answer each other without it unless the kernel has the bridge ask iptables.
-      "masquerade-all": "true",
-      // Not those of a namespace.
-      ...{ "conntrack-max-per-core": "0", "conntrack-tcp-timeout-established": "0s" },
-      "conntrack-tcp-timeout-close-wait": "0s",
-    });
-    await eventually("kube-proxy is healthy", 60_000, async () =>
-      (await fetch("http://127.0.0.1:10256/healthz")).ok ? true : undefined,
-    );
-  }
-
   /** For kubectl, the node, and whoever wants to look. */
   get kubeconfig(): string {
     return join(this.folder, "kubeconfig");
@@ -73,7 +52,8 @@ export class ControlPlane {
   async kubectlWith(input: string, ...args: readonly string[]): Promise<string> {
     const options = { timeout: limit(180_000), maxBuffer: 1 << 26 };
     const running = promisify(execFile)(join(programs, "kubectl"), ["--kubeconfig", this.kubeconfig, ...args], options);
-    running.child.stdin?.end(input);
+    // It may end without having read; what it says of that is its status.
+    running.child.stdin?.on("error", () => undefined).end(input);
     return (await running).stdout;
   }
 
@@ -137,12 +117,10 @@ export class ControlPlane {
     });
   }
 
-  /** One of the plane's programs, or a path. */
-  #start(program: string, flags: Readonly<Record<string, string>>): void {
-    const name = basename(program);
+  #start(name: string, flags: Readonly<Record<string, string>>): void {
     const log = openSync(join(this.folder, `${name}.log`), "a");
     const args = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
-    const child = spawn(resolve(programs, program), args, { stdio: ["ignore", log, log] });
+    const child = spawn(join(programs, name), args, { stdio: ["ignore", log, log] });
     closeSync(log);
     this.#children.set(name, child);
   }

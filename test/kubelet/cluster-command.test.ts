@@ -1,0 +1,151 @@
+/** `npm run cluster` as a person has it, with Ctrl-C at different moments: whatever was there, nothing is left. */
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect } from "chai";
+import { hasControlPlane } from "../support/control-plane.js";
+import { cgroupHierarchies } from "../support/daemon.js";
+import { busyboxImage } from "../support/images.js";
+import { projectFolder } from "../support/project.js";
+import { skipBecause } from "../support/skip.js";
+import { eventually, limit } from "../support/wait.js";
+
+const upMs = 400_000;
+const downMs = 300_000;
+
+describe("npm run cluster", function () {
+  this.timeout(limit(upMs + downMs));
+  /** Its temporary folder: what it has left, in folders, mounts and processes, is told by this path. */
+  let folder: string;
+  let child: ChildProcess;
+  let said: string;
+  before(function () {
+    if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
+  });
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "a3"));
+    said = "";
+    // A session of its own, as the terminal that it is started from has; `interrupt` is Ctrl-C there.
+    child = spawn(process.execPath, ["scripts/cluster.mjs"], {
+      cwd: projectFolder,
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => (said += text));
+    }
+  });
+  afterEach(async function () {
+    if (this.currentTest?.state === "failed") process.stderr.write(`--- what it said\n${said}\n`);
+    if (child.exitCode === null && child.signalCode === null)
+      await ended(() => {
+        interrupt("SIGTERM");
+      });
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  };
+  async function ended(how: () => void): Promise<number | null> {
+    const closed = new Promise<number | null>((resolve) => child.once("close", resolve));
+    how();
+    const timer = setTimeout(() => child.kill("SIGKILL"), limit(downMs));
+    const code = await closed;
+    clearTimeout(timer);
+    return code;
+  }
+  const until = (text: string): Promise<true> =>
+    eventually(`it says "${text}"`, upMs, () => {
+      if (said.includes(text)) return true;
+      if (child.exitCode !== null) throw new Error(`it has ended with ${String(child.exitCode)}`);
+      return undefined;
+    });
+
+  /** Of folders, mounts, processes and groups. */
+  async function expectNothingLeft(groups: readonly string[]): Promise<void> {
+    expect(await readdir(folder)).to.deep.equal([]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).to.not.contain(folder);
+    expect(await linesOf("ps", "-eo", "pid,args", folder)).to.deep.equal([]);
+    expect((await testGroups()).filter((name) => !groups.includes(name))).to.deep.equal([]);
+  }
+
+  it("brings a cluster up that runs a pod, and takes all down with pods that boot", async () => {
+    const groups = await testGroups();
+    await until("Interrupt this");
+    const kubectl = join(folder, /(a3s-p\w+\/kubectl) get nodes/.exec(said)?.[1] ?? "");
+    const run = (...args: readonly string[]) => promisify(execFile)(kubectl, args, { timeout: limit(200_000) });
+    const hello = ["run", "hello", `--image=${busyboxImage}`, "--image-pull-policy=Never", "--command", "--"];
+    await run(...hello, "sh", "-c", "uname -r; sleep 600");
+    await run("wait", "pod/hello", "--for=condition=Ready", "--timeout=180s");
+    expect((await run("exec", "hello", "--", "echo", "alive")).stdout).to.equal("alive\n");
+    const late = { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "late" } };
+    await run(
+      "create",
+      "deployment",
+      late.metadata.name,
+      `--image=${busyboxImage}`,
+      "--replicas=4",
+      "--",
+      "sleep",
+      "9",
+    );
+    await eventually("a further Box boots", 60_000, async () =>
+      (await linesOf("ps", "-eo", "pid,args", `${folder}.*qemu-system|qemu-system.*${folder}`)).length > 1
+        ? true
+        : undefined,
+    );
+    await ended(() => {
+      interrupt("SIGINT");
+    });
+    expect(said).to.contain("the cluster is down");
+    await expectNothingLeft(groups);
+  });
+
+  for (const [when, text] of [
+    ["has just begun", "bringing the cluster up"],
+    ["has a daemon", "a3s-t"],
+  ] as const) {
+    it(`takes down what there is when it is interrupted as it ${when}`, async () => {
+      const groups = await testGroups();
+      if (text === "a3s-t") {
+        await eventually("there is a daemon", upMs, async () =>
+          (await readdir(folder)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
+        );
+      } else await until(text);
+      await ended(() => {
+        interrupt("SIGINT");
+      });
+      expect(said).to.contain("the cluster is down");
+      await expectNothingLeft(groups);
+    });
+  }
+
+  it("takes all down when what started it is killed", async () => {
+    const groups = await testGroups();
+    await eventually("there is a control plane", upMs, async () =>
+      (await readdir(folder)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
+    );
+    await ended(() => child.kill("SIGKILL"));
+    await eventually("nothing is left", downMs, async () => {
+      await expectNothingLeft(groups);
+      return true;
+    });
+  });
+});
+
+/** Groups that tests' daemons have made, of all hierarchies. */
+async function testGroups(): Promise<string[]> {
+  const all = await Promise.all((await cgroupHierarchies()).map((path) => readdir(path)));
+  return [...new Set(all.flat().filter((name) => name.startsWith("a3s-t")))];
+}
+
+/** Lines of a program's output that match. */
+async function linesOf(program: string, ...args: readonly string[]): Promise<string[]> {
+  const pattern = new RegExp(args.at(-1) ?? "");
+  const { stdout } = await promisify(execFile)(program, args.slice(0, -1), { maxBuffer: 1 << 26 });
+  return stdout.split("\n").filter((line) => pattern.test(line));
+}
