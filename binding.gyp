@@ -15,6 +15,7 @@
         "addon/notify.cc",
         "addon/open_in.cc",
         "addon/overlay.cc",
+        "addon/peer.cc",
         "addon/pidfd.cc",
         "addon/read_link.cc",
         "addon/spawn.cc",

@@ -9,6 +9,7 @@
 #include "notify.h"
 #include "open_in.h"
 #include "overlay.h"
+#include "peer.h"
 #include "pidfd.h"
 #include "read_link.h"
 #include "spawn.h"
@@ -45,6 +46,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("treeUsage", a3s::TreeUsage);
   add("readTsc", a3s::ReadTsc);
   add("notifySocket", a3s::NotifySocket);
+  add("peerCredentials", a3s::PeerCredentials);
   return exports;
 }
 

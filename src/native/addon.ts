@@ -135,6 +135,13 @@ export interface FolderLock {
   close(): void;
 }
 
+/** As they were at connect(2). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface Native {
   /**
    * A bind mount, recursive or not, with the flags on its top mount from the first moment. File on file or folder on
@@ -185,6 +192,8 @@ export interface Native {
   readTsc(): TscReading;
   /** One datagram to a Unix socket ("@name": an abstract one), as sd_notify(3) sends it; at once. Throws `NativeError`. */
   notifySocket(path: string, text: string): void;
+  /** Who has connected a Unix socket (unix(7), SO_PEERCRED); at once. Throws `NativeError`. */
+  peerCredentials(fd: number): PeerCredentials;
 }
 
 const declared: Record<keyof Native, true> = {
@@ -210,6 +219,7 @@ const declared: Record<keyof Native, true> = {
   treeUsage: true,
   readTsc: true,
   notifySocket: true,
+  peerCredentials: true,
 };
 
 const functionNames = Object.keys(declared);

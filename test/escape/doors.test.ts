@@ -25,16 +25,31 @@ describe("the daemon's doors", function () {
     await (daemon as Daemon | undefined)?.remove();
   });
 
-  /** Connects as somebody else; answers what came of it. */
-  function asNobody(path: string): string {
-    const script = `require("net").connect(${JSON.stringify(path)}).on("connect", () => { console.log("in"); process.exit() }).on("error", (e) => { console.log(e.code); process.exit() })`;
-    const { stdout } = spawnSync(process.execPath, ["-e", script], { uid: 65_534, gid: 65_534, encoding: "utf8" });
+  /** Connects as somebody else, with these capabilities; answers what came of it. */
+  function asNobody(path: string, capabilities = "chown"): string {
+    const script = `require("net").connect(${JSON.stringify(path)})
+      .on("connect", () => process.stdout.write("in"))
+      .on("close", (failed) => { if (!failed) process.stdout.write(", then hung up on") })
+      .on("error", (e) => console.log(e.code)).resume()`;
+    const user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    const rights = [`--inh-caps=+${capabilities}`, `--ambient-caps=+${capabilities}`];
+    const program = [process.execPath, "-e", script];
+    const { stdout } = spawnSync("setpriv", [...user, ...rights, ...program], { encoding: "utf8", timeout: 30_000 });
     return stdout.trim();
   }
 
   it("lets no other user of the machine connect to the CRI socket", async () => {
     expect((await stat(daemon.socket)).mode & 0o777).to.equal(0o660);
     expect(asNobody(daemon.socket)).to.equal("EACCES");
+  });
+
+  it("hangs up on who is not root, though it passes the mode by CAP_DAC_OVERRIDE", async () => {
+    expect(asNobody(daemon.socket, "dac_override")).to.equal("in, then hung up on");
+    await eventually("the log names who it was", 10_000, async () =>
+      /refused a client that is not root/.test(await daemon.logTail(10_000)) ? true : undefined,
+    );
+    expect(await daemon.logTail(10_000)).to.match(/"uid":65534,"gid":65534/);
+    expect((await daemon.cri.call(runtime.version, {})).runtimeName).to.equal("a3s-box");
   });
 
   it("keeps its records, images and Boxes from other users", async () => {

@@ -1,17 +1,13 @@
-import { chmod, lstat, mkdir, rm } from "node:fs/promises";
-import { createConnection } from "node:net";
-import { dirname } from "node:path";
+import { rm } from "node:fs/promises";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { ImageServiceService, RuntimeServiceService } from "../../gen/runtime/v1/api.js";
 import type { Deps } from "../deps.js";
+import { listenOnCriSocket } from "./cri-socket.js";
 import { imageService, runtimeService } from "./services.js";
 import { createEdge } from "./unary.js";
 
 /** Largest message either way: what kubelet accepts and may send (kubelet.md 1.1, CC utils.go maxMsgSize). */
 const maxMessageBytes = 16 * 1024 * 1024;
-/** For the daemon's user and group alone: whoever may talk to it rules the node's pods. */
-const socketMode = 0o660;
 
 export interface CriServer {
   /** Takes no new calls, lets those under way end for `graceMs`, cuts the rest off. */
@@ -35,36 +31,22 @@ export async function serveCri(deps: Deps, socketPath: string, signs = lifeSigns
   const edge = createEdge(deps);
   server.addService(RuntimeServiceService, runtimeService(edge));
   server.addService(ImageServiceService, imageService(edge));
-  await mkdir(dirname(socketPath), { recursive: true, mode: 0o711 });
-  await removeStaleSocket(socketPath);
-  await bind(server, socketPath);
-  await chmod(socketPath, socketMode);
+  const entry = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = await listenOnCriSocket({
+    path: socketPath,
+    peerOf: (fd) => deps.native.peerCredentials(fd),
+    log: deps.log,
+    onConnection: (socket) => {
+      entry.injectConnection(socket);
+    },
+  });
   return {
     async close(graceMs) {
+      listener.close(); // takes no more; those that are connected end with their calls
       await endCalls(server, graceMs);
       await rm(socketPath, { force: true });
     },
   };
-}
-
-/** The socket has its mode from the first moment: nobody else can connect before it is changed. */
-async function bind(server: Server, socketPath: string): Promise<void> {
-  const before = process.umask(0o777 & ~socketMode);
-  try {
-    await listen(server, socketPath);
-  } finally {
-    process.umask(before);
-  }
-}
-
-function listen(server: Server, socketPath: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else
-        reject(new RuntimeError("unavailable", messageOf(error), { stage: `listen on ${socketPath}`, cause: error }));
-    });
-  });
 }
 
 function endCalls(server: Server, graceMs: number): Promise<void> {
@@ -76,36 +58,6 @@ function endCalls(server: Server, graceMs: number): Promise<void> {
     server.tryShutdown(() => {
       clearTimeout(limit);
       resolve();
-    });
-  });
-}
-
-/** A socket that an earlier daemon has left is removed; one where somebody answers is not ours to take. */
-async function removeStaleSocket(path: string): Promise<void> {
-  try {
-    if (!(await lstat(path)).isSocket()) {
-      throw new RuntimeError("alreadyExists", `${path} is not a socket`, { hint: "remove it, or set listen" });
-    }
-  } catch (thrown) {
-    if (isNotFound(thrown)) return;
-    throw thrown;
-  }
-  if (await someoneAnswers(path)) {
-    throw new RuntimeError("alreadyExists", `another process serves ${path}`, { hint: "stop it, or set listen" });
-  }
-  await rm(path, { force: true });
-}
-
-function someoneAnswers(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const connection = createConnection(path);
-    connection.once("connect", () => {
-      connection.destroy();
-      resolve(true);
-    });
-    connection.once("error", (error) => {
-      if (errnoOf(error) === "ECONNREFUSED" || isNotFound(error)) resolve(false);
-      else reject(error);
     });
   });
 }

@@ -36,6 +36,16 @@ describe("the CRI socket", () => {
     expect((await stat(socket)).mode & 0o777).to.equal(0o660);
   });
 
+  it("hangs up on a peer that is neither root nor the daemon's own user, and says who it was", async () => {
+    world.kernel.peer = { pid: 7, uid: 65_534, gid: 65_534 };
+    const stranger = connect(socket);
+    stranger.resume();
+    await once(stranger, "close", { signal: AbortSignal.timeout(10_000) });
+    expect(JSON.stringify(world.log)).to.match(/refused a client.*65534|65534.*refused a client/);
+    world.kernel.peer = { pid: 8, uid: 0, gid: 0 };
+    expect(await cri.call(runtime.version, {})).to.include({ runtimeName: "a3s-box" });
+  });
+
   it("cuts off who shows no sign of life, and nobody else", async () => {
     const other = join(world.folder, "s/other.sock");
     const strict = await serveCri(world.deps, other, { everyMs: 100, answerMs: 2_000 });

@@ -16,7 +16,7 @@ import {
 } from "../../../../src/gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
-import type { LinkState } from "../../../../src/native/addon.js";
+import type { LinkState, PeerCredentials } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
@@ -119,6 +119,12 @@ class FakeBoxes {
 
 class FakeKernel {
   readonly netns = new Set<string>();
+  /** Of whoever connects. */
+  peer: PeerCredentials = { pid: process.pid, uid: process.geteuid?.() ?? 0, gid: 0 };
+
+  peerCredentials(): PeerCredentials {
+    return this.peer;
+  }
 
   createNetns(path: string): Promise<void> {
     this.netns.add(path);
