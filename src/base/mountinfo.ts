@@ -2,6 +2,10 @@ import { readFile } from "node:fs/promises";
 
 /** One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)), as far as we need it. */
 export interface MountLine {
+  /** Unique for as long as it is mounted. */
+  readonly mountId: number;
+  /** Of its file system: "8:1". */
+  readonly device: string;
   /** Root of the mount within its file system. */
   readonly root: string;
   readonly target: string;
@@ -23,17 +27,22 @@ export function parseMountinfo(text: string): MountLine[] {
   for (const line of text.split("\n")) {
     const [before, after] = line.split(" - ");
     if (before === undefined || after === undefined) continue;
-    const [, , , root, target, , ...propagation] = before.split(" ");
+    const [mountId, , device, root, target, , ...propagation] = before.split(" ");
     const [type, , options] = after.split(" ");
-    if (root === undefined || target === undefined || type === undefined) continue;
+    if (device === undefined || root === undefined || target === undefined || type === undefined) continue;
     const superOptions = options === undefined ? [] : options.split(",");
-    lines.push({ root: unescapePath(root), target: unescapePath(target), type, propagation, superOptions });
+    const paths = { root: unescapePath(root), target: unescapePath(target) };
+    lines.push({ mountId: Number(mountId), device, ...paths, type, propagation, superOptions });
   }
   return lines;
 }
 
 export async function readMountinfo(): Promise<MountLine[]> {
   return parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
+}
+
+export function isBelow(path: string, folder: string): boolean {
+  return folder === "/" || path === folder || path.startsWith(`${folder}/`);
 }
 
 /** Mount points at or below a folder, deepest first, as often as something is mounted on them. */

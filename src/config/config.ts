@@ -39,6 +39,8 @@ export interface Config {
     readonly stopTimeoutMs: number;
     /** What runs containers in a Box. */
     readonly containerRuntime: "own" | "crun";
+    /** Of the host, below a Box's volumes with HostToContainer. */
+    readonly hostMounts: "at_creation" | "followed";
     /** 0: a silent Box is never ended. */
     readonly healthTimeoutMs: number;
   };

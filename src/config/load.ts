@@ -121,6 +121,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
       containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
+      hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
       healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
     },
     cni: {

@@ -135,6 +135,11 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "own",
     "What runs containers in a Box: the agent's own runtime, or crun, which is slower by some 0.3 s a container and exec.",
   ),
+  "sandbox.host_mounts": oneOf(
+    ["at_creation", "followed"],
+    "at_creation",
+    "Mounts below a volume with HostToContainer: as they are at the container's creation, or (young) as they come and go.",
+  ),
   "sandbox.health_timeout_ms": whole(
     0,
     dayMs,

@@ -87,8 +87,11 @@ export interface Box {
   ): Promise<SharedPath>;
   /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay. */
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
-  /** Binds a file or folder of the host into a guest's share; `source` is resolved by the caller. Recursive, nosuid, nodev. */
-  shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
+  /**
+   * Binds a file or folder of the host into a guest's share; `source` is resolved by the caller. nosuid, nodev; with what
+   * is mounted below it unless `recursive` is false.
+   */
+  shareBind(name: string, source: string, readonly: boolean, recursive?: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */

@@ -180,9 +180,34 @@ describe("Container security context", () => {
   it("has the standard devices, and no device of the host can be given to it", async () => {
     const usual = await output("ls /dev | tr '\\n' ' '", {});
     expect(usual).to.equal("core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ");
-    const device = { hostPath: "/dev/null", containerPath: "/dev/mine", permissions: "rwm" };
+    const device = { hostPath: "/dev/sda", containerPath: "/dev/mine", permissions: "rwm" };
     const asked = createContainer(daemon, pod, { devices: [device] });
-    await failure(asked, status.INVALID_ARGUMENT, /device \/dev\/null of the host.*RuntimeClass/);
+    await failure(asked, status.INVALID_ARGUMENT, /device \/dev\/sda of the host.*RuntimeClass.*\/dev\/fuse/);
+  });
+
+  it("has the guest's devices that it asks for by path, with the access that it asks for", async () => {
+    const device = (hostPath: string, containerPath: string, permissions: string) => ({
+      ...{ hostPath, containerPath, permissions },
+    });
+    const line =
+      "ls -l /dev/mine /dev/fuse | cut -c1-3; head -c 3 /dev/mine | wc -c; (echo x >/dev/fuse) 2>&1 | grep -c 'not permitted'";
+    const given = {
+      linux: {},
+      devices: [device("/dev/zero", "/dev/mine", "rw"), device("/dev/fuse", "/dev/fuse", "r")],
+    };
+    expect(await runToEnd(daemon, pod, line, given)).to.equal("crw\ncrw\n3\n1\n");
+    const reading = { linux: {}, devices: [device("/dev/fuse", "/dev/fuse", "rwm")] };
+    expect(await runToEnd(daemon, pod, "exec 3<>/dev/fuse && echo opened", reading)).to.equal("opened\n");
+    // the guest's rule, not the node, is in the way without it
+    const made = "mknod /dev/fuse c 10 229 && (exec 3<>/dev/fuse) 2>&1 | grep -c 'not permitted'";
+    expect(await runToEnd(daemon, pod, made)).to.equal("1\n");
+  });
+
+  it("has all of the guest's devices when it is privileged, but not the agent's way to the host", async () => {
+    const listed = (await output("ls /dev", { privileged: true })).split("\n");
+    expect(listed).to.include.members(["fuse", "kmsg", "null"]);
+    expect(listed.filter((name) => /^(vport|hvc)/.test(name))).to.deep.equal([]);
+    expect(await output("head -c 1 /dev/kmsg >/dev/null && echo read", { privileged: true })).to.equal("read\n");
   });
 
   it("refuses SELinux labels and AppArmor profiles, which the guest has nothing for, with the way out", async () => {

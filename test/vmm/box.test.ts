@@ -25,6 +25,7 @@ async function runSession(
       ociSpec: Buffer.from(JSON.stringify(busyboxSpec(root.guestPath, command, bind?.guestPath))),
       heldPaths: [root.guestPath, ...(bind === undefined ? [] : [bind.guestPath])],
       mirroredPaths: [],
+      propagatedPaths: [],
       seccompBpf: new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

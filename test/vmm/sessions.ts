@@ -43,6 +43,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
       ociSpec: Buffer.from(JSON.stringify(wanted.spec(root.guestPath))),
       heldPaths: [root.guestPath, ...(wanted.held ?? [])],
       mirroredPaths: [],
+      propagatedPaths: [],
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

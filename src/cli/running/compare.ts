@@ -1,5 +1,6 @@
 /** Records against the machine. Pure: what is compared was read before. */
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { submountPrefix } from "../../runtime/container/submounts.js";
 import type { Config } from "../../config/config.js";
 import { netnsFolder, shortNameDigits } from "../../config/paths.js";
 import { containerState } from "../../runtime/container/container-record.js";
@@ -142,6 +143,7 @@ function strayProcesses(known: Known, found: Found): Trouble[] {
 /** Below a known Box: entries of its share that none of its containers has. Elsewhere: all. */
 function strayMounts(known: Known, found: Found, config: Folders, shortNames: ReadonlySet<string>): readonly string[] {
   const shared = new Set(known.containers.flatMap(({ sharedPaths }) => sharedPaths));
+  const followed = known.containers.flatMap((record) => record.followed.map(({ place }) => submountsBegin(place)));
   return [...new Set(found.mounts)].filter((target) => {
     const [area = "", name = "", folder, kind, entry] = target.slice(config.state.length + 1).split("/");
     if (area !== "boxes" && area !== "netns") return false;
@@ -149,10 +151,16 @@ function strayMounts(known: Known, found: Found, config: Folders, shortNames: Re
     const isEntry = folder === "share" && (kind === "c" || kind === "v") && entry !== undefined;
     if (!isEntry) return false;
     if ([...found.young].some((path) => target === path || isBelow(target, path))) return false;
+    if (followed.some((begin) => target.startsWith(begin))) return false;
     return ![...shared].some((path) => target === path || isBelow(target, path));
   });
 }
 
 function isBelow(path: string, folder: string): boolean {
   return path.startsWith(`${folder}/`);
+}
+
+/** How those of a volume begin: they come and go with the host's mounts, and so are in no record. */
+function submountsBegin(place: string): string {
+  return join(dirname(place), submountPrefix(place));
 }

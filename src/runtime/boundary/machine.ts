@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { HostNamespace } from "../../vmm/box.js";
-import { guestRules } from "../spec/guest-rules.js";
+import { guestRulesOf } from "../spec/guest-rules.js";
 import { guestLimits } from "../spec/resources.js";
 import type { Boundary } from "./boundary.js";
 import { askedOfHost } from "./host-namespaces.js";
@@ -26,6 +26,6 @@ export const machineBoundary: Boundary = {
     );
   },
   checkSysctls: () => undefined,
-  specRules: () => Promise.resolve(guestRules),
+  specRules: (config) => Promise.resolve().then(() => guestRulesOf(config)),
   resources: (resources) => Promise.resolve().then(() => guestLimits(resources)),
 };

@@ -61,6 +61,11 @@ const schema = z.object({
   sharedPaths: strings,
   /** Those of `sharedPaths` of which the guest has a copy that the daemon keeps up to date. */
   mirroredPaths: strings.default([]),
+  /** Those below which it sees the host's mounts come and go, each with the source that it is a bind of. */
+  followed: z
+    .array(z.object({ place: z.string(), source: z.string() }))
+    .readonly()
+    .default([]),
   /** The container's writable layer, for its size. */
   upper: z.string().exactOptional(),
   /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */

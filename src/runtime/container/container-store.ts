@@ -1,3 +1,4 @@
+import { realpath } from "node:fs/promises";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
 import { JoinedJobs } from "../../base/joined-job.js";
@@ -15,6 +16,7 @@ import { containerRecords, type ContainerExit, type ContainerRecord } from "./co
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverOf } from "./recover.js";
 import { SeccompFilters } from "./seccomp-filters.js";
+import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
 import { SharedSources } from "./shared-sources.js";
 
@@ -33,18 +35,20 @@ export class ContainerStore implements SandboxContainers {
   readonly seccomp: SeccompFilters;
   readonly sources: SharedSources;
   readonly mirrors: Mirrors;
+  readonly laterMounts: LaterMounts;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
   /** Ids and ends of the creations under way, by sandbox. */
   readonly #creating = new Map<ContainerId, { readonly sandboxId: SandboxId; readonly end: Promise<unknown> }>();
 
-  private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>) {
+  private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>, own: readonly string[]) {
     this.parts = parts;
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
     this.#records = records;
     this.mirrors = new Mirrors(parts.log);
+    this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
@@ -53,7 +57,9 @@ export class ContainerStore implements SandboxContainers {
   /** Loads every record. */
   static async open(parts: StoreParts): Promise<ContainerStore> {
     const records = await RecordFolder.open(parts.config.root, containerRecords, parts.log);
-    const store = new ContainerStore(parts, records);
+    const { root, state } = parts.config;
+    const own = await Promise.all([root, state].map((path) => realpath(path).catch(() => path)));
+    const store = new ContainerStore(parts, records, own);
     for (const record of await records.load()) store.#containers.set(record.id, new Container(record));
     return store;
   }
@@ -185,6 +191,7 @@ export class ContainerStore implements SandboxContainers {
   async close(): Promise<void> {
     await this.creations.idle();
     this.mirrors.close();
+    this.laterMounts.close();
     const followers = this.list().flatMap(({ follower }) => (follower === undefined ? [] : [follower]));
     for (const follower of followers) follower.stop();
     await Promise.all(followers.map(({ done }) => done));

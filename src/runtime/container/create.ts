@@ -24,7 +24,8 @@ import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
-import { nestedMounts } from "./nested-mounts.js";
+import { checkCount, nestedMounts } from "./nested-mounts.js";
+import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
 import { hostSource } from "./shared-sources.js";
 import { mirrorOf } from "./mirrors.js";
 import { isProjected } from "./projected.js";
@@ -94,6 +95,8 @@ async function build(
   /** Of the guest; the agent visits them, in this order, before the container is there. */
   const visited: string[] = [];
   const mirrored: SharedPath[] = [];
+  const followed: FollowedVolume[] = [];
+  const followsHost = boundary.placesSources && deps.config.sandbox.hostMounts === "followed";
   const mirror = async (place: SharedPath): Promise<string> => {
     if (!(await containers.mirrors.canWatch(box, signal))) return place.guestPath;
     mirrored.push(place);
@@ -112,6 +115,14 @@ async function build(
     visited.push(...nested.map((path) => `${place.guestPath}/${path}`));
     return place;
   };
+  /** With mounts that come and go, and so are no part of the place. */
+  const shareAlone = async (name: string, source: string, readonly: boolean): Promise<SharedPath> => {
+    checkCount(containers.laterMounts.submounts(hostMounts, source).length, source);
+    const found = await hostSource(source, null);
+    const place = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
+    followed.push({ place, source });
+    return place;
+  };
   const volumeLowers = [...snapshot.volumeLowers];
   const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
   const mounts: PlacedMount[] = [];
@@ -124,6 +135,12 @@ async function build(
       continue;
     }
     const source = sources[index] ?? "";
+    const follows = followsHost && (await wantsLaterMounts(mount, source));
+    if (follows && (await containers.laterMounts.canFollow(box, signal))) {
+      const place = await shareAlone(name, source, !writable.has(source));
+      mounts.push(placeMount(mount, place.guestPath));
+      continue;
+    }
     const place = await shareSource(name, source, !writable.has(source));
     const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
     mounts.push(placeMount(mount, copied ? await mirror(place) : place.guestPath));
@@ -135,6 +152,7 @@ async function build(
   }
   const spec = finishSpec(withProfile(plan, boundary, seccomp), root, mounts, sharedMemoryOf(sandbox, box));
   const held = boundary.placesSources ? [...shared.map(({ guestPath }) => guestPath), ...visited] : [];
+  undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
   const startFailure = await createSession(
     {
@@ -142,17 +160,24 @@ async function build(
       spec,
       held,
       mirrored: mirrored.map(({ guestPath }) => guestPath),
+      propagated: followed.map(({ place }) => place.guestPath),
       seccomp,
       stdin: config.stdin,
     },
     box,
     signal,
   );
+  for (const volume of startFailure === "" ? followed : []) {
+    await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
+      containers.laterMounts.follow(box, id, volume, limit),
+    );
+  }
   await stage("write record", stepLimitMs, signal, async () => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     const { upper } = snapshot;
     await containers.add({
       ...recordOf(id, request, plan, shared, mirrored),
+      followed: followed.map(({ place, source }) => ({ place: place.hostPath, source })),
       upper,
       ...(startFailure === "" ? {} : { startFailure }),
     });
@@ -177,13 +202,14 @@ interface SessionParts {
   readonly spec: OciSpec;
   readonly held: readonly string[];
   readonly mirrored: readonly string[];
+  readonly propagated: readonly string[];
   readonly seccomp: SeccompFilter;
   readonly stdin: boolean;
 }
 
 /** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
 async function createSession(
-  { id, spec, held, mirrored, seccomp, stdin }: SessionParts,
+  { id, spec, held, mirrored, propagated, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<string> {
@@ -192,6 +218,7 @@ async function createSession(
     ociSpec: Buffer.from(JSON.stringify(spec)),
     heldPaths: [...new Set(held)],
     mirroredPaths: [...new Set(mirrored)],
+    propagatedPaths: [...new Set(propagated)],
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
     stdin,
@@ -271,7 +298,7 @@ function recordOf(
   plan: SpecPlan,
   shared: readonly SharedPath[],
   mirrored: readonly SharedPath[],
-): ContainerRecord {
+): Omit<ContainerRecord, "followed"> {
   return {
     version: 1,
     id,

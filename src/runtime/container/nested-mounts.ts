@@ -2,9 +2,7 @@ import { lstat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
-
-/** The agent holds a descriptor of each for as long as the container is there. */
-const maxNested = 512;
+import { maxSubmounts } from "./submounts.js";
 
 /**
  * Folders below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
@@ -21,8 +19,14 @@ export async function nestedMounts(source: string, hostPath: string, mounts: rea
     const there = await lstat(join(hostPath, path)).catch(() => undefined);
     if (there?.isDirectory() === true) found.push(path);
   }
-  if (found.length <= maxNested) return found;
-  throw new RuntimeError("invalidArgument", `${found.length} folders below ${source} are mounts of their own`, {
-    hint: `a Box can take ${maxNested}: mount a folder further down`,
+  checkCount(found.length, source);
+  return found;
+}
+
+/** Throws `invalidArgument` for more mounts below a source than a Box can take. */
+export function checkCount(mounts: number, source: string): void {
+  if (mounts <= maxSubmounts) return;
+  throw new RuntimeError("invalidArgument", `${mounts} folders below ${source} are mounts of their own`, {
+    hint: `a Box can take ${maxSubmounts}: mount a folder further down`,
   });
 }

@@ -1,4 +1,5 @@
 /** Taking up containers after a daemon restart, sandbox by sandbox. */
+import { basename } from "node:path";
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
@@ -10,6 +11,7 @@ import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
 import { boxExited } from "./of-sandbox.js";
 import { placeOf } from "./shared-sources.js";
+import { submountPrefix } from "./submounts.js";
 
 export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
   const { box } = sandbox;
@@ -35,9 +37,11 @@ export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal:
 
 /** What a creation had put into the share when its daemon died. */
 async function removeUnowned(sandbox: Sandbox, box: Box, store: ContainerStore): Promise<void> {
-  const owned = new Set(store.listOf(sandbox.id).flatMap(({ record }) => record.sharedPaths));
+  const records = store.listOf(sandbox.id).map(({ record }) => record);
+  const owned = new Set(records.flatMap(({ sharedPaths }) => sharedPaths));
+  const followed = records.flatMap((record) => record.followed.map(({ place }) => submountPrefix(place)));
   for (const path of await box.listShared()) {
-    if (owned.has(path)) continue;
+    if (owned.has(path) || followed.some((prefix) => basename(path).startsWith(prefix))) continue;
     store.log.warn({ sandboxId: sandbox.id, path }, "entry of the share without a container removed");
     await box.removeShared(path);
   }
@@ -57,6 +61,9 @@ async function takeUp(
     return;
   }
   watchMirrors(container, box, store);
+  for (const { place, source } of record.followed) {
+    store.laterMounts.takeUp(box, container.id, { place: placeOf(place), source });
+  }
   if (state === "created") {
     if (session.state === SessionState.CREATED) return;
     // Started, but the daemon died before it could write that down.

@@ -25,6 +25,7 @@ async function releaseParts(container: Container, store: ContainerStore, signal:
   const box = store.parts.sandboxes.find(container.sandboxId)?.box;
   if (box !== undefined && box.exit === undefined) {
     await box.agent.deleteSession(container.id, signal);
+    await stage("unmount what was followed", stepLimitMs, signal, () => store.laterMounts.release(container.id));
     for (const path of [...container.record.sharedPaths].reverse()) {
       await stage("unmount from share", stepLimitMs, signal, () => store.sources.release(box, container.id, path));
     }

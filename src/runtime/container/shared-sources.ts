@@ -9,6 +9,8 @@ import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
 
 /** A file or folder of the host, as it is now. */
 export interface HostSource {
+  /** Without what is mounted below it, which comes and goes on its own (`LaterMounts`). */
+  readonly alone: boolean;
   /** Resolved and absolute. */
   readonly path: string;
   readonly device: bigint;
@@ -17,11 +19,12 @@ export interface HostSource {
   readonly key: string;
 }
 
-/** `mounts`: the daemon's own. */
-export async function hostSource(path: string, mounts: readonly MountLine[]): Promise<HostSource> {
+/** `mounts`: the daemon's own; null: `alone`. */
+export async function hostSource(path: string, mounts: readonly MountLine[] | null): Promise<HostSource> {
   const { dev: device, ino: inode } = await stat(path, { bigint: true });
-  const facts = JSON.stringify([path, String(device), String(inode), mountsBelow(mounts, path)]);
-  return { path, device, inode, key: createHash("sha256").update(facts).digest("hex").slice(0, 16) };
+  const facts = JSON.stringify([path, String(device), String(inode), mountsBelow(mounts ?? [], path)]);
+  const alone = mounts === null;
+  return { alone, path, device, inode, key: createHash("sha256").update(facts).digest("hex").slice(0, 16) };
 }
 
 /** Of a source that is in a Box's share. */
@@ -38,7 +41,8 @@ export interface SharedBy {
 /**
  * Where sources of the host are in a Box's share: one place for all containers of a pod. The guest's kernel takes two
  * places of one file for two files, whose locks, mappings and (for a second) sizes have nothing to do with each other.
- * A source that is shared read-only has a second place once a container wants to write to it.
+ * A source that is shared read-only has a second place once a container wants to write to it, and so has one for
+ * containers that are to see its mounts come and go.
  */
 export class SharedSources {
   readonly #locks = new KeyedMutex<SandboxId>();
@@ -75,13 +79,18 @@ export class SharedSources {
   }
 
   async #make(box: Box, source: HostSource, readonly: boolean): Promise<SharedPath> {
-    return await box.shareBind(`${readonly ? "ro" : "rw"}-${source.key}`, source.path, readonly);
+    return await box.shareBind(
+      prefixOf(readonly ? "ro" : "rw", source),
+      source.path,
+      readonly,
+      ...(source.alone ? [false] : []),
+    );
   }
 
   async #existing(sandbox: SandboxId, source: HostSource, readonly: boolean): Promise<SharedPath | undefined> {
     const paths = new Set(this.#users(sandbox).flatMap((user) => user.paths));
-    for (const access of readonly ? ["rw", "ro"] : ["rw"]) {
-      const found = [...paths].filter((path) => basename(path).startsWith(`${access}-${source.key}-`));
+    for (const access of readonly ? (["rw", "ro"] as const) : (["rw"] as const)) {
+      const found = [...paths].filter((path) => basename(path).startsWith(`${prefixOf(access, source)}-`));
       for (const hostPath of found) {
         if (await isMountOf(hostPath, source)) return placeOf(hostPath);
       }
@@ -93,6 +102,10 @@ export class SharedSources {
     const claimed = [...this.#claims].filter(([, claim]) => claim.sandbox === sandbox);
     return [...this.#recorded(sandbox), ...claimed.map(([id, { paths }]) => ({ id, paths: [...paths] }))];
   }
+}
+
+function prefixOf(access: "ro" | "rw", { alone, key }: HostSource): string {
+  return `${access}${alone ? "-alone" : ""}-${key}`;
 }
 
 /** One of a container that is being removed may have gone already. */

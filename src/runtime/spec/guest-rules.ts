@@ -10,10 +10,15 @@ import {
   type LinuxContainerSecurityContext,
   type Mount,
 } from "../../gen/runtime/v1/api.js";
+import { guestDevices } from "./guest-devices.js";
 import type { OciNamespace } from "./oci.js";
 import { deviceRules, guestLimits } from "./resources.js";
 import type { SpecRules } from "./rules.js";
 
+/** An annotation for the agent: the container gets nodes of all devices of the guest. */
+const allDevices = { "a3s.devices": "all" };
+
+/** Of a container without devices. */
 export const guestRules: SpecRules = {
   checkNamespaces({ namespaceOptions }) {
     if (namespaceOptions?.pid === NamespaceMode.NODE) refuseHostNamespace("PID");
@@ -25,17 +30,23 @@ export const guestRules: SpecRules = {
   resources: guestLimits,
   devices: () => [],
   deviceRules,
-  annotations: () => ({}),
+  annotations: (security): Record<string, string> => (security?.privileged === true ? allDevices : {}),
 };
 
-/** Devices of the host are on the other side of the hardware boundary. */
+/** The devices are those of the guest. Throws for what it can't have. */
+export function guestRulesOf(config: ContainerConfig): SpecRules {
+  if (config.devices.length === 0) return guestRules;
+  const { nodes, rules } = guestDevices(config);
+  return {
+    ...guestRules,
+    devices: () => [...nodes],
+    deviceRules: (privileged) => (privileged ? deviceRules(true) : [...deviceRules(false), ...rules]),
+  };
+}
+
+/** Other devices of the host are on the other side of the hardware boundary. */
 function checkDevices(config: ContainerConfig): void {
-  const [device] = config.devices;
-  if (device !== undefined) {
-    throw new RuntimeError("invalidArgument", `device ${device.hostPath} of the host can't be given to a Box`, {
-      hint: "use a RuntimeClass whose pods share the host's kernel",
-    });
-  }
+  guestDevices(config);
   const [cdi] = config.CDIDevices;
   if (cdi !== undefined) {
     throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {

@@ -16,6 +16,7 @@ import type {
   StartSessionResponse,
   StatsRequest,
   StatsResponse,
+  Submount,
   UpdateSessionRequest,
 } from "../../gen/agent/v1/agent.js";
 
@@ -75,6 +76,11 @@ export interface AgentClient {
   dropCaches(signal: AbortSignal): Promise<void>;
   /** Brings the guest's copy of a volume up to date; `path` is the volume's place in the guest. `notFound`: no copy. */
   syncMirror(path: string, signal: AbortSignal): Promise<void>;
+  /**
+   * What is mounted below a volume of the guest, parents first; `notFound`: no session has it. Answers with the sources,
+   * now or before, that the guest still uses.
+   */
+  syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<string[]>;
   shutdown(signal: AbortSignal): Promise<void>;
   /** Ends the channel for good: what waits fails with `unavailable` and this reason. */
   close(reason: string): void;

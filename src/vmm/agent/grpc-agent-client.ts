@@ -16,6 +16,8 @@ import type {
   StartSessionResponse,
   StatsRequest,
   StatsResponse,
+  Submount,
+  SyncSubmountsResponse,
   UpdateSessionRequest,
   WaitResponse,
 } from "../../gen/agent/v1/agent.js";
@@ -169,6 +171,17 @@ export class GrpcAgentClient implements AgentClient {
     await this.#call("sync mirror", callMs, signal, (metadata, options, reply) =>
       this.#client.syncMirror({ path }, metadata, options, reply),
     );
+  }
+
+  async syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<string[]> {
+    const { inUse } = await this.#call<SyncSubmountsResponse>(
+      "sync submounts",
+      sessionCallMs,
+      signal,
+      (metadata, options, reply) =>
+        this.#client.syncSubmounts({ path, submounts: [...submounts] }, metadata, options, reply),
+    );
+    return inUse;
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {

@@ -30,14 +30,14 @@ export class GuestShare extends Share {
     await this.native.setReadonly(share, true);
   }
 
-  async bind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+  async bind(name: string, source: string, readonly: boolean, recursive: boolean): Promise<SharedPath> {
     // A descriptor's path is what a caller hands over who has resolved a path that someone else may be changing.
     const stats = await (/^\/proc\/self\/fd\/\d+$/.test(source) ? stat(source) : lstat(source));
     if (stats.isSymbolicLink()) {
       throw new RuntimeError("invalidArgument", `${source} is a symbolic link: resolve it before it is shared`);
     }
     return await this.mountEntry({ area: "v", name, file: !stats.isDirectory() }, async (target) => {
-      await this.native.bindMount(source, target, true, { ...this.flags, readonly });
+      await this.native.bindMount(source, target, recursive, { ...this.flags, readonly });
     });
   }
 

@@ -31,7 +31,7 @@ export abstract class Share {
 
   /** Lays it out. Undone by unmounting everything below the Box's folder. */
   abstract create(): Promise<void>;
-  abstract bind(name: string, source: string, readonly: boolean): Promise<SharedPath>;
+  abstract bind(name: string, source: string, readonly: boolean, recursive: boolean): Promise<SharedPath>;
   /** The agent's path of an entry. */
   protected abstract seenAt(area: Area, name: string): string;
 

@@ -11,6 +11,7 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         oci_spec: request.oci_spec,
         held_paths: request.held_paths,
         mirrored_paths: request.mirrored_paths,
+        propagated_paths: request.propagated_paths,
         seccomp_bpf: request.seccomp_bpf,
         seccomp_flags: request.seccomp_flags,
         stdin: request.stdin,

@@ -17,6 +17,7 @@ pub mod start_exec;
 pub mod start_session;
 pub mod stats;
 pub mod sync_mirror;
+pub mod sync_submounts;
 pub mod update_session;
 pub mod wait;
 

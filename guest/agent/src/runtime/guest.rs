@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use super::crun::Crun;
+use super::devices;
 use super::own::Own;
 use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime};
 use crate::failure::Failure;
@@ -65,7 +66,8 @@ impl Runtime for Guest {
         }
     }
 
-    async fn create(&self, container: &Container, create: CreateSpec, stdio: Theirs) -> Result<Launched, Failure> {
+    async fn create(&self, container: &Container, mut create: CreateSpec, stdio: Theirs) -> Result<Launched, Failure> {
+        devices::complete(&mut create.spec)?;
         let asked = create.spec.get("annotations").and_then(|all| all.get(ANNOTATION)).and_then(Value::as_str);
         let choice = match asked {
             None => self.standard,

@@ -2,6 +2,7 @@
 //! and execs of its own.
 
 pub mod crun;
+mod devices;
 pub mod guest;
 pub mod own;
 pub mod plain;

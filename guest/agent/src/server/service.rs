@@ -188,6 +188,10 @@ impl AgentService for Agent {
         rpc::answer(rpc::sync_mirror::run(self, request.into_inner()).await)
     }
 
+    async fn sync_submounts(&self, request: Request<pb::SyncSubmountsRequest>) -> Answer<pb::SyncSubmountsResponse> {
+        rpc::answer(rpc::sync_submounts::run(self, request.into_inner()).await)
+    }
+
     async fn shutdown(&self, _: Request<pb::ShutdownRequest>) -> Answer<pb::ShutdownResponse> {
         rpc::answer(Ok(rpc::shutdown::run(self)))
     }

@@ -25,6 +25,7 @@ pub struct Create {
     pub oci_spec: Vec<u8>,
     pub held_paths: Vec<String>,
     pub mirrored_paths: Vec<String>,
+    pub propagated_paths: Vec<String>,
     pub seccomp_bpf: Vec<u8>,
     pub seccomp_flags: u32,
     pub stdin: bool,
@@ -66,6 +67,9 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     if let Some(path) = request.mirrored_paths.iter().find(|path| !request.held_paths.contains(path)) {
         return Err(Failure::invalid(STAGE, format!("{path:?} is to be copied, but not among the held paths")));
     }
+    if let Some(path) = request.propagated_paths.iter().find(|path| !request.held_paths.contains(path)) {
+        return Err(Failure::invalid(STAGE, format!("{path:?} is to have submounts, but not among the held paths")));
+    }
     let parsed = serde_json::from_slice(&request.oci_spec);
     let spec: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("the spec is not JSON: {error}")))?;
     if !spec.get("process").is_some_and(Value::is_object) {
@@ -86,6 +90,10 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
     for path in &request.mirrored_paths {
         let mirrored = table.mirrors.add(STAGE, path).await?;
         session.facts().mirrored.push(mirrored);
+    }
+    for path in &request.propagated_paths {
+        let propagated = table.submounts.add(STAGE, path).await?;
+        session.facts().propagated.push(propagated);
     }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
     made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
@@ -124,8 +132,11 @@ async fn undo(table: &Table, session: &Session) {
     release(table, session).await;
 }
 
-/// The copies of folders of the share first, as making them reads the share; then the share itself.
+/// What is mounted on volumes first, and the copies of folders of the share, as making them reads the share; then the
+/// share itself.
 pub async fn release(table: &Table, session: &Session) {
+    let propagated = std::mem::take(&mut session.facts().propagated);
+    table.submounts.release(propagated).await;
     let mirrored = std::mem::take(&mut session.facts().mirrored);
     table.mirrors.release(mirrored).await;
     let held = std::mem::take(&mut session.facts().held);

@@ -8,6 +8,7 @@ use tokio::sync::RwLock;
 use super::held::Held;
 use super::mirror::Mirrored;
 use super::process::Process;
+use super::submounts::Propagated;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Container;
 
@@ -36,6 +37,7 @@ pub struct Facts {
     pub execs: HashMap<String, Slot>,
     pub held: Vec<Held>,
     pub mirrored: Vec<Mirrored>,
+    pub propagated: Vec<Propagated>,
 }
 
 /// An exec id is taken from the moment the exec is asked for.

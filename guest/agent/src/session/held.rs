@@ -83,6 +83,20 @@ impl HeldPaths {
         Ok(Held(name))
     }
 
+    /// Of what is held; to be closed before that is released.
+    pub async fn descriptor(&self, held: &Held) -> Result<OwnedFd, Errno> {
+        let state = self.0.lock().await;
+        let entry = state.held.get(&held.0).ok_or(Errno::EBADF)?;
+        entry.descriptor.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    }
+
+    /// Whether it is held, or still mounted after its last release.
+    pub async fn is_there(&self, path: &str) -> bool {
+        let state = self.0.lock().await;
+        let is_path = |name: &CString| name.as_bytes() == path.as_bytes();
+        state.held.keys().any(is_path) || state.leaving.iter().any(is_path)
+    }
+
     /// In the order of the visits. The last one lets go: submounts are unmounted when that is safe, mostly before this
     /// returns.
     pub async fn release(&self, held: Vec<Held>) {

@@ -14,4 +14,5 @@ pub mod quiet;
 
 pub mod start;
 pub mod stdio;
+pub mod submounts;
 pub mod table;

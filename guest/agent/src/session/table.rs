@@ -8,6 +8,7 @@ use super::entry::Session;
 use super::held::HeldPaths;
 use super::mirror::Mirrors;
 use super::process::Process;
+use super::submounts::Submounts;
 use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Runtime;
@@ -23,13 +24,15 @@ pub struct Table {
     pub groups: Option<Parent>,
     pub held: HeldPaths,
     pub mirrors: Mirrors,
+    pub submounts: Submounts,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
 }
 
 impl Table {
     pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, mirrors: PathBuf, groups: Option<Parent>) -> Self {
         let (held, mirrors) = (HeldPaths::default(), Mirrors::new(mirrors));
-        Self { runtime, folder, groups, held, mirrors, sessions: Mutex::default() }
+        let submounts = Submounts::new(held.clone());
+        Self { runtime, folder, groups, held, mirrors, submounts, sessions: Mutex::default() }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

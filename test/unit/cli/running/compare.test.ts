@@ -55,6 +55,7 @@ const container: ContainerRecord = {
   stopSignal: 15,
   sharedPaths: [entry],
   mirroredPaths: [],
+  followed: [],
   createdAtNs: 3n,
   startedAtNs: 4n,
 };

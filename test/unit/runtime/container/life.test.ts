@@ -248,6 +248,7 @@ describe("a container's life", () => {
         ociSpec: Buffer.alloc(0),
         heldPaths: [],
         mirroredPaths: [],
+        propagatedPaths: [],
         seccompBpf: Buffer.alloc(0),
         seccompFlags: 0,
         stdin: false,

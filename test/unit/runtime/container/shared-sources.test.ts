@@ -73,7 +73,15 @@ describe("SharedSources", () => {
 
   it("make a new place for another file of the same name, and when something else is mounted in it", async () => {
     const first = await share(one);
-    const mount = { root: "/", target: join(folder, "file"), type: "tmpfs", propagation: [], superOptions: [] };
+    const mount = {
+      mountId: 9,
+      device: "0:9",
+      root: "/",
+      target: join(folder, "file"),
+      type: "tmpfs",
+      propagation: [],
+      superOptions: [],
+    };
     const covered = await hostSource(join(folder, "file"), [mount]);
     expect(await sources.share(box, two, covered, false)).to.not.deep.equal(first);
     await writeFile(join(folder, "other"), "");

@@ -1,6 +1,12 @@
 import { expect } from "chai";
-import { MountPropagation, NamespaceMode, SecurityProfile_ProfileType } from "../../../../src/gen/runtime/v1/api.js";
+import {
+  Device,
+  MountPropagation,
+  NamespaceMode,
+  SecurityProfile_ProfileType,
+} from "../../../../src/gen/runtime/v1/api.js";
 import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+import { guestRulesOf } from "../../../../src/runtime/spec/guest-rules.js";
 import { placeMount } from "../../../../src/runtime/spec/mounts.js";
 import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
 import { complaint, config, input, limited, mount, secured } from "./support.js";
@@ -176,6 +182,37 @@ describe("resources", () => {
     expect(complaint(() => limitsOf({ hugepageLimits: pages }))).to.match(/huge pages \(2MB\).*leave hugepages/);
     expect(complaint(() => limitsOf({ unified: { "hugetlb.2MB.max": "max" } }))).to.include("hugetlb.2MB.max");
     expect(specOf({ config: limited({ oomScoreAdj: -5000n }) }).process.oomScoreAdj).to.equal(-1000);
+  });
+});
+
+describe("devices of a Box", () => {
+  const spec = (devices: Partial<Device>[]) => {
+    const asked = config({ devices: devices.map((one) => Device.fromPartial(one)) });
+    return specOf({ config: asked, rules: guestRulesOf(asked) }).linux;
+  };
+
+  it("are the guest's, by the names that any Linux has, with the access that is asked for", () => {
+    const { devices, resources } = spec([{ hostPath: "/dev/fuse", containerPath: "/dev/mine", permissions: "r" }]);
+    expect(devices).to.deep.equal([
+      { type: "c", path: "/dev/mine", major: 10, minor: 229, fileMode: 0o666, uid: 0, gid: 0 },
+    ]);
+    expect(resources.devices?.at(-1)).to.deep.equal({ allow: true, type: "c", major: 10, minor: 229, access: "r" });
+  });
+
+  it("are refused at a path or with an access that is none", () => {
+    const fuse = { hostPath: "/dev/fuse", containerPath: "/dev/fuse", permissions: "rw" };
+    expect(complaint(() => spec([{ ...fuse, permissions: "x" }]))).to.include('permissions "x"');
+    expect(complaint(() => spec([{ ...fuse, containerPath: "dev" }]))).to.include("not an absolute path");
+    expect(complaint(() => spec([{ ...fuse, hostPath: "/dev/../dev/fuse" }]))).to.include("/dev/net/tun");
+  });
+
+  it("are all of the guest's for a privileged container", () => {
+    const all = {
+      config: secured({ privileged: true }),
+      sandbox: { hostname: "box", privileged: true, userns: undefined },
+    };
+    expect(specOf(all).annotations).to.deep.equal({ "a3s.devices": "all" });
+    expect(specOf({ config: config({}) }).annotations).to.equal(undefined);
   });
 });
 

@@ -95,12 +95,20 @@ fn prepare_one(wanted: &Mount, own: &Own) -> Result<Prepared, Trouble> {
             .map_err(|trouble| Trouble { what: format!("{what}: {}", trouble.what), ..trouble })?;
     }
     let quiet = |change, flag, recursive| sys::set_attributes(&tree, change, flag, None, recursive);
-    quiet(Change::default(), libc::MS_PRIVATE, true).map_err(during(&what))?;
+    quiet(Change::default(), apart(&parsed), true).map_err(during(&what))?;
     quiet(parsed.top.and_nothing_else(), 0, false).map_err(during(format!("{what}: set its options")))?;
     if !parsed.tree.is_nothing() {
         quiet(parsed.tree, 0, true).map_err(during(format!("{what}: set its recursive options")))?;
     }
     Ok(Prepared { options: parsed, tree: Some(tree) })
+}
+
+/// The copy leaves the group of its source. A slave still gets what is mounted there later.
+fn apart(options: &Options) -> u64 {
+    match options.propagation {
+        Some((libc::MS_SLAVE, true)) => libc::MS_SLAVE,
+        _ => libc::MS_PRIVATE,
+    }
 }
 
 fn map(tree: &OwnedFd, uids: &[IdMapping], gids: &[IdMapping], recursive: bool) -> Result<(), Trouble> {

@@ -1,0 +1,236 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { monotonicMs } from "../../base/clock.js";
+import { codeOf, messageOf } from "../../base/errors.js";
+import type { ContainerId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
+import type { Native } from "../../native/addon.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import { longStepLimitMs } from "./limits.js";
+import {
+  maxSubmounts,
+  shareSubmount,
+  submountName,
+  submountPrefix,
+  submountsOf,
+  type FollowedVolume,
+  type Submount,
+} from "./submounts.js";
+
+/** How often the host's mounts are looked at while a container is to see them; they are read in a millisecond. */
+const lookMs = 1_000;
+/** After a failure, and while a container still uses what the host has unmounted. */
+const againMs = 5_000;
+
+export interface LaterMountsParts {
+  readonly native: Native;
+  /** Folders of this daemon. */
+  readonly own: readonly string[];
+  readonly log: Logger;
+}
+
+/**
+ * Follows the host's mounts below volumes for the containers that are to see them: each gets a place of its own in the
+ * share, and the agent binds it from there to where it belongs (docs/adr/0051). A watch for each volume of a Box, for as
+ * long as a container has it. What is in the share is found by its name, also by the next daemon.
+ */
+export class LaterMounts {
+  readonly #volumes = new Map<string, Volume>();
+  /** What agents of earlier versions answer. */
+  readonly #able = new WeakMap<Box, Promise<boolean>>();
+  readonly #parts: LaterMountsParts;
+  #timer: NodeJS.Timeout | undefined;
+  #seen = "";
+
+  constructor(parts: LaterMountsParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether this Box's agent can. */
+  async canFollow(box: Box, signal: AbortSignal): Promise<boolean> {
+    const able = this.#able.get(box) ?? isAble(box, signal);
+    this.#able.set(box, able);
+    able.catch(() => this.#able.delete(box));
+    return await able;
+  }
+
+  /** What the host has mounted below it. */
+  submounts(mounts: readonly MountLine[], source: string): Submount[] {
+    return submountsOf(mounts, source, this.#parts.own);
+  }
+
+  /** From now on. The mounts that are there now are in the guest when it resolves; the agent has the volume already. */
+  async follow(box: Box, owner: ContainerId, followed: FollowedVolume, signal: AbortSignal): Promise<void> {
+    const volume = this.#add(box, owner, followed);
+    await volume.bringUpToDate(parseMountinfo(await mountTable()), signal);
+  }
+
+  /** As `follow`, of a container that was there before the daemon; what has changed meanwhile comes with the next look. */
+  takeUp(box: Box, owner: ContainerId, followed: FollowedVolume): void {
+    this.#add(box, owner, followed);
+    this.#seen = "";
+  }
+
+  /** The container's session is gone: takes the submounts of volumes that nobody else has out of the share. */
+  async release(owner: ContainerId): Promise<void> {
+    for (const [path, volume] of this.#volumes) {
+      if (!volume.owners.delete(owner) || volume.owners.size > 0) continue;
+      this.#volumes.delete(path);
+      await volume.close();
+    }
+    if (this.#volumes.size === 0) this.close();
+  }
+
+  /** Nothing is taken out of the shares: the next daemon takes them up. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #add(box: Box, owner: ContainerId, followed: FollowedVolume): Volume {
+    const path = followed.place.hostPath;
+    const volume = this.#volumes.get(path) ?? new Volume(box, followed, this.#parts);
+    this.#volumes.set(path, volume);
+    volume.owners.add(owner);
+    this.#timer ??= setInterval(() => {
+      void this.#look();
+    }, lookMs).unref();
+    return volume;
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const text = await mountTable();
+      const changed = text !== this.#seen;
+      this.#seen = text;
+      const due = [...this.#volumes.values()].filter((volume) => changed || volume.isDue());
+      if (due.length === 0) return;
+      const mounts = parseMountinfo(text);
+      await Promise.all(due.map((volume) => volume.look(mounts)));
+    } catch (thrown) {
+      this.#seen = "";
+      this.#parts.log.warn({ err: messageOf(thrown) }, "the host's mounts can't be read");
+    }
+  }
+}
+
+async function mountTable(): Promise<string> {
+  return await readFile("/proc/self/mountinfo", "utf8");
+}
+
+async function isAble(box: Box, signal: AbortSignal): Promise<boolean> {
+  try {
+    await box.agent.syncSubmounts("/v/none", [], signal);
+    return true;
+  } catch (thrown) {
+    if (codeOf(thrown) === "notFound") return true;
+    if (codeOf(thrown) === "unimplemented") return false;
+    throw thrown;
+  }
+}
+
+/** One volume's. */
+class Volume {
+  readonly owners = new Set<ContainerId>();
+  readonly #box: Box;
+  readonly #followed: FollowedVolume;
+  readonly #parts: LaterMountsParts;
+  readonly #log: Logger;
+  /** In the share, by name without its random part. */
+  #places: Map<string, SharedPath> | undefined;
+  /** What the agent was last told, as text. */
+  #told = "";
+  #turn: Promise<void> = Promise.resolve();
+  #againAtMs = Number.POSITIVE_INFINITY;
+  #complaint = "";
+
+  constructor(box: Box, followed: FollowedVolume, parts: LaterMountsParts) {
+    this.#box = box;
+    this.#followed = followed;
+    this.#parts = parts;
+    this.#log = parts.log.child({ sandboxId: box.id, path: followed.source });
+  }
+
+  isDue(): boolean {
+    return monotonicMs() >= this.#againAtMs;
+  }
+
+  /** Never rejects: what fails is tried again. */
+  async look(mounts: readonly MountLine[]): Promise<void> {
+    const boxHasEnded = (): boolean => this.#box.exit !== undefined;
+    if (boxHasEnded() || this.owners.size === 0) return;
+    try {
+      await this.bringUpToDate(mounts, AbortSignal.timeout(longStepLimitMs));
+      this.#complaint = "";
+    } catch (thrown) {
+      this.#againAtMs = monotonicMs() + againMs;
+      // the last session has just gone, or its Box
+      if (codeOf(thrown) === "notFound" || boxHasEnded()) return;
+      const err = messageOf(thrown);
+      if (err !== this.#complaint) this.#log.warn({ err }, "mounts of the host could not be followed");
+      this.#complaint = err;
+    }
+  }
+
+  /** One after another, in the order of the calls. */
+  async bringUpToDate(mounts: readonly MountLine[], signal: AbortSignal): Promise<void> {
+    const turn = this.#turn.then(() => this.#bringUpToDate(mounts, signal));
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
+  /** The agent is done with them. */
+  async close(): Promise<void> {
+    await this.#turn;
+    if (this.#box.exit !== undefined) return;
+    for (const path of (await this.#found()).values()) await this.#box.removeShared(path.hostPath);
+  }
+
+  async #bringUpToDate(mounts: readonly MountLine[], signal: AbortSignal): Promise<void> {
+    const { place, source } = this.#followed;
+    const all = submountsOf(mounts, source, this.#parts.own);
+    if (all.length > maxSubmounts) {
+      this.#log.warn({ mounts: all.length, shown: maxSubmounts }, "too many mounts below a volume: not all are shown");
+    }
+    const places = await this.#found();
+    const wanted = new Map<string, { readonly at: string; readonly source: string }>();
+    for (const submount of all.slice(0, maxSubmounts)) {
+      const name = submountName(place, submount);
+      const shared = places.get(name) ?? (await shareSubmount(this.#box, this.#followed, submount, this.#parts.native));
+      if (shared === undefined) continue;
+      places.set(name, shared);
+      wanted.set(name, { at: submount.at, source: shared.guestPath });
+    }
+    const left = [...places.keys()].filter((name) => !wanted.has(name));
+    const told = JSON.stringify([...wanted.values()]);
+    if (told === this.#told && left.length === 0) return;
+    const inUse = new Set(await this.#box.agent.syncSubmounts(place.guestPath, [...wanted.values()], signal));
+    this.#told = told;
+    this.#againAtMs = Number.POSITIVE_INFINITY;
+    for (const name of left) {
+      const path = places.get(name);
+      if (path === undefined) continue;
+      if (inUse.has(path.guestPath)) {
+        this.#againAtMs = monotonicMs() + againMs;
+        continue;
+      }
+      await this.#box.removeShared(path.hostPath);
+      places.delete(name);
+    }
+  }
+
+  /** Those of a daemon before this one too. */
+  async #found(): Promise<Map<string, SharedPath>> {
+    if (this.#places !== undefined) return this.#places;
+    const prefix = submountPrefix(this.#followed.place.hostPath);
+    const found = (await this.#box.listShared()).filter((path) => basename(path).startsWith(prefix));
+    this.#places = new Map(
+      found.map((hostPath) => {
+        const name = basename(hostPath);
+        return [name.slice(0, name.lastIndexOf("-")), { hostPath, guestPath: `/v/${name}` }];
+      }),
+    );
+    return this.#places;
+  }
+}
