@@ -214,11 +214,11 @@ describe("Plugin chains", function () {
     `peer serve-sctp ${port.sctp}`,
     ...groups.map((group) => `peer serve-group ${group} ${port.group} eth0`),
     `peer serve ${port.echo} pod`,
-  ].join(" & ");
+  ];
   const member = async ({ pod: part = {} }: Chain, handler: string): Promise<Member> => {
     const pod = await runPod(daemon, part, handler);
-    const container = await startContainer(daemon, pod, { command: ["sh", "-c", `${servers} & wait`] });
-    await saidSomething(daemon, container);
+    const container = await startContainer(daemon, pod, { command: ["sh", "-c", `${servers.join(" & ")} & wait`] });
+    await saidSomething(daemon, container, servers.length);
     const { network } = await podStatus(daemon, pod.id);
     if (network === undefined) throw new Error("the pod has no network");
     return { container, addresses: [network.ip, ...network.additionalIps.map(({ ip }) => ip)] };

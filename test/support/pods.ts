@@ -129,10 +129,10 @@ export async function exited(daemon: Daemon, containerId: string, limitMs = 20_0
 }
 
 /** Waits for the first line in the container's log: its program runs. */
-export async function saidSomething(daemon: Daemon, containerId: string): Promise<void> {
+export async function saidSomething(daemon: Daemon, containerId: string, lines = 1): Promise<void> {
   const { logPath } = await containerStatus(daemon, containerId);
-  await eventually(`container ${containerId.slice(0, 12)} has said something`, 20_000, async () =>
-    (await logLines(logPath)).length > 0 ? true : undefined,
+  await eventually(`container ${containerId.slice(0, 12)} has printed ${String(lines)} lines`, 20_000, async () =>
+    (await logLines(logPath)).length >= lines ? true : undefined,
   );
 }
 

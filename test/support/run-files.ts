@@ -22,6 +22,8 @@ const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000))
 
 /** Ends the folder whose tests run in one process. */
 const together = "/**";
+/** After a file's end: a process that it has left may hold its output for ever. */
+const outputLimitMs = 20_000;
 
 /** Asked to end, mocha ends the test that runs, with what cleans up after it. */
 const running = new Set<ChildProcess>();
@@ -83,7 +85,11 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
   const status = await new Promise<number | null>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);
+    child.once("exit", (code) => setTimeout(resolve, outputLimitMs, code).unref());
   });
+  const isHeld = child.stdout?.closed === false || child.stderr?.closed === false;
+  if (isHeld) output += `\n${file} has left a process that holds its output\n`;
+  for (const stream of [child.stdout, child.stderr]) stream?.destroy();
   running.delete(child);
   const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
   if (!live && (lines.length > 0 || status !== 0)) process.stdout.write(`\n-- ${file}\n${output}`);

@@ -3,8 +3,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "peer.h"
@@ -73,7 +75,10 @@ static _Noreturn void answer(int family, int port) {
 }
 
 _Noreturn void serve_sctp(int port) {
-  if (fork() == 0) answer(AF_INET6, port);
+  if (fork() == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    answer(AF_INET6, port);
+  }
   printf("serving\n");
   fflush(stdout);
   answer(AF_INET, port);
