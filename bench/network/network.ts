@@ -27,11 +27,12 @@ const port = 9000;
 const mib = 1024 * 1024;
 
 /**
- * Against a pod of runc, which has a veth and this kernel's network alone. An emulated guest's TCP runs at the speed of
- * emulation: there the figures only tell when something breaks. On KVM they have not been taken.
+ * Against a pod of runc, which has a veth and this kernel's network alone. An emulated guest's network runs at the speed
+ * of emulation: these goals are half of what was seen there (test/net/README.md), and tell when something breaks. On KVM they
+ * have not been taken.
  */
-const leastThroughput = 0.002;
-const mostLatency = 100;
+const leastThroughput = 0.028;
+const mostLatency = 20;
 
 interface Side {
   readonly name: "Box" | "runc";
