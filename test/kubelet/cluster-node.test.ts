@@ -154,8 +154,8 @@ describe("A node of a cluster", () => {
     });
 
     it("a pod whose emptyDir grows past its limit", async () => {
-      const volumeMounts = [{ name: "work", mountPath: "/work" }];
-      const writer = { name: "main", ...container, command: fill("/work/big", 40), volumeMounts };
+      const volumeMounts = [{ name: "work", mountPath: "/data" }];
+      const writer = { name: "main", ...container, command: fill("/data/big", 40), volumeMounts };
       const volumes = [{ name: "work", emptyDir: { sizeLimit: "16Mi" } }];
       await cluster.plane.apply(pod("heaper", { containers: [writer], volumes }));
       const { reason, message } = await evicted("heaper");

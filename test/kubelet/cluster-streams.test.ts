@@ -48,10 +48,10 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
     await writeLines(file);
     digest = await hashOf(createReadStream(file));
     cluster = await startCluster({ kubelet: { containerLogMaxSize: "4Gi" } });
-    const work = { volumeMounts: [{ name: "work", mountPath: "/work" }] };
+    const work = { volumeMounts: [{ name: "work", mountPath: "/data" }] };
     const echo = { name: "echo", ...container, ...work, command: shell("while :; do nc -l -p 4567 -e cat; done") };
     const reader = { name: "reader", ...container, stdin: true, stdinOnce: true, command: ["cat"] };
-    const says = `while [ ! -e /work/go ]; do sleep 0.2; done; cat /work/lines; ${idle}`;
+    const says = `while [ ! -e /data/go ]; do sleep 0.2; done; cat /data/lines; ${idle}`;
     const writer = { name: "writer", ...container, ...work, command: shell(says) };
     const volumes = [{ name: "work", emptyDir: {} }];
     await cluster.plane.apply(pod("bulk", { restartPolicy: "Never", containers: [echo, reader, writer], volumes }));
@@ -104,12 +104,12 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
 
   it("cp: there and back", async () => {
     await flat("cp there", async () => {
-      await kubectlFor("cp", file, "bulk:/work/lines", "-c", "echo");
+      await kubectlFor("cp", file, "bulk:/data/lines", "-c", "echo");
     });
-    const said = await kubectlFor("exec", "bulk", "-c", "echo", "--", "sha256sum", "/work/lines");
+    const said = await kubectlFor("exec", "bulk", "-c", "echo", "--", "sha256sum", "/data/lines");
     expect(said.split(" ")[0]).to.equal(digest);
     await flat("cp back", async () => {
-      await kubectlFor("cp", "bulk:/work/lines", `${file}.back`, "-c", "echo");
+      await kubectlFor("cp", "bulk:/data/lines", `${file}.back`, "-c", "echo");
     });
     expect(await hashOf(createReadStream(`${file}.back`))).to.equal(digest);
     await rm(`${file}.back`);
@@ -136,7 +136,7 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
         seen += chunk.length;
       });
       try {
-        await kubectl("exec", "bulk", "-c", "echo", "--", "touch", "/work/go");
+        await kubectl("exec", "bulk", "-c", "echo", "--", "touch", "/data/go");
         await eventually("all of it has come", limitMs / 2, () => (seen >= bytes ? true : undefined));
       } finally {
         child.kill("SIGKILL");

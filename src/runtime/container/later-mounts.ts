@@ -7,6 +7,7 @@ import type { Logger } from "../../base/log.js";
 import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
 import type { Native } from "../../native/addon.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import { AgentAbility, noPlace } from "./agent-ability.js";
 import { longStepLimitMs } from "./limits.js";
 import {
   maxSubmounts,
@@ -37,8 +38,7 @@ export interface LaterMountsParts {
  */
 export class LaterMounts {
   readonly #volumes = new Map<string, Volume>();
-  /** What agents of earlier versions answer. */
-  readonly #able = new WeakMap<Box, Promise<boolean>>();
+  readonly #ability = new AgentAbility((agent, signal) => agent.syncSubmounts(noPlace, [], signal));
   readonly #parts: LaterMountsParts;
   #timer: NodeJS.Timeout | undefined;
   #seen = "";
@@ -49,10 +49,7 @@ export class LaterMounts {
 
   /** Whether this Box's agent can. */
   async canFollow(box: Box, signal: AbortSignal): Promise<boolean> {
-    const able = this.#able.get(box) ?? isAble(box, signal);
-    this.#able.set(box, able);
-    able.catch(() => this.#able.delete(box));
-    return await able;
+    return await this.#ability.of(box, signal);
   }
 
   /** What the host has mounted below it. */
@@ -117,17 +114,6 @@ export class LaterMounts {
 
 async function mountTable(): Promise<string> {
   return await readFile("/proc/self/mountinfo", "utf8");
-}
-
-async function isAble(box: Box, signal: AbortSignal): Promise<boolean> {
-  try {
-    await box.agent.syncSubmounts("/v/none", [], signal);
-    return true;
-  } catch (thrown) {
-    if (codeOf(thrown) === "notFound") return true;
-    if (codeOf(thrown) === "unimplemented") return false;
-    throw thrown;
-  }
 }
 
 /** One volume's. */

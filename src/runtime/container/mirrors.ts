@@ -3,6 +3,7 @@ import { codeOf, messageOf } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import { AgentAbility, noPlace } from "./agent-ability.js";
 import { stepLimitMs } from "./limits.js";
 
 /** Where the agent has its copies (guest/agent/src/session/mirror.rs). */
@@ -26,8 +27,7 @@ export function mirrorOf(place: SharedPath): string {
  */
 export class Mirrors {
   readonly #watches = new Map<string, Watch>();
-  /** What agents of earlier versions answer. */
-  readonly #able = new WeakMap<Box, Promise<boolean>>();
+  readonly #ability = new AgentAbility((agent, signal) => agent.syncMirror(noPlace, signal));
   readonly #log: Logger;
 
   constructor(log: Logger) {
@@ -36,10 +36,7 @@ export class Mirrors {
 
   /** Whether this Box's agent makes copies, and there is room for one more watch. */
   async canWatch(box: Box, signal: AbortSignal): Promise<boolean> {
-    const able = this.#able.get(box) ?? isAble(box, signal);
-    this.#able.set(box, able);
-    able.catch(() => this.#able.delete(box));
-    return (await able) && this.#watches.size < maxWatched;
+    return (await this.#ability.of(box, signal)) && this.#watches.size < maxWatched;
   }
 
   /**
@@ -68,17 +65,6 @@ export class Mirrors {
   close(): void {
     for (const one of this.#watches.values()) one.close();
     this.#watches.clear();
-  }
-}
-
-async function isAble(box: Box, signal: AbortSignal): Promise<boolean> {
-  try {
-    await box.agent.syncMirror("/v/none", signal);
-    return true;
-  } catch (thrown) {
-    if (codeOf(thrown) === "notFound") return true;
-    if (codeOf(thrown) === "unimplemented") return false;
-    throw thrown;
   }
 }
 

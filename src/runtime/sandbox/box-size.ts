@@ -42,7 +42,8 @@ export function checkResources(field: string, resources: LinuxContainerResources
 
 /**
  * A Box has what the pod's containers may use together and the guest's part of the RuntimeClass's overhead, and the
- * configured defaults where the pod sets no limit. It is never given more than the host has: what is over that can't be used anyway.
+ * configured defaults where the pod sets no limit. It is never given more than the host has: what is over that can't be
+ * used anyway.
  */
 export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize): BoxSize {
   const wanted = wantedSize(linux?.resources, linux?.overhead);
