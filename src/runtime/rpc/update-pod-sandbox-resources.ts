@@ -21,15 +21,22 @@ export async function updatePodSandboxResources(
   checkResources("overhead", overhead);
   await sandbox.liveBox(call.signal);
   if (!boundaryOf(sandbox.record.box?.driver).hasSize) return {};
-  const has = boxSize(sandbox.config.linux, deps.config.sandbox);
+  const has = sandbox.record.size ?? boxSize(sandbox.config.linux, deps.config.sandbox);
   const wants = wantedSize(resources, overhead);
+  // Of what was over the host's a Box has as much as there is: the same again is no growth.
+  const began = wantedSize(sandbox.config.linux?.resources, sandbox.config.linux?.overhead);
   const refuse = (what: string): never => {
     throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} can't grow to ${what}`, {
       hint: "a running microVM keeps its size: recreate the pod, or give it its largest size from the start",
     });
   };
-  if (wants.memoryMib > BigInt(has.memoryMib)) refuse(`${wants.memoryMib} MiB: its Box has ${has.memoryMib}`);
-  if (wants.vcpus > BigInt(has.vcpus)) refuse(`${wants.vcpus} CPUs: its Box has ${has.vcpus}`);
+  if (wants.memoryMib > larger(has.memoryMib, began.memoryMib))
+    refuse(`${wants.memoryMib} MiB: its Box has ${has.memoryMib}`);
+  if (wants.vcpus > larger(has.vcpus, began.vcpus)) refuse(`${wants.vcpus} CPUs: its Box has ${has.vcpus}`);
   call.log.info({ sandboxId: sandbox.id, memoryMib: String(wants.memoryMib) }, "pod resources fit its box");
   return {};
+}
+
+function larger(size: number, asked: bigint): bigint {
+  return BigInt(size) > asked ? BigInt(size) : asked;
 }

@@ -146,6 +146,7 @@ function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
     label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
     config: encodeConfig(request.config),
     runtimeHandler: request.runtimeHandler,
+    size: request.size,
     createdAtNs: nowNs(),
     netnsPath: request.hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
   };

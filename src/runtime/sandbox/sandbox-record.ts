@@ -24,6 +24,8 @@ const schema = z.object({
   /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */
   config: z.base64(),
   runtimeHandler: z.string(),
+  /** Of the Box, for as long as it lives: the handler's table may change. Absent in records of earlier daemons. */
+  size: z.object({ vcpus: z.int(), memoryMib: z.int() }).optional(),
   createdAtNs: z.bigint(),
   /** "": the host's network. */
   netnsPath: z.string(),

@@ -6,7 +6,7 @@ import { RuntimeError } from "../../../../src/base/errors.js";
 import type { SandboxId } from "../../../../src/base/ids.js";
 import { JoinedJobs } from "../../../../src/base/joined-job.js";
 import { createLogger } from "../../../../src/base/log.js";
-import { configOf } from "../../../../src/config/load.js";
+import { configOf, parseFile } from "../../../../src/config/load.js";
 import type { ConfigureSandboxRequest } from "../../../../src/gen/agent/v1/agent.js";
 import {
   LinuxContainerResources,
@@ -205,12 +205,13 @@ export interface World {
   readonly closing: AbortController;
   readonly log: string[];
   deps: Deps;
-  /** The same machine, a fresh daemon. */
-  restart(): Promise<void>;
+  /** The same machine, a fresh daemon, with another file where one is given. */
+  restart(config?: string): Promise<void>;
   remove(): Promise<void>;
 }
 
-export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
+/** `config` is a daemon's file, on top of what the folder and the network make of it. */
+export async function makeWorld({ network = "loopback", config: text = "" } = {}): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "sandbox-"));
   const [boxes, kernel, containers, closing] = [
     new FakeBoxes(),
@@ -220,10 +221,11 @@ export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
   ];
   const lines: string[] = [];
   const log = createLogger("debug", { write: (line) => lines.push(line) });
-  const open = async (): Promise<Deps> => {
+  const open = async (file = text): Promise<Deps> => {
     const given = (value: unknown) => ({ value, from: "the test" });
     const config = configOf(
       new Map([
+        ...parseFile(file, "config.toml"),
         ["root", given(join(folder, "root"))],
         ["state", given(join(folder, "s"))],
         ["sandbox.run_timeout_ms", given(5000)],
@@ -257,8 +259,8 @@ export async function makeWorld({ network = "loopback" } = {}): Promise<World> {
     closing,
     log: lines,
     deps: await open(),
-    async restart() {
-      world.deps = await open();
+    async restart(file) {
+      world.deps = await open(file);
     },
     async remove() {
       await rm(folder, { recursive: true });
