@@ -69,11 +69,11 @@ describe("kill -9 of the daemon, again and again", function () {
       adoptedMs.push(performance.now() - launchedMs);
       await eventually("every pod is READY and answers", 120_000, allAnswer(witnesses));
     }
+    process.stdout.write(`      served after ${spread(readyMs)}, all taken up after ${spread(adoptedMs)}\n`);
     await removeOthers(witnesses);
     for (const { container, before } of witnesses) await expectWholeLog(container, before);
     await Promise.all(witnesses.map(({ pod }) => removePod(daemon, pod)));
     await expectSameMachine(daemon.scope, atRest, 20_000);
-    process.stdout.write(`      served after ${spread(readyMs)}, all taken up after ${spread(adoptedMs)}\n`);
   });
 
   async function startAll(): Promise<Witness[]> {
