@@ -7,8 +7,7 @@ import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
-import type { Box, SharedPath } from "../../vmm/box.js";
-import { readMountinfo } from "../../base/mountinfo.js";
+import type { Box } from "../../vmm/box.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
@@ -16,7 +15,7 @@ import { userNamespaceOf } from "../sandbox/user-namespace.js";
 import { podHostname } from "../sandbox/pod-files.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
-import { missingPodFiles, placeMount, placePodFile, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import { missingPodFiles, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
 import { seccompChoice } from "../spec/seccomp.js";
 import type { UserDatabase } from "../spec/user.js";
@@ -24,12 +23,8 @@ import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
-import { checkCount, nestedMounts } from "./nested-mounts.js";
-import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
-import { hostSource } from "./shared-sources.js";
-import { mirrorOf } from "./mirrors.js";
-import { isProjected } from "./projected.js";
-import { isImageVolume, subPathOf, withVolumeIds } from "./image-volumes.js";
+import { isImageVolume, withVolumeIds } from "./image-volumes.js";
+import { guestPaths, MountPlacer } from "./place-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
 
@@ -80,94 +75,15 @@ async function build(
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, [...request.volumes.values()]),
   );
-  const shared: SharedPath[] = [];
-  const share = async (name: string, make: () => Promise<SharedPath>): Promise<string> => {
-    return (await shareAt(name, make)).guestPath;
-  };
-  const shareAt = async (name: string, make: () => Promise<SharedPath>): Promise<SharedPath> => {
-    const path = await stage(name, stepLimitMs, signal, make);
-    undo.add(`undo ${name}`, () => containers.sources.release(box, id, path.hostPath));
-    shared.push(path);
-    return path;
-  };
-  const writable = new Set(config.mounts.flatMap((mount, index) => (mount.readonly ? [] : [sources[index]])));
-  const hostMounts = boundary.placesSources ? await readMountinfo() : [];
-  /** Of the guest; the agent visits them, in this order, before the container is there. */
-  const visited: string[] = [];
-  const mirrored: SharedPath[] = [];
-  const followed: FollowedVolume[] = [];
-  const followsHost = boundary.placesSources && deps.config.sandbox.hostMounts === "followed";
-  const mirror = async (place: SharedPath): Promise<string> => {
-    if (!(await containers.mirrors.canWatch(box, signal))) return place.guestPath;
-    mirrored.push(place);
-    undo.add("stop watching", () => {
-      containers.mirrors.forget(id);
-      return Promise.resolve();
-    });
-    containers.mirrors.watch(box, id, place, false);
-    return mirrorOf(place);
-  };
-  const shareSource = async (name: string, source: string, readonly: boolean): Promise<SharedPath> => {
-    if (!boundary.placesSources) return { guestPath: source, hostPath: source };
-    const found = await hostSource(source, hostMounts);
-    const place = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
-    const nested = await nestedMounts(source, place.hostPath, hostMounts);
-    visited.push(...nested.map((path) => `${place.guestPath}/${path}`));
-    return place;
-  };
-  /** With mounts that come and go, and so are no part of the place. */
-  const shareAlone = async (name: string, source: string, readonly: boolean): Promise<SharedPath> => {
-    checkCount(containers.laterMounts.submounts(hostMounts, source).length, source);
-    const found = await hostSource(source, null);
-    const place = await shareAt(name, () => containers.sources.share(box, id, found, readonly));
-    followed.push({ place, source });
-    return place;
-  };
-  const volumeLowers = [...snapshot.volumeLowers];
-  const root = await share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
-  const mounts: PlacedMount[] = [];
-  for (const [index, mount] of config.mounts.entries()) {
-    const name = `share mount ${mount.containerPath}`;
-    if (isImageVolume(mount)) {
-      const lowers = volumeLowers.shift() ?? [];
-      const path = await shareAt(name, () => box.shareImage(shortId(id), lowers));
-      mounts.push(placeMount(mount, await subPathOf(path, mount, deps.native)));
-      continue;
-    }
-    const source = sources[index] ?? "";
-    const follows = followsHost && (await wantsLaterMounts(mount, source));
-    if (follows && (await containers.laterMounts.canFollow(box, signal))) {
-      const place = await shareAlone(name, source, !writable.has(source));
-      mounts.push(placeMount(mount, place.guestPath));
-      continue;
-    }
-    const place = await shareSource(name, source, !writable.has(source));
-    const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
-    mounts.push(placeMount(mount, copied ? await mirror(place) : place.guestPath));
-  }
-  for (const file of missingPodFiles(config.mounts, podFiles(sandbox.folder))) {
-    const { readonlyRootfs } = plan.mountTraits;
-    const { guestPath } = await shareSource(`share ${file.containerPath}`, file.hostPath, readonlyRootfs);
-    mounts.push(placePodFile(file, guestPath, plan.mountTraits));
-  }
-  const spec = finishSpec(withProfile(plan, boundary, seccomp), root, mounts, sharedMemoryOf(sandbox, box));
-  const held = boundary.placesSources ? [...shared.map(({ guestPath }) => guestPath), ...visited] : [];
+  const placed = await MountPlacer.open({ id, box, boundary, deps, undo, signal });
+  const root = await placed.root(snapshot);
+  await placed.volumes(config.mounts, sources, snapshot);
+  await placed.podFiles(missingPodFiles(config.mounts, podFiles(sandbox.folder)), plan.mountTraits);
+  const spec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const startFailure = await createSession(
-    {
-      id,
-      spec,
-      held,
-      mirrored: mirrored.map(({ guestPath }) => guestPath),
-      propagated: followed.map(({ place }) => place.guestPath),
-      seccomp,
-      stdin: config.stdin,
-    },
-    box,
-    signal,
-  );
-  for (const volume of startFailure === "" ? followed : []) {
+  const startFailure = await createSession({ id, spec, placed, seccomp, stdin: config.stdin }, box, signal);
+  for (const volume of startFailure === "" ? placed.followed : []) {
     await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
       containers.laterMounts.follow(box, id, volume, limit),
     );
@@ -176,8 +92,7 @@ async function build(
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     const { upper } = snapshot;
     await containers.add({
-      ...recordOf(id, request, plan, shared, mirrored),
-      followed: followed.map(({ place, source }) => ({ place: place.hostPath, source })),
+      ...recordOf(id, request, plan, placed),
       upper,
       ...(startFailure === "" ? {} : { startFailure }),
     });
@@ -200,25 +115,23 @@ function sharedMemoryOf({ config }: Sandbox, box: Box): string {
 interface SessionParts {
   readonly id: ContainerId;
   readonly spec: OciSpec;
-  readonly held: readonly string[];
-  readonly mirrored: readonly string[];
-  readonly propagated: readonly string[];
+  readonly placed: MountPlacer;
   readonly seccomp: SeccompFilter;
   readonly stdin: boolean;
 }
 
 /** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
 async function createSession(
-  { id, spec, held, mirrored, propagated, seccomp, stdin }: SessionParts,
+  { id, spec, placed, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<string> {
   const request = {
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
-    heldPaths: [...new Set(held)],
-    mirroredPaths: [...new Set(mirrored)],
-    propagatedPaths: [...new Set(propagated)],
+    heldPaths: placed.heldPaths(),
+    mirroredPaths: guestPaths(placed.mirrored),
+    propagatedPaths: guestPaths(placed.followed.map(({ place }) => place)),
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
     stdin,
@@ -296,9 +209,8 @@ function recordOf(
   id: ContainerId,
   { sandbox, config, metadata, image, volumes, logPath }: ContainerRequest,
   plan: SpecPlan,
-  shared: readonly SharedPath[],
-  mirrored: readonly SharedPath[],
-): Omit<ContainerRecord, "followed"> {
+  { shared, mirrored, followed }: MountPlacer,
+): ContainerRecord {
   return {
     version: 1,
     id,
@@ -315,6 +227,7 @@ function recordOf(
     stopSignal: plan.stopSignal.number,
     sharedPaths: [...new Set(shared.map(({ hostPath }) => hostPath))],
     mirroredPaths: [...new Set(mirrored.map(({ hostPath }) => hostPath))],
+    followed: followed.map(({ place, source }) => ({ place: place.hostPath, source })),
     createdAtNs: nowNs(),
   };
 }

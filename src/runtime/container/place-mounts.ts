@@ -1,0 +1,159 @@
+import type { Cleanup } from "../../base/cleanup.js";
+import { shortId, type ContainerId } from "../../base/ids.js";
+import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
+import { stage } from "../../base/stage.js";
+import type { Mount } from "../../gen/runtime/v1/api.js";
+import type { WritableSnapshot } from "../../image/image-store.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import type { Boundary } from "../boundary/boundary.js";
+import type { Deps } from "../deps.js";
+import { placeMount, placePodFile, type MountTraits, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import { isImageVolume, subPathOf } from "./image-volumes.js";
+import { stepLimitMs } from "./limits.js";
+import { mirrorOf } from "./mirrors.js";
+import { checkCount, nestedMounts } from "./nested-mounts.js";
+import { isProjected } from "./projected.js";
+import { hostSource } from "./shared-sources.js";
+import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
+
+interface Creation {
+  readonly id: ContainerId;
+  readonly box: Box;
+  readonly boundary: Boundary;
+  readonly deps: Deps;
+  readonly undo: Cleanup;
+  readonly signal: AbortSignal;
+}
+
+/** Puts what a new container mounts where its Box sees it, each with its undoing. */
+export class MountPlacer {
+  /** For the spec, in the order of the request; pod files last. */
+  readonly mounts: PlacedMount[] = [];
+  /** Every place in the Box's share that the container has a part in. */
+  readonly shared: SharedPath[] = [];
+  /** Those of them that the agent makes copies of. */
+  readonly mirrored: SharedPath[] = [];
+  readonly followed: FollowedVolume[] = [];
+  /** Mounts below the places, in the guest and parents first: the agent visits them before the container is there. */
+  readonly #nested: string[] = [];
+  readonly #creation: Creation;
+  readonly #hostMounts: readonly MountLine[];
+
+  private constructor(creation: Creation, hostMounts: readonly MountLine[]) {
+    this.#creation = creation;
+    this.#hostMounts = hostMounts;
+  }
+
+  static async open(creation: Creation): Promise<MountPlacer> {
+    return new MountPlacer(creation, creation.boundary.placesSources ? await readMountinfo() : []);
+  }
+
+  /** Where the container's root is. */
+  async root(snapshot: WritableSnapshot): Promise<string> {
+    const { id, box } = this.#creation;
+    const { guestPath } = await this.#share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
+    return guestPath;
+  }
+
+  /** CRI `mounts`; `sources` are theirs on the host, resolved, by position. */
+  async volumes(mounts: readonly Mount[], sources: readonly string[], snapshot: WritableSnapshot): Promise<void> {
+    const writable = new Set(mounts.flatMap((mount, index) => (mount.readonly ? [] : [sources[index]])));
+    const images = [...snapshot.volumeLowers];
+    for (const [index, mount] of mounts.entries()) {
+      const source = sources[index] ?? "";
+      const guestPath = isImageVolume(mount)
+        ? await this.#image(mount, images.shift() ?? [])
+        : await this.#volume(mount, source, !writable.has(source));
+      this.mounts.push(placeMount(mount, guestPath));
+    }
+  }
+
+  /** `/etc/hosts` and its like, as far as the request does not bring them. */
+  async podFiles(files: readonly PodFile[], traits: MountTraits): Promise<void> {
+    for (const file of files) {
+      const { guestPath } = await this.#source(`share ${file.containerPath}`, file.hostPath, traits.readonlyRootfs);
+      this.mounts.push(placePodFile(file, guestPath, traits));
+    }
+  }
+
+  /** What the agent visits and holds for the container, in this order. */
+  heldPaths(): string[] {
+    if (!this.#creation.boundary.placesSources) return [];
+    return [...guestPaths(this.shared), ...new Set(this.#nested)];
+  }
+
+  async #image(mount: Mount, lowers: readonly string[]): Promise<string> {
+    const { id, box, deps } = this.#creation;
+    const place = await this.#share(nameOf(mount), () => box.shareImage(shortId(id), lowers));
+    return await subPathOf(place, mount, deps.native);
+  }
+
+  async #volume(mount: Mount, source: string, readonly: boolean): Promise<string> {
+    if (await this.#follows(mount, source)) {
+      const { guestPath } = await this.#alone(nameOf(mount), source, readonly);
+      return guestPath;
+    }
+    const place = await this.#source(nameOf(mount), source, readonly);
+    const { boundary } = this.#creation;
+    const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
+    return copied ? await this.#mirror(place) : place.guestPath;
+  }
+
+  async #follows(mount: Mount, source: string): Promise<boolean> {
+    const { box, boundary, deps, signal } = this.#creation;
+    if (!boundary.placesSources || deps.config.sandbox.hostMounts !== "followed") return false;
+    return (await wantsLaterMounts(mount, source)) && (await deps.containers.laterMounts.canFollow(box, signal));
+  }
+
+  /** With the mounts below it that are there now. */
+  async #source(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    const { id, box, boundary, deps } = this.#creation;
+    if (!boundary.placesSources) return { guestPath: source, hostPath: source };
+    const found = await hostSource(source, this.#hostMounts);
+    const place = await this.#share(name, () => deps.containers.sources.share(box, id, found, readonly));
+    const nested = await nestedMounts(source, place.hostPath, this.#hostMounts);
+    this.#nested.push(...nested.map((path) => `${place.guestPath}/${path}`));
+    return place;
+  }
+
+  /** Without the mounts below it, which come and go. */
+  async #alone(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    const { id, box, deps } = this.#creation;
+    checkCount(deps.containers.laterMounts.submounts(this.#hostMounts, source).length, source);
+    const found = await hostSource(source, null);
+    const place = await this.#share(name, () => deps.containers.sources.share(box, id, found, readonly));
+    this.followed.push({ place, source });
+    return place;
+  }
+
+  /** The copy's path in the guest, or the place's own where this agent makes none. */
+  async #mirror(place: SharedPath): Promise<string> {
+    const { id, box, deps, undo, signal } = this.#creation;
+    const { mirrors } = deps.containers;
+    if (!(await mirrors.canWatch(box, signal))) return place.guestPath;
+    this.mirrored.push(place);
+    undo.add("stop watching", () => {
+      mirrors.forget(id);
+      return Promise.resolve();
+    });
+    mirrors.watch(box, id, place, false);
+    return mirrorOf(place);
+  }
+
+  async #share(name: string, make: () => Promise<SharedPath>): Promise<SharedPath> {
+    const { id, box, deps, undo, signal } = this.#creation;
+    const place = await stage(name, stepLimitMs, signal, make);
+    undo.add(`undo ${name}`, () => deps.containers.sources.release(box, id, place.hostPath));
+    this.shared.push(place);
+    return place;
+  }
+}
+
+/** Each once. */
+export function guestPaths(places: readonly SharedPath[]): string[] {
+  return [...new Set(places.map(({ guestPath }) => guestPath))];
+}
+
+function nameOf(mount: Mount): string {
+  return `share mount ${mount.containerPath}`;
+}
