@@ -152,6 +152,22 @@ describe("container log lines", () => {
     );
   });
 
+  it("are whole however long no line ends with a chunk, and chunks are forgotten all the same", () => {
+    const lines = new LogLines(0n);
+    const size = 1000;
+    const text = Buffer.from(Array.from({ length: 100_000 }, (_, index) => `${index}\n`).join(""));
+    let last = 0;
+    for (let at = 0; at < text.length; at += size) {
+      // no chunk but the last ends with a line
+      const data = text.subarray(at, at + size);
+      if (data.at(-1) === 0x0a && at + size < text.length) data[data.length - 1] = 0x78;
+      const batch = lines.push(chunk(at / size + 1, data));
+      expect(parse(batch.bytes).filter(({ tag }) => tag !== "F")).to.deep.equal([]);
+      if (batch.acknowledge !== undefined) last = Number(batch.acknowledge);
+      expect(at / size + 1 - last).to.be.at.most(2);
+    }
+  });
+
   it("let chunks be forgotten although one stream waits for the end of its line", () => {
     const lines = new LogLines(0n);
     lines.push(chunk(1, "prompt> ", Stream.STDOUT));
