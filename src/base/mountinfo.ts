@@ -41,6 +41,7 @@ export async function readMountinfo(): Promise<MountLine[]> {
   return parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
 }
 
+/** Or the folder itself. */
 export function isBelow(path: string, folder: string): boolean {
   return folder === "/" || path === folder || path.startsWith(`${folder}/`);
 }
@@ -49,6 +50,6 @@ export function isBelow(path: string, folder: string): boolean {
 export function mountsBelow(lines: readonly MountLine[], folder: string): string[] {
   return lines
     .map((line) => line.target)
-    .filter((target) => target === folder || target.startsWith(`${folder}/`))
+    .filter((target) => isBelow(target, folder))
     .reverse();
 }

@@ -137,8 +137,8 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
   ),
   "sandbox.host_mounts": oneOf(
     ["at_creation", "followed"],
-    "at_creation",
-    "Mounts below a volume with HostToContainer: as they are at the container's creation, or (young) as they come and go.",
+    "followed",
+    "Mounts below a volume with HostToContainer: as they come and go, or as they are at the container's creation.",
   ),
   "sandbox.health_timeout_ms": whole(
     0,

@@ -89,9 +89,15 @@ export interface Box {
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
   /**
    * Binds a file or folder of the host into a guest's share; `source` is resolved by the caller. nosuid, nodev; with what
-   * is mounted below it unless `recursive` is false.
+   * is mounted below it unless `recursive` is false, but nothing that is mounted in one of the folders `without`.
    */
-  shareBind(name: string, source: string, readonly: boolean, recursive?: boolean): Promise<SharedPath>;
+  shareBind(
+    name: string,
+    source: string,
+    readonly: boolean,
+    recursive?: boolean,
+    without?: readonly string[],
+  ): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */

@@ -75,8 +75,14 @@ export class RunningBox implements Box {
     return await this.#parts.parts.share.image(name, lowers);
   }
 
-  async shareBind(name: string, source: string, readonly: boolean, recursive = true): Promise<SharedPath> {
-    return await this.#parts.parts.share.bind(name, source, readonly, recursive);
+  async shareBind(
+    name: string,
+    source: string,
+    readonly: boolean,
+    recursive = true,
+    without: readonly string[] = [],
+  ): Promise<SharedPath> {
+    return await this.#parts.parts.share.bind(name, source, { readonly, recursive, without });
   }
 
   async removeShared(hostPath: string): Promise<void> {

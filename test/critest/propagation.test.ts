@@ -1,20 +1,29 @@
 /** Mounts that the host makes and unmounts below a volume while a container of a Box has it (docs/adr/0051). */
 import { mkdir, mkdtemp, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect } from "chai";
 import { MountPropagation } from "../../src/gen/runtime/v1/api.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
+import { containerRecords, type ContainerRecord } from "../../src/runtime/container/container-record.js";
+import { readRecords } from "../../src/store/records.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
-import { exited, logLines, removeContainer, runPod, shell, startContainer, type Pod } from "../support/pods.js";
+import {
+  containerStatus,
+  logLines,
+  removeContainer,
+  runPod,
+  shell,
+  startContainer,
+  type Pod,
+} from "../support/pods.js";
 import { projectFolder } from "../support/project.js";
-import { skipBecause } from "../support/skip.js";
 import { SlowDisk } from "../support/slow-disk.js";
 import { Undo } from "../support/undo.js";
 import { eventually } from "../support/wait.js";
 
 /** The host's mounts are looked at once a second; the rest is for a busy machine. */
-const seenMs = 20_000;
+const seenMs = 40_000;
 const folderFlags = { readonly: false, nosuid: false, nodev: false };
 
 describe("Mount propagation into a Box", () => {
@@ -23,12 +32,9 @@ describe("Mount propagation into a Box", () => {
   let native: Native;
   let folder: string;
   const undo = new Undo();
-  before(async function () {
+  before(async () => {
     ({ native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets")));
-    if (process.env["A3S_TEST_HOST_MOUNTS"] !== "1")
-      skipBecause(this, "sandbox.host_mounts is off unless it is asked for: A3S_TEST_HOST_MOUNTS=1 tries it");
-    const config = '[sandbox]\nhost_mounts = "followed"\n';
-    daemon = await Daemon.start({ images: [await busybox()], config });
+    daemon = await Daemon.start({ images: [await busybox()] });
     undo.add(() => daemon.remove());
     folder = await mkdtemp(join(daemon.base, "volumes-"));
     pod = await runPod(daemon);
@@ -61,6 +67,12 @@ describe("Mount propagation into a Box", () => {
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
       .filter((target) => target.startsWith(`${daemon.state}/`) && target.includes("/v/late-"));
+  const followedBy = async (id: string): Promise<ContainerRecord["followed"]> => {
+    const { records } = await readRecords(daemon.root, containerRecords);
+    const found = records.find((record) => record.id === id);
+    if (found === undefined) throw new Error(`no record of ${id}`);
+    return found.followed;
+  };
   const { PROPAGATION_HOST_TO_CONTAINER: fromHost, PROPAGATION_PRIVATE: none } = MountPropagation;
 
   it("HOST_TO_CONTAINER sees what the host mounts and unmounts, PRIVATE what was there at its creation", async () => {
@@ -69,6 +81,9 @@ describe("Mount propagation into a Box", () => {
     await mkdir(later, { recursive: true });
     await mountTmpfs(before, "before\n");
     const [follower, apart] = [await start(source, fromHost), await start(source, none)];
+    // who does not ask has nothing that is followed, and the place that it always had
+    expect(await followedBy(apart)).to.deep.equal([]);
+    expect((await followedBy(follower)).map(({ source: of }) => of)).to.deep.equal([source]);
     for (const id of [follower, apart]) expect(await shell(daemon, id, "cat /data/before/file")).to.equal("before\n");
     await mountTmpfs(later, "later\n");
     await mountTmpfs(join(later, "deep"), "deep\n");
@@ -90,32 +105,43 @@ describe("Mount propagation into a Box", () => {
 
   it("who has a file open keeps it, and then the file system is let go of", async () => {
     const source = join(folder, "open");
-    const target = join(source, "disk");
-    await mkdir(target, { recursive: true });
-    const disk = await SlowDisk.create(16);
-    undo.add(() => disk.remove());
-    await writeFile(join(disk.path, "file"), "kept\n");
+    const [target, other] = [join(source, "disk"), join(source, "other")];
+    const [disk, otherDisk] = await Promise.all([SlowDisk.create(16), SlowDisk.create(16)]);
+    for (const one of [disk, otherDisk]) {
+      undo.add(() => one.remove());
+      await writeFile(join(one.path, "file"), "kept\n");
+    }
+    await Promise.all([target, other].map((path) => mkdir(path, { recursive: true })));
     const wait = "until [ -e $0 ]; do usleep 50000; done";
-    const steps = [wait.replace("$0", "/data/disk/file"), "exec 3</data/disk/file", "touch /opened"];
-    const line = [...steps, wait.replace("$0", "/go"), "cat <&3"].join("; ");
+    const open = "exec 3</data/disk/file 4</data/other/file";
+    const steps = [wait.replace("$0", "/data/other/file"), open, "touch /opened", wait.replace("$0", "/go")];
+    const line = [...steps, "cat <&3", "exec 3<&-", "sleep 1000"].join("; ");
     const id = await start(source, fromHost, ["sh", "-c", line]);
     await native.bindMount(disk.path, target, false, folderFlags);
     undo.add(() => native.unmount(target, true));
+    await native.bindMount(otherDisk.path, other, false, folderFlags);
+    undo.add(() => native.unmount(other, true));
     await becomes(id, "ls /opened", "/opened\n");
-    await native.unmount(target, false);
-    await becomes(id, "ls /data/disk", "");
-    expect(await inShares()).to.have.lengthOf(1);
+    for (const path of [target, other]) await native.unmount(path, false);
+    await becomes(id, "ls /data/disk /data/other", "/data/disk:\n\n/data/other:\n");
+    expect(await inShares()).to.have.lengthOf(2);
     await shell(daemon, id, "touch /go");
-    const { logPath, exitCode } = await exited(daemon, id);
-    expect([exitCode, (await logLines(logPath)).map(({ text }) => text)]).to.deep.equal([0, ["kept"]]);
-    const usesDisk = async (): Promise<boolean> => {
-      const image = join(dirname(disk.path), "image");
-      return (await loopFiles()).some((file) => file.startsWith(image)); // "… (deleted)" once it is
+    const { logPath } = await containerStatus(daemon, id);
+    await eventually("what was open is read", seenMs, async () =>
+      (await logLines(logPath)).length > 0 ? true : undefined,
+    );
+    expect((await logLines(logPath)).map(({ text }) => text)).to.deep.equal(["kept"]);
+    const isFree = async ({ path }: SlowDisk): Promise<true | undefined> => {
+      const image = join(dirname(path), "image");
+      return (await loopFiles()).some((file) => file.startsWith(image)) ? undefined : true; // "… (deleted)" once it is
     };
-    expect(await usesDisk()).to.equal(true);
-    await disk.remove();
-    await eventually("the disk's device is free", seenMs, async () => ((await usesDisk()) ? undefined : true));
+    for (const one of [disk, otherDisk]) expect(await isFree(one)).to.equal(undefined);
+    for (const one of [disk, otherDisk]) await one.remove();
+    await eventually("the device is free of which nothing is open any more", seenMs, () => isFree(disk));
+    expect(await isFree(otherDisk)).to.equal(undefined);
     await removeContainer(daemon, id);
+    await eventually("the other one is free without the container", seenMs, () => isFree(otherDisk));
+    expect(await inShares()).to.deep.equal([]);
     await shell(daemon, await startContainer(daemon, pod), "true");
   });
 
@@ -137,6 +163,59 @@ describe("Mount propagation into a Box", () => {
     expect(checked.status, checked.stdout).to.equal(0);
     await removeContainer(daemon, id);
     expect(await inShares()).to.deep.equal([]);
+  });
+});
+
+describe("All of the host as a volume", () => {
+  let daemon: Daemon;
+  const undo = new Undo();
+  before(async () => {
+    daemon = await Daemon.start({ images: [await busybox()], apart: true });
+    undo.add(() => daemon.remove());
+  });
+  after(async () => {
+    await undo.run();
+  });
+
+  it("has its mounts, entered by the agent first, and none of this daemon's; HOST_TO_CONTAINER follows", async () => {
+    const pod = await runPod(daemon);
+    const [early, late] = await Promise.all(["early-", "late-"].map((name) => mkdtemp(join(daemon.base, name))));
+    if (early === undefined || late === undefined) throw new Error("no folders");
+    const mount = (target: string): void => {
+      daemon.inMounts("mount", "-t", "tmpfs", "none", target);
+      daemon.inMounts("sh", "-c", `echo ${basename(target)} >'${target}/file'`);
+    };
+    mount(early);
+    const start = (propagation: MountPropagation): Promise<string> =>
+      startContainer(daemon, pod, { mounts: [{ hostPath: "/", containerPath: "/host", propagation }] });
+    const { PROPAGATION_HOST_TO_CONTAINER: fromHost, PROPAGATION_PRIVATE: none } = MountPropagation;
+    const all = daemon
+      .inMounts("cat", "/proc/self/mountinfo")
+      .split("\n")
+      .map((line) => line.split(" ")[4] ?? "");
+    const own = all.filter((target) => target.startsWith(`${daemon.state}/`));
+    expect(own).to.not.deep.equal([]);
+    for (const propagation of [none, fromHost]) {
+      const id = await start(propagation);
+      expect(await shell(daemon, id, `cat /host${early}/file`)).to.equal(`${basename(early)}\n`);
+      const seen = "cut -d' ' -f5 /proc/self/mountinfo | grep ^/host";
+      const before = await shell(daemon, id, seen);
+      expect(before.split("\n")).to.include.members(["/host", `/host${early}`]);
+      expect(before).to.not.include(`/host${daemon.state}`);
+      // whoever enters a submount first makes a mount of it
+      const walk = all.filter((target) => target.startsWith("/")).map((target) => `[ -d '/host${target}/.' ]`);
+      await shell(daemon, id, `${walk.join("; ")}; true`);
+      expect(await shell(daemon, id, seen)).to.equal(before);
+      if (propagation === fromHost) {
+        mount(late);
+        await eventually("the later mount shows", seenMs, async () => {
+          const content = await shell(daemon, id, `cat /host${late}/file 2>/dev/null || true`);
+          return content === `${basename(late)}\n` ? true : undefined;
+        });
+      }
+      await removeContainer(daemon, id);
+    }
+    await shell(daemon, await startContainer(daemon, pod), "true"); // the guest has outlived them
   });
 });
 

@@ -44,7 +44,7 @@ describe("the file server, of a guest's kernel that lies", function () {
     await guest.create();
     share = folder.share;
     await writeFile(join(folder.layout, "inside"), "");
-    const { hostPath } = await guest.bind("area", volume, false, true);
+    const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
     // The client knows it by this name.
     nobodys = [hostPath];
     answers = await attack(folder, hostPath.slice(share.length + 1));

@@ -19,6 +19,8 @@ export interface DaemonOptions {
   readonly config?: string;
   /** Network namespace that is the node's to the daemon, whose pods then get a network. Else they have none. */
   readonly nodeNetns?: string;
+  /** It has the machine's mounts, but for those of tests, in a mount namespace of its own: `inMounts` acts there. */
+  readonly apart?: boolean;
   /** On top of this process's. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Where the config makes it listen; else the state folder's `cri.sock`. */
@@ -86,11 +88,14 @@ export class Daemon {
   readonly #configFile: string;
   readonly #nodeNetns: string | undefined;
   readonly #environment: Readonly<Record<string, string>>;
+  readonly #apart: boolean;
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
-  private constructor(base: string, cgroupParent: string, { socket, nodeNetns, environment }: DaemonOptions) {
+  private constructor(base: string, cgroupParent: string, options: DaemonOptions) {
+    const { socket, nodeNetns, environment, apart } = options;
     this.base = base;
+    this.#apart = apart ?? false;
     this.#nodeNetns = nodeNetns;
     this.#environment = environment ?? {};
     this.root = join(base, "root");
@@ -153,14 +158,25 @@ export class Daemon {
     return await command([...name.split(" "), ...flags, ...args]);
   }
 
+  /** Runs a program of the machine among the mounts of a daemon that is `apart`. */
+  inMounts(program: string, ...args: readonly string[]): string {
+    const enter = [`--mount=/proc/${String(this.pid)}/ns/mnt`, program, ...args];
+    const { status, stdout, stderr } = spawnSync("nsenter", enter, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`${program} ended with ${String(status)}: ${stderr}`);
+    return stdout;
+  }
+
   /** Starts the process on the folders there are, as a supervisor does after a crash. */
   async launch(): Promise<void> {
     const network = this.#nodeNetns === undefined ? "loopback" : "cni";
     const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state, "--driver", driver];
     const log = openSync(join(this.base, "daemon.log"), "a");
     const enter = this.#nodeNetns === undefined ? [] : ["nsenter", `--net=${this.#nodeNetns}`];
+    const leave = this.#apart
+      ? ["unshare", "--mount", "--propagation=private", "sh", "-c", dropTestMounts, tmpdir()]
+      : [];
     const serve = [process.execPath, join(projectFolder, "dist/main.js"), "serve", ...flags, "--network", network];
-    const [program = "", ...args] = [...enter, ...serve];
+    const [program = "", ...args] = [...enter, ...leave, ...serve];
     const env = { ...process.env, ...this.#environment };
     const child = spawn(program, args, { stdio: ["ignore", log, log], env });
     closeSync(log);
@@ -251,6 +267,16 @@ export class Daemon {
     return text.slice(-bytes);
   }
 }
+
+/** $0 is the temporary folder; what follows is run. */
+const dropTestMounts = `
+mounts=$(cat /proc/self/mountinfo)
+while read -r _ _ _ _ target _; do
+  case $target in "$0"/*|*/netns/*) umount --lazy "$target" 2>/dev/null;; esac
+done <<.
+$mounts
+.
+exec "$@"`;
 
 function addons(): Native {
   return loadNative(join(projectFolder, "build/assets")).native;

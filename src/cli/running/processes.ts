@@ -24,11 +24,11 @@ const boxName = new RegExp(`^[0-9a-f]{${shortNameDigits}}`);
  */
 export async function boxProcesses(state: string, mounts: readonly MountLine[]): Promise<BoxProcess[]> {
   const found: BoxProcess[] = [];
-  const folders = new Set([`${boxesFolder(state)}/`, `${insideItsFileSystem(boxesFolder(state), mounts)}/`]);
+  const folders = boxFoldersIn(state, mounts);
   for (const name of await namesIn("/proc")) {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
-    const one = await boxProcess(pid, [...folders]).catch(() => undefined); // it has ended meanwhile
+    const one = await boxProcess(pid, folders).catch(() => undefined); // it has ended meanwhile
     if (one !== undefined) found.push(one);
   }
   return found;
@@ -40,35 +40,44 @@ export async function startTimeOf(pid: number): Promise<bigint | undefined> {
   return stat === undefined || stat.state === "Z" ? undefined : stat.startTime;
 }
 
-async function boxProcess(pid: number, folders: readonly string[]): Promise<BoxProcess | undefined> {
+async function boxProcess(pid: number, folders: BoxFolders): Promise<BoxProcess | undefined> {
   const program = basename((await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, ""));
   if (!programs.test(program)) return undefined;
   const stat = await procStat(pid);
   if (stat === undefined || stat.state === "Z") return undefined;
-  const box = nameIn(await readFile(`/proc/${pid}/cmdline`, "utf8"), folders) ?? (await boxOfJailed(pid, folders));
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, "utf8");
+  const at = commandLine.indexOf(folders.path);
+  const box =
+    (at === -1 ? undefined : nameIn(commandLine.slice(at), folders.path)) ?? (await boxOfJailed(pid, folders));
   return box === undefined ? undefined : { pid, parent: stat.parent, program, box };
 }
 
-async function boxOfJailed(pid: number, folders: readonly string[]): Promise<string | undefined> {
+async function boxOfJailed(pid: number, folders: BoxFolders): Promise<string | undefined> {
   const groups = await readFile(`/proc/${pid}/cgroup`, "utf8");
   const id = /\/([0-9a-f]{64})(?:\/[^\n]*)?$/m.exec(groups)?.[1];
-  const roots = parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, "utf8")).map(({ root }) => root);
-  const names = roots.flatMap((root) => nameIn(`${root}/`, folders) ?? []);
+  const mounts = parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, "utf8"));
+  const names = mounts
+    // who has a Box's mount where the host has it is in no jail: another's file server, with a copy of all mounts
+    .filter(({ device, target }) => device === folders.device && !target.startsWith(folders.path))
+    .flatMap(({ root }) => nameIn(`${root}/`, folders.root) ?? []);
   return id === undefined ? names[0] : names.find((name) => id.startsWith(name));
 }
 
-function nameIn(text: string, folders: readonly string[]): string | undefined {
-  for (const folder of folders) {
-    const at = text.indexOf(folder);
-    const name = at === -1 ? undefined : boxName.exec(text.slice(at + folder.length))?.[0];
-    if (name !== undefined) return name;
-  }
-  return undefined;
+function nameIn(path: string, folder: string): string | undefined {
+  return path.startsWith(folder) ? boxName.exec(path.slice(folder.length))?.[0] : undefined;
 }
 
-/** What mountinfo calls the root of a bind mount of that folder. */
-function insideItsFileSystem(folder: string, mounts: readonly MountLine[]): string {
-  const above = mounts.filter(({ target }) => target === "/" || folder.startsWith(`${target}/`));
-  const mount = above.reduce((best, one) => (one.target.length >= best.target.length ? one : best));
-  return join(mount.root, relative(mount.target, folder));
+/** Where Boxes have their folders, with a slash at its end. */
+interface BoxFolders {
+  readonly path: string;
+  /** Of its file system, and where it is in there: what mountinfo calls the root of a bind mount of it. */
+  readonly device: string;
+  readonly root: string;
+}
+
+function boxFoldersIn(state: string, mounts: readonly MountLine[]): BoxFolders {
+  const path = boxesFolder(state);
+  const above = mounts.filter(({ target }) => target === "/" || path.startsWith(`${target}/`));
+  const { device, root, target } = above.reduce((best, one) => (one.target.length >= best.target.length ? one : best));
+  return { path: `${path}/`, device, root: `${join(root, relative(target, path))}/` };
 }

@@ -36,6 +36,8 @@ export class ContainerStore implements SandboxContainers {
   readonly sources: SharedSources;
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
+  /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
+  readonly ownFolders: readonly string[];
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -47,6 +49,7 @@ export class ContainerStore implements SandboxContainers {
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
     this.#records = records;
+    this.ownFolders = own;
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
     this.sources = new SharedSources((sandbox) =>

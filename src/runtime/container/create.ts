@@ -129,7 +129,7 @@ async function createSession(
   const request = {
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
-    heldPaths: placed.heldPaths(),
+    heldPaths: await placed.heldPaths(),
     mirroredPaths: guestPaths(placed.mirrored),
     propagatedPaths: guestPaths(placed.followed.map(({ place }) => place)),
     seccompBpf: Buffer.from(seccomp.bpf),

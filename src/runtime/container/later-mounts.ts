@@ -19,10 +19,11 @@ import {
   type Submount,
 } from "./submounts.js";
 
-/** How often the host's mounts are looked at while a container is to see them; they are read in a millisecond. */
+/** How often the host's mounts are looked at while a container is to see them: some 7 ms of CPU time for 1000 of them. */
 const lookMs = 1_000;
-/** After a failure, and while a container still uses what the host has unmounted. */
+/** While a container still uses what the host has unmounted; after failures twice as long each time, to that limit. */
 const againMs = 5_000;
+const longestAgainMs = 320_000;
 
 export interface LaterMountsParts {
   readonly native: Native;
@@ -116,6 +117,12 @@ async function mountTable(): Promise<string> {
   return await readFile("/proc/self/mountinfo", "utf8");
 }
 
+/** `at` below the volume, `source` in the share; of the guest. */
+interface WantedSubmount {
+  readonly at: string;
+  readonly source: string;
+}
+
 /** One volume's. */
 class Volume {
   readonly owners = new Set<ContainerId>();
@@ -129,6 +136,7 @@ class Volume {
   #told = "";
   #turn: Promise<void> = Promise.resolve();
   #againAtMs = Number.POSITIVE_INFINITY;
+  #failures = 0;
   #complaint = "";
 
   constructor(box: Box, followed: FollowedVolume, parts: LaterMountsParts) {
@@ -148,18 +156,21 @@ class Volume {
     if (boxHasEnded() || this.owners.size === 0) return;
     try {
       await this.bringUpToDate(mounts, AbortSignal.timeout(longStepLimitMs));
-      this.#complaint = "";
     } catch (thrown) {
-      this.#againAtMs = monotonicMs() + againMs;
       // the last session has just gone, or its Box
-      if (codeOf(thrown) === "notFound" || boxHasEnded()) return;
-      const err = messageOf(thrown);
-      if (err !== this.#complaint) this.#log.warn({ err }, "mounts of the host could not be followed");
-      this.#complaint = err;
+      const isOver = codeOf(thrown) === "notFound" || boxHasEnded();
+      this.#failed(isOver ? this.#complaint : messageOf(thrown));
     }
   }
 
-  /** One after another, in the order of the calls. */
+  /** Said once for as long as it is the same. */
+  #failed(err: string): void {
+    this.#againAtMs = monotonicMs() + Math.min(longestAgainMs, againMs * 2 ** this.#failures++);
+    if (err !== this.#complaint) this.#log.warn({ err }, "mounts of the host could not be followed");
+    this.#complaint = err;
+  }
+
+  /** One after another, in the order of the calls. What can't be mounted keeps nothing else back, and is tried again. */
   async bringUpToDate(mounts: readonly MountLine[], signal: AbortSignal): Promise<void> {
     const turn = this.#turn.then(() => this.#bringUpToDate(mounts, signal));
     this.#turn = turn.catch(() => undefined);
@@ -180,27 +191,56 @@ class Volume {
       this.#log.warn({ mounts: all.length, shown: maxSubmounts }, "too many mounts below a volume: not all are shown");
     }
     const places = await this.#found();
-    const wanted = new Map<string, { readonly at: string; readonly source: string }>();
-    for (const submount of all.slice(0, maxSubmounts)) {
-      const name = submountName(place, submount);
-      const shared = places.get(name) ?? (await shareSubmount(this.#box, this.#followed, submount, this.#parts.native));
-      if (shared === undefined) continue;
-      places.set(name, shared);
-      wanted.set(name, { at: submount.at, source: shared.guestPath });
-    }
+    const { wanted, failure: unshared } = await this.#share(all.slice(0, maxSubmounts), places);
     const left = [...places.keys()].filter((name) => !wanted.has(name));
     const told = JSON.stringify([...wanted.values()]);
-    if (told === this.#told && left.length === 0) return;
-    const inUse = new Set(await this.#box.agent.syncSubmounts(place.guestPath, [...wanted.values()], signal));
-    this.#told = told;
-    this.#againAtMs = Number.POSITIVE_INFINITY;
-    for (const name of left) {
-      const path = places.get(name);
-      if (path === undefined) continue;
-      if (inUse.has(path.guestPath)) {
-        this.#againAtMs = monotonicMs() + againMs;
-        continue;
+    let untold = "";
+    if (told !== this.#told || left.length > 0) {
+      const answer = await this.#box.agent.syncSubmounts(place.guestPath, [...wanted.values()], signal);
+      untold = answer.failure;
+      this.#told = untold === "" ? told : "";
+      await this.#takeAway(left, places, new Set(answer.inUse));
+    }
+    const failure = unshared === "" ? untold : unshared;
+    if (failure !== "") {
+      this.#failed(failure);
+      return;
+    }
+    this.#failures = 0;
+    this.#complaint = "";
+    this.#againAtMs = places.size > wanted.size ? monotonicMs() + againMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Each gets a place in the share, where it has none yet; a failure is the first one's. */
+  async #share(
+    submounts: readonly Submount[],
+    places: Map<string, SharedPath>,
+  ): Promise<{ readonly wanted: Map<string, WantedSubmount>; readonly failure: string }> {
+    const wanted = new Map<string, WantedSubmount>();
+    let failure = "";
+    for (const submount of submounts) {
+      const name = submountName(this.#followed.place, submount);
+      try {
+        const shared =
+          places.get(name) ?? (await shareSubmount(this.#box, this.#followed, submount, this.#parts.native));
+        if (shared === undefined) continue;
+        places.set(name, shared);
+        wanted.set(name, { at: submount.at, source: shared.guestPath });
+      } catch (thrown) {
+        if (failure === "") failure = `share ${submount.at}: ${messageOf(thrown)}`;
       }
+    }
+    return { wanted, failure };
+  }
+
+  async #takeAway(
+    names: readonly string[],
+    places: Map<string, SharedPath>,
+    inUse: ReadonlySet<string>,
+  ): Promise<void> {
+    for (const name of names) {
+      const path = places.get(name);
+      if (path === undefined || inUse.has(path.guestPath)) continue;
       await this.#box.removeShared(path.hostPath);
       places.delete(name);
     }

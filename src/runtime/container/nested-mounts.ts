@@ -1,26 +1,43 @@
-import { lstat } from "node:fs/promises";
+import { lstat, realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
-import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
+import { mountsBelow, readMountinfo, type MountLine } from "../../base/mountinfo.js";
+import type { SharedPath } from "../../vmm/box.js";
 import { maxSubmounts } from "./submounts.js";
 
 /**
  * Folders below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
  * its own, which comes to be when someone walks there: that must be the agent, before the container. Else the options
  * of the container's mount would not reach it, and the guest's kernel may die (guest/agent/src/session/held.rs).
- * `hostPath` is the source's place in the share.
+ * `place` is the source's, in the share, resolved; `mounts` as they are now that it is mounted there.
  */
-export async function nestedMounts(source: string, hostPath: string, mounts: readonly MountLine[]): Promise<string[]> {
-  const all = new Set(mountsBelow(mounts, source).map((target) => relative(source, target)));
+export async function nestedMounts(source: string, place: string, mounts: readonly MountLine[]): Promise<string[]> {
+  const all = new Set(mountsBelow(mounts, place).map((target) => relative(place, target)));
   all.delete("");
   const found: string[] = [];
   for (const path of [...all].sort()) {
     // one that is hidden under another, or that even root may not enter, is not there for the container either
-    const there = await lstat(join(hostPath, path)).catch(() => undefined);
+    const there = await lstat(join(place, path)).catch(() => undefined);
     if (there?.isDirectory() === true) found.push(path);
   }
   checkCount(found.length, source);
   return found;
+}
+
+/** A folder or file of the host, and where it is in the share. */
+export interface PlacedSource {
+  readonly source: string;
+  readonly place: SharedPath;
+}
+
+/** `nestedMounts` of all, as the guest names them; after they are in the share, and so all that is mounted there. */
+export async function visitedIn(placed: readonly PlacedSource[]): Promise<string[]> {
+  const mounts = await readMountinfo();
+  const visited = placed.map(async ({ source, place: { hostPath, guestPath } }) => {
+    const nested = await nestedMounts(source, await realpath(hostPath).catch(() => hostPath), mounts);
+    return nested.map((path) => `${guestPath}/${path}`);
+  });
+  return (await Promise.all(visited)).flat();
 }
 
 /** Throws `invalidArgument` for more mounts below a source than a Box can take. */

@@ -11,7 +11,7 @@ import { placeMount, placePodFile, type MountTraits, type PlacedMount, type PodF
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
 import { mirrorOf } from "./mirrors.js";
-import { checkCount, nestedMounts } from "./nested-mounts.js";
+import { checkCount, visitedIn, type PlacedSource } from "./nested-mounts.js";
 import { isProjected } from "./projected.js";
 import { hostSource } from "./shared-sources.js";
 import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
@@ -34,8 +34,8 @@ export class MountPlacer {
   /** Those of them that the agent makes copies of. */
   readonly mirrored: SharedPath[] = [];
   readonly followed: FollowedVolume[] = [];
-  /** Mounts below the places, in the guest and parents first: the agent visits them before the container is there. */
-  readonly #nested: string[] = [];
+  /** What is mounted below these in the share the agent visits before the container is there. */
+  readonly #withMounts: PlacedSource[] = [];
   readonly #creation: Creation;
   readonly #hostMounts: readonly MountLine[];
 
@@ -76,10 +76,10 @@ export class MountPlacer {
     }
   }
 
-  /** What the agent visits and holds for the container, in this order. */
-  heldPaths(): string[] {
+  /** What the agent visits and holds for the container, in this order; when all is in its place. */
+  async heldPaths(): Promise<string[]> {
     if (!this.#creation.boundary.placesSources) return [];
-    return [...guestPaths(this.shared), ...new Set(this.#nested)];
+    return [...guestPaths(this.shared), ...new Set(await visitedIn(this.#withMounts))];
   }
 
   async #image(mount: Mount, lowers: readonly string[]): Promise<string> {
@@ -109,19 +109,20 @@ export class MountPlacer {
   async #source(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     const { id, box, boundary, deps } = this.#creation;
     if (!boundary.placesSources) return { guestPath: source, hostPath: source };
-    const found = await hostSource(source, this.#hostMounts);
-    const place = await this.#share(name, () => deps.containers.sources.share(box, id, found, readonly));
-    const nested = await nestedMounts(source, place.hostPath, this.#hostMounts);
-    this.#nested.push(...nested.map((path) => `${place.guestPath}/${path}`));
+    const { sources, ownFolders } = deps.containers;
+    const found = await hostSource(source, this.#hostMounts, ownFolders);
+    const place = await this.#share(name, () => sources.share(box, id, found, readonly));
+    this.#withMounts.push({ source, place });
     return place;
   }
 
   /** Without the mounts below it, which come and go. */
   async #alone(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     const { id, box, deps } = this.#creation;
-    checkCount(deps.containers.laterMounts.submounts(this.#hostMounts, source).length, source);
-    const found = await hostSource(source, null);
-    const place = await this.#share(name, () => deps.containers.sources.share(box, id, found, readonly));
+    const { sources, laterMounts, ownFolders } = deps.containers;
+    checkCount(laterMounts.submounts(this.#hostMounts, source).length, source);
+    const found = await hostSource(source, null, ownFolders);
+    const place = await this.#share(name, () => sources.share(box, id, found, readonly));
     this.followed.push({ place, source });
     return place;
   }

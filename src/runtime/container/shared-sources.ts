@@ -5,12 +5,14 @@ import { isNotFound } from "../../base/errors.js";
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
+import { isBelow, mountsBelow, type MountLine } from "../../base/mountinfo.js";
 
 /** A file or folder of the host, as it is now. */
 export interface HostSource {
   /** Without what is mounted below it, which comes and goes on its own (`LaterMounts`). */
   readonly alone: boolean;
+  /** Without what is mounted in these folders: those of the daemon, where each Box and image has its mounts. */
+  readonly without: readonly string[];
   /** Resolved and absolute. */
   readonly path: string;
   readonly device: bigint;
@@ -19,12 +21,17 @@ export interface HostSource {
   readonly key: string;
 }
 
-/** `mounts`: the daemon's own; null: `alone`. */
-export async function hostSource(path: string, mounts: readonly MountLine[] | null): Promise<HostSource> {
+/** `mounts`: as the daemon sees them, null: `alone`; `own`: its folders, what is mounted in them is no part of a source. */
+export async function hostSource(
+  path: string,
+  mounts: readonly MountLine[] | null,
+  own: readonly string[],
+): Promise<HostSource> {
   const { dev: device, ino: inode } = await stat(path, { bigint: true });
-  const facts = JSON.stringify([path, String(device), String(inode), mountsBelow(mounts ?? [], path)]);
-  const alone = mounts === null;
-  return { alone, path, device, inode, key: createHash("sha256").update(facts).digest("hex").slice(0, 16) };
+  const below = mountsBelow(mounts ?? [], path).filter((target) => !own.some((folder) => isBelow(target, folder)));
+  const facts = JSON.stringify([path, String(device), String(inode), below]);
+  const key = createHash("sha256").update(facts).digest("hex").slice(0, 16);
+  return { alone: mounts === null, without: own, path, device, inode, key };
 }
 
 /** Of a source that is in a Box's share. */
@@ -83,7 +90,8 @@ export class SharedSources {
       prefixOf(readonly ? "ro" : "rw", source),
       source.path,
       readonly,
-      ...(source.alone ? [false] : []),
+      !source.alone,
+      source.without,
     );
   }
 

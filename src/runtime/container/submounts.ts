@@ -39,13 +39,19 @@ export async function wantsLaterMounts(mount: Mount, source: string): Promise<bo
 }
 
 /**
+ * Not to go through a file server: a mount that nothing has been looked up in yet, and namespaces, which a copy of their
+ * file would keep alive.
+ */
+const leftOut: ReadonlySet<string> = new Set(["autofs", "nsfs"]);
+
+/**
  * Parents first; of several on one folder the last. `own`: folders of this daemon, whose mounts are the Boxes' and their
- * images'. A mount that nothing has been looked up in yet (autofs) is not one to go through a file server.
+ * images'.
  */
 export function submountsOf(mounts: readonly MountLine[], source: string, own: readonly string[]): Submount[] {
   const found = new Map<string, Submount>();
   for (const { mountId, device, root, target, type } of mounts) {
-    if (target === source || !isBelow(target, source) || type === "autofs") continue;
+    if (target === source || !isBelow(target, source) || leftOut.has(type)) continue;
     if (own.some((folder) => isBelow(target, folder))) continue;
     const at = relative(source, target);
     found.set(at, { at, mountId, key: digest([at, device, root]) });

@@ -17,6 +17,7 @@ import type {
   StatsRequest,
   StatsResponse,
   Submount,
+  SyncSubmountsResponse,
   UpdateSessionRequest,
 } from "../../gen/agent/v1/agent.js";
 
@@ -78,9 +79,9 @@ export interface AgentClient {
   syncMirror(path: string, signal: AbortSignal): Promise<void>;
   /**
    * What is mounted below a volume of the guest, parents first; `notFound`: no session has it. Answers with the sources,
-   * now or before, that the guest still uses.
+   * now or before, that the guest still uses, and with why the first that could not be mounted was not.
    */
-  syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<string[]>;
+  syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<SyncSubmountsResponse>;
   shutdown(signal: AbortSignal): Promise<void>;
   /** Ends the channel for good: what waits fails with `unavailable` and this reason. */
   close(reason: string): void;

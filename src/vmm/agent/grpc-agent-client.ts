@@ -173,15 +173,14 @@ export class GrpcAgentClient implements AgentClient {
     );
   }
 
-  async syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<string[]> {
-    const { inUse } = await this.#call<SyncSubmountsResponse>(
-      "sync submounts",
-      sessionCallMs,
-      signal,
-      (metadata, options, reply) =>
-        this.#client.syncSubmounts({ path, submounts: [...submounts] }, metadata, options, reply),
+  async syncSubmounts(
+    path: string,
+    submounts: readonly Submount[],
+    signal: AbortSignal,
+  ): Promise<SyncSubmountsResponse> {
+    return await this.#call("sync submounts", sessionCallMs, signal, (metadata, options, reply) =>
+      this.#client.syncSubmounts({ path, submounts: [...submounts] }, metadata, options, reply),
     );
-    return inUse;
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {

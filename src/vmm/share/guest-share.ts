@@ -1,8 +1,9 @@
-import { lstat, stat, symlink } from "node:fs/promises";
-import { join } from "node:path";
+import { lstat, realpath, stat, symlink } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
+import { isBelow, mountsBelow, readMountinfo } from "../../base/mountinfo.js";
 import type { SharedPath } from "../box.js";
-import { Share, type Area } from "./share.js";
+import { Share, type Area, type BindOptions } from "./share.js";
 
 /** Names at the top of the guest's root that lead into the guest base, which has a merged /usr. */
 const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
@@ -30,7 +31,7 @@ export class GuestShare extends Share {
     await this.native.setReadonly(share, true);
   }
 
-  async bind(name: string, source: string, readonly: boolean, recursive: boolean): Promise<SharedPath> {
+  async bind(name: string, source: string, { readonly, recursive, without }: BindOptions): Promise<SharedPath> {
     // A descriptor's path is what a caller hands over who has resolved a path that someone else may be changing.
     const stats = await (/^\/proc\/self\/fd\/\d+$/.test(source) ? stat(source) : lstat(source));
     if (stats.isSymbolicLink()) {
@@ -38,7 +39,19 @@ export class GuestShare extends Share {
     }
     return await this.mountEntry({ area: "v", name, file: !stats.isDirectory() }, async (target) => {
       await this.native.bindMount(source, target, recursive, { ...this.flags, readonly });
+      if (recursive) await this.#leaveOut(source, target, without);
     });
+  }
+
+  /** Before the guest knows the name of the place. */
+  async #leaveOut(source: string, target: string, folders: readonly string[]): Promise<void> {
+    const within = folders.filter((folder) => folder !== source && isBelow(folder, source));
+    if (within.length === 0) return;
+    const top = await realpath(target);
+    const places = within.map((folder) => join(top, relative(source, folder)));
+    for (const mount of mountsBelow(await readMountinfo(), top)) {
+      if (places.some((place) => isBelow(mount, place))) await this.native.unmount(mount, true);
+    }
   }
 
   protected seenAt(area: Area, name: string): string {

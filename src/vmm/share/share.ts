@@ -13,6 +13,14 @@ export interface Snapshot {
   readonly work: string;
 }
 
+export interface BindOptions {
+  readonly readonly: boolean;
+  /** With what is mounted below the source, */
+  readonly recursive: boolean;
+  /** but in none of these folders of the host. */
+  readonly without: readonly string[];
+}
+
 /** Where an entry goes: container roots and volumes. */
 export type Area = "c" | "v";
 const areas: readonly Area[] = ["c", "v"];
@@ -31,7 +39,7 @@ export abstract class Share {
 
   /** Lays it out. Undone by unmounting everything below the Box's folder. */
   abstract create(): Promise<void>;
-  abstract bind(name: string, source: string, readonly: boolean, recursive: boolean): Promise<SharedPath>;
+  abstract bind(name: string, source: string, how: BindOptions): Promise<SharedPath>;
   /** The agent's path of an entry. */
   protected abstract seenAt(area: Area, name: string): string;
 

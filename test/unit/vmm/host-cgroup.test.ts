@@ -78,5 +78,6 @@ describe("mountinfo", () => {
       ].join("\n"),
     );
     expect(mountsBelow(lines, "/run/boxes/1")).to.deep.equal(["/run/boxes/1/share/c/a b", "/run/boxes/1/share"]);
+    expect(mountsBelow(lines, "/")).to.have.lengthOf(3);
   });
 });

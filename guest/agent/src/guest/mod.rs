@@ -1,5 +1,6 @@
 //! The guest as a whole: its identity, its caches, its counters.
 
+pub mod caches;
 pub mod facts;
 pub mod process_stats;
 pub mod sandbox;

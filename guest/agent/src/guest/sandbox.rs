@@ -1,21 +1,17 @@
 //! The identity of the sandbox, which the Box gets after it has booted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Seek, Write};
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 
 use super::{shm, sysctl};
-use crate::failure::{Failure, Kind, while_doing};
+use crate::failure::{Failure, while_doing};
 use crate::net::interface::{self, Interface};
 
 const STAGE: &str = "configure sandbox";
 const NS_PER_S: i64 = 1_000_000_000;
-/// Free dentries and inodes: proc(5), drop_caches.
-const DENTRIES_AND_INODES: &[u8] = b"2";
 
 pub struct Sandbox {
     place: Place,
@@ -32,8 +28,6 @@ enum Place {
 
 struct State {
     shm_mounted: bool,
-    /// Opened at the start: when the file server is out of descriptors nothing can be opened any more.
-    drop_caches: Option<File>,
 }
 
 pub struct Identity {
@@ -50,13 +44,12 @@ pub struct Identity {
 impl Sandbox {
     /// The guest that this process runs in.
     pub fn open() -> Self {
-        let drop_caches = File::options().write(true).open("/proc/sys/vm/drop_caches").ok();
-        Self { place: Place::Guest, state: Mutex::new(State { shm_mounted: false, drop_caches }) }
+        Self { place: Place::Guest, state: Mutex::new(State { shm_mounted: false }) }
     }
 
     /// A pod of the host, in whose namespaces this process runs.
     pub fn on_host(own_uts: bool) -> Self {
-        let state = State { shm_mounted: true, drop_caches: None };
+        let state = State { shm_mounted: true };
         Self { place: Place::Host { own_uts }, state: Mutex::new(state) }
     }
 
@@ -96,14 +89,5 @@ impl Sandbox {
             Some((_, what)) => Err(Failure::invalid(STAGE, format!("{what} of the host are not the pod's to set"))),
             None => Ok(()),
         }
-    }
-
-    pub fn drop_caches(&self) -> Result<(), Failure> {
-        const STAGE: &str = "drop caches";
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = state.drop_caches.as_mut();
-        let file = file.ok_or_else(|| Failure::new(Kind::State, STAGE, "drop_caches could not be opened"))?;
-        let written = file.rewind().and_then(|()| file.write_all(DENTRIES_AND_INODES));
-        written.map_err(while_doing(STAGE, "write"))
     }
 }

@@ -6,12 +6,12 @@ use crate::session::submounts::Wanted;
 
 pub async fn run(agent: &Agent, request: pb::SyncSubmountsRequest) -> Result<pb::SyncSubmountsResponse, Failure> {
     // what the kernel believes of the folders that are mounted on may be seconds old
-    let dropped = agent.sandbox.as_ref().map(|sandbox| sandbox.drop_caches());
-    drop(dropped);
+    let _ = agent.caches.drop_unused();
     let agent = agent.clone();
     let pb::SyncSubmountsRequest { path, submounts } = request;
     let wanted: Vec<Wanted> = submounts.into_iter().map(|one| Wanted { at: one.at, source: one.source }).collect();
-    let in_use =
+    let synced =
         to_the_end("sync submounts", async move { agent.sessions.submounts.sync(&path, &wanted).await }).await?;
-    Ok(pb::SyncSubmountsResponse { in_use })
+    let failure = synced.failure.map(|failure| failure.to_string()).unwrap_or_default();
+    Ok(pb::SyncSubmountsResponse { in_use: synced.in_use, failure })
 }

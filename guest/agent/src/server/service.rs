@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::supervisor::Supervisor;
 use super::{Listen, RuntimeName, Start};
 use crate::cgroup::Parent;
+use crate::guest::caches::Caches;
 use crate::guest::sandbox::Sandbox;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
@@ -35,6 +36,7 @@ pub struct Parts {
     pub sessions: Table,
     /// None where there is no pod, whose identity could be set.
     pub sandbox: Option<Sandbox>,
+    pub caches: Caches,
     /// Room for connections of PortForward.
     pub connections: Arc<Semaphore>,
 }
@@ -68,9 +70,13 @@ impl Agent {
         }
         let groups = groups(&start.runtime)?;
         let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref());
-        let sessions = Table::new(runtime, folder, mirrors, groups);
+        let caches = match &start.listen {
+            Listen::Guest(_) => Caches::of_guest(),
+            Listen::Unix(_) => Caches::of_host(),
+        };
+        let sessions = Table::new(runtime, folder, mirrors, groups, caches.clone());
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
-        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, connections })))
+        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, caches, connections })))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::entry::{Phase, Session};
+use super::held::End;
 use super::process::Process;
 use super::table::Table;
 use super::{id, stdio};
@@ -84,7 +85,7 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
 async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Value) -> Result<i32, Failure> {
     let container = &session.container;
     for path in &request.held_paths {
-        let held = table.held.visit(path).await.map_err(|error| Failure::invalid(STAGE, error))?;
+        let held = table.held.visit(path, End::Unmount).await.map_err(|error| Failure::invalid(STAGE, error))?;
         session.facts().held.push(held);
     }
     for path in &request.mirrored_paths {

@@ -2,8 +2,8 @@
 //!
 //! A folder of the share that is a mount on the host appears in the guest as an automounted submount. When its first
 //! visitor is a container, the guest kernel dies at the container's exit ("VFS: Busy inodes after unmount"). So the
-//! agent goes there first, keeps it until the container is gone, and unmounts it itself once the share is quiet. Sessions that use the same
-//! path hold it together: mounted a second time it would be another file system to the kernel.
+//! agent goes there first, keeps it until the container is gone, and unmounts it itself once the share is quiet. Sessions
+//! that use the same path hold it together: mounted a second time it would be another file system to the kernel.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::quiet;
 use crate::console;
+use crate::guest::caches::Caches;
 
 /// How often it is looked whether a submount can go, how long a session waits for its own, and how long they are tried.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -27,14 +28,17 @@ const LONG_PATIENCE: Duration = Duration::from_secs(300);
 
 /// All that is held. The lock is kept while something is visited or unmounted, so that nobody walks into what is just
 /// going.
-#[derive(Default, Clone)]
-pub struct HeldPaths(Arc<tokio::sync::Mutex<State>>);
+#[derive(Clone)]
+pub struct HeldPaths {
+    state: Arc<tokio::sync::Mutex<State>>,
+    caches: Caches,
+}
 
 #[derive(Default)]
 struct State {
     held: HashMap<CString, Entry>,
     /// Nobody's any more; mounts within mounts first.
-    leaving: Vec<CString>,
+    leaving: Vec<Leaving>,
     /// Somebody looks after those that were not let go in time.
     looked_after: bool,
 }
@@ -44,8 +48,9 @@ impl State {
         let Some(entry) = self.held.get_mut(&name) else { return };
         entry.sessions -= 1;
         if entry.sessions == 0 {
-            drop(self.held.remove(&name).map(|entry| entry.descriptor));
-            self.leaving.push(name);
+            let end = entry.end;
+            self.held.remove(&name);
+            self.leaving.push(Leaving { name, end });
         }
     }
 }
@@ -53,6 +58,21 @@ impl State {
 struct Entry {
     descriptor: OwnedFd,
     sessions: usize,
+    end: End,
+}
+
+struct Leaving {
+    name: CString,
+    end: End,
+}
+
+/// What is done when nobody has it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Unmount,
+    /// As the host waits for its device. The kernel remembers what was at a path when nothing is mounted there any more,
+    /// and the file server has that open.
+    Forget,
 }
 
 /// One session's share in a held path; to be given back to `HeldPaths::release`.
@@ -67,17 +87,21 @@ pub enum HeldError {
 }
 
 impl HeldPaths {
-    /// Walks into `path`, which may be a folder or a file.
-    pub async fn visit(&self, path: &str) -> Result<Held, HeldError> {
+    pub fn new(caches: Caches) -> Self {
+        Self { state: Arc::default(), caches }
+    }
+
+    /// Walks into `path`, which may be a folder or a file. `end` is the first visitor's.
+    pub async fn visit(&self, path: &str, end: End) -> Result<Held, HeldError> {
         let name = check(path)?;
-        let mut state = self.0.lock().await;
-        state.leaving.retain(|leaving| *leaving != name);
+        let mut state = self.state.lock().await;
+        state.leaving.retain(|leaving| leaving.name != name);
         match state.held.get_mut(&name) {
             Some(entry) => entry.sessions += 1,
             None => {
                 let opened = walk_into(&name);
                 let descriptor = opened.map_err(|errno| HeldError::Open { path: path.to_owned(), errno })?;
-                state.held.insert(name.clone(), Entry { descriptor, sessions: 1 });
+                state.held.insert(name.clone(), Entry { descriptor, sessions: 1, end });
             }
         }
         Ok(Held(name))
@@ -85,23 +109,23 @@ impl HeldPaths {
 
     /// Of what is held; to be closed before that is released.
     pub async fn descriptor(&self, held: &Held) -> Result<OwnedFd, Errno> {
-        let state = self.0.lock().await;
+        let state = self.state.lock().await;
         let entry = state.held.get(&held.0).ok_or(Errno::EBADF)?;
         entry.descriptor.try_clone().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
     }
 
     /// Whether it is held, or still mounted after its last release.
     pub async fn is_there(&self, path: &str) -> bool {
-        let state = self.0.lock().await;
+        let state = self.state.lock().await;
         let is_path = |name: &CString| name.as_bytes() == path.as_bytes();
-        state.held.keys().any(is_path) || state.leaving.iter().any(is_path)
+        state.held.keys().any(is_path) || state.leaving.iter().any(|leaving| is_path(&leaving.name))
     }
 
     /// In the order of the visits. The last one lets go: submounts are unmounted when that is safe, mostly before this
     /// returns.
     pub async fn release(&self, held: Vec<Held>) {
         {
-            let mut state = self.0.lock().await;
+            let mut state = self.state.lock().await;
             // mounts within mounts go first
             held.into_iter().rev().for_each(|Held(name)| state.leave(name));
         }
@@ -115,9 +139,9 @@ impl HeldPaths {
         let deadline = Instant::now() + patience;
         loop {
             {
-                let mut state = self.0.lock().await;
+                let mut state = self.state.lock().await;
                 if quiet::share_is_quiet() {
-                    state.leaving.retain(|name| !unmount(name));
+                    self.unmount_what_can_be(&mut state);
                 }
                 if state.leaving.is_empty() || Instant::now() > deadline {
                     return state.leaving.is_empty();
@@ -127,8 +151,20 @@ impl HeldPaths {
         }
     }
 
+    fn unmount_what_can_be(&self, state: &mut State) {
+        let mut forget = false;
+        state.leaving.retain(|leaving| {
+            let gone = unmount(&leaving.name);
+            forget |= gone && leaving.end == End::Forget;
+            !gone
+        });
+        if forget {
+            let _ = self.caches.drop_unused();
+        }
+    }
+
     async fn look_after_leaving(&self) {
-        let mut state = self.0.lock().await;
+        let mut state = self.state.lock().await;
         if state.looked_after {
             return;
         }
@@ -138,7 +174,7 @@ impl HeldPaths {
             if !all.unmount_leaving(LONG_PATIENCE, LONG_PAUSE).await {
                 console::say("submounts stay: the share was never quiet, or somebody is in them");
             }
-            all.0.lock().await.looked_after = false;
+            all.state.lock().await.looked_after = false;
         });
     }
 }

@@ -11,6 +11,7 @@ use super::process::Process;
 use super::submounts::Submounts;
 use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
+use crate::guest::caches::Caches;
 use crate::runtime::Runtime;
 
 /// kubelet allows 110 pods a node and a few containers each: this many in one pod is a mistake.
@@ -29,8 +30,14 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(runtime: Box<dyn Runtime>, folder: PathBuf, mirrors: PathBuf, groups: Option<Parent>) -> Self {
-        let (held, mirrors) = (HeldPaths::default(), Mirrors::new(mirrors));
+    pub fn new(
+        runtime: Box<dyn Runtime>,
+        folder: PathBuf,
+        mirrors: PathBuf,
+        groups: Option<Parent>,
+        caches: Caches,
+    ) -> Self {
+        let (held, mirrors) = (HeldPaths::new(caches), Mirrors::new(mirrors));
         let submounts = Submounts::new(held.clone());
         Self { runtime, folder, groups, held, mirrors, submounts, sessions: Mutex::default() }
     }

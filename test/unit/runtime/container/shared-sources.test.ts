@@ -35,7 +35,7 @@ describe("SharedSources", () => {
   afterEach(() => rm(folder, { recursive: true }));
 
   const share = async (owner: ContainerId, readonly = false): Promise<SharedPath> =>
-    await sources.share(box, owner, await hostSource(join(folder, "file"), []), readonly);
+    await sources.share(box, owner, await hostSource(join(folder, "file"), [], []), readonly);
   const shared = async (path: SharedPath): Promise<boolean> => {
     const { readlink } = await import("node:fs/promises");
     return await readlink(path.hostPath).then(
@@ -82,8 +82,10 @@ describe("SharedSources", () => {
       propagation: [],
       superOptions: [],
     };
-    const covered = await hostSource(join(folder, "file"), [mount]);
+    const covered = await hostSource(join(folder, "file"), [mount], []);
     expect(await sources.share(box, two, covered, false)).to.not.deep.equal(first);
+    const own = await hostSource(join(folder, "file"), [mount], [folder]);
+    expect(await sources.share(box, two, own, false)).to.deep.equal(first);
     await writeFile(join(folder, "other"), "");
     await rename(join(folder, "other"), join(folder, "file"));
     expect(await share(two)).to.not.deep.equal(first);

@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::held::{Held, HeldPaths};
+use super::held::{End, Held, HeldPaths};
 use crate::failure::{Failure, Kind, while_doing};
 
 const STAGE: &str = "sync submounts";
@@ -53,6 +53,13 @@ struct Attached {
     held: Held,
 }
 
+pub struct Synced {
+    /// Sources that are still in use.
+    pub in_use: Vec<String>,
+    /// Of the first that could not be attached; the others are.
+    pub failure: Option<Failure>,
+}
+
 /// One session's share in a volume; to be given back to `Submounts::release`.
 pub struct Propagated(String);
 
@@ -72,8 +79,7 @@ impl Submounts {
         Ok(Propagated(path.to_owned()))
     }
 
-    /// Answers with the sources that are still in use.
-    pub async fn sync(&self, path: &str, wanted: &[Wanted]) -> Result<Vec<String>, Failure> {
+    pub async fn sync(&self, path: &str, wanted: &[Wanted]) -> Result<Synced, Failure> {
         if wanted.len() > MAX_SUBMOUNTS {
             return Err(Failure::invalid(STAGE, format!("more than {MAX_SUBMOUNTS} submounts")));
         }
@@ -82,7 +88,7 @@ impl Submounts {
         let volume = known.get_mut(path).ok_or_else(missing)?;
         self.detach(path, volume, |one| !is_wanted(one, wanted)).await;
         self.let_go(volume).await;
-        self.attach(path, volume, wanted).await?;
+        let failure = self.attach(path, volume, wanted).await.err();
         let mut in_use = Vec::new();
         for one in volume.attached.iter().chain(&volume.lingering) {
             in_use.push(one.wanted.source.clone());
@@ -93,7 +99,7 @@ impl Submounts {
                 volume.leaving.push(source);
             }
         }
-        Ok(in_use)
+        Ok(Synced { in_use, failure })
     }
 
     /// The session's processes are gone. The last one's volume loses all that is mounted on it.
@@ -132,12 +138,12 @@ impl Submounts {
         }
     }
 
-    /// Of those that were unmounted: what no process uses any more.
+    /// Of those that were unmounted: what no process uses any more; and once more what could not leave the last time.
     async fn let_go(&self, volume: &mut Volume) {
-        let devices: Vec<u64> = volume.lingering.iter().filter_map(|one| one.device).collect();
-        if volume.lingering.is_empty() {
+        if volume.lingering.is_empty() && volume.leaving.is_empty() {
             return;
         }
+        let devices: Vec<u64> = volume.lingering.iter().filter_map(|one| one.device).collect();
         let looked = tokio::task::spawn_blocking(move || users::used_of(&devices)).await;
         let Ok(used) = looked else { return };
         let is_used = |one: &Attached| one.device.is_some_and(|device| used.contains(&device));
@@ -165,7 +171,8 @@ impl Submounts {
     }
 
     async fn attach_one(&self, path: &str, wanted: &Wanted) -> Result<Attached, Failure> {
-        let held = self.held.visit(&wanted.source).await.map_err(|error| Failure::invalid(STAGE, error))?;
+        let held = self.held.visit(&wanted.source, End::Forget).await;
+        let held = held.map_err(|error| Failure::invalid(STAGE, error))?;
         let bound = match self.held.descriptor(&held).await {
             Ok(source) => place::bind(path, &wanted.at, &source),
             Err(errno) => Err(errno),

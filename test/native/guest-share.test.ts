@@ -1,0 +1,37 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
+import { nestedMounts } from "../../src/runtime/container/nested-mounts.js";
+import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import { Scratch, native, plain } from "./scratch.js";
+
+describe("a source that the daemon's own folders are in", () => {
+  it("has all mounts below it in the share but those in these folders, and the source keeps them", async () => {
+    await using scratch = await Scratch.make();
+    const [source, own] = [scratch.in("source"), scratch.in("source/own")];
+    for (const name of ["box", "base", "source", "source/a b", "source/own", "source/own/box"]) {
+      await mkdir(scratch.in(name));
+    }
+    const mounted = ["source/a b", "source/a b/deep", "source/own", "source/own/box", "source/own/box/deep"];
+    for (const name of mounted) {
+      await mkdir(scratch.in(name), { recursive: true });
+      await native.mountTmpfs(scratch.in(name), 1 << 20, 0o755);
+    }
+    await writeFile(scratch.in("source/file"), "");
+    await native.bindMount(scratch.in("source/file"), scratch.in("source/file"), false, plain);
+    const share = new GuestShare(scratch.in("base"), boxFolderAt(scratch.in("box")), native);
+    await share.create();
+    const before = mountsBelow(await readMountinfo(), source).length;
+    const { hostPath } = await share.bind("all", source, { readonly: false, recursive: true, without: [own] });
+    const mounts = await readMountinfo();
+    expect(mountsBelow(mounts, hostPath).reverse()).to.deep.equal(
+      ["", "a b", "a b/deep", "file"].map((name) => join(hostPath, name)),
+    );
+    expect(await nestedMounts(source, hostPath, mounts)).to.deep.equal(["a b", "a b/deep"]);
+    expect(mountsBelow(mounts, source)).to.have.lengthOf(before);
+    await share.remove(hostPath);
+    expect(mountsBelow(await readMountinfo(), source)).to.have.lengthOf(before);
+  });
+});

@@ -1,0 +1,95 @@
+import { mkdir } from "node:fs/promises";
+import { expect } from "chai";
+import { pino } from "pino";
+import { newContainerId, newSandboxId } from "../../src/base/ids.js";
+import { LaterMounts } from "../../src/runtime/container/later-mounts.js";
+import type { Box, SharedPath } from "../../src/vmm/box.js";
+import { Scratch, native } from "./scratch.js";
+
+describe("LaterMounts", () => {
+  const place = { hostPath: "/share/v/rw-alone-1", guestPath: "/v/rw-alone-1" };
+  let scratch: Scratch;
+  let said: string[];
+  let asked: string[][];
+  let removed: string[];
+  let answer: { inUse: string[]; failure: string };
+  let refuses: number;
+  let follower: LaterMounts;
+  let box: Box;
+
+  beforeEach(async () => {
+    scratch = await Scratch.make();
+    for (const name of ["one", "two"]) {
+      await mkdir(scratch.in(name));
+      await native.mountTmpfs(scratch.in(name), 1 << 20, 0o755);
+    }
+    [said, asked, removed, refuses] = [[], [], [], 0];
+    answer = { inUse: [], failure: "" };
+    const log = pino({ level: "warn" }, { write: (line: string) => said.push(line) });
+    follower = new LaterMounts({ native, own: [], log });
+    let count = 0;
+    box = {
+      id: newSandboxId(),
+      exit: undefined,
+      listShared: () => Promise.resolve([]),
+      shareBind: (name: string): Promise<SharedPath> => {
+        if (refuses-- > 0) return Promise.reject(new Error("stale"));
+        const entry = `${name}-${String(count++)}`;
+        return Promise.resolve({ hostPath: `/share/v/${entry}`, guestPath: `/v/${entry}` });
+      },
+      removeShared: (path: string) => {
+        removed.push(path);
+        return Promise.resolve();
+      },
+      agent: {
+        syncSubmounts: (_path: string, submounts: readonly { at: string }[]) => {
+          asked.push(submounts.map(({ at }) => at));
+          return Promise.resolve(answer);
+        },
+      },
+    } as unknown as Box;
+  });
+  afterEach(async () => {
+    follower.close();
+    await scratch[Symbol.asyncDispose]();
+  });
+
+  const follow = async (): Promise<void> => {
+    const followed = { place, source: scratch.path };
+    await follower.follow(box, newContainerId(), followed, AbortSignal.timeout(5_000));
+  };
+
+  it("does not keep a container, or other mounts, from one that can't be shared, and says so once", async () => {
+    refuses = 1;
+    await follow();
+    expect(asked).to.deep.equal([["two"]]);
+    expect(said.filter((line) => line.includes("stale"))).to.have.lengthOf(1);
+    refuses = 1;
+    await follow();
+    expect(asked).to.have.lengthOf(1);
+    expect(said).to.have.lengthOf(1);
+    await follow();
+    expect(asked).to.deep.equal([["two"], ["one", "two"]]);
+  });
+
+  it("nor from one that the agent can't mount, which it asks for again", async () => {
+    answer = { inUse: [], failure: "no such device" };
+    await follow();
+    await follow();
+    answer = { inUse: [], failure: "" };
+    await follow();
+    await follow();
+    expect(asked).to.deep.equal([1, 2, 3].map(() => ["one", "two"]));
+    expect(said.filter((line) => line.includes("no such device"))).to.have.lengthOf(1);
+    expect(removed).to.deep.equal([]);
+  });
+
+  it("takes a place away when the host's mount has gone and the guest is done with it", async () => {
+    await follow();
+    await native.unmount(scratch.in("one"), false);
+    answer = { inUse: ["/v/none"], failure: "" };
+    await follow();
+    expect(asked).to.deep.equal([["one", "two"], ["two"]]);
+    expect(removed).to.have.lengthOf(1);
+  });
+});
