@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { once, setMaxListeners } from "node:events";
 import { messageOf } from "../base/errors.js";
 import { JoinedJobs } from "../base/joined-job.js";
 import type { SandboxId } from "../base/ids.js";
@@ -41,6 +41,7 @@ export async function serve(args: string[]): Promise<number> {
   const { native } = loadNative(config.assets.dir);
   const locks = [await lockFolder(native, config.root, "root"), await lockFolder(native, config.state, "state")];
   const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // each sandbox may wait on it
   const deps = await openParts(config, log, native, closing.signal);
   let trouble: string | undefined = "starting";
   const endpoint = await openMetricsEndpoint(deps, () => trouble);

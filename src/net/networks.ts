@@ -26,6 +26,8 @@ const interfaceName = "eth0";
 /** kubelet asks for the state every 5 s; plugins that answer STATUS are asked again only after this. */
 const statusAgeMs = 10_000;
 const statusLimitMs = 5_000;
+/** Plugins that were killed are gone at once, unless the kernel holds them. */
+const leftoversLimitMs = 10_000;
 
 /** The node's network: CNI as its configuration folder has it at the moment of each call. */
 export class Networks {
@@ -96,7 +98,7 @@ export class Networks {
 
   /** Before `detach` of a sandbox whose daemon was killed: its plugins may still be at work. */
   async endLeftoverPlugins({ containerId }: Place, signal: AbortSignal): Promise<void> {
-    await stage("end leftover plugins", this.#config.timeoutMs, signal, (limited) =>
+    await stage("end leftover plugins", leftoversLimitMs, signal, (limited) =>
       endLeftoverPlugins(containerId, limited),
     );
   }

@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { setImmediate as immediate } from "node:timers/promises";
+import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
+import pLimit, { type LimitFunction } from "p-limit";
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
-import { sleep, stage } from "../base/stage.js";
+import { stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box } from "../vmm/box.js";
@@ -12,45 +13,56 @@ import { recordBoxGone, watchBox } from "./sandbox/end.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./sandbox/network.js";
 import { removePodFiles } from "./sandbox/pod-files.js";
 import type { Sandbox } from "./sandbox/sandbox.js";
+import { takeUp } from "./sandbox/take-up.js";
 
 const oneSandboxLimitMs = 60_000;
-/** Before a guest that did not answer is asked again. */
-const retryMs = 1_000;
 const straysLimitMs = 60_000;
+/** Guests that are asked at a time: each answers sooner, and none that stands still keeps the others waiting for long. */
+const guestsAtOnce = 32;
+const turnMs = 1_500;
+/** Each runs a node's plugins, which nothing waits for. */
+const networkChecksAtOnce = 2;
+
+/** A sandbox has had its turn: it is taken up, or `rest` goes on beside the others. */
+interface Turn {
+  readonly rest: Promise<void>;
+}
+
+interface Recovery {
+  readonly deps: Deps;
+  readonly guests: LimitFunction;
+  readonly networkChecks: LimitFunction;
+}
 
 /**
  * Takes up what an earlier daemon has left, each sandbox on its own, while calls are served already: a READY sandbox
  * gets its Box back or turns NOTREADY, a half-made one is discarded, and so is what belongs to no record. Nothing here
  * stops the daemon. Call it once, before the first call is served; it resolves when all is done. Calls on a sandbox wait
- * for its turn from the first moment on; the work begins when `served` resolves: it would delay the socket.
+ * for it from the first moment on; the work begins when `served` resolves: it would delay the socket.
  */
 export async function recover(deps: Deps, served: Promise<unknown> = Promise.resolve()): Promise<void> {
   const startedMs = monotonicMs();
   const known = deps.sandboxes.all();
+  const recovery = { deps, guests: pLimit(guestsAtOnce), networkChecks: pLimit(networkChecksAtOnce) };
   const isServed = served.then(
     () => true,
     () => false, // the daemon ends, with the reason
   );
   let turn = isServed;
-  const work = known.map((sandbox) => {
+  const turns = known.map((sandbox) => {
     const began = turn;
     turn = began.then(nextTurn);
-    const settled = deps.sandboxes.locks.run(sandbox.id, async () => {
-      if (await began) await recoverSafely(sandbox, deps);
-    });
-    sandbox.setSettled(settled);
-    return settled;
+    const had = haveTurn(sandbox, began, recovery);
+    sandbox.setSettled(had.then(({ rest }) => rest));
+    return had;
   });
-  await Promise.all(work);
+  const rests = (await Promise.all(turns)).map(({ rest }) => rest);
   if (!(await isServed)) return;
-  const adoptedMs = monotonicMs() - startedMs;
   await discardStrays(deps);
+  await Promise.all(rests);
   const tookMs = monotonicMs() - startedMs;
   deps.metrics.boxes.recoveryEnded(tookMs);
-  deps.log.info(
-    { sandboxes: known.length, adoptedMs: Math.round(adoptedMs), tookMs: Math.round(tookMs) },
-    "recovery done",
-  );
+  deps.log.info({ sandboxes: known.length, tookMs: Math.round(tookMs) }, "recovery done");
 }
 
 /** Lets calls that wait be answered before the next sandbox is begun: a hundred at once would keep them waiting. */
@@ -59,50 +71,60 @@ async function nextTurn(isServed: boolean): Promise<boolean> {
   return isServed;
 }
 
-async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<void> {
+/** Finds the Box of a sandbox, which is the host's matter, under its lock; its guest is asked when it is its turn. */
+async function haveTurn(sandbox: Sandbox, began: Promise<boolean>, recovery: Recovery): Promise<Turn> {
+  const { deps, guests } = recovery;
+  const box = await deps.sandboxes.locks.run(sandbox.id, async () => {
+    return (await began) ? await recoverSafely(sandbox, deps) : undefined;
+  });
+  if (box === undefined) return { rest: Promise.resolve() };
+  return await guests(async () => {
+    const rest = takeUpSafely(sandbox, box, recovery);
+    await Promise.race([rest, delay(turnMs, undefined, { ref: false })]);
+    return { rest };
+  });
+}
+
+/** The Box that is to be taken up, where there is one. */
+async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefined> {
   const log = deps.log.child({ sandboxId: sandbox.id });
   try {
-    const outcome = await stage("recover sandbox", oneSandboxLimitMs, deps.closing, (signal) =>
+    // One that was half made leaves its network: plugins have their own limits.
+    const limitMs = oneSandboxLimitMs + deps.config.cni.timeoutMs;
+    const found = await stage("recover sandbox", limitMs, deps.closing, (signal) =>
       recoverOne(sandbox, deps, signal),
     );
-    deps.metrics.boxes.recovered(outcome);
-    log.info({ outcome }, "sandbox recovered");
+    if (typeof found !== "string") return found;
+    deps.metrics.boxes.recovered(found);
+    log.info({ outcome: found }, "sandbox recovered");
   } catch (thrown) {
-    const { box } = sandbox;
-    if (sandbox.state === "ready" && box !== undefined && !deps.closing.aborted) {
-      log.warn({ err: messageOf(thrown) }, "the Box lives, its containers can't be taken up yet");
-      void takeUpLater(sandbox, box, deps);
-      return;
-    }
     deps.metrics.boxes.recovered("failed");
     log.error({ err: messageOf(thrown) }, "sandbox could not be recovered");
     if (sandbox.state === "ready" && sandbox.box === undefined && !deps.closing.aborted) {
       await tolerant(deps, "give sandbox up", () => giveUp(sandbox, deps, messageOf(thrown)));
     }
   }
+  return undefined;
 }
 
-/**
- * A guest that is too busy to answer is still a pod: its containers are asked for again until it does, or until its Box is
- * over, which the watch over its health sees to. The lock is free in between: the pod can be stopped.
- */
-async function takeUpLater(sandbox: Sandbox, box: Box, deps: Deps): Promise<void> {
-  const log = deps.log.child({ sandboxId: sandbox.id });
-  const lives = (): boolean => sandbox.state === "ready" && box.exit === undefined && !deps.closing.aborted;
-  for (let isDone = false; !isDone;) {
-    await sleep(retryMs, deps.closing).catch(() => undefined);
-    isDone = await deps.sandboxes.locks.run(sandbox.id, async () => {
-      if (!lives()) return true;
-      try {
-        await stage("take up containers", oneSandboxLimitMs, deps.closing, (signal) => takeUp(sandbox, deps, signal));
-        deps.metrics.boxes.recovered("adopted");
-        log.info({ outcome: "adopted" }, "sandbox recovered");
-        return true;
-      } catch (thrown) {
-        log.debug({ err: messageOf(thrown) }, "containers can't be taken up yet");
-        return false;
-      }
+async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks }: Recovery): Promise<void> {
+  try {
+    await takeUp(sandbox, box, deps);
+  } catch (thrown) {
+    deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "containers could not be taken up");
+  }
+  void networkChecks(() => checkNetworkOf(sandbox, deps));
+}
+
+/** What a check finds is only told: it does not hold up the sandbox. */
+async function checkNetworkOf(sandbox: Sandbox, deps: Deps): Promise<void> {
+  try {
+    await deps.sandboxes.locks.run(sandbox.id, async () => {
+      if (sandbox.state === "ready") await checkNetwork(sandbox, deps, deps.closing);
     });
+  } catch (thrown) {
+    if (deps.closing.aborted) return;
+    deps.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "network of a sandbox is not as it was made");
   }
 }
 
@@ -111,7 +133,8 @@ async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<voi
   await recordBoxGone(sandbox, { atNs: nowNs(), reason: `not found again after a restart: ${reason}` }, deps);
 }
 
-async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome> {
+/** What became of it, or the Box that lives on. */
+async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome | Box> {
   const { boxes, containers, sandboxes } = deps;
   switch (sandbox.state) {
     case "creating":
@@ -122,38 +145,26 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
       await sandboxes.remove(sandbox.id);
       return "discarded";
     case "ready":
-      if (await adoptBox(sandbox, deps, signal)) return "adopted";
-      await containers.recoverOf(sandbox, signal);
-      return "lost";
+      return (await adoptBox(sandbox, deps, signal)) ?? "lost";
     case "notReady":
       sandbox.endTold = true;
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
-      await containers.recoverOf(sandbox, signal);
+      await containers.recoverEndOf(sandbox);
       return "notReady";
   }
 }
 
-async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<boolean> {
+async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<Box | undefined> {
   const handle = sandbox.record.box;
   const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
   if (box === null) {
     await recordBoxGone(sandbox, { atNs: nowNs(), reason: "its box was gone when the daemon started" }, deps);
-    return false;
+    await deps.containers.recoverEndOf(sandbox);
+    return undefined;
   }
   sandbox.setBox(box);
-  try {
-    await takeUp(sandbox, deps, signal);
-  } finally {
-    watchBox(sandbox, box, deps);
-  }
-  return true;
-}
-
-async function takeUp(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
-  await deps.containers.recoverOf(sandbox, signal);
-  await checkNetwork(sandbox, deps, signal).catch((thrown: unknown) => {
-    deps.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "network of a sandbox is not as it was made");
-  });
+  watchBox(sandbox, box, deps);
+  return box;
 }
 
 /** Boxes, namespaces, files and containers that no record names. Those of creations under way have one. */

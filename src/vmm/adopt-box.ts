@@ -38,5 +38,5 @@ export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle
   }
   const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
   const parts = partsOf(id, folder, handle, native);
-  return new RunningBox({ id, handle, folder, processes, agent, parts, log, healthTimeoutMs });
+  return new RunningBox({ id, handle, folder, processes, agent, parts, log, healthTimeoutMs, adopted: true });
 }

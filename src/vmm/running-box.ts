@@ -23,6 +23,8 @@ export interface BoxParts {
   readonly log: Logger;
   /** See `watchHealth`. */
   readonly healthTimeoutMs: number;
+  /** Found again by another daemon than the one that has booted it. */
+  readonly adopted?: boolean;
 }
 
 /** A Box that runs, or has ended and waits for its removal. */
@@ -49,7 +51,7 @@ export class RunningBox implements Box {
     return this.#parts.processes.exit;
   }
 
-  #watch({ id, handle, agent, processes, log, healthTimeoutMs }: BoxParts): void {
+  #watch({ id, handle, agent, processes, log, healthTimeoutMs, adopted: spread = false }: BoxParts): void {
     const over = new AbortController();
     void this.exited.then(() => {
       over.abort();
@@ -58,7 +60,7 @@ export class RunningBox implements Box {
       log.error({ sandboxId: id, reason }, "the Box is given up");
       processes.giveUp(reason);
     };
-    void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, giveUp, over: over.signal, log });
+    void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, spread, giveUp, over: over.signal, log });
     const server = handle.processes.find(({ role }) => role === (handle.driver === "qemu" ? "fs" : "vmm"));
     if (server !== undefined) void watchDescriptors({ id, pid: server.pid, agent, over: over.signal, log });
   }

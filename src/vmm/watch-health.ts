@@ -9,6 +9,8 @@ export interface Health {
   readonly agent: Pick<AgentClient, "listSessions">;
   /** Agent's silence that a Box is given up after; 0: never. */
   readonly timeoutMs: number;
+  /** Of a Box that was found again: a node's many, found at once, are asked one after the other. */
+  readonly spread?: boolean;
   /** Ends the Box, with the reason. */
   readonly giveUp: (reason: string) => void;
   /** Aborts when the Box has ended. */
@@ -25,11 +27,12 @@ const fewestProbes = 4;
  * Asks the agent now and then whether it is there. A guest that hangs, and a VMM that is stopped, are seen by nothing
  * else: their processes live. Counts questions and not the clock: a daemon that was itself stopped has missed none.
  */
-export async function watchHealth({ id, agent, timeoutMs, giveUp, over, log }: Health): Promise<void> {
+export async function watchHealth({ id, agent, timeoutMs, spread, giveUp, over, log }: Health): Promise<void> {
   if (timeoutMs === 0) return;
   const probeMs = Math.min(longestProbeMs, Math.ceil(timeoutMs / fewestProbes));
   const allowed = Math.ceil(timeoutMs / probeMs);
   let missed = 0;
+  if (spread === true) await sleep(probeMs * placeOf(id), over).catch(() => undefined);
   while (!over.aborted) {
     const beganMs = performance.now();
     const answered = await answers(agent, probeMs, over);
@@ -44,6 +47,11 @@ export async function watchHealth({ id, agent, timeoutMs, giveUp, over, log }: H
     const restMs = Math.max(0, probeMs - (performance.now() - beganMs));
     await sleep(restMs, over).catch(() => undefined);
   }
+}
+
+/** From 0 to 1: ids are random. */
+function placeOf(id: SandboxId): number {
+  return Number.parseInt(id.slice(0, 4), 16) / 0xffff;
 }
 
 /** Undefined when the Box is over. */

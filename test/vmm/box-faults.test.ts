@@ -1,9 +1,12 @@
 import { expect } from "chai";
 import { mkdir } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "../../src/base/errors.js";
 import { sandboxId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
+import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { eventually, limit } from "../support/wait.js";
 import { BoxBench, within } from "./bench-of-boxes.js";
 import { skipBecause } from "../support/skip.js";
@@ -24,6 +27,16 @@ function pidOf(box: Box, role: "vmm" | "fs"): number {
   const found = box.handle.processes.find((one) => one.role === role);
   if (found === undefined) throw new Error(`the Box has no ${role}`);
   return found.pid;
+}
+
+/** Connects, says something, and hangs up after a while. */
+async function dialAndDie(path: string, bytes: string, afterMs: number): Promise<void> {
+  const socket = connect(path);
+  socket.on("error", () => undefined);
+  socket.resume();
+  if (bytes !== "") socket.write(bytes);
+  await delay(afterMs);
+  socket.destroy();
 }
 
 describe("a Box that something happens to", function () {
@@ -92,6 +105,34 @@ describe("a Box that something happens to", function () {
     expect((await adopted.exited).reason).to.match(/^vmm /);
     await bench.discard(box.id);
     expect(await bench.leftovers()).to.deep.equal([]);
+  });
+
+  it("answers a daemon soon, whatever those before it have left in its channel", async () => {
+    const box = await bench.boot();
+    const { agentSocket } = boxFolderAt(box.handle.folder);
+    box.agent.close("the first daemon is gone");
+    let took = 0;
+    for (let round = 0; round < 8; round++) {
+      await bench.reopen();
+      const adopted = await bench.factory.adopt(box.id, box.handle, within(10_000));
+      if (adopted === null) throw new Error("not found");
+      const answer = adopted.agent.reach(within(20_000));
+      // The guest has no processor meanwhile: it never sees that nobody was connected.
+      await delay(20);
+      process.kill(pidOf(box, "vmm"), "SIGCONT");
+      const askedMs = performance.now();
+      expect(await answer).to.deep.equal([]);
+      took = Math.max(took, performance.now() - askedMs);
+      if (round % 2 === 0) process.kill(pidOf(box, "vmm"), "SIGSTOP");
+      adopted.agent.close("this daemon is gone");
+      // Those that die young: in the middle of a word, of the handshake, of a frame of HTTP/2.
+      for (let other = 0; other < 12; other++) {
+        const bytes = ["HO", `HOST ${String(other).padStart(24, "a")}\n`, "\0\x20\0\0\0\0\0\0\x01half a frame", ""];
+        await dialAndDie(agentSocket, bytes[other % 4] ?? "", (other * 7 + round * 3) % 40);
+      }
+    }
+    expect(took).to.be.lessThan(limit(5_000));
+    await bench.discard(box.id);
   });
 
   it("is not adopted when its VMM has gone; its remains go without a handle", async () => {

@@ -4,6 +4,7 @@ import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
 import { JoinedJobs } from "../../base/joined-job.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
+import type { Session } from "../../gen/agent/v1/agent.js";
 import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
@@ -14,7 +15,7 @@ import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
-import { discardStrays, recoverOf } from "./recover.js";
+import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
@@ -176,8 +177,12 @@ export class ContainerStore implements SandboxContainers {
     await boxExited(sandbox, exit, this);
   }
 
-  async recoverOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
-    await recoverOf(sandbox, this, signal);
+  async recoverEndOf(sandbox: Sandbox): Promise<void> {
+    await recoverEndOf(sandbox, this);
+  }
+
+  async takeUpOf(sandbox: Sandbox, sessions: readonly Session[], signal: AbortSignal): Promise<void> {
+    await takeUpOf(sandbox, sessions, this, signal);
   }
 
   async discardStrays(signal: AbortSignal): Promise<void> {

@@ -13,26 +13,50 @@ import { boxExited } from "./of-sandbox.js";
 import { placeOf } from "./shared-sources.js";
 import { submountPrefix } from "./submounts.js";
 
-export async function recoverOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
+export async function recoverEndOf(sandbox: Sandbox, store: ContainerStore): Promise<void> {
+  const end = sandbox.record.end ?? { atNs: nowNs(), reason: "its box was gone when the daemon started" };
+  await boxExited(sandbox, end, store);
+}
+
+export async function takeUpOf(
+  sandbox: Sandbox,
+  sessions: readonly Session[],
+  store: ContainerStore,
+  signal: AbortSignal,
+): Promise<void> {
   const { box } = sandbox;
-  if (box === undefined) {
-    const end = sandbox.record.end ?? { atNs: nowNs(), reason: "its box was gone when the daemon started" };
-    await boxExited(sandbox, end, store);
-    return;
-  }
-  const sessions = await box.agent.listSessions(signal);
+  if (box === undefined) return;
   for (const container of store.listOf(sandbox.id)) {
     const session = sessions.find(({ sessionId }) => sessionId === container.id);
     await store.locks.run(container.id, () => takeUp(container, session, box, store));
   }
-  for (const { sessionId, execIds } of sessions) {
-    // Whoever waited for these has gone with the daemon before.
-    for (const execId of execIds) await box.agent.forgetExec(sessionId, execId, signal);
-    if (store.knows(sessionId)) continue;
+  const unknown = sessions.filter(({ sessionId }) => !store.knows(sessionId));
+  void forgetExecs(sandbox, box, sessions, store);
+  for (const { sessionId } of unknown) {
     store.log.warn({ containerId: sessionId, sandboxId: sandbox.id }, "session without a record deleted");
     await box.agent.deleteSession(sessionId, signal);
   }
   await removeUnowned(sandbox, box, store);
+}
+
+/** Whoever waited for these has gone with the daemon before. Nothing waits for their end: a guest may take its time. */
+async function forgetExecs(
+  sandbox: Sandbox,
+  box: Box,
+  sessions: readonly Session[],
+  store: ContainerStore,
+): Promise<void> {
+  const never = new AbortController().signal; // the call has a limit, and ends with the Box
+  for (const { sessionId, execIds } of sessions) {
+    for (const execId of execIds) {
+      await box.agent.forgetExec(sessionId, execId, never).catch((thrown: unknown) => {
+        store.log.debug(
+          { sandboxId: sandbox.id, err: messageOf(thrown) },
+          "exec of an earlier daemon is not forgotten",
+        );
+      });
+    }
+  }
 }
 
 /** What a creation had put into the share when its daemon died. */

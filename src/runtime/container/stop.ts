@@ -1,5 +1,6 @@
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
+import { orAborted } from "../../base/or-aborted.js";
 import type { Box } from "../../vmm/box.js";
 import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
@@ -19,7 +20,8 @@ export async function stopRunning(
 ): Promise<void> {
   if (container.state !== "running") return;
   const sandbox = store.parts.sandboxes.find(container.sandboxId);
-  await sandbox?.settled;
+  // One that is being stopped itself is not waited for: its lock is held, and its end is the Box's.
+  if (sandbox?.state === "ready") await orAborted(sandbox.settled, signal);
   const box = sandbox?.box;
   if (box !== undefined && box.exit === undefined) {
     if (graceMs > 0) {

@@ -2,6 +2,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
 import { shortId } from "../../base/ids.js";
+import { orAborted } from "../../base/or-aborted.js";
 import { stepLimitMs } from "../container/limits.js";
 import { encodeResources } from "../container/container-record.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
@@ -21,13 +22,15 @@ export async function updateContainerResources(
   const container = deps.containers.require(request.containerId);
   const wish = request.linux;
   if (wish === undefined) throw new RuntimeError("invalidArgument", "linux is not set");
-  const driver = deps.sandboxes.require(container.sandboxId).record.box?.driver;
+  const sandbox = deps.sandboxes.require(container.sandboxId);
+  const driver = sandbox.record.box?.driver;
   const limits = await boundaryOf(driver).resources(wish);
+  await orAborted(sandbox.settled, call.signal); // what takes the container up needs its lock
   await deps.containers.locks.run(container.id, async () => {
     if (container.state === "exited") {
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);
     }
-    const box = await deps.sandboxes.require(container.sandboxId).liveBox(call.signal);
+    const box = await sandbox.liveBox(call.signal);
     const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
     await stage("update session", stepLimitMs, call.signal, (limit) => box.agent.updateSession(update, limit));
     const resources = encodeResources(mergeResources(container.resources, wish));

@@ -31,8 +31,10 @@ import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
 const undoLimitMs = 30_000;
-/** Small steps on the host and calls of the agent. */
+/** Small steps on the host. */
 const stepLimitMs = 20_000;
+/** What the guest works for, which may be one of many on a busy machine. */
+const guestLimitMs = 60_000;
 
 /**
  * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
@@ -118,7 +120,7 @@ async function build(
       tellPodFiles(folder, hostname, request.config.dnsConfig, sandbox.record.network),
     );
   }
-  await stages.run("configure sandbox", stepLimitMs, (limit) =>
+  await stages.run("configure sandbox", guestLimitMs, (limit) =>
     configure(
       sandbox,
       box,

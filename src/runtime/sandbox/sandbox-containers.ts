@@ -1,3 +1,4 @@
+import type { Session } from "../../gen/agent/v1/agent.js";
 import type { BoxExit } from "../../vmm/box.js";
 import type { Sandbox } from "./sandbox.js";
 
@@ -12,12 +13,14 @@ export interface SandboxContainers {
   removeAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
   /** The Box has died: what has not exited becomes EXITED (137) at that time with that reason. Idempotent. */
   boxExited(sandbox: Sandbox, exit: BoxExit): Promise<void>;
+  /** After a daemon restart, for a sandbox whose Box is gone; `sandbox.record.end` says when and why. */
+  recoverEndOf(sandbox: Sandbox): Promise<void>;
   /**
-   * After a daemon restart, once per sandbox that has a record, when its Box has been found again (`sandbox.box`) or is
-   * known to be gone (undefined; `sandbox.record.end` says when and why): takes up its containers' watches and logs,
-   * discards half-made ones. Containers without a record are removed from the agent.
+   * After a daemon restart, for a sandbox whose Box has been found again (`sandbox.box`), with what its agent says:
+   * takes up its containers' watches and logs, discards half-made ones. Containers without a record are removed from the
+   * agent. After a failure it may be called again.
    */
-  recoverOf(sandbox: Sandbox, signal: AbortSignal): Promise<void>;
+  takeUpOf(sandbox: Sandbox, sessions: readonly Session[], signal: AbortSignal): Promise<void>;
   /** After a daemon restart, once: records and snapshots that belong to no sandbox go. */
   discardStrays(signal: AbortSignal): Promise<void>;
 }

@@ -73,6 +73,10 @@ export interface AgentClient {
   forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void>;
   updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void>;
   listSessions(signal: AbortSignal): Promise<Session[]>;
+  /** As `listSessions`, of a guest that may be busy: no limit of its own, over lost connections (as `wait`). */
+  reach(signal: AbortSignal): Promise<Session[]>;
+  /** Drops the connection and what is under way on it; the next call dials again. */
+  hangUp(): void;
   stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse>;
   dropCaches(signal: AbortSignal): Promise<void>;
   /** Brings the guest's copy of a volume up to date; `path` is the volume's place in the guest. `notFound`: no copy. */

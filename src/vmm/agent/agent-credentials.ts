@@ -6,11 +6,12 @@ import { anyOf } from "../../base/signals.js";
 import { waitForSocket } from "../drivers/wait-for-socket.js";
 import { shakeHands } from "./handshake.js";
 
-/** Pause before another try: as long as the guest needs to see that the last connection has gone. */
-const redialPauseMs = 100;
-/** A running agent answers at once; on a loaded machine later, so each try waits longer than the one before. */
-const firstAnswerMs = 300;
-const longestAnswerMs = 2400;
+/**
+ * A running agent answers at once; on a loaded machine later, so each try waits longer than the one before. So does the
+ * pause between two: a guest that has no processor meanwhile does not see that the last connection has gone.
+ */
+const firstTry = { answerMs: 400, pauseMs: 100 };
+const longestAnswerMs = 3200;
 /** While the guest boots, bytes wait in the port until the agent opens it: the first try is the fastest. */
 const bootAnswerMs = 5000;
 /** After that long without an agent, calls in wait fail with `unavailable`; the next call tries again. */
@@ -37,8 +38,13 @@ export class AgentCredentials extends ChannelCredentials {
 
   constructor(address: AgentAddress, closed: AbortSignal) {
     super();
-    this.#guest = { ...address };
+    this.#guest = { ...address, next: firstTry, socket: undefined };
     this.#closed = closed;
+  }
+
+  /** Drops the connection, whatever is under way on it; the next call dials again. */
+  hangUp(): void {
+    this.#guest.socket?.destroy();
   }
 
   override _isSecure(): boolean {
@@ -59,6 +65,10 @@ interface Guest {
   readonly socketPath: string;
   /** Null once the agent has been reached. */
   booting: Promise<void> | null;
+  /** Of the try that comes; as at first once the agent has been reached. */
+  next: typeof firstTry;
+  /** The connection of calls. */
+  socket: Socket | undefined;
 }
 
 class AgentConnector implements experimental.SecureConnector {
@@ -79,13 +89,13 @@ class AgentConnector implements experimental.SecureConnector {
   /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */
   async connect(dialled: Socket): Promise<experimental.SecureConnectResult> {
     const giveUpAt = this.#guest.booting === null ? performance.now() + redialForMs : Number.POSITIVE_INFINITY;
-    let answerMs = this.#guest.booting === null ? firstAnswerMs : bootAnswerMs;
     let socket: Socket | undefined = dialled;
     for (;;) {
+      const { answerMs, pauseMs } = this.#nextTry();
       try {
         socket ??= await dial(this.#guest.socketPath);
         await shakeHands(socket, answerMs, this.#stopped);
-        this.#guest.booting = null;
+        Object.assign(this.#guest, { booting: null, next: firstTry, socket });
         expectSettings(socket);
         return { socket, secure: false };
       } catch (thrown) {
@@ -93,9 +103,15 @@ class AgentConnector implements experimental.SecureConnector {
         socket = undefined;
         if (this.#stopped.aborted || performance.now() > giveUpAt) throw thrown;
       }
-      await sleep(redialPauseMs, this.#stopped);
-      if (this.#guest.booting === null) answerMs = Math.min(answerMs * 2, longestAnswerMs);
+      await sleep(pauseMs, this.#stopped);
     }
+  }
+
+  #nextTry(): typeof firstTry {
+    const { booting, next } = this.#guest;
+    if (booting !== null) return { ...firstTry, answerMs: bootAnswerMs };
+    if (next.answerMs < longestAnswerMs) this.#guest.next = { answerMs: next.answerMs * 2, pauseMs: next.pauseMs * 2 };
+    return next;
   }
 
   getCallCredentials(): CallCredentials {

@@ -25,13 +25,16 @@ const channelOptions = {
 } as const;
 
 /**
- * Opens the channel to an agent and starts dialling at once. The channel finds the agent again by itself for as long
- * as it is not closed.
+ * Opens the channel to an agent. One that boots is dialled at once, one that runs with the first call: a daemon that
+ * comes back does not call all of a node's guests in the same moment. The channel finds the agent again by itself for as
+ * long as it is not closed.
  */
 export function connectAgent(address: AgentAddress, sandboxId: string): AgentClient {
   const scope = new CallScope();
   const credentials = new AgentCredentials(address, scope.closed);
   const client = new AgentServiceClient(`unix:${address.socketPath}`, credentials, channelOptions);
-  client.getChannel().getConnectivityState(true);
-  return new GrpcAgentClient(client, scope, sandboxId);
+  if (address.booting !== null) client.getChannel().getConnectivityState(true);
+  return new GrpcAgentClient(client, scope, sandboxId, () => {
+    credentials.hangUp();
+  });
 }

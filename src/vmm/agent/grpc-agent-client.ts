@@ -33,7 +33,7 @@ import { isUnavailable, unary, type StartCall } from "./unary.js";
 const agentProtocol = 1;
 
 const callMs = 10_000;
-/** What runs programs in the guest (mounts, cgroups, the container's processes) under emulation on a busy machine. */
+/** What a guest works for (mounts, its network, cgroups, the container's processes) under emulation on a busy machine. */
 const sessionCallMs = 60_000;
 const shortestRetryMs = 100;
 const longestRetryMs = 1000;
@@ -42,11 +42,13 @@ export class GrpcAgentClient implements AgentClient {
   readonly #client: AgentServiceClient;
   readonly #scope: CallScope;
   readonly #sandboxId: string;
+  readonly #hangUp: () => void;
 
-  constructor(client: AgentServiceClient, scope: CallScope, sandboxId: string) {
+  constructor(client: AgentServiceClient, scope: CallScope, sandboxId: string, hangUp: () => void) {
     this.#client = client;
     this.#scope = scope;
     this.#sandboxId = sandboxId;
+    this.#hangUp = hangUp;
   }
 
   async hello(signal: AbortSignal): Promise<HelloResponse> {
@@ -68,7 +70,7 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void> {
-    await this.#call("configure sandbox", callMs, signal, (metadata, options, reply) =>
+    await this.#call("configure sandbox", sessionCallMs, signal, (metadata, options, reply) =>
       this.#client.configureSandbox(request, metadata, options, reply),
     );
   }
@@ -153,6 +155,19 @@ export class GrpcAgentClient implements AgentClient {
       (metadata, options, reply) => this.#client.listSessions({}, metadata, options, reply),
     );
     return sessions;
+  }
+
+  async reach(signal: AbortSignal): Promise<Session[]> {
+    const { sessions } = await this.#persist<ListSessionsResponse>(
+      "list sessions",
+      signal,
+      (metadata, options, reply) => this.#client.listSessions({}, metadata, options, reply),
+    );
+    return sessions;
+  }
+
+  hangUp(): void {
+    this.#hangUp();
   }
 
   async stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse> {

@@ -2,28 +2,27 @@ import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { RuntimeError } from "../../base/errors.js";
 
-/** "AGENT " and 24 digits and a newline are 31 bytes; more without a newline is not the answer. */
-const longestAnswerBytes = 64;
+/** What a daemon before us may have left in the channel; more without the answer is none of it. */
+const mostStaleBytes = 256 * 1024;
 
 /**
- * Opens a connection to the agent before HTTP/2 (proto/agent/v1/agent.proto): says `HOST <nonce>` and wants
- * `AGENT <nonce>` as the very first bytes. A virtio port has no connections of its own, so without it a new
- * connection may begin in the middle of an old one's bytes. Leaves the socket paused, later bytes put back.
+ * Opens a connection to the agent before HTTP/2 (proto/agent/v1/agent.proto): says `HOST <nonce>` and reads up to
+ * `AGENT <nonce>`. A virtio port has no connections of its own: what comes before was written to an earlier one, and is
+ * dropped. Leaves the socket paused, later bytes put back.
  */
 export async function shakeHands(socket: Socket, limitMs: number, signal: AbortSignal): Promise<void> {
   const nonce = randomBytes(12).toString("hex");
   const answer = Buffer.from(`AGENT ${nonce}\n`);
   socket.write(`HOST ${nonce}\n`);
-  const received = await firstLine(socket, limitMs, signal);
-  const line = received.subarray(0, answer.length);
-  if (!line.equals(answer)) throw new RuntimeError("unavailable", "the agent's first bytes are not our nonce");
-  if (received.length > answer.length) socket.unshift(received.subarray(answer.length));
+  const rest = await after(answer, socket, limitMs, signal);
+  if (rest.length > 0) socket.unshift(rest);
 }
 
-/** What arrives up to the chunk with the first newline. The socket is paused from then on. */
-async function firstLine(socket: Socket, limitMs: number, signal: AbortSignal): Promise<Buffer> {
+/** What has arrived behind the answer when it is there. The socket is paused from then on. */
+async function after(answer: Buffer, socket: Socket, limitMs: number, signal: AbortSignal): Promise<Buffer> {
   return await new Promise<Buffer>((resolve, reject) => {
     let received = Buffer.alloc(0);
+    let dropped = 0;
     const timer = setTimeout(() => {
       fail("the agent did not answer the handshake in time");
     }, limitMs);
@@ -39,12 +38,16 @@ async function firstLine(socket: Socket, limitMs: number, signal: AbortSignal): 
     };
     const onData = (chunk: Buffer): void => {
       received = Buffer.concat([received, chunk]);
-      if (received.includes(0x0a)) {
+      const at = received.indexOf(answer);
+      if (at >= 0) {
         stop();
-        resolve(received);
-      } else if (received.length > longestAnswerBytes) {
-        fail("the agent's first bytes are not a line");
+        resolve(received.subarray(at + answer.length));
+        return;
       }
+      const stale = Math.max(0, received.length - answer.length);
+      dropped += stale;
+      received = received.subarray(stale);
+      if (dropped > mostStaleBytes) fail("the agent sends what is not our nonce");
     };
     const onClose = (): void => {
       fail("the agent's connection closed");

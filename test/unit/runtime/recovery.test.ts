@@ -1,8 +1,9 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
+import { RuntimeError } from "../../../src/base/errors.js";
 import { newSandboxId } from "../../../src/base/ids.js";
+import { untilAborted } from "../../../src/base/or-aborted.js";
 import { PodSandboxState } from "../../../src/gen/runtime/v1/api.js";
 import { recover } from "../../../src/runtime/recovery.js";
 import { listPodSandbox } from "../../../src/runtime/rpc/list-pod-sandbox.js";
@@ -10,7 +11,7 @@ import { podSandboxStatus } from "../../../src/runtime/rpc/pod-sandbox-status.js
 import { runPodSandbox } from "../../../src/runtime/rpc/run-pod-sandbox.js";
 import { stopPodSandbox } from "../../../src/runtime/rpc/stop-pod-sandbox.js";
 import { eventually } from "../../support/wait.js";
-import { call, makeWorld, podRequest, type World } from "./sandbox/fakes.js";
+import { call, failureOf, makeWorld, podRequest, type World } from "./sandbox/fakes.js";
 
 describe("a restarted daemon", () => {
   let world: World;
@@ -60,32 +61,72 @@ describe("a restarted daemon", () => {
   });
 
   it("asks a guest that is too busy to answer again, until its containers are taken up", async () => {
-    world.containers.told.length = 0;
     await world.restart();
-    const takeUp = world.containers.recoverOf.bind(world.containers);
     let asked = 0;
-    world.containers.recoverOf = () => (++asked < 3 ? Promise.reject(new Error("no answer")) : takeUp());
+    world.boxes.beforeAnswer = () => (++asked < 3 ? Promise.reject(new Error("no answer")) : Promise.resolve());
     await recover(world.deps);
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
-    await eventually("taken up", 10_000, () => (world.containers.told.includes("recover") ? true : undefined));
-    expect(asked).to.equal(3);
-    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
+    expect([asked, ...world.containers.told]).to.deep.equal([3, "take up"]);
+    expect(world.log.join("")).to.include("can't be taken up yet");
   });
 
   it("asks no more when the Box is over", async () => {
     await world.restart();
     let asked = 0;
-    world.containers.recoverOf = () => {
+    world.boxes.beforeAnswer = async (_id, signal) => {
       asked += 1;
-      return Promise.reject(new Error("no answer"));
+      await untilAborted(signal);
     };
-    await recover(world.deps);
+    const recovered = recover(world.deps);
+    await eventually("asked", 5_000, () => (asked > 0 ? true : undefined));
     for (const box of world.boxes.live.values()) box.die("killed");
+    await recovered;
     await eventually("NOTREADY", 5_000, async () => {
       return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
     });
-    await delay(1_500);
     expect(asked).to.equal(1);
+  });
+
+  describe("beside a guest that does not answer", () => {
+    let silent: string;
+    let recovered: Promise<void>;
+
+    beforeEach(async () => {
+      silent = podSandboxId;
+      for (let other = 0; other < 40; other++) {
+        const metadata = { name: `other-${String(other)}`, namespace: "shop", uid: `u-${String(other)}`, attempt: 0 };
+        await runPodSandbox(podRequest({ metadata }), call(), world.deps);
+      }
+      world.containers.told.length = 0;
+      await world.restart();
+      world.boxes.beforeAnswer = async (id, signal) => {
+        if (id === silent) await untilAborted(signal);
+      };
+      recovered = recover(world.deps);
+      const others = world.deps.sandboxes.all().filter(({ id }) => id !== silent);
+      await Promise.all(others.map(({ settled }) => settled));
+    });
+
+    it("takes all others up, and drops the connection that nothing is heard on", async () => {
+      expect(world.containers.told).to.deep.equal(Array.from({ length: 40 }, () => "take up"));
+      await eventually("hung up", 10_000, () => (world.boxes.hungUp.length > 0 ? true : undefined));
+      expect(new Set(world.boxes.hungUp)).to.deep.equal(new Set([silent]));
+      world.boxes.beforeAnswer = () => Promise.resolve();
+      await recovered;
+      expect(world.containers.told.length).to.equal(41);
+    });
+
+    it("keeps calls that need it waiting for as long as they like, and lets its pod be stopped meanwhile", async () => {
+      const sandbox = world.deps.sandboxes.require(silent);
+      const caller = new AbortController();
+      const waiting = failureOf(sandbox.liveBox(caller.signal));
+      caller.abort(new RuntimeError("deadlineExceeded", "waited long enough"));
+      expect((await waiting).message).to.equal("waited long enough");
+      await stopPodSandbox({ podSandboxId: silent }, call(), world.deps);
+      expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
+      await recovered;
+      expect((await failureOf(sandbox.liveBox(call().signal))).message).to.include("stopped by request");
+    });
   });
 
   it("keeps a stopped sandbox, and takes back what its stop had left", async () => {

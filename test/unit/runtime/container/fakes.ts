@@ -391,7 +391,11 @@ export async function makeWorld(): Promise<World> {
       world.deps = await open();
       world.sandbox = world.deps.sandboxes.require(id);
       if (box.exit === undefined) world.sandbox.setBox(box as unknown as Box);
-      await world.deps.containers.recoverOf(world.sandbox, new AbortController().signal);
+      if (world.sandbox.box === undefined) await world.deps.containers.recoverEndOf(world.sandbox);
+      else {
+        const sessions = await box.agent.listSessions();
+        await world.deps.containers.takeUpOf(world.sandbox, sessions, new AbortController().signal);
+      }
       await world.deps.containers.discardStrays(new AbortController().signal);
     },
     async remove() {

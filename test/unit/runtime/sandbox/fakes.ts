@@ -7,7 +7,7 @@ import type { SandboxId } from "../../../../src/base/ids.js";
 import { JoinedJobs } from "../../../../src/base/joined-job.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf, parseFile } from "../../../../src/config/load.js";
-import type { ConfigureSandboxRequest } from "../../../../src/gen/agent/v1/agent.js";
+import type { ConfigureSandboxRequest, Session } from "../../../../src/gen/agent/v1/agent.js";
 import {
   LinuxContainerResources,
   LinuxPodSandboxConfig,
@@ -46,6 +46,13 @@ class FakeBox {
       await this.factory.beforeConfigure();
       this.configured.push(request);
     },
+    reach: async (signal: AbortSignal): Promise<Session[]> => {
+      await this.factory.beforeAnswer(this.id, signal);
+      return [];
+    },
+    hangUp: () => {
+      this.factory.hungUp.push(this.id);
+    },
   };
 
   die(reason: string): void {
@@ -79,6 +86,9 @@ class FakeBoxes {
   readonly live = new Map<SandboxId, FakeBox>();
   beforeBoot: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   beforeConfigure: () => Promise<void> = () => Promise.resolve();
+  /** To a daemon that has come back. */
+  beforeAnswer: (id: SandboxId, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  readonly hungUp: SandboxId[] = [];
 
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<FakeBox> {
     this.specs.push(spec);
@@ -183,8 +193,13 @@ class FakeContainers {
     return Promise.resolve();
   }
 
-  recoverOf(): Promise<void> {
+  recoverEndOf(): Promise<void> {
     this.told.push("recover");
+    return Promise.resolve();
+  }
+
+  takeUpOf(): Promise<void> {
+    this.told.push("take up");
     return Promise.resolve();
   }
 

@@ -5,6 +5,7 @@ import { RuntimeError } from "../../../../src/base/errors.js";
 import type { AgentServiceServer, HelloResponse } from "../../../../src/gen/agent/v1/agent.js";
 import type { AgentClient } from "../../../../src/vmm/agent/agent-client.js";
 import { connectAgent } from "../../../../src/vmm/agent/connect-agent.js";
+import { eventually } from "../../../support/wait.js";
 import { FakeAgent, type Handshake } from "./fake-agent.js";
 
 const hello: HelloResponse = {
@@ -68,6 +69,57 @@ describe("the channel to an agent", () => {
       },
       stale,
     );
+  });
+
+  it("drops what was left over from another connection before the answer", async () => {
+    const left: Handshake = (line) =>
+      `\0\0\x12stale bytes of HTTP/2\nAGENT ${"a".repeat(24)}\n${line.replace("HOST ", "AGENT ")}`;
+    await connected(
+      {},
+      async (client, agent) => {
+        await client.hello(soon());
+        expect(agent.attempts).to.equal(1);
+      },
+      left,
+    );
+  });
+
+  it("hangs up on one that sends anything but the answer", async () => {
+    const babbling: Handshake = (line, _socket, attempt) =>
+      attempt === 1 ? "x".repeat(300_000) : line.replace("HOST ", "AGENT ");
+    await connected(
+      {},
+      async (client, agent) => {
+        await client.hello(soon());
+        expect(agent.attempts).to.equal(2);
+      },
+      babbling,
+    );
+  });
+
+  it("dials again when it is told to hang up on an agent that does not answer", async () => {
+    let asked = 0;
+    const calls: Partial<AgentServiceServer> = {
+      listSessions: (_call, reply) => {
+        if (++asked > 1) reply(null, { sessions: [] });
+      },
+    };
+    await connected(calls, async (client, agent) => {
+      const answer = client.reach(soon());
+      await eventually("asked", 5_000, () => (asked > 0 ? true : undefined));
+      client.hangUp();
+      expect(await answer).to.deep.equal([]);
+      expect(agent.attempts).to.equal(2);
+    });
+  });
+
+  it("dials one that runs with the first call only", async () => {
+    await connected({}, async (client, agent) => {
+      await delay(50);
+      expect(agent.attempts).to.equal(0);
+      await client.hello(soon());
+      expect(agent.attempts).to.equal(1);
+    });
   });
 
   it("dials again when nobody answers the handshake", async () => {

@@ -41,7 +41,7 @@ export class FakeAgent implements AsyncDisposable {
         if (answer === undefined) return;
         socket.pause();
         socket.write(answer);
-        if (answer === honest(line.toString(), socket, attempt)) injector.injectConnection(socket);
+        if (answer.endsWith(honest(line.toString(), socket, attempt) ?? "")) injector.injectConnection(socket);
       });
     });
     await new Promise<void>((resolve) => {

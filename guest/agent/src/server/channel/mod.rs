@@ -3,6 +3,7 @@
 mod handshake;
 mod kind;
 mod port;
+mod port_stream;
 mod stream;
 mod unix;
 mod vsock;

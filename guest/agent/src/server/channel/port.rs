@@ -5,44 +5,76 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::connection;
 use super::super::service::Agent;
-use super::handshake;
+use super::handshake::{LINE_BYTES, Nonce};
+use super::port_stream::{CHUNK_BYTES, Newcomer, PortStream};
 use super::stream::{ChannelStream, hung_up};
-
-const DISCARD_BYTES: usize = 32 * 1024;
 
 pub async fn serve(device: &Path, agent: Agent) -> io::Result<()> {
     let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(device);
     let port = OwnedFd::from(opened.map_err(|error| io::Error::other(format!("open {}: {error}", device.display())))?);
     let watch = HostWatch::new(&port)?;
+    let mut newcomer = None;
     loop {
-        watch.connected(&port).await?;
-        let mut stream = ChannelStream::new(port.try_clone()?)?;
-        let drained = stream.drained();
-        if handshake::answer(&mut stream).await.is_ok() {
-            connection::serve(stream, agent.clone()).await;
-        }
-        if !drained.load(Ordering::Relaxed) {
-            discard(ChannelStream::new(port.try_clone()?)?).await;
+        let nonce = match newcomer.take() {
+            Some(nonce) => nonce,
+            None => greeted(&port, &watch).await?,
+        };
+        newcomer = converse(&port, &newest(&port, nonce), &agent).await?;
+    }
+}
+
+/// Waits for a host that greets. What comes before was meant for a conversation that is over.
+async fn greeted(port: &OwnedFd, watch: &HostWatch) -> io::Result<Nonce> {
+    loop {
+        watch.connected(port).await?;
+        if let Some(nonce) = greeting_in(&mut ChannelStream::new(port.try_clone()?)?).await? {
+            return Ok(nonce);
         }
     }
 }
 
-/// Reads until the port says that the host has gone, so that the next connection starts with its own first byte.
-async fn discard(mut stream: ChannelStream) {
-    let mut buffer = vec![0; DISCARD_BYTES];
-    while let Ok(count) = stream.read(&mut buffer).await {
+/// None when the host has gone.
+async fn greeting_in(stream: &mut ChannelStream) -> io::Result<Option<Nonce>> {
+    let mut chunk = [0; CHUNK_BYTES];
+    let mut tail = Vec::with_capacity(LINE_BYTES + CHUNK_BYTES);
+    loop {
+        let count = stream.read(&mut chunk).await?;
         if count == 0 {
-            return;
+            return Ok(None);
+        }
+        tail.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        tail.drain(..tail.len().saturating_sub(LINE_BYTES));
+        if let Some(nonce) = Nonce::at_end(&tail) {
+            return Ok(Some(nonce));
         }
     }
+}
+
+/// A daemon that was not answered in time has hung up and greeted again: only the last one still waits.
+fn newest(port: &OwnedFd, greeted: Nonce) -> Nonce {
+    let mut chunk = [0; CHUNK_BYTES];
+    let mut nonce = greeted;
+    while let Ok(count @ 1..) = nix::unistd::read(port, &mut chunk) {
+        nonce = chunk.get(..count).and_then(Nonce::at_end).unwrap_or(nonce);
+    }
+    nonce
+}
+
+/// Answers and serves, until the host hangs up or somebody else greets: who that is.
+async fn converse(port: &OwnedFd, nonce: &Nonce, agent: &Agent) -> io::Result<Option<Nonce>> {
+    let newcomer = Newcomer::default();
+    let mut stream = PortStream::new(ChannelStream::new(port.try_clone()?)?, newcomer.clone());
+    if stream.write_all(nonce.answer().as_bytes()).await.is_ok() {
+        connection::serve(stream, agent.clone()).await;
+    }
+    Ok(newcomer.take())
 }
 
 /// Waits for "host connected". Edge-triggered, because poll(2) reports POLLHUP at once for as long as nobody is
@@ -72,5 +104,50 @@ impl HostWatch {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }];
         // SAFETY: the array has room for the one event asked for.
         unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 1, 0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A descriptor as the port's, and the host's end.
+    fn pair() -> (OwnedFd, UnixStream) {
+        let (port, host) = UnixStream::pair().unwrap();
+        port.set_nonblocking(true).unwrap();
+        (port.into(), host)
+    }
+
+    fn greeting(digit: char) -> String {
+        format!("HOST {}\n", digit.to_string().repeat(24))
+    }
+
+    fn nonce(digit: char) -> Nonce {
+        Nonce::of_line(greeting(digit).as_bytes()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn finds_the_greeting_after_what_another_daemon_has_left() {
+        let (port, mut host) = pair();
+        let mut stream = ChannelStream::new(port).unwrap();
+        host.write_all(&[b'H'; 3 * CHUNK_BYTES + 7]).unwrap();
+        host.write_all(greeting('a').as_bytes()).unwrap();
+        assert_eq!(greeting_in(&mut stream).await.unwrap(), Some(nonce('a')));
+        drop(host);
+        assert_eq!(greeting_in(&mut stream).await.unwrap(), None);
+    }
+
+    #[test]
+    fn answers_the_last_of_those_who_have_greeted() {
+        let (port, mut host) = pair();
+        assert_eq!(newest(&port, nonce('a')), nonce('a'));
+        host.write_all(greeting('b').as_bytes()).unwrap();
+        host.write_all(greeting('c').as_bytes()).unwrap();
+        assert_eq!(newest(&port, nonce('a')), nonce('c'));
+        drop(host);
+        assert_eq!(newest(&port, nonce('c')), nonce('c'));
     }
 }

@@ -1,14 +1,13 @@
 //! One connection as a byte stream, over any descriptor that epoll takes: a socket, or a virtio port.
 //!
 //! A virtio port has no connections, only a "host connected" bit, and reports POLLHUP while nobody is connected. An
-//! AsyncFd that has seen a hang-up stays ready for ever, so from then on EAGAIN means that this connection has ended:
-//! waiting again would spin.
+//! AsyncFd that has seen a hang-up stays ready for ever. From then on EAGAIN means that nobody is connected, where that
+//! is still so: waiting again would spin. Else it was the end of an earlier connection that was seen late, which says
+//! nothing about this one: the descriptor is registered afresh.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
@@ -21,26 +20,25 @@ const MAX_WRITE_BYTES: usize = 32 * 1024;
 
 pub struct ChannelStream {
     descriptor: AsyncFd<OwnedFd>,
-    drained: Arc<AtomicBool>,
 }
 
 impl ChannelStream {
     /// `descriptor` must be non-blocking.
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        Ok(Self { descriptor: crate::poll::watched(descriptor)?, drained: Arc::default() })
+        Ok(Self { descriptor: crate::poll::watched(descriptor)? })
     }
 
-    /// Turns true when a read has returned 0, so that nothing of this connection is left to read. Outlives the stream.
-    pub fn drained(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.drained)
+    /// After a hang-up that is over. Who waits on the old registration is woken, and waits on the new one.
+    fn register_afresh(&mut self, context: &Context<'_>) -> io::Result<()> {
+        let again = self.descriptor.get_ref().try_clone()?;
+        self.descriptor = crate::poll::watched(again)?;
+        context.waker().wake_by_ref();
+        Ok(())
     }
 
     fn read_once(&self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
         let count = nix::unistd::read(self.descriptor.get_ref(), buffer.initialize_unfilled())?;
         buffer.advance(count);
-        if count == 0 && buffer.remaining() > 0 {
-            self.drained.store(true, Ordering::Relaxed);
-        }
         Ok(count)
     }
 
@@ -62,16 +60,23 @@ pub fn hung_up(descriptor: &OwnedFd) -> bool {
 }
 
 impl AsyncRead for ChannelStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             let mut guard = ready!(self.descriptor.poll_read_ready(context))?;
             let closed = guard.ready().is_read_closed();
             match self.read_once(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if closed {
+                    if !closed {
+                        guard.clear_ready();
+                    } else if hung_up(self.descriptor.get_ref()) {
                         return Poll::Ready(Ok(()));
+                    } else {
+                        self.register_afresh(context)?;
                     }
-                    guard.clear_ready();
                 }
                 other => return Poll::Ready(other.map(drop)),
             }
@@ -80,16 +85,17 @@ impl AsyncRead for ChannelStream {
 }
 
 impl AsyncWrite for ChannelStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.descriptor.poll_write_ready(context))?;
             let closed = guard.ready().is_write_closed();
             match self.write_once(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if closed {
-                        return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                        self.register_afresh(context)?;
+                    } else {
+                        guard.clear_ready();
                     }
-                    guard.clear_ready();
                 }
                 other => return Poll::Ready(other),
             }
