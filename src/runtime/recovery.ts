@@ -91,9 +91,7 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefi
   try {
     // One that was half made leaves its network: plugins have their own limits.
     const limitMs = oneSandboxLimitMs + deps.config.cni.timeoutMs;
-    const found = await stage("recover sandbox", limitMs, deps.closing, (signal) =>
-      recoverOne(sandbox, deps, signal),
-    );
+    const found = await stage("recover sandbox", limitMs, deps.closing, (signal) => recoverOne(sandbox, deps, signal));
     if (typeof found !== "string") return found;
     deps.metrics.boxes.recovered(found);
     log.info({ outcome: found }, "sandbox recovered");
