@@ -32,6 +32,8 @@ interface Recovery {
   readonly deps: Deps;
   readonly guests: LimitFunction;
   readonly networkChecks: LimitFunction;
+  /** Ends that came while there was no daemon are being recorded. */
+  readonly told: Promise<void>[];
 }
 
 /**
@@ -43,7 +45,12 @@ interface Recovery {
 export async function recover(deps: Deps, served: Promise<unknown> = Promise.resolve()): Promise<void> {
   const startedMs = monotonicMs();
   const known = deps.sandboxes.all();
-  const recovery = { deps, guests: pLimit(guestsAtOnce), networkChecks: pLimit(networkChecksAtOnce) };
+  const recovery: Recovery = {
+    deps,
+    guests: pLimit(guestsAtOnce),
+    networkChecks: pLimit(networkChecksAtOnce),
+    told: [],
+  };
   const isServed = served.then(
     () => true,
     () => false, // the daemon ends, with the reason
@@ -60,6 +67,7 @@ export async function recover(deps: Deps, served: Promise<unknown> = Promise.res
   if (!(await isServed)) return;
   await discardStrays(deps);
   await Promise.all(rests);
+  await Promise.all(recovery.told);
   const tookMs = monotonicMs() - startedMs;
   deps.metrics.boxes.recoveryEnded(tookMs);
   deps.log.info({ sandboxes: known.length, tookMs: Math.round(tookMs) }, "recovery done");
@@ -105,9 +113,9 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefi
   return undefined;
 }
 
-async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks }: Recovery): Promise<void> {
+async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, told }: Recovery): Promise<void> {
   try {
-    await takeUp(sandbox, box, deps);
+    told.push((await takeUp(sandbox, box, deps)).told);
   } catch (thrown) {
     deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "containers could not be taken up");
   }

@@ -21,20 +21,20 @@ const endsLimitMs = 15_000;
 /**
  * Asks the guest until it answers, takes its containers up (watches, logs, exits), and ends when that is done or the
  * sandbox is READY no more: what waits for `sandbox.settled` goes on then. The lock is free while the guest is waited
- * for: its pod can be stopped.
+ * for: its pod can be stopped. `told` settles when the ends that had come meanwhile are recorded too.
  */
-export async function takeUp(sandbox: Sandbox, box: Box, deps: Deps): Promise<void> {
+export async function takeUp(sandbox: Sandbox, box: Box, deps: Deps): Promise<{ readonly told: Promise<void> }> {
   const log = deps.log.child({ sandboxId: sandbox.id });
   const over = overWith(box, deps.closing);
+  const lives = (): boolean => sandbox.state === "ready" && !over.aborted;
   let [answerMs, pauseMs] = [firstAnswerMs, shortestPauseMs];
-  while (sandbox.state === "ready" && !over.aborted) {
+  while (lives()) {
     try {
       const sessions = await answerOf(box, answerMs, over);
       await takeUpContainers(sandbox, sessions, deps, over);
-      void tellAdopted(sandbox, sessions, deps, over);
-      return;
+      return { told: tellAdopted(sandbox, sessions, deps, over) };
     } catch (thrown) {
-      if (over.aborted) return;
+      if (!lives()) break;
       const say = answerMs === firstAnswerMs ? log.warn.bind(log) : log.debug.bind(log);
       say({ err: messageOf(thrown) }, "the Box lives, its containers can't be taken up yet");
     }
@@ -42,6 +42,7 @@ export async function takeUp(sandbox: Sandbox, box: Box, deps: Deps): Promise<vo
     answerMs = Math.min(answerMs * 2, longestAnswerMs);
     pauseMs = Math.min(pauseMs * 2, longestPauseMs);
   }
+  return { told: Promise.resolve() };
 }
 
 /** A signal of its own for each Box: a node's many would wait on the daemon's at the same time. */
