@@ -4,6 +4,7 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { createHash, randomBytes, type Hash } from "node:crypto";
+import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
@@ -151,17 +152,16 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
     const child = cluster.plane.spawnKubectl("port-forward", "pod/bulk", `${String(forwardedPort)}:4567`);
     const ended = endOf(child).catch(() => undefined);
     try {
-      // A connection to try would be one that the server has to end first.
+      // A connection to try would be one that the server has to end first, and one that fails ends kubectl.
+      await eventually("the server listens", 60_000, async () =>
+        (await kubectl("exec", "bulk", "-c", "echo", "--", "netstat", "-ltn")).includes(":4567") ? true : undefined,
+      );
       let said = "";
       streamsOf(child).stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
       await eventually("kubectl listens", 60_000, () => (said.includes("Forwarding from") ? true : undefined));
       await flat("port-forward", async () => {
         const socket = await connected();
-        const [back] = await Promise.all([
-          hashOfFirst(socket),
-          pipeline(createReadStream(file), socket, { end: false }),
-        ]);
-        socket.destroy();
+        const back = await echo(socket, file).finally(() => socket.destroy());
         expect(back).to.equal(digest);
       });
     } finally {
@@ -229,14 +229,26 @@ async function connected(): Promise<Socket> {
   return socket;
 }
 
-/** Of as many bytes as are sent. */
-async function hashOfFirst(socket: Socket): Promise<string> {
+/** Sends the file and answers the hash of as many bytes that come back. A pipeline would wait for a socket that has gone. */
+async function echo(socket: Socket, path: string): Promise<string> {
   const hash = createHash("sha256");
   let seen = 0;
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    seen += chunk.length;
-    if (seen >= bytes) break;
-  }
+  const back = new Promise<void>((resolve, reject) => {
+    socket.on("error", () => undefined); // "close" follows
+    socket.once("close", () => {
+      reject(new Error(`the connection has gone after ${String(seen)} bytes`));
+    });
+    socket.on("data", (chunk: Buffer) => {
+      hash.update(chunk);
+      seen += chunk.length;
+      if (seen >= bytes) resolve();
+    });
+  });
+  const send = async (): Promise<void> => {
+    for await (const chunk of createReadStream(path)) {
+      if (!socket.write(chunk as Buffer)) await Promise.race([once(socket, "drain"), back]);
+    }
+  };
+  await Promise.all([back, send()]);
   return hash.digest("hex");
 }
