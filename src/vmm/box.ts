@@ -4,6 +4,7 @@
  * speaks CRI.
  */
 import type { SandboxId } from "../base/ids.js";
+import type { CpuSet } from "./cpu-set.js";
 import type { DiskUsage } from "./usage.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
@@ -110,6 +111,8 @@ export interface Box {
   cpuTime(): Promise<bigint>;
   /** Bytes of host memory of the pod: of a machine the PSS of its processes, under `native` its cgroup's working set. */
   memoryUsage(): Promise<bigint>;
+  /** Where on the host VMM and file server run. Throws as `confineGroups`. */
+  confineTo(set: CpuSet): Promise<void>;
   /** Disk traffic of VMM and file server together; undefined where it is not counted. */
   diskUsage(): Promise<DiskUsage | undefined>;
 }

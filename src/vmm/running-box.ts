@@ -7,7 +7,9 @@ import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
 import type { BoxFolder } from "./box-folder.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
+import { confineGroups, type CpuSet } from "./cpu-set.js";
 import type { BoxDriverParts } from "./drivers/parts.js";
+import { isBoxGroup } from "./host-cgroup.js";
 import type { Snapshot } from "./share/share.js";
 import type { DiskUsage } from "./usage.js";
 import { watchDescriptors } from "./watch-descriptors.js";
@@ -122,6 +124,13 @@ export class RunningBox implements Box {
   async memoryUsage(): Promise<bigint> {
     if (this.exit !== undefined) return 0n;
     return await this.#parts.parts.usage.memory();
+  }
+
+  async confineTo(set: CpuSet): Promise<void> {
+    await confineGroups(
+      this.handle.cgroups.filter((group) => isBoxGroup(group, this.id)),
+      set,
+    );
   }
 
   async diskUsage(): Promise<DiskUsage | undefined> {

@@ -1,14 +1,17 @@
 /** Limits of containers and pods: what a request makes of them, what updates change, what happens at the limit. */
+import { readFile } from "node:fs/promises";
 import { expect } from "chai";
 import { LinuxContainerResources, PodSandboxState } from "../../src/gen/runtime/v1/api.js";
 import { failure, runtime, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
+import { boxProcesses } from "../support/machine.js";
 import {
   containerStatus,
   createContainer,
   exited,
   podStatus,
   removeContainer,
+  removePod,
   runPod,
   shell,
   startContainer,
@@ -44,18 +47,26 @@ describe("Resource limits", () => {
   const update = async (containerId: string, part: Partial<LinuxContainerResources>): Promise<void> => {
     await daemon.cri.call(runtime.updateContainerResources, { containerId, linux: partial(part) });
   };
+  /** Of VMM and file server, as the kernel lists them. */
+  const cpusOfBox = async (id: string): Promise<string> => {
+    const lists = new Set<string>();
+    for (const { pid } of await boxProcesses(daemon.scope)) {
+      if (!(await readFile(`/proc/${pid}/cmdline`, "utf8")).includes(id.slice(0, 24))) continue;
+      const status = await readFile(`/proc/${pid}/status`, "utf8");
+      lists.add(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "?");
+    }
+    return [...lists].join(" and ");
+  };
   const limitsOf = async (id: string, ...files: readonly string[]): Promise<string[]> => {
     const line = files.map((file) => `cat /sys/fs/cgroup/${file}`).join(" && ");
     return (await shell(daemon, id, line)).trim().split("\n");
   };
 
-  it("are those of the config: weight, quota, memory, unified keys, OOM score; not the host's CPUs, nor swap", async () => {
+  it("are those of the config: weight, quota, memory, unified keys, OOM score; not swap", async () => {
     const resources = partial({
       cpuShares: 512n,
       cpuQuota: 30_000n,
       cpuPeriod: 50_000n,
-      cpusetCpus: "0-63",
-      cpusetMems: "0",
       memoryLimitInBytes: 48n << 20n,
       memorySwapLimitInBytes: 48n << 20n,
       oomScoreAdj: 321n,
@@ -75,8 +86,33 @@ describe("Resource limits", () => {
       String(40 << 20),
       "1",
     ]);
-    expect(await shell(daemon, id, "cat /proc/self/oom_score_adj; cat /sys/fs/cgroup/cpuset.cpus")).to.equal("321\n\n");
+    expect(await shell(daemon, id, "cat /proc/self/oom_score_adj")).to.equal("321\n");
     await removeContainer(daemon, id);
+  });
+
+  it("that are CPUs of the host are those of the whole Box: all that its containers have, and all when one has no limit", async () => {
+    const own = await runPod(daemon);
+    const all = await cpusOfBox(own.id);
+    const on = async (cpusetCpus: string): Promise<string> =>
+      await createContainer(daemon, own, { linux: { resources: partial({ cpusetCpus, cpusetMems: "0" }) } });
+    const first = await on("1");
+    expect(await cpusOfBox(own.id)).to.equal("1");
+    await update(first, { cpusetCpus: "0" });
+    expect(await cpusOfBox(own.id)).to.equal("0");
+    await failure(
+      update(first, { cpusetCpus: "0,4095" }),
+      status.INVALID_ARGUMENT,
+      /"0,4095" can't be set.*may have 0/,
+    );
+    await failure(on("two"), status.INVALID_ARGUMENT, /cpuset_cpus "two" is no list.*0-3,7/);
+    expect(await cpusOfBox(own.id)).to.equal("0");
+    const anywhere = await createContainer(daemon, own);
+    expect(await cpusOfBox(own.id)).to.equal(all);
+    await removeContainer(daemon, anywhere);
+    expect(await cpusOfBox(own.id)).to.equal("0");
+    await removeContainer(daemon, first);
+    expect(await cpusOfBox(own.id)).to.equal(all);
+    await removePod(daemon, own);
   });
 
   it("that are huge pages are refused with the way out", async () => {

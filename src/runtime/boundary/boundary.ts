@@ -19,6 +19,8 @@ export interface Boundary {
   readonly placesSources: boolean;
   /** Specs have the seccomp profile in them; the agent gets the filter that it was made of in any case. */
   readonly takesProfile: boolean;
+  /** Containers run wherever their pod does: CPUs and memory nodes of the host are set for all of it. */
+  readonly sharesCpus: boolean;
   /** The pod's size is fixed when it is made. */
   readonly hasSize: boolean;
   /** How specs are made of containers' configs. Asks the host what it has. */

@@ -11,6 +11,7 @@ export const machineBoundary: Boundary = {
   hasClock: true,
   placesSources: true,
   takesProfile: false,
+  sharesCpus: true,
   hasSize: true,
   hostNamespaces(config): HostNamespace[] {
     const [first] = askedOfHost(config);

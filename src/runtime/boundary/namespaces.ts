@@ -14,6 +14,7 @@ export const namespaceBoundary: Boundary = {
   hasClock: false,
   placesSources: false,
   takesProfile: true,
+  sharesCpus: false,
   hasSize: false,
   hostNamespaces: askedOfHost,
   checkSysctls(config): void {

@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { RuntimeError } from "../../base/errors.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
 import { JoinedJobs } from "../../base/joined-job.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
@@ -16,6 +16,7 @@ import { Container } from "./container.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
+import { CpuSets, placeIn, type Place } from "./cpu-sets.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
@@ -39,6 +40,7 @@ export class ContainerStore implements SandboxContainers {
   readonly laterMounts: LaterMounts;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
+  readonly cpuSets: CpuSets;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -53,6 +55,7 @@ export class ContainerStore implements SandboxContainers {
     this.ownFolders = own;
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
+    this.cpuSets = new CpuSets((sandbox) => this.#placesOf(sandbox));
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
@@ -156,13 +159,16 @@ export class ContainerStore implements SandboxContainers {
       { containerId: container.id, sandboxId: container.sandboxId, code, reason, message },
       "container exited",
     );
+    await this.#settleCpus(container);
   }
 
   /** Success when it is not there. The caller holds the container's lock. */
   async remove(id: ContainerId): Promise<void> {
     const container = this.#containers.get(id);
     await this.#records.remove(id);
-    if (this.#containers.delete(id) && container !== undefined) this.#tell("deleted", container);
+    if (!this.#containers.delete(id) || container === undefined) return;
+    this.#tell("deleted", container);
+    await this.#settleCpus(container);
   }
 
   async stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
@@ -187,6 +193,23 @@ export class ContainerStore implements SandboxContainers {
 
   async discardStrays(signal: AbortSignal): Promise<void> {
     await discardStrays(this, signal);
+  }
+
+  /** Of those that may run. */
+  #placesOf(sandbox: SandboxId): Map<ContainerId, Place> {
+    const alive = this.listOf(sandbox).filter(({ state }) => state !== "exited");
+    return new Map(alive.map(({ id, resources }) => [id, placeIn(resources)]));
+  }
+
+  /** The container's CPUs are not wanted any more. */
+  async #settleCpus({ id, sandboxId }: Container): Promise<void> {
+    const box = this.parts.sandboxes.find(sandboxId)?.box;
+    if (box === undefined) return;
+    try {
+      await this.cpuSets.settle(box);
+    } catch (thrown) {
+      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, "the pod stays on a container's CPUs");
+    }
   }
 
   /** What has just changed shows already. */

@@ -24,6 +24,7 @@ import { encodeConfig, type ContainerRecord } from "./container-record.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
 import { isImageVolume, withVolumeIds } from "./image-volumes.js";
+import { placeIn } from "./cpu-sets.js";
 import { guestPaths, MountPlacer } from "./place-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -71,6 +72,10 @@ async function build(
   const seccomp = await containers.seccomp.filterFor(choice, plan.process.capabilities.effective, signal);
 
   await using undo = new Cleanup(log, undoLimitMs);
+  undo.add("give CPUs back", () => containers.cpuSets.release(box, id));
+  await stage("set CPUs", stepLimitMs, signal, () =>
+    containers.cpuSets.claim(box, id, placeIn(config.linux?.resources)),
+  );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, [...request.volumes.values()]),
@@ -98,6 +103,7 @@ async function build(
     });
   });
   undo.release();
+  await containers.cpuSets.release(box, id);
 }
 
 /** A guest has the filter only; runc makes its own of the profile. */

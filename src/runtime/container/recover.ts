@@ -37,6 +37,7 @@ export async function takeUpOf(
     await box.agent.deleteSession(sessionId, signal);
   }
   await removeUnowned(sandbox, box, store);
+  await store.cpuSets.takeUp(box);
 }
 
 /** Whoever waited for these has gone with the daemon before. Nothing waits for their end: a guest may take its time. */

@@ -3,6 +3,7 @@ import { stage } from "../../base/stage.js";
 import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
 import { shortId } from "../../base/ids.js";
 import { orAborted } from "../../base/or-aborted.js";
+import { placeIn } from "../container/cpu-sets.js";
 import { stepLimitMs } from "../container/limits.js";
 import { encodeResources } from "../container/container-record.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
@@ -32,9 +33,11 @@ export async function updateContainerResources(
     }
     const box = await sandbox.liveBox(call.signal);
     const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
-    await stage("update session", stepLimitMs, call.signal, (limit) => box.agent.updateSession(update, limit));
-    const resources = encodeResources(mergeResources(container.resources, wish));
-    await deps.containers.update(container, { resources });
+    const merged = mergeResources(container.resources, wish);
+    await deps.containers.cpuSets.during(box, container.id, placeIn(merged), async () => {
+      await stage("update session", stepLimitMs, call.signal, (limit) => box.agent.updateSession(update, limit));
+      await deps.containers.update(container, { resources: encodeResources(merged) });
+    });
   });
   return {};
 }

@@ -16,8 +16,8 @@ function cpuWeight(shares: bigint): bigint {
 }
 
 /**
- * Left out on purpose, and no error: cpusets (they number the host's CPUs, not the guest's) and swap limits (the guest has
- * no swap). Huge pages: kubelet sends a limit for every page size of the host, 0 where the container has none; a limit of
+ * Left out on purpose, and no error: cpusets (they number the host's CPUs, not the guest's: `CpuSets` sets them for the
+ * Box) and swap limits (the guest has no swap). Huge pages: kubelet sends a limit for every page size of the host, 0 where the container has none; a limit of
  * some is refused for a guest (`guestLimits`), which has none to give.
  */
 export function resourceLimits(resources: LinuxContainerResources | undefined): OciResources {
@@ -34,7 +34,10 @@ export function resourceLimits(resources: LinuxContainerResources | undefined): 
 
 /** In a guest; refuses what that has none of. */
 export function guestLimits(resources: LinuxContainerResources | undefined): OciResources {
-  if (resources !== undefined) checkHugepages(resources);
+  if (resources !== undefined) {
+    checkHugepages(resources);
+    checkLists(resources);
+  }
   return resourceLimits(resources);
 }
 
@@ -50,6 +53,16 @@ function checkHugepages({ hugepageLimits, unified }: LinuxContainerResources): v
       hint: "leave hugepages-… out of the pod's resources, or use a RuntimeClass whose pods share the host's kernel",
     },
   );
+}
+
+/** The Box's, in the end; here is what is no list at all. */
+function checkLists({ cpusetCpus, cpusetMems }: LinuxContainerResources): void {
+  for (const [name, list] of Object.entries({ cpuset_cpus: cpusetCpus, cpuset_mems: cpusetMems })) {
+    if (/^(?:\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)?$/.test(list)) continue;
+    throw new RuntimeError("invalidArgument", `${name} "${list.slice(0, 80)}" is no list of numbers`, {
+      hint: 'write it like "0-3,7"',
+    });
+  }
 }
 
 /** Clamped to what the kernel takes (proc_pid_oom_score_adj(5)); undefined leaves the agent's choice, 0. */

@@ -215,12 +215,17 @@ class FakeAgent {
 }
 
 class FakeBox {
+  readonly handle = { driver: "qemu" };
   readonly agent = new FakeAgent();
   readonly shared = new Map<string, string>();
   readonly #exited = deferred<BoxExit>();
   readonly exited = this.#exited.promise;
   exit: BoxExit | undefined;
   beforeShare: () => Promise<void> = () => Promise.resolve();
+
+  confineTo(): Promise<void> {
+    return Promise.resolve();
+  }
 
   shareOverlay(name: string): Promise<SharedPath> {
     return this.#share("c", name, "overlay");

@@ -65,6 +65,10 @@ class FakeBox {
     return Promise.resolve();
   }
 
+  confineTo(): Promise<void> {
+    return Promise.resolve();
+  }
+
   diskUsage(): Promise<{ readBytes: bigint; writtenBytes: bigint }> {
     return Promise.resolve({ readBytes: 0n, writtenBytes: 0n });
   }

@@ -1,0 +1,62 @@
+/** Which CPUs and memory nodes of the host a Box runs on (cpuset(7); kernel cgroup-v2.rst, "Cpuset"). */
+import { access, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { errnoOf, isNotFound, messageOf, RuntimeError } from "../base/errors.js";
+
+/** Lists as the kernel writes them, "0-3,7"; "": all that the group above has. */
+export interface CpuSet {
+  readonly cpus: string;
+  readonly mems: string;
+}
+
+/** How the kernel refuses a list that names what the host, or the group above, has not. */
+const refusals = new Set(["EINVAL", "ERANGE", "EACCES", "ENOSPC"]);
+
+/**
+ * Sets it for a Box's groups, in whichever hierarchy has cpusets. Throws `invalidArgument` for what the host has not, and
+ * `failedPrecondition` where no hierarchy has cpusets and some are wished for.
+ */
+export async function confineGroups(folders: readonly string[], { cpus, mems }: CpuSet): Promise<void> {
+  const groups: string[] = [];
+  for (const folder of folders) if (await isThere(join(folder, "cpuset.cpus"))) groups.push(folder);
+  if (groups.length === 0 && (cpus !== "" || mems !== "")) {
+    throw new RuntimeError("failedPrecondition", `CPUs "${cpus}" can't be set: the pod's cgroup has no cpuset`, {
+      hint: "mount the cpuset controller, or run kubelet without its static CPU manager",
+    });
+  }
+  for (const folder of groups) {
+    await write(folder, "cpuset.cpus", cpus);
+    await write(folder, "cpuset.mems", mems);
+  }
+}
+
+async function write(folder: string, file: string, list: string): Promise<void> {
+  try {
+    await writeFile(join(folder, file), `${list === "" ? await ofAbove(folder, file) : list}\n`, { flag: "r+" });
+  } catch (cause) {
+    if (!refusals.has(errnoOf(cause) ?? "")) throw cause;
+    const there = await readFile(join(dirname(folder), `${file}.effective`), "utf8")
+      .catch(() => readFile(join(dirname(folder), file), "utf8"))
+      .catch(() => "unknown");
+    throw new RuntimeError("invalidArgument", `${file} "${list}" can't be set: ${messageOf(cause)}`, {
+      hint: `the pod's cgroup may have ${there.trim()}`,
+      cause,
+    });
+  }
+}
+
+/** v2 takes an empty list for it, v1 wants it spelled out. */
+async function ofAbove(folder: string, file: string): Promise<string> {
+  if (await isThere(join(folder, "cgroup.controllers"))) return "";
+  return (await readFile(join(dirname(folder), file), "utf8")).trim();
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (thrown) {
+    if (isNotFound(thrown)) return false;
+    throw thrown;
+  }
+}
