@@ -1,9 +1,10 @@
 import { constants } from "node:fs";
-import { access, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { messageOf } from "../base/errors.js";
 import { createLogger } from "../base/log.js";
+import { isUsable } from "../base/is-there.js";
 import type { Config } from "../config/config.js";
 import { loadNative } from "../native/addon.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
@@ -118,14 +119,14 @@ async function qemu(config: Config, needed: boolean): Promise<Finding> {
   const paths =
     config.qemu.binary === undefined ? folders.map((at) => join(at, "qemu-system-x86_64")) : [config.qemu.binary];
   for (const path of paths) {
-    if (await isThere(path, constants.X_OK)) return { subject: "QEMU", verdict: "OK", detail: path };
+    if (await isUsable(path, constants.X_OK)) return { subject: "QEMU", verdict: "OK", detail: path };
   }
   const detail = config.qemu.binary ?? "no qemu-system-x86_64 in PATH";
   return { subject: "QEMU", verdict: needed ? "missing" : "optional", detail, remedy: qemuPackage };
 }
 
 async function file(subject: string, path: string, needed: boolean, remedy: string): Promise<Finding> {
-  if (await isThere(path, constants.R_OK)) return { subject, verdict: "OK", detail: path };
+  if (await isUsable(path, constants.R_OK)) return { subject, verdict: "OK", detail: path };
   return { subject, verdict: needed ? "missing" : "optional", detail: `no ${path}`, remedy };
 }
 
@@ -170,11 +171,4 @@ async function cniPlugins({ cni }: Config): Promise<Finding> {
 
 async function textOf(path: string): Promise<string> {
   return await readFile(path, "utf8").catch(() => "");
-}
-
-async function isThere(path: string, mode: number): Promise<boolean> {
-  return await access(path, mode).then(
-    () => true,
-    () => false,
-  );
 }

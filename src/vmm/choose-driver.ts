@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { RuntimeError } from "../base/errors.js";
+import { isUsable } from "../base/is-there.js";
 import type { MachineDriver } from "./box.js";
 import { launcherPath, libkrunPath, probeKvm } from "./probe.js";
 
@@ -62,21 +63,12 @@ export async function findProgram({ name, hint }: Wanted, setting: string | unde
 
 async function firstMissing(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) {
-    if (!(await isThere(path, constants.R_OK))) return path;
+    if (!(await isUsable(path, constants.R_OK))) return path;
   }
   return undefined;
 }
 
 /** Folders may be entered, not run. */
 async function isExecutable(path: string): Promise<boolean> {
-  return (await isThere(path, constants.X_OK)) && (await stat(path)).isFile();
-}
-
-async function isThere(path: string, mode: number): Promise<boolean> {
-  try {
-    await access(path, mode);
-    return true;
-  } catch {
-    return false;
-  }
+  return (await isUsable(path, constants.X_OK)) && (await stat(path)).isFile();
 }

@@ -1,7 +1,8 @@
 /** Which CPUs and memory nodes of the host a Box runs on (cpuset(7); kernel cgroup-v2.rst, "Cpuset"). */
-import { access, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { errnoOf, isNotFound, messageOf, RuntimeError } from "../base/errors.js";
+import { errnoOf, messageOf, RuntimeError } from "../base/errors.js";
+import { isThere } from "../base/is-there.js";
 
 /** Lists as the kernel writes them, "0-3,7"; "": all that the group above has. */
 export interface CpuSet {
@@ -49,14 +50,4 @@ async function write(folder: string, file: string, list: string): Promise<void> 
 async function ofAbove(folder: string, file: string): Promise<string> {
   if (await isThere(join(folder, "cgroup.controllers"))) return "";
   return (await readFile(join(dirname(folder), file), "utf8")).trim();
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (thrown) {
-    if (isNotFound(thrown)) return false;
-    throw thrown;
-  }
 }

@@ -1,4 +1,3 @@
-import { isNotFound } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
@@ -7,7 +6,7 @@ import { readBoxRecord, type BoxFolder, type BoxRecord } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
 import { removeBoxCgroup } from "./host-cgroup.js";
 import { mountsBelow, readMountinfo } from "../base/mountinfo.js";
-import { access } from "node:fs/promises";
+import { isThere } from "../base/is-there.js";
 
 export interface DiscardDeps {
   readonly native: Native;
@@ -36,7 +35,7 @@ export async function discardBox(
 
 /** Everything mounted below the folder, then the folder. Success when it is not there. */
 export async function removeBoxFolder(folder: BoxFolder, native: Native): Promise<void> {
-  if (!(await exists(folder.path))) return;
+  if (!(await isThere(folder.path))) return;
   for (const target of mountsBelow(await readMountinfo(), folder.path)) await native.unmount(target, true);
   await native.removeTree(folder.path);
 }
@@ -62,14 +61,4 @@ async function killProcesses(native: Native, processes: BoxHandle["processes"], 
     if (pidfd !== null) found.add(role, { pid, pidfd, startTime });
   }
   await found.kill(signal);
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch (thrown) {
-    if (isNotFound(thrown)) return false;
-    throw thrown;
-  }
 }

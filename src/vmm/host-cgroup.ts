@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { access, mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join, posix } from "node:path";
 import { monotonicMs } from "../base/clock.js";
 import { cgroupHierarchies, delegateControllers, makeGroup, type CgroupHierarchy } from "../base/cgroups.js";
@@ -8,6 +8,7 @@ import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { sleep } from "../base/stage.js";
 import { readMountinfo, type MountLine } from "../base/mountinfo.js";
+import { isThere } from "../base/is-there.js";
 import { slicePath, sliceOf } from "./systemd/slice-path.js";
 import { startScope, type ScopeHolder } from "./systemd/start-scope.js";
 
@@ -142,7 +143,7 @@ export async function planBoxCgroup(
     const { mountPoint } = hierarchy;
     const top = slice !== undefined && isManagers(hierarchy) ? join(mountPoint, slicePath(slice)) : mountPoint;
     for (let folder = join(mountPoint, leaf); folder !== top; folder = dirname(folder)) {
-      if (!(await exists(folder))) folders.push(folder);
+      if (!(await isThere(folder))) folders.push(folder);
     }
   }
   return { path, leaf, hierarchies, folders, ...(slice === undefined ? {} : { slice }) };
@@ -215,16 +216,6 @@ async function makeByHand(plan: CgroupPlan, strict: boolean, log: Logger): Promi
   return { path: plan.path, folders: plan.folders, procs };
 }
 
-async function exists(folder: string): Promise<boolean> {
-  try {
-    await access(folder);
-    return true;
-  } catch (thrown) {
-    if (isNotFound(thrown)) return false;
-    throw thrown;
-  }
-}
-
 /**
  * Kills what is left in a Box's groups and removes them; parents go only when they are empty. Success for groups that
  * are not there. Throws when a group of the Box stays in use until the signal aborts.
@@ -247,7 +238,7 @@ export async function removeBoxCgroup(folders: readonly string[], id: SandboxId,
 async function goneByThemselves(folders: readonly string[], signal: AbortSignal): Promise<void> {
   const endMs = monotonicMs() + managerRemovesMs;
   while (monotonicMs() < endMs && !signal.aborted) {
-    const there = await Promise.all(folders.map(exists));
+    const there = await Promise.all(folders.map(isThere));
     const watched = folders.filter((folder, index) => there[index] === true && isWatched(folder));
     if (watched.length === 0) return;
     await sleep(removeRetryMs, signal).catch(() => undefined);
@@ -286,7 +277,7 @@ async function removeGroup(folder: string, signal: AbortSignal): Promise<void> {
       await removeWithSubGroups(folder);
       return;
     } catch (thrown) {
-      if (isNotFound(thrown) && !(await exists(folder))) return;
+      if (isNotFound(thrown) && !(await isThere(folder))) return;
       if (errnoOf(thrown) !== "EBUSY" && !isNotFound(thrown)) throw thrown; // systemd removes its scopes' groups too
       if (signal.aborted) throw new RuntimeError("internal", `cgroup ${folder} is still in use`, { cause: thrown });
     }

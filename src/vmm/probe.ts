@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.js";
+import { isThere } from "../base/is-there.js";
 import { printable } from "./console.js";
 
 const probeLimitMs = 5000;
@@ -27,8 +27,8 @@ export function libkrunPath(assetsDir: string): string {
  */
 export async function probeKvm(assetsDir: string): Promise<KvmVerdict> {
   const launcher = launcherPath(assetsDir);
-  if (!(await exists("/dev/kvm"))) return { usable: false, reason: "there is no /dev/kvm" };
-  if (!(await exists(launcher))) return { usable: false, reason: `${launcher} is not built` };
+  if (!(await isThere("/dev/kvm"))) return { usable: false, reason: "there is no /dev/kvm" };
+  if (!(await isThere(launcher))) return { usable: false, reason: `${launcher} is not built` };
   return await probeWith(launcher);
 }
 
@@ -42,13 +42,4 @@ export async function probeWith(launcher: string): Promise<KvmVerdict> {
       else resolve({ usable: false, reason: `KVM self-test failed: ${said === "" ? messageOf(error) : said}` });
     });
   });
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

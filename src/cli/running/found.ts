@@ -1,6 +1,8 @@
-import { access, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { stat } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
+import { isUsable } from "../../base/is-there.js";
 import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
 import { netnsFolder, sandboxesFolder } from "../../config/paths.js";
@@ -122,10 +124,7 @@ async function startTimesOf(pids: readonly number[]): Promise<Map<number, bigint
 async function thoseThere(paths: readonly string[]): Promise<Set<string>> {
   const there = new Set<string>();
   for (const path of paths) {
-    await access(path).then(
-      () => there.add(path),
-      () => undefined,
-    );
+    if (await isUsable(path, constants.F_OK)) there.add(path);
   }
   return there;
 }

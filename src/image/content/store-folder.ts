@@ -1,8 +1,8 @@
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isNotFound } from "../../base/errors.js";
 import { digestHex, type Digest } from "../../base/ids.js";
 import { writeFileAtomic } from "../../base/record-file.js";
+import { isThere } from "../../base/is-there.js";
 
 /** Where what is in the folder of an image store. The first three names are those of an OCI image layout. */
 export interface StoreFolder {
@@ -48,7 +48,7 @@ export async function prepareStoreFolder(root: string): Promise<StoreFolder> {
     await mkdir(path, { recursive: true, mode: 0o755 });
   }
   const layoutFile = join(root, "oci-layout");
-  if (!(await exists(layoutFile))) await writeFileAtomic(layoutFile, layoutVersion, 0o644);
+  if (!(await isThere(layoutFile))) await writeFileAtomic(layoutFile, layoutVersion, 0o644);
   return folder;
 }
 
@@ -63,14 +63,4 @@ export function layerPath(folder: StoreFolder, chainId: Digest): string {
 /** The root of an unpacked layer: a lower folder of an overlay. */
 export function layerRoot(folder: StoreFolder, chainId: Digest): string {
   return join(layerPath(folder, chainId), "fs");
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await readFile(path);
-    return true;
-  } catch (thrown) {
-    if (isNotFound(thrown)) return false;
-    throw thrown;
-  }
 }

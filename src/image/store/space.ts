@@ -1,6 +1,7 @@
 /** The disk's space: what an image needs of it, and what to say when there is not enough. */
-import { open, stat, statfs } from "node:fs/promises";
+import { open, statfs } from "node:fs/promises";
 import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { isThere } from "../../base/is-there.js";
 import { hasBlob } from "../content/blobs.js";
 import type { ImageLayer } from "../content/catalog.js";
 import { blobPath, layerPath, type StoreFolder } from "../content/store-folder.js";
@@ -23,7 +24,7 @@ export class SpaceNeed {
     for (const layer of layers) {
       const { digest, size } = layer.descriptor;
       const here = await hasBlob(folder, digest, size);
-      missing.push({ layer, packedBytes: here ? 0 : size, unpack: !(await exists(layerPath(folder, layer.chainId))) });
+      missing.push({ layer, packedBytes: here ? 0 : size, unpack: !(await isThere(layerPath(folder, layer.chainId))) });
     }
     this.#missing = missing;
     const packedBytes = missing.reduce((sum, one) => sum + one.packedBytes, 0);
@@ -76,8 +77,4 @@ async function unpackedBytes(folder: StoreFolder, { descriptor }: ImageLayer): P
   await using file = await open(blobPath(folder, descriptor.digest), "r");
   const { buffer } = await file.read(Buffer.alloc(4), 0, 4, descriptor.size - 4);
   return Math.max(buffer.readUInt32LE(0), descriptor.size);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

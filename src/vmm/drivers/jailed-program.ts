@@ -1,5 +1,5 @@
-import { stat } from "node:fs/promises";
 import { librariesOf } from "./libraries.js";
+import { isThere } from "../../base/is-there.js";
 
 /** Capabilities of capabilities(7) that the file server keeps: files of all users, with what belongs to them. */
 const fileServerCapabilities = [
@@ -47,15 +47,6 @@ export async function jailedProgram(
 function withoutNested(paths: readonly string[]): string[] {
   const all = [...new Set(paths)];
   return all.filter((path) => !all.some((other) => path.startsWith(`${other}/`)));
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 export interface LaunchedProgram extends JailedProgram {

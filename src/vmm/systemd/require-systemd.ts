@@ -1,14 +1,11 @@
-import { access } from "node:fs/promises";
 import { RuntimeError } from "../../base/errors.js";
+import { isThere } from "../../base/is-there.js";
 
 /** sd_booted(3) */
 const bootedBy = "/run/systemd/system";
 
 export async function isSystemdRunning(): Promise<boolean> {
-  return await access(bootedBy).then(
-    () => true,
-    () => false,
-  );
+  return await isThere(bootedBy);
 }
 
 /** Throws `failedPrecondition` where systemd is not who manages this machine. */
