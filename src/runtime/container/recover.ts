@@ -37,7 +37,9 @@ export async function takeUpOf(
     await box.agent.deleteSession(sessionId, signal);
   }
   await removeUnowned(sandbox, box, store);
-  await store.cpuSets.takeUp(box);
+  await store.cpuSets.takeUp(box).catch((thrown: unknown) => {
+    store.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the pod's CPUs can't be set");
+  });
 }
 
 /** Whoever waited for these has gone with the daemon before. Nothing waits for their end: a guest may take its time. */
