@@ -25,7 +25,7 @@ export function mainPod(folder: string): Record<string, unknown> {
   const first = { name: "first", command: shell("echo from init > /shared/init"), volumeMounts: [sharedMount] };
   const sidecar = {
     ...{ name: "sidecar", restartPolicy: "Always", command: shell(`${ended("sidecar")}; touch /shared/up; ${idle}`) },
-    startupProbe: probe("test -e /shared/up"),
+    startupProbe: { ...probe("test -e /shared/up"), ...patientStart },
     volumeMounts: [sharedMount, hostMount],
   };
   const main = {

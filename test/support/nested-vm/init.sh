@@ -21,7 +21,8 @@ for folder in $keep; do
   case $folder in /tmp/*) mkdir -p "$folder" && mount --bind "/run/keep$folder" "$folder" ;; esac
 done
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for controller in cpu memory pids io cpuset; do
+# All of them: a kubelet wants in its own group what the root has.
+for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
   echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
 done
 for module in kvm-amd tun bridge veth cls_u32 act_mirred sch_ingress overlay; do

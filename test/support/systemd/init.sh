@@ -1,7 +1,14 @@
 #!/bin/sh
-# Number 1 of the namespaces that bed.ts makes: shows systemd a machine with cgroup v2 alone and no units but our own, and
-# becomes systemd. $1 is a scratch folder. Whatever is written to /etc or /var/lib goes to a tmpfs and is gone with it.
+# Number 1 of the namespaces that run.ts makes: shows systemd a machine with cgroup v2 alone and no units but our own, and
+# becomes systemd. $1 is a scratch folder, $2 the group that is to be systemd's root. Whatever is written to /etc or
+# /var/lib goes to a tmpfs and is gone with it.
 set -e
+if [ -n "$2" ]; then
+  # Alone: where a process from outside is in the group too, systemd can't hand its controllers down. A new cgroup
+  # namespace has its maker's group as its root.
+  echo $$ >"$2/cgroup.procs"
+  exec unshare --cgroup sh "$0" "$1"
+fi
 # What ends on the host ends here too, and the other way round nothing is seen.
 mount --make-rslave /
 mount --make-rshared /
