@@ -14,7 +14,7 @@ import { NodeNetwork } from "../support/node-network.js";
 import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import { spdyCommand } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
-import { eventually, limit } from "../support/wait.js";
+import { eventually, limit, slowness } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
 import { crashPod, hostPort, mainPod, probesPod, systemPod } from "./pods.js";
 
@@ -22,7 +22,15 @@ const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, 
 const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 const pinnedImage = "localhost/test/pinned:1";
 const unusedImage = "localhost/test/unused:1";
-const ofOwner = `host_namespaces = "native"\nimage.pinned = ["${pinnedImage}"]\n`;
+const ofOwner = `host_namespaces = "native"
+image.pinned = ["${pinnedImage}"]
+sandbox.boot_timeout_ms = ${String(limit(120_000))}
+sandbox.run_timeout_ms = ${String(limit(220_000))}
+sandbox.vcpus = ${slowness > 1 ? "1" : "2"}
+`;
+
+/** Boxes that boot side by side in a nested VM take longer than anybody waits for one. */
+const oneByOne = slowness > 1;
 
 describe("A real kubelet", function () {
   this.timeout(limit(600_000));
@@ -45,6 +53,11 @@ describe("A real kubelet", function () {
     const [out, err, status] = [await stdout.ending(), await stderr.ending(), await error.ending()];
     if (!status.includes('"Success"')) throw new Error(`"${line}": ${status}: ${err}`);
     return out;
+  };
+
+  const placeFailing = async (): Promise<void> => {
+    await kubelet.place("probes", probesPod(folder));
+    await kubelet.place("crash", crashPod());
   };
 
   before("a node, its kubelet, and all pods at once", async function () {
@@ -70,10 +83,10 @@ describe("A real kubelet", function () {
     kubelet = await Kubelet.start(daemon, { more: { featureGates: { PodAndContainerStatsFromCRI: true } } });
     undo.add(() => kubelet.remove());
     await kubelet.place("main", mainPod(folder));
-    await kubelet.place("probes", probesPod(folder));
-    await kubelet.place("crash", crashPod());
-    await kubelet.place("system", systemPod());
+    if (!oneByOne) await placeFailing();
+    if (!oneByOne) await kubelet.place("system", systemPod());
     main = await kubelet.until("main", "runs", 180_000, ({ status }) => status.phase === "Running");
+    if (oneByOne) await kubelet.place("system", systemPod());
   });
 
   after(async function () {
@@ -195,6 +208,10 @@ describe("A real kubelet", function () {
   });
 
   describe("a container that fails", () => {
+    before("its pod is there", async () => {
+      if (oneByOne) await placeFailing();
+    });
+
     it("is started again, later and later, with its exit code, reason and message kept", async () => {
       const restarted = ({ status }: PodView): boolean =>
         status.containerStatuses.some((one) => one.restartCount >= 2 && one.lastState.terminated !== undefined);

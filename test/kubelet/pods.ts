@@ -1,18 +1,22 @@
 /** Static pods as a node's owner writes them, for the kubelet's tests. `folder` is the test's, with `host` in it. */
 import { join } from "node:path";
 import { busyboxImage } from "../support/images.js";
+import { slowness } from "../support/wait.js";
 
+/** What is done again and again has its pauses: a program's start takes a slow machine long. */
+const periodSeconds = Math.ceil(slowness);
+const pause = `sleep ${(0.2 * slowness).toFixed(1)}`;
 /** A loaded machine needs long for a guest's exec; kubelet's own limit is 1 s. */
-const patience = { timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 2 };
+const patience = { timeoutSeconds: 30 * slowness, periodSeconds, failureThreshold: 2 };
 const image = { image: busyboxImage, imagePullPolicy: "Never" };
 export const hostPort = 18_080;
 const shell = (line: string): string[] => ["sh", "-c", line];
 /** Until it succeeds once, liveness is not asked for: a guest on a loaded machine is slow to start a program. */
-const patientStart = { periodSeconds: 1, failureThreshold: 120, timeoutSeconds: 30 };
+const patientStart = { periodSeconds, failureThreshold: 120, timeoutSeconds: 30 * slowness };
 const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience });
 /** Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. */
 const resources = { requests: { cpu: "300m" } };
-const idle = "while :; do sleep 0.2; done";
+const idle = `while :; do ${pause}; done`;
 
 const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
 const hostMount = { name: "host", mountPath: "/host" };
@@ -64,7 +68,7 @@ export function probesPod(folder: string): Record<string, unknown> {
   const willing = `trap 'exit 0' TERM; ${idle}`;
   const ok = { httpGet: { path: "/ok", port: 8080 } };
   const open = { tcpSocket: { port: 9000 } };
-  const serve = "peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do sleep 0.2; done; kill $p";
+  const serve = `peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do ${pause}; done; kill $p`;
   const containers = [
     { name: "exec", command: shell(willing), livenessProbe: probe("test ! -e /host/fail-exec") },
     {

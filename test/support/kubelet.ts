@@ -254,6 +254,7 @@ function configuration(base: string, daemon: Daemon): Record<string, unknown> {
     podLogsDir: join(base, "logs"),
     fileCheckFrequency: "1s",
     syncFrequency: "5s",
+    runtimeRequestTimeout: `${String(limit(120))}s`,
     evictionHard: off,
     imageGCHighThresholdPercent: 100,
     imageGCLowThresholdPercent: 99,

@@ -49,9 +49,15 @@ export function jobScript(
     `cd ${quoted(projectFolder)}`,
     `export A3S_TEST_DRIVER=krun A3S_TEST_SLOWNESS=${slowness} A3S_RESULTS_PLAN=1 NODE_ENV=test`,
     ...passed,
+    ...watch(environment["A3S_NESTED_WATCH"]),
     ["exec", ...[process.execPath, ...bed, ...words].map(quoted)].join(" "),
     "",
   ].join("\n");
+}
+
+/** A shell line that looks around every half a minute: nobody can enter a VM that hangs. */
+function watch(line: string | undefined): string[] {
+  return line === undefined ? [] : [`(while sleep 30; do sh -c ${quoted(line)}; done) &`];
 }
 
 function programWords([program = "", ...others]: readonly string[]): string[] {
