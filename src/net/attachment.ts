@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { networkListSchema } from "./cni/network-list.js";
 import { addressesOf, dnsOf, parseResult, type CniDns } from "./cni/result.js";
 

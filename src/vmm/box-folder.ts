@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError, isNotFound } from "../base/errors.js";
 import { sandboxId, type SandboxId } from "../base/ids.js";
 import { decodeRecord, writeRecord } from "../base/record-file.js";

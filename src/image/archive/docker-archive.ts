@@ -1,5 +1,5 @@
 /** A tar as `docker save` writes it: manifest.json, configs and uncompressed layers. Source: moby, image/tarexport. */
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { sha256Of } from "../content/image-config.js";
 import { parseManifest } from "../content/manifest.js";

@@ -1,6 +1,6 @@
 /** The config of an image: OCI image spec, "config.md"; Docker's is the same in all that matters here. */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import type { ImageConfig } from "../image-store.js";

@@ -3,7 +3,7 @@
  * Each entry is a manifest of this machine's platform under one name. A manifest of Docker's type stands behind an index
  * of our own making with this one entry, for an OCI layout's readers refuse Docker's types in `index.json`.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import { writeFileAtomic } from "../../base/record-file.js";

@@ -1,5 +1,5 @@
 /** Manifests and indices as a registry or a layout gives them: checked once here, trusted inside. */
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import * as types from "./media-types.js";

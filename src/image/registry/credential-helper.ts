@@ -1,6 +1,6 @@
 /** `docker-credential-NAME get`. Source: docker/docker-credential-helpers, "Development". */
 import { spawn } from "node:child_process";
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { Credentials } from "./credentials.js";

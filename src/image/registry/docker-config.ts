@@ -1,6 +1,6 @@
 /** docker's config.json, as `docker login` and its kin write it. Source: docker/cli cli/config/configfile. */
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { dockerHub } from "../reference/reference.js";
 import { askHelper } from "./credential-helper.js";

@@ -5,7 +5,7 @@
  */
 import { dirname, posix, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError } from "../../base/errors.js";
 import { durationMs } from "./duration.js";
 

@@ -3,10 +3,10 @@
  * Redirects are not followed here.
  */
 import type { Dispatcher } from "undici";
-import { request } from "undici";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import { connectionFailure, isPassing, type Exchange } from "./failure.js";
+import { loadUndici } from "./load-undici.js";
 import { retryAfterMs } from "./retry-after.js";
 
 /** How a URL is reached. */
@@ -17,7 +17,7 @@ export interface Route {
 }
 
 export interface HttpSettings {
-  route(url: URL): Route;
+  route(url: URL): Promise<Route>;
   /** No byte for so long: the server has stalled. */
   readonly stallMs: number;
   /** First wait before another attempt; doubled for each further one. */
@@ -53,7 +53,7 @@ export async function send(settings: HttpSettings, wanted: HttpRequest, signal: 
   for (let attempt = 1; ; attempt += 1) {
     const last = attempt === attempts || wanted.once === true;
     const delayMs = settings.retryDelayMs * 2 ** (attempt - 1);
-    const route = settings.route(wanted.url);
+    const route = await settings.route(wanted.url);
     let answer: HttpAnswer;
     try {
       answer = await sendOnce(settings, route, wanted, signal);
@@ -77,6 +77,7 @@ async function sendOnce(
   wanted: HttpRequest,
   signal: AbortSignal,
 ): Promise<HttpAnswer> {
+  const { request } = await loadUndici();
   const answer = await request(wanted.url, {
     dispatcher: route.dispatcher,
     method: wanted.method,

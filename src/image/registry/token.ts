@@ -1,5 +1,5 @@
 /** Bearer tokens. Source: distribution spec, "Token Authentication Specification" and "OAuth2 Token Authentication". */
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError } from "../../base/errors.js";
 import type { Challenge } from "./challenge.js";
 import { basicHeader, type Credentials } from "./credentials.js";

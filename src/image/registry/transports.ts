@@ -1,6 +1,7 @@
-import { Agent, ProxyAgent, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import type { HostSettings } from "./hosts-file.js";
 import type { Route } from "./http.js";
+import { loadUndici, type Undici } from "./load-undici.js";
 import { proxyFor, type ProxySettings } from "./proxy.js";
 import type { TlsMaterial } from "./tls-material.js";
 
@@ -21,7 +22,8 @@ export class Transports {
   }
 
   /** The way to a URL under one host's settings; also for where the host redirects to. */
-  route(settings: HostSettings, tls: TlsMaterial, url: URL): Route {
+  async route(settings: HostSettings, tls: TlsMaterial, url: URL): Promise<Route> {
+    const undici = await loadUndici();
     const proxy = proxyFor(this.#proxies, url);
     const key = [
       tls.fingerprint,
@@ -31,7 +33,7 @@ export class Transports {
     ].join(" ");
     let dispatcher = this.#pools.get(key);
     if (dispatcher === undefined) {
-      dispatcher = makePool(settings, tls, proxy);
+      dispatcher = makePool(undici, settings, tls, proxy);
       this.#pools.set(key, dispatcher);
     }
     return { dispatcher, proxy: proxy?.host };
@@ -43,7 +45,12 @@ export class Transports {
   }
 }
 
-function makePool(settings: HostSettings, tls: TlsMaterial, proxy: URL | undefined): Dispatcher {
+function makePool(
+  { Agent, ProxyAgent }: Undici,
+  settings: HostSettings,
+  tls: TlsMaterial,
+  proxy: URL | undefined,
+): Dispatcher {
   const connect = {
     timeout: settings.dialTimeoutMs ?? usualDialTimeoutMs,
     secureContext: tls.context(),

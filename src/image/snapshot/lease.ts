@@ -3,7 +3,7 @@
  * stay also when their images go.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { digest, type Digest } from "../../base/ids.js";
 import { readRecord, writeRecord } from "../../base/record-file.js";
 

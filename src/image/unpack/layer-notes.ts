@@ -1,7 +1,7 @@
 /** `layer.json` beside an unpacked layer's root: what the tree itself doesn't tell. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { isNotFound } from "../../base/errors.js";
 import { encodeRecord, readRecord } from "../../base/record-file.js";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { cniVersions, isCniVersion, type CniVersion } from "./versions.js";
 

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { z } from "zod";
+import * as z from "zod";
 
 const text = z.string().nullish();
 const texts = z.array(z.string()).nullish();

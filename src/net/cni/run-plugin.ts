@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { RuntimeError, messageOf, type ErrorCode } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { containerId, digest, sandboxId } from "../../base/ids.js";
 import { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { RecordKind } from "../../store/records.js";

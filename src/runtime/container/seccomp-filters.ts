@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";
-import { z } from "zod";
+import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { stage } from "../../base/stage.js";

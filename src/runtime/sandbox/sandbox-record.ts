@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { sandboxId } from "../../base/ids.js";
 import { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentSchema } from "../../net/attachment.js";

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 
 /** What of `runc features` (since runc 1.1; OCI runtime spec, features.md) is asked for. */
 export interface RuncFeatures {
