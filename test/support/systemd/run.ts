@@ -3,7 +3,7 @@
  * its own: PIDs, mounts, cgroup v2 (without controllers where the host has those in v1). All of it ends with the command.
  */
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, readdir, rm, rmdir } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { cgroupHierarchies } from "../../../src/base/cgroups.js";
@@ -50,6 +50,9 @@ async function runInBed(file: string, words: readonly string[]): Promise<number>
       const name = await readFile(`/proc/${child}/comm`, "utf8");
       return name === "systemd\n" ? child : undefined;
     });
+    // What waits for number 1 from outside: with a process in its root group no group below gets a controller.
+    await mkdir(join(group, "outside"));
+    await writeFile(join(group, "outside/cgroup.procs"), String(manager.pid));
     const inside = ["nsenter", "-t", init, "--pid", "--mount", "--ipc", "--uts", "--cgroup", "--wd=" + projectFolder];
     const [entering = "", ...more] = [...inside, "sh", "-c", awaitManager, "sh", file, ...words];
     const environment = { ...process.env, A3S_TEST_SYSTEMD: "1", SYSTEMD_UNIT_PATH: "/etc/systemd/system" };
