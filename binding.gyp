@@ -8,6 +8,7 @@
         "addon/bind_mount.cc",
         "addon/exit_watch.cc",
         "addon/folder_lock.cc",
+        "addon/id_namespace.cc",
         "addon/mount_attributes.cc",
         "addon/mount_target.cc",
         "addon/netlink.cc",

@@ -80,6 +80,18 @@ bool Read(const Napi::Value& value, MountFlags& out) {
          ReadMember(object, "nodev", out.nodev);
 }
 
+bool Read(const Napi::Value& value, IdRange& out) {
+  if (!value.IsObject()) return false;
+  const Napi::Object object = value.As<Napi::Object>();
+  return ReadMember(object, "first", out.first) && ReadMember(object, "count", out.count);
+}
+
+bool Read(const Napi::Value& value, IdMap& out) {
+  if (!value.IsObject()) return false;
+  const Napi::Object object = value.As<Napi::Object>();
+  return ReadMember(object, "uids", out.uids) && ReadMember(object, "gids", out.gids);
+}
+
 Napi::Value RefuseArgument(const Napi::CallbackInfo& info, size_t position) {
   if (!info.Env().IsExceptionPending()) {
     const std::string text = "a3s_box: argument " + std::to_string(position + 1) + " is wrong";

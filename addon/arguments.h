@@ -18,6 +18,17 @@ struct MountFlags {
   bool nodev = false;
 };
 
+/** Ids of the host that a user namespace's ids from 0 on are. */
+struct IdRange {
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+struct IdMap {
+  IdRange uids;
+  IdRange gids;
+};
+
 /** Bytes of a Uint8Array, copied. */
 struct Bytes {
   std::vector<uint8_t> data;
@@ -33,6 +44,8 @@ bool Read(const Napi::Value& value, uint64_t& out);
 bool Read(const Napi::Value& value, std::string& out);
 bool Read(const Napi::Value& value, Bytes& out);
 bool Read(const Napi::Value& value, MountFlags& out);
+bool Read(const Napi::Value& value, IdRange& out);
+bool Read(const Napi::Value& value, IdMap& out);
 
 template <typename T>
 bool Read(const Napi::Value& value, std::optional<T>& out) {
@@ -59,6 +72,12 @@ bool Read(const Napi::Value& value, std::vector<T>& out) {
 template <typename T>
 bool ReadMember(const Napi::Object& object, const char* name, T& out) {
   return Read(object.Get(name), out);
+}
+
+/** One that may be left out: then it is as null. */
+template <typename T>
+bool ReadOptional(const Napi::Value& value, std::optional<T>& out) {
+  return value.IsUndefined() || Read(value, out);
 }
 
 /** Throws a TypeError that names the argument (counted from 0), unless something is pending. The value is for `return`.

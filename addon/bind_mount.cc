@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "arguments.h"
+#include "id_namespace.h"
 #include "mount_target.h"
 #include "pool_work.h"
 
@@ -15,18 +16,35 @@ namespace a3s {
 
 namespace {
 
+/** What a bind mount can have beside its flags. */
+struct Shown {
+  /** Owners are shown as that namespace has them. */
+  std::optional<IdMap> ids;
+  /** What is mounted below the source, and unmounted, comes to the copy too. */
+  bool follows = false;
+};
+
 Outcome<bool> IsFolder(int fd) {
   struct stat info;
   if (::fstat(fd, &info) != 0) return Failed("fstat");
   return S_ISDIR(info.st_mode);
 }
 
+/** Where what is mounted below has no mapped owners, it is shown as nobody's. */
+Failure ShowOwners(int tree, const IdMap& ids, const std::string& source, unsigned recurse) {
+  Outcome<UniqueFd> names = OpenIdNamespace(ids);
+  if (const SystemError* error = names.error()) return *error;
+  Failure failure = MapIds(tree, names.value().get(), recurse, source);
+  if (!failure || failure->number != EINVAL || recurse == 0) return failure;
+  return MapIds(tree, names.value().get(), 0, source);
+}
+
 /**
  * Takes the copy out of the source's peer group, else a lazy unmount of it would unmount the source's own submounts;
  * then into one of its own, so that the unmount takes along what has been propagated to a file server's namespace.
  */
-Failure LeavePeers(int tree, const std::string& source, unsigned recurse) {
-  for (const uint64_t propagation : {MS_PRIVATE, MS_SHARED}) {
+Failure LeavePeers(int tree, const std::string& source, unsigned recurse, bool follows) {
+  for (const uint64_t propagation : {follows ? MS_SLAVE : MS_PRIVATE, MS_SHARED}) {
     struct mount_attr attributes = {};
     attributes.propagation = propagation;
     if (::mount_setattr(tree, "", AT_EMPTY_PATH | recurse, &attributes, sizeof attributes) != 0) {
@@ -40,7 +58,8 @@ Failure LeavePeers(int tree, const std::string& source, unsigned recurse) {
  * open_tree(2), mount_setattr(2), move_mount(2): the copy gets its flags before anyone can see it, and what fails half
  * way leaves nothing mounted. The source is followed, so that `/proc/self/fd/N` of an opened file can be one.
  */
-Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags) {
+Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags,
+             const Shown& shown) {
   Outcome<UniqueFd> place = OpenMountTarget(target);
   if (const SystemError* error = place.error()) return *error;
   const unsigned recurse = recursive ? AT_RECURSIVE : 0U;
@@ -56,11 +75,20 @@ Failure Bind(const std::string& source, const std::string& target, bool recursiv
   if (attributes.attr_set != 0 && ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
     return Failed("mount_setattr", source);
   }
-  if (Failure failure = LeavePeers(tree.get(), source, recurse)) return failure;
+  if (shown.ids) {
+    if (Failure failure = ShowOwners(tree.get(), *shown.ids, source, recurse)) return failure;
+  }
+  if (Failure failure = LeavePeers(tree.get(), source, recurse, shown.follows)) return failure;
   if (::move_mount(tree.get(), "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
     return Failed("move_mount", target);
   }
   return std::nullopt;
+}
+
+bool Read(const Napi::Value& value, Shown& out) {
+  if (!value.IsObject()) return false;
+  const Napi::Object object = value.As<Napi::Object>();
+  return ReadMember(object, "ids", out.ids) && ReadMember(object, "follows", out.follows);
 }
 
 Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode) {
@@ -81,8 +109,10 @@ Napi::Value BindMount(const Napi::CallbackInfo& info) {
   std::string target;
   bool recursive = false;
   MountFlags flags;
+  Shown shown;
   if (!ReadArguments(info, source, target, recursive, flags)) return info.Env().Undefined();
-  return StartOnPool(info.Env(), [=] { return Bind(source, target, recursive, flags); });
+  if (!info[4].IsUndefined() && !Read(info[4], shown)) return RefuseArgument(info, 4);
+  return StartOnPool(info.Env(), [=] { return Bind(source, target, recursive, flags, shown); });
 }
 
 Napi::Value MountTmpfs(const Napi::CallbackInfo& info) {

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "arguments.h"
+#include "id_namespace.h"
 #include "pool_work.h"
 #include "unique_fd.h"
 
@@ -44,11 +45,25 @@ Failure EnterNewAndBind(const std::string& path) {
   return std::nullopt;
 }
 
-Failure Create(const std::string& path) {
+/** The namespace is that of a new user namespace, which lives as long as it. */
+Failure MakeOwnedAndBind(const std::string& path, const IdMap& ids) {
+  IdNamespace owner;
+  if (Failure failure = owner.Make(ids, CLONE_NEWNET)) return failure;
+  const std::string made = owner.PathOf("net");
+  if (Failure failure = InNetns(made, LoopbackUp)) return failure;
+  if (::mount(made.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0) return Failed("mount", path);
+  return std::nullopt;
+}
+
+Failure Create(const std::string& path, const std::optional<IdMap>& owner) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444));
   if (!file.valid()) return Failed("open", path);
   Failure failure;
-  std::thread([&] { failure = EnterNewAndBind(path); }).join();
+  if (owner) {
+    failure = MakeOwnedAndBind(path, *owner);
+  } else {
+    std::thread([&] { failure = EnterNewAndBind(path); }).join();
+  }
   if (failure) ::unlink(path.c_str());
   return failure;
 }
@@ -78,8 +93,10 @@ Failure InNetns(const std::string& path, const std::function<Failure()>& work) {
 
 Napi::Value CreateNetns(const Napi::CallbackInfo& info) {
   std::string path;
+  std::optional<IdMap> owner;
   if (!ReadArguments(info, path)) return info.Env().Undefined();
-  return StartOnPool(info.Env(), [=] { return Create(path); });
+  if (!ReadOptional(info[1], owner)) return RefuseArgument(info, 1);
+  return StartOnPool(info.Env(), [=] { return Create(path, owner); });
 }
 
 Napi::Value RemoveNetns(const Napi::CallbackInfo& info) {

@@ -1,12 +1,15 @@
 #include "overlay.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 
 #include <cerrno>
 #include <deque>
+#include <thread>
 
 #include "arguments.h"
+#include "id_namespace.h"
 #include "mount_target.h"
 #include "pool_work.h"
 
@@ -21,6 +24,8 @@ struct OverlayMount {
   std::string target;
   MountFlags flags;
   bool index = false;
+  /** Owners in the lowers are shown as that namespace has them. */
+  std::optional<IdMap> ids;
 };
 
 /** mount(2) hands one page of options to the kernel, its last byte a NUL. */
@@ -106,12 +111,56 @@ Failure Mount(OverlayMount mount) {
   return std::nullopt;
 }
 
+/** Over the lower itself: in a mount namespace that nobody else has. */
+Failure CoverByMapped(const std::string& lower, int user_namespace) {
+  UniqueFd tree(::open_tree(AT_FDCWD, lower.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return Failed("open_tree", lower);
+  if (Failure failure = MapIds(tree.get(), user_namespace, 0, lower)) return failure;
+  if (::move_mount(tree.get(), "", AT_FDCWD, lower.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return Failed("move_mount", lower);
+  }
+  return std::nullopt;
+}
+
+/** Changes the mount namespace of the thread it runs on. */
+Outcome<UniqueFd> MakeMapped(const OverlayMount& mount) {
+  if (::unshare(CLONE_NEWNS) != 0) return Failed("unshare", mount.target);
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Failed("mount", "/");
+  Outcome<UniqueFd> names = OpenIdNamespace(*mount.ids);
+  if (const SystemError* error = names.error()) return *error;
+  for (const std::string& lower : mount.lowers) {
+    if (Failure failure = CoverByMapped(lower, names.value().get())) return *failure;
+  }
+  if (Failure failure = Mount(mount)) return *failure;
+  UniqueFd made(::open_tree(AT_FDCWD, mount.target.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!made.valid()) return Failed("open_tree", mount.target);
+  return made;
+}
+
+/**
+ * An overlay maps no owners, its lowers can (since Linux 5.19): what it copies up belongs to the mapped owner. It takes
+ * lowers that are attached somewhere. That is a mount namespace which ends with its thread: nothing of it can stay.
+ */
+Failure MountMapped(const OverlayMount& mount) {
+  Outcome<UniqueFd> made = FailedWith(EIO, "mount", mount.target);
+  std::thread([&] { made = MakeMapped(mount); }).join();
+  if (const SystemError* error = made.error()) return *error;
+  Outcome<UniqueFd> place = OpenMountTarget(mount.target);
+  if (const SystemError* error = place.error()) return *error;
+  if (::move_mount(made.value().get(), "", place.value().get(), "",
+                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    return Failed("move_mount", mount.target);
+  }
+  return std::nullopt;
+}
+
 bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
   return ReadMember(object, "lowers", out.lowers) && ReadMember(object, "upper", out.upper) &&
          ReadMember(object, "work", out.work) && ReadMember(object, "target", out.target) &&
-         ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index);
+         ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index) &&
+         ReadOptional(object.Get("ids"), out.ids);
 }
 
 }  // namespace
@@ -119,7 +168,7 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
 Napi::Value MountOverlay(const Napi::CallbackInfo& info) {
   OverlayMount mount;
   if (!ReadOverlay(info[0], mount)) return RefuseArgument(info, 0);
-  return StartOnPool(info.Env(), [mount] { return Mount(mount); });
+  return StartOnPool(info.Env(), [mount] { return mount.ids ? MountMapped(mount) : Mount(mount); });
 }
 
 }  // namespace a3s

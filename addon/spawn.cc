@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "arguments.h"
+#include "child_stack.h"
 #include "pidfd.h"
 #include "pool_work.h"
 #include "spawn_child.h"
@@ -100,29 +100,6 @@ Failure Open(const SpawnOptions& options, Inheritance& out) {
   for (const std::optional<int>& fd : options.stdio) out.stdio.push_back(fd.value_or(out.null_device.get()));
   return std::nullopt;
 }
-
-/** A stack for the child, with a page below it that can't be touched. */
-class ChildStack {
- public:
-  ChildStack() : base_(::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
-    if (valid() && ::mprotect(static_cast<char*>(base_) + kGuardBytes, kBytes - kGuardBytes, PROT_READ | PROT_WRITE)) {
-      ::munmap(base_, kBytes);
-      base_ = MAP_FAILED;
-    }
-  }
-  ChildStack(const ChildStack&) = delete;
-  ChildStack& operator=(const ChildStack&) = delete;
-  ~ChildStack() {
-    if (valid()) ::munmap(base_, kBytes);
-  }
-  bool valid() const { return base_ != MAP_FAILED; }
-  void* top() const { return static_cast<char*>(base_) + kBytes; }
-
- private:
-  static constexpr size_t kGuardBytes = 4096;
-  static constexpr size_t kBytes = 64 * 1024;
-  void* base_;
-};
 
 int CloneFlags(const SpawnOptions& options) {
   int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;

@@ -97,12 +97,12 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
-  const { assets, driver, native: pods, qemu, sandbox, state } = config;
+  const { assets, driver, native: pods, qemu, root, sandbox, state } = config;
   const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
   const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
   const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
   const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager: config.cgroup.driver };
-  const common = { state, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
+  const common = { state, layers: root, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
   return {
     ...common,
     driver,

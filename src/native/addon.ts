@@ -28,6 +28,26 @@ export interface MountFlags {
   readonly nodev: boolean;
 }
 
+/** Ids of the host, from `first` on, that a user namespace's from 0 on are. */
+export interface HostIds {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Of a user namespace. */
+export interface IdMap {
+  readonly uids: HostIds;
+  readonly gids: HostIds;
+}
+
+/** What a bind mount can be beside its flags. */
+interface BindShown {
+  /** Owners are shown as a user namespace with these ids has them (mount_setattr(2), MOUNT_ATTR_IDMAP); null: as they are. */
+  readonly ids: IdMap | null;
+  /** What comes to be mounted below the source comes to the copy too. */
+  readonly follows: boolean;
+}
+
 interface OverlayMount {
   /** Lower folders, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
   readonly lowers: readonly string[];
@@ -38,6 +58,8 @@ interface OverlayMount {
   readonly flags: MountFlags;
   /** Mount with `index=on` (hard links of lower layers keep their identity). Only with an upper. */
   readonly index: boolean;
+  /** Owners in the lowers, not in the upper, are shown as a user namespace with these ids has them. Absent is null. */
+  readonly ids?: IdMap | null;
 }
 
 type Propagation = "private" | "shared" | "slave";
@@ -145,9 +167,10 @@ export interface PeerCredentials {
 export interface Native {
   /**
    * A bind mount, recursive or not, with the flags on its top mount from the first moment. File on file or folder on
-   * folder; the source is followed (`/proc/self/fd/N` of an opened file may be one), a link as the target is ELOOP.
+   * folder; the source is followed (`/proc/self/fd/N` of an opened file may be one), a link as the target is ELOOP. EINVAL
+   * where the source's file system can't show other owners (`shown`; absent is as they are, and alone).
    */
-  bindMount(source: string, target: string, recursive: boolean, flags: MountFlags): Promise<void>;
+  bindMount(source: string, target: string, recursive: boolean, flags: MountFlags, shown?: BindShown): Promise<void>;
   mountOverlay(mount: OverlayMount): Promise<void>;
   mountTmpfs(target: string, sizeBytes: number, mode: number): Promise<void>;
   setPropagation(target: string, propagation: Propagation, recursive: boolean): Promise<void>;
@@ -155,8 +178,11 @@ export interface Native {
   setReadonly(target: string, readonly: boolean): Promise<void>;
   /** umount2; lazy is MNT_DETACH. UMOUNT_NOFOLLOW always. EINVAL and ENOENT (nothing there) are success. */
   unmount(target: string, lazy: boolean): Promise<void>;
-  /** A new network namespace with its loopback up, bound to `path` (created, parent must exist). Undoes itself. */
-  createNetns(path: string): Promise<void>;
+  /**
+   * A new network namespace with its loopback up, bound to `path` (created, parent must exist). Undoes itself. With
+   * `owner` it is a new user namespace's with these ids, which lives as long; absent is null.
+   */
+  createNetns(path: string, owner?: IdMap | null): Promise<void>;
   /** Lazy unmount and unlink; success when it is not there. */
   removeNetns(path: string): Promise<void>;
   /** A persistent tap of that namespace (IFF_TAP, IFF_NO_PI, IFF_VNET_HDR), up; it goes with the namespace. */

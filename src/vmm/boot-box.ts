@@ -9,7 +9,7 @@ import { anyOf } from "../base/signals.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle, BoxSpec } from "./box.js";
-import { boxFolderOf, boxesFolder, writeBoxRecord, type BoxFolder } from "./box-folder.js";
+import { boxFolderOf, boxesFolder, boxesMode, writeBoxRecord, type BoxFolder } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
 import { explainExit } from "./explain-exit.js";
 import { discardBox } from "./discard-box.js";
@@ -60,9 +60,14 @@ export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal
   }
 }
 
-function checkIds({ name, mapsIds }: Driver, { idMap }: BoxSpec): void {
-  if (idMap === undefined || mapsIds) return;
+function checkIds({ name, idMapping }: Driver, { idMap }: BoxSpec): void {
+  if (idMap === undefined || idMapping.by !== "none") return;
   throw new RuntimeError("invalidArgument", `the driver ${name} can't show other owners than the host's`);
+}
+
+/** As the share's mounts are to have it. */
+function mountedIds({ idMapping }: Driver, { idMap }: BoxSpec): Pick<BoxHandle, "idMap"> {
+  return idMap !== undefined && idMapping.by === "mounts" ? { idMap } : {};
 }
 
 /** What no VMM can do; a guest with too little memory dies without a word. */
@@ -77,7 +82,7 @@ function checkMachine(spec: BoxSpec): void {
 
 /** An existing folder belongs to a Box that nobody has discarded: refuse, it may run. */
 async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
-  await mkdir(boxesFolder(deps.state), { recursive: true, mode: 0o700 });
+  await mkdir(boxesFolder(deps.state), { recursive: true, mode: boxesMode });
   try {
     await mkdir(folder.path, { mode: 0o700 });
   } catch (cause) {
@@ -93,7 +98,7 @@ async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder, signal:
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
   const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
-  const handle = { driver: driver.name, processes: [], cgroups: groups.folders };
+  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...mountedIds(driver, spec) };
   await partsOf(spec.id, folder, handle, native, guestBase).share.create();
   await writeTrail(deps, spec, folder, groups.folders, []);
   return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", log, signal });
@@ -150,7 +155,10 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
       helloMs: monotonicMs() - startedMs,
     };
     log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
-    const handle = { driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders };
+    const handle = {
+      ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
+      ...mountedIds(driver, spec),
+    };
     const parts = partsOf(spec.id, folder, handle, native);
     return new RunningBox({ id: spec.id, handle, folder, processes, agent, parts, log, healthTimeoutMs });
   } catch (thrown) {

@@ -37,6 +37,9 @@ export interface BoxFolder {
   readonly shm: string;
 }
 
+/** Root of a pod's user namespace passes it on the way to what is its own; each folder below it is closed by itself. */
+export const boxesMode = 0o711;
+
 export function boxesFolder(state: string): string {
   return join(state, "boxes");
 }

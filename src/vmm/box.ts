@@ -4,6 +4,7 @@
  * speaks CRI.
  */
 import type { SandboxId } from "../base/ids.js";
+import type { IdMap } from "../native/addon.js";
 import type { CpuSet } from "./cpu-set.js";
 import type { DiskUsage } from "./usage.js";
 import type { AgentClient } from "./agent/agent-client.js";
@@ -14,11 +15,11 @@ export type DriverName = MachineDriver | "native";
 /** A namespace of the host in which a pod can live, under `native`. */
 export type HostNamespace = "network" | "pid" | "ipc";
 
-/** Ids of the host, from 0 on, as a Box's guest sees them: from `guestBase` on. */
-export interface IdRange {
-  readonly guestBase: number;
-  readonly count: number;
-}
+/**
+ * How a driver shows other owners than the host's: its file server does, or the mounts of the share do (and the host keeps
+ * the pod's user namespace, where the pod is the host's own); or why it can't.
+ */
+export type IdMapping = { readonly by: "server" | "mounts" } | { readonly by: "none"; readonly why: string };
 
 /** What a Box is made of. */
 export interface BoxSpec {
@@ -35,7 +36,7 @@ export interface BoxSpec {
   /** Those of the host that the pod lives in; absent is none. None with a machine. */
   readonly hostNamespaces?: readonly HostNamespace[];
   /** How the share shows owners, for a pod with a user namespace of its own; absent: as they are. Drivers may refuse it. */
-  readonly idMap?: { readonly uids: IdRange; readonly gids: IdRange };
+  readonly idMap?: IdMap;
   /**
    * Host cgroup to live in: a path ("/kubepods/pod1"), or a slice where systemd makes the groups ("kubepods-pod1.slice").
    * A child named by the id is made. "": one of our own.
@@ -55,6 +56,8 @@ export interface BoxHandle {
   /** Absolute folder of the Box: sockets, console log, share. */
   readonly folder: string;
   readonly cgroups: readonly string[];
+  /** As mounts of its share show owners; absent: as they are. */
+  readonly idMap?: IdMap | undefined;
 }
 
 export interface BoxExit {
@@ -74,6 +77,8 @@ export interface SharedPath {
 export interface Box {
   readonly id: SandboxId;
   readonly handle: BoxHandle;
+  /** Mounts of its share show other owners than the host's: what a pod of the host is to see so has to be in it. */
+  readonly showsOtherOwners: boolean;
   /** Where the pod's /dev/shm is, as the agent sees it. */
   readonly sharedMemory: string;
   /** Settles once, within 2 s of the death of one of its processes. */
@@ -89,8 +94,10 @@ export interface Box {
   /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay. */
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
   /**
-   * Binds a file or folder of the host into a guest's share; `source` is resolved by the caller. nosuid, nodev; with what
-   * is mounted below it unless `recursive` is false, but nothing that is mounted in one of the folders `without`.
+   * Binds a file or folder of the host into the share; `source` is resolved by the caller. With what is mounted below it
+   * unless `recursive` is false, but nothing that is mounted in one of the folders `without`. For a guest nosuid and nodev;
+   * for a pod of the host it shows other owners, as nothing else needs a place. `failedPrecondition` where the source's
+   * file system can't do that.
    */
   shareBind(
     name: string,
@@ -119,8 +126,8 @@ export interface Box {
 
 export interface BoxFactory {
   readonly driver: MachineDriver;
-  /** Whether that driver (the factory's when undefined) can boot a Box with `idMap`. */
-  mapsIds(driver: DriverName | undefined): boolean;
+  /** How that driver (the factory's when undefined) boots a Box with `idMap`. */
+  idMapping(driver: DriverName | undefined): IdMapping;
   /** Whether containers of its Boxes can have recursive read-only mounts. */
   mountsRecursiveReadOnly(driver: DriverName | undefined): boolean;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { chmod, mkdir, readdir } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import pLimit from "p-limit";
@@ -8,8 +8,8 @@ import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
-import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, MachineDriver } from "./box.js";
-import { boxFolderAt, boxFolderOf, boxesFolder, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
+import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, IdMapping, MachineDriver } from "./box.js";
+import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
 import {
   chooseDriver,
   findProgram,
@@ -23,6 +23,7 @@ import type { Driver } from "./drivers/driver.js";
 import { KrunDriver } from "./drivers/krun/krun-driver.js";
 import { NativeDriver } from "./drivers/native/native-driver.js";
 import { runcFeatures } from "./drivers/native/runc-features.js";
+import { nativeIdMapping } from "./drivers/native/user-namespaces.js";
 import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
 import { requireUnifiedCgroup, type CgroupManager } from "./host-cgroup.js";
 import { readMountinfo } from "../base/mountinfo.js";
@@ -41,6 +42,8 @@ export interface BoxFactoryOptions {
   readonly moreDrivers?: readonly DriverName[];
   /** Absolute path; absent: `qemu-system-x86_64` from PATH. */
   readonly qemuBinary?: string;
+  /** Folder on the file system that has images' layers. */
+  readonly layers: string;
   /** Absolute path; absent: `runc` from PATH. */
   readonly runcBinary?: string;
   /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
@@ -67,13 +70,15 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   }
   if (cgroupManager === "systemd") await requireSystemd();
   const choice = await chooseDriver(options.driver, assetsDir);
+  await mkdir(state, { recursive: true, mode: 0o711 });
   const drivers = new Map<DriverName, Driver>();
   for (const name of new Set([choice.driver, ...(options.moreDrivers ?? [])])) {
     drivers.set(name, await openDriver(name, options));
   }
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
-  await mkdir(boxesFolder(state), { recursive: true, mode: 0o700 });
+  await mkdir(boxesFolder(state), { recursive: true });
+  await chmod(boxesFolder(state), boxesMode);
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
@@ -97,12 +102,16 @@ async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise
   return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
 }
 
-async function openNative({ assetsDir, native, runcBinary }: BoxFactoryOptions): Promise<Driver> {
+async function openNative(options: BoxFactoryOptions): Promise<Driver> {
+  const { assetsDir, native, runcBinary, state, layers, log } = options;
   requireUnifiedCgroup(await readMountinfo(), release());
   const agent = join(assetsDir, "guest", "usr", "bin", "agent");
   await requireAssets([agent]);
   const runc = await findProgram(runcProgram, runcBinary);
-  return new NativeDriver(native, { agent, runc, features: await runcFeatures(runc) });
+  const features = await runcFeatures(runc);
+  const idMapping = await nativeIdMapping({ native, state, layers, namespaces: features.namespaces });
+  if (idMapping.by === "none") log.warn({ driver: "native", why: idMapping.why }, "no user namespaces for pods");
+  return new NativeDriver(native, { agent, runc, features, idMapping });
 }
 
 /** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
@@ -175,8 +184,9 @@ class Boxes implements BoxFactory {
     }
   }
 
-  mapsIds(driver: DriverName | undefined): boolean {
-    return this.#drivers.get(driver ?? this.driver)?.mapsIds === true;
+  idMapping(driver: DriverName | undefined): IdMapping {
+    const opened = this.#drivers.get(driver ?? this.driver);
+    return opened?.idMapping ?? { by: "none", why: "the driver was not opened" };
   }
 
   mountsRecursiveReadOnly(driver: DriverName | undefined): boolean {

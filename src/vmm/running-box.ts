@@ -67,6 +67,10 @@ export class RunningBox implements Box {
     if (server !== undefined) void watchDescriptors({ id, pid: server.pid, agent, over: over.signal, log });
   }
 
+  get showsOtherOwners(): boolean {
+    return this.handle.idMap !== undefined;
+  }
+
   get sharedMemory(): string {
     return this.#parts.parts.sharedMemory;
   }

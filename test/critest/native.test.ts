@@ -448,7 +448,7 @@ describe("the native handler", function () {
         const { state } = await podStatus(daemon, pod.id);
         return state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
       });
-      expect((await containerStatus(daemon, id)).state).to.equal(ContainerState.CONTAINER_EXITED);
+      await exited(daemon, id);
       await eventually("its processes are gone", 10_000, async () =>
         (await processesWith("sleep\u00001006")).length === 0 ? true : undefined,
       );

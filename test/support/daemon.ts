@@ -2,7 +2,7 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadNative, type Native } from "../../src/native/addon.js";
@@ -109,8 +109,9 @@ export class Daemon {
   /** Folders, cgroup, images, then the process; ready to be called when this resolves. */
   static async start(options: DaemonOptions = {}): Promise<Daemon> {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
+    await chmod(base, 0o711); // root of a pod's user namespace is another user
     const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options);
-    if (options.diskBytes !== undefined) await addons().mountTmpfs(base, options.diskBytes, 0o700);
+    if (options.diskBytes !== undefined) await addons().mountTmpfs(base, options.diskBytes, 0o711);
     await mkdir(daemon.logs, { mode: 0o755 });
     await writeFile(daemon.#configFile, `${options.config ?? ""}\n${handlerTable()}`);
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));

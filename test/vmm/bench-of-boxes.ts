@@ -120,6 +120,7 @@ export class BoxBench implements AsyncDisposable {
 async function openFactory(folder: string): Promise<BoxFactory> {
   return await openBoxFactory({
     state: join(folder, "state"),
+    layers: folder,
     assetsDir,
     native,
     log,

@@ -24,8 +24,8 @@ mod pb {
     tonic::include_proto!("agent.v1");
 }
 
-const USAGE: &str =
-    "usage: agent host PATH --runc PROGRAM --cgroup GROUP [--new ipc,uts]   a pod of the host, served on a socket
+const USAGE: &str = "usage: agent host PATH --runc PROGRAM --cgroup GROUP [--new ipc,uts] [--users of-network]
+                                                  a pod of the host, served on a socket
        agent serve-unix PATH [--runtime own|crun|plain]   serve the agent's API on a socket of the host
        agent seccomp                              OCI linux.seccomp (stdin) to BPF (stdout)
        agent --version
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         ["host", path, options @ ..] => {
             init::host::Options::parse(options).map_or_else(usage, |options| init::run_pod_on_host(path, options))
         }
-        ["pause"] => runtime::runc::pause::run(),
+        ["pause", options @ ..] => runtime::runc::pause::run(options),
         ["seccomp"] => seccomp::run(),
         ["plain-init", gate, program @ ..] => runtime::plain::init(gate, program),
         ["--version"] => {

@@ -4,6 +4,7 @@ import type { HostNamespace } from "../../vmm/box.js";
 import { limitFacts } from "../../vmm/host-cgroup.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { hostDevices } from "../spec/host-devices.js";
+import { userNamespaceOf } from "../sandbox/user-namespace.js";
 import { hostLimits, hostRules } from "../spec/host-rules.js";
 import type { Boundary } from "./boundary.js";
 import { askedOfHost } from "./host-namespaces.js";
@@ -23,7 +24,8 @@ export const namespaceBoundary: Boundary = {
   },
   async specRules(config, sandbox: PodSandboxConfig) {
     const [mounts, limits, devices] = await Promise.all([readMountinfo(), limitFacts(), hostDevices(config)]);
-    return hostRules({ shared: askedOfHost(sandbox), mounts, limits, devices });
+    const hasUsers = userNamespaceOf(sandbox) !== undefined;
+    return hostRules({ shared: askedOfHost(sandbox), mounts, limits, devices, hasUsers });
   },
   resources: async (resources) => hostLimits(resources, await limitFacts()),
 };

@@ -2,6 +2,12 @@ import { realpath, stat } from "node:fs/promises";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Mount } from "../../gen/runtime/v1/api.js";
 
+/** Of one that is resolved. */
+export async function isDevice(path: string): Promise<boolean> {
+  const kind = await stat(path);
+  return kind.isCharacterDevice() || kind.isBlockDevice();
+}
+
 /** Where a mount's source really is on the host; links are resolved here, once, and not by whoever mounts it. */
 export async function resolveSource(
   mount: Mount,

@@ -8,6 +8,7 @@ import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { placeMount, placePodFile, type MountTraits, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import { isDevice } from "./host-mounts.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
 import { mirrorOf } from "./mirrors.js";
@@ -108,12 +109,19 @@ export class MountPlacer {
   /** With the mounts below it that are there now. */
   async #source(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     const { id, box, boundary, deps } = this.#creation;
-    if (!boundary.placesSources) return { guestPath: source, hostPath: source };
+    if (!boundary.placesSources) return await this.#onHost(name, source);
     const { sources, ownFolders } = deps.containers;
     const found = await hostSource(source, this.#hostMounts, ownFolders);
     const place = await this.#share(name, () => sources.share(box, id, found, readonly));
     this.#withMounts.push({ source, place });
     return place;
+  }
+
+  /** Where it is, unless it has to show other owners; devices have none but the host's. */
+  async #onHost(name: string, source: string): Promise<SharedPath> {
+    const { box } = this.#creation;
+    if (!box.showsOtherOwners || (await isDevice(source))) return { guestPath: source, hostPath: source };
+    return await this.#share(name, () => box.shareBind("mapped", source, false));
   }
 
   /** Without the mounts below it, which come and go. */

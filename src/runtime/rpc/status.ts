@@ -34,7 +34,7 @@ function handlerFeatures(driver: DriverName | undefined, { boxes, config }: Deps
   const drivers = config.hostNamespaces === "native" ? [driver, "native" as const] : [driver];
   return {
     recursiveReadOnlyMounts: drivers.every((one) => boxes.mountsRecursiveReadOnly(one)),
-    userNamespaces: boxes.mapsIds(driver),
+    userNamespaces: boxes.idMapping(driver).by !== "none",
   };
 }
 

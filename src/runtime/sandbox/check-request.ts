@@ -22,6 +22,10 @@ import { askedOfHost } from "../boundary/host-namespaces.js";
 import { checkResources, type BoxSize } from "./box-size.js";
 import { checkSelinux } from "../spec/security.js";
 import { handlerSize } from "./handler-size.js";
+import { userNamespaceOf } from "./user-namespace.js";
+
+const prefix = "config.linux.security_context.namespace_options";
+const prefixOfUsers = `${prefix}.userns_options`;
 
 /** A request that has passed its checks. */
 export interface SandboxRequest {
@@ -56,9 +60,17 @@ export function checkSandboxRequest(
   const driver = asksHost && policy === "native" ? "native" : handler.driver;
   const boundary = boundaryOf(driver);
   const hostNamespaces = boundary.hostNamespaces(config);
+  checkUsersAlone(config, hostNamespaces);
   boundary.checkSysctls(config);
   const size = handlerSize(config, handler);
   return { config, metadata, runtimeHandler: request.runtimeHandler, driver, boundary, hostNamespaces, size };
+}
+
+/** Features of Status: user_namespaces_host_network is false; kubelet refuses the others by itself. */
+function checkUsersAlone(config: PodSandboxConfig, [shared]: readonly HostNamespace[]): void {
+  if (shared === undefined || userNamespaceOf(config) === undefined) return;
+  const hint = "leave out hostUsers: false, or hostNetwork, hostPID and hostIPC";
+  refuse(prefixOfUsers, `is POD, and the ${shared} namespace is the host's`, hint);
 }
 
 function refuse(field: string, why: string, hint?: string): never {
@@ -168,11 +180,10 @@ function checkSysctl(name: string, value: string): void {
 
 function checkNamespaces(options: NamespaceOption): void {
   const { POD, CONTAINER, NODE } = NamespaceMode;
-  const prefix = "config.linux.security_context.namespace_options";
   checkMode(`${prefix}.network`, options.network, [POD, NODE]);
   checkMode(`${prefix}.pid`, options.pid, [POD, CONTAINER, NODE]);
   checkMode(`${prefix}.ipc`, options.ipc, [POD, NODE]);
-  if (options.usernsOptions !== undefined) checkUserNamespace(`${prefix}.userns_options`, options.usernsOptions);
+  if (options.usernsOptions !== undefined) checkUserNamespace(prefixOfUsers, options.usernsOptions);
 }
 
 function checkMode(field: string, mode: NamespaceMode, allowed: readonly NamespaceMode[]): void {
@@ -195,9 +206,9 @@ function checkUserNamespace(field: string, userns: UserNamespace): void {
     const [mapping, ...more] = mappings;
     if (mapping === undefined || more.length > 0) refuse(`${field}.${name}`, "must hold exactly one mapping");
     if (mapping.containerId !== 0 || mapping.length === 0) refuse(`${field}.${name}`, "must map container id 0");
-    // 0 is the agent's in the guest, and what begins there would be no namespace of its own; the last id means "none"
+    // 0 is the agent's in the guest, and root of the host; the last id means "none"
     const { hostId, length } = mapping;
-    if (hostId === 0) refuse(`${field}.${name}`, "maps to the ids of the guest's own root");
+    if (hostId === 0) refuse(`${field}.${name}`, "maps to root's own id");
     if (hostId + length > 0xffff_ffff) refuse(`${field}.${name}`, "maps to ids that there are not");
   }
 }

@@ -86,7 +86,9 @@ async function build(
   const { boundary } = request;
   const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
   undo.add("remove netns", () => removeNetns(sandbox, deps));
-  await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, tapName, deps));
+  const { idMap } = idMapOf(request.config, boxes, request.driver);
+  const owner = boundary.hasGuestLink ? null : (idMap ?? null); // a guest has a user namespace of its own kernel
+  await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, { tapName, owner }, deps));
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
@@ -95,7 +97,7 @@ async function build(
     cgroupParent: cgroupParent(request, config),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
-    ...idMapOf(request.config, boxes, request.driver),
+    ...(idMap === undefined ? {} : { idMap }),
     tap: tapName === undefined ? null : { name: tapName, mac: deviceMac(id) },
   };
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.

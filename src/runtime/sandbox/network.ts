@@ -4,7 +4,7 @@ import { shortId, type SandboxId } from "../../base/ids.js";
 import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
 import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/runtime/v1/api.js";
 import { netnsFolder } from "../../config/paths.js";
-import type { LinkState } from "../../native/addon.js";
+import type { IdMap, LinkState } from "../../native/addon.js";
 import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
 import { deviceMac, joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
@@ -80,11 +80,18 @@ function overlap(a: PortMapping, b: PortMapping): boolean {
   return a.hostPort > 0 && a.hostPort === b.hostPort && a.protocol === b.protocol && sameAddress;
 }
 
-/** The sandbox's network namespace, with a tap where there is a guest to link; nothing for one that has the host's. */
-export async function makeNetns({ record }: Sandbox, tapName: string | undefined, deps: Deps): Promise<void> {
+/**
+ * The sandbox's network namespace, with a tap where there is a guest to link; nothing for one that has the host's. `owner`:
+ * ids of the user namespace that it is to be of, which is the pod's and lives as long.
+ */
+export async function makeNetns(
+  { record }: Sandbox,
+  { tapName, owner }: { readonly tapName: string | undefined; readonly owner: IdMap | null },
+  deps: Deps,
+): Promise<void> {
   if (record.netnsPath === "") return;
   await mkdir(netnsFolder(deps.config), { recursive: true, mode: 0o711 });
-  await deps.native.createNetns(record.netnsPath);
+  await deps.native.createNetns(record.netnsPath, owner);
   if (tapName !== undefined) await deps.native.createTap(record.netnsPath, tapName);
 }
 

@@ -5,11 +5,14 @@ import { attachmentSchema } from "../../net/attachment.js";
 import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
 
+const hostIds = z.object({ first: z.int(), count: z.int() });
+
 const boxHandle: z.ZodType<BoxHandle> = z.object({
   driver: z.enum(["krun", "qemu", "native"]),
   processes: z.array(z.object({ role: z.enum(["vmm", "fs", "agent"]), pid: z.int(), startTime: z.bigint() })),
   folder: z.string(),
   cgroups: z.array(z.string()),
+  idMap: z.object({ uids: hostIds, gids: hostIds }).optional(),
 });
 
 /**

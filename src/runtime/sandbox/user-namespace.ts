@@ -1,6 +1,6 @@
 /**
- * The user namespace of a pod (hostUsers: false). Its containers have it in the guest, with the ids that kubelet has
- * chosen; the share shows the owners of the host's files as those ids, so that no mount has to map any.
+ * The user namespace of a pod (hostUsers: false). Its containers have it in the guest, or on the host where the pod is the
+ * host's own, with the ids that kubelet has chosen; the share shows the owners of the host's files as those ids.
  * Source: CRI UserNamespace, IDMapping; kubelet.md, "userns_options".
  */
 import { RuntimeError } from "../../base/errors.js";
@@ -16,21 +16,23 @@ export function userNamespaceOf(config: PodSandboxConfig): UserNamespace | undef
 /** For the Box; throws `invalidArgument` when its driver can't do that. */
 export function idMapOf(
   config: PodSandboxConfig,
-  boxes: Pick<BoxFactory, "driver" | "mapsIds">,
+  boxes: Pick<BoxFactory, "driver" | "idMapping">,
   driver: DriverName | undefined,
 ): Pick<BoxSpec, "idMap"> {
   const [uids, gids] = [userNamespaceOf(config)?.uids[0], userNamespaceOf(config)?.gids[0]];
   if (uids === undefined || gids === undefined) return {};
-  if (!boxes.mapsIds(driver)) {
+  const mapping = boxes.idMapping(driver);
+  if (mapping.by === "none") {
     const name = driver ?? boxes.driver;
-    throw new RuntimeError("invalidArgument", `user namespaces are out of the reach of the driver ${name}`, {
-      hint: "leave out hostUsers: false, or use a RuntimeClass whose handler has the driver qemu",
+    const what = `user namespaces are out of the reach of the driver ${name}: ${mapping.why}`;
+    throw new RuntimeError("invalidArgument", what, {
+      hint: "leave out hostUsers: false, or use a RuntimeClass whose handler has the driver qemu or native",
     });
   }
   return {
     idMap: {
-      uids: { guestBase: uids.hostId, count: uids.length },
-      gids: { guestBase: gids.hostId, count: gids.length },
+      uids: { first: uids.hostId, count: uids.length },
+      gids: { first: gids.hostId, count: gids.length },
     },
   };
 }

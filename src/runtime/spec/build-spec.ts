@@ -48,7 +48,7 @@ export function planSpec(input: SpecInput): SpecPlan {
   const { config, image, rules } = input;
   const security = config.linux?.securityContext;
   checkSecurity(security, input.sandbox.privileged, rules);
-  checkUserNamespace(config, input.sandbox.userns);
+  checkUserNamespace(config, input.sandbox.userns, rules);
   rules.checkDevices(config);
   config.mounts.forEach((mount, index) => {
     checkMount(mount, index, rules);

@@ -26,6 +26,7 @@ export const guestRules: SpecRules = {
   },
   checkDevices,
   checkPropagation,
+  sharesUsers: false,
   namespaces,
   resources: guestLimits,
   devices: () => [],

@@ -25,20 +25,24 @@ export interface HostFacts {
   readonly mounts: readonly MountLine[];
   readonly limits: LimitFacts;
   readonly devices: HostDevices;
+  /** The pod has a user namespace of its own. */
+  readonly hasUsers: boolean;
 }
 
 /** An annotation for the agent: the container is in the PID namespace of its pod. */
 const sharesPids = "a3s.pids";
 
-export function hostRules({ shared, mounts, limits, devices }: HostFacts): SpecRules {
+export function hostRules({ shared, mounts, limits, devices, hasUsers }: HostFacts): SpecRules {
   return {
     checkNamespaces: (security) => {
       checkNamespaces(security, shared);
     },
     checkDevices,
     checkPropagation: (mount, what) => {
+      if (hasUsers) checkPropagationOfUsers(mount, what);
       checkPropagation(mount, what, mounts);
     },
+    sharesUsers: true,
     namespaces,
     resources: (resources) => hostLimits(resources, limits),
     devices: (privileged) => (privileged ? [...devices.asked, ...devices.all] : [...devices.asked]),
@@ -65,6 +69,14 @@ function checkDevices(config: ContainerConfig): void {
   if (cdi === undefined) return;
   throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
     hint: "use a device plugin that names devices by path",
+  });
+}
+
+/** mount_namespaces(7): a mount namespace of another user namespace sends nothing to the one that it was copied from. */
+function checkPropagationOfUsers({ propagation }: Mount, what: string): void {
+  if (propagation !== MountPropagation.PROPAGATION_BIDIRECTIONAL) return;
+  throw new RuntimeError("invalidArgument", `${what}: mounts of a pod with a user namespace don't reach the host`, {
+    hint: "leave out hostUsers: false, or set mountPropagation to HostToContainer",
   });
 }
 

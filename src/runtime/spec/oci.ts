@@ -84,7 +84,7 @@ export interface OciResources {
 
 export interface OciIdMapping {
   readonly containerID: number;
-  /** Of the guest. */
+  /** Of the kernel that the container has. */
   readonly hostID: number;
   readonly size: number;
 }

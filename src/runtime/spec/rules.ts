@@ -12,6 +12,8 @@ export interface SpecRules {
   checkNamespaces(security: LinuxContainerSecurityContext): void;
   checkDevices(config: ContainerConfig): void;
   checkPropagation(mount: Mount, what: string): void;
+  /** The containers of a pod with a user namespace have one together; else each has one, all alike. */
+  readonly sharesUsers: boolean;
   /** `targetPid`: for NamespaceMode.TARGET, as the agent numbers it. */
   namespaces(security: LinuxContainerSecurityContext | undefined, targetPid: number | undefined): OciNamespace[];
   resources(resources: LinuxContainerResources | undefined): OciResources;

@@ -4,9 +4,14 @@
 import { RuntimeError } from "../../base/errors.js";
 import { NamespaceMode, type ContainerConfig, type IDMapping, type UserNamespace } from "../../gen/runtime/v1/api.js";
 import type { OciIdMapping } from "./oci.js";
+import type { SpecRules } from "./rules.js";
 
 /** Container and mounts must ask for what the pod has: nothing else can be had. `pod`: undefined when it has none. */
-export function checkUserNamespace(config: ContainerConfig, pod: UserNamespace | undefined): void {
+export function checkUserNamespace(
+  config: ContainerConfig,
+  pod: UserNamespace | undefined,
+  { sharesUsers }: Pick<SpecRules, "sharesUsers">,
+): void {
   const options = config.linux?.securityContext?.namespaceOptions;
   const asked = options?.usernsOptions;
   const wants = asked !== undefined && asked.mode !== NamespaceMode.NODE ? asked : undefined;
@@ -18,7 +23,7 @@ export function checkUserNamespace(config: ContainerConfig, pod: UserNamespace |
   if (wants === undefined && asked !== undefined && pod !== undefined) {
     throw new RuntimeError("invalidArgument", "userns_options say NODE, and the sandbox has a user namespace");
   }
-  if (pod !== undefined && options?.pid === NamespaceMode.TARGET) {
+  if (pod !== undefined && !sharesUsers && options?.pid === NamespaceMode.TARGET) {
     throw new RuntimeError("unimplemented", "a process namespace can't be joined in a pod with a user namespace", {
       hint: "use shareProcessNamespace, or leave out hostUsers: false",
     });
@@ -42,7 +47,7 @@ function equal(some: readonly IDMapping[], others: readonly IDMapping[]): boolea
   return told(some) === told(others);
 }
 
-/** kubelet's ids of the host are the guest's: they keep pods apart where they share a kernel, which these don't. */
+/** kubelet's ids of the host are a guest's too: they keep pods apart where they share a kernel, which guests don't. */
 export function ociMapping({ containerId, hostId, length }: IDMapping): OciIdMapping {
   return { containerID: containerId, hostID: hostId, size: length };
 }

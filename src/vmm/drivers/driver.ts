@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import type { Native, SpawnedProcess } from "../../native/addon.js";
-import type { BoxSpec, DriverName } from "../box.js";
+import type { BoxSpec, DriverName, IdMapping } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import type { ProcessRole } from "../box-processes.js";
 import type { BoxCgroup, GroupUse } from "../host-cgroup.js";
@@ -27,8 +27,8 @@ export interface StartedVm {
 export interface Driver {
   readonly name: DriverName;
   readonly groups: GroupUse;
-  /** It can do BoxSpec.idMap. */
-  readonly mapsIds: boolean;
+  /** How it does BoxSpec.idMap. */
+  readonly idMapping: IdMapping;
   /** A read-only mount can be so with all that is mounted below it (CRI Mount.recursive_read_only). */
   readonly mountsRecursiveReadOnly: boolean;
   /**

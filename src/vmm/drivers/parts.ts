@@ -24,14 +24,14 @@ const guestShm = "/run/a3s/shm";
 export function partsOf(
   id: SandboxId,
   folder: BoxFolder,
-  { driver, processes, cgroups }: Pick<BoxHandle, "driver" | "processes" | "cgroups">,
+  { driver, processes, cgroups, idMap }: Pick<BoxHandle, "driver" | "processes" | "cgroups" | "idMap">,
   native: Native,
   guestBase = "",
 ): BoxDriverParts {
   if (driver === "native") {
     const usage = new GroupUsage(cgroups.filter((group) => isBoxGroup(group, id)));
-    return { share: new HostShare(folder, native), sharedMemory: folder.shm, usage, shutsDown: false };
+    return { share: new HostShare(folder, native, idMap), sharedMemory: folder.shm, usage, shutsDown: false };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
-  return { share: new GuestShare(guestBase, folder, native), sharedMemory: guestShm, usage, shutsDown: true };
+  return { share: new GuestShare(guestBase, folder, native, idMap), sharedMemory: guestShm, usage, shutsDown: true };
 }

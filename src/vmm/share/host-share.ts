@@ -1,14 +1,15 @@
-import { mkdir } from "node:fs/promises";
+import { chmod, chown, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { RuntimeError } from "../../base/errors.js";
+import { errnoOf, RuntimeError } from "../../base/errors.js";
+import type { IdMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
-import { Share, type Area } from "./share.js";
+import { Share, type Area, type BindOptions } from "./share.js";
 
 const shmBytes = 64 * 1024 * 1024;
 
 /**
  * Roots of containers and images for a pod of the host, whose agent sees the host's own tree: what is bound is bound from
- * where it is. Set-uid programs and devices in it work.
+ * where it is, unless it has to show other owners. Set-uid programs and devices in it work.
  */
 export class HostShare extends Share {
   protected readonly flags = { readonly: false, nosuid: false, nodev: false };
@@ -18,13 +19,39 @@ export class HostShare extends Share {
     await this.setApart();
     await mkdir(this.folder.shm, { mode: 0o755 });
     await this.native.mountTmpfs(this.folder.shm, shmBytes, 0o1777);
+    if (this.ids !== null) await this.letIn(this.ids);
   }
 
-  async bind(_name: string, source: string): Promise<SharedPath> {
-    return await Promise.reject(new RuntimeError("internal", `${source} needs no place in the share`));
+  /** Follows what is mounted below the source: whether a container does is its own mount's to say. */
+  async bind(name: string, source: string, { readonly, recursive }: BindOptions): Promise<SharedPath> {
+    const { flags, ids } = this;
+    if (ids === null) throw new RuntimeError("internal", `${source} needs no place in the share`);
+    const file = !(await stat(source)).isDirectory();
+    return await this.mountEntry({ area: "v", name, file }, async (target) => {
+      try {
+        await this.native.bindMount(source, target, recursive, { ...flags, readonly }, { ids, follows: true });
+      } catch (cause) {
+        if (errnoOf(cause) !== "EINVAL" && errnoOf(cause) !== "EPERM") throw cause;
+        const what = `the file system of ${source} can't show its owners as a user namespace has them`;
+        throw new RuntimeError("failedPrecondition", what, {
+          hint: "leave out hostUsers: false, or have the volume on a file system with idmapped mounts",
+          cause,
+        });
+      }
+    });
   }
 
   protected seenAt(area: Area, name: string): string {
     return join(this.folder.share, area, name);
+  }
+
+  /**
+   * Root of the pod's user namespace is an unknown to the host, and mounts its containers' roots. What it can pass it can't
+   * list, and no other user can pass it.
+   */
+  private async letIn({ uids, gids }: IdMap): Promise<void> {
+    await chown(this.folder.path, 0, gids.first);
+    await chmod(this.folder.path, 0o710);
+    await chown(this.folder.shm, uids.first, gids.first);
   }
 }

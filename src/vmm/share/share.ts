@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
+import { chown, lstat, mkdir, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
-import type { MountFlags, Native } from "../../native/addon.js";
+import type { HostIds, IdMap, MountFlags, Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 
@@ -25,16 +25,22 @@ export interface BindOptions {
 export type Area = "c" | "v";
 const areas: readonly Area[] = ["c", "v"];
 
+/** /proc/sys/kernel/overflowuid. */
+const overflowId = 65_534;
+
 /** What of the host a pod sees, as mounts below the Box's folder. */
 export abstract class Share {
   protected readonly folder: BoxFolder;
   protected readonly native: Native;
+  /** As its mounts show owners; null: as they are. */
+  protected readonly ids: IdMap | null;
   /** Of every mount in it. */
   protected abstract readonly flags: MountFlags;
 
-  constructor(folder: BoxFolder, native: Native) {
+  constructor(folder: BoxFolder, native: Native, ids: IdMap | null = null) {
     this.folder = folder;
     this.native = native;
+    this.ids = ids;
   }
 
   /** Lays it out. Undone by unmounting everything below the Box's folder. */
@@ -44,16 +50,18 @@ export abstract class Share {
   protected abstract seenAt(area: Area, name: string): string;
 
   async overlay(name: string, snapshot: Snapshot): Promise<SharedPath> {
-    const { flags } = this;
+    const { flags, ids } = this;
+    if (ids !== null) await giveUpper(snapshot.upper, ids);
     return await this.mountEntry({ area: "c", name, file: false }, async (target) => {
-      await this.native.mountOverlay({ ...snapshot, target, flags, index: true });
+      await this.native.mountOverlay({ ...snapshot, target, flags, index: true, ids });
     });
   }
 
   async image(name: string, lowers: readonly string[]): Promise<SharedPath> {
+    const { ids } = this;
     const flags = { ...this.flags, readonly: true };
     return await this.mountEntry({ area: "v", name, file: false }, async (target) => {
-      await this.native.mountOverlay({ lowers, upper: null, work: null, target, flags, index: false });
+      await this.native.mountOverlay({ lowers, upper: null, work: null, target, flags, index: false, ids });
     });
   }
 
@@ -119,6 +127,17 @@ export abstract class Share {
     await mkdir(share, { mode: 0o755 });
     await Promise.all(names.map((name) => mkdir(join(layout, name), { mode: 0o755 })));
   }
+}
+
+/** What is in an upper has the owners that are shown; so far that is its root alone, with an owner of the image's. */
+async function giveUpper(upper: string, { uids, gids }: IdMap): Promise<void> {
+  const { uid, gid } = await stat(upper);
+  await chown(upper, shown(uid, uids), shown(gid, gids));
+}
+
+/** As mount_setattr(2) maps it: what is beyond the range is nobody's. */
+function shown(id: number, { first, count }: HostIds): number {
+  return id < count ? first + id : overflowId;
 }
 
 /** A name that a guest can't have looked up before (it caches what was not there) and can't guess. */

@@ -20,9 +20,10 @@ describe("what runc says that it can do", () => {
   };
 
   it("is taken from its answer", async () => {
-    const answer = '{"ociVersionMin": "1.0.0", "mountOptions": ["ro", "rro"]}';
+    const answer = '{"ociVersionMin": "1.0.0", "mountOptions": ["ro", "rro"], "linux": {"namespaces": ["user"]}}';
     expect(await runcFeatures(await runc(`[ "$1" = features ] && echo '${answer}'`))).to.deep.equal({
       mountOptions: ["ro", "rro"],
+      namespaces: ["user"],
     });
   });
 
@@ -32,7 +33,7 @@ describe("what runc says that it can do", () => {
     ["of another form", `echo '{"mountOptions": "rro"}'`],
   ] as const) {
     it(`is nothing where the answer is ${what}`, async () => {
-      expect(await runcFeatures(await runc(script))).to.deep.equal({ mountOptions: [] });
+      expect(await runcFeatures(await runc(script))).to.deep.equal({ mountOptions: [], namespaces: [] });
     });
   }
 });

@@ -8,6 +8,7 @@ pub mod own;
 pub mod plain;
 mod program;
 pub mod runc;
+pub mod users;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

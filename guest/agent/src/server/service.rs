@@ -69,7 +69,7 @@ impl Agent {
             fs::create_dir_all(runc_state(&folder))?;
         }
         let groups = groups(&start.runtime)?;
-        let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref());
+        let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref())?;
         let caches = match &start.listen {
             Listen::Guest(_) => Caches::of_guest(),
             Listen::Unix(_) => Caches::of_host(),
@@ -98,15 +98,15 @@ fn runtime(
     supervisor: &Arc<Supervisor>,
     folder: &Path,
     groups: Option<&Parent>,
-) -> Box<dyn Runtime> {
+) -> io::Result<Box<dyn Runtime>> {
     let supervisor = Arc::clone(supervisor);
-    match (name, groups) {
+    Ok(match (name, groups) {
         (RuntimeName::Guest(choice), _) => Box::new(Guest::new(&supervisor, *choice)),
         (RuntimeName::Runc(options), Some(groups)) => {
-            Box::new(Runc::new(supervisor, options.runc.clone(), runc_state(folder), groups.clone()))
+            Box::new(Runc::new(supervisor, options, runc_state(folder), groups.clone())?)
         }
         _ => Box::new(Plain::new(supervisor)),
-    }
+    })
 }
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -11,8 +11,7 @@ const startLimitMs = 20_000;
 export class KrunDriver implements Driver {
   readonly name = "krun";
   readonly groups = "leaf";
-  /** libkrun serves the share itself, with owners as they are. */
-  readonly mapsIds = false;
+  readonly idMapping = { by: "none", why: "libkrun serves the share itself, with owners as they are" } as const;
   readonly mountsRecursiveReadOnly = true;
   readonly #native: Native;
   readonly #programs: KrunPrograms;

@@ -1,6 +1,6 @@
 import { stage } from "../../../base/stage.js";
 import type { Native } from "../../../native/addon.js";
-import type { BoxSpec } from "../../box.js";
+import type { BoxSpec, IdMapping } from "../../box.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { waitForSocket } from "../wait-for-socket.js";
 import type { RuncFeatures } from "./runc-features.js";
@@ -11,6 +11,7 @@ export interface NativePrograms {
   readonly runc: string;
   /** What `runc` can do. */
   readonly features: RuncFeatures;
+  readonly idMapping: IdMapping;
 }
 
 const startLimitMs = 20_000;
@@ -19,8 +20,7 @@ const startLimitMs = 20_000;
 export class NativeDriver implements Driver {
   readonly name = "native";
   readonly groups = "parent";
-  /** Nothing serves files here: mounts would have to map them, which is not built. */
-  readonly mapsIds = false;
+  readonly idMapping: IdMapping;
   readonly mountsRecursiveReadOnly: boolean;
   readonly #native: Native;
   readonly #programs: NativePrograms;
@@ -28,6 +28,7 @@ export class NativeDriver implements Driver {
   constructor(native: Native, programs: NativePrograms) {
     this.#native = native;
     this.#programs = programs;
+    this.idMapping = programs.idMapping;
     this.mountsRecursiveReadOnly = programs.features.mountOptions.includes("rro");
   }
 
@@ -36,7 +37,8 @@ export class NativeDriver implements Driver {
     const { agent, runc } = this.#programs;
     return await stage("start agent", startLimitMs, signal, async () => {
       const own = ownNamespaces(spec);
-      const options = ["--runc", runc, "--cgroup", cgroup.path, ...(own === "" ? [] : ["--new", own])];
+      const users = spec.idMap === undefined ? [] : ["--users", "of-network"];
+      const options = ["--runc", runc, "--cgroup", cgroup.path, ...(own === "" ? [] : ["--new", own]), ...users];
       const program = {
         file: agent,
         args: ["agent", "host", folder.agentSocket, ...options],

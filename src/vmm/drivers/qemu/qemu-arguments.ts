@@ -1,5 +1,6 @@
 import { RuntimeError } from "../../../base/errors.js";
-import type { BoxSpec, IdRange } from "../../box.js";
+import type { HostIds } from "../../../native/addon.js";
+import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
 import { ofFileServer } from "../jailed-program.js";
 import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
@@ -33,8 +34,8 @@ export function fileServerOptions(folder: BoxFolder): string[] {
 }
 
 /** Both ways, of ids in the range; what is not in it stays as it is. */
-function translation(kind: "uid" | "gid", { guestBase, count }: IdRange): string {
-  return `--translate-${kind}=map:${guestBase}:0:${count}`;
+function translation(kind: "uid" | "gid", { first, count }: HostIds): string {
+  return `--translate-${kind}=map:${first}:0:${count}`;
 }
 
 /**

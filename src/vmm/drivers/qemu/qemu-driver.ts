@@ -36,7 +36,7 @@ const socketLimitMs = 20_000;
 export class QemuDriver implements Driver {
   readonly name = "qemu";
   readonly groups = "leaf";
-  readonly mapsIds = true;
+  readonly idMapping = { by: "server" } as const;
   readonly mountsRecursiveReadOnly = true;
   readonly #native: Native;
   readonly #paths: QemuPaths;

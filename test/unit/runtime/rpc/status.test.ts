@@ -20,7 +20,7 @@ describe("Status", () => {
   ): Promise<RuntimeHandler[]> {
     const config = configOf(new Map(Object.entries(settings).map(([name, value]) => [name, { value, from: "test" }])));
     Object.assign(world.boxes, {
-      mapsIds: (driver = "qemu") => can.mapsIds?.includes(driver) === true,
+      idMapping: (driver = "qemu") => ({ by: can.mapsIds?.includes(driver) === true ? "mounts" : "none", why: "" }),
       mountsRecursiveReadOnly: (driver = "qemu") => can.recursive?.includes(driver) === true,
     });
     const { runtimeHandlers } = await status({ verbose: false }, call(), { ...world.deps, config });

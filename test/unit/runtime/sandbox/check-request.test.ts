@@ -118,9 +118,9 @@ describe("the check of a sandbox's config", () => {
       /neither POD nor NODE/,
     ],
     [
-      "user namespace: the guest's root",
+      "user namespace: root's own id",
       namespaces({ usernsOptions: { mode: POD, uids: [{ ...mapping, hostId: 0 }], gids: [mapping] } }),
-      /uids maps to the ids of the guest's own root/,
+      /uids maps to root's own id/,
     ],
     [
       "user namespace: ids beyond the last",

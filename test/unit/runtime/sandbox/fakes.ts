@@ -20,7 +20,7 @@ import type { LinkState, PeerCredentials } from "../../../../src/native/addon.js
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
-import type { BoxExit, BoxFactory, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
+import type { BoxExit, BoxFactory, BoxHandle, BoxSpec, IdMapping } from "../../../../src/vmm/box.js";
 
 class FakeBox {
   readonly configured: ConfigureSandboxRequest[] = [];
@@ -104,8 +104,8 @@ class FakeBoxes {
     return box;
   }
 
-  mapsIds(): boolean {
-    return true;
+  idMapping(): IdMapping {
+    return { by: "server" };
   }
 
   mountsRecursiveReadOnly(): boolean {

@@ -97,12 +97,12 @@ describe("the sandbox's security context, field by field", () => {
 
   it("has the share show owners as the user namespace has them, where the driver can", () => {
     const { config } = checkSandboxRequest(podRequest(configWith({ namespaceOptions: userns })), daemonConfig);
-    const qemu = { driver: "qemu" as const, mapsIds: () => true };
+    const qemu = { driver: "qemu" as const, idMapping: () => ({ by: "server" as const }) };
     expect(idMapOf(config, qemu, undefined)).to.deep.equal({
-      idMap: { uids: { guestBase: 65_536, count: 65_536 }, gids: { guestBase: 9, count: 65_536 } },
+      idMap: { uids: { first: 65_536, count: 65_536 }, gids: { first: 9, count: 65_536 } },
     });
-    const krun = { driver: "krun" as const, mapsIds: () => false };
-    expect(() => idMapOf(config, krun, undefined)).to.throw(/driver krun .*driver qemu/);
+    const krun = { driver: "krun" as const, idMapping: () => ({ by: "none" as const, why: "it is so" }) };
+    expect(() => idMapOf(config, krun, undefined)).to.throw(/driver krun: it is so .*driver qemu/);
     const { config: plain } = checkSandboxRequest(podRequest(configWith({})), daemonConfig);
     expect([idMapOf(plain, krun, undefined), userNamespaceOf(plain)]).to.deep.equal([{}, undefined]);
   });

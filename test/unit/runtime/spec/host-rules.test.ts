@@ -21,7 +21,8 @@ const devices = {
   rules: [{ allow: true, type: "c", major: 10, minor: 229, access: "rw" }] as const,
   all: [kvm],
 };
-const facts: HostFacts = { shared: [], mounts, limits: { isUnified: false, hugePages: false }, devices };
+const limits = { isUnified: false, hugePages: false };
+const facts: HostFacts = { shared: [], mounts, limits, devices, hasUsers: false };
 
 const spec = (given: Parameters<typeof input>[0], over: Partial<HostFacts> = {}) => {
   const rules = hostRules({ ...facts, ...over });
@@ -47,6 +48,16 @@ describe("the spec of a container of the host", () => {
       { type: "mount" },
       { type: "cgroup" },
     ]);
+  });
+
+  it("sends no mount of a pod with a user namespace to the host, and takes the host's", () => {
+    const { PROPAGATION_BIDIRECTIONAL: both, PROPAGATION_HOST_TO_CONTAINER: inward } = MountPropagation;
+    const tried = (propagation: MountPropagation): string => {
+      const mounts = [mount({ hostPath: "/shared/x", propagation })];
+      return complaint(() => spec({ config: config({ mounts }) }, { hasUsers: true }));
+    };
+    expect(tried(inward)).to.equal("");
+    expect(tried(both)).to.match(/user namespace don't reach the host/);
   });
 
   it("takes propagation only from a mount that has it to give", () => {

@@ -29,7 +29,12 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// A file of this call in the container's folder.
     pub fn file(&self, kind: &str) -> PathBuf {
-        self.container.folder.join(format!("{kind}-{}", self.number))
+        self.container.folder.join(self.name(kind))
+    }
+
+    /// Of that file.
+    pub fn name(&self, kind: &str) -> String {
+        format!("{kind}-{}", self.number)
     }
 
     /// Runs to the end. What the program logged becomes the failure.

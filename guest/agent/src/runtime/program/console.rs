@@ -1,7 +1,7 @@
 //! The socket over which the program hands the master of a terminal.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,12 +16,18 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct ConsoleSocket {
     path: PathBuf,
     listener: UnixListener,
+    /// `path` leads through it.
+    _folder: OwnedFd,
 }
 
 impl ConsoleSocket {
-    pub fn listen(stage: &'static str, path: PathBuf) -> Result<Self, Failure> {
+    /// In `folder`, whose own path may be longer than what a socket's can be (unix(7): 107 bytes).
+    pub fn listen(stage: &'static str, folder: &Path, name: &str) -> Result<Self, Failure> {
+        let opened = fs::File::open(folder).map_err(while_doing(stage, "open the folder of the terminal's socket"))?;
+        let folder = OwnedFd::from(opened);
+        let path = PathBuf::from(format!("/proc/{}/fd/{}/{name}", std::process::id(), folder.as_raw_fd()));
         let listener = UnixListener::bind(&path).map_err(while_doing(stage, "listen for the terminal"))?;
-        Ok(Self { path, listener })
+        Ok(Self { path, listener, _folder: folder })
     }
 
     pub fn path(&self) -> &Path {

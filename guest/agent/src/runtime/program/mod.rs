@@ -79,7 +79,11 @@ impl Program {
         stdio: Theirs,
     ) -> Result<Launched, Failure> {
         let pid_file = call.file("pid");
-        let console = if terminal { Some(ConsoleSocket::listen(call.stage, call.file("tty"))?) } else { None };
+        let console = if terminal {
+            Some(ConsoleSocket::listen(call.stage, &call.container.folder, &call.name("tty"))?)
+        } else {
+            None
+        };
         let mut arguments: Vec<String> = verb.to_vec();
         let at = 1.min(arguments.len());
         let mut options = vec![format!("--pid-file={}", pid_file.display())];

@@ -28,6 +28,28 @@ pub fn join_pids(spec: &mut Value, pid: i32) {
     }
 }
 
+/// A user namespace is the pod's, which is there already: `path` leads to it. False where the container has none.
+pub fn join_users(spec: &mut Value, path: Option<&str>) -> Result<bool, Failure> {
+    let mut joined = false;
+    let listed = spec.pointer_mut("/linux/namespaces").and_then(Value::as_array_mut).into_iter().flatten();
+    for one in listed.filter(|one| one.get("type").is_some_and(|kind| kind == "user")) {
+        let path = path.ok_or_else(|| Failure::invalid(STAGE, "the pod has no user namespace"))?;
+        *one = json!({"type": "user", "path": path});
+        joined = true;
+    }
+    Ok(joined)
+}
+
+/// User and group of the host that are 0 in the container.
+pub fn first_ids(spec: &Value) -> Result<(u32, u32), Failure> {
+    let first = |name: &str| {
+        let mapping = spec.pointer("/linux")?.get(name)?.get(0)?;
+        mapping.get("hostID")?.as_u64().and_then(|id| u32::try_from(id).ok())
+    };
+    let ids = first("uidMappings").zip(first("gidMappings"));
+    ids.ok_or_else(|| Failure::invalid(STAGE, "the user namespace has no ids"))
+}
+
 /// Those that differ from the agent's, as CLONE_NEW* bits.
 pub fn namespaces(spec: &Value) -> Result<i32, Failure> {
     let listed = spec.pointer("/linux/namespaces").and_then(Value::as_array).into_iter().flatten();
@@ -63,6 +85,25 @@ mod tests {
         assert_eq!(config.pointer("/linux/cgroupsPath"), Some(&json!("/pod/ab")));
         assert_eq!(config.pointer("/process/oomScoreAdj"), Some(&json!(1000)));
         assert!(of(json!({"linux": {}}), "/x", &Allowed::everything()).is_err());
+    }
+
+    #[test]
+    fn a_user_namespace_is_the_pods() {
+        let mut spec = json!({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}});
+        assert!(join_users(&mut spec, None).is_err());
+        assert_eq!(join_users(&mut spec, Some("/proc/7/fd/9")), Ok(true));
+        let wanted = json!([{"type": "mount"}, {"type": "user", "path": "/proc/7/fd/9"}]);
+        assert_eq!(spec.pointer("/linux/namespaces"), Some(&wanted));
+        assert_eq!(namespaces(&spec), Ok(libc::CLONE_NEWNS | libc::CLONE_NEWUSER));
+        assert_eq!(join_users(&mut json!({}), None), Ok(false));
+    }
+
+    #[test]
+    fn knows_who_is_root_outside() {
+        let mapped = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 10}]);
+        let spec = json!({"linux": {"uidMappings": mapped(70_000), "gidMappings": mapped(80_000)}});
+        assert_eq!(first_ids(&spec), Ok((70_000, 80_000)));
+        assert!(first_ids(&json!({"linux": {"uidMappings": mapped(1)}})).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod gate;
 pub mod pause;
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,9 +19,10 @@ use pause::Pause;
 
 use super::own::{Filter, Joined, Own};
 use super::program::Program;
-use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, wants_terminal};
+use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, users, wants_terminal};
 use crate::cgroup::Parent;
 use crate::failure::{Failure, while_doing};
+use crate::init::host::Options;
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
 use crate::session::stdio::Theirs;
@@ -33,15 +36,31 @@ pub struct Runc {
     groups: Parent,
     pause: Pause,
     allowed: Allowed,
+    /// The pod's user namespace.
+    users: Option<OwnedFd>,
 }
 
 impl Runc {
-    /// `path` of the program; `state` for its records.
-    pub fn new(supervisor: Arc<Supervisor>, path: String, state: PathBuf, groups: Parent) -> Self {
+    /// `state` for runc's records.
+    pub fn new(supervisor: Arc<Supervisor>, options: &Options, state: PathBuf, groups: Parent) -> io::Result<Self> {
         let own = Own::new(Arc::clone(&supervisor));
         let arguments = vec![format!("--root={}", state.display()), "--log-format=json".to_owned()];
+        let path = options.runc.clone();
         let program = Program { supervisor, path, arguments, state, search: SEARCH, calls: 0.into() };
-        Self { program, own, groups, pause: Pause::default(), allowed: Allowed::here() }
+        let users = if options.has_users { Some(users::of_network()?) } else { None };
+        let pause = Pause::new(users.is_some());
+        Ok(Self { program, own, groups, pause, allowed: Allowed::here(), users })
+    }
+
+    /// The spec of a container of a pod with a user namespace. runc gives the pipes to the process's user; that takes pipes
+    /// of a user whom the namespace has.
+    fn join_users(&self, spec: &mut Value, stdio: &Theirs) -> Result<(), Failure> {
+        let path = self.users.as_ref().map(|users| format!("/proc/{}/fd/{}", std::process::id(), users.as_raw_fd()));
+        if config::join_users(spec, path.as_deref())? {
+            let (uid, gid) = config::first_ids(spec)?;
+            users::give(stdio, uid, gid).map_err(while_doing("create session", "give the pipes to the container"))?;
+        }
+        Ok(())
     }
 }
 
@@ -61,6 +80,7 @@ impl Runtime for Runc {
         if config::shares_pids(&spec) {
             config::join_pids(&mut spec, self.pause.pid(&self.program.supervisor).await?);
         }
+        self.join_users(&mut spec, &stdio)?;
         let terminal = wants_terminal(spec.get("process"));
         let joined = Joined { namespaces: config::namespaces(&spec)?, filter: Filter { bpf, flags } };
         let config = config::of(spec, &self.groups.cgroups_path(&container.id), &self.allowed)?;

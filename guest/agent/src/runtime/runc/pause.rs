@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::console;
 use crate::failure::{Failure, while_doing};
 use crate::poll;
+use crate::runtime::users;
 use crate::server::supervisor::{Command, Supervisor};
 use crate::session::stdio;
 
@@ -23,23 +24,34 @@ const STAGE: &str = "create session";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Made when the first container asks for it.
-#[derive(Default)]
-pub struct Pause(OnceCell<i32>);
+pub struct Pause {
+    pid: OnceCell<i32>,
+    /// The namespace is the pod's user namespace's.
+    has_users: bool,
+}
+
+/// Word of the command line.
+const USERS: &str = "--users";
 
 impl Pause {
+    pub fn new(has_users: bool) -> Self {
+        Self { pid: OnceCell::new(), has_users }
+    }
+
     /// Pid of its number 1.
     pub async fn pid(&self, supervisor: &Supervisor) -> Result<i32, Failure> {
-        self.0.get_or_try_init(|| start(supervisor)).await.copied()
+        self.pid.get_or_try_init(|| start(supervisor, self.has_users)).await.copied()
     }
 }
 
-async fn start(supervisor: &Supervisor) -> Result<i32, Failure> {
+async fn start(supervisor: &Supervisor, has_users: bool) -> Result<i32, Failure> {
     let failed = |what: &'static str| while_doing::<nix::errno::Errno>(STAGE, what);
     let (ours, theirs) = pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"))?;
     stdio::set_non_blocking(&ours).map_err(failed("watch a pipe"))?;
     let [null, _, errors] = stdio::nothing().map_err(failed("open /dev/null"))?;
     let program = std::env::current_exe().map_err(while_doing(STAGE, "find the agent"))?;
-    let argv = vec![program.display().to_string(), "pause".to_owned()];
+    let mut argv = vec![program.display().to_string(), "pause".to_owned()];
+    argv.extend(has_users.then(|| USERS.to_owned()));
     let command = Command { argv, env: Vec::new(), cwd: "/".to_owned(), stdio: [null, theirs, errors] };
     let _child = supervisor.spawn(command).await.map_err(while_doing(STAGE, "start the pod's first process"))?;
     let said = timeout(LIMIT, read_line(ours)).await;
@@ -63,8 +75,8 @@ async fn read_line(pipe: OwnedFd) -> Option<i32> {
 }
 
 /// `agent pause`: makes the namespace, says the pid of its number 1 and leaves that behind.
-pub fn run() -> ExitCode {
-    match make() {
+pub fn run(options: &[&str]) -> ExitCode {
+    match make(options == [USERS]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(errno) => {
             console::say(&format!("make a PID namespace: {errno}"));
@@ -73,7 +85,11 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn make() -> Result<(), nix::errno::Errno> {
+/// Root of the host must be nowhere among the pod's processes: what is number 1 is root of the user namespace.
+fn make(has_users: bool) -> Result<(), nix::errno::Errno> {
+    if has_users {
+        users::enter(&users::of_network()?)?;
+    }
     unshare(CloneFlags::CLONE_NEWPID)?;
     // SAFETY: this process has one thread.
     match unsafe { fork() }? {

@@ -1,13 +1,16 @@
 //! One more process in a container.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use nix::errno::Errno;
 
 use super::credentials::Credentials;
 use super::program::{IfMissing, Program, enter_folder};
 use super::terminal::{self, Terminal};
-use super::{Given, resolve, set_oom_score, sys};
+use super::{Given, give_pipes, resolve, set_oom_score, sys};
 use crate::runtime::own::spec::Process;
 use crate::runtime::own::wire::{Cause, Filter, Report, Trouble, during};
+use crate::runtime::users;
 
 /// Everything that can be done outside is done here, before the process exists: it is born in the container's cgroup,
 /// whose CPU quota would slow it down.
@@ -21,55 +24,63 @@ pub fn run(
     let credentials = Credentials::of(process, filter)?;
     let init = given.pidfd.as_ref().ok_or_else(|| Trouble::invalid("no container given"))?;
     set_oom_score(process.oom_score_adj)?;
+    give_pipes(given, &process.user, first_ids(init, namespaces)?)?;
     old_groups.iter().try_for_each(|path| enter_old_group(path))?;
     // a cgroup namespace joined now would hide the cgroup that the process is to be born in
     enter(init, namespaces & !libc::CLONE_NEWCGROUP)?;
     enter_folder(&process.cwd, IfMissing::Fail)?;
     let program = Program::find(process)?;
-    let terminal = match process.terminal {
-        true => {
-            let root = resolve::root().map_err(during("open the root"))?;
-            Some(terminal::open(&root, process)?)
-        }
-        false => None,
-    };
-    if let Some(Terminal { master, .. }) = &terminal {
-        use std::os::fd::AsFd;
-        given.report_terminal(master.as_fd()).map_err(during("hand over the terminal"))?;
-    }
+    // a terminal is made by whom it is to belong to: in a user namespace of its own that is not this process, yet
+    let opens_later = namespaces & libc::CLONE_NEWUSER != 0;
+    let terminal = if opens_later { None } else { open_terminal(process, given)? };
     // SAFETY: this process has one thread.
     match unsafe { sys::clone_sibling(0, &given.cgroup) }.map_err(during("clone"))? {
         Some(pid) => {
             given.report(&Report::Pid(pid));
             Ok(())
         }
-        None => Err(inside(program, &credentials, namespaces, terminal.as_ref(), given)),
+        None => match begin(process, namespaces, terminal, given) {
+            Err(trouble) => Err(trouble),
+            Ok(Some(Terminal { slave, .. })) => {
+                Err(program.run(&credentials, [&slave, &slave, &slave], &given.channel, false))
+            }
+            Ok(None) => Err(program.run(&credentials, given.stdio(), &given.channel, false)),
+        },
     }
 }
 
-fn inside(
-    program: Program,
-    credentials: &Credentials,
+fn begin(
+    process: &Process,
     namespaces: i32,
-    terminal: Option<&Terminal>,
+    terminal: Option<Terminal>,
     given: &Given,
-) -> Trouble {
-    match (begin(namespaces, terminal, given), terminal) {
-        (Err(trouble), _) => trouble,
-        (Ok(()), Some(Terminal { slave, .. })) => {
-            program.run(credentials, [slave, slave, slave], &given.channel, false)
-        }
-        (Ok(()), None) => program.run(credentials, given.stdio(), &given.channel, false),
-    }
-}
-
-fn begin(namespaces: i32, terminal: Option<&Terminal>, given: &Given) -> Result<(), Trouble> {
+) -> Result<Option<Terminal>, Trouble> {
     if let (true, Some(init)) = (namespaces & libc::CLONE_NEWCGROUP != 0, &given.pidfd) {
         enter(init, libc::CLONE_NEWCGROUP)?;
     }
+    let terminal = if namespaces & libc::CLONE_NEWUSER == 0 {
+        terminal
+    } else {
+        users::become_root().map_err(during("become root of the user namespace"))?;
+        open_terminal(process, given)?
+    };
     nix::unistd::setsid().map_err(during("setsid"))?;
     sys::own_keyring();
-    terminal.map_or(Ok(()), |terminal| terminal::control(&terminal.slave)).map_err(during("take the terminal"))
+    if let Some(Terminal { slave, .. }) = &terminal {
+        terminal::control(slave).map_err(during("take the terminal"))?;
+    }
+    Ok(terminal)
+}
+
+/// None where the process wants none; the agent gets the other end.
+fn open_terminal(process: &Process, given: &Given) -> Result<Option<Terminal>, Trouble> {
+    if !process.terminal {
+        return Ok(None);
+    }
+    let root = resolve::root().map_err(during("open the root"))?;
+    let terminal = terminal::open(&root, process)?;
+    given.report_terminal(terminal.master.as_fd()).map_err(during("hand over the terminal"))?;
+    Ok(Some(terminal))
 }
 
 /// What is cloned afterwards is in it too. A hierarchy that the container has no group in is passed over.
@@ -82,9 +93,24 @@ fn enter_old_group(path: &str) -> Result<(), Trouble> {
     }
 }
 
-fn enter(init: &std::os::fd::OwnedFd, namespaces: i32) -> Result<(), Trouble> {
+/// User and group outside that are 0 in the container.
+fn first_ids(init: &OwnedFd, namespaces: i32) -> Result<(u32, u32), Trouble> {
+    if namespaces & libc::CLONE_NEWUSER == 0 {
+        return Ok((0, 0));
+    }
+    match users::first_ids(init) {
+        Err(Errno::ENOENT | Errno::ESRCH) => Err(not_running()),
+        other => other.map_err(during("look at the container's ids")),
+    }
+}
+
+fn not_running() -> Trouble {
+    Trouble { cause: Cause::NotRunning, what: "the container is not running".to_owned() }
+}
+
+fn enter(init: &OwnedFd, namespaces: i32) -> Result<(), Trouble> {
     match sys::set_namespaces(init, namespaces) {
-        Err(Errno::ESRCH) => Err(Trouble { cause: Cause::NotRunning, what: "the container is not running".to_owned() }),
+        Err(Errno::ESRCH) => Err(not_running()),
         other => other.map_err(during("join the container's namespaces")),
     }
 }

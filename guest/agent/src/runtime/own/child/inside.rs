@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::unistd::{Gid, Uid, chdir, fchdir, setgroups, sethostname, setresgid, setresuid, setsid};
+use nix::unistd::{chdir, fchdir, sethostname, setsid};
 
 use super::credentials::Credentials;
 use super::mounts::{self, Prepared};
@@ -14,6 +14,7 @@ use super::{Given, devices, sys};
 use crate::guest::sysctl;
 use crate::runtime::own::spec::Spec;
 use crate::runtime::own::wire::{Trouble, during};
+use crate::runtime::users;
 
 pub enum CgroupNamespace {
     Inherit,
@@ -85,11 +86,7 @@ impl Inside<'_> {
             Ok(1) => {}
             _ => return Err(Trouble::invalid("the user namespace has no ids")), // said by who writes them
         }
-        let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
-        setgroups(&[])
-            .and_then(|()| setresgid(gid, gid, gid))
-            .and_then(|()| setresuid(uid, uid, uid))
-            .map_err(during("become root of the user namespace"))?;
+        users::become_root().map_err(during("become root of the user namespace"))?;
         sys::unshare(self.owned).map_err(during("make namespaces of the user namespace's own"))
     }
 

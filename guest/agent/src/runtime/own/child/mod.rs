@@ -23,8 +23,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
+use super::spec::User;
 use super::wire::{CGROUP, CHANNEL, JOB, Job, PIDFD, Report, STDIO, Trouble, Verb, during};
 use crate::link::packet;
+use crate::runtime::users;
 
 /// What came with the request.
 struct Given {
@@ -103,6 +105,13 @@ fn make(job: OwnedFd, given: &Given) -> Result<(), Trouble> {
             exec::run(&process, job.namespaces, job.filter, &job.old_groups, given)
         }
     }
+}
+
+/// The pipes become the program's user's, who is known outside by what `first` (user, group) and its own ids add up to.
+fn give_pipes(given: &Given, user: &User, first: (u32, u32)) -> Result<(), Trouble> {
+    let outside = |first: u32, id: u32| first.checked_add(id).ok_or_else(|| Trouble::invalid("there is no such user"));
+    let (uid, gid) = (outside(first.0, user.uid)?, outside(first.1, user.gid)?);
+    users::give(&given.stdio, uid, gid).map_err(during("give the pipes to the program's user"))
 }
 
 /// proc(5), oom_score_adj. Inherited by what is cloned later.

@@ -1,0 +1,281 @@
+/** Pods of the host with a user namespace of their own (hostUsers: false): what is theirs there, and what stays the host's. */
+import { execFileSync } from "node:child_process";
+import { chown, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { MountPropagation, NamespaceMode, type UserNamespace } from "../../src/gen/runtime/v1/api.js";
+import { failure, runtime, status } from "../support/cri-client.js";
+import { Daemon, nativeHandler } from "../support/daemon.js";
+import { busybox, busyboxImage } from "../support/images.js";
+import { expectSameMachine, type MachineState } from "../support/machine.js";
+import {
+  createContainer,
+  exec,
+  exited,
+  logLines,
+  removeContainer,
+  removePod,
+  runPod,
+  runToEnd,
+  shell,
+  startContainer,
+  type ContainerConfigPart,
+  type Pod,
+  type PodConfigPart,
+} from "../support/pods.js";
+import { spdyCommand } from "../support/streaming/spdy-client.js";
+import { eventually, limit } from "../support/wait.js";
+
+const { CONTAINER, POD, NODE, TARGET } = NamespaceMode;
+/** As kubelet chooses them: 65,536 ids for each pod. */
+const mapping = { hostId: 131_072, containerId: 0, length: 65_536 };
+const userns: UserNamespace = { mode: POD, uids: [mapping], gids: [mapping] };
+const owned = { uidMappings: [mapping], gidMappings: [mapping] };
+
+const withUsers = (more: object = {}, security: object = {}): PodConfigPart => ({
+  linux: { securityContext: { namespaceOptions: { pid: CONTAINER, usernsOptions: userns, ...more }, ...security } },
+});
+
+/** A container in the pod's user namespace. */
+function inside(security: object = {}, more: ContainerConfigPart = {}): ContainerConfigPart {
+  const namespaceOptions = { pid: CONTAINER, usernsOptions: userns };
+  return { linux: { securityContext: { namespaceOptions, ...security } }, ...more };
+}
+
+describe("user namespaces of pods of the host", function () {
+  this.timeout(limit(60_000));
+  let daemon: Daemon;
+  let atStart: MachineState;
+  let pod: Pod;
+  let folder: string;
+
+  before(async () => {
+    const config = process.env["A3S_TEST_HANDLER"] === "native" ? "" : nativeHandler;
+    daemon = await Daemon.start({ images: [await busybox()], config });
+    folder = await mkdtemp(join(daemon.logs, "users-"));
+    atStart = await daemon.machine();
+    pod = await runPod(daemon, withUsers(), "native");
+  });
+
+  after("nothing is left", async () => {
+    try {
+      await removePod(daemon, pod);
+      await expectSameMachine(daemon.scope, atStart);
+    } finally {
+      await daemon.remove();
+    }
+  });
+
+  /** Pid on the host of a container's only program of that name. */
+  async function pidOf(id: string): Promise<number> {
+    for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+      const groups = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+      if (groups.includes(`/${id}\n`)) return Number(pid);
+    }
+    throw new Error(`no process of ${id}`);
+  }
+
+  async function owner(path: string): Promise<string> {
+    const { uid, gid } = await stat(path);
+    return `${String(uid)} ${String(gid)}`;
+  }
+
+  it("are told in the handler's features, and hold for init, exec, and the process on the host", async () => {
+    const { runtimeHandlers } = await daemon.cri.call(runtime.status, {});
+    expect(runtimeHandlers.find(({ name }) => name === "native")?.features?.userNamespaces).to.equal(true);
+    const id = await startContainer(daemon, pod, inside());
+    const line =
+      "tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map; id -u; stat -c '%u %g' / /bin /etc/passwd";
+    const wanted = " 0 131072 65536\n 0 131072 65536\n0\n0 0\n0 0\n0 0\n";
+    expect(await shell(daemon, id, line)).to.equal(wanted);
+    expect(await runToEnd(daemon, pod, line, inside())).to.equal(wanted);
+    const facts = await readFile(`/proc/${await pidOf(id)}/status`, "utf8");
+    expect(/^Uid:\t(\d+)/m.exec(facts)?.[1]).to.equal("131072");
+    await removeContainer(daemon, id);
+  });
+
+  it("are one for all containers of the pod, which owns its network, IPC and host name", async () => {
+    const [one, other] = [await startContainer(daemon, pod, inside()), await startContainer(daemon, pod, inside())];
+    const kinds = ["user", "net", "ipc", "uts"] as const;
+    for (const kind of kinds) {
+      const ofOne = await readlink(`/proc/${await pidOf(one)}/ns/${kind}`);
+      expect(await readlink(`/proc/${await pidOf(other)}/ns/${kind}`)).to.equal(ofOne);
+      expect(await shell(daemon, one, `readlink /proc/self/ns/${kind}`)).to.equal(`${ofOne}\n`);
+      expect(ofOne).to.not.equal(await readlink(`/proc/self/ns/${kind}`));
+    }
+    expect(await shell(daemon, one, "stat -c %u /proc/sys/net/ipv4/ip_forward /dev/mqueue /dev/shm")).to.equal(
+      "0\n0\n0\n",
+    );
+    await removeContainer(daemon, one);
+    await removeContainer(daemon, other);
+  });
+
+  it("let capabilities count in what is the pod's, and nowhere else", async () => {
+    const capabilities = {
+      addCapabilities: ["NET_ADMIN", "SYS_ADMIN", "SYS_TIME", "SYS_RESOURCE", "SYS_PTRACE", "SYS_CHROOT"],
+    };
+    const id = await startContainer(daemon, pod, inside({ capabilities }));
+    await shell(daemon, id, "ifconfig lo:1 127.7.7.7 && ifconfig lo:1 | grep -q 127.7.7.7 && ifconfig lo:1 down");
+    await shell(daemon, id, "was=$(hostname); hostname other && hostname $was");
+    await shell(daemon, id, "mkdir /mnt/t && mount -t tmpfs none /mnt/t && umount /mnt/t");
+    for (const line of [
+      "echo 1 >/proc/sys/vm/drop_caches",
+      "echo x >/proc/sys/kernel/core_pattern",
+      "date -s @0 2>&1 | grep -q permitted && exit 1",
+      "mknod /tmp/m c 1 1",
+      "mknod /tmp/d b 254 0",
+    ]) {
+      const done = await exec(daemon, id, ["sh", "-c", line]);
+      expect([line, done.exitCode]).to.not.deep.equal([line, 0]);
+    }
+    await removeContainer(daemon, id);
+  });
+
+  it("leave a pod ping, low ports, and its own output by name, also for a user that is not root", async () => {
+    const user = { runAsUser: { value: 5n }, runAsGroup: { value: 6n } };
+    const line = "(nc -l -p 81 & sleep 0.2; kill $!) && echo ok >/dev/stdout";
+    for (const security of [{}, user]) {
+      expect(await runToEnd(daemon, pod, line, inside(security))).to.equal("ok\n");
+      const id = await startContainer(daemon, pod, inside(security));
+      expect(await shell(daemon, id, line)).to.equal("ok\n");
+      await removeContainer(daemon, id);
+    }
+    expect(await runToEnd(daemon, pod, "ping -c 1 -W 5 127.0.0.1 >/dev/null && echo ok", inside())).to.equal("ok\n");
+  });
+
+  it("show the owners of volumes, of single files and of images as they are, and write as them", async () => {
+    const source = join(folder, "volume");
+    await mkdir(source);
+    await writeFile(join(source, "theirs"), "7\n");
+    await chown(join(source, "theirs"), 7, 8);
+    await chown(source, 5, 5);
+    const mounts = [
+      { hostPath: source, containerPath: "/data", ...owned },
+      { hostPath: join(source, "theirs"), containerPath: "/one", readonly: true, ...owned },
+      { containerPath: "/image", image: { image: busyboxImage }, readonly: true, ...owned },
+    ];
+    const id = await startContainer(daemon, pod, inside({}, { mounts }));
+    const line =
+      "stat -c '%u %g' /data/theirs /one /image/bin /etc/hosts; echo new >/data/ours; chown 21:22 /data/ours; echo x >>/etc/hosts";
+    expect(await shell(daemon, id, line)).to.equal("7 8\n7 8\n0 0\n0 0\n");
+    expect(await owner(join(source, "ours"))).to.equal("21 22");
+    expect((await exec(daemon, id, ["sh", "-c", "echo x >/one"])).exitCode).to.not.equal(0);
+    await removeContainer(daemon, id);
+    const user = { runAsUser: { value: 5n }, runAsGroup: { value: 5n } };
+    const made = "echo x >/data/by-user; stat -c '%u %g' /data/by-user; cat /data/theirs";
+    expect(await runToEnd(daemon, pod, made, inside(user, { mounts }))).to.equal("5 5\n7\n");
+    expect(await owner(join(source, "by-user"))).to.equal("5 5");
+  });
+
+  it("see what the host mounts in a volume later, where asked, and send nothing back", async () => {
+    const source = join(folder, "shared");
+    await mkdir(source);
+    execFileSync("mount", ["-t", "tmpfs", "none", source]);
+    try {
+      execFileSync("mount", ["--make-shared", source]);
+      await mkdir(join(source, "late"));
+      const mount = { hostPath: source, containerPath: "/data", ...owned };
+      const inward = { ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER };
+      const id = await startContainer(daemon, pod, inside({}, { mounts: [inward] }));
+      execFileSync("mount", ["-t", "tmpfs", "none", join(source, "late")]);
+      await writeFile(join(source, "late", "x"), "");
+      expect(await shell(daemon, id, "ls /data/late")).to.equal("x\n");
+      const both = { ...mount, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL };
+      await failure(
+        createContainer(daemon, pod, inside({}, { mounts: [both] })),
+        status.INVALID_ARGUMENT,
+        /don't reach the host/,
+      );
+      await removeContainer(daemon, id);
+      expect(execFileSync("ls", [join(source, "late")], { encoding: "utf8" })).to.equal("x\n");
+    } finally {
+      execFileSync("umount", ["-R", "-l", source]);
+    }
+  });
+
+  it("need file systems that can show other owners: another one is refused, and nothing is left", async () => {
+    const before = await daemon.machine();
+    const mount = { hostPath: "/proc/sys", containerPath: "/data", ...owned };
+    const part = inside({}, { mounts: [mount] });
+    await failure(createContainer(daemon, pod, part), status.FAILED_PRECONDITION, /\/proc\/sys can't show its owners/);
+    await expectSameMachine(daemon.scope, before);
+  });
+
+  it("hold for a process namespace of the pod and one that is joined, and keep the host's root out of both", async () => {
+    const sharing = await runPod(daemon, withUsers({ pid: POD }), "native");
+    const part = (more: object): ContainerConfigPart =>
+      inside({
+        namespaceOptions: { usernsOptions: userns, ...more },
+        capabilities: { addCapabilities: ["SYS_PTRACE"] },
+      });
+    const target = await startContainer(daemon, sharing, part({ pid: POD }));
+    const joined = await startContainer(daemon, sharing, part({ pid: TARGET, targetId: target }));
+    for (const id of [target, joined]) {
+      expect(await shell(daemon, id, "stat -c %u /proc/1 && grep -c . /proc/1/uid_map && pidof top | wc -w")).to.equal(
+        "0\n1\n2\n",
+      );
+      expect((await exec(daemon, id, ["ls", "/proc/1/root/"])).exitCode).to.not.equal(0);
+    }
+    await removePod(daemon, sharing);
+  });
+
+  it("give terminals to the container's user, in init and in an exec", async () => {
+    const user = { runAsUser: { value: 5n }, runAsGroup: { value: 6n } };
+    const line = "stat -c '%u %t' $(tty); echo by-name >$(tty)";
+    const tty = inside(user, { command: ["sh", "-c", line], tty: true });
+    const first = await startContainer(daemon, pod, tty);
+    const { logPath } = await exited(daemon, first);
+    expect((await logLines(logPath)).map(({ text }) => text.trim())).to.deep.equal(["5 88", "by-name"]);
+    await removeContainer(daemon, first);
+    const id = await startContainer(daemon, pod, inside(user));
+    const options = { tty: true, stdin: false, stdout: true, stderr: false };
+    const { url } = await daemon.cri.call(runtime.exec, { ...options, containerId: id, cmd: ["sh", "-c", line] });
+    const { stdout, error } = await spdyCommand(url, options);
+    expect((await stdout.ending()).split("\r\n")).to.deep.equal(["5 88", "by-name", ""]);
+    expect(JSON.parse(await error.ending())).to.deep.equal({ status: "Success" });
+    await removeContainer(daemon, id);
+  });
+
+  it("hold for privileged containers and read-only roots", async () => {
+    const line = "tr -s ' ' </proc/self/uid_map; (echo 1 >/proc/sys/vm/drop_caches) 2>/dev/null || echo refused";
+    const powerful = await runPod(daemon, withUsers({}, { privileged: true }), "native");
+    expect(await runToEnd(daemon, powerful, line, inside({ privileged: true }))).to.equal(" 0 131072 65536\nrefused\n");
+    await removePod(daemon, powerful);
+    const readonly = "touch /x 2>/dev/null || echo refused; touch /dev/shm/x";
+    expect(await runToEnd(daemon, pod, readonly, inside({ readonlyRootfs: true }))).to.equal("refused\n");
+  });
+
+  it("are refused beside the host's namespaces and with ids that can't be, and nothing is left", async () => {
+    const before = await daemon.machine();
+    for (const kind of ["network", "pid", "ipc"] as const) {
+      const wrong = runPod(daemon, withUsers({ [kind]: NODE }), "native");
+      await failure(
+        wrong,
+        status.INVALID_ARGUMENT,
+        new RegExp(`userns_options is POD, and the ${kind} namespace is the host's`),
+      );
+    }
+    const root = { ...userns, gids: [{ ...mapping, hostId: 0 }] };
+    await failure(
+      runPod(daemon, withUsers({ usernsOptions: root }), "native"),
+      status.INVALID_ARGUMENT,
+      /root's own id/,
+    );
+    await expectSameMachine(daemon.scope, before);
+  });
+
+  it("last over a restart of the daemon, by kill -9", async () => {
+    const source = join(folder, "restart");
+    await mkdir(source);
+    const old = await startContainer(daemon, pod, inside());
+    await daemon.stop("SIGKILL");
+    await daemon.launch();
+    await eventually("the pod is taken up again", 20_000, async () => await shell(daemon, old, "id -u"));
+    const mounts = [{ hostPath: source, containerPath: "/data", ...owned }];
+    const line = "tr -s ' ' </proc/self/uid_map; stat -c %u / /data; echo x >/data/new";
+    expect(await runToEnd(daemon, pod, line, inside({}, { mounts }))).to.equal(" 0 131072 65536\n0\n0\n");
+    expect(await owner(join(source, "new"))).to.equal("0 0");
+    await removeContainer(daemon, old);
+    await rm(source, { recursive: true });
+  });
+});
