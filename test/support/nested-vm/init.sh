@@ -25,7 +25,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
   echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null
 done
-for module in kvm-amd tun bridge veth cls_u32 act_mirred sch_ingress overlay; do
+for module in kvm-amd tun bridge veth cls_u32 act_mirred sch_ingress overlay loop; do
   modprobe -d /run/modules "$module" || echo "nested-vm: no module $module"
 done
 # What plugins and iptables want the kernel gets by itself, from a folder that the host's root has not.
