@@ -30,5 +30,6 @@ mount -t tmpfs -o mode=755 run /run
 while umount /sys/fs/cgroup 2>/dev/null; do :; done
 umount -R /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-export container=a3s-test SYSTEMD_UNIT_PATH=/etc/systemd/system
+# Transient units are loaded from their folder again when systemd reloads; without it a scope is delegated no more.
+export container=a3s-test SYSTEMD_UNIT_PATH=/run/systemd/transient:/etc/systemd/system
 exec /usr/lib/systemd/systemd --system --unit=bed.target --log-target=console --log-level=info --show-status=0
