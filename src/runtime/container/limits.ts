@@ -10,6 +10,8 @@ export const stepLimitMs = 20_000;
 export const longStepLimitMs = 60_000;
 /** Each undo step: the creation's own limit may be what has passed. */
 export const undoLimitMs = 30_000;
+/** What a stop waits for a container to be taken up after a daemon restart. */
+export const takeUpLimitMs = 10_000;
 /** From SIGKILL to the recorded exit. */
 export const killLimitMs = 30_000;
 /** How long the output may go on after the last process has gone. */

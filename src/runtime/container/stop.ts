@@ -1,12 +1,14 @@
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import { orAborted } from "../../base/or-aborted.js";
+import { anyOf } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
 import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
 import { initOf } from "./follow.js";
-import { killLimitMs } from "./limits.js";
+import { killLimitMs, takeUpLimitMs } from "./limits.js";
 
 /**
  * Ends a running container and resolves when its exit has been recorded: the stop signal to init, the grace, then
@@ -21,7 +23,7 @@ export async function stopRunning(
   if (container.state !== "running") return;
   const sandbox = store.parts.sandboxes.find(container.sandboxId);
   // One that is being stopped itself is not waited for: its lock is held, and its end is the Box's.
-  if (sandbox?.state === "ready") await orAborted(sandbox.settled, signal);
+  if (sandbox?.state === "ready") await settledSoon(sandbox, signal);
   const box = sandbox?.box;
   if (box !== undefined && box.exit === undefined) {
     if (graceMs > 0) {
@@ -40,6 +42,16 @@ export async function stopRunning(
       hint: "stop its sandbox",
     },
   );
+}
+
+/** After a daemon restart; a guest that hangs is told by what follows, and its pod can be stopped. */
+async function settledSoon(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.timeout(takeUpLimitMs);
+  try {
+    await orAborted(sandbox.settled, anyOf(signal, limit));
+  } catch (thrown) {
+    if (signal.aborted || !limit.aborted) throw thrown;
+  }
 }
 
 /** A session that the agent has lost, or a Box that dies meanwhile, has no processes: the exit is being recorded. */

@@ -11,6 +11,8 @@ export class Insist {
   calls = 0;
   brokenByRestart = 0;
   brokenByFault = 0;
+  /** Pods that have come up. */
+  pods = 0;
 
   /** `settled` may find in an error that what was asked for is there. */
   async on<T>(

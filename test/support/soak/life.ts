@@ -34,7 +34,9 @@ export class Life {
     const config = podConfig(this.daemon, { logDirectory: `${this.daemon.logs}/${name}` });
     const run = async (): Promise<string> =>
       (await this.daemon.cri.call(runtime.runPodSandbox, { config })).podSandboxId;
-    return { id: await this.#insist.on("RunPodSandbox", run, existingId), config };
+    const id = await this.#insist.on("RunPodSandbox", run, existingId);
+    this.#insist.pods++;
+    return { id, config };
   }
 
   /** Created and started. One whose start was broken off is made again, as kubelet does. */

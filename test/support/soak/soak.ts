@@ -40,8 +40,9 @@ const calmShare = 0.35;
 const sampleMs = 1_000;
 /** From one trouble to the next. */
 const troubleMs = { least: 8_000, most: 25_000 };
-/** A daemon has to come up in between, also where all is slow. */
+/** A daemon has to come up in between, also where all is slow, and a pod: else none ever would on a machine with other work. */
 const troublePace = Math.min(slowness, 3);
+const podLimitMs = 120_000;
 const counting = ["sh", "-c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"];
 /** Steps that come when they come, or that a pod's life does not survive by itself when they fail. */
 const leftAlone = /list sessions|recover|read output|watch/;
@@ -196,7 +197,9 @@ class Soak {
   /** Kills, restarts and faults, until the calm. */
   async #trouble(calmFromMs: number): Promise<void> {
     for (;;) {
+      const pods = this.#insist.pods;
       await delay(troublePace * this.#dice.between(troubleMs.least, troubleMs.most));
+      await this.#podSince(pods);
       if (this.#now() > calmFromMs) break;
       const kind = this.#dice.pick(["kill", "kill", "restart", "fail", "fail", "die"] as const);
       this.#troubles.set(kind, (this.#troubles.get(kind) ?? 0) + 1);
@@ -204,6 +207,11 @@ class Soak {
       else await this.#faults.arm({ kind, place: this.#dice.pick(this.#placesFor(kind)) });
     }
     await this.#faults.disarm();
+  }
+
+  async #podSince(pods: number): Promise<void> {
+    const endMs = this.#now() + podLimitMs;
+    while (this.#insist.pods === pods && this.#now() < endMs) await delay(sampleMs);
   }
 
   /** A step that has ended can't fail any more. */
