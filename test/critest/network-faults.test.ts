@@ -19,12 +19,14 @@ import { eventually, limit } from "../support/wait.js";
 const starts = Number(process.env["A3S_TEST_STARTS"] ?? "8");
 /** Pods are Boxes with `A3S_TEST_FAULTS=boxes`. */
 const handler = process.env["A3S_TEST_FAULTS"] === "boxes" ? "" : "native";
+/** A Box takes several times as long to come up as a pod of the host. */
+const patience = handler === "native" ? 1 : 4;
 /** The pod's wish for what the last plugin does, which it is told as an annotation. */
 const wish = "test/wish";
 const told = "io.kubernetes.cri.pod-annotations";
 
 describe("A network that fails", function () {
-  this.timeout(limit(60_000));
+  this.timeout(limit(60_000) * patience);
   let node: NodeNetwork;
   let daemon: Daemon;
   let atStart: MachineState;
@@ -187,7 +189,7 @@ describe("A network that fails", function () {
   });
 
   it(`${String(starts)} starts that fail, crash, or lose their daemon: no address is reserved after`, async function () {
-    this.timeout(limit(60_000 + starts * 5_000));
+    this.timeout(limit(60_000 + starts * 5_000) * patience);
     await node.configure([bridge(), portmap, moody]);
     const wishes = ["fail", "crash", "hang", "fine"] as const;
     const seen = { fail: 0, crash: 0, hang: 0, fine: 0 };
