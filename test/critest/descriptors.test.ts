@@ -1,6 +1,6 @@
 /** A guest that walks through more files than its file server may have open (docs/adr/0052). */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
@@ -21,7 +21,7 @@ const files = Number(process.env["A3S_TEST_FILES"] ?? "0");
 const limitOfServer = Math.max(20_000, files / 4);
 
 describe("More files than a file server may have open", function () {
-  this.timeout(limit(Math.max(120_000, files * 30)));
+  this.timeout(limit(Math.max(120_000, files * 90)));
   let daemon: Daemon;
   let pod: Pod;
   before(async function () {
@@ -63,12 +63,13 @@ describe("More files than a file server may have open", function () {
       const line = `${count("/data")} && ${count("/data")} && cp -r /data /own && ${count("/own")}`;
       const mounts = [{ hostPath: volume, containerPath: "/data" }];
       const id = await startContainer(daemon, pod, { mounts, command: ["sh", "-c", line] });
-      const { exitCode, logPath } = await exited(daemon, id, files * 20);
+      const { exitCode, logPath } = await exited(daemon, id, files * 60);
       const said = (await logLines(logPath)).map(({ text }) => text);
       expect([exitCode, ...said]).to.deep.equal([0, ...Array.from({ length: 3 }, () => String(files))]);
       await removeContainer(daemon, id);
     } finally {
       clearInterval(watch);
+      await rm(volume, { recursive: true });
     }
     process.stdout.write(
       `      at most ${String(most)} of ${String(limitOfServer)} descriptors, for ${String(files)} files\n`,
