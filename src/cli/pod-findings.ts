@@ -5,7 +5,7 @@ import { messageOf } from "../base/errors.js";
 import { readMountinfo } from "../base/mountinfo.js";
 import type { Config } from "../config/config.js";
 import { findProgram, runcProgram } from "../vmm/choose-driver.js";
-import { requireUnifiedCgroup } from "../vmm/host-cgroup.js";
+import { requireUnifiedCgroup } from "../vmm/cgroup/limit-facts.js";
 import { isSystemdRunning } from "../vmm/systemd/require-systemd.js";
 import type { Finding } from "./findings.js";
 

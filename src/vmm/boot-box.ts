@@ -15,7 +15,8 @@ import { explainExit } from "./explain-exit.js";
 import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { partsOf } from "./drivers/parts.js";
-import { createBoxCgroup, planBoxCgroup, type BoxCgroup, type CgroupManager } from "./host-cgroup.js";
+import { createBoxCgroup, type BoxCgroup } from "./cgroup/create.js";
+import { planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
 import { RunningBox } from "./running-box.js";
 
 export interface BootDeps {

@@ -5,7 +5,7 @@
  */
 import type { SandboxId } from "../base/ids.js";
 import type { IdMap } from "../native/addon.js";
-import type { CpuSet } from "./cpu-set.js";
+import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
 import type { AgentClient } from "./agent/agent-client.js";
 

@@ -4,7 +4,7 @@ import type { Native } from "../native/addon.js";
 import type { BoxHandle } from "./box.js";
 import { readBoxRecord, type BoxFolder, type BoxRecord } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
-import { removeBoxCgroup } from "./host-cgroup.js";
+import { removeBoxCgroup } from "./cgroup/remove.js";
 import { mountsBelow, readMountinfo } from "../base/mountinfo.js";
 import { isThere } from "../base/is-there.js";
 

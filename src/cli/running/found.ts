@@ -8,7 +8,7 @@ import type { Config } from "../../config/config.js";
 import { netnsFolder, sandboxesFolder } from "../../config/paths.js";
 import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
 import { cgroupHierarchies } from "../../base/cgroups.js";
-import { ownCgroupParent } from "../../vmm/host-cgroup.js";
+import { ownCgroupParent } from "../../vmm/cgroup/plan.js";
 import { ownSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { emptyGroupsBeside } from "./cgroups.js";

@@ -1,7 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
-import { limitFacts } from "../../vmm/host-cgroup.js";
+import { limitFacts } from "../../vmm/cgroup/limit-facts.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { hostDevices } from "../spec/host-devices.js";
 import { userNamespaceOf } from "../sandbox/user-namespace.js";

@@ -14,7 +14,7 @@ import {
 } from "../../gen/runtime/v1/api.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
 import type { HostNamespace } from "../../vmm/box.js";
-import type { CgroupManager } from "../../vmm/host-cgroup.js";
+import type { CgroupManager } from "../../vmm/cgroup/plan.js";
 import { sliceOf } from "../../vmm/systemd/slice-path.js";
 import type { Boundary } from "../boundary/boundary.js";
 import { boundaryOf } from "../boundary/boundary-of.js";

@@ -12,7 +12,7 @@ import {
   type Mount,
 } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
-import type { LimitFacts } from "../../vmm/host-cgroup.js";
+import type { LimitFacts } from "../../vmm/cgroup/limit-facts.js";
 import type { MountLine } from "../../base/mountinfo.js";
 import type { HostDevices } from "./host-devices.js";
 import type { OciNamespace, OciResources } from "./oci.js";

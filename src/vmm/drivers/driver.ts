@@ -4,7 +4,8 @@ import type { Native, SpawnedProcess } from "../../native/addon.js";
 import type { BoxSpec, DriverName, IdMapping } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import type { ProcessRole } from "../box-processes.js";
-import type { BoxCgroup, GroupUse } from "../host-cgroup.js";
+import type { BoxCgroup } from "../cgroup/create.js";
+import type { GroupUse } from "../cgroup/plan.js";
 
 export interface StartRequest {
   readonly spec: BoxSpec;

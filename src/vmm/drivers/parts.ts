@@ -2,7 +2,7 @@ import type { SandboxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
-import { isBoxGroup } from "../host-cgroup.js";
+import { isBoxGroup } from "../cgroup/plan.js";
 import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
 import { GuestShare } from "../share/guest-share.js";
 import { HostShare } from "../share/host-share.js";

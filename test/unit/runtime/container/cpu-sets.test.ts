@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { newContainerId, newSandboxId, type ContainerId } from "../../../../src/base/ids.js";
 import { CpuSets, placeIn, type Place } from "../../../../src/runtime/container/cpu-sets.js";
 import type { Box } from "../../../../src/vmm/box.js";
-import type { CpuSet } from "../../../../src/vmm/cpu-set.js";
+import type { CpuSet } from "../../../../src/vmm/cgroup/cpu-set.js";
 
 const on = (cpusetCpus: string, cpusetMems = ""): Place => ({ cpusetCpus, cpusetMems });
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { confineGroups } from "../../../src/vmm/cpu-set.js";
+import { confineGroups } from "../../../../src/vmm/cgroup/cpu-set.js";
 
 describe("confineGroups", () => {
   let top: string;

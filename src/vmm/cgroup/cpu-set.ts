@@ -1,8 +1,8 @@
 /** Which CPUs and memory nodes of the host a Box runs on (cpuset(7); kernel cgroup-v2.rst, "Cpuset"). */
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { errnoOf, messageOf, RuntimeError } from "../base/errors.js";
-import { isThere } from "../base/is-there.js";
+import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { isThere } from "../../base/is-there.js";
 
 /** Lists as the kernel writes them, "0-3,7"; "": all that the group above has. */
 export interface CpuSet {

@@ -1,8 +1,9 @@
 import { expect } from "chai";
-import { RuntimeError } from "../../../src/base/errors.js";
-import { cgroupHierarchies } from "../../../src/base/cgroups.js";
-import { cgroupParentPath, limitFactsOf, requireUnifiedCgroup } from "../../../src/vmm/host-cgroup.js";
-import { mountsBelow, parseMountinfo } from "../../../src/base/mountinfo.js";
+import { RuntimeError } from "../../../../src/base/errors.js";
+import { cgroupHierarchies } from "../../../../src/base/cgroups.js";
+import { limitFactsOf, requireUnifiedCgroup } from "../../../../src/vmm/cgroup/limit-facts.js";
+import { cgroupParentPath } from "../../../../src/vmm/cgroup/plan.js";
+import { mountsBelow, parseMountinfo } from "../../../../src/base/mountinfo.js";
 
 const hybrid = parseMountinfo(
   [
