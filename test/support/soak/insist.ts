@@ -43,12 +43,20 @@ export class Insist {
       this.brokenByFault++;
       return true;
     }
-    const restart =
-      thrown instanceof DaemonIsDown ||
-      (isServiceError(thrown) && (thrown.code === status.UNAVAILABLE || thrown.code === status.CANCELLED));
+    const restart = thrown instanceof DaemonIsDown || isCutOff(thrown);
     if (restart) this.brokenByRestart++;
     return restart;
   }
+}
+
+/**
+ * The connection ended with no answer. This client says INTERNAL where a daemon that ends in order has said that it takes
+ * no more calls, and is gone before it could answer this one.
+ */
+function isCutOff(thrown: unknown): boolean {
+  if (!isServiceError(thrown)) return false;
+  if (thrown.code === status.INTERNAL) return thrown.details.includes("Call ended without gRPC status");
+  return thrown.code === status.UNAVAILABLE || thrown.code === status.CANCELLED;
 }
 
 export function isFault(thrown: unknown): boolean {
