@@ -132,7 +132,7 @@ export interface BoxFactory {
   mountsRecursiveReadOnly(driver: DriverName | undefined): boolean;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
   readonly reason: string;
-  /** Boots and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
+  /** Boots, in its turn, and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
   boot(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Finds a running Box again; null when its VMM is gone (its remains are still to be removed with `discard`). */
   adopt(id: SandboxId, handle: BoxHandle, signal: AbortSignal): Promise<Box | null>;

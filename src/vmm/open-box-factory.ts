@@ -8,6 +8,7 @@ import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
+import { BootTurns } from "./boot-turns.js";
 import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, IdMapping, MachineDriver } from "./box.js";
 import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
 import {
@@ -134,6 +135,7 @@ class Boxes implements BoxFactory {
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;
   readonly #running = new Map<SandboxId, RunningBox>();
+  readonly #turns = new BootTurns();
 
   constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
     this.driver = choice.driver;
@@ -143,7 +145,9 @@ class Boxes implements BoxFactory {
   }
 
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<Box> {
-    return this.#keep(await this.#bootTwice(spec, signal));
+    const boot = (): Promise<RunningBox> => this.#bootTwice(spec, signal);
+    const isMachine = (spec.driver ?? this.driver) !== "native";
+    return this.#keep(isMachine ? await this.#turns.run(signal, boot) : await boot());
   }
 
   async adopt(id: SandboxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {

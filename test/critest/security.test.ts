@@ -56,6 +56,15 @@ describe("Container security context", () => {
     );
   });
 
+  it("lets a user that is not root open its own output by name, as web servers do with their logs", async () => {
+    const line = "echo named > /dev/stdout && echo error > /dev/stderr && echo $?";
+    const who = { runAsUser: { value: 1001n }, runAsGroup: { value: 1002n } };
+    expect(await output(line, who)).to.equal("named\n0\n");
+    const id = await running(who);
+    expect(await exec(daemon, id, ["sh", "-c", line])).to.deep.include({ stdout: "named\n0\n", stderr: "error\n" });
+    await removeContainer(daemon, id);
+  });
+
   it("adds supplemental groups", async () => {
     const groups = await output("id -G", { supplementalGroups: [1234n, 5678n] });
     expect(groups.trim().split(" ")).to.include.members(["1234", "5678"]);

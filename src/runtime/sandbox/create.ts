@@ -103,8 +103,8 @@ async function build(
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
   const [box, link] = await sideBySide(
     signal,
-    (both) =>
-      stages.run("boot box", config.sandbox.bootTimeoutMs + stepLimitMs, (limit) => boxes.boot(spec, limit), both),
+    // Its own steps have their limits; before them it may wait for its turn.
+    (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(spec, limit), both),
     async (both) => {
       if (network === undefined) return undefined;
       const limitMs = config.cni.timeoutMs + stepLimitMs;

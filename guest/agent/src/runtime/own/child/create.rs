@@ -9,8 +9,8 @@ use nix::unistd::pipe2;
 
 use super::credentials::Credentials;
 use super::inside::{self, Inside};
-use super::{Given, mounts, set_oom_score, sys, user_namespace};
-use crate::runtime::own::spec::{Linux, NamespaceKind, Spec};
+use super::{Given, give_pipes, mounts, set_oom_score, sys, user_namespace};
+use crate::runtime::own::spec::{IdMapping, Linux, NamespaceKind, Spec};
 use crate::runtime::own::wire::{Filter, Report, Trouble, during};
 
 /// Namespaces that init joins itself: one joined before the clone would hide the cgroup that init is to be born in.
@@ -19,6 +19,8 @@ const LATER: i32 = libc::CLONE_NEWCGROUP;
 pub fn run(spec: &Spec, filter: Filter, given: &Given) -> Result<(), Trouble> {
     let credentials = Credentials::of(&spec.process, filter)?;
     set_oom_score(spec.process.oom_score_adj)?;
+    let first = |mappings: &[IdMapping]| mappings.iter().find(|one| one.container_id == 0).map_or(0, |one| one.host_id);
+    give_pipes(given, &spec.process.user, (first(&spec.linux.uid_mappings), first(&spec.linux.gid_mappings)))?;
     let joined = open_joined(&spec.linux)?;
     let root = mounts::root_tree(&spec.root.path)?;
     let prepared = mounts::prepare(spec)?;
