@@ -83,7 +83,7 @@ describe("A kubelet under systemd", function () {
   it("learns from the runtime that systemd makes the groups, whatever its configuration says", async () => {
     await eventually("its slices are there", 60_000, async () => {
       const wanted = ["kubepods.slice", "kubepods-besteffort.slice", "kubepods-burstable.slice"];
-      expect(await units("kubepods*.slice")).to.have.members(wanted);
+      expect(await units("kubepods*.slice")).to.include.members(wanted); // other tests' pods have some too
       return true;
     });
   });
