@@ -22,7 +22,7 @@ export class CpuSets {
   /** Of creations and updates under way, over the records. */
   readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly place: Place }>();
   readonly #recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>;
-  /** What was set last; nothing yet for a Box that is not here. */
+  /** What was set last. A Box that is not here has been given nothing, and so has all. */
   readonly #set = new WeakMap<Box, string>();
 
   /** `recorded`: of the sandbox's containers that have not exited. */

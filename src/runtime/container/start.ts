@@ -1,7 +1,6 @@
 import { nowNs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { orAborted } from "../../base/or-aborted.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
@@ -26,8 +25,7 @@ export async function startContainerIn(container: Container, deps: Deps): Promis
 
 /** What takes the container up after a restart needs its lock: that is waited for before. */
 async function startInTurn(container: Container, deps: Deps, signal: AbortSignal): Promise<void> {
-  const sandbox = deps.sandboxes.find(container.sandboxId);
-  if (sandbox !== undefined) await orAborted(sandbox.settled, signal);
+  await deps.sandboxes.find(container.sandboxId)?.whenSettled(signal);
   await deps.containers.locks.run(container.id, () => start(container, deps, signal));
 }
 

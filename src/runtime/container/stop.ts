@@ -1,6 +1,5 @@
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
@@ -48,7 +47,7 @@ export async function stopRunning(
 async function settledSoon(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.timeout(takeUpLimitMs);
   try {
-    await orAborted(sandbox.settled, anyOf(signal, limit));
+    await sandbox.whenSettled(anyOf(signal, limit));
   } catch (thrown) {
     if (signal.aborted || !limit.aborted) throw thrown;
   }

@@ -1,6 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { orAborted } from "../../base/or-aborted.js";
 import type { ReopenContainerLogRequest, ReopenContainerLogResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 
@@ -19,7 +18,7 @@ export async function reopenContainerLog(
       hint: "only a running container's log can be reopened",
     });
   }
-  await orAborted(deps.sandboxes.require(container.sandboxId).settled, call.signal);
+  await deps.sandboxes.require(container.sandboxId).whenSettled(call.signal);
   const file = container.follower?.file;
   if (file === undefined) {
     throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} writes no log`);

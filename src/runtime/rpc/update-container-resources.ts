@@ -2,7 +2,6 @@ import { RuntimeError } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
 import { shortId } from "../../base/ids.js";
-import { orAborted } from "../../base/or-aborted.js";
 import { placeIn } from "../container/cpu-sets.js";
 import { stepLimitMs } from "../container/limits.js";
 import { encodeResources } from "../container/container-record.js";
@@ -26,7 +25,7 @@ export async function updateContainerResources(
   const sandbox = deps.sandboxes.require(container.sandboxId);
   const driver = sandbox.record.box?.driver;
   const limits = await boundaryOf(driver).resources(wish);
-  await orAborted(sandbox.settled, call.signal); // what takes the container up needs its lock
+  await sandbox.whenSettled(call.signal); // what takes the container up needs its lock
   await deps.containers.locks.run(container.id, async () => {
     if (container.state === "exited") {
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);

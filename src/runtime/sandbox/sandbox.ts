@@ -46,14 +46,14 @@ export class Sandbox {
     return this.#box;
   }
 
-  /** Settles when recovery has done what it does with this sandbox; never rejects. */
-  get settled(): Promise<void> {
-    return this.#settled;
+  /** Resolves when recovery has done what it does with this sandbox; rejects with the signal's reason alone. */
+  async whenSettled(signal: AbortSignal): Promise<void> {
+    await orAborted(this.#settled, signal);
   }
 
   /** The Box of a READY sandbox, for what is about to use it. `failedPrecondition` when the sandbox is not READY. */
   async liveBox(signal: AbortSignal): Promise<Box> {
-    await orAborted(this.#settled, signal);
+    await this.whenSettled(signal);
     if (this.state === "ready" && this.#box !== undefined && this.#box.exit === undefined) return this.#box;
     const why = this.#record.end?.reason ?? this.#box?.exit?.reason ?? "its Box is not running";
     throw new RuntimeError("failedPrecondition", `sandbox ${shortId(this.id)} is not ready: ${why}`);

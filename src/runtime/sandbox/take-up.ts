@@ -20,7 +20,7 @@ const endsLimitMs = 15_000;
 
 /**
  * Asks the guest until it answers, takes its containers up (watches, logs, exits), and ends when that is done or the
- * sandbox is READY no more: what waits for `sandbox.settled` goes on then. The lock is free while the guest is waited
+ * sandbox is READY no more: what waits for `sandbox.whenSettled` goes on then. The lock is free while the guest is waited
  * for: its pod can be stopped. `told` settles when the ends that had come meanwhile are recorded too.
  */
 export async function takeUp(sandbox: Sandbox, box: Box, deps: Deps): Promise<{ readonly told: Promise<void> }> {

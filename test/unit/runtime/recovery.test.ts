@@ -104,7 +104,7 @@ describe("a restarted daemon", () => {
       };
       recovered = recover(world.deps);
       const others = world.deps.sandboxes.all().filter(({ id }) => id !== silent);
-      await Promise.all(others.map(({ settled }) => settled));
+      await Promise.all(others.map((one) => one.whenSettled(new AbortController().signal)));
     });
 
     it("takes all others up, and drops the connection that nothing is heard on", async () => {
