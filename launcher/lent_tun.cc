@@ -8,6 +8,8 @@
 
 #include <atomic>
 
+#include "open_mode.h"
+
 namespace a3s {
 
 namespace {
@@ -22,9 +24,6 @@ int Open(const char* path, int flags, mode_t mode) {
   }
   return ::openat(AT_FDCWD, path, flags, mode);
 }
-
-/** As open(2) has it: otherwise there is no third argument. */
-bool HasMode(int flags) { return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE; }
 
 }  // namespace
 

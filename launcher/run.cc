@@ -10,6 +10,7 @@
 #include "allowed_calls.h"
 #include "config.h"
 #include "console_log.h"
+#include "counted_lookups.h"
 #include "failure.h"
 #include "jail.h"
 #include "krun_library.h"
@@ -91,6 +92,7 @@ JailPlan JailOf(const Config& config) {
   EnterJail(JailOf(config));
   DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, kernel.get(), console_fd);
+  CountWhatGuestKnows(kJailShare);
   LimitConsoleLog(std::move(console));
   AllowKrunCalls();
   DieOfErrno(ExitCode::kStart, "start the machine", "libkrun", -krun.start_enter(ctx));

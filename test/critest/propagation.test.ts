@@ -111,10 +111,14 @@ describe("Mount propagation into a Box", () => {
       undo.add(() => one.remove());
       await writeFile(join(one.path, "file"), "kept\n");
     }
+    // more than one answer of the file server can tell
+    await mkdir(join(disk.path, "many"));
+    for (let at = 0; at < 100; at++) await writeFile(join(disk.path, "many", String(at)), "");
     await Promise.all([target, other].map((path) => mkdir(path, { recursive: true })));
     const wait = "until [ -e $0 ]; do usleep 50000; done";
     const open = "exec 3</data/disk/file 4</data/other/file";
-    const steps = [wait.replace("$0", "/data/other/file"), open, "touch /opened", wait.replace("$0", "/go")];
+    const look = "ls -laR /data/disk >/dev/null";
+    const steps = [wait.replace("$0", "/data/other/file"), open, look, "touch /opened", wait.replace("$0", "/go")];
     const line = [...steps, "cat <&3", "exec 3<&-", "sleep 1000"].join("; ");
     const id = await start(source, fromHost, ["sh", "-c", line]);
     await native.bindMount(disk.path, target, false, folderFlags);

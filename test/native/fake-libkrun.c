@@ -1,4 +1,5 @@
 /* Takes libkrun's place in tests of the launcher: instead of starting a machine it tells what it sees. */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void tell_file(const char *path) {
@@ -43,6 +46,36 @@ static void tell_tap(const char *name) {
     printf("tun %s\n", strerror(errno));
   else
     printf("attach %s %s\n", name, ioctl(tun, TUNSETIFF, &request) == 0 ? "done" : strerror(errno));
+}
+
+/** As its file server looks up an entry of a folder. */
+static void tell_lookup(int folder, const char *name) {
+  struct stat share, found;
+  int file = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (file < 0 || fstat(file, &found) != 0 || stat("/share", &share) != 0)
+    printf("lookup %s %s\n", name, strerror(errno));
+  else
+    printf("lookup %s %s\n", name, found.st_ino == share.st_ino ? "the share" : "another");
+  close(file);
+}
+
+/** As its file server lists a folder for READDIRPLUS, whose answer has 152 bytes and a name for each entry. */
+static void tell_listing(int folder) {
+  char buffer[4096];
+  long entries = 0, overfull = 0;
+  for (long got; (got = syscall(SYS_getdents64, folder, buffer, sizeof buffer)) > 0;) {
+    size_t used = 0;
+    off_t next = 0;
+    for (long at = 0; at < got; entries++) {
+      struct dirent64 *entry = (struct dirent64 *)(buffer + at);
+      used += (152 + strlen(entry->d_name) + 7) & ~(size_t)7;
+      next = entry->d_off;
+      at += entry->d_reclen;
+    }
+    if (used > sizeof buffer) overfull++;
+    lseek(folder, next, SEEK_SET);
+  }
+  printf("listing %ld entries, %ld answers too long\n", entries, overfull);
 }
 
 static char tap[IFNAMSIZ];
@@ -93,6 +126,9 @@ int32_t krun_start_enter(uint32_t ctx) {
   tell_folder("/proc/self/fd");
   printf("write to share %d, to sockets %d, to root %d\n", open("/share/new", O_CREAT | O_WRONLY, 0600) >= 0,
          open("/sockets/new", O_CREAT | O_WRONLY, 0600) >= 0, open("/new", O_CREAT | O_WRONLY, 0600) >= 0);
+  int folder = open("/share/folder", O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 3; i++) tell_lookup(folder, (const char *[]){".", "..", "inner"}[i]);
+  tell_listing(folder);
   tell_file("/proc/self/net/dev");
   tell_socket("unix", AF_UNIX, SOCK_STREAM);
   tell_socket("inet", AF_INET, SOCK_STREAM);

@@ -31,6 +31,7 @@ async function ended(file: string, ...args: string[]): Promise<Ended> {
 async function prepare(scratch: Scratch): Promise<Map<string, string>> {
   for (const name of ["layout", "share", "sockets"]) await mkdir(scratch.in(name));
   await writeFile(scratch.in("layout/inside"), "");
+  await mkdir(scratch.in("layout/folder/inner"), { recursive: true });
   await writeFile(scratch.in("outside"), "");
   await writeFile(scratch.in("kernel"), "the kernel\n");
   await native.bindMount(scratch.in("layout"), scratch.in("share"), false, { ...plain, readonly: true });
@@ -90,7 +91,8 @@ describe("the launcher", () => {
     expect(root?.split("\n").slice(1, -1).sort()).to.deep.equal(
       ["dev", "proc", "share", "sockets"].map((n) => `entry ${n}`),
     );
-    expect(stdout).to.include("== /share\nentry inside\n");
+    const share = stdout.slice(stdout.indexOf("== /share\n")).split("== ")[1];
+    expect(share?.split("\n").slice(1, -1).sort()).to.deep.equal(["entry folder", "entry inside"]);
     expect(stdout).to.include("write to share 0, to sockets 1, to root 0\n");
     const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
     expect(points.sort()).to.deep.equal(["/", "/dev/kvm", "/dev/null", "/dev/urandom", "/proc", "/share", "/sockets"]);
@@ -125,6 +127,16 @@ describe("the launcher", () => {
       }
     },
   );
+
+  inJail("lets libkrun's file server count only what its guest knows", async () => {
+    await using scratch = await Scratch.make();
+    const values = await prepare(scratch);
+    const names = Array.from({ length: 250 }, (_, at) => String(at).padEnd(at + 3, "x"));
+    for (const name of names) await writeFile(scratch.in(`layout/folder/${name}`), "");
+    const { stdout } = await runWith(scratch, values);
+    expect(stdout).to.include("lookup . the share\nlookup .. the share\nlookup inner another\n");
+    expect(stdout).to.include(`listing ${String(names.length + 3)} entries, 0 answers too long\n`);
+  });
 
   inJail("takes the config from a descriptor", async () => {
     await using scratch = await Scratch.make();

@@ -32,8 +32,9 @@ export async function runInOuterVm(run: OuterRun): Promise<OuterResult> {
   const children: ChildProcess[] = [];
   try {
     await mkdir(join(folder, "job"));
+    await mkdir(join(folder, "root"));
     await writeFile(join(folder, "job/job.sh"), run.script);
-    const fileServer = start(join(projectFolder, "build/assets/bin/virtiofsd"), fileServerArguments(folder), "inherit");
+    const fileServer = start("unshare", fileServerArguments(folder), "inherit");
     children.push(fileServer);
     await eventually("virtiofsd listens", 10_000, () => (existsSync(join(folder, "fs.sock")) ? true : undefined));
     const machine = start("qemu-system-x86_64", await machineArguments(folder, run), "pipe");
@@ -89,9 +90,21 @@ async function ended(child: ChildProcess): Promise<void> {
   await gone;
 }
 
+/**
+ * What the VM's root is made of: all of the host but three that it has itself. On the host they are mounts, whose folders
+ * would have one number, 1, in one file system: to a guest inside that would be the same folder three times.
+ */
+const makeRoot = `root=$1; shift
+mount --rbind / "$root"
+for own in dev proc sys; do umount -l "$root/$own" || true; done
+exec "$@"`;
+
 function fileServerArguments(folder: string): string[] {
-  const share = ["--shared-dir", "/", "--readonly", "--cache", "always", "--xattr"];
-  return ["--socket-path", join(folder, "fs.sock"), ...share, "--sandbox", "none", "--log-level", "error"];
+  const root = join(folder, "root");
+  const share = ["--shared-dir", root, "--readonly", "--cache", "always", "--xattr"];
+  const options = ["--socket-path", join(folder, "fs.sock"), ...share, "--sandbox", "none", "--log-level", "error"];
+  const program = join(projectFolder, "build/assets/bin/virtiofsd");
+  return ["--mount", "--", "sh", "-c", makeRoot, "sh", root, program, ...options];
 }
 
 /**
