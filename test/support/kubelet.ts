@@ -12,7 +12,8 @@ import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
 /** `A3S_TEST_KUBELET=oldest`: the one that `npm run setup -- oldest-kubelet` has built. */
-const kubeletName = process.env["A3S_TEST_KUBELET"] === "oldest" ? "kubelet-oldest" : "kubelet";
+export const isOldestKubelet = process.env["A3S_TEST_KUBELET"] === "oldest";
+const kubeletName = isOldestKubelet ? "kubelet-oldest" : "kubelet";
 export const kubeletProgram = join(projectFolder, "build/assets/bin", kubeletName);
 
 /** Only one of a network namespace: the ports are fixed. */
