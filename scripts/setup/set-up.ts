@@ -13,6 +13,7 @@ import { controlPlane, kubeClient, kubelet, kubeProxy, oldestKubelet, seccompRef
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
+import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
 import { unpacker, unpackerPackages } from "./assets/unpacker.js";
 import { virtiofsd } from "./assets/virtiofsd.js";
@@ -84,6 +85,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (qemu) await place(join(await virtiofsd(inner), "virtiofsd"), "bin/virtiofsd");
     await place(await guestBase(inner, await agent(inner)), "guest");
     if (wish.drivers.includes("krun")) await place(await libkrun(inner), "lib/libkrun.so.1");
+    if (wish.forTests) await place(join(await posixSuite(inner), "pjdfstest"), "bin/pjdfstest");
   };
   const cpp = async (inner: SetupContext): Promise<void> => {
     await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");
