@@ -59,10 +59,11 @@ export function continueIn(file, args) {
       process.exit(1);
     }
   }
-  const env = { ...process.env, BOOTSTRAP_MS: String(Date.now() - startedAt) };
+  // Its end of the pipe closes when this process is no more, by whatever: scripts/setup/interrupted.ts looks at that.
+  const env = { ...process.env, BOOTSTRAP_MS: String(Date.now() - startedAt), BOOTSTRAP_PIPE: "3" };
   const child = spawn(process.execPath, ["--import=tsx", join(root, "scripts", file), ...args], {
     cwd: root,
-    stdio: "inherit",
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
     env,
   });
   // Ctrl-C reaches the child by itself; this process only waits for it to clean up. A plain kill is passed on.

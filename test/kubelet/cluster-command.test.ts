@@ -39,15 +39,21 @@ describe("npm run cluster", function () {
   });
   afterEach(async function () {
     if (this.currentTest?.state === "failed") process.stderr.write(`--- what it said\n${said}\n`);
-    if (child.exitCode === null && child.signalCode === null)
-      await ended(() => {
-        interrupt("SIGTERM");
-      });
+    if (isGroupAlive()) interrupt("SIGTERM");
+    await eventually("its processes have ended", downMs, () => (isGroupAlive() ? undefined : true));
     await rm(folder, { recursive: true, force: true });
   });
 
   const interrupt = (signal: NodeJS.Signals): void => {
     if (child.pid !== undefined) process.kill(-child.pid, signal);
+  };
+  const isGroupAlive = (): boolean => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 0);
+      return child.pid !== undefined;
+    } catch {
+      return false;
+    }
   };
   async function ended(how: () => void): Promise<number | null> {
     const closed = new Promise<number | null>((resolve) => child.once("close", resolve));
