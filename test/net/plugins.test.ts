@@ -1,8 +1,9 @@
 /** The distribution's plugins in namespaces, without a VM: what they make there, and that nothing of it is left. */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { messageOf } from "../../src/base/errors.js";
@@ -52,6 +53,7 @@ describe("CNI plugins of the distribution", function () {
         ["cni.conf_dir", given(join(folder, "net.d"))],
         ["cni.bin_dirs", given([join(folder, "bin"), "/usr/lib/cni"])],
         ["cni.plugin_timeout_ms", given(5_000)],
+        ["cni.gc", given(true)],
       ]),
     );
     networks = new Networks(config.cni, createLogger("error"));
@@ -63,7 +65,8 @@ describe("CNI plugins of the distribution", function () {
   });
 
   const configure = async (plugins: readonly object[], cniVersion = "1.0.0"): Promise<void> => {
-    await writeFile(join(folder, "net.d/1.conflist"), JSON.stringify({ cniVersion, name: "net", plugins }));
+    const version = cniVersion === "" ? {} : { cniVersion };
+    await writeFile(join(folder, "net.d/1.conflist"), JSON.stringify({ ...version, name: "net", plugins }));
   };
   const hostLocal = (...ranges: string[]): object => ({
     type: "host-local",
@@ -208,6 +211,108 @@ describe("CNI plugins of the distribution", function () {
       await double("bad", `echo '{"code":50,"msg":"no uplink"}'; exit 1`);
       const state = await networks.state(never);
       expect(state.ready ? "" : state.message).to.contain('"bad" STATUS: no uplink');
+    });
+  });
+
+  describe("of those that others' runtimes take", () => {
+    // "": the version that was there before one could be named
+    for (const cniVersion of ["", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"]) {
+      it(`speaks version "${cniVersion}" with them`, async () => {
+        const chain = [bridge("10.91.0.0/24", "fd91::/64"), { type: "portmap", capabilities: { portMappings: true } }];
+        await configure(chain, cniVersion);
+        const one = await tenant({ portMappings });
+        await attach(one);
+        const addresses = attachmentAddresses(one.attachment);
+        const link = await joinTap(native, one.place.netnsPath, "eth0");
+        expect(addresses).to.have.length(2);
+        expect(link.addresses.map((cidr) => cidr.split("/")[0])).to.have.members(addresses);
+        await detach(one);
+        expect(await reserved()).to.deep.equal([]);
+        expect(await run("iptables-save", "-t", "nat")).to.not.contain("8080");
+      });
+    }
+
+    it("takes a result without a version for one of the configuration's, and tells the next plugin so", async () => {
+      const heard = join(folder, "heard");
+      await configure([{ type: "plain" }, { type: "next" }]);
+      await double("plain", `[ $CNI_COMMAND = ADD ] && echo '{"ips":[{"address":"10.92.0.9/24"}]}'; exit 0`);
+      const lines = `cat > ${heard}; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`;
+      await writeFile(join(folder, "bin/next"), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+      await attach(await tenant());
+      const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.92.0.9/24" }] };
+      expect(JSON.parse(await readFile(heard, "utf8"))).to.deep.include({ prevResult });
+    });
+
+    it("takes an address of eth0 for the sandbox's, where the plugin does not say whose interface that is", async () => {
+      await configure([{ type: "plain" }]);
+      const result = `{"cniVersion":"1.0.0","interfaces":[{"name":"eth0"}],"ips":[{"address":"10.92.0.9/24","interface":0}]}`;
+      await double("plain", `[ $CNI_COMMAND = ADD ] && echo '${result}'; exit 0`);
+      const one = await tenant();
+      await attach(one);
+      expect(attachmentAddresses(one.attachment)).to.deep.equal(["10.92.0.9"]);
+    });
+
+    it("has those of the folder with the network's name after those of its file, unless the file says no", async () => {
+      const heard = join(folder, "heard");
+      await mkdir(join(folder, "net.d/net"));
+      await writeFile(join(folder, "net.d/net/20-second.conf"), JSON.stringify({ type: "second", more: 2 }));
+      await writeFile(join(folder, "net.d/net/10-first.conf"), JSON.stringify({ type: "first", more: 1 }));
+      await writeFile(join(folder, "net.d/net/readme"), "{");
+      const told = (name: string): string =>
+        `[ $CNI_COMMAND = ADD ] || exit 0; echo ${name} >> ${heard}; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`;
+      for (const name of ["inline", "first", "second"]) await double(name, told(name));
+      await configure([{ type: "inline" }]);
+      await attach(await tenant());
+      expect(await readFile(heard, "utf8")).to.equal("inline\nfirst\nsecond\n");
+      const list = { cniVersion: "1.0.0", name: "net" };
+      const path = join(folder, "net.d/1.conflist");
+      await writeFile(path, JSON.stringify(list));
+      await rm(heard);
+      await attach(await tenant());
+      expect(await readFile(heard, "utf8")).to.equal("first\nsecond\n");
+      await writeFile(path, JSON.stringify({ ...list, loadOnlyInlinedPlugins: true, plugins: [{ type: "inline" }] }));
+      await rm(heard);
+      await attach(await tenant());
+      expect(await readFile(heard, "utf8")).to.equal("inline\n");
+      await writeFile(join(folder, "net.d/net/10-first.conf"), "{");
+      await configure([{ type: "inline" }]);
+      const state = await networks.state(never);
+      expect(state.ready ? "" : state.message).to.match(/1\.conflist is unusable: .*10-first\.conf: it is not JSON/);
+    });
+
+    it("waits for a plugin that its installer is just writing", async () => {
+      await configure([{ type: "fresh" }]);
+      await double("fresh", `echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`);
+      const writing = await open(join(folder, "bin/fresh"), "r+");
+      const attached = attach(await tenant());
+      const before = await Promise.race([attached.then(() => "attached", messageOf), delay(700, "waiting")]);
+      await writing.close();
+      expect(before).to.equal("waiting");
+      await attached;
+    });
+
+    it("finds one beside a folder of its name", async () => {
+      await mkdir(join(folder, "bin/bridge"));
+      await configure([bridge("10.92.0.0/24")]);
+      const one = await tenant();
+      await attach(one);
+      await detach(one);
+    });
+
+    it("asks each to collect its garbage, also after one that can't, and names those", async () => {
+      const heard = join(folder, "heard");
+      await double("first", `echo '{"code":4,"msg":"not known here"}'; exit 1`);
+      await double("second", "exit 0");
+      await writeFile(join(folder, "bin/second"), `#!/bin/sh\ncat > ${heard}\n`, { mode: 0o755 });
+      await configure([{ type: "first" }, { type: "second" }], "1.1.0");
+      const member = { containerId: newSandboxId() };
+      expect(await failureOf(networks.collectGarbage([member], never))).to.match(/"first" GC: not known here/);
+      const valid = [{ containerID: member.containerId, ifname: "eth0" }];
+      // libcni tells them by both names: the specification's, and the one that plugins know from its first text
+      expect(JSON.parse(await readFile(heard, "utf8"))).to.deep.include({
+        "cni.dev/valid-attachments": valid,
+        "cni.dev/attachments": valid,
+      });
     });
   });
 

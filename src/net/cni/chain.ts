@@ -3,7 +3,7 @@ import { RuntimeError, messageOf } from "../../base/errors.js";
 import type { NetworkList, PluginConfig } from "./network-list.js";
 import { parseResult } from "./result.js";
 import { runPlugin, type PluginCall, type PluginPlaces } from "./run-plugin.js";
-import { isAtLeast } from "./versions.js";
+import { isAtLeast, type CniVersion } from "./versions.js";
 
 /** One sandbox in one network. */
 export interface Member {
@@ -30,7 +30,8 @@ export async function addMember(
 ): Promise<RawResult> {
   let result: RawResult | undefined;
   for (const plugin of member.list.plugins) {
-    result = checkedResult(plugin.type, await runPlugin(callOf("ADD", member, plugin, result), places, signal));
+    const output = await runPlugin(callOf("ADD", member, plugin, result), places, signal);
+    result = checkedResult(plugin.type, output, member.list.cniVersion);
     await keep(result);
   }
   if (result === undefined) throw new RuntimeError("internal", `network "${member.list.name}" has no plugins`);
@@ -81,7 +82,10 @@ export async function checkStatus(list: NetworkList, places: PluginPlaces, signa
   }
 }
 
-/** GC, from 1.1.0 on: plugins drop what belongs to none of the members named. */
+/**
+ * GC, from 1.1.0 on: plugins drop what belongs to none of the members named. Goes on after one that fails, and throws the
+ * first failure at the end.
+ */
 export async function collectGarbage(
   list: NetworkList,
   members: readonly { readonly containerId: string; readonly interfaceName: string }[],
@@ -90,10 +94,19 @@ export async function collectGarbage(
 ): Promise<void> {
   if (!isAtLeast(list.cniVersion, "1.1.0") || list.disableGC) return;
   const valid = members.map(({ containerId, interfaceName }) => ({ containerID: containerId, ifname: interfaceName }));
+  // The second name is that of the specification's first text, which some plugins go by.
+  const named = { "cni.dev/valid-attachments": valid, "cni.dev/attachments": valid };
+  const failures: unknown[] = [];
   for (const plugin of list.plugins) {
-    const config = { ...configOf(list, plugin), "cni.dev/valid-attachments": valid };
-    await runPlugin({ type: plugin.type, command: "GC", variables: {}, config }, places, signal);
+    const config = { ...configOf(list, plugin), ...named };
+    try {
+      await runPlugin({ type: plugin.type, command: "GC", variables: {}, config }, places, signal);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      failures.push(thrown);
+    }
   }
+  if (failures.length > 0) throw failures[0];
 }
 
 function callOf(
@@ -130,12 +143,14 @@ function configOf(list: NetworkList, plugin: PluginConfig): Record<string, unkno
   return { ...rest, name: list.name, cniVersion: list.cniVersion };
 }
 
-function checkedResult(type: string, output: unknown): RawResult {
+/** A result that names no version is of the configuration's; the next plugin may refuse one that names none. */
+function checkedResult(type: string, output: unknown, cniVersion: CniVersion): RawResult {
   if (typeof output !== "object" || output === null || Array.isArray(output)) {
     throw new RuntimeError("internal", `CNI plugin "${type}" ADD: it printed no result`);
   }
   try {
-    return parseResult(output);
+    const result = parseResult(output);
+    return (result.cniVersion ?? "") === "" ? { ...result, cniVersion } : result;
   } catch (cause) {
     throw new RuntimeError("internal", `CNI plugin "${type}" ADD: its result is malformed: ${messageOf(cause)}`, {
       cause,

@@ -22,7 +22,16 @@ export const networkListSchema = z.object({
 export type NetworkList = Readonly<z.infer<typeof networkListSchema>>;
 
 /** Some write booleans as text (CNI specification, section 1: disableCheck). */
-const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]).default(false);
+const flag = z
+  .union([
+    z.boolean(),
+    z
+      .string()
+      .toLowerCase()
+      .pipe(z.enum(["true", "false"]))
+      .transform((text) => text === "true"),
+  ])
+  .default(false);
 
 const header = z.object({
   name: networkListSchema.shape.name,
@@ -30,18 +39,36 @@ const header = z.object({
   cniVersions: z.array(z.string()).default([]),
   disableCheck: flag,
   disableGC: flag,
+  loadOnlyInlinedPlugins: flag,
 });
 
+/** What a configuration file says. */
+export interface NetworkFile {
+  /** May have no plugins yet where more of them are elsewhere. */
+  readonly list: NetworkList;
+  /** Whether the folder with the network's name, beside the file, has plugins that follow those of the file. */
+  readonly hasFolder: boolean;
+}
+
 /**
- * A configuration file: a list (`.conflist`: it has `plugins`) or one plugin (`.conf`, `.json`), which is a list of one.
+ * A configuration file: a list (`.conflist`) or one plugin (`.conf`, `.json`: it has a `type`), which is a list of one.
  * CNI specification, section 1. Throws `invalidArgument` that says what is wrong.
  */
-export function parseNetworkList(text: string): NetworkList {
+export function parseNetworkFile(text: string): NetworkFile {
   const file = parse(z.looseObject({ plugins: z.array(pluginSchema).optional() }), json(text));
-  const { name, cniVersion, cniVersions: others, disableCheck, disableGC } = parse(header, file);
-  const plugins = file.plugins ?? [parse(pluginSchema, file)];
-  if (plugins.length === 0) throw new RuntimeError("invalidArgument", "plugins: it lists none");
-  return { name, cniVersion: newestKnown(cniVersion, others), disableCheck, disableGC, plugins };
+  const { name, cniVersion, cniVersions, disableCheck, disableGC, loadOnlyInlinedPlugins } = parse(header, file);
+  const isList = file.plugins !== undefined || file["type"] === undefined;
+  const plugins = isList ? (file.plugins ?? []) : [parse(pluginSchema, file)];
+  const hasFolder = isList && !loadOnlyInlinedPlugins;
+  const listsNone = plugins.length === 0 && (file.plugins !== undefined || !hasFolder);
+  if (listsNone) throw new RuntimeError("invalidArgument", "plugins: it lists none");
+  const list = { name, cniVersion: newestKnown(cniVersion, cniVersions), disableCheck, disableGC, plugins };
+  return { list, hasFolder };
+}
+
+/** A file of one plugin in the folder of a network. Throws `invalidArgument`. */
+export function parsePlugin(text: string): PluginConfig {
+  return parse(pluginSchema, json(text));
 }
 
 function json(text: string): unknown {
@@ -59,11 +86,17 @@ function parse<T>(schema: z.ZodType<T>, value: unknown): T {
   throw new RuntimeError("invalidArgument", wrong.join("; "));
 }
 
-/** `cniVersion`, or the newest of `cniVersions` that we speak (specification 1.1, section 1). */
-function newestKnown(cniVersion: string | undefined, others: readonly string[]): CniVersion {
-  const offered = [cniVersion ?? "", ...others];
+/**
+ * `cniVersion`, or the newest of `cniVersions` that we speak (specification 1.1, section 1). 0.1.0 where none is named, as
+ * that version's text has it.
+ */
+function newestKnown(cniVersion = "", others: readonly string[] = []): CniVersion {
+  if (cniVersion === "" && others.length === 0) return "0.1.0";
+  const offered = [cniVersion, ...others];
   const newest = [...cniVersions].reverse().find((version) => offered.includes(version));
   if (newest !== undefined && isCniVersion(newest)) return newest;
-  const said = cniVersion === undefined ? "is missing" : `${JSON.stringify(cniVersion)} is not supported`;
-  throw new RuntimeError("invalidArgument", `cniVersion: ${said}`, { hint: `supported: ${cniVersions.join(", ")}` });
+  const named = offered.filter((version) => version !== "").map((version) => JSON.stringify(version));
+  throw new RuntimeError("invalidArgument", `cniVersion: ${named.join(", ")} is not supported`, {
+    hint: `supported: ${cniVersions.join(", ")}`,
+  });
 }

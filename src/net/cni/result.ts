@@ -11,10 +11,16 @@ const cidr = z.string().refine((value) => {
   return more.length === 0 && longest !== undefined && /^\d{1,3}$/.test(length) && Number(length) <= longest;
 }, "is no address with a prefix length");
 
+/** Versions 0.1.0 and 0.2.0 have one address of each family. */
+const ofFamily = z.looseObject({ ip: cidr }).nullish();
+
 /** What a plugin prints after ADD: versions 0.3.0 to 1.1.0 differ in members that nobody here reads. */
 const resultSchema = z.looseObject({
+  cniVersion: text,
   interfaces: z.array(z.looseObject({ name: z.string(), sandbox: text })).nullish(),
   ips: z.array(z.looseObject({ address: cidr, interface: z.int().nullish() })).nullish(),
+  ip4: ofFamily,
+  ip6: ofFamily,
   dns: z.looseObject({ nameservers: texts, domain: text, search: texts, options: texts }).nullish(),
 });
 
@@ -30,14 +36,18 @@ export function parseResult(value: unknown): CniResult {
   return resultSchema.parse(value);
 }
 
-/** Addresses of the sandbox's interface without their prefix lengths, IPv4 first. */
+/**
+ * Addresses of the sandbox's interface without their prefix lengths, IPv4 first. An interface is known by its name alone,
+ * as to containerd: some plugins do not say whose it is.
+ */
 export function addressesOf(result: CniResult, interfaceName: string): string[] {
   const interfaces = result.interfaces ?? [];
-  const addresses = (result.ips ?? []).flatMap((ip) => {
+  const own = (result.ips ?? []).filter((ip) => {
     const owner = typeof ip.interface === "number" ? interfaces[ip.interface] : undefined;
-    if (owner !== undefined && (owner.name !== interfaceName || (owner.sandbox ?? "") === "")) return [];
-    return [ip.address.slice(0, ip.address.indexOf("/"))];
+    return owner === undefined || owner.name === interfaceName;
   });
+  const families = [result.ip4, result.ip6].flatMap((one) => (one === null || one === undefined ? [] : [one.ip]));
+  const addresses = [...own.map(({ address }) => address), ...families].map((one) => one.slice(0, one.indexOf("/")));
   return [...addresses.filter((one) => isIP(one) === 4), ...addresses.filter((one) => isIP(one) === 6)];
 }
 

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { RuntimeError, messageOf, type ErrorCode } from "../../base/errors.js";
-import { stage } from "../../base/stage.js";
+import { RuntimeError, errnoOf, messageOf, type ErrorCode } from "../../base/errors.js";
+import { sleep, stage } from "../../base/stage.js";
 
 /** One call of one plugin: CNI specification, section 2. */
 export interface PluginCall {
@@ -27,6 +27,9 @@ const mostOutput = 1024 * 1024;
 const keptErrorText = 2048;
 /** Something that a plugin has left running may hold its output open. */
 const drainMs = 500;
+/** Who installs a plugin over an old one writes it for a moment; it can't be run meanwhile. */
+const busyPauseMs = 100;
+const busyLimitMs = 6_000;
 
 const errorSchema = z.looseObject({ code: z.int(), msg: z.string().optional(), details: z.string().optional() });
 
@@ -47,18 +50,20 @@ export async function runPlugin(call: PluginCall, places: PluginPlaces, signal: 
 export async function findPlugin(type: string, binDirs: readonly string[]): Promise<string> {
   for (const folder of binDirs) {
     const path = join(folder, type);
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    ) {
-      return path;
-    }
+    if (await isProgram(path)) return path;
   }
   throw new RuntimeError("failedPrecondition", `CNI plugin "${type}" is not in ${binDirs.join(" or ")}`, {
     hint: "install it there, or name its folder in cni.bin_dirs",
   });
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 interface PluginEnd {
@@ -75,22 +80,41 @@ async function execute(
   signal: AbortSignal,
 ): Promise<PluginEnd> {
   const variables = { CNI_COMMAND: call.command, CNI_PATH: places.binDirs.join(":"), ...call.variables };
-  // A group of its own: what it has started ends with it.
-  const child = spawn(program, [], { env: { ...process.env, ...variables }, stdio: "pipe", detached: true, cwd: "/" });
+  const env = { ...process.env, ...variables };
+  let child = started(program, env);
+  for (let waitedMs = 0; child === undefined; waitedMs += busyPauseMs) {
+    if (waitedMs >= busyLimitMs) throw new RuntimeError("unavailable", `it did not start: ${program} is being written`);
+    await sleep(busyPauseMs, signal);
+    child = started(program, env); // whoever listens to it must do so before anything else is waited for
+  }
+  return await outcome(child, call, signal);
+}
+
+async function outcome(child: ChildProcess, call: PluginCall, signal: AbortSignal): Promise<PluginEnd> {
   const kill = (): void => {
     killGroup(child);
   };
   signal.addEventListener("abort", kill, { once: true });
   try {
     const output = collect(child, kill);
-    child.stdin.on("error", () => undefined); // it may end without reading
-    child.stdin.end(JSON.stringify(call.config));
+    child.stdin?.on("error", () => undefined); // it may end without reading
+    child.stdin?.end(JSON.stringify(call.config));
     const [code, killedBy] = await ended(child);
     signal.throwIfAborted();
     if (output.tooLong()) throw new RuntimeError("internal", "it printed more than 1 MiB");
     return { code, killedBy, ...output.text() };
   } finally {
     signal.removeEventListener("abort", kill);
+  }
+}
+
+/** The process, in a group of its own: what it has started ends with it. Undefined while somebody writes the program. */
+function started(program: string, env: NodeJS.ProcessEnv): ChildProcess | undefined {
+  try {
+    return spawn(program, [], { env, stdio: "pipe", detached: true, cwd: "/" });
+  } catch (cause) {
+    if (errnoOf(cause) === "ETXTBSY") return undefined;
+    throw new RuntimeError("internal", `it did not start: ${messageOf(cause)}`, { cause });
   }
 }
 

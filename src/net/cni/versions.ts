@@ -1,5 +1,5 @@
 /** Versions of the CNI specification that are spoken, oldest first. */
-export const cniVersions = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
+export const cniVersions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 
 export type CniVersion = (typeof cniVersions)[number];
 

@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { readConfigFolder } from "../../../../src/net/cni/config-folder.js";
-import { parseNetworkList } from "../../../../src/net/cni/network-list.js";
+import { parseNetworkFile, type NetworkList } from "../../../../src/net/cni/network-list.js";
 
 const one = (more: object = {}): string => JSON.stringify({ cniVersion: "0.4.0", name: "a", type: "bridge", ...more });
+const parseNetworkList = (text: string): NetworkList => parseNetworkFile(text).list;
 
 describe("CNI configuration", () => {
   it("takes a list, and one plugin as a list of one", () => {
-    const list = { cniVersion: "1.0.0", name: "n", disableCheck: "true", plugins: [{ type: "ptp", mtu: 9 }] };
+    const list = { cniVersion: "1.0.0", name: "n", disableCheck: "True", plugins: [{ type: "ptp", mtu: 9 }] };
     const parsed = parseNetworkList(JSON.stringify(list));
     expect(parsed.disableCheck).to.equal(true);
     expect(parsed.plugins).to.deep.equal([{ type: "ptp", mtu: 9 }]);
@@ -19,7 +20,8 @@ describe("CNI configuration", () => {
   it("chooses the newest version that both sides speak", () => {
     const versions = ["0.3.1", "1.1.0", "2.0.0"];
     expect(parseNetworkList(one({ cniVersions: versions })).cniVersion).to.equal("1.1.0");
-    expect(() => parseNetworkList(one({ cniVersion: "0.2.0" }))).to.throw('cniVersion: "0.2.0" is not supported');
+    expect(() => parseNetworkList(one({ cniVersion: "2.0.0" }))).to.throw('cniVersion: "2.0.0" is not supported');
+    expect(parseNetworkList(one({ cniVersion: undefined })).cniVersion).to.equal("0.1.0");
   });
 
   it("says what is wrong", () => {
@@ -28,6 +30,8 @@ describe("CNI configuration", () => {
       [one({ name: "a/b" }), "name"],
       [one({ type: "../sh" }), "type"],
       [JSON.stringify({ cniVersion: "1.0.0", name: "a", plugins: [] }), "it lists none"],
+      [JSON.stringify({ cniVersion: "1.0.0", name: "a", loadOnlyInlinedPlugins: true }), "it lists none"],
+      [one({ disableGC: "no" }), "disableGC"],
     ] as const) {
       expect(() => parseNetworkList(text)).to.throw(message);
     }
