@@ -1,9 +1,10 @@
 /** Pods of the host with a user namespace of their own (hostUsers: false): what is theirs there, and what stays the host's. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chown, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { MountPropagation, NamespaceMode, type UserNamespace } from "../../src/gen/runtime/v1/api.js";
+import { MountPropagation, NamespaceMode, Protocol, type UserNamespace } from "../../src/gen/runtime/v1/api.js";
 import { failure, runtime, status } from "../support/cri-client.js";
 import { Daemon, nativeHandler } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
@@ -13,6 +14,7 @@ import {
   exec,
   exited,
   logLines,
+  podStatus,
   removeContainer,
   removePod,
   runPod,
@@ -23,7 +25,9 @@ import {
   type Pod,
   type PodConfigPart,
 } from "../support/pods.js";
+import { forwardedPort, KubeClient, needsKubeClient } from "../support/streaming/kube-client.js";
 import { spdyCommand } from "../support/streaming/spdy-client.js";
+import { nodeAddress, nodeLinks, NodeNetwork } from "../support/node-network.js";
 import { eventually, limit } from "../support/wait.js";
 
 const { CONTAINER, POD, NODE, TARGET } = NamespaceMode;
@@ -40,6 +44,13 @@ const withUsers = (more: object = {}, security: object = {}): PodConfigPart => (
 function inside(security: object = {}, more: ContainerConfigPart = {}): ContainerConfigPart {
   const namespaceOptions = { pid: CONTAINER, usernsOptions: userns };
   return { linux: { securityContext: { namespaceOptions, ...security } }, ...more };
+}
+
+const subnet = "10.96.31.0/24";
+
+async function owner(path: string): Promise<string> {
+  const { uid, gid } = await stat(path);
+  return `${String(uid)} ${String(gid)}`;
 }
 
 describe("user namespaces of pods of the host", function () {
@@ -73,11 +84,6 @@ describe("user namespaces of pods of the host", function () {
       if (groups.includes(`/${id}\n`)) return Number(pid);
     }
     throw new Error(`no process of ${id}`);
-  }
-
-  async function owner(path: string): Promise<string> {
-    const { uid, gid } = await stat(path);
-    return `${String(uid)} ${String(gid)}`;
   }
 
   it("are told in the handler's features, and hold for init, exec, and the process on the host", async () => {
@@ -277,5 +283,166 @@ describe("user namespaces of pods of the host", function () {
     expect(await owner(join(source, "new"))).to.equal("0 0");
     await removeContainer(daemon, old);
     await rm(source, { recursive: true });
+  });
+});
+
+describe("user namespaces of pods of the host on a network of plugins", function () {
+  this.timeout(limit(60_000));
+  const hostPort = 12_300;
+  let node: NodeNetwork;
+  let daemon: Daemon;
+  let atStart: MachineState;
+  let folder: string;
+  let pod: Pod;
+  let address: string;
+  let server: string;
+
+  before(async () => {
+    node = await NodeNetwork.create();
+    await node.configure([
+      { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true, ipam: node.ipam(subnet) },
+      { type: "portmap", capabilities: { portMappings: true }, snat: true },
+      { type: "tuning", sysctl: { "net.core.somaxconn": "500" } },
+    ]);
+    const handler = process.env["A3S_TEST_HANDLER"] === "native" ? "" : nativeHandler;
+    const config = `${node.daemonConfig}${handler}`;
+    daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
+    atStart = await daemon.machine();
+    folder = await mkdtemp(join(daemon.logs, "net-"));
+    const portMappings = [{ hostPort, containerPort: 8080, protocol: Protocol.TCP }];
+    const sysctls = { "net.ipv4.ip_forward": "1" };
+    const { securityContext } = withUsers().linux ?? {};
+    pod = await runPod(daemon, { portMappings, linux: { securityContext, sysctls } }, "native");
+    address = (await podStatus(daemon, pod.id)).network?.ip ?? "";
+    server = await startContainer(daemon, pod, inside({}, { command: ["httpd", "-f", "-p", "8080", "-h", "/etc"] }));
+  });
+
+  after("addresses, links and all else are given back", async () => {
+    try {
+      await removePod(daemon, pod);
+      await rm(folder, { recursive: true });
+      expect(await node.reserved()).to.deep.equal([]);
+      expect((await node.links()).filter((name) => ![...nodeLinks, "pods"].includes(name))).to.deep.equal([]);
+      await expectSameMachine(daemon.scope, atStart);
+    } finally {
+      await daemon.remove();
+      await node.remove();
+    }
+  });
+
+  const fetched = async (from: string, port = 8080): Promise<string> => {
+    const wait = `{ signal: AbortSignal.timeout(${limit(20_000)}) }`;
+    const script = `const answer = await fetch("http://${from}:${port}/passwd", ${wait}); console.log(await answer.text());`;
+    return await node.run(process.execPath, "--input-type=module", "-e", script);
+  };
+
+  it("have the addresses that plugins give, their sysctls, and are reached there and by a host port", async () => {
+    expect(await node.reserved()).to.deep.equal([address]);
+    const line =
+      "ip -o -4 addr show dev eth0 | grep -o 'inet [0-9.]*'; cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_forward; stat -c %u /proc/sys/net/ipv4/ip_forward";
+    expect(await shell(daemon, server, line)).to.equal(`inet ${address}\n500\n1\n0\n`);
+    for (const [to, port] of [[address, 8080] as const, [nodeAddress, hostPort] as const]) {
+      expect(await fetched(to, port)).to.match(/^root:/);
+    }
+    // the pod's own host port, from inside, and the node
+    expect(await shell(daemon, server, `wget -qO- -T 20 http://${nodeAddress}:${hostPort}/passwd`)).to.match(/^root:/);
+    expect(await shell(daemon, server, `ping -c 1 -W 10 ${nodeAddress} >/dev/null && echo ok`)).to.equal("ok\n");
+  });
+
+  it("reach a pod with other ids, whose volumes are its own", async () => {
+    const more = { ...mapping, hostId: 262_144 };
+    const others: UserNamespace = { mode: POD, uids: [more], gids: [more] };
+    const options = { pid: CONTAINER, usernsOptions: others };
+    const other = await runPod(daemon, withUsers(options), "native");
+    const mounts = [{ hostPath: folder, containerPath: "/data", uidMappings: [more], gidMappings: [more] }];
+    const id = await startContainer(daemon, other, inside({ namespaceOptions: options }, { mounts }));
+    expect(await shell(daemon, id, "tr -s ' ' </proc/self/uid_map")).to.equal(" 0 262144 65536\n");
+    expect(await shell(daemon, id, `wget -qO- -T 20 http://${address}:8080/passwd`)).to.match(/^root:/);
+    await shell(daemon, id, "echo theirs >/data/other; chmod 600 /data/other");
+    const shown = await runToEnd(daemon, pod, "stat -c %u /data/other; cat /data/other", {
+      ...inside({}, { mounts: [{ hostPath: folder, containerPath: "/data", ...owned }] }),
+    });
+    expect(shown).to.equal("0\ntheirs\n");
+    await removePod(daemon, other);
+    expect(await node.reserved()).to.deep.equal([address]);
+  });
+
+  const nothing = { tty: false, stdin: false, stdout: false, stderr: false };
+  /** client-go's, on the node, where the streaming server is. */
+  const client = (url: string, ...flags: readonly string[]): KubeClient =>
+    new KubeClient(["command", "-url", url, "-transport", "spdy", ...flags], 60_000, { netns: node.netns });
+
+  it("attach: what is typed comes back, and is in the log", async function () {
+    needsKubeClient(this);
+    const user = { runAsUser: { value: 5n }, runAsGroup: { value: 6n } };
+    const part = inside(user, { command: ["cat"], stdin: true, stdinOnce: true });
+    const id = await startContainer(daemon, pod, part);
+    const { url } = await daemon.cri.call(runtime.attach, { ...nothing, stdin: true, stdout: true, containerId: id });
+    const typing = client(url, "-stdin", "-stdout");
+    typing.stdin.end("typed in\n");
+    const { error } = await typing.ended;
+    expect([error, typing.stdout]).to.deep.equal(["", "typed in\n"]);
+    const { logPath, exitCode } = await exited(daemon, id);
+    expect(exitCode).to.equal(0);
+    expect((await logLines(logPath)).map(({ text }) => text)).to.deep.equal(["typed in"]);
+    await removeContainer(daemon, id);
+  });
+
+  it("cp: a tar in and a tar out, with the owners that it names", async function () {
+    needsKubeClient(this);
+    const source = join(folder, "file");
+    const content = Buffer.alloc(1 << 20, "copied ");
+    await writeFile(source, content);
+    await chown(source, 7, 8);
+    const packed = execFileSync("tar", ["cf", "-", "-C", folder, "file"], { maxBuffer: 4 << 20 });
+    await shell(daemon, server, "mkdir /cp");
+    const wanted = { ...nothing, stdout: true, stderr: true, containerId: server };
+    const cmdIn = ["tar", "xmf", "-", "-C", "/cp"];
+    const sender = client(
+      (await daemon.cri.call(runtime.exec, { ...wanted, stdin: true, cmd: cmdIn })).url,
+      ...["-stdin", "-stdout", "-stderr"],
+    );
+    sender.stdin.end(packed);
+    expect(await sender.ended).to.include({ error: "", exitCode: 0 });
+    expect([sender.stdout, sender.stderr]).to.deep.equal(["", ""]);
+    expect(await shell(daemon, server, "stat -c '%u %g %s' /cp/file")).to.equal(`7 8 ${content.length}\n`);
+    await rm(source);
+    const cmdOut = ["tar", "cf", "-", "-C", "/cp", "file"];
+    const unpack = spawn("tar", ["xpf", "-", "-C", folder], { stdio: ["pipe", "inherit", "inherit"] });
+    const unpacked = once(unpack, "close");
+    const { url } = await daemon.cri.call(runtime.exec, { ...wanted, cmd: cmdOut });
+    const flags = ["command", "-url", url, "-transport", "spdy", "-stdout", "-stderr"];
+    const receiver = new KubeClient(flags, 60_000, { netns: node.netns, output: unpack.stdin });
+    expect(await receiver.ended).to.include({ error: "", exitCode: 0 });
+    expect((await unpacked)[0]).to.equal(0);
+    expect((await readFile(source)).equals(content)).to.equal(true);
+    expect(await owner(source)).to.equal("7 8");
+    await shell(daemon, server, "rm -r /cp");
+  });
+
+  it("port-forward: reaches a server on the pod's loopback, over a restart of the daemon too", async function () {
+    needsKubeClient(this);
+    const command = ["httpd", "-f", "-p", "127.0.0.1:8081", "-h", "/etc"];
+    const id = await startContainer(daemon, pod, inside({}, { command }));
+    const forwarded = async (): Promise<string> => {
+      const { url } = await daemon.cri.call(runtime.portForward, { podSandboxId: pod.id, port: [] });
+      const flags = ["-url", url, "-transport", "spdy", "-port", "8081"];
+      const { port, client: forwarder } = await forwardedPort(flags, 60_000, { netns: node.netns });
+      const text = await fetched("127.0.0.1", port);
+      forwarder.stdin.end();
+      expect((await forwarder.ended).error).to.equal("");
+      return text;
+    };
+    const served = async (): Promise<true | undefined> =>
+      (await shell(daemon, id, "netstat -ltn")).includes("127.0.0.1:8081") ? true : undefined;
+    await eventually("it listens", 20_000, served);
+    expect(await forwarded()).to.match(/^root:/);
+    await daemon.stop("SIGKILL");
+    await daemon.launch();
+    await eventually("the pod is taken up again", 20_000, served);
+    expect(await forwarded()).to.match(/^root:/);
+    expect((await podStatus(daemon, pod.id)).network?.ip).to.equal(address);
+    expect(await fetched(nodeAddress, hostPort)).to.match(/^root:/);
+    await removeContainer(daemon, id);
   });
 });

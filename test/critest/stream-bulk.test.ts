@@ -137,7 +137,7 @@ describe(`streaming of ${mib} MiB each way`, function () {
             stdio: ["pipe", "inherit", "inherit"],
           });
           const unpacked = once(unpack, "close");
-          const receiver = new KubeClient([...copy, back.url], limitMs, unpack.stdin);
+          const receiver = new KubeClient([...copy, back.url], limitMs, { output: unpack.stdin });
           const received = await receiver.ended;
           expect({ ...received, said: receiver.stderr }).to.include({ error: "", exitCode: 0, said: "" });
           expect((await unpacked)[0]).to.equal(0);

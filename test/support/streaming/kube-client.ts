@@ -31,6 +31,13 @@ export function needsKubeClient(test: Mocha.Context): void {
   if (!existsSync(program)) skipBecause(test, "no kube-client: the set-up has found no Go that could build it");
 }
 
+export interface KubeClientOptions {
+  /** Takes the place of the text of stdout. */
+  readonly output?: Writable;
+  /** Path of the network namespace that the server is in. */
+  readonly netns?: string;
+}
+
 /** One run of the program. What is not asked for as a flag stays empty. */
 export class KubeClient {
   readonly ended: Promise<KubeResult>;
@@ -38,10 +45,10 @@ export class KubeClient {
   stderr = "";
   readonly #child: ChildProcess;
 
-  /** `output` takes the place of the text of stdout. */
-  constructor(args: readonly string[], limitMs = 60_000, output?: Writable) {
+  constructor(args: readonly string[], limitMs = 60_000, { output, netns }: KubeClientOptions = {}) {
     const sizes = args.includes("-tty") ? ["pipe" as const] : [];
-    this.#child = spawn(program, args, {
+    const [first = "", ...rest] = [...(netns === undefined ? [] : ["nsenter", `--net=${netns}`]), program, ...args];
+    this.#child = spawn(first, rest, {
       stdio: ["pipe", "pipe", "pipe", "pipe", ...sizes],
       signal: AbortSignal.timeout(limit(limitMs)),
     });
@@ -103,8 +110,9 @@ export class KubeClient {
 export async function forwardedPort(
   args: readonly string[],
   limitMs?: number,
+  options?: KubeClientOptions,
 ): Promise<{ port: number; client: KubeClient }> {
-  const client = new KubeClient(["forward", ...args], limitMs);
+  const client = new KubeClient(["forward", ...args], limitMs, options);
   const port = await Promise.race([
     eventually("the client listens", 20_000, () => (/^\d+\n/.test(client.stdout) ? Number(client.stdout) : undefined)),
     client.ended.then(({ error }) => {
