@@ -159,7 +159,11 @@ describe("A network that fails", function () {
     const annotations = { "kubernetes.io/ingress-bandwidth": "10M", "kubernetes.io/egress-bandwidth": "1Gi", own: "x" };
     const pod = await run({
       ...{ annotations, logDirectory: "" },
-      portMappings: [...portMappings, { containerPort: 81, hostPort: 0, protocol: Protocol.UDP }],
+      portMappings: [
+        ...portMappings,
+        { containerPort: 81, hostPort: 0, protocol: Protocol.UDP },
+        { containerPort: 82, hostPort: 12_201, protocol: Protocol.SCTP, hostIp: "192.0.2.1" },
+      ],
       dnsConfig: { servers: ["192.0.2.53"], searches: ["a.test"], options: ["ndots:2"] },
     });
     const { metadata } = pod.config;
@@ -176,7 +180,10 @@ describe("A network that fails", function () {
         `K8S_POD_UID=${metadata?.uid ?? ""}`,
       ].join(";"),
       config: {
-        portMappings: [{ hostPort: 12_200, containerPort: 80, protocol: "tcp" }],
+        portMappings: [
+          { hostPort: 12_200, containerPort: 80, protocol: "tcp" },
+          { hostPort: 12_201, containerPort: 82, protocol: "sctp", hostIP: "192.0.2.1" },
+        ],
         bandwidth: { ingressRate: 1e7, ingressBurst: burst, egressRate: 2 ** 30, egressBurst: burst },
         dns: { servers: ["192.0.2.53"], searches: ["a.test"], options: ["ndots:2"] },
         aliases: [metadata?.name],

@@ -15,6 +15,9 @@ const least = 1e3;
 const most = 1e15;
 
 const factors: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
   "": 1,
   k: 1e3,
   M: 1e6,
@@ -39,12 +42,13 @@ export function bandwidthOf(annotations: Readonly<Record<string, string>>): Band
   };
 }
 
-/** A Kubernetes quantity, "10M" or "1Gi", in bits per second. */
+/** A Kubernetes quantity ("10M", "1Gi", "1e7"), in bits per second. */
 function rateOf(name: string, annotations: Readonly<Record<string, string>>): number | undefined {
   const text = annotations[name];
   if (text === undefined) return undefined;
-  const match = /^(\d+(?:\.\d+)?)([kMGTP]|[KMGTP]i)?$/.exec(text);
-  const rate = Math.ceil(Number(match?.[1]) * (factors[match?.[2] ?? ""] ?? Number.NaN));
+  const [, digits, suffix = "", power = "0"] =
+    /^\+?(\d+\.?\d*|\.\d+)(?:([numkMGTP]|[KMGTP]i)|[eE]([+-]?\d+))?$/.exec(text) ?? [];
+  const rate = Math.ceil(Number(digits) * (factors[suffix] ?? Number.NaN) * 10 ** Number(power));
   if (rate >= least && rate <= most) return rate;
   throw new RuntimeError("invalidArgument", `annotation ${name}: "${text.slice(0, 40)}" is no bandwidth`, {
     hint: 'allowed: a quantity from "1k" to "1P", in bits per second',

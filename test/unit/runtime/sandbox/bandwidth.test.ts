@@ -15,8 +15,21 @@ describe("bandwidth annotations", () => {
     });
   });
 
+  it("may have any form that Kubernetes knows", () => {
+    for (const [text, rate] of [
+      ["10e6", 1e7],
+      ["1.5E4", 15_000],
+      ["+1M", 1e6],
+      [".5M", 5e5],
+      ["2.M", 2e6],
+      ["5000000m", 5000],
+    ] as const) {
+      expect(bandwidthOf({ "kubernetes.io/egress-bandwidth": text })?.egressRate, text).to.equal(rate);
+    }
+  });
+
   it("are refused when they are none, or out of kubelet's range", () => {
-    for (const text of ["", "fast", "-1M", "1", "2P", "10 M"]) {
+    for (const text of ["", "fast", "-1M", "1", "2P", "1E", "10 M", "1e", ".", "1.2.3M"]) {
       expect(() => bandwidthOf({ "kubernetes.io/egress-bandwidth": text }), text).to.throw("no bandwidth");
     }
   });
