@@ -16,7 +16,7 @@ export async function runPodSandbox(
   call: CallContext,
   deps: Deps,
 ): Promise<RunPodSandboxResponse> {
-  const checked = checkSandboxRequest(request, deps.config);
+  const checked = checkSandboxRequest(request, deps.config, deps.boxes.driver);
   idMapOf(checked.config, deps.boxes, checked.driver); // before anything is made
   const { metadata } = checked;
   const existing = deps.sandboxes.findByKey(metadata);

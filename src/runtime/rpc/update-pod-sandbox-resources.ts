@@ -20,11 +20,12 @@ export async function updatePodSandboxResources(
   checkResources("resources", resources);
   checkResources("overhead", overhead);
   await sandbox.liveBox(call.signal);
-  if (!boundaryOf(sandbox.record.box?.driver).hasSize) return {};
-  const has = sandbox.record.size ?? boxSize(sandbox.config.linux, deps.config.sandbox);
-  const wants = wantedSize(resources, overhead);
+  const driver = sandbox.record.box?.driver ?? deps.boxes.driver;
+  if (!boundaryOf(driver).hasSize) return {};
+  const has = sandbox.record.size ?? boxSize(sandbox.config.linux, deps.config.sandbox, driver);
+  const wants = wantedSize(resources, overhead, driver);
   // Of what was over the host's a Box has as much as there is: the same again is no growth.
-  const began = wantedSize(sandbox.config.linux?.resources, sandbox.config.linux?.overhead);
+  const began = wantedSize(sandbox.config.linux?.resources, sandbox.config.linux?.overhead, driver);
   const refuse = (what: string): never => {
     throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} can't grow to ${what}`, {
       hint: "a running microVM keeps its size: recreate the pod, or give it its largest size from the start",

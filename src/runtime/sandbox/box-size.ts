@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { RuntimeError } from "../../base/errors.js";
 import type { LinuxContainerResources, LinuxPodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import type { DriverName } from "../../vmm/box.js";
 
 export interface BoxSize {
   readonly vcpus: number;
@@ -11,10 +12,15 @@ export interface BoxSize {
 const leastMemoryMib = 256;
 const bytesPerMib = 1_048_576n;
 /**
- * What VMM and file server take beside the guest's memory, in the same control group (`npm run bench -- overhead`; of
- * QEMU, the larger of both). This much of a RuntimeClass's overhead is theirs, the rest is the guest's.
+ * What is beside a guest's memory in the same control group, with room to spare (`npm run bench -- overhead`). This much of
+ * a RuntimeClass's overhead is not the guest's. Under QEMU it is mostly translated code; under krun the host's kernel has
+ * page tables of the guest's memory too, 8 bytes for each 4 KiB.
  */
-const vmmBytes = 224n * bytesPerMib;
+const besideGuest: Readonly<Record<DriverName, (guestBytes: bigint) => bigint>> = {
+  qemu: () => 224n * bytesPerMib,
+  krun: (guestBytes) => 16n * bytesPerMib + guestBytes / 512n,
+  native: () => 0n,
+};
 /**
  * From here on a limit is none. cgroup v1 shows "no limit" as the largest multiple of the page (64 KiB at most), and
  * kubelet hands on what it has read there (KR updatePodSandboxResources, for a pod without a memory limit).
@@ -45,8 +51,8 @@ export function checkResources(field: string, resources: LinuxContainerResources
  * configured defaults where the pod sets no limit. It is never given more than the host has: what is over that can't be
  * used anyway.
  */
-export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize): BoxSize {
-  const wanted = wantedSize(linux?.resources, linux?.overhead);
+export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize, driver: DriverName): BoxSize {
+  const wanted = wantedSize(linux?.resources, linux?.overhead, driver);
   const memoryMib = wanted.memoryMib > 0n ? wanted.memoryMib : BigInt(standard.memoryMib);
   const vcpus = wanted.vcpus > 0n ? wanted.vcpus : BigInt(standard.vcpus);
   return {
@@ -62,23 +68,25 @@ export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxS
 export function wantedSize(
   resources: LinuxContainerResources | undefined,
   overhead: LinuxContainerResources | undefined,
+  driver: DriverName,
 ): { readonly vcpus: bigint; readonly memoryMib: bigint } {
   const limitBytes = resources?.memoryLimitInBytes ?? 0n;
   const memoryBytes = limitBytes < noLimitBytes ? limitBytes : 0n;
   const milliCpus = milliCpusOf(resources);
   return {
-    memoryMib: memoryBytes > 0n ? toMib(memoryBytes + guestPart(overhead)) : 0n,
+    memoryMib: memoryBytes > 0n ? toMib(memoryBytes + guestPart(memoryBytes, overhead, driver)) : 0n,
     vcpus: milliCpus > 0n ? (milliCpus + 999n) / 1000n : 0n,
   };
 }
 
 /**
  * kubelet sets the pod's control group to limits and overhead together: a guest of all that would be killed from outside
- * once it has touched its memory (docs/adr/0059).
+ * once it has touched its memory (docs/adr/0059, 0062).
  */
-function guestPart(overhead: LinuxContainerResources | undefined): bigint {
+function guestPart(limitBytes: bigint, overhead: LinuxContainerResources | undefined, driver: DriverName): bigint {
   const bytes = overhead?.memoryLimitInBytes ?? 0n;
-  return bytes > vmmBytes ? bytes - vmmBytes : 0n;
+  const beside = besideGuest[driver](limitBytes + bytes);
+  return bytes > beside ? bytes - beside : 0n;
 }
 
 function milliCpusOf(resources: LinuxContainerResources | undefined): bigint {

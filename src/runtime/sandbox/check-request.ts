@@ -13,7 +13,7 @@ import {
   type UserNamespace,
 } from "../../gen/runtime/v1/api.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
-import type { HostNamespace } from "../../vmm/box.js";
+import type { HostNamespace, MachineDriver } from "../../vmm/box.js";
 import type { CgroupManager } from "../../vmm/cgroup/plan.js";
 import { sliceOf } from "../../vmm/systemd/slice-path.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -39,10 +39,14 @@ export interface SandboxRequest {
   readonly size: BoxSize;
 }
 
-/** Checks a RunPodSandbox request field by field, before anything is made. Throws `invalidArgument`. */
+/**
+ * Checks a RunPodSandbox request field by field, before anything is made. `machine` is the daemon's driver, for handlers
+ * without one. Throws `invalidArgument`.
+ */
 export function checkSandboxRequest(
   request: RunPodSandboxRequest,
   { handlers, hostNamespaces: policy, cgroup }: Pick<Config, "handlers" | "hostNamespaces" | "cgroup">,
+  machine: MachineDriver,
 ): SandboxRequest {
   const config = request.config ?? refuse("config", "is missing");
   const metadata = config.metadata ?? refuse("config.metadata", "is missing");
@@ -62,7 +66,7 @@ export function checkSandboxRequest(
   const hostNamespaces = boundary.hostNamespaces(config);
   checkUsersAlone(config, hostNamespaces);
   boundary.checkSysctls(config);
-  const size = handlerSize(config, handler);
+  const size = handlerSize(config, handler, driver ?? machine);
   return { config, metadata, runtimeHandler: request.runtimeHandler, driver, boundary, hostNamespaces, size };
 }
 

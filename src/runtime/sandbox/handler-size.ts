@@ -1,6 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { HandlerConfig } from "../../config/config.js";
 import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
+import type { DriverName } from "../../vmm/box.js";
 import { boxSize, wantedSize, type BoxSize } from "./box-size.js";
 
 /** Annotations of a pod that set the size of its Box, where the handler allows it. */
@@ -10,16 +11,15 @@ const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mi
  * Size of a pod's Box under its handler: what its annotations say, else its limits with the overhead, else the handler's
  * default. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
  */
-export function handlerSize(config: PodSandboxConfig, handler: HandlerConfig): BoxSize {
-  const wanted = wantedSize(config.linux?.resources, config.linux?.overhead);
+export function handlerSize(config: PodSandboxConfig, handler: HandlerConfig, driver: DriverName): BoxSize {
+  const wanted = wantedSize(config.linux?.resources, config.linux?.overhead, driver);
   const vcpus = annotated("vcpus", config, handler);
   const memoryMib = annotated("memory_mib", config, handler);
   checkMost("CPUs", vcpus ?? Number(wanted.vcpus), handler.maxVcpus);
   checkMost("MiB of memory", memoryMib ?? Number(wanted.memoryMib), handler.maxMemoryMib);
   // The annotation stands over limits: they are of the containers, it is of the whole guest.
-  const asked = boxSize(config.linux, handler);
-  const set = boxSize(undefined, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib });
-  return set;
+  const asked = boxSize(config.linux, handler, driver);
+  return boxSize(undefined, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib }, driver);
 }
 
 function annotated(

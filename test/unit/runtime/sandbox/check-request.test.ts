@@ -11,7 +11,7 @@ import { linuxConfig, podRequest, resources } from "./fakes.js";
 
 const { handlers } = configOf(new Map());
 const checkSandboxRequest = (request: RunPodSandboxRequest) =>
-  checkRequest(request, { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } });
+  checkRequest(request, { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } }, "qemu");
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
 

@@ -27,6 +27,7 @@ function sizeOf(runtimeHandler: string, config: Partial<PodSandboxConfig> = {}):
   return checkSandboxRequest(
     { ...podRequest(config), runtimeHandler },
     { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+    "qemu",
   ).size;
 }
 
@@ -74,6 +75,7 @@ describe("the size that a handler gives", () => {
       checkSandboxRequest(
         { ...podRequest(), runtimeHandler },
         { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+        "krun",
       ).driver;
     expect([driverOf(""), driverOf("free")]).to.deep.equal([undefined, "qemu"]);
   });

@@ -84,7 +84,7 @@ describe("the sandbox's security context, field by field", () => {
 
   for (const { field, when, given, refusal } of rows) {
     it(`${field}: ${when}`, () => {
-      const check = () => checkSandboxRequest(podRequest(configWith(given)), daemonConfig);
+      const check = () => checkSandboxRequest(podRequest(configWith(given)), daemonConfig, "qemu");
       if (refusal === undefined) expect(check().config.linux?.securityContext).to.deep.include(given);
       else expect(check).to.throw(refusal);
     });
@@ -96,14 +96,14 @@ describe("the sandbox's security context, field by field", () => {
   });
 
   it("has the share show owners as the user namespace has them, where the driver can", () => {
-    const { config } = checkSandboxRequest(podRequest(configWith({ namespaceOptions: userns })), daemonConfig);
+    const { config } = checkSandboxRequest(podRequest(configWith({ namespaceOptions: userns })), daemonConfig, "qemu");
     const qemu = { driver: "qemu" as const, idMapping: () => ({ by: "server" as const }) };
     expect(idMapOf(config, qemu, undefined)).to.deep.equal({
       idMap: { uids: { first: 65_536, count: 65_536 }, gids: { first: 9, count: 65_536 } },
     });
     const krun = { driver: "krun" as const, idMapping: () => ({ by: "none" as const, why: "it is so" }) };
     expect(() => idMapOf(config, krun, undefined)).to.throw(/driver krun: it is so .*driver qemu/);
-    const { config: plain } = checkSandboxRequest(podRequest(configWith({})), daemonConfig);
+    const { config: plain } = checkSandboxRequest(podRequest(configWith({})), daemonConfig, "qemu");
     expect([idMapOf(plain, krun, undefined), userNamespaceOf(plain)]).to.deep.equal([{}, undefined]);
   });
 });
