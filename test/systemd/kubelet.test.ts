@@ -47,7 +47,12 @@ describe("A kubelet under systemd", function () {
     const node = await NodeNetwork.here();
     undo.add(() => node.remove());
     await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }]);
-    const config = `host_namespaces = "native"\n${node.daemonConfig}[cgroup]\ndriver = "systemd"\n`;
+    const config = `host_namespaces = "native"
+sandbox.boot_timeout_ms = ${String(limit(120_000))}
+sandbox.run_timeout_ms = ${String(limit(220_000))}
+${node.daemonConfig}[cgroup]
+driver = "systemd"
+`;
     daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
     undo.add(() => daemon.remove());
     const featureGates = { PodAndContainerStatsFromCRI: true };
