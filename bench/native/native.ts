@@ -7,17 +7,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monotonicMs } from "../../src/base/clock.js";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api.js";
+import { containerdPrograms, containerdVersion } from "../../scripts/setup/assets/containerd.js";
 import { interrupted } from "../../scripts/setup/interrupted.js";
 import { run as runProgram, type SetupContext } from "../../scripts/setup/run.js";
 import { setupContext } from "../../scripts/setup/set-up.js";
 import { image, runtime, type CriClient } from "../../test/support/cri-client.js";
+import { Containerd } from "../../test/support/containerd.js";
 import { Daemon, nativeHandler } from "../../test/support/daemon.js";
 import { busybox, busyboxImage, busyboxSource } from "../../test/support/images.js";
 import { NodeNetwork } from "../../test/support/node-network.js";
 import { containerConfig, podConfig } from "../../test/support/pods.js";
 import { projectFolder } from "../../test/support/project.js";
 import { pushImage, startRegistry } from "../../test/support/registry.js";
-import { buildContainerd, buildShim, Containerd, containerdVersion } from "../pull/containerd.js";
 import { machineFacts, percentile, round, row, type Ratio, type Report, type Row } from "../report.js";
 import { memoryOf } from "./memory.js";
 
@@ -109,7 +110,8 @@ async function startContainerd(
   folder: string,
   node: NodeNetwork,
 ): Promise<{ side: Containerd; image: string }> {
-  const [programs, shim] = [await buildContainerd(context), await buildShim(context)];
+  const programs = await containerdPrograms(context);
+  if (programs === undefined) throw new Error("the bench builds containerd: install Go");
   const registry = await startRegistry();
   try {
     const source = await busyboxSource({ Cmd: ["/bin/sleep", "1000000"] });
@@ -117,7 +119,7 @@ async function startContainerd(
     const puller = await Containerd.start(programs, folder, registry.host);
     await puller.cri.call(image.pullImage, { image: imageSpec(reference) });
     await puller.stop();
-    const pods = { shim, netns: node.netns, cniConfDir: node.confDir, pauseImage: reference };
+    const pods = { netns: node.netns, cniConfDir: node.confDir, pauseImage: reference };
     return { side: await Containerd.start(programs, folder, registry.host, pods), image: reference };
   } finally {
     await registry.stop();

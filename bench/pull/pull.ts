@@ -7,9 +7,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monotonicMs } from "../../src/base/clock.js";
+import { containerdPrograms, containerdVersion } from "../../scripts/setup/assets/containerd.js";
 import { interrupted } from "../../scripts/setup/interrupted.js";
 import { setupContext } from "../../scripts/setup/set-up.js";
 import { type CriClient, image, runtime } from "../../test/support/cri-client.js";
+import { Containerd } from "../../test/support/containerd.js";
 import { Daemon } from "../../test/support/daemon.js";
 import { run } from "../../test/support/image-store.js";
 import { busybox, type NamedImage } from "../../test/support/images.js";
@@ -17,7 +19,6 @@ import { removePod, runPod, startContainer } from "../../test/support/pods.js";
 import { projectFolder } from "../../test/support/project.js";
 import { pushImage, startRegistry, type ImageSource, type TestRegistry } from "../../test/support/registry.js";
 import { machineFacts, percentile, round, row, type Ratio, type Report, type Row } from "../report.js";
-import { buildContainerd, Containerd, containerdVersion } from "./containerd.js";
 import { largeFiles, smallFiles } from "./images.js";
 import { costOf, peakMib } from "./processes.js";
 
@@ -76,7 +77,8 @@ interface Bed {
  * takes several times as long, whoever pulls.
  */
 export async function benchPull({ runs }: { readonly runs: number }): Promise<Report> {
-  const programs = await buildContainerd(setupContext(projectFolder, interrupted(), console.error));
+  const programs = await containerdPrograms(setupContext(projectFolder, interrupted(), console.error));
+  if (programs === undefined) throw new Error("the bench builds containerd: install Go");
   const registry = await startRegistry();
   const folder = await mkdtemp(join(tmpdir(), "a3s-bench-pull-"));
   const figures = new Figures();

@@ -9,6 +9,7 @@ import { busyboxImage } from "./assets/busybox-image.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
+import { containerdPrograms } from "./assets/containerd.js";
 import { controlPlane, kubeClient, kubelet, kubeProxy, oldestKubelet, seccompReference } from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
 import { libkrun } from "./assets/libkrun.js";
@@ -99,6 +100,8 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
     const reference = await seccompReference(inner);
     if (reference !== undefined) await place(join(reference, "seccomp-reference"), "bin/seccomp-reference");
+    const containerd = await containerdPrograms(inner);
+    if (containerd !== undefined) await place(containerd, "containerd");
     if (wish.more === "cluster") await clusterPrograms(inner, place);
     const oldest = wish.more === "oldest-kubelet" ? await oldestKubelet(inner) : undefined;
     if (oldest !== undefined) await place(join(oldest, "kubelet"), "bin/kubelet-oldest");

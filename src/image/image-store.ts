@@ -17,6 +17,8 @@ export interface ImageConfig {
   /** "SIGQUIT" or "3"; "" when unset. */
   readonly stopSignal: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Paths in the container of folders that are to be volumes, as the image has them. */
+  readonly volumes: readonly string[];
   /** "linux/amd64". */
   readonly platform: string;
 }
@@ -83,6 +85,8 @@ export interface WritableSnapshot {
   readonly work: string;
   /** For each volume asked for, in that order, the lowers of a read-only overlay (no upper): two at least. */
   readonly volumeLowers: readonly (readonly string[])[];
+  /** For each folder that was to be made, in that order, where it is. */
+  readonly declared: readonly string[];
 }
 
 export interface FsUsage {
@@ -119,13 +123,15 @@ export interface ImageStore {
   prune(signal: AbortSignal): Promise<Image[]>;
   /**
    * The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. The layers
-   * of the image, and of the volumes that the container mounts, stay until the snapshot goes.
+   * of the image, and of the volumes that the container mounts, stay until the snapshot goes. `declared`: absolute paths in
+   * the container; each gets a folder with what the image has there, which goes with the snapshot.
    */
   prepareSnapshot(
     key: string,
     image: Image,
     signal: AbortSignal,
     volumes?: readonly Image[],
+    declared?: readonly string[],
   ): Promise<WritableSnapshot>;
   /** Success when there is none. */
   removeSnapshot(key: string, signal: AbortSignal): Promise<void>;

@@ -80,7 +80,7 @@ describe("A hostile image", () => {
 
   for (const what of ["proc", "sys"]) {
     it(`whose /${what} is a link is refused: masks would be beside what they are to hide`, async () => {
-      await failure(createContainer(daemon, pod, of(what)), status.INTERNAL, /is not a plain folder/);
+      await failure(startContainer(daemon, pod, of(what)), status.FAILED_PRECONDITION, /is not a plain folder/);
     });
   }
 
@@ -116,8 +116,8 @@ describe("A hostile image", () => {
     const seen = await runToEnd(daemon, pod, line, of("files"));
     expect(seen).to.match(/^[1-9]\n/);
     expect(seen).to.not.match(/root:/);
-    const magic = createContainer(daemon, pod, of("magic"));
-    await failure(magic, status.INTERNAL, /\/etc\/resolv.conf: make its target: Too many symbolic links/);
+    const magic = startContainer(daemon, pod, of("magic"));
+    await failure(magic, status.FAILED_PRECONDITION, /\/etc\/resolv.conf: make its target: Too many symbolic links/);
   });
 
   it("whose mount targets are links has its volumes inside of it", async () => {
@@ -129,7 +129,7 @@ describe("A hostile image", () => {
     expect(await shell(daemon, id, "cat /v/sub/file /er/file; ls /v")).to.equal("of the volume\nof the volume\nsub\n");
     await removeContainer(daemon, id);
     const around = of("targets", { mounts: [{ hostPath: folder, containerPath: "/loop/x" }] });
-    await failure(createContainer(daemon, pod, around), status.INTERNAL, /[Tt]oo many .*links/);
+    await failure(startContainer(daemon, pod, around), status.FAILED_PRECONDITION, /[Tt]oo many .*links/);
   });
 
   it("can't choose a working folder or a program of the guest's through /proc", async () => {

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { createLogger } from "../../src/base/log.js";
@@ -98,6 +98,39 @@ describe("the image store", () => {
       expect(await readFile(join(volumeLowers[0]?.[0] ?? "", "top"), "utf8")).to.equal("top");
       await store.removeSnapshot("c1", signal);
       expect((await test.contents()).layers).to.have.length(1);
+    });
+
+    it("makes the folders that an image wants as volumes, with what it has there, and removes them with the rest", async () => {
+      const lower = buildLayer([
+        { name: "data/", type: "directory", mode: 0o2750, uid: 7, gid: 8 },
+        { name: "data/kept", content: "kept", mode: 0o604, uid: 9 },
+        { name: "data/gone", content: "gone" },
+        { name: "data/link", type: "symlink", link: "/etc/shadow" },
+        { name: "to-data", type: "symlink", link: "/data" },
+        { name: "outside", type: "symlink", link: "../../../../../../../etc" },
+        { name: "file", content: "no folder" },
+      ]);
+      const upper = buildLayer([{ name: "data/.wh.gone", content: "" }]);
+      const pushed = await pushImage(registry.host, "team/volumes", "1", { layers: [lower, upper] });
+      const image = await pull(pushed);
+      const paths = ["/data", "/to-data", "/not/there", "/outside", "/file"];
+      const { declared } = await store.prepareSnapshot("c1", image, signal, [], paths);
+      const [data = "", linked = "", ...others] = declared;
+      for (const folder of [data, linked]) {
+        expect((await readdir(folder)).sort()).to.deep.equal(["kept", "link"]);
+        const { mode, uid, gid } = await stat(folder);
+        expect([mode & 0o7777, uid, gid]).to.deep.equal([0o2750, 7, 8]);
+        const kept = await stat(join(folder, "kept"));
+        expect([kept.mode & 0o7777, kept.uid, kept.gid]).to.deep.equal([0o604, 9, 0]);
+        expect(await readlink(join(folder, "link"))).to.equal("/etc/shadow");
+      }
+      for (const folder of others) {
+        expect(await readdir(folder)).to.deep.equal([]);
+        const { mode, uid, gid } = await stat(folder);
+        expect([mode & 0o7777, uid, gid]).to.deep.equal([0o755, 0, 0]);
+      }
+      await store.removeSnapshot("c1", signal);
+      expect(await stat(data).catch((thrown: unknown) => thrown)).to.have.property("code", "ENOENT");
     });
 
     it("refuses a pinned image under each of its names, and shows that it is pinned", async () => {

@@ -11,10 +11,16 @@ import {
   type DeepPartial,
   type PodSandboxStatus,
 } from "../../src/gen/runtime/v1/api.js";
-import { runtime } from "./cri-client.js";
-import type { Daemon } from "./daemon.js";
+import { runtime, type CriClient } from "./cri-client.js";
 import { busyboxImage } from "./images.js";
 import { eventually, secondsLimit } from "./wait.js";
+
+/** A runtime, and where its pods have their logs and control groups. A `Daemon` is one. */
+export interface PodHost {
+  readonly cri: CriClient;
+  readonly logs: string;
+  readonly cgroupParent: string;
+}
 
 export interface Pod {
   readonly id: string;
@@ -27,7 +33,7 @@ export type ContainerConfigPart = DeepPartial<ContainerConfig>;
 /** Small enough for many at once, large enough for a busybox. */
 const smallPod = { resources: { memoryLimitInBytes: 256n << 20n } };
 
-export function podConfig(daemon: Daemon, part: PodConfigPart = {}): PodSandboxConfig {
+export function podConfig(daemon: PodHost, part: PodConfigPart = {}): PodSandboxConfig {
   const uid = randomBytes(8).toString("hex");
   const config = PodSandboxConfig.fromPartial({
     metadata: { name: `pod-${uid}`, uid, namespace: "test", attempt: 2 },
@@ -53,26 +59,26 @@ function isKeyOf<T extends object>(name: string, of: T): name is Extract<keyof T
 /** The handler of pods that a test has no wish for; the daemon's config must have it. */
 export const testHandler = process.env["A3S_TEST_HANDLER"] ?? "";
 
-export async function runPod(daemon: Daemon, part: PodConfigPart = {}, runtimeHandler = testHandler): Promise<Pod> {
+export async function runPod(daemon: PodHost, part: PodConfigPart = {}, runtimeHandler = testHandler): Promise<Pod> {
   const config = podConfig(daemon, part);
   if (config.logDirectory !== "") await mkdir(config.logDirectory, { recursive: true, mode: 0o755 });
   const { podSandboxId } = await daemon.cri.call(runtime.runPodSandbox, { config, runtimeHandler });
   return { id: podSandboxId, config };
 }
 
-export async function removePod(daemon: Daemon, pod: Pod): Promise<void> {
+export async function removePod(daemon: PodHost, pod: Pod): Promise<void> {
   await daemon.cri.call(runtime.stopPodSandbox, { podSandboxId: pod.id });
   await daemon.cri.call(runtime.removePodSandbox, { podSandboxId: pod.id });
 }
 
-export async function podStatus(daemon: Daemon, id: string): Promise<PodSandboxStatus> {
+export async function podStatus(daemon: PodHost, id: string): Promise<PodSandboxStatus> {
   const { status } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId: id });
   if (status === undefined) throw new Error("PodSandboxStatus without a status");
   return status;
 }
 
 /** The process of a pod's VMM, from its verbose status. */
-export async function vmmPid(daemon: Daemon, { id }: Pick<Pod, "id">): Promise<number> {
+export async function vmmPid(daemon: PodHost, { id }: Pick<Pod, "id">): Promise<number> {
   const { info } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId: id, verbose: true });
   const facts: unknown = JSON.parse(info["info"] ?? "null");
   if (typeof facts !== "object" || facts === null || !("vmmPid" in facts) || typeof facts.vmmPid !== "number") {
@@ -94,7 +100,7 @@ export function containerConfig(part: ContainerConfigPart = {}): ContainerConfig
   return { ...config, ...present(ContainerConfig.fromPartial(part), part) };
 }
 
-export async function createContainer(daemon: Daemon, pod: Pod, part: ContainerConfigPart = {}): Promise<string> {
+export async function createContainer(daemon: PodHost, pod: Pod, part: ContainerConfigPart = {}): Promise<string> {
   const { containerId } = await daemon.cri.call(runtime.createContainer, {
     podSandboxId: pod.id,
     config: containerConfig(part),
@@ -103,25 +109,25 @@ export async function createContainer(daemon: Daemon, pod: Pod, part: ContainerC
   return containerId;
 }
 
-export async function startContainer(daemon: Daemon, pod: Pod, part: ContainerConfigPart = {}): Promise<string> {
+export async function startContainer(daemon: PodHost, pod: Pod, part: ContainerConfigPart = {}): Promise<string> {
   const containerId = await createContainer(daemon, pod, part);
   await daemon.cri.call(runtime.startContainer, { containerId });
   return containerId;
 }
 
-export async function removeContainer(daemon: Daemon, containerId: string): Promise<void> {
+export async function removeContainer(daemon: PodHost, containerId: string): Promise<void> {
   await daemon.cri.call(runtime.stopContainer, { containerId, timeout: 0n });
   await daemon.cri.call(runtime.removeContainer, { containerId });
 }
 
-export async function containerStatus(daemon: Daemon, containerId: string): Promise<ContainerStatus> {
+export async function containerStatus(daemon: PodHost, containerId: string): Promise<ContainerStatus> {
   const { status } = await daemon.cri.call(runtime.containerStatus, { containerId });
   if (status === undefined) throw new Error("ContainerStatus without a status");
   return status;
 }
 
 /** Waits for the container's end by itself. */
-export async function exited(daemon: Daemon, containerId: string, limitMs = 20_000): Promise<ContainerStatus> {
+export async function exited(daemon: PodHost, containerId: string, limitMs = 20_000): Promise<ContainerStatus> {
   return await eventually(`container ${containerId.slice(0, 12)} has exited`, limitMs, async () => {
     const status = await containerStatus(daemon, containerId);
     return status.state === ContainerState.CONTAINER_EXITED ? status : undefined;
@@ -129,7 +135,7 @@ export async function exited(daemon: Daemon, containerId: string, limitMs = 20_0
 }
 
 /** Waits for the first line in the container's log: its program runs. */
-export async function saidSomething(daemon: Daemon, containerId: string, lines = 1): Promise<void> {
+export async function saidSomething(daemon: PodHost, containerId: string, lines = 1): Promise<void> {
   const { logPath } = await containerStatus(daemon, containerId);
   await eventually(`container ${containerId.slice(0, 12)} has printed ${String(lines)} lines`, 20_000, async () =>
     (await logLines(logPath)).length >= lines ? true : undefined,
@@ -143,7 +149,7 @@ export interface ExecResult {
 }
 
 export async function exec(
-  daemon: Daemon,
+  daemon: PodHost,
   containerId: string,
   cmd: readonly string[],
   timeoutSeconds = 30,
@@ -154,7 +160,7 @@ export async function exec(
 }
 
 /** As `exec`, of a shell line that must succeed and say nothing on stderr. */
-export async function shell(daemon: Daemon, containerId: string, line: string): Promise<string> {
+export async function shell(daemon: PodHost, containerId: string, line: string): Promise<string> {
   const done = await exec(daemon, containerId, ["sh", "-c", line]);
   if (done.exitCode !== 0 || done.stderr !== "") {
     throw new Error(`"${line}" ended with ${done.exitCode}: ${done.stderr}${done.stdout}`);
@@ -164,7 +170,7 @@ export async function shell(daemon: Daemon, containerId: string, line: string): 
 
 /** Runs a shell line as the container's program, to its end; answers its standard output from the log. */
 export async function runToEnd(
-  daemon: Daemon,
+  daemon: PodHost,
   pod: Pod,
   line: string,
   part: ContainerConfigPart = {},

@@ -28,6 +28,7 @@ const configSchema = z.object({
       WorkingDir: z.string().nullish(),
       Labels: z.record(z.string(), z.string()).nullish(),
       StopSignal: z.string().nullish(),
+      Volumes: z.record(z.string(), z.unknown()).nullish(),
     })
     .nullish(),
   rootfs: z.object({ diff_ids: z.array(z.string().regex(/^sha256:[0-9a-f]{64}$/)).nullish() }).nullish(),
@@ -52,6 +53,7 @@ export function parseImageConfig(bytes: Uint8Array): ReadConfig {
       user: inner.User ?? "",
       stopSignal: inner.StopSignal ?? "",
       labels: inner.Labels ?? {},
+      volumes: Object.keys(inner.Volumes ?? {}),
       platform: platform.join("/"),
     },
   };

@@ -9,6 +9,7 @@ import { layerRoot, type StoreFolder } from "../content/store-folder.js";
 import { discard, emptyTrash, type SweepParts } from "../gc/sweep.js";
 import type { Image, WritableSnapshot } from "../image-store.js";
 import { requireBlob, type StoreParts } from "../store/bring-in.js";
+import { declaredVolumePath, makeDeclaredVolumes } from "./declared-volumes.js";
 import { readLease, writeLease } from "./lease.js";
 
 /** There all at once: a container's folder without its lease is never seen. */
@@ -16,7 +17,7 @@ export async function prepareSnapshot(
   parts: StoreParts & SweepParts,
   key: string,
   image: Image,
-  volumes: readonly Image[],
+  { volumes, declared }: { readonly volumes: readonly Image[]; readonly declared: readonly string[] },
   signal: AbortSignal,
 ): Promise<WritableSnapshot> {
   const target = containerPath(parts.folder, key);
@@ -30,6 +31,8 @@ export async function prepareSnapshot(
     await mkdir(temporary, { mode: 0o700 });
     try {
       await makeWritable(temporary, lowers);
+      const view = readOnlyLowersOf(parts.folder, image.chainIds);
+      await makeDeclaredVolumes(parts.native, temporary, view, declared, signal);
       await writeLease(temporary, { imageIds: images.map(({ id }) => id), chainIds });
       await rename(temporary, target);
     } catch (thrown) {
@@ -38,7 +41,10 @@ export async function prepareSnapshot(
     }
     await syncFolder(parts.folder.containers);
     const volumeLowers = volumes.map((one) => readOnlyLowersOf(parts.folder, one.chainIds));
-    return { lowers, upper: join(target, "upper"), work: join(target, "work"), volumeLowers };
+    return {
+      ...{ lowers, upper: join(target, "upper"), work: join(target, "work"), volumeLowers },
+      declared: declared.map((_path, index) => declaredVolumePath(target, index)),
+    };
   } finally {
     await hold.release();
   }

@@ -198,8 +198,9 @@ class OpenImageStore implements ImageStore {
     image: Image,
     signal: AbortSignal,
     volumes: readonly Image[] = [],
+    declared: readonly string[] = [],
   ): Promise<WritableSnapshot> {
-    return await prepareSnapshot(this.#parts, key, image, volumes, signal);
+    return await prepareSnapshot(this.#parts, key, image, { volumes, declared }, signal);
   }
 
   async removeSnapshot(key: string, signal: AbortSignal): Promise<void> {

@@ -71,7 +71,7 @@ const schema = z.object({
   /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */
   resources: z.base64().exactOptional(),
   createdAtNs: z.bigint(),
-  /** Why it will never start although it was created: its program is not there. */
+  /** Why it will never start although it was created: what the agent said. */
   startFailure: z.string().exactOptional(),
   startedAtNs: z.bigint().exactOptional(),
   /** Observed, never wished for. Written after the last byte of the log. */

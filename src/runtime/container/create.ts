@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { nowNs, monotonicMs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
-import { messageOf, RuntimeError } from "../../base/errors.js";
+import { codeOf, messageOf, RuntimeError, type ErrorCode } from "../../base/errors.js";
 import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
@@ -15,7 +15,7 @@ import { userNamespaceOf } from "../sandbox/user-namespace.js";
 import { podHostname } from "../sandbox/pod-files.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
-import { missingPodFiles, type PodFile } from "../spec/mounts.js";
+import { declaredVolumes, missingPodFiles, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
 import { seccompChoice } from "../spec/seccomp.js";
 import type { UserDatabase } from "../spec/user.js";
@@ -77,11 +77,13 @@ async function build(
     containers.cpuSets.claim(box, id, placeIn(config.linux?.resources)),
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
+  const declared = declaredVolumes(image.config, config.mounts);
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
-    images.prepareSnapshot(id, image, limit, [...request.volumes.values()]),
+    images.prepareSnapshot(id, image, limit, [...request.volumes.values()], declared),
   );
   const placed = await MountPlacer.open({ id, box, boundary, deps, undo, signal });
   const root = await placed.root(snapshot);
+  await placed.declared(declared, snapshot);
   await placed.volumes(config.mounts, sources, snapshot);
   await placed.podFiles(missingPodFiles(config.mounts, podFiles(sandbox.folder)), plan.mountTraits);
   const spec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
@@ -126,7 +128,14 @@ interface SessionParts {
   readonly stdin: boolean;
 }
 
-/** "", or why the program can't be started: that is for StartContainer to say (kubelet.md 2.8). */
+/** What the agent says of a container that can't be; anything else is of the way there, and for a repeat. */
+const refusals: readonly ErrorCode[] = ["notFound", "invalidArgument", "failedPrecondition", "internal"];
+
+/**
+ * "", or why the container can't run: that is for StartContainer to say, as with containerd, which asks its runtime no
+ * earlier. kubelet takes a container that could not be created for one that is yet to come, for ever; one that could not
+ * be started has failed, and so has its pod if it is not to be restarted (kubelet.md 2.8).
+ */
 async function createSession(
   { id, spec, placed, seccomp, stdin }: SessionParts,
   box: Box,
@@ -146,9 +155,8 @@ async function createSession(
     await box.agent.createSession(request, signal);
     return "";
   } catch (thrown) {
-    const message = messageOf(thrown);
-    if (signal.aborted || !message.includes("executable file not found")) throw thrown;
-    return message;
+    if (signal.aborted || box.exit !== undefined || !refusals.includes(codeOf(thrown))) throw thrown;
+    return messageOf(thrown);
   }
 }
 

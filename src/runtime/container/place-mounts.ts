@@ -7,7 +7,7 @@ import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
-import { placeMount, placePodFile, type MountTraits, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import { placeDeclared, placeMount, placePodFile, type MountTraits, type PlacedMount, type PodFile } from "../spec/mounts.js";
 import { isDevice } from "./host-mounts.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
@@ -54,6 +54,19 @@ export class MountPlacer {
     const { id, box } = this.#creation;
     const { guestPath } = await this.#share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
     return guestPath;
+  }
+
+  /** Volumes that the image wants, by their paths in the container. */
+  async declared(paths: readonly string[], snapshot: WritableSnapshot): Promise<void> {
+    const { box, boundary } = this.#creation;
+    for (const [index, containerPath] of paths.entries()) {
+      const folder = snapshot.declared[index] ?? "";
+      const shared = boundary.placesSources || box.showsOtherOwners;
+      const guestPath = shared
+        ? (await this.#share(`share volume ${containerPath}`, () => box.shareBind("volume", folder, false))).guestPath
+        : folder;
+      this.mounts.push(placeDeclared(containerPath, guestPath));
+    }
   }
 
   /** CRI `mounts`; `sources` are theirs on the host, resolved, by position. */

@@ -1,6 +1,7 @@
 /** CRI messages made of a container. */
 import {
   ContainerState,
+  LinuxContainerResources,
   Signal,
   type Container as CriContainer,
   type ContainerFilter,
@@ -46,7 +47,7 @@ export function containerStatusOf(container: Container): ContainerStatus {
     message: record.exit?.message ?? "",
     mounts: config.mounts,
     logPath: record.logPath,
-    resources: container.resources === undefined ? undefined : { linux: container.resources, windows: undefined },
+    resources: { linux: container.resources ?? LinuxContainerResources.fromPartial({}), windows: undefined },
     user: {
       linux: {
         uid: BigInt(user.uid),

@@ -5,6 +5,7 @@
 import { posix } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
+import type { ImageConfig } from "../../image/image-store.js";
 import { refuseNul } from "./process.js";
 import type { OciMount } from "./oci.js";
 import type { SpecRules } from "./rules.js";
@@ -35,11 +36,8 @@ export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "
   const what = `mounts[${index}]`;
   refuseNul(mount.containerPath, `${what}.container_path`);
   refuseNul(mount.hostPath, `${what}.host_path`);
-  if (!mount.containerPath.startsWith("/") || cleanPath(mount.containerPath) === "/") {
-    throw new RuntimeError(
-      "invalidArgument",
-      `${what}.container_path "${mount.containerPath}" is not an absolute path below /`,
-    );
+  if (cleanPath(mount.containerPath) === "/") {
+    throw new RuntimeError("invalidArgument", `${what}.container_path "${mount.containerPath}" is not a path below /`);
   }
   if (mount.image !== undefined && mount.image.image !== "") checkImageVolume(mount, what);
   else if (mount.imageSubPath !== "")
@@ -71,9 +69,9 @@ function checkImageVolume(mount: Mount, what: string): void {
   }
 }
 
+/** A relative one is below the root, as with containerd. */
 function cleanPath(path: string): string {
-  const clean = posix.normalize(path);
-  return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
+  return posix.resolve("/", path);
 }
 
 /** Where the mount of a request goes, once its source has a place in the share. */
@@ -86,6 +84,21 @@ export function placeMount(mount: Mount, guestPath: string): PlacedMount {
     propagation: mount.propagation,
     extraOptions: mount.mountOptions.filter((option) => ["noexec", "nodev", "nosuid"].includes(option)),
   };
+}
+
+/**
+ * Where the image wants volumes of the container's own: those that the request does not bring itself. The root is none, and
+ * what is there for the kernel's sake is not an image's to replace, as far as it is mounted on `/proc`, `/sys` or `/dev`.
+ */
+export function declaredVolumes(image: Pick<ImageConfig, "volumes">, mounts: readonly Mount[]): string[] {
+  const taken = new Set(["/", "/proc", "/sys", "/dev", ...mounts.map((mount) => cleanPath(mount.containerPath))]);
+  const wanted = image.volumes.map(cleanPath);
+  return [...new Set(wanted)].filter((path) => !taken.has(path) && !path.includes("\0"));
+}
+
+export function placeDeclared(containerPath: string, guestPath: string): PlacedMount {
+  const { PROPAGATION_PRIVATE: propagation } = MountPropagation;
+  return { containerPath, guestPath, readonly: false, recursiveReadonly: false, propagation, extraOptions: [] };
 }
 
 /** The sandbox's files that the container does not bring itself. */

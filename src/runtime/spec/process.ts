@@ -28,18 +28,22 @@ export interface EnvInput {
   readonly terminal: boolean;
 }
 
-/** Defaults, then the image's, then the container's; of one name the last wins. HOME only where nobody set it. */
+/**
+ * Defaults, then the image's, then the container's; of one name the last wins, in the place of the first, and a name of the
+ * image's without a value unsets it, as with containerd. HOME only where nobody set it.
+ */
 export function processEnv(config: ContainerConfig, image: ImageConfig, input: EnvInput): string[] {
   const byName = new Map<string, string>();
   const put = (assignment: string): void => {
-    const name = assignment.split("=", 1)[0] ?? "";
-    byName.delete(name);
-    byName.set(name, assignment);
+    byName.set(assignment.split("=", 1)[0] ?? "", assignment);
   };
   put(defaultPath);
   if (input.terminal) put("TERM=xterm");
   put(`HOSTNAME=${input.hostname}`);
-  for (const assignment of image.env) put(assignment.includes("=") ? assignment : `${assignment}=`);
+  for (const assignment of image.env) {
+    if (assignment.includes("=")) put(assignment);
+    else byName.delete(assignment);
+  }
   for (const pair of config.envs) put(assignmentOf(pair));
   if (!byName.has("HOME")) put(`HOME=${input.home}`);
   return [...byName.values()];

@@ -54,7 +54,7 @@ export function resolveUser(
   const strict = security?.supplementalGroupsPolicy === SupplementalGroupsPolicy.Strict;
   const ofImage = strict || entry === undefined ? [] : groupsOf(entry.name, groups);
   return {
-    oci: { uid, gid, additionalGids: [...new Set([gid, ...ofImage, ...listed])] },
+    oci: { uid, gid, additionalGids: [...new Set([gid, ...listed, ...ofImage])] },
     home: entry === undefined || entry.home === "" ? "/" : entry.home,
   };
 }

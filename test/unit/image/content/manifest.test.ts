@@ -111,7 +111,12 @@ describe("choosePlatform", () => {
 describe("parseImageConfig", () => {
   it("reads what a container needs, and gives absent members as empty", () => {
     const read = parseImageConfig(
-      bytes({ architecture: "amd64", os: "linux", config: { Cmd: ["a"], User: "1:2", Env: null }, rootfs: {} }),
+      bytes({
+        architecture: "amd64",
+        os: "linux",
+        config: { Cmd: ["a"], User: "1:2", Env: null, Volumes: { "/v": {} } },
+        rootfs: {},
+      }),
     );
     expect(read.diffIds).to.deep.equal([]);
     expect(read.config).to.deep.equal({
@@ -122,6 +127,7 @@ describe("parseImageConfig", () => {
       user: "1:2",
       stopSignal: "",
       labels: {},
+      volumes: ["/v"],
       platform: "linux/amd64",
     });
   });

@@ -287,7 +287,7 @@ class FakeImages {
   ): Promise<WritableSnapshot> {
     this.snapshots.add(key);
     const volumeLowers = volumes.map(() => ["/l", "/e"]);
-    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w", volumeLowers });
+    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w", volumeLowers, declared: [] });
   }
 
   removeSnapshot(key: string): Promise<void> {

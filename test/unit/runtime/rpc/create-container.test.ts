@@ -115,7 +115,7 @@ describe("CreateContainer", () => {
   });
 
   it("takes everything back when a step fails, and starts afresh when repeated", async () => {
-    world.box.agent.beforeCreate = () => Promise.reject(new RuntimeError("internal", "no room"));
+    world.box.agent.beforeCreate = () => Promise.reject(new RuntimeError("unavailable", "no room"));
     const failure = await failureOf(create());
     expect(failure.message).to.include("no room");
     await expectNothingLeft();
@@ -129,16 +129,22 @@ describe("CreateContainer", () => {
     await expectNothingLeft();
   });
 
-  it("leaves it to StartContainer to say that the program is not there", async () => {
-    const missing = new RuntimeError("notFound", 'executable file not found: "/nope"');
-    world.box.agent.beforeCreate = () => Promise.reject(missing);
-    const { containerId } = await create({ command: ["/nope"] });
-    expect((await failureOf(startContainer({ containerId }, call(), world.deps))).message).to.include("/nope");
-    const { status } = await containerStatus({ containerId, verbose: false }, call(), world.deps);
-    expect([status?.state, status?.reason, status?.exitCode]).to.deep.equal([2, "StartError", 128]);
-    await removeContainer({ containerId }, call(), world.deps);
-    await expectNothingLeft();
-  });
+  const refusals: readonly [string, RuntimeError][] = [
+    ["the program is not there", new RuntimeError("notFound", 'executable file not found: "/nope"')],
+    ["a folder can't be entered", new RuntimeError("internal", "chdir to `/nope`: Not a directory")],
+    ["the program may not be executed", new RuntimeError("invalidArgument", "open executable: `/nope`")],
+  ];
+  for (const [why, refusal] of refusals) {
+    it(`leaves it to StartContainer to say that ${why}`, async () => {
+      world.box.agent.beforeCreate = () => Promise.reject(refusal);
+      const { containerId } = await create({ command: ["/nope"] });
+      expect((await failureOf(startContainer({ containerId }, call(), world.deps))).message).to.include("/nope");
+      const { status } = await containerStatus({ containerId, verbose: false }, call(), world.deps);
+      expect([status?.state, status?.reason, status?.exitCode]).to.deep.equal([2, "StartError", 128]);
+      await removeContainer({ containerId }, call(), world.deps);
+      await expectNothingLeft();
+    });
+  }
 
   const refused: readonly [string, Parameters<typeof containerRequest>[1], string, string][] = [
     ["an empty name", { metadata: { name: "", attempt: 0 } }, "invalidArgument", "name is empty"],

@@ -7,7 +7,7 @@ import {
 } from "../../../../src/gen/runtime/v1/api.js";
 import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
 import { guestRulesOf } from "../../../../src/runtime/spec/guest-rules.js";
-import { placeMount } from "../../../../src/runtime/spec/mounts.js";
+import { declaredVolumes, placeMount } from "../../../../src/runtime/spec/mounts.js";
 import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
 import { complaint, config, input, limited, mount, secured } from "./support.js";
 
@@ -96,6 +96,12 @@ describe("mounts", () => {
     expect(shm.map(({ source }) => source)).to.deep.equal(["/v/0"]);
   });
 
+  it("of the image are made where the request brings none, and nowhere that is the kernel's", () => {
+    const volumes = ["/data", "/data/", "relative", "/x/../y", "/", "/proc", "/dev/", "/sys/fs/cgroup", "/nul\0"];
+    const brought = [mount({ containerPath: "/y/" })];
+    expect(declaredVolumes({ volumes }, brought)).to.deep.equal(["/data", "/relative", "/sys/fs/cgroup"]);
+  });
+
   it("on /dev take the place of everything below it", () => {
     const spec = specOf({ config: config({ mounts: [mount({ containerPath: "/dev" })] }) });
     expect(destinations(spec).filter((path) => path.startsWith("/dev"))).to.deep.equal(["/dev"]);
@@ -124,8 +130,8 @@ describe("mounts", () => {
   const refused: readonly [string, Parameters<typeof mount>[0], string][] = [
     ["a relative source", { hostPath: "data" }, "not an absolute path"],
     ["an empty source", { hostPath: "" }, "not an absolute path"],
-    ["a relative target", { containerPath: "data" }, "not an absolute path below /"],
-    ["the root as target", { containerPath: "/a/.." }, "not an absolute path below /"],
+    ["the root as target", { containerPath: "/a/.." }, "not a path below /"],
+    ["no target", { containerPath: "" }, "not a path below /"],
     ["propagation back to the host", { propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }, "propagate back"],
     ["recursive read-only that is not read-only", { recursiveReadOnly: true }, "needs readonly"],
     [

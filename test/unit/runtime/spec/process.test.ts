@@ -35,16 +35,16 @@ describe("a container's environment", () => {
     expect(envOf([])).to.deep.equal([path, "HOSTNAME=box", "HOME=/root"]);
   });
 
-  it("lets the container win over the image, and the last of one name over the first", () => {
+  it("lets the container win over the image, and the last of one name over the first, in its place", () => {
     const env = envOf(
       [
         ["A", "1"],
         ["A", "2"],
         ["PATH", "/x"],
       ],
-      ["A=0", "B=b=c", "C", "HOME=/h"],
+      ["A=0", "B=b=c", "C=", "D=4", "D", "E", "HOME=/h"],
     );
-    expect(env).to.deep.equal(["HOSTNAME=box", "B=b=c", "C=", "HOME=/h", "A=2", "PATH=/x"]);
+    expect(env).to.deep.equal(["PATH=/x", "HOSTNAME=box", "A=2", "B=b=c", "C=", "HOME=/h"]);
   });
 
   it("refuses what can't be a variable", () => {

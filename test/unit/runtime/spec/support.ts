@@ -43,6 +43,7 @@ export const image: ImageConfig = {
   user: "",
   stopSignal: "",
   labels: {},
+  volumes: [],
   platform: "linux/amd64",
 };
 

@@ -48,7 +48,7 @@ const cases: Case[] = [
     name: "supplemental groups merged with the image's, each once",
     context: { runAsUser: uid(1000), supplementalGroups: [1234n, 50000n, 1234n] },
     image: "",
-    expected: [1000, 50, [50, 50000, 1234]],
+    expected: [1000, 50, [50, 1234, 50000]],
   },
   {
     name: "only the listed groups and the primary under Strict",

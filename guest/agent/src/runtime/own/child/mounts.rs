@@ -124,9 +124,20 @@ pub fn attach(root: &OwnedFd, wanted: &Mount, prepared: Prepared) -> Result<(), 
         Some(tree) => tree,
         None => new_file_system(wanted, &options, &what)?,
     };
-    let kind = fstat(&tree).map_err(during(&what))?.st_mode & SFlag::S_IFMT.bits();
-    let kind = if kind == SFlag::S_IFDIR.bits() { Kind::Folder } else { Kind::File };
+    let is_folder = |fd: &OwnedFd| -> Result<bool, Trouble> {
+        Ok(fstat(fd).map_err(during(&what))?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+    };
+    let kind = if is_folder(&tree)? { Kind::Folder } else { Kind::File };
     let target = resolve::make(root, &wanted.destination, kind).map_err(during(format!("{what}: make its target")))?;
+    match (is_folder(&tree)?, is_folder(&target)?) {
+        (true, false) => {
+            return Err(Trouble::invalid(format!("{what}: its target is a file, not a directory as its source is")));
+        }
+        (false, true) => {
+            return Err(Trouble::invalid(format!("{what}: its source is a file, not a directory as its target is")));
+        }
+        _ => {}
+    }
     if matches!(wanted.kind.as_str(), "proc" | "sysfs") {
         // what is masked below must be below the name that programs use
         let found = resolve::open_without_links(root, &wanted.destination, OFlag::O_PATH | OFlag::O_DIRECTORY);

@@ -1,7 +1,6 @@
 //! From a process that is made to the program that it becomes.
 
 use std::ffi::CString;
-use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -20,6 +19,8 @@ use crate::runtime::own::wire::{Cause, GO, Report, Trouble, during};
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 const DEFAULT_UMASK: u32 = 0o022;
 const LAST_SIGNAL: libc::c_int = 64;
+/// runc's exit code when the kernel refuses what it has found.
+const NOT_A_PROGRAM: libc::c_int = 1;
 
 /// The program, found; strings as execve wants them.
 pub struct Program {
@@ -64,7 +65,7 @@ impl Program {
         // made now: behind the filter there may be no memory to be had
         let ready = Report::Ready.encode();
         let mut failed = Vec::with_capacity(self.path.count_bytes() + 128);
-        let prefix = format!("exec container process `{}`: ", self.path.to_string_lossy());
+        failed.extend([b"exec ", self.path.as_bytes(), b": "].concat());
         umask(self.umask);
         for (target, source) in (0..).zip(stdio) {
             // SAFETY: a system call without pointers; the numbers 0 to 2 belong to nobody in this process.
@@ -78,11 +79,12 @@ impl Program {
         }
         // SAFETY: path, arguments and environment are C strings that live in `self`; both arrays end with null.
         unsafe { libc::execve(self.path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
-        let errno = Errno::last();
-        let _ = write!(failed, "failed\0{:?}\0{prefix}{}", Cause::Other, errno.desc());
-        let _ = nix::unistd::write(channel, &failed);
+        // as with runc: it has started, says why it is no program where a program would, and has failed
+        failed.extend(Errno::last().desc().bytes().map(|byte| byte.to_ascii_lowercase()));
+        failed.push(b'\n');
+        let _ = nix::unistd::write(std::io::stderr(), &failed);
         // SAFETY: ends the process without running what belongs to its parent.
-        unsafe { libc::_exit(127) }
+        unsafe { libc::_exit(NOT_A_PROGRAM) }
     }
 
     /// A server that is gone says nothing any more: the end.
@@ -134,7 +136,7 @@ fn executable(name: &str, path: &str) -> Result<String, Trouble> {
             let what = format!("executable file `{name}` not found in $PATH: {}", found.desc());
             Err(Trouble { cause: Cause::ProgramMissing, what })
         }
-        errno => Err(during(format!("open executable: `{name}`"))(errno)),
+        errno => Err(Trouble::invalid(format!("open executable: `{name}`: {}", errno.desc()))),
     }
 }
 
@@ -178,9 +180,9 @@ mod tests {
         assert_eq!(missing.cause, Cause::ProgramMissing);
         assert_eq!(missing.what, "executable file `nope` not found in $PATH: No such file or directory");
         let forbidden = executable("/etc/passwd", "").unwrap_err();
-        assert_eq!(forbidden.cause, Cause::Other);
+        assert_eq!(forbidden.cause, Cause::Invalid);
         assert!(forbidden.what.contains("Permission denied"));
         let own = executable("/proc/self/exe", "").unwrap_err();
-        assert!(own.cause == Cause::Other && own.what.contains("/proc/self/exe"));
+        assert!(own.cause == Cause::Invalid && own.what.contains("/proc/self/exe"));
     }
 }

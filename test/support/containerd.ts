@@ -1,51 +1,18 @@
-/** containerd, built from its Go module, on folders of its own. */
+/** containerd, on folders of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cached } from "../../scripts/setup/cache.js";
-import { sourceInputs } from "../../scripts/setup/fingerprint.js";
-import { run, type SetupContext, tryRun } from "../../scripts/setup/run.js";
-import { CriClient, image } from "../../test/support/cri-client.js";
+import { CriClient, image } from "./cri-client.js";
+import { projectFolder } from "./project.js";
 
-export const containerdVersion = "2.4.2";
-
-const moduleFolder = "bench/pull/containerd";
 const startLimitMs = 60_000;
 const stopLimitMs = 20_000;
 
-/** The folder with `containerd`. Needs Go, as new as the module asks for. */
-export async function buildContainerd(context: SetupContext): Promise<string> {
-  return await build(context, "containerd", "containerd");
-}
-
-/** The folder with `containerd-shim-runc-v2`, which runs pods. */
-export async function buildShim(context: SetupContext): Promise<string> {
-  return await build(context, "containerd-shim", "containerd-shim-runc-v2");
-}
-
-async function build(context: SetupContext, name: string, command: string): Promise<string> {
-  const { signal } = context;
-  const go = await tryRun("go", ["env", "GOVERSION"], { signal });
-  if (go === undefined) throw new Error(`the bench builds containerd: install Go (see ${moduleFolder}/go.mod)`);
-  return await cached(context, {
-    name,
-    inputs: [go.trim(), ...(await sourceInputs(context.root, [`${moduleFolder}/go.mod`, `${moduleFolder}/go.sum`]))],
-    build: async (folder, logFile) => {
-      const module = "github.com/containerd/containerd/v2";
-      const flags = [
-        "-mod=readonly",
-        "-trimpath",
-        "-ldflags",
-        `-s -w -X ${module}/version.Version=${containerdVersion}`,
-      ];
-      const cwd = join(context.root, moduleFolder);
-      await run("go", ["build", ...flags, "-o", `${folder}/`, `${module}/cmd/${command}`], {
-        ...{ signal, cwd, logFile },
-        env: { CGO_ENABLED: "0" },
-      });
-    },
-  });
+/** Where the set-up puts it and its shim; undefined where there is no Go to build it with. */
+export function containerdFolder(): string | undefined {
+  const folder = join(projectFolder, "build/assets/containerd");
+  return existsSync(folder) ? folder : undefined;
 }
 
 export class Containerd {
@@ -57,7 +24,10 @@ export class Containerd {
     this.cri = new CriClient(socket);
   }
 
-  /** Its defaults, but for folders, a registry (host:port) without TLS, and what pods need. */
+  /**
+   * Its defaults, but for folders, a registry (host:port) without TLS, and what pods need. `programs` is the folder with it
+   * and its shim.
+   */
   static async start(programs: string, folder: string, registry: string, pods?: PodOptions): Promise<Containerd> {
     const hosts = join(folder, "certs.d", registry);
     await mkdir(hosts, { recursive: true });
@@ -67,7 +37,7 @@ export class Containerd {
     const args = ["--config", join(folder, "config.toml")];
     const enter = pods === undefined ? [] : ["nsenter", `--net=${pods.netns}`];
     const [program = "", ...words] = [...enter, join(programs, "containerd"), ...args];
-    const env = { ...process.env, PATH: [pods?.shim, process.env["PATH"]].join(":") };
+    const env = { ...process.env, PATH: [programs, process.env["PATH"]].join(":") };
     const child = spawn(program, words, { stdio: ["ignore", log, log], env });
     closeSync(log);
     const started = new Containerd(join(folder, "containerd.sock"), child);
@@ -114,8 +84,6 @@ export class Containerd {
 
 /** For a containerd that runs pods. */
 export interface PodOptions {
-  /** Folder of its shim. */
-  readonly shim: string;
   /** Network namespace that is the node's. */
   readonly netns: string;
   readonly cniConfDir: string;
