@@ -18,7 +18,6 @@ const allParts = [
   "test:escape",
   "test:faults",
   "test:critest",
-  "test:beside",
   "test:soak",
   "test:kubelet",
   "test:krun",

@@ -1,6 +1,6 @@
 /** One container of the table, from its creation to its removal, and what was to be seen of it on the way. */
 import { mkdir, mkdtemp, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import {
   ContainerState,
   NamespaceMode,
@@ -65,9 +65,9 @@ export async function runContainer(side: Side, pod: Pod, wish: Wish): Promise<Se
     linux: { securityContext: { ...usual, ...wish.security }, resources: wish.resources },
     command: wish.probe === undefined ? [] : ["sh", "-c", wish.probe],
     ...part,
-    metadata: { name: "probe", attempt: 0 },
+    metadata: { name: basename(folder), attempt: 0 },
   });
-  config.logPath = part.logPath ?? `${folder.split("/").at(-1) ?? ""}.log`;
+  config.logPath = part.logPath ?? `${basename(folder)}.log`;
   const seen: Record<string, string> = {};
   let containerId = "";
   try {
@@ -83,7 +83,7 @@ export async function runContainer(side: Side, pod: Pod, wish: Wish): Promise<Se
     [pod.id, "<sandbox>"],
     [pod.config.logDirectory, "<logs>"],
     [folder, "<folder>"],
-    [folder.split("/").at(-1) ?? "", "<name>"],
+    [basename(folder), "<name>"],
     [side.folder, "<side>"],
     [side.registry, "<registry>"],
   ]);
@@ -164,15 +164,13 @@ function stateName(state: ContainerState): string {
 }
 
 function endOf({ state, exitCode, reason, message, createdAt, startedAt, finishedAt }: ContainerStatus): Seen {
-  const times = { createdAt, startedAt, finishedAt };
-  const set = Object.entries(times).filter(([, time]) => time !== 0n);
-  const ordered = set.every(([, time], index) => index === 0 || time >= (set[index - 1]?.[1] ?? 0n));
+  const times = Object.entries({ createdAt, startedAt, finishedAt }).filter(([, time]) => time !== 0n);
   return {
     state: stateName(state),
     "exit code": String(exitCode),
     reason,
     "message says": phrasesOf(message),
-    times: `${set.map(([name]) => name).join(", ")}${ordered ? ", in order" : ""}`,
+    times: times.map(([name]) => name).join(", "),
   };
 }
 

@@ -60,7 +60,7 @@ function mountFields(lines: readonly string[]): Seen {
     const [left = "", right = ""] = line.split(" - ");
     const [, , , , target = "", options = ""] = left.split(" ");
     const [type = "", , own = ""] = right.split(" ");
-    if (target.startsWith("/sys/fs/cgroup/") || type.startsWith("cgroup")) continue;
+    if (type.startsWith("cgroup") || (target === "/sys/fs/cgroup" && type === "tmpfs")) continue;
     const isMask = /^\/(proc|sys)\//.test(target) && /tmpfs$/.test(type);
     const isOwn = kernelTypes.includes(type);
     const size = own.split(",").filter((option) => isOwn && /^(size|mode|gid|ptmxmode)=/.test(option));

@@ -80,7 +80,7 @@ export const podCases: readonly Case[] = [
       const [first = ""] = ids;
       try {
         const look =
-          "echo @@sleeps; pgrep -f 'sleep 1000' | wc -l; echo @@is first; echo $(($(pgrep -f 'sleep 1000' | head -1) == 1))\n";
+          "echo @@sleeps, and whether one is first; ps -o pid,args | awk '/ sleep 1000$/ { n++; if ($1 == 1) first = 1 } END { print n, first + 0 }'\n";
         return { ...(await between(side, ids)), ...fieldsOf(await shell(side, first, look)) };
       } finally {
         for (const id of ids) await removeContainer(side, id);

@@ -17,6 +17,7 @@ use serde_json::Value;
 use allowed::Allowed;
 use pause::Pause;
 
+use super::own::child::sys::Context;
 use super::own::{Filter, Joined, Own};
 use super::program::Program;
 use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, users, wants_terminal};
@@ -38,6 +39,9 @@ pub struct Runc {
     allowed: Allowed,
     /// The pod's user namespace.
     users: Option<OwnedFd>,
+    /// All mounts of sysfs in a network namespace are of one file system, which is read-only for good where the first of
+    /// them was: a privileged container could not write to its own. This one, which is nowhere, is the first.
+    _writable_sys: Option<OwnedFd>,
 }
 
 impl Runc {
@@ -49,7 +53,8 @@ impl Runc {
         let program = Program { supervisor, path, arguments, state, search: SEARCH, calls: 0.into() };
         let users = if options.has_users { Some(users::of_network()?) } else { None };
         let pause = Pause::new(users.is_some());
-        Ok(Self { program, own, groups, pause, allowed: Allowed::here(), users })
+        let _writable_sys = Context::open(c"sysfs").and_then(|context| context.mount(0)).ok();
+        Ok(Self { program, own, groups, pause, allowed: Allowed::here(), users, _writable_sys })
     }
 
     /// The spec of a container of a pod with a user namespace. runc gives the pipes to the process's user; that takes pipes

@@ -13,7 +13,7 @@ mod inside;
 mod mounts;
 mod program;
 mod resolve;
-mod sys;
+pub(in crate::runtime) mod sys;
 mod terminal;
 mod user_namespace;
 
