@@ -7,7 +7,14 @@ import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
-import { placeDeclared, placeMount, placePodFile, type MountTraits, type PlacedMount, type PodFile } from "../spec/mounts.js";
+import {
+  placeDeclared,
+  placeMount,
+  placePodFile,
+  type MountTraits,
+  type PlacedMount,
+  type PodFile,
+} from "../spec/mounts.js";
 import { isDevice } from "./host-mounts.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
