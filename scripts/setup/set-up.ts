@@ -1,7 +1,7 @@
 import { mkdir, readlink, rename, rm, symlink } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { inStage } from "../../src/base/errors.js";
+import { inStage, messageOf } from "../../src/base/errors.js";
 import { installSystemPackages } from "./apt/system-packages.js";
 import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
@@ -100,7 +100,11 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
     const reference = await seccompReference(inner);
     if (reference !== undefined) await place(join(reference, "seccomp-reference"), "bin/seccomp-reference");
-    const containerd = await containerdPrograms(inner);
+    const containerd = await containerdPrograms(inner).catch((thrown: unknown) => {
+      inner.signal.throwIfAborted();
+      inner.say(`what is compared with containerd is skipped: ${messageOf(thrown)}`);
+      return undefined;
+    });
     if (containerd !== undefined) await place(containerd, "containerd");
     if (wish.more === "cluster") await clusterPrograms(inner, place);
     const oldest = wish.more === "oldest-kubelet" ? await oldestKubelet(inner) : undefined;

@@ -18,6 +18,7 @@ const allParts = [
   "test:escape",
   "test:faults",
   "test:critest",
+  "test:beside",
   "test:soak",
   "test:kubelet",
   "test:krun",

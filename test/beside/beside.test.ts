@@ -14,8 +14,9 @@ import { sharedPodConfig } from "../support/beside/shared-pod.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 
-/** `A3S_BESIDE=native`: without Boxes. */
-const ours = process.env["A3S_BESIDE"] === "native" ? (["native"] as const) : (["box", "native"] as const);
+/** `A3S_BESIDE=box` or `all`: in a Box too. */
+const inBoxes = ["box", "all"].includes(process.env["A3S_BESIDE"] ?? "");
+const ours = inBoxes ? (["box", "native"] as const) : (["native"] as const);
 
 /** While a test looks at one, the next are under way. */
 const ahead = 2;
