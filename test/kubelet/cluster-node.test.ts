@@ -2,16 +2,20 @@
  * What a node of a cluster does by itself: pods on the host beside those in Boxes, evictions, collection of what is dead,
  * and its own restart. The control plane is built by `npm run setup -- cluster`; without it these are skipped.
  */
-import { release } from "node:os";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { release, tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { z } from "zod";
 import { runtime } from "../support/cri-client.js";
+import { busyboxImage } from "../support/images.js";
 import { hasControlPlane } from "../support/control-plane.js";
 import { startCluster, type Cluster } from "../support/cluster.js";
 import { nodeAddress } from "../support/node-network.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 import { container, idle, pod, runtimeClass, shell } from "./objects.js";
+import { usersFolder, usersPod, usersVolumes } from "./pods.js";
 
 const mib = 1 << 20;
 const diskBytes = 768 * mib;
@@ -25,6 +29,8 @@ const statusSchema = z.object({
       .default([]),
   }),
 });
+/** What kubelet notes of a pod's ids in its folder. */
+const notedSchema = z.object({ uidMappings: z.tuple([z.object({ hostId: z.number() })]) });
 type Status = z.infer<typeof statusSchema>["status"];
 
 describe("A node of a cluster", () => {
@@ -123,6 +129,138 @@ describe("A node of a cluster", () => {
         }
         return true;
       });
+    });
+  });
+
+  describe("with pods of both handlers that have user ids of their own", () => {
+    const handlers = ["microvm", "native"] as const;
+    const name = (handler: string): string => `users-${handler}`;
+    const inside = (handler: string, line: string, inContainer = "users"): Promise<string> =>
+      kubectl("exec", name(handler), "-c", inContainer, "--", "sh", "-c", line);
+    const uids = (handler: string): Promise<string> => inside(handler, "tr -s ' ' </proc/self/uid_map");
+    let folder: string;
+    before(async function () {
+      this.timeout(limit(300_000));
+      folder = await mkdtemp(join(tmpdir(), "a3s-h"));
+      const owned = join(folder, "host", usersFolder);
+      await mkdir(owned, { recursive: true });
+      await chmod(owned, 0o777);
+      await writeFile(join(owned, "theirs"), "theirs\n", { mode: 0o640 });
+      await chown(join(owned, "theirs"), 7, 8);
+      const volumes = [
+        { name: "notes", configMap: { name: "users-notes" } },
+        { name: "secret", secret: { secretName: "users-secret", defaultMode: 0o400 } },
+      ];
+      await cluster.plane.apply(
+        { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "users-notes" }, data: { note: "old" } },
+        { apiVersion: "v1", kind: "Secret", metadata: { name: "users-secret" }, stringData: { key: "hidden" } },
+        ...handlers.map((one) => pod(name(one), { runtimeClassName: one, ...usersPod(folder, volumes) })),
+      );
+      for (const one of handlers) await cluster.wait(`pod/${name(one)}`, "condition=Ready");
+    });
+    after("they go, and leave nothing", async function () {
+      this.timeout(limit(240_000));
+      await kubectl("delete", "pod", ...handlers.map(name));
+      for (const one of handlers)
+        await eventually("it has gone", 60_000, async () => (await containersOf(name(one))) === 0 || undefined);
+      await rm(folder, { recursive: true });
+    });
+
+    it("gives each the ids that kubelet has noted, and keeps them when the runtime and kubelet come back", async () => {
+      const noted = async (handler: string): Promise<string> => {
+        const uid = await kubectl("get", "pod", name(handler), "-o", "jsonpath={.metadata.uid}");
+        const { uidMappings } = notedSchema.parse(
+          JSON.parse(await readFile(join(cluster.kubelet.base, "root/pods", uid, "userns"), "utf8")),
+        );
+        return ` 0 ${uidMappings[0].hostId} 65536\n`;
+      };
+      const given = await Promise.all(handlers.map(noted));
+      expect(new Set(given).size).to.equal(handlers.length);
+      for (const [at, handler] of handlers.entries()) expect(await uids(handler)).to.equal(given[at]);
+      await cluster.daemon.stop("SIGKILL");
+      await cluster.daemon.launch();
+      await cluster.kubelet.stop();
+      await cluster.kubelet.launch();
+      for (const [at, handler] of handlers.entries()) {
+        const again = await eventually("it is reached again", 90_000, () => uids(handler));
+        expect(again).to.equal(given[at]);
+        const restarts = (await statusOf(name(handler))).containerStatuses.map(({ restartCount }) => restartCount);
+        expect(restarts).to.deep.equal([0, 0]);
+      }
+    });
+
+    for (const handler of handlers) {
+      describe(handler, () => {
+        it("shows the owners of volumes, ConfigMap, Secret and token as they are on the node", async () => {
+          expect(await inside(handler, usersVolumes.line)).to.equal(usersVolumes.told(name(handler)));
+          const token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+          const line = `stat -Lc '%u %g' /notes/note /secret/key ${token}; cat /secret/key; test -s /notes/note && test -s ${token}`;
+          for (const one of ["users", "other"]) {
+            expect(await inside(handler, line, one)).to.equal("0 2000\n0 2000\n0 2000\nhidden");
+          }
+          await inside(handler, "echo x > /owned/$(id -u)", "other");
+          const made = join(folder, "host", usersFolder, "1000");
+          expect((await stat(made)).uid).to.equal(1000);
+          await rm(made);
+        });
+
+        it("serves logs, exec, attach, cp and port-forward", async () => {
+          expect(await kubectl("logs", name(handler), "-c", "other")).to.equal("as 1000\n");
+          const args = ["exec", "-i", name(handler), "-c", "users", "--", "sh", "-c", "tr a-z A-Z; exit 5"];
+          const failed = await cluster.plane.kubectlWith("shout\n", ...args).then(
+            () => undefined,
+            (thrown: unknown) => thrown,
+          );
+          expect(failed).to.include({ code: 5, stdout: "SHOUT\n" });
+
+          const attached = cluster.plane.spawnKubectl("attach", "-i", name(handler), "-c", "other");
+          let out = "";
+          attached.stdout?.on("data", (chunk: Buffer) => (out += chunk.toString()));
+          attached.stdin?.write("typed\n");
+          await eventually("it comes back", 60_000, () => (out.includes("typed\n") ? true : undefined)).finally(() => {
+            attached.kill("SIGKILL");
+          });
+
+          const local = join(folder, "file");
+          await writeFile(local, "x".repeat(300_000));
+          await kubectl("cp", local, `${name(handler)}:/shared/file`, "-c", "other");
+          expect(await inside(handler, "stat -c %u /shared/file")).to.equal("1000\n");
+          await kubectl("cp", `${name(handler)}:/shared/file`, `${local}.back`, "-c", "users");
+          expect(await readFile(`${local}.back`, "utf8")).to.equal("x".repeat(300_000));
+
+          const forward = cluster.plane.spawnKubectl("port-forward", `pod/${name(handler)}`, "18082:8080");
+          try {
+            const url = "http://127.0.0.1:18082/first";
+            const text = await eventually("it answers", 60_000, async () => (await fetch(url)).text());
+            expect(text).to.equal("first\n");
+          } finally {
+            forward.kill("SIGKILL");
+          }
+        });
+
+        it("takes an ephemeral container, which has the pod's ids", async () => {
+          const debug = ["debug", name(handler), "--image", busyboxImage, "--image-pull-policy=Never", "-c", "look"];
+          await kubectl(...debug, "--profile=general", "--", "cat", "/proc/self/uid_map");
+          const state = "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}";
+          await eventually("it has ended", 120_000, async () =>
+            (await kubectl("get", "pod", name(handler), "-o", state)) === "0" ? true : undefined,
+          );
+          const seen = await kubectl("logs", name(handler), "-c", "look");
+          expect(seen.replaceAll(/ +/g, " ")).to.equal(await uids(handler));
+        });
+      });
+    }
+
+    it("sees a ConfigMap change, in a Box and on the host", async function () {
+      this.timeout(limit(200_000));
+      await kubectl("patch", "configmap", "users-notes", "--patch", JSON.stringify({ data: { note: "new" } }));
+      for (const handler of handlers) {
+        await eventually("it reads what is new", 150_000, async () =>
+          (await inside(handler, "cat /notes/note; stat -Lc ' %g' /notes/note", "other")) === "new 2000\n"
+            ? true
+            : undefined,
+        );
+      }
     });
   });
 

@@ -1,9 +1,10 @@
 /** A real kubelet in front of the daemon, with pods as its users write them: what it makes of them, and what is left. */
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { z } from "zod";
 import { ContainerState } from "../../src/gen/runtime/v1/api.js";
 import { image, runtime } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
@@ -20,14 +21,27 @@ import {
 import { machineDifference, type MachineState } from "../support/machine.js";
 import { NodeNetwork } from "../support/node-network.js";
 import { buildPeer, peerLayer } from "../support/peer/peer.js";
-import { spdyCommand } from "../support/streaming/spdy-client.js";
+import { spdyCommand, spdyConnect } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit, slowness } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
-import { crashPod, hostPort, mainPod, probesPod, systemPod } from "./pods.js";
+import {
+  crashPod,
+  fewUsersPod,
+  hostPort,
+  mainPod,
+  probesPod,
+  systemPod,
+  usersFolder,
+  usersPod,
+  usersVolumes,
+} from "./pods.js";
 
 const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
 const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
+const idSchema = z.object({ containerId: z.number(), hostId: z.number(), length: z.number() });
+/** What kubelet notes of a pod's ids in its folder. */
+const notedSchema = z.object({ uidMappings: z.tuple([idSchema]), gidMappings: z.tuple([idSchema]) });
 const pinnedImage = "localhost/test/pinned:1";
 const unusedImage = "localhost/test/unused:1";
 const ofOwner = `host_namespaces = "native"
@@ -48,16 +62,19 @@ describe("A real kubelet", function () {
   let kubelet: Kubelet;
   let atStart: MachineState;
   let main: PodView;
+  /** Boxes under krun have no user namespaces (docs/adr/0073), and kubelet then starts no pod that asks for one. */
+  let givesUsers: boolean;
   const undo = new Undo();
 
   const onHost = (name: string): string => join(folder, "host", name);
-  const execUrl = (line: string, input: boolean, name = "main"): string =>
+  const execUrl = (line: string, input: boolean, name = "main", container = name): string =>
     kubelet.url(
-      `/exec/default/${name}-${nodeName}/${name}?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
+      `/exec/default/${name}-${nodeName}/${container}?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
     );
-  /** Standard output of a shell line in the container that has its pod's name; the line must succeed. */
-  const run = async (line: string, name = "main"): Promise<string> => {
-    const { stdout, stderr, error } = await spdyCommand(execUrl(line, false, name), { stdout: true, stderr: true });
+  /** Standard output of a shell line in a container, the one with its pod's name unless given; the line must succeed. */
+  const run = async (line: string, name = "main", container = name): Promise<string> => {
+    const url = execUrl(line, false, name, container);
+    const { stdout, stderr, error } = await spdyCommand(url, { stdout: true, stderr: true });
     const [out, err, status] = [await stdout.ending(), await stderr.ending(), await error.ending()];
     if (!status.includes('"Success"')) throw new Error(`"${line}": ${status}: ${err}`);
     return out;
@@ -79,13 +96,30 @@ describe("A real kubelet", function () {
     await kubelet.place("crash", crashPod());
   };
 
+  const placeUsers = async (): Promise<void> => {
+    await kubelet.place("users", usersPod(folder));
+    await kubelet.place("few-users", fewUsersPod());
+  };
+  /** The pod's ids as kubelet has noted them, in the form of `/proc/self/uid_map`. */
+  const notedIds = async ({ metadata }: PodView): Promise<string> => {
+    const noted = notedSchema.parse(
+      JSON.parse(await readFile(join(kubelet.base, "root/pods", metadata.uid, "userns"), "utf8")),
+    );
+    const [{ containerId, hostId, length }] = noted.uidMappings;
+    return ` ${containerId} ${hostId} ${length}\n`;
+  };
+  const idsInside = "tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map";
+
   before("a node, its kubelet, and all pods at once", async function () {
     this.timeout(limit(300_000));
     if (!existsSync(kubeletProgram)) skipBecause(this, "no kubelet: the set-up builds it where Go is installed");
     folder = await mkdtemp(join(tmpdir(), "a3s-h"));
     undo.add(() => rm(folder, { recursive: true, force: true }));
-    for (const name of ["host", "host/www"]) await mkdir(join(folder, name));
+    for (const name of ["host", "host/www", `host/${usersFolder}`]) await mkdir(join(folder, name));
     await writeFile(onHost("www/ok"), "fine\n");
+    await chmod(onHost(usersFolder), 0o777);
+    await writeFile(onHost(`${usersFolder}/theirs`), "theirs\n", { mode: 0o640 });
+    await chown(onHost(`${usersFolder}/theirs`), 7, 8);
     node = await NodeNetwork.here();
     undo.add(() => node.remove());
     await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }, portmap]);
@@ -105,6 +139,9 @@ describe("A real kubelet", function () {
     if (!oneByOne) await placeFailing();
     if (!oneByOne) await kubelet.place("system", systemPod());
     main = await kubelet.until("main", "runs", 180_000, ({ status }) => status.phase === "Running");
+    const { runtimeHandlers } = await daemon.cri.call(runtime.status, {});
+    givesUsers = runtimeHandlers.find(({ name }) => name === "")?.features?.userNamespaces === true;
+    if (givesUsers) await placeUsers();
     if (oneByOne) await kubelet.place("system", systemPod());
   });
 
@@ -226,6 +263,78 @@ describe("A real kubelet", function () {
     });
   });
 
+  describe("a pod with user ids of its own", () => {
+    let users: PodView;
+    before("it is Ready", async function () {
+      this.timeout(limit(180_000));
+      if (!givesUsers) skipBecause(this, "the driver has no user namespaces");
+      users = await kubelet.ready("users");
+    });
+
+    it("has those that kubelet has given it, in each container, and they are no neighbour's", async () => {
+      const ids = await notedIds(users);
+      expect(ids).to.match(/^ 0 [1-9]\d{4,} 65536\n$/);
+      for (const container of ["users", "other"]) {
+        expect(await run(idsInside, "users", container)).to.equal(ids.repeat(2));
+      }
+      const others = await notedIds(await kubelet.ready("few-users"));
+      expect(others).to.not.equal(ids);
+      expect(await run(idsInside, "few-users")).to.equal(others.repeat(2));
+    });
+
+    it("has run its init container as a user, with the message that this has left, and keeps its probes' peace", () => {
+      expect(containerOf(users, "first").state.terminated).to.include({ exitCode: 0, message: "1000\n" });
+      expect(users.status.containerStatuses.map(({ restartCount }) => restartCount)).to.deep.equal([0, 0]);
+    });
+
+    it("has volumes whose owners are those of the node's files, and writes as its users", async () => {
+      expect(await run(usersVolumes.line, "users")).to.equal(usersVolumes.told(users.metadata.name));
+      for (const [container, uid] of [
+        ["users", 0],
+        ["other", 1000],
+      ] as const) {
+        const line = `for folder in shared memory owned; do echo $(id -u) > /$folder/${container} && stat -c %u /$folder/${container}; done; cat /about/name`;
+        const ids = `${uid}\n`.repeat(3);
+        expect(await run(line, "users", container)).to.equal(`${ids}${users.metadata.name}`);
+        expect((await stat(onHost(`${usersFolder}/${container}`))).uid).to.equal(uid);
+      }
+      const forbidden = "cat /owned/theirs || echo x > /etc/passwd || echo refused";
+      expect(await run(forbidden, "users", "other")).to.equal("refused\n");
+    });
+
+    it("is served: logs, exec with input, attach, port-forward, and its port", async () => {
+      for (const [container, uid] of [
+        ["users", 0],
+        ["other", 1000],
+      ] as const) {
+        const log = await kubelet.secure("GET", `/containerLogs/default/users-${nodeName}/${container}`);
+        expect(log.split("\n")).to.include(`as ${uid}`);
+      }
+      const copied = await spdyCommand(execUrl("cat > /shared/typed && cat /shared/typed; exit 5", true, "users"), {
+        ...{ stdin: true, stdout: true, stderr: true },
+      });
+      await copied.stdin.write("typed in\n");
+      await copied.stdin.end();
+      expect(await copied.stdout.ending()).to.equal("typed in\n");
+      expect(await copied.error.ending()).to.contain('"message":"5"');
+
+      const url = kubelet.url(`/attach/default/users-${nodeName}/other?input=1&output=1`);
+      const attached = await spdyCommand(url, { stdin: true, stdout: true });
+      await attached.stdin.write("to and fro\n");
+      await attached.client.until(() => attached.stdout.text === "to and fro\n");
+      attached.client.destroy();
+
+      const client = await spdyConnect(kubelet.url(`/portForward/default/users-${nodeName}`), ["portforward.k8s.io"]);
+      const headers = { port: "8080", requestid: "0" };
+      await (await client.open({ ...headers, streamtype: "error" })).end();
+      const data = await client.open({ ...headers, streamtype: "data" });
+      await data.write("GET /first HTTP/1.0\r\n\r\n");
+      expect(await data.ending()).to.match(/^HTTP\/1\.[01] 200 OK[^]*\nfirst\n$/);
+      const told = await node.run(join(folder, "peer"), "tcp", users.status.podIP, "9000", "1000");
+      expect(told).to.match(/^users from /);
+    });
+  });
+
   describe("a container that fails", () => {
     before("its pod is there", async () => {
       if (oneByOne) await placeFailing();
@@ -290,14 +399,18 @@ describe("A real kubelet", function () {
       [...status.initContainerStatuses, ...status.containerStatuses].map(
         ({ containerID, restartCount }) => `${containerID} ${String(restartCount)}`,
       );
-    const identities = async (): Promise<string[]> =>
-      [await kubelet.ready("main"), await kubelet.ready("system")].flatMap(identity);
+    const names = (): readonly string[] => ["main", "system", ...(givesUsers ? ["users", "few-users"] : [])];
+    const identities = async (): Promise<string[]> => {
+      const pods = await Promise.all(names().map((name) => kubelet.ready(name)));
+      const ids = await Promise.all(pods.slice(2).map(notedIds));
+      return [...pods.flatMap(identity), ...ids];
+    };
 
     it("keeps the pods when the runtime is killed and comes back", async () => {
       const before = await identities();
       await daemon.stop("SIGKILL");
       await daemon.launch();
-      for (const name of ["main", "system"]) {
+      for (const name of names()) {
         const said = await eventually("the kubelet reaches it again", 60_000, () => run("echo alive", name));
         expect(said).to.equal("alive\n");
       }
@@ -309,6 +422,8 @@ describe("A real kubelet", function () {
       await kubelet.stop();
       await kubelet.launch();
       expect(await identities()).to.deep.equal(before);
+      if (!givesUsers) return;
+      expect(await run(idsInside, "users")).to.equal((await notedIds(await kubelet.ready("users"))).repeat(2));
     });
   });
 
@@ -317,7 +432,7 @@ describe("A real kubelet", function () {
       this.timeout(limit(120_000));
       await kubelet.stop();
       // Pods that the kubelet finds no more when it comes back: what is dead of them is to be collected.
-      for (const name of ["probes", "crash"]) await kubelet.withdraw(name);
+      for (const name of ["probes", "crash", "users", "few-users"]) await kubelet.withdraw(name);
       await daemon.reboot();
       await kubelet.unmount();
       await kubelet.reconfigure({
@@ -377,7 +492,7 @@ describe("A real kubelet", function () {
 
     it("leaves nothing once the kubelet has collected what is dead", async function () {
       this.timeout(limit(300_000));
-      for (const name of ["main", "probes", "crash", "system"]) await kubelet.withdraw(name);
+      for (const name of ["main", "probes", "crash", "system", "users", "few-users"]) await kubelet.withdraw(name);
       await eventually("no sandbox and no container is left", 240_000, async () => {
         const { items } = await daemon.cri.call(runtime.listPodSandbox, {});
         const { containers } = await daemon.cri.call(runtime.listContainers, {});

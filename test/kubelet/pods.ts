@@ -14,8 +14,11 @@ const shell = (line: string): string[] => ["sh", "-c", line];
 /** Until it succeeds once, liveness is not asked for: a guest on a loaded machine is slow to start a program. */
 const patientStart = { periodSeconds, failureThreshold: 120, timeoutSeconds: 30 * slowness };
 const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience });
-/** Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. */
-const resources = { requests: { cpu: "300m" } };
+/**
+ * Without a share of the CPU a guest does not even boot on a busy machine: kubelet gives BestEffort next to nothing. All
+ * pods of the test are to fit a node of two CPUs.
+ */
+const resources = { requests: { cpu: "200m" } };
 const idle = `while :; do ${pause}; done`;
 
 const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
@@ -102,3 +105,53 @@ export function systemPod(): Record<string, unknown> {
     containers: [{ name: "system", ...image, resources, command, securityContext: { privileged: true } }],
   };
 }
+
+/** Files of the node's for `usersPod`, below `host`: one of a user's, and a folder in which everybody may write. */
+export const usersFolder = "users";
+const usersOwned = { name: "owned", mountPath: "/owned" };
+
+/**
+ * A pod with user ids of its own (hostUsers: false), whose volumes are its group's. Container `users` is root's, and
+ * serves; `other` is not, and gives back what is typed. Each of `more` is a volume that both have at `/NAME`.
+ */
+export function usersPod(folder: string, more: readonly { readonly name: string }[] = []): Record<string, unknown> {
+  const downward = { downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } };
+  const volumes = [
+    { name: "shared", emptyDir: {} },
+    { name: "memory", emptyDir: { medium: "Memory" } },
+    { name: "about", ...downward },
+    ...more,
+  ];
+  const volumeMounts = [...volumes.map(({ name }) => ({ name, mountPath: `/${name}` })), usersOwned];
+  const theirs = { runAsUser: 1000, runAsGroup: 1000 };
+  const first = { name: "first", command: shell("id -u > /dev/termination-log; echo first > /shared/first") };
+  const serve = "echo as $(id -u); httpd -p 8080 -h /shared; peer serve 9000 users &";
+  const users = {
+    ...{ name: "users", command: shell(`trap 'exit 0' TERM; ${serve} ${idle}`) },
+    startupProbe: { httpGet: { path: "/first", port: 8080 }, ...patientStart },
+    readinessProbe: probe("test -O /proc/1 && test -e /shared/first"),
+    livenessProbe: { tcpSocket: { port: 9000 }, ...patience, failureThreshold: 5 },
+  };
+  const other = { name: "other", command: shell("echo as $(id -u); exec cat"), stdin: true, securityContext: theirs };
+  return {
+    ...{ hostUsers: false, terminationGracePeriodSeconds: 2, securityContext: { fsGroup: 2000 } },
+    initContainers: [{ ...first, ...image, volumeMounts, securityContext: theirs }],
+    containers: [users, other].map((one) => ({ ...one, ...image, resources, volumeMounts })),
+    volumes: [...volumes, { name: usersOwned.name, hostPath: { path: join(folder, "host", usersFolder) } }],
+  };
+}
+
+/** No more of it than what it takes to be one. */
+export function fewUsersPod(): Record<string, unknown> {
+  const command = shell(`trap 'exit 0' TERM; ${idle}`);
+  return {
+    ...{ hostUsers: false, terminationGracePeriodSeconds: 2 },
+    containers: [{ name: "few-users", ...image, resources, command }],
+  };
+}
+
+/** What a shell in `usersPod` says of its volumes: owner and group of each, seen from inside. */
+export const usersVolumes = {
+  line: `stat -Lc '%u %g' /shared /memory /shared/first /owned /owned/theirs /about/name /etc/hosts; cat /about/name /owned/theirs`,
+  told: (name: string): string => `0 2000\n0 2000\n1000 2000\n0 0\n7 8\n0 2000\n0 0\n${name}theirs\n`,
+} as const;
