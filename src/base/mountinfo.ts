@@ -53,3 +53,12 @@ export function mountsBelow(lines: readonly MountLine[], folder: string): string
     .filter((target) => isBelow(target, folder))
     .reverse();
 }
+
+/** The mount that a path is on: of the deepest that it is below, the last. */
+export function mountOf(path: string, lines: readonly MountLine[]): MountLine | undefined {
+  let found: MountLine | undefined;
+  for (const line of lines) {
+    if (isBelow(path, line.target) && line.target.length >= (found?.target.length ?? 0)) found = line;
+  }
+  return found;
+}

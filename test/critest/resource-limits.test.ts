@@ -1,6 +1,9 @@
 /** Limits of containers and pods: what a request makes of them, what updates change, what happens at the limit. */
-import { readFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, chown, mkdtemp, readFile, rmdir } from "node:fs/promises";
+import { join } from "node:path";
 import { expect } from "chai";
+import { messageOf } from "../../src/base/errors.js";
 import { LinuxContainerResources, PodSandboxState } from "../../src/gen/runtime/v1/api.js";
 import { failure, runtime, status } from "../support/cri-client.js";
 import type { Daemon } from "../support/daemon.js";
@@ -19,6 +22,8 @@ import {
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
 import { sharedPod } from "../support/shared-pod.js";
+import { skipBecause } from "../support/skip.js";
+import { Undo } from "../support/undo.js";
 import { eventually } from "../support/wait.js";
 
 /** Far more than the tests below free before the last one, which is to see the host give new memory. */
@@ -115,12 +120,76 @@ describe("Resource limits", () => {
     await removePod(daemon, own);
   });
 
-  it("that are huge pages are refused with the way out", async () => {
-    const resources = partial({ hugepageLimits: [{ pageSize: "2MB", limit: 2n << 20n }] });
-    const made = createContainer(daemon, pod, { linux: { resources } });
-    await failure(made, status.INVALID_ARGUMENT, /huge pages \(2MB\).*leave hugepages/);
-    const change = daemon.cri.call(runtime.updateContainerResources, { containerId: one, linux: resources });
-    await failure(change, status.INVALID_ARGUMENT, /huge pages/);
+  describe("that are huge pages", () => {
+    const files = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    /** Those that the guest's kernel keeps, without what a file holds of those given back. */
+    const setAside = async (): Promise<number> => {
+      const [all = "", surplus = ""] = (
+        await shell(daemon, one, `cat ${files}/nr_hugepages ${files}/surplus_hugepages`)
+      ).split("\n");
+      return Number(all) - Number(surplus);
+    };
+    const pages = (mib: number, pageSize = "2MB"): Partial<LinuxContainerResources> => ({
+      hugepageLimits: [{ pageSize, limit: BigInt(mib) << 20n }],
+    });
+    const take = (id: string, file: string, mib: number): Promise<string> =>
+      shell(daemon, id, `fallocate -l ${String(mib)}M /pages/${file} 2>&1 && echo taken || true`);
+    const undo = new Undo();
+    let volume: string;
+    before(async function () {
+      volume = await mkdtemp(join(daemon.base, "pages-"));
+      undo.add(() => rmdir(volume));
+      try {
+        execFileSync("mount", ["-t", "hugetlbfs", "-o", "pagesize=2M,size=32M", "none", volume], { stdio: "pipe" });
+      } catch (thrown) {
+        skipBecause(this, `this machine mounts no hugetlbfs: ${messageOf(thrown)}`);
+      }
+      undo.add(() => Promise.resolve(execFileSync("umount", [volume])));
+      await chown(volume, 0, 4321);
+      await chmod(volume, 0o2775);
+    });
+    after(async () => {
+      await undo.run();
+    });
+
+    it("are set aside in the guest and taken from a volume, by each container up to its limit, and given back", async () => {
+      const mounts = [{ hostPath: volume, containerPath: "/pages" }];
+      const start = (part: Partial<LinuxContainerResources>): Promise<string> =>
+        startContainer(daemon, pod, { mounts, linux: { resources: partial(part) } });
+      const zero = { pageSize: "1GB", limit: 0n };
+      const first = await start({ hugepageLimits: [zero, { pageSize: "2MB", limit: 8n << 20n }] });
+      expect(await setAside()).to.equal(4);
+      expect(await limitsOf(first, "hugetlb.2MB.max", "hugetlb.2MB.rsvd.max")).to.deep.equal(["8388608", "8388608"]);
+      const facts =
+        "stat -f -c %S /pages && stat -c '%a %g' /pages && grep -c ' /pages .*size=32M\\|size=33554432' /proc/mounts";
+      expect(await shell(daemon, first, facts)).to.equal("2097152\n2775 4321\n1\n");
+      expect(await take(first, "a", 8)).to.equal("taken\n");
+      expect(await take(first, "b", 2)).to.match(/No space left|Cannot allocate/);
+
+      const second = await start(pages(4));
+      expect(await setAside()).to.equal(6);
+      expect(await shell(daemon, second, "stat -c %s /pages/a")).to.equal("8388608\n");
+      await update(second, pages(0));
+      expect(await setAside()).to.equal(4);
+      expect(await take(second, "c", 2)).to.match(/No space left|Cannot allocate/);
+      await update(second, pages(2));
+      await update(second, { cpuShares: 512n });
+      expect([await setAside(), await limitsOf(second, "hugetlb.2MB.max")]).to.deep.equal([5, ["2097152"]]);
+      expect(await take(second, "d", 2)).to.equal("taken\n");
+      const shown = (await containerStatus(daemon, second)).resources?.linux?.hugepageLimits;
+      expect(shown).to.deep.equal([{ pageSize: "2MB", limit: 2n << 20n }]);
+
+      await removeContainer(daemon, first);
+      expect(await setAside()).to.equal(1);
+      expect(await shell(daemon, second, "ls /pages")).to.equal("a\nb\nc\nd\n");
+      await removeContainer(daemon, second);
+    });
+
+    it("more than the guest has are refused with the way out", async () => {
+      const most = { linux: { resources: partial(pages(Number(podBytes >> 20n))) } };
+      const made = createContainer(daemon, pod, most);
+      await failure(made, status.RESOURCE_EXHAUSTED, /no room for \d+ more huge pages.*memory limits.*memory-mib/);
+    });
   });
 
   it("change one by one: each update leaves what it does not name, and one in error changes nothing", async () => {

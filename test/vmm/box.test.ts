@@ -26,6 +26,7 @@ async function runSession(
       heldPaths: [root.guestPath, ...(bind === undefined ? [] : [bind.guestPath])],
       mirroredPaths: [],
       propagatedPaths: [],
+      hugeVolumes: [],
       seccompBpf: new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

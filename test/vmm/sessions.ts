@@ -44,6 +44,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
       heldPaths: [root.guestPath, ...(wanted.held ?? [])],
       mirroredPaths: [],
       propagatedPaths: [],
+      hugeVolumes: [],
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

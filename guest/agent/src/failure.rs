@@ -15,6 +15,8 @@ pub enum Kind {
     State,
     /// Another client took over.
     Aborted,
+    /// The guest has not enough of it.
+    Exhausted,
     /// This agent does not do that.
     Unimplemented,
     /// A step in the guest failed.

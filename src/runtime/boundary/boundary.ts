@@ -23,8 +23,14 @@ export interface Boundary {
   readonly sharesCpus: boolean;
   /** The pod's size is fixed when it is made. */
   readonly hasSize: boolean;
-  /** How specs are made of containers' configs. Asks the host what it has. */
-  specRules(config: ContainerConfig, sandbox: PodSandboxConfig): Promise<SpecRules>;
+  /** How specs are made of containers' configs. Asks host and guest what they have. */
+  specRules(config: ContainerConfig, sandbox: PodSandboxConfig, guest: GuestFacts): Promise<SpecRules>;
   /** OCI `linux.resources` of an update. */
-  resources(resources: LinuxContainerResources): Promise<object>;
+  resources(resources: LinuxContainerResources, guest: GuestFacts): Promise<object>;
+}
+
+/** What is there behind a boundary; asked for where it matters. */
+export interface GuestFacts {
+  /** Sizes of the huge pages that containers can have. */
+  hugePageKib(): Promise<readonly bigint[]>;
 }

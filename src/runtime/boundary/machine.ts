@@ -1,8 +1,9 @@
 import { RuntimeError } from "../../base/errors.js";
+import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import { guestRulesOf } from "../spec/guest-rules.js";
 import { guestLimits } from "../spec/resources.js";
-import type { Boundary } from "./boundary.js";
+import type { Boundary, GuestFacts } from "./boundary.js";
 import { askedOfHost } from "./host-namespaces.js";
 
 /** The pod has a kernel of its own: nothing of the host's is in reach, and all of its own is. */
@@ -27,6 +28,10 @@ export const machineBoundary: Boundary = {
     );
   },
   checkSysctls: () => undefined,
-  specRules: (config) => Promise.resolve().then(() => guestRulesOf(config)),
-  resources: (resources) => Promise.resolve().then(() => guestLimits(resources)),
+  specRules: async (config, _sandbox, guest) => guestRulesOf(config, await pagesFor(config.linux?.resources, guest)),
+  resources: async (resources, guest) => guestLimits(resources, await pagesFor(resources, guest)),
 };
+
+async function pagesFor(resources: LinuxContainerResources | undefined, guest: GuestFacts): Promise<readonly bigint[]> {
+  return (resources?.hugepageLimits.length ?? 0) === 0 ? [] : await guest.hugePageKib();
+}

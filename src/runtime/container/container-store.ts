@@ -18,6 +18,7 @@ import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
 import { CpuSets, placeIn, type Place } from "./cpu-sets.js";
 import { SeccompFilters } from "./seccomp-filters.js";
+import { HugePages } from "./huge-pages.js";
 import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
 import { SharedSources } from "./shared-sources.js";
@@ -38,6 +39,7 @@ export class ContainerStore implements SandboxContainers {
   readonly sources: SharedSources;
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
+  readonly hugePages = new HugePages();
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
   readonly cpuSets: CpuSets;

@@ -25,6 +25,7 @@ import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
 import { isImageVolume, withVolumeIds } from "./image-volumes.js";
 import { placeIn } from "./cpu-sets.js";
+import { explained } from "./huge-pages.js";
 import { guestPaths, MountPlacer } from "./place-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -81,7 +82,7 @@ async function build(
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, [...request.volumes.values()], declared),
   );
-  const placed = await MountPlacer.open({ id, box, boundary, deps, undo, signal });
+  const placed = await MountPlacer.open({ id, sandbox, box, boundary, deps, undo, signal });
   const root = await placed.root(snapshot);
   await placed.declared(declared, snapshot);
   await placed.volumes(config.mounts, sources, snapshot);
@@ -147,12 +148,13 @@ async function createSession(
     heldPaths: await placed.heldPaths(),
     mirroredPaths: guestPaths(placed.mirrored),
     propagatedPaths: guestPaths(placed.followed.map(({ place }) => place)),
+    hugeVolumes: [...placed.hugeVolumes],
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
     stdin,
   };
   try {
-    await box.agent.createSession(request, signal);
+    await explained(box.agent.createSession(request, signal));
     return "";
   } catch (thrown) {
     if (signal.aborted || box.exit !== undefined || !refusals.includes(codeOf(thrown))) throw thrown;
@@ -179,7 +181,11 @@ async function planOf(
       userns: userNamespaceOf(sandbox.config),
     },
     targetPid: await targetPid(request, box, deps, signal),
-    rules: await boundaryOf(sandbox.record.box?.driver).specRules(config, sandbox.config),
+    rules: await boundaryOf(sandbox.record.box?.driver).specRules(
+      config,
+      sandbox.config,
+      deps.containers.hugePages.factsOf(box, signal),
+    ),
   });
 }
 

@@ -2,11 +2,14 @@ import type { Cleanup } from "../../base/cleanup.js";
 import { shortId, type ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import { stage } from "../../base/stage.js";
+import type { HugeVolume } from "../../gen/agent/v1/agent.js";
 import type { Mount } from "../../gen/runtime/v1/api.js";
 import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
+import type { Sandbox } from "../sandbox/sandbox.js";
+import { userNamespaceOf } from "../sandbox/user-namespace.js";
 import {
   placeDeclared,
   placeMount,
@@ -16,6 +19,7 @@ import {
   type PodFile,
 } from "../spec/mounts.js";
 import { isDevice } from "./host-mounts.js";
+import { guestPathOf, hugeVolume, mountOfPages } from "./huge-volumes.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
 import { mirrorOf } from "./mirrors.js";
@@ -26,6 +30,7 @@ import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
 
 interface Creation {
   readonly id: ContainerId;
+  readonly sandbox: Sandbox;
   readonly box: Box;
   readonly boundary: Boundary;
   readonly deps: Deps;
@@ -42,6 +47,8 @@ export class MountPlacer {
   /** Those of them that the agent makes copies of. */
   readonly mirrored: SharedPath[] = [];
   readonly followed: FollowedVolume[] = [];
+  /** The agent's own: nothing of them is in the share. */
+  readonly hugeVolumes: HugeVolume[] = [];
   /** What is mounted below these in the share the agent visits before the container is there. */
   readonly #withMounts: PlacedSource[] = [];
   readonly #creation: Creation;
@@ -110,6 +117,8 @@ export class MountPlacer {
   }
 
   async #volume(mount: Mount, source: string, readonly: boolean): Promise<string> {
+    const onHugePages = mountOfPages(source, this.#hostMounts);
+    if (onHugePages !== undefined) return await this.#hugeVolume(source, onHugePages);
     if (await this.#follows(mount, source)) {
       const { guestPath } = await this.#alone(nameOf(mount), source, readonly);
       return guestPath;
@@ -118,6 +127,14 @@ export class MountPlacer {
     const { boundary } = this.#creation;
     const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
     return copied ? await this.#mirror(place) : place.guestPath;
+  }
+
+  async #hugeVolume(source: string, line: MountLine): Promise<string> {
+    const { sandbox, box, deps, signal } = this.#creation;
+    const has = await deps.containers.hugePages.of(box, signal);
+    const volume = await hugeVolume(source, line, has, userNamespaceOf(sandbox.config));
+    this.hugeVolumes.push(volume);
+    return guestPathOf(volume);
   }
 
   async #follows(mount: Mount, source: string): Promise<boolean> {

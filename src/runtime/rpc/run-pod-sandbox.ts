@@ -3,6 +3,7 @@ import type { RunPodSandboxRequest, RunPodSandboxResponse } from "../../gen/runt
 import type { CallContext, Deps } from "../deps.js";
 import { checkSandboxRequest } from "../sandbox/check-request.js";
 import { createSandbox } from "../sandbox/create.js";
+import { sizeWithPages } from "../sandbox/handler-size.js";
 import { idMapOf } from "../sandbox/user-namespace.js";
 import { sandboxKey } from "../sandbox/sandbox-store.js";
 
@@ -27,8 +28,11 @@ export async function runPodSandbox(
       hint: "remove it, or ask with a higher attempt",
     });
   }
-  const podSandboxId = await deps.sandboxCreations.run(sandboxKey(metadata), call.signal, () =>
-    createSandbox(checked, deps),
+  const podSandboxId = await deps.sandboxCreations.run(sandboxKey(metadata), call.signal, async () =>
+    createSandbox(
+      { ...checked, size: await sizeWithPages(checked, deps.config, checked.driver ?? deps.boxes.driver) },
+      deps,
+    ),
   );
   return { podSandboxId };
 }

@@ -3,6 +3,7 @@ import { stage } from "../../base/stage.js";
 import type { UpdateContainerResourcesRequest, UpdateContainerResourcesResponse } from "../../gen/runtime/v1/api.js";
 import { shortId } from "../../base/ids.js";
 import { placeIn } from "../container/cpu-sets.js";
+import { explained } from "../container/huge-pages.js";
 import { stepLimitMs } from "../container/limits.js";
 import { encodeResources } from "../container/container-record.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
@@ -23,18 +24,20 @@ export async function updateContainerResources(
   const wish = request.linux;
   if (wish === undefined) throw new RuntimeError("invalidArgument", "linux is not set");
   const sandbox = deps.sandboxes.require(container.sandboxId);
-  const driver = sandbox.record.box?.driver;
-  const limits = await boundaryOf(driver).resources(wish);
   await sandbox.whenSettled(call.signal); // what takes the container up needs its lock
   await deps.containers.locks.run(container.id, async () => {
     if (container.state === "exited") {
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);
     }
     const box = await sandbox.liveBox(call.signal);
+    const guest = deps.containers.hugePages.factsOf(box, call.signal);
+    const limits = await boundaryOf(sandbox.record.box?.driver).resources(wish, guest);
     const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
     const merged = mergeResources(container.resources, wish);
     await deps.containers.cpuSets.during(box, container.id, placeIn(merged), async () => {
-      await stage("update session", stepLimitMs, call.signal, (limit) => box.agent.updateSession(update, limit));
+      await stage("update session", stepLimitMs, call.signal, (limit) =>
+        explained(box.agent.updateSession(update, limit)),
+      );
       await deps.containers.update(container, { resources: encodeResources(merged) });
     });
   });

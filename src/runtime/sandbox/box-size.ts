@@ -2,6 +2,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { RuntimeError } from "../../base/errors.js";
 import type { LinuxContainerResources, LinuxPodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { DriverName } from "../../vmm/box.js";
+import type { ParentLimits } from "../../vmm/cgroup/parent-limits.js";
 
 export interface BoxSize {
   readonly vcpus: number;
@@ -77,6 +78,23 @@ export function wantedSize(
     memoryMib: memoryBytes > 0n ? toMib(memoryBytes + guestPart(memoryBytes, overhead, driver)) : 0n,
     vcpus: milliCpus > 0n ? (milliCpus + 999n) / 1000n : 0n,
   };
+}
+
+/**
+ * A size with room for the pod's huge pages, which are no part of its memory limits: as far as the control group that the
+ * whole VM lives in may have more than the size, and up to `mostMib` (docs/adr/0044).
+ */
+export function withHugePages(
+  size: BoxSize,
+  { memoryBytes, hugePageBytes }: ParentLimits,
+  driver: DriverName,
+  mostMib = Number.POSITIVE_INFINITY,
+): BoxSize {
+  const wanted = size.memoryMib + Number(toMib(hugePageBytes));
+  const roomFor = (bytes: bigint): number => Number((bytes - besideGuest[driver](bytes)) / bytesPerMib);
+  const room = memoryBytes === undefined ? wanted : roomFor(memoryBytes);
+  const hostMib = Math.floor(totalmem() / Number(bytesPerMib));
+  return { ...size, memoryMib: Math.max(size.memoryMib, Math.min(wanted, room, mostMib, hostMib)) };
 }
 
 /**

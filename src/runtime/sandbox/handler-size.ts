@@ -1,8 +1,10 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { HandlerConfig } from "../../config/config.js";
+import type { Config, HandlerConfig } from "../../config/config.js";
 import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { DriverName } from "../../vmm/box.js";
-import { boxSize, wantedSize, type BoxSize } from "./box-size.js";
+import { parentLimits } from "../../vmm/cgroup/parent-limits.js";
+import { boxSize, wantedSize, withHugePages, type BoxSize } from "./box-size.js";
+import type { SandboxRequest } from "./check-request.js";
 
 /** Annotations of a pod that set the size of its Box, where the handler allows it. */
 const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mib" } as const;
@@ -20,6 +22,17 @@ export function handlerSize(config: PodSandboxConfig, handler: HandlerConfig, dr
   // The annotation stands over limits: they are of the containers, it is of the whole guest.
   const asked = boxSize(config.linux, handler, driver);
   return boxSize(undefined, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib }, driver);
+}
+
+/** With room for huge pages, but where an annotation has set the size of the whole guest. */
+export async function sizeWithPages(
+  { config, boundary, size, runtimeHandler }: SandboxRequest,
+  { handlers, cgroup }: Pick<Config, "handlers" | "cgroup">,
+  driver: DriverName,
+): Promise<BoxSize> {
+  if (!boundary.hasSize || config.annotations[annotationNames.memory_mib] !== undefined) return size;
+  const limits = await parentLimits(config.linux?.cgroupParent ?? "", cgroup.driver);
+  return withHugePages(size, limits, driver, handlers[runtimeHandler]?.maxMemoryMib);
 }
 
 function annotated(

@@ -18,7 +18,7 @@ import type { SpecRules } from "./rules.js";
 /** An annotation for the agent: the container gets nodes of all devices of the guest. */
 const allDevices = { "a3s.devices": "all" };
 
-/** Of a container without devices. */
+/** Of a container without devices and huge pages. */
 export const guestRules: SpecRules = {
   checkNamespaces({ namespaceOptions }) {
     if (namespaceOptions?.pid === NamespaceMode.NODE) refuseHostNamespace("PID");
@@ -28,20 +28,21 @@ export const guestRules: SpecRules = {
   checkPropagation,
   sharesUsers: false,
   namespaces,
-  resources: guestLimits,
+  resources: (resources) => guestLimits(resources, []),
   devices: () => [],
   deviceRules,
   annotations: (security): Record<string, string> => (security?.privileged === true ? allDevices : {}),
 };
 
-/** The devices are those of the guest. Throws for what it can't have. */
-export function guestRulesOf(config: ContainerConfig): SpecRules {
-  if (config.devices.length === 0) return guestRules;
-  const { nodes, rules } = guestDevices(config);
+/** Devices and huge pages (their sizes in KiB) are those of the guest. Throws for what it can't have. */
+export function guestRulesOf(config: ContainerConfig, hugePageKib: readonly bigint[]): SpecRules {
+  const rules: SpecRules = { ...guestRules, resources: (resources) => guestLimits(resources, hugePageKib) };
+  if (config.devices.length === 0) return rules;
+  const { nodes, rules: allowed } = guestDevices(config);
   return {
-    ...guestRules,
+    ...rules,
     devices: () => [...nodes],
-    deviceRules: (privileged) => (privileged ? deviceRules(true) : [...deviceRules(false), ...rules]),
+    deviceRules: (privileged) => (privileged ? deviceRules(true) : [...deviceRules(false), ...allowed]),
   };
 }
 

@@ -13,7 +13,7 @@ import {
 } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import type { LimitFacts } from "../../vmm/cgroup/limit-facts.js";
-import type { MountLine } from "../../base/mountinfo.js";
+import { mountOf, type MountLine } from "../../base/mountinfo.js";
 import type { HostDevices } from "./host-devices.js";
 import type { OciNamespace, OciResources } from "./oci.js";
 import { deviceRules, resourceLimits } from "./resources.js";
@@ -91,16 +91,6 @@ function checkPropagation(mount: Mount, what: string, mounts: readonly MountLine
   throw new RuntimeError("invalidArgument", `${what}: ${hostPath} is on a mount of the host that is not shared`, {
     hint: "mount --make-rshared on the host, or leave mountPropagation out",
   });
-}
-
-/** The mount that a path is on: of the deepest that it is below, the last. */
-function mountOf(path: string, mounts: readonly MountLine[]): MountLine | undefined {
-  let found: MountLine | undefined;
-  for (const line of mounts) {
-    const isAbove = line.target === "/" || path === line.target || path.startsWith(`${line.target}/`);
-    if (isAbove && line.target.length >= (found?.target.length ?? 0)) found = line;
-  }
-  return found;
 }
 
 /**

@@ -3,7 +3,7 @@
  * Source: CRI LinuxContainerResources; OCI runtime spec config-linux.md, "Control groups"; kernel cgroup-v2.rst.
  */
 import { RuntimeError } from "../../base/errors.js";
-import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
+import type { HugepageLimit, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { OciDeviceRule, OciResources } from "./oci.js";
 
 /**
@@ -17,8 +17,8 @@ function cpuWeight(shares: bigint): bigint {
 
 /**
  * Left out on purpose, and no error: cpusets (they number the host's CPUs, not the guest's: `CpuSets` sets them for the
- * Box) and swap limits (the guest has no swap). Huge pages: kubelet sends a limit for every page size of the host, 0 where the container has none; a limit of
- * some is refused for a guest (`guestLimits`), which has none to give.
+ * Box) and swap limits (the guest has no swap). Huge pages are those of the kernel that the container has: `guestLimits`,
+ * `hostLimits`.
  */
 export function resourceLimits(resources: LinuxContainerResources | undefined): OciResources {
   if (resources === undefined) return {};
@@ -32,27 +32,59 @@ export function resourceLimits(resources: LinuxContainerResources | undefined): 
   };
 }
 
-/** In a guest; refuses what that has none of. */
-export function guestLimits(resources: LinuxContainerResources | undefined): OciResources {
-  if (resources !== undefined) {
-    checkHugepages(resources);
-    checkLists(resources);
-  }
-  return resourceLimits(resources);
+/** In a guest, whose huge pages have these sizes (KiB); refuses what it has none of. */
+export function guestLimits(
+  resources: LinuxContainerResources | undefined,
+  hugePageKib: readonly bigint[],
+): OciResources {
+  if (resources === undefined) return {};
+  checkLists(resources);
+  checkUnifiedPages(resources);
+  const pages = hugePages(resources, hugePageKib);
+  return { ...resourceLimits(resources), ...(pages.length === 0 ? {} : { hugepageLimits: pages }) };
 }
 
-function checkHugepages({ hugepageLimits, unified }: LinuxContainerResources): void {
-  const given = hugepageLimits.find(({ limit }) => limit > 0n);
-  const name =
-    given?.pageSize ?? Object.keys(unified).find((key) => key.startsWith("hugetlb.") && unified[key] !== "0");
+/** kubelet sends a limit for every page size of the host, 0 where the container has none of them. */
+function hugePages(
+  { hugepageLimits }: LinuxContainerResources,
+  has: readonly bigint[],
+): { readonly pageSize: string; readonly limit: number }[] {
+  const names = new Set(has.map(hugePageName));
+  for (const { pageSize, limit } of hugepageLimits) {
+    if (limit > 0n && !names.has(pageSize)) refusePages(pageSize, [...names]);
+  }
+  const known = hugepageLimits.filter(({ pageSize }) => names.has(pageSize));
+  return known.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }));
+}
+
+/** Throws `invalidArgument`: the guest has none of that size. */
+export function refusePages(size: string, names: readonly string[]): never {
+  const what = `the Box has no huge pages of ${size.slice(0, 80)}`;
+  if (names.length === 0) {
+    const hint = "its agent is of an earlier version: recreate the pod";
+    throw new RuntimeError("invalidArgument", `${what} to give`, { hint });
+  }
+  throw new RuntimeError("invalidArgument", `${what}: its kernel has ${names.join(" and ")}`, {
+    hint: "ask for another size (hugepages-2Mi), or use a RuntimeClass whose pods share the host's kernel",
+  });
+}
+
+const kibUnits = ["KB", "MB", "GB"] as const;
+
+/** "2MB", as CRI HugepageLimit.page_size and the kernel's cgroup files have it. */
+export function hugePageName(kib: bigint): string {
+  let [size, unit] = [kib, 0];
+  for (; size >= 1024n && size % 1024n === 0n && unit < kibUnits.length - 1; unit += 1) size /= 1024n;
+  return `${size}${kibUnits[unit] ?? ""}`;
+}
+
+/** A limit without pages behind it would be none. */
+function checkUnifiedPages({ unified }: LinuxContainerResources): void {
+  const name = Object.keys(unified).find((key) => key.startsWith("hugetlb.") && unified[key] !== "0");
   if (name === undefined) return;
-  throw new RuntimeError(
-    "invalidArgument",
-    `huge pages (${name.slice(0, 80)}) can't be given to a container in a Box`,
-    {
-      hint: "leave hugepages-… out of the pod's resources, or use a RuntimeClass whose pods share the host's kernel",
-    },
-  );
+  throw new RuntimeError("invalidArgument", `unified ${name.slice(0, 80)}: huge pages can't be asked for this way`, {
+    hint: "set hugepage_limits (hugepages-2Mi in the container's resources)",
+  });
 }
 
 /** The Box's, in the end; here is what is no list at all. */
@@ -88,9 +120,14 @@ export function mergeResources(
     oomScoreAdj: now.oomScoreAdj,
     cpusetCpus: wish.cpusetCpus === "" ? now.cpusetCpus : wish.cpusetCpus,
     cpusetMems: wish.cpusetMems === "" ? now.cpusetMems : wish.cpusetMems,
-    hugepageLimits: wish.hugepageLimits.length === 0 ? now.hugepageLimits : wish.hugepageLimits,
+    hugepageLimits: mergePages(now.hugepageLimits, wish.hugepageLimits),
     unified: { ...now.unified, ...wish.unified },
   };
+}
+
+/** A size that is not named keeps its limit. */
+function mergePages(now: readonly HugepageLimit[], wish: readonly HugepageLimit[]): HugepageLimit[] {
+  return [...new Map([...now, ...wish].map((one) => [one.pageSize, one])).values()];
 }
 
 function cpuLimit(resources: LinuxContainerResources): OciResources["cpu"] {

@@ -69,7 +69,10 @@ fn writes(resources: &Value, current_cpu: &str) -> Result<Vec<Write>, LimitError
     for page in resources.get("hugepageLimits").and_then(Value::as_array).into_iter().flatten() {
         let size = page.get("pageSize").and_then(Value::as_str).unwrap_or_default();
         if let Some(limit) = number(page, "/limit")? {
-            add(&file_name(&format!("hugetlb.{size}.max"))?, limit.to_string());
+            // the second is for mappings that have no page yet: these fail, where a program would be killed at its first use
+            for file in [format!("hugetlb.{size}.max"), format!("hugetlb.{size}.rsvd.max")] {
+                add(&file_name(&file)?, limit.to_string());
+            }
         }
     }
     for (file, value) in resources.get("unified").and_then(Value::as_object).into_iter().flatten() {
@@ -153,6 +156,13 @@ mod tests {
             [pair("cpu.weight", "39"), pair("memory.max", "max"), pair("memory.low", "4096"), pair("pids.max", "7")];
         assert_eq!(written(resources), expected);
         assert_eq!((weight_of_shares(2), weight_of_shares(262_144), weight_of_shares(0)), (1, 10_000, 1));
+    }
+
+    #[test]
+    fn limits_huge_pages_used_and_reserved() {
+        let resources = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}]});
+        let expected = [pair("hugetlb.2MB.max", "4194304"), pair("hugetlb.2MB.rsvd.max", "4194304")];
+        assert_eq!(written(resources), expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod facts;
+pub mod huge_pages;
 pub mod process_stats;
 pub mod sandbox;
 pub mod shm;

@@ -3,6 +3,7 @@ use crate::failure::Failure;
 use crate::pb;
 use crate::server::service::Agent;
 use crate::session::create::{Create, create};
+use crate::session::huge_volumes::Wanted;
 
 pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb::CreateSessionResponse, Failure> {
     let agent = agent.clone();
@@ -12,10 +13,17 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         held_paths: request.held_paths,
         mirrored_paths: request.mirrored_paths,
         propagated_paths: request.propagated_paths,
+        huge_volumes: request.huge_volumes.into_iter().map(huge_volume).collect(),
         seccomp_bpf: request.seccomp_bpf,
         seccomp_flags: request.seccomp_flags,
         stdin: request.stdin,
     };
     let pid = to_the_end("create session", async move { create(&agent.sessions, wanted).await }).await?;
     Ok(pb::CreateSessionResponse { pid: pid_message(pid) })
+}
+
+fn huge_volume(message: pb::HugeVolume) -> Wanted {
+    let pb::HugeVolume { name, file_system, path, page_kib, size_bytes, min_size_bytes, inodes, uid, gid, mode } =
+        message;
+    Wanted { name, file_system, path, page_kib, size_bytes, min_size_bytes, inodes, uid, gid, mode }
 }

@@ -14,5 +14,6 @@ pub fn run(agent: &Agent) -> pb::HelloResponse {
         agent_started_boottime_ns: agent.started_ns,
         now_boottime_ns: clock::boot_ns(),
         runtime: agent.sessions.runtime.name().to_owned(),
+        huge_page_kib: agent.sessions.huge_pages.sizes().to_vec(),
     }
 }

@@ -41,6 +41,7 @@ pub fn status(failure: &Failure) -> Status {
         Kind::Exists => Code::AlreadyExists,
         Kind::State => Code::FailedPrecondition,
         Kind::Aborted => Code::Aborted,
+        Kind::Exhausted => Code::ResourceExhausted,
         Kind::Unimplemented => Code::Unimplemented,
         Kind::Internal => Code::Internal,
     };

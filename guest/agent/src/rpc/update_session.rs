@@ -3,6 +3,7 @@ use serde_json::Value;
 use crate::failure::Failure;
 use crate::pb;
 use crate::server::service::Agent;
+use crate::session::update::update;
 
 const STAGE: &str = "update session";
 
@@ -11,6 +12,6 @@ pub async fn run(agent: &Agent, request: pb::UpdateSessionRequest) -> Result<pb:
     let _phase = session.phase.read().await;
     let parsed = serde_json::from_slice(&request.oci_resources);
     let resources: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("resources: {error}")))?;
-    agent.sessions.runtime.update(&session.container, &resources).await?;
+    update(&agent.sessions, &session, &resources).await?;
     Ok(pb::UpdateSessionResponse {})
 }

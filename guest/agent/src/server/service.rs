@@ -13,6 +13,7 @@ use super::supervisor::Supervisor;
 use super::{Listen, RuntimeName, Start};
 use crate::cgroup::Parent;
 use crate::guest::caches::Caches;
+use crate::guest::huge_pages::HugePages;
 use crate::guest::sandbox::Sandbox;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
@@ -70,11 +71,11 @@ impl Agent {
         }
         let groups = groups(&start.runtime)?;
         let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref())?;
-        let caches = match &start.listen {
-            Listen::Guest(_) => Caches::of_guest(),
-            Listen::Unix(_) => Caches::of_host(),
+        let (caches, huge_pages) = match &start.listen {
+            Listen::Guest(_) => (Caches::of_guest(), HugePages::of_guest()),
+            Listen::Unix(_) => (Caches::of_host(), HugePages::of_host()),
         };
-        let sessions = Table::new(runtime, folder, mirrors, groups, caches.clone());
+        let sessions = Table::new(runtime, folder, mirrors, groups, caches.clone(), huge_pages);
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
         Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, caches, connections })))
     }

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::entry::{Phase, Session};
 use super::held::End;
+use super::huge_volumes::Wanted;
 use super::process::Process;
 use super::table::Table;
 use super::{id, stdio};
 use crate::clock;
 use crate::failure::{Failure, Kind, while_doing};
+use crate::guest::huge_pages::{self, HugePages};
 use crate::runtime::{Container, CreateSpec};
 
 const STAGE: &str = "create session";
@@ -20,6 +22,7 @@ const MAX_SPEC_BYTES: usize = 8 * 1024 * 1024;
 const MAX_BPF_BYTES: usize = 4096 * 8; // BPF_MAXINSNS of struct sock_filter
 const SOCK_FILTER_BYTES: usize = 8;
 const MAX_HELD_PATHS: usize = 1024;
+const MAX_HUGE_VOLUMES: usize = 64;
 
 pub struct Create {
     pub session_id: String,
@@ -27,6 +30,7 @@ pub struct Create {
     pub held_paths: Vec<String>,
     pub mirrored_paths: Vec<String>,
     pub propagated_paths: Vec<String>,
+    pub huge_volumes: Vec<Wanted>,
     pub seccomp_bpf: Vec<u8>,
     pub seccomp_flags: u32,
     pub stdin: bool,
@@ -65,6 +69,9 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     if request.held_paths.len() > MAX_HELD_PATHS {
         return Err(Failure::invalid(STAGE, format!("there are more than {MAX_HELD_PATHS} held paths")));
     }
+    if request.huge_volumes.len() > MAX_HUGE_VOLUMES {
+        return Err(Failure::invalid(STAGE, format!("there are more than {MAX_HUGE_VOLUMES} volumes of huge pages")));
+    }
     if let Some(path) = request.mirrored_paths.iter().find(|path| !request.held_paths.contains(path)) {
         return Err(Failure::invalid(STAGE, format!("{path:?} is to be copied, but not among the held paths")));
     }
@@ -96,6 +103,12 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
         let propagated = table.submounts.add(STAGE, path).await?;
         session.facts().propagated.push(propagated);
     }
+    let pages = huge_pages::wanted(STAGE, spec.pointer("/linux/resources"))?;
+    table.huge_pages.grow(STAGE, &container.id, &pages).await?;
+    for volume in &request.huge_volumes {
+        let volume = table.huge_volumes.add(STAGE, volume).await?;
+        session.facts().huge_volumes.push(volume);
+    }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
     made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
     let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
@@ -110,18 +123,19 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
             return Err(failure);
         }
     };
-    tokio::spawn(end_with_init(Arc::clone(&init)));
+    tokio::spawn(end_with_init(Arc::clone(&init), container.id.clone(), table.huge_pages.clone()));
     session.facts().init = Some(init);
     Ok(pid)
 }
 
 /// Without a pid namespace of its own a session's other processes outlive its init; a container's must not.
-async fn end_with_init(init: Arc<Process>) {
+async fn end_with_init(init: Arc<Process>, session: String, huge_pages: HugePages) {
     let mut exit = init.exit.clone();
     exit.wait().await;
     if let Some(cgroup) = &init.cgroup {
         let _ = cgroup.kill_all();
     }
+    huge_pages.over(&session).await;
 }
 
 async fn undo(table: &Table, session: &Session) {
@@ -134,7 +148,7 @@ async fn undo(table: &Table, session: &Session) {
 }
 
 /// What is mounted on volumes first, and the copies of folders of the share, as making them reads the share; then the
-/// share itself.
+/// share itself. Files of volumes have huge pages: these go after them.
 pub async fn release(table: &Table, session: &Session) {
     let propagated = std::mem::take(&mut session.facts().propagated);
     table.submounts.release(propagated).await;
@@ -142,6 +156,9 @@ pub async fn release(table: &Table, session: &Session) {
     table.mirrors.release(mirrored).await;
     let held = std::mem::take(&mut session.facts().held);
     table.held.release(held).await;
+    let huge_volumes = std::mem::take(&mut session.facts().huge_volumes);
+    table.huge_volumes.release(huge_volumes).await;
+    table.huge_pages.release(&session.container.id).await;
 }
 
 /// For a session whose phase does not allow what is asked.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::RwLock;
 
 use super::held::Held;
+use super::huge_volumes::HugeVolume;
 use super::mirror::Mirrored;
 use super::process::Process;
 use super::submounts::Propagated;
@@ -38,6 +39,7 @@ pub struct Facts {
     pub held: Vec<Held>,
     pub mirrored: Vec<Mirrored>,
     pub propagated: Vec<Propagated>,
+    pub huge_volumes: Vec<HugeVolume>,
 }
 
 /// An exec id is taken from the moment the exec is asked for.

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::entry::Session;
 use super::held::HeldPaths;
+use super::huge_volumes::HugeVolumes;
 use super::mirror::Mirrors;
 use super::process::Process;
 use super::submounts::Submounts;
 use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
 use crate::guest::caches::Caches;
+use crate::guest::huge_pages::HugePages;
 use crate::runtime::Runtime;
 
 /// kubelet allows 110 pods a node and a few containers each: this many in one pod is a mistake.
@@ -26,6 +28,8 @@ pub struct Table {
     pub held: HeldPaths,
     pub mirrors: Mirrors,
     pub submounts: Submounts,
+    pub huge_pages: HugePages,
+    pub huge_volumes: HugeVolumes,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
 }
 
@@ -36,10 +40,13 @@ impl Table {
         mirrors: PathBuf,
         groups: Option<Parent>,
         caches: Caches,
+        huge_pages: HugePages,
     ) -> Self {
         let (held, mirrors) = (HeldPaths::new(caches), Mirrors::new(mirrors));
         let submounts = Submounts::new(held.clone());
-        Self { runtime, folder, groups, held, mirrors, submounts, sessions: Mutex::default() }
+        let huge_volumes = HugeVolumes::new(huge_pages.clone());
+        let sessions = Mutex::default();
+        Self { runtime, folder, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

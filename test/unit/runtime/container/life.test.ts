@@ -249,6 +249,7 @@ describe("a container's life", () => {
         heldPaths: [],
         mirroredPaths: [],
         propagatedPaths: [],
+        hugeVolumes: [],
         seccompBpf: Buffer.alloc(0),
         seccompFlags: 0,
         stdin: false,

@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { expect } from "chai";
-import { boxSize } from "../../../../src/runtime/sandbox/box-size.js";
+import { boxSize, withHugePages } from "../../../../src/runtime/sandbox/box-size.js";
 import { linuxConfig, resources } from "./fakes.js";
 
 const standard = { vcpus: 1, memoryMib: 300 };
@@ -46,5 +46,20 @@ describe("the size of a Box", () => {
     const limits = resources({ memoryLimitInBytes: 2n ** 62n, cpuQuota: 2n ** 62n });
     const size = boxSize(linuxConfig({ resources: limits }), standard, "qemu");
     expect(size).to.deep.equal({ vcpus: availableParallelism(), memoryMib: hostMib });
+  });
+
+  it("has room for the pod's huge pages, as far as the pod's control group may have it", () => {
+    const mib = (count: number) => BigInt(count) << 20n;
+    const base = { vcpus: 1, memoryMib: 512 };
+    const sized = (memoryBytes: bigint | undefined, pages: number, most?: number) =>
+      withHugePages(base, { memoryBytes, hugePageBytes: mib(pages) }, "qemu", most).memoryMib;
+    expect(withHugePages(base, { memoryBytes: undefined, hugePageBytes: 0n }, "qemu")).to.deep.equal(base);
+    expect(sized(undefined, 64)).to.equal(576);
+    expect(sized(undefined, 64, 550)).to.equal(550);
+    expect(sized(undefined, 64, 100)).to.equal(512);
+    expect(sized(mib(512 + 224), 64)).to.equal(512);
+    expect(sized(mib(512 + 224 + 40), 64)).to.equal(552);
+    expect(sized(mib(100), 64)).to.equal(512);
+    expect(sized(undefined, 1 << 30)).to.be.at.most(Math.floor(totalmem() / (1 << 20)));
   });
 });

@@ -1,13 +1,16 @@
 import { expect } from "chai";
 import {
   Device,
+  LinuxContainerResources,
   MountPropagation,
   NamespaceMode,
   SecurityProfile_ProfileType,
+  type HugepageLimit,
 } from "../../../../src/gen/runtime/v1/api.js";
 import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
 import { guestRulesOf } from "../../../../src/runtime/spec/guest-rules.js";
 import { declaredVolumes, placeMount } from "../../../../src/runtime/spec/mounts.js";
+import { mergeResources } from "../../../../src/runtime/spec/resources.js";
 import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
 import { complaint, config, input, limited, mount, secured } from "./support.js";
 
@@ -181,20 +184,45 @@ describe("resources", () => {
     expect(complaint(() => limitsOf({ memoryLimitInBytes: -5n }))).to.include("negative");
     expect(complaint(() => limitsOf({ unified: { "../../etc": "1" } }))).to.include("not a cgroup v2 file");
     expect(complaint(() => limitsOf({ cpuQuota: 5n }))).to.include("can't be set");
-    const pages = [
-      { pageSize: "1GB", limit: 0n },
-      { pageSize: "2MB", limit: 2n << 20n },
-    ];
-    expect(complaint(() => limitsOf({ hugepageLimits: pages }))).to.match(/huge pages \(2MB\).*leave hugepages/);
-    expect(complaint(() => limitsOf({ unified: { "hugetlb.2MB.max": "max" } }))).to.include("hugetlb.2MB.max");
+    expect(complaint(() => limitsOf({ unified: { "hugetlb.2MB.max": "max" } }))).to.match(
+      /hugetlb.2MB.max.*hugepage_limits/,
+    );
     expect(specOf({ config: limited({ oomScoreAdj: -5000n }) }).process.oomScoreAdj).to.equal(-1000);
+  });
+
+  it("give huge pages of the sizes that the guest has, 0 of them too, and refuse others above 0", () => {
+    const limit = (pageSize: string, mib: bigint) => ({ pageSize, limit: mib << 20n });
+    const pagesOf = (has: bigint[], ...hugepageLimits: HugepageLimit[]) => {
+      const asked = limited({ hugepageLimits });
+      return specOf({ config: asked, rules: guestRulesOf(asked, has) }).linux.resources.hugepageLimits;
+    };
+    expect(pagesOf([2048n], limit("1GB", 0n), limit("2MB", 4n))).to.deep.equal([{ pageSize: "2MB", limit: 4 << 20 }]);
+    expect(pagesOf([2048n], limit("2MB", 0n))).to.deep.equal([{ pageSize: "2MB", limit: 0 }]);
+    expect(pagesOf([2048n, 1_048_576n], limit("1GB", 1024n))).to.deep.equal([{ pageSize: "1GB", limit: 1 << 30 }]);
+    expect(pagesOf([], limit("2MB", 0n))).to.equal(undefined);
+    expect(complaint(() => pagesOf([64n, 2048n], limit("1GB", 1024n)))).to.match(/1GB.*64KB and 2MB.*hugepages-2Mi/);
+    expect(complaint(() => pagesOf([], limit("2MB", 2n)))).to.match(/2MB to give.*recreate the pod/);
+  });
+
+  it("of an update leave page sizes that it does not name as they were", () => {
+    const now = LinuxContainerResources.fromPartial({
+      hugepageLimits: [
+        { pageSize: "2MB", limit: 1n },
+        { pageSize: "1GB", limit: 2n },
+      ],
+    });
+    const wish = LinuxContainerResources.fromPartial({ hugepageLimits: [{ pageSize: "1GB", limit: 0n }] });
+    expect(mergeResources(now, wish).hugepageLimits).to.deep.equal([
+      { pageSize: "2MB", limit: 1n },
+      { pageSize: "1GB", limit: 0n },
+    ]);
   });
 });
 
 describe("devices of a Box", () => {
   const spec = (devices: Partial<Device>[]) => {
     const asked = config({ devices: devices.map((one) => Device.fromPartial(one)) });
-    return specOf({ config: asked, rules: guestRulesOf(asked) }).linux;
+    return specOf({ config: asked, rules: guestRulesOf(asked, []) }).linux;
   };
 
   it("are the guest's, by the names that any Linux has, with the access that is asked for", () => {

@@ -16,6 +16,7 @@ const hello: HelloResponse = {
   agentStartedBoottimeNs: 1n,
   nowBoottimeNs: 2n,
   runtime: "crun 1",
+  hugePageKib: [2048n],
 };
 const answersHello: Partial<AgentServiceServer> = {
   hello: (_call, reply) => {

@@ -1,7 +1,11 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { cgroupHierarchies } from "../../../../src/base/cgroups.js";
 import { limitFactsOf, requireUnifiedCgroup } from "../../../../src/vmm/cgroup/limit-facts.js";
+import { limitsIn } from "../../../../src/vmm/cgroup/parent-limits.js";
 import { cgroupParentPath } from "../../../../src/vmm/cgroup/plan.js";
 import { mountsBelow, parseMountinfo } from "../../../../src/base/mountinfo.js";
 
@@ -80,5 +84,47 @@ describe("mountinfo", () => {
     );
     expect(mountsBelow(lines, "/run/boxes/1")).to.deep.equal(["/run/boxes/1/share/c/a b", "/run/boxes/1/share"]);
     expect(mountsBelow(lines, "/")).to.have.lengthOf(3);
+  });
+});
+
+describe("the group above a Box's", () => {
+  let base: string;
+  const group = async (name: string, files: Readonly<Record<string, string>>): Promise<string> => {
+    const folder = join(base, name);
+    await mkdir(folder);
+    for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), `${text}\n`);
+    return folder;
+  };
+  before(async () => {
+    base = await mkdtemp(join(tmpdir(), "groups-"));
+  });
+  after(async () => {
+    await rm(base, { recursive: true });
+  });
+
+  it("says how much memory and how many huge pages its pod may have, in version 2", async () => {
+    const pod = await group("v2", {
+      "memory.max": "536870912",
+      "memory.high": "1",
+      "hugetlb.2MB.max": "67108864",
+      "hugetlb.2MB.rsvd.max": "1",
+      "hugetlb.1GB.max": "0",
+    });
+    expect(await limitsIn([join(base, "none"), pod])).to.deep.equal({
+      memoryBytes: 512n << 20n,
+      hugePageBytes: 64n << 20n,
+    });
+    const free = await group("free", { "memory.max": "max", "hugetlb.2MB.max": "max" });
+    expect(await limitsIn([free])).to.deep.equal({ memoryBytes: undefined, hugePageBytes: 0n });
+  });
+
+  it("and in version 1, where no limit is a large number", async () => {
+    const memory = await group("memory", { "memory.limit_in_bytes": "9223372036854771712" });
+    const pages = await group("pages", {
+      "hugetlb.2MB.limit_in_bytes": "4194304",
+      "hugetlb.2MB.rsvd.limit_in_bytes": "1",
+      "hugetlb.1GB.limit_in_bytes": "9223372036854771712",
+    });
+    expect(await limitsIn([memory, pages])).to.deep.equal({ memoryBytes: undefined, hugePageBytes: 4n << 20n });
   });
 });
