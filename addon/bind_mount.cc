@@ -24,10 +24,11 @@ struct Shown {
   bool follows = false;
 };
 
+/** The file system itself is not asked, which may never answer. */
 Outcome<bool> IsFolder(int fd) {
-  struct stat info;
-  if (::fstat(fd, &info) != 0) return Failed("fstat");
-  return S_ISDIR(info.st_mode);
+  struct statx info;
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) return Failed("statx");
+  return S_ISDIR(info.stx_mode);
 }
 
 /** Where what is mounted below has no mapped owners, it is shown as nobody's. */

@@ -106,6 +106,11 @@ export interface Box {
     recursive?: boolean,
     without?: readonly string[],
   ): Promise<SharedPath>;
+  /**
+   * Binds one mount of the host into a guest's share, without what is below it, by a descriptor's path ("/proc/self/fd/9").
+   * Its file system is not asked for anything: it may never answer.
+   */
+  shareMount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */

@@ -93,6 +93,10 @@ export class RunningBox implements Box {
     return await this.#parts.parts.share.bind(name, source, { readonly, recursive, without });
   }
 
+  async shareMount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
+    return await this.#parts.parts.share.mount(name, descriptorPath, isFolder);
+  }
+
   async removeShared(hostPath: string): Promise<void> {
     await this.#parts.parts.share.remove(hostPath);
   }

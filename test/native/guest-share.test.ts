@@ -29,7 +29,7 @@ describe("a source that the daemon's own folders are in", () => {
     expect(mountsBelow(mounts, hostPath).reverse()).to.deep.equal(
       ["", "a b", "a b/deep", "file"].map((name) => join(hostPath, name)),
     );
-    expect(await nestedMounts(source, hostPath, mounts)).to.deep.equal(["a b", "a b/deep"]);
+    expect(await nestedMounts(source, hostPath, mounts, native)).to.deep.equal(["a b", "a b/deep"]);
     expect(mountsBelow(mounts, source)).to.have.lengthOf(before);
     await share.remove(hostPath);
     expect(mountsBelow(await readMountinfo(), source)).to.have.lengthOf(before);

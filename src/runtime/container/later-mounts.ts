@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import pLimit from "p-limit";
 import { monotonicMs } from "../../base/clock.js";
 import { codeOf, messageOf } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
@@ -24,6 +25,8 @@ const lookMs = 1_000;
 /** While a container still uses what the host has unmounted; after failures twice as long each time, to that limit. */
 const againMs = 5_000;
 const longestAgainMs = 320_000;
+/** Mounts that the host's part is done for at a time: each is a few calls, one after the other. */
+const sideBySide = 8;
 
 export interface LaterMountsParts {
   readonly native: Native;
@@ -117,6 +120,12 @@ async function mountTable(): Promise<string> {
   return await readFile("/proc/self/mountinfo", "utf8");
 }
 
+/** Some side by side; answers in the order given. */
+async function eachOf<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const limited = pLimit(sideBySide);
+  return await Promise.all(all.map((one) => limited(() => work(one))));
+}
+
 /** `at` below the volume, `source` in the share; of the guest. */
 interface WantedSubmount {
   readonly at: string;
@@ -181,7 +190,7 @@ class Volume {
   async close(): Promise<void> {
     await this.#turn;
     if (this.#box.exit !== undefined) return;
-    for (const path of (await this.#found()).values()) await this.#box.removeShared(path.hostPath);
+    await eachOf([...(await this.#found()).values()], (path) => this.#box.removeShared(path.hostPath));
   }
 
   async #bringUpToDate(mounts: readonly MountLine[], signal: AbortSignal): Promise<void> {
@@ -218,17 +227,20 @@ class Volume {
   ): Promise<{ readonly wanted: Map<string, WantedSubmount>; readonly failure: string }> {
     const wanted = new Map<string, WantedSubmount>();
     let failure = "";
-    for (const submount of submounts) {
+    const all = await eachOf(submounts, async (submount) => {
       const name = submountName(this.#followed.place, submount);
       try {
         const shared =
           places.get(name) ?? (await shareSubmount(this.#box, this.#followed, submount, this.#parts.native));
-        if (shared === undefined) continue;
-        places.set(name, shared);
-        wanted.set(name, { at: submount.at, source: shared.guestPath });
+        if (shared !== undefined) places.set(name, shared);
+        return { name, at: submount.at, shared };
       } catch (thrown) {
         if (failure === "") failure = `share ${submount.at}: ${messageOf(thrown)}`;
+        return undefined;
       }
+    });
+    for (const one of all) {
+      if (one?.shared !== undefined) wanted.set(one.name, { at: one.at, source: one.shared.guestPath });
     }
     return { wanted, failure };
   }
@@ -238,12 +250,12 @@ class Volume {
     places: Map<string, SharedPath>,
     inUse: ReadonlySet<string>,
   ): Promise<void> {
-    for (const name of names) {
+    await eachOf(names, async (name) => {
       const path = places.get(name);
-      if (path === undefined || inUse.has(path.guestPath)) continue;
+      if (path === undefined || inUse.has(path.guestPath)) return;
       await this.#box.removeShared(path.hostPath);
       places.delete(name);
-    }
+    });
   }
 
   /** Those of a daemon before this one too. */

@@ -1,9 +1,11 @@
-import { lstat, realpath } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { constants } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { mountsBelow, readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import type { SharedPath } from "../../vmm/box.js";
-import { maxSubmounts } from "./submounts.js";
+import type { Native } from "../../native/addon.js";
+import { maxSubmounts, pathOnly } from "./submounts.js";
 
 /**
  * Folders below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
@@ -11,17 +13,30 @@ import { maxSubmounts } from "./submounts.js";
  * of the container's mount would not reach it, and the guest's kernel may die (guest/agent/src/session/held.rs).
  * `place` is the source's, in the share, resolved; `mounts` as they are now that it is mounted there.
  */
-export async function nestedMounts(source: string, place: string, mounts: readonly MountLine[]): Promise<string[]> {
+export async function nestedMounts(
+  source: string,
+  place: string,
+  mounts: readonly MountLine[],
+  native: Native,
+): Promise<string[]> {
   const all = new Set(mountsBelow(mounts, place).map((target) => relative(place, target)));
   all.delete("");
   const found: string[] = [];
   for (const path of [...all].sort()) {
     // one that is hidden under another, or that even root may not enter, is not there for the container either
-    const there = await lstat(join(place, path)).catch(() => undefined);
-    if (there?.isDirectory() === true) found.push(path);
+    if (await isFolder(place, path, native)) found.push(path);
   }
   checkCount(found.length, source);
   return found;
+}
+
+/** What is mounted there is not asked for anything: it may never answer. */
+async function isFolder(place: string, path: string, native: Native): Promise<boolean> {
+  const flags = pathOnly | constants.O_NOFOLLOW | constants.O_DIRECTORY;
+  const fd = await native.openIn(place, path, flags, 0, "beneath").catch(() => undefined);
+  if (fd === undefined) return false;
+  await native.closeFd(fd);
+  return true;
 }
 
 /** A folder or file of the host, and where it is in the share. */
@@ -31,10 +46,10 @@ export interface PlacedSource {
 }
 
 /** `nestedMounts` of all, as the guest names them; after they are in the share, and so all that is mounted there. */
-export async function visitedIn(placed: readonly PlacedSource[]): Promise<string[]> {
+export async function visitedIn(placed: readonly PlacedSource[], native: Native): Promise<string[]> {
   const mounts = await readMountinfo();
   const visited = placed.map(async ({ source, place: { hostPath, guestPath } }) => {
-    const nested = await nestedMounts(source, await realpath(hostPath).catch(() => hostPath), mounts);
+    const nested = await nestedMounts(source, await realpath(hostPath).catch(() => hostPath), mounts, native);
     return nested.map((path) => `${guestPath}/${path}`);
   });
   return (await Promise.all(visited)).flat();

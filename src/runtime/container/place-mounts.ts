@@ -107,7 +107,7 @@ export class MountPlacer {
   /** What the agent visits and holds for the container, in this order; when all is in its place. */
   async heldPaths(): Promise<string[]> {
     if (!this.#creation.boundary.placesSources) return [];
-    return [...guestPaths(this.shared), ...new Set(await visitedIn(this.#withMounts))];
+    return [...guestPaths(this.shared), ...new Set(await visitedIn(this.#withMounts, this.#creation.deps.native))];
   }
 
   async #image(mount: Mount, lowers: readonly string[]): Promise<string> {

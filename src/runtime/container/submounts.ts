@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, relative } from "node:path";
-import { isNotFound } from "../../base/errors.js";
+import { errnoOf, isNotFound } from "../../base/errors.js";
 import { isBelow, type MountLine } from "../../base/mountinfo.js";
 import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
 import type { Native } from "../../native/addon.js";
@@ -79,19 +79,37 @@ export async function shareSubmount(
   submount: Submount,
   native: Native,
 ): Promise<SharedPath | undefined> {
-  let fd: number;
-  try {
-    fd = await native.openIn(source, submount.at, pathOnly | constants.O_NOFOLLOW, 0, "beneath");
-  } catch (thrown) {
-    if (isNotFound(thrown)) return undefined;
-    throw thrown;
-  }
+  const opened = await openEither(source, submount.at, native);
+  if (opened === undefined) return undefined;
+  const { fd, isFolder } = opened;
   try {
     const info = await readFile(`/proc/self/fdinfo/${fd}`, "utf8");
     if (/^mnt_id:\s*(\d+)$/m.exec(info)?.[1] !== String(submount.mountId)) return undefined;
-    return await box.shareBind(submountName(place, submount), `/proc/self/fd/${fd}`, false, false);
+    return await box.shareMount(submountName(place, submount), `/proc/self/fd/${fd}`, isFolder);
   } finally {
     await native.closeFd(fd);
+  }
+}
+
+/** A folder or a file; undefined when it is not there. What is mounted there is not asked for anything. */
+async function openEither(
+  source: string,
+  at: string,
+  native: Native,
+): Promise<{ readonly fd: number; readonly isFolder: boolean } | undefined> {
+  const open = (more: number): Promise<number> =>
+    native.openIn(source, at, pathOnly | constants.O_NOFOLLOW | more, 0, "beneath");
+  try {
+    return { fd: await open(constants.O_DIRECTORY), isFolder: true };
+  } catch (thrown) {
+    if (isNotFound(thrown)) return undefined;
+    if (errnoOf(thrown) !== "ENOTDIR") throw thrown;
+  }
+  try {
+    return { fd: await open(0), isFolder: false };
+  } catch (thrown) {
+    if (isNotFound(thrown)) return undefined;
+    throw thrown;
   }
 }
 
@@ -100,4 +118,4 @@ function digest(facts: readonly string[]): string {
 }
 
 /** O_PATH, which Node has no name for: nothing is opened, a device neither. */
-const pathOnly = 0o10000000;
+export const pathOnly = 0o10000000;

@@ -1,4 +1,4 @@
-import { lstat, realpath, stat, symlink } from "node:fs/promises";
+import { lstat, realpath, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { isBelow, mountsBelow, readMountinfo } from "../../base/mountinfo.js";
@@ -32,8 +32,7 @@ export class GuestShare extends Share {
   }
 
   async bind(name: string, source: string, { readonly, recursive, without }: BindOptions): Promise<SharedPath> {
-    // A descriptor's path is what a caller hands over who has resolved a path that someone else may be changing.
-    const stats = await (/^\/proc\/self\/fd\/\d+$/.test(source) ? stat(source) : lstat(source));
+    const stats = await lstat(source);
     if (stats.isSymbolicLink()) {
       throw new RuntimeError("invalidArgument", `${source} is a symbolic link: resolve it before it is shared`);
     }

@@ -65,6 +65,13 @@ export abstract class Share {
     });
   }
 
+  async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
+    const flags = { ...this.flags, readonly: false };
+    return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
+      await this.native.bindMount(descriptorPath, target, false, flags);
+    });
+  }
+
   /** Lazy always: a file server holds what the guest has looked into, and a plain umount is EBUSY. */
   async remove(hostPath: string): Promise<void> {
     const area = basename(dirname(hostPath));

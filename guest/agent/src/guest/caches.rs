@@ -28,7 +28,14 @@ impl Caches {
         Self(Arc::new(Mutex::new(file)))
     }
 
-    pub fn drop_unused(&self) -> Result<(), Failure> {
+    /// Goes through all that the kernel remembers: not on the event loop.
+    pub async fn drop_unused(&self) -> Result<(), Failure> {
+        let caches = self.clone();
+        let work = tokio::task::spawn_blocking(move || caches.drop_now());
+        work.await.map_err(while_doing(STAGE, "write"))?
+    }
+
+    fn drop_now(&self) -> Result<(), Failure> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let file = file.as_mut().ok_or_else(|| Failure::new(Kind::State, STAGE, "drop_caches could not be opened"))?;
         let written = file.rewind().and_then(|()| file.write_all(DENTRIES_AND_INODES));

@@ -6,7 +6,7 @@ use crate::session::submounts::Wanted;
 
 pub async fn run(agent: &Agent, request: pb::SyncSubmountsRequest) -> Result<pb::SyncSubmountsResponse, Failure> {
     // what the kernel believes of the folders that are mounted on may be seconds old
-    let _ = agent.caches.drop_unused();
+    let _ = agent.caches.drop_unused().await;
     let agent = agent.clone();
     let pb::SyncSubmountsRequest { path, submounts } = request;
     let wanted: Vec<Wanted> = submounts.into_iter().map(|one| Wanted { at: one.at, source: one.source }).collect();

@@ -188,7 +188,7 @@ impl AgentService for Agent {
     }
 
     async fn drop_caches(&self, _: Request<pb::DropCachesRequest>) -> Answer<pb::DropCachesResponse> {
-        rpc::answer(rpc::drop_caches::run(self))
+        rpc::answer(rpc::drop_caches::run(self).await)
     }
 
     async fn sync_mirror(&self, request: Request<pb::SyncMirrorRequest>) -> Answer<pb::SyncMirrorResponse> {

@@ -91,10 +91,9 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
 
 async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Value) -> Result<i32, Failure> {
     let container = &session.container;
-    for path in &request.held_paths {
-        let held = table.held.visit(path, End::Unmount).await.map_err(|error| Failure::invalid(STAGE, error))?;
-        session.facts().held.push(held);
-    }
+    let (held, visited) = table.held.visit_all(&request.held_paths, End::Unmount).await;
+    session.facts().held = held;
+    visited.map_err(|error| Failure::invalid(STAGE, error))?;
     for path in &request.mirrored_paths {
         let mirrored = table.mirrors.add(STAGE, path).await?;
         session.facts().mirrored.push(mirrored);

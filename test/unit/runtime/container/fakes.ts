@@ -239,6 +239,10 @@ class FakeBox {
     return this.#share("v", name, `${source} ${readonly ? "ro" : "rw"}`);
   }
 
+  shareMount(name: string, descriptorPath: string): Promise<SharedPath> {
+    return this.#share("v", name, `the mount ${descriptorPath}`);
+  }
+
   removeShared(hostPath: string): Promise<void> {
     this.shared.delete(hostPath);
     return Promise.resolve();

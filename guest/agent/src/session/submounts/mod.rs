@@ -8,9 +8,11 @@ mod place;
 mod users;
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
+use nix::errno::Errno;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -32,12 +34,18 @@ pub struct Wanted {
 
 pub struct Submounts {
     held: HeldPaths,
-    known: Mutex<HashMap<String, Volume>>,
+    known: StdMutex<HashMap<String, Entry>>,
+}
+
+/// A volume that hangs holds up no other.
+#[derive(Default)]
+struct Entry {
+    sessions: usize,
+    volume: Arc<Mutex<Volume>>,
 }
 
 #[derive(Default)]
 struct Volume {
-    sessions: usize,
     /// Parents first.
     attached: Vec<Attached>,
     /// Unmounted here, but a process of a container has something of it open: its file system must stay.
@@ -65,17 +73,20 @@ pub struct Propagated(String);
 
 impl Submounts {
     pub fn new(held: HeldPaths) -> Self {
-        Self { held, known: Mutex::default() }
+        Self { held, known: StdMutex::default() }
+    }
+
+    /// Never held across an await.
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on what is mounted on this volume reaches the copies that are made of it. It is held already.
     pub async fn add(&self, stage: &'static str, path: &str) -> Result<Propagated, Failure> {
-        let mut known = self.known.lock().await;
-        if !known.contains_key(path) {
-            let shared = mount(None::<&str>, path, None::<&str>, MsFlags::MS_SHARED, None::<&str>);
-            shared.map_err(while_doing(stage, format!("share the mount of {path}")))?;
-        }
-        known.entry(path.to_owned()).or_default().sessions += 1;
+        let shared = path.to_owned();
+        let shared = off_loop(move || place::share(&shared)).await;
+        shared.map_err(while_doing(stage, format!("share the mount of {path}")))?;
+        self.known().entry(path.to_owned()).or_default().sessions += 1;
         Ok(Propagated(path.to_owned()))
     }
 
@@ -83,38 +94,43 @@ impl Submounts {
         if wanted.len() > MAX_SUBMOUNTS {
             return Err(Failure::invalid(STAGE, format!("more than {MAX_SUBMOUNTS} submounts")));
         }
-        let mut known = self.known.lock().await;
+        let found = self.known().get(path).map(|entry| Arc::clone(&entry.volume));
         let missing = || Failure::new(Kind::NotFound, STAGE, format!("no session has the volume {path}"));
-        let volume = known.get_mut(path).ok_or_else(missing)?;
-        self.detach(path, volume, |one| !is_wanted(one, wanted)).await;
-        self.let_go(volume).await;
-        let failure = self.attach(path, volume, wanted).await.err();
+        let volume = found.ok_or_else(missing)?;
+        let mut volume = volume.lock().await;
+        self.detach(path, &mut volume, |one| !is_wanted(one, wanted)).await;
+        self.let_go(&mut volume).await;
+        let failure = self.attach(path, &mut volume, wanted).await.err();
         let mut in_use = Vec::new();
         for one in volume.attached.iter().chain(&volume.lingering) {
             in_use.push(one.wanted.source.clone());
         }
-        for source in std::mem::take(&mut volume.leaving) {
-            if self.held.is_there(&source).await {
-                in_use.push(source.clone());
-                volume.leaving.push(source);
-            }
-        }
+        volume.leaving.retain(|source| self.held.is_there(source));
+        in_use.extend(volume.leaving.iter().cloned());
         Ok(Synced { in_use, failure })
     }
 
     /// The session's processes are gone. The last one's volume loses all that is mounted on it.
     pub async fn release(&self, propagated: Vec<Propagated>) {
-        let mut known = self.known.lock().await;
         for Propagated(path) in propagated {
-            let Some(volume) = known.get_mut(&path) else { continue };
-            volume.sessions -= 1;
-            if volume.sessions > 0 {
-                continue;
+            let Some(volume) = self.last_of(&path) else { continue };
+            let mut volume = volume.lock().await;
+            self.detach(&path, &mut volume, |_| true).await;
+            let lingering = std::mem::take(&mut volume.lingering);
+            self.held.release(lingering.into_iter().map(|one| one.held).collect()).await;
+            let mut known = self.known();
+            if known.get(&path).is_some_and(|entry| entry.sessions == 0) {
+                known.remove(&path);
             }
-            self.detach(&path, volume, |_| true).await;
-            let Some(volume) = known.remove(&path) else { continue };
-            self.held.release(volume.lingering.into_iter().map(|one| one.held).collect()).await;
         }
+    }
+
+    /// None while other sessions have it.
+    fn last_of(&self, path: &str) -> Option<Arc<Mutex<Volume>>> {
+        let mut known = self.known();
+        let entry = known.get_mut(path)?;
+        entry.sessions -= 1;
+        (entry.sessions == 0).then(|| Arc::clone(&entry.volume))
     }
 
     /// Those that are to go, and what is mounted in them, become lingering.
@@ -125,16 +141,16 @@ impl Submounts {
         let (gone, kept): (Vec<Attached>, Vec<Attached>) =
             std::mem::take(&mut volume.attached).into_iter().partition(goes);
         volume.attached = kept;
+        let mut mounted: Vec<String> = gone.iter().rev().map(|one| one.wanted.at.clone()).collect();
+        volume.lingering.extend(gone.into_iter().rev());
         let deadline = Instant::now() + PATIENCE;
-        for one in gone.into_iter().rev() {
-            while !place::unmount(path, &one.wanted.at) {
-                if Instant::now() > deadline {
-                    place::unmount_lazily(path, &one.wanted.at);
-                    break;
-                }
+        while !mounted.is_empty() {
+            let is_over = Instant::now() > deadline;
+            let volume = path.to_owned();
+            mounted = off_loop(move || place::unmount(&volume, mounted, is_over)).await.unwrap_or_default();
+            if !mounted.is_empty() {
                 tokio::time::sleep(PAUSE).await;
             }
-            volume.lingering.push(one);
         }
     }
 
@@ -144,8 +160,7 @@ impl Submounts {
             return;
         }
         let devices: Vec<u64> = volume.lingering.iter().filter_map(|one| one.device).collect();
-        let looked = tokio::task::spawn_blocking(move || users::used_of(&devices)).await;
-        let Ok(used) = looked else { return };
+        let Ok(used) = off_loop(move || Ok(users::used_of(&devices))).await else { return };
         let is_used = |one: &Attached| one.device.is_some_and(|device| used.contains(&device));
         let (kept, free): (Vec<Attached>, Vec<Attached>) =
             std::mem::take(&mut volume.lingering).into_iter().partition(is_used);
@@ -156,35 +171,45 @@ impl Submounts {
 
     /// What can be, in the order of the request; the first that can't is the failure.
     async fn attach(&self, path: &str, volume: &mut Volume, wanted: &[Wanted]) -> Result<(), Failure> {
-        let mut first_failure = Ok(());
-        for one in wanted {
-            if volume.attached.iter().any(|attached| attached.wanted == *one) {
-                continue;
-            }
-            match self.attach_one(path, one).await {
-                Ok(attached) => volume.attached.push(attached),
-                Err(failure) if first_failure.is_ok() => first_failure = Err(failure),
-                Err(_) => {}
+        let is_new = |one: &&Wanted| !volume.attached.iter().any(|attached| attached.wanted == **one);
+        let (entered, mut failure) = self.enter(wanted.iter().filter(is_new).cloned().collect()).await;
+        let source_of = |(one, held): &(Wanted, Held)| Ok((one.at.clone(), self.held.descriptor(held)?));
+        let sources: Result<Vec<(String, OwnedFd)>, Errno> = entered.iter().map(source_of).collect();
+        let on = path.to_owned();
+        let bound = off_loop(move || Ok(place::bind(&on, &sources?))).await;
+        let bound = bound.unwrap_or_else(|errno| vec![Err(errno); entered.len()]);
+        let mut unbound = Vec::new();
+        for ((wanted, held), device) in entered.into_iter().zip(bound) {
+            match device {
+                Ok(device) => volume.attached.push(Attached { wanted, device, held }),
+                Err(errno) => {
+                    let what = format!("mount {} on {path}/{}: {errno}", wanted.source, wanted.at);
+                    failure = failure.and_then(|()| Err(Failure::internal(STAGE, what)));
+                    unbound.push(held);
+                }
             }
         }
-        first_failure
+        self.held.release(unbound).await;
+        failure
     }
 
-    async fn attach_one(&self, path: &str, wanted: &Wanted) -> Result<Attached, Failure> {
-        let held = self.held.visit(&wanted.source, End::Forget).await;
-        let held = held.map_err(|error| Failure::invalid(STAGE, error))?;
-        let bound = match self.held.descriptor(&held).await {
-            Ok(source) => place::bind(path, &wanted.at, &source),
-            Err(errno) => Err(errno),
-        };
-        match bound {
-            Ok(device) => Ok(Attached { wanted: wanted.clone(), device, held }),
-            Err(errno) => {
-                self.held.release(vec![held]).await;
-                Err(Failure::internal(STAGE, format!("mount {} on {}/{}: {errno}", wanted.source, path, wanted.at)))
+    /// Those that can be.
+    async fn enter(&self, wanted: Vec<Wanted>) -> (Vec<(Wanted, Held)>, Result<(), Failure>) {
+        let sources: Vec<String> = wanted.iter().map(|one| one.source.clone()).collect();
+        let (mut entered, mut failure) = (Vec::new(), Ok(()));
+        for (wanted, visited) in wanted.into_iter().zip(self.held.visit_each(&sources, End::Forget).await) {
+            match visited {
+                Ok(held) => entered.push((wanted, held)),
+                Err(error) => failure = failure.and_then(|()| Err(Failure::invalid(STAGE, error))),
             }
         }
+        (entered, failure)
     }
+}
+
+/// What may take as long as a file system of the host.
+async fn off_loop<T: Send + 'static>(work: impl FnOnce() -> Result<T, Errno> + Send + 'static) -> Result<T, Errno> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Errno::EIO))
 }
 
 fn is_wanted(attached: &Attached, wanted: &[Wanted]) -> bool {
