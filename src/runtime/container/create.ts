@@ -8,6 +8,7 @@ import { stage } from "../../base/stage.js";
 import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box } from "../../vmm/box.js";
+import { isAgentsAnswer } from "../../vmm/agent/status.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
@@ -157,7 +158,8 @@ async function createSession(
     await explained(box.agent.createSession(request, signal));
     return "";
   } catch (thrown) {
-    if (signal.aborted || box.exit !== undefined || !refusals.includes(codeOf(thrown))) throw thrown;
+    const isRefusal = isAgentsAnswer(thrown) && refusals.includes(codeOf(thrown));
+    if (signal.aborted || box.exit !== undefined || !isRefusal) throw thrown;
     return messageOf(thrown);
   }
 }

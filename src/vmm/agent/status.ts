@@ -27,6 +27,11 @@ export function fromStatus(call: string, error: ServiceError, limitMs: number | 
   return new RuntimeError(code, `${limit}${details}`, { stage: `agent ${call}`, cause: error });
 }
 
+/** True for what the agent has answered; false for what went wrong on the way to it. */
+export function isAgentsAnswer(thrown: unknown): boolean {
+  return thrown instanceof RuntimeError && isServiceError(thrown.cause);
+}
+
 /** The connection went, not the call: grpc-js says UNAVAILABLE, or what the last frame of HTTP/2 had to say. */
 function isLostConnection(error: ServiceError): boolean {
   return error.code === status.UNAVAILABLE || /RST_STREAM|[Cc]onnection (dropped|reset|closed)/.test(error.details);

@@ -115,7 +115,7 @@ describe("CreateContainer", () => {
   });
 
   it("takes everything back when a step fails, and starts afresh when repeated", async () => {
-    world.box.agent.beforeCreate = () => Promise.reject(new RuntimeError("unavailable", "no room"));
+    world.box.agent.beforeCreate = () => Promise.reject(new RuntimeError("internal", "no room"));
     const failure = await failureOf(create());
     expect(failure.message).to.include("no room");
     await expectNothingLeft();
@@ -129,10 +129,11 @@ describe("CreateContainer", () => {
     await expectNothingLeft();
   });
 
+  const cause = Object.assign(new Error("of the agent"), { code: 13, details: "of the agent" });
   const refusals: readonly [string, RuntimeError][] = [
-    ["the program is not there", new RuntimeError("notFound", 'executable file not found: "/nope"')],
-    ["a folder can't be entered", new RuntimeError("internal", "chdir to `/nope`: Not a directory")],
-    ["the program may not be executed", new RuntimeError("invalidArgument", "open executable: `/nope`")],
+    ["the program is not there", new RuntimeError("notFound", 'executable file not found: "/nope"', { cause })],
+    ["a folder can't be entered", new RuntimeError("internal", "chdir to `/nope`: Not a directory", { cause })],
+    ["the program may not be executed", new RuntimeError("invalidArgument", "open executable: `/nope`", { cause })],
   ];
   for (const [why, refusal] of refusals) {
     it(`leaves it to StartContainer to say that ${why}`, async () => {
