@@ -75,12 +75,12 @@ export const podCases: readonly Case[] = [
     name: "two containers that share their processes",
     see: async (side, pod) => {
       const shared = { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } };
-      const part = { image: { image: imageOf(side, "plain") }, command: sleeps, linux: shared };
+      const part = { image: { image: imageOf(side, "plain") }, command: ["sleep", "1234"], linux: shared };
       const ids = [await startContainer(side, pod, part), await startContainer(side, pod, part)];
       const [first = ""] = ids;
       try {
         const look =
-          "echo @@sleeps, and whether one is first; ps -o pid,args | awk '/ sleep 1000$/ { n++; if ($1 == 1) first = 1 } END { print n, first + 0 }'\n";
+          "echo @@sleeps, and whether one is first; ps -o pid,args | awk '/ sleep 1234$/ { n++; if ($1 == 1) first = 1 } END { print n, first + 0 }'\n";
         return { ...(await between(side, ids)), ...fieldsOf(await shell(side, first, look)) };
       } finally {
         for (const id of ids) await removeContainer(side, id);

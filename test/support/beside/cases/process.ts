@@ -79,7 +79,7 @@ export const processCases: readonly Case[] = [
   container("a terminal", {
     part: { tty: true, stdin: true },
     probe: `${self}${more}${fds}
-echo @@terminal; tty; stty -a 2>&1 | head -20; stat -c '%a %u:%g %F' /dev/console $(tty); ls -la /dev/console /dev/pts
+echo @@terminal; tty; stty -a 2>&1 | head -20; stat -c '%a %u:%g %F' /dev/console $(tty)
 ${end}`,
   }),
   container("standard input", {
