@@ -33,10 +33,20 @@ pub fn open_without_links(root: &impl AsFd, path: &str, flags: OFlag) -> Result<
     walk(root, path, flags, ResolveFlag::RESOLVE_NO_SYMLINKS)
 }
 
+/// openat2(2): behind a `..` the kernel wants to be asked again where anything was mounted or renamed meanwhile.
+const MAX_TRIES: u32 = 1000;
+
 fn walk(root: &impl AsFd, path: &str, flags: OFlag, more: ResolveFlag) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS | more;
     let path = if path.is_empty() { "/" } else { path };
-    openat2(root, path, OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve))
+    let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve);
+    for _ in 1..MAX_TRIES {
+        match openat2(root, path, how) {
+            Err(Errno::EAGAIN) => {}
+            other => return other,
+        }
+    }
+    openat2(root, path, how)
 }
 
 /// The same after making what is missing: folders, and at the end what `kind` says. Links are followed inside the root,
