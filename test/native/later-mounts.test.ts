@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readlink } from "node:fs/promises";
 import { expect } from "chai";
 import { pino } from "pino";
 import { newContainerId, newSandboxId } from "../../src/base/ids.js";
@@ -32,10 +32,11 @@ describe("LaterMounts", () => {
       id: newSandboxId(),
       exit: undefined,
       listShared: () => Promise.resolve([]),
-      shareBind: (name: string): Promise<SharedPath> => {
-        if (refuses-- > 0) return Promise.reject(new Error("stale"));
+      shareMount: async (name: string, source: string): Promise<SharedPath> => {
+        // side by side: which comes first is not known
+        if ((await readlink(source)).endsWith("/one") && refuses-- > 0) throw new Error("stale");
         const entry = `${name}-${String(count++)}`;
-        return Promise.resolve({ hostPath: `/share/v/${entry}`, guestPath: `/v/${entry}` });
+        return { hostPath: `/share/v/${entry}`, guestPath: `/v/${entry}` };
       },
       removeShared: (path: string) => {
         removed.push(path);
