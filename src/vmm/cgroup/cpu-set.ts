@@ -33,7 +33,7 @@ export async function confineGroups(folders: readonly string[], { cpus, mems }: 
 
 async function write(folder: string, file: string, list: string): Promise<void> {
   try {
-    await writeFile(join(folder, file), `${list === "" ? await ofAbove(folder, file) : list}\n`, { flag: "r+" });
+    await (list === "" ? giveBack(folder, file) : put(folder, file, list));
   } catch (cause) {
     if (!refusals.has(errnoOf(cause) ?? "")) throw cause;
     const there = await readFile(join(dirname(folder), `${file}.effective`), "utf8")
@@ -46,8 +46,24 @@ async function write(folder: string, file: string, list: string): Promise<void> 
   }
 }
 
-/** v2 takes an empty list for it, v1 wants it spelled out. */
-async function ofAbove(folder: string, file: string): Promise<string> {
-  if (await isThere(join(folder, "cgroup.controllers"))) return "";
-  return (await readFile(join(dirname(folder), file), "utf8")).trim();
+async function put(folder: string, file: string, list: string): Promise<void> {
+  await writeFile(join(folder, file), `${list}\n`, { flag: "r+" });
+}
+
+/** v2 has an empty list for it, which no group with processes may come back to; there as in v1 it is spelled out. */
+async function giveBack(folder: string, file: string): Promise<void> {
+  if (!(await isThere(join(folder, "cgroup.controllers")))) {
+    await put(folder, file, await listOf(dirname(folder), file));
+    return;
+  }
+  try {
+    await put(folder, file, "");
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "ENOSPC") throw thrown;
+    await put(folder, file, await listOf(dirname(folder), `${file}.effective`));
+  }
+}
+
+async function listOf(folder: string, file: string): Promise<string> {
+  return (await readFile(join(folder, file), "utf8")).trim();
 }
