@@ -71,7 +71,9 @@ export function probesPod(folder: string): Record<string, unknown> {
   const willing = `trap 'exit 0' TERM; ${idle}`;
   const ok = { httpGet: { path: "/ok", port: 8080 } };
   const open = { tcpSocket: { port: 9000 } };
-  const serve = `peer serve 9000 tcp & p=$!; while [ ! -e /host/fail-tcp ]; do ${pause}; done; kill $p`;
+  const fails = "[ -e /host/fail-tcp ]";
+  // The next one may begin before the test has taken the file away, or before the guest knows of that.
+  const serve = `while ${fails}; do ${pause}; done; peer serve 9000 tcp & p=$!; until ${fails}; do ${pause}; done; kill $p`;
   const containers = [
     { name: "exec", command: shell(willing), livenessProbe: probe("test ! -e /host/fail-exec") },
     {
