@@ -3,21 +3,16 @@ import { messageOf, RuntimeError } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { GuestFacts } from "../boundary/boundary.js";
+import { AskedOnce } from "./asked-once.js";
 import { stepLimitMs } from "./limits.js";
 
 /** A guest has two; what says more is none. */
 const maxSizes = 16;
 
-/** Which sizes a Box's guest has; each Box is asked once. */
-export class HugePages {
-  readonly #sizes = new WeakMap<Box, Promise<readonly bigint[]>>();
-
-  /** In KiB. Empty where containers can't have any: an agent of an earlier version. */
-  async of(box: Box, signal: AbortSignal): Promise<readonly bigint[]> {
-    const sizes = this.#sizes.get(box) ?? ask(box, signal);
-    this.#sizes.set(box, sizes);
-    sizes.catch(() => this.#sizes.delete(box));
-    return await sizes;
+/** Which sizes a Box's guest has, in KiB. Empty where containers can't have any: an agent of an earlier version. */
+export class HugePages extends AskedOnce<readonly bigint[]> {
+  constructor() {
+    super(ask);
   }
 
   factsOf(box: Box, signal: AbortSignal): GuestFacts {
