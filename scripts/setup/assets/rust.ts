@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { hasRust, installSystemPackages } from "../apt/system-packages.js";
 import { run, type SetupContext, tryRun } from "../run.js";
@@ -27,6 +27,20 @@ export async function cargo(context: SetupContext, args: readonly string[], opti
     ...options.env,
   };
   await run("cargo", args, { signal: context.signal, cwd: options.cwd, logFile: options.logFile, env });
+}
+
+/** Builds a program of a published crate, with the versions of its own lock file, and puts it into `folder`. */
+export async function crateProgram(
+  context: SetupContext,
+  { name, version, more = [] }: { readonly name: string; readonly version: string; readonly more?: readonly string[] },
+  folder: string,
+  options: Omit<CargoOptions, "cwd">,
+): Promise<void> {
+  const work = await mkdtemp(join(folder, "work-"));
+  const args = ["install", name, "--version", version, "--locked", "--root", work, ...more];
+  await cargo(context, [...args, "--target-dir", join(work, "target")], { ...options, cwd: folder });
+  await copyFile(join(work, "bin", name), join(folder, name));
+  await rm(work, { recursive: true });
 }
 
 /**

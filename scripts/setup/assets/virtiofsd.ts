@@ -1,9 +1,7 @@
-import { copyFile, mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { installSystemPackages } from "../apt/system-packages.js";
 import { cached } from "../cache.js";
 import type { SetupContext } from "../run.js";
-import { cargo, ensureRust, rustInputs } from "./rust.js";
+import { crateProgram, ensureRust, rustInputs } from "./rust.js";
 
 const version = "1.14.0";
 
@@ -16,11 +14,7 @@ export async function virtiofsd(context: SetupContext): Promise<string> {
     build: async (folder, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libcap-ng-dev", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      const work = await mkdtemp(join(folder, "work-"));
-      const args = ["install", "virtiofsd", "--version", version, "--locked", "--root", work];
-      await cargo(context, [...args, "--target-dir", join(work, "target")], { cwd: folder, logFile });
-      await copyFile(join(work, "bin/virtiofsd"), join(folder, "virtiofsd"));
-      await rm(work, { recursive: true });
+      await crateProgram(context, { name: "virtiofsd", version }, folder, { logFile });
     },
   });
 }
