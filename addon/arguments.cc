@@ -16,6 +16,17 @@ bool ReadWhole(const Napi::Value& value, double low, double high, double& out) {
 
 constexpr double kMaxSafeInteger = 9007199254740991.0;
 
+/** A member `{first, count}`: ids of the host that a user namespace's from 0 on are. */
+bool ReadIdsFromZero(const Napi::Object& object, const char* name, std::vector<IdExtent>& out) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsObject()) return false;
+  const Napi::Object range = value.As<Napi::Object>();
+  IdExtent extent;
+  if (!ReadMember(range, "first", extent.outside) || !ReadMember(range, "count", extent.count)) return false;
+  out = {extent};
+  return true;
+}
+
 }  // namespace
 
 bool Read(const Napi::Value& value, bool& out) {
@@ -80,16 +91,21 @@ bool Read(const Napi::Value& value, MountFlags& out) {
          ReadMember(object, "nodev", out.nodev);
 }
 
-bool Read(const Napi::Value& value, IdRange& out) {
+bool Read(const Napi::Value& value, IdExtent& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
-  return ReadMember(object, "first", out.first) && ReadMember(object, "count", out.count);
+  return ReadMember(object, "inside", out.inside) && ReadMember(object, "outside", out.outside) &&
+         ReadMember(object, "count", out.count);
 }
 
 bool Read(const Napi::Value& value, IdMap& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
-  return ReadMember(object, "uids", out.uids) && ReadMember(object, "gids", out.gids);
+  if (!object.Has("extents"))
+    return ReadIdsFromZero(object, "uids", out.uids) && ReadIdsFromZero(object, "gids", out.gids);
+  if (!ReadMember(object, "extents", out.uids) || out.uids.empty()) return false;
+  out.gids = out.uids;
+  return true;
 }
 
 Napi::Value RefuseArgument(const Napi::CallbackInfo& info, size_t position) {

@@ -18,15 +18,17 @@ struct MountFlags {
   bool nodev = false;
 };
 
-/** Ids of the host that a user namespace's ids from 0 on are. */
-struct IdRange {
-  uint32_t first = 0;
+/** `count` ids of a user namespace from `inside` on are the host's from `outside` on: a line of /proc/PID/uid_map. */
+struct IdExtent {
+  uint32_t inside = 0;
+  uint32_t outside = 0;
   uint32_t count = 0;
 };
 
+/** At least one extent each; the kernel takes 340. */
 struct IdMap {
-  IdRange uids;
-  IdRange gids;
+  std::vector<IdExtent> uids;
+  std::vector<IdExtent> gids;
 };
 
 /** Bytes of a Uint8Array, copied. */
@@ -44,7 +46,8 @@ bool Read(const Napi::Value& value, uint64_t& out);
 bool Read(const Napi::Value& value, std::string& out);
 bool Read(const Napi::Value& value, Bytes& out);
 bool Read(const Napi::Value& value, MountFlags& out);
-bool Read(const Napi::Value& value, IdRange& out);
+bool Read(const Napi::Value& value, IdExtent& out);
+/** `{uids: {first, count}, gids: {first, count}}`, each from 0 on, or `{extents: [...]}` for both. */
 bool Read(const Napi::Value& value, IdMap& out);
 
 template <typename T>

@@ -4,6 +4,7 @@
 #include "bind_mount.h"
 #include "exit_watch.h"
 #include "folder_lock.h"
+#include "id_namespace.h"
 #include "mount_attributes.h"
 #include "netns.h"
 #include "notify.h"
@@ -27,6 +28,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("bindMount", a3s::BindMount);
   add("mountOverlay", a3s::MountOverlay);
   add("mountTmpfs", a3s::MountTmpfs);
+  add("openUserNamespace", a3s::OpenUserNamespace);
   add("setPropagation", a3s::SetPropagation);
   add("setReadonly", a3s::SetReadonly);
   add("unmount", a3s::Unmount);

@@ -11,6 +11,8 @@
 
 #include <cerrno>
 
+#include "pool_work.h"
+
 namespace a3s {
 
 namespace {
@@ -25,9 +27,14 @@ int WaitForTheEnd(void* parent) {
   for (;;) ::pause();
 }
 
-Failure WriteMap(pid_t pid, const char* file, const IdRange& range) {
+/** The kernel takes a map in one write, and only once. */
+Failure WriteMap(pid_t pid, const char* file, const std::vector<IdExtent>& extents) {
   const std::string path = "/proc/" + std::to_string(pid) + "/" + file;
-  const std::string text = "0 " + std::to_string(range.first) + " " + std::to_string(range.count) + "\n";
+  std::string text;
+  for (const IdExtent& extent : extents) {
+    text += std::to_string(extent.inside) + " " + std::to_string(extent.outside) + " " + std::to_string(extent.count) +
+            "\n";
+  }
   UniqueFd map(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!map.valid()) return Failed("open", path);
   if (::write(map.get(), text.data(), text.size()) < 0) return Failed("write", path);
@@ -70,6 +77,14 @@ Outcome<UniqueFd> OpenIdNamespace(const IdMap& ids) {
   UniqueFd opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!opened.valid()) return Failed("open", path);
   return opened;
+}
+
+Napi::Value OpenUserNamespace(const Napi::CallbackInfo& info) {
+  IdMap ids;
+  if (!ReadArguments(info, ids)) return info.Env().Undefined();
+  return PoolWork<UniqueFd>::Start(
+      info.Env(), [=] { return OpenIdNamespace(ids); },
+      [](Napi::Env env, UniqueFd& opened) -> Napi::Value { return Napi::Number::New(env, opened.Release()); });
 }
 
 Failure MapIds(int tree, int user_namespace, unsigned recurse, const std::string& source) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <napi.h>
 #include <sys/types.h>
 
 #include <string>
@@ -35,6 +36,8 @@ class IdNamespace {
 
 /** The user namespace alone, for MOUNT_ATTR_IDMAP. */
 Outcome<UniqueFd> OpenIdNamespace(const IdMap& ids);
+
+Napi::Value OpenUserNamespace(const Napi::CallbackInfo& info);
 
 /** MOUNT_ATTR_IDMAP on a detached copy of a mount; `recurse` is AT_RECURSIVE or 0. EINVAL where a file system has none.
  */

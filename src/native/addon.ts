@@ -40,10 +40,20 @@ export interface IdMap {
   readonly gids: HostIds;
 }
 
+/** `count` ids of a user namespace from `inside` on are the host's from `outside` on (user_namespaces(7), uid_map). */
+export interface IdExtent {
+  readonly inside: number;
+  readonly outside: number;
+  readonly count: number;
+}
+
+/** Of a user namespace: from 0 on, or in pieces that are the same for users and groups; at least one. */
+export type OwnerMap = IdMap | { readonly extents: readonly IdExtent[] };
+
 /** What a bind mount can be beside its flags. */
 interface BindShown {
   /** Owners are shown as a user namespace with these ids has them (mount_setattr(2), MOUNT_ATTR_IDMAP); null: as they are. */
-  readonly ids: IdMap | null;
+  readonly ids: OwnerMap | null;
   /** What comes to be mounted below the source comes to the copy too. */
   readonly follows: boolean;
 }
@@ -59,7 +69,7 @@ interface OverlayMount {
   /** Mount with `index=on` (hard links of lower layers keep their identity). Only with an upper. */
   readonly index: boolean;
   /** Owners in the lowers, not in the upper, are shown as a user namespace with these ids has them. Absent is null. */
-  readonly ids?: IdMap | null;
+  readonly ids?: OwnerMap | null;
 }
 
 type Propagation = "private" | "shared" | "slave";
@@ -173,6 +183,12 @@ export interface Native {
   bindMount(source: string, target: string, recursive: boolean, flags: MountFlags, shown?: BindShown): Promise<void>;
   mountOverlay(mount: OverlayMount): Promise<void>;
   mountTmpfs(target: string, sizeBytes: number, mode: number): Promise<void>;
+  /**
+   * A new user namespace with these ids, as a close-on-exec descriptor: it lives as long as anybody has it open or is in
+   * it. The caller closes it with `closeFd`. ENOSPC where the machine allows no more of them
+   * (/proc/sys/user/max_user_namespaces).
+   */
+  openUserNamespace(ids: OwnerMap): Promise<number>;
   setPropagation(target: string, propagation: Propagation, recursive: boolean): Promise<void>;
   /** mount_setattr/remount of one bind mount to read-only or back. */
   setReadonly(target: string, readonly: boolean): Promise<void>;
@@ -226,6 +242,7 @@ const declared: Record<keyof Native, true> = {
   bindMount: true,
   mountOverlay: true,
   mountTmpfs: true,
+  openUserNamespace: true,
   setPropagation: true,
   setReadonly: true,
   unmount: true,

@@ -6,6 +6,15 @@ import { Scratch, failure, native, plain } from "./scratch.js";
 
 const ids = { uids: { first: 70_000, count: 1_000 }, gids: { first: 80_000, count: 1_000 } };
 const nobody = 65_534;
+/** An id that is root of the namespace below, and the namespace's own of that number is nobody. */
+const moved = 2_147_483_700;
+const hole = {
+  extents: [
+    { inside: 0, outside: moved, count: 1 },
+    { inside: 1, outside: 1, count: moved - 1 },
+    { inside: moved + 1, outside: moved + 1, count: 4_294_967_294 - moved },
+  ],
+};
 
 async function ownerOf(path: string): Promise<[number, number]> {
   const { uid, gid } = await stat(path);
@@ -43,6 +52,43 @@ describe("id maps of the addon", () => {
     expect(await ownerOf(scratch.in("to/beyond"))).to.deep.equal([nobody, nobody]);
     await chown(scratch.in("to/root"), 70_009, 80_009);
     expect(await ownerOf(scratch.in("from/root"))).to.deep.equal([9, 9]);
+  });
+
+  it("can be of several pieces: one id of the host changes places, all others are themselves", async () => {
+    await using scratch = await Scratch.make();
+    for (const name of ["from", "to"]) await mkdir(scratch.in(name));
+    for (const id of [0, 7, moved, moved + 1]) {
+      await writeFile(scratch.in(`from/${id}`), "");
+      await chown(scratch.in(`from/${id}`), id, id);
+    }
+    await native.bindMount(scratch.in("from"), scratch.in("to"), true, plain, { ids: hole, follows: false });
+    expect(await ownerOf(scratch.in("to/0"))).to.deep.equal([moved, moved]);
+    expect(await ownerOf(scratch.in("to/7"))).to.deep.equal([7, 7]);
+    expect(await ownerOf(scratch.in(`to/${moved}`))).to.deep.equal([nobody, nobody]);
+    expect(await ownerOf(scratch.in(`to/${moved + 1}`))).to.deep.equal([moved + 1, moved + 1]);
+  });
+
+  it("make a user namespace that a program can be given, and leave no process behind", async () => {
+    await expectNothingLeft(async () => {
+      const fd = await native.openUserNamespace(hole);
+      try {
+        const args = ["--user=/proc/self/fd/3", "cat", "/proc/self/uid_map"];
+        const printed = execFileSync("nsenter", args, { stdio: ["ignore", "pipe", "inherit", fd], encoding: "utf8" });
+        const lines = printed
+          .trim()
+          .split("\n")
+          .map((line) => line.trim().split(/\s+/).map(Number));
+        expect(lines).to.deep.equal(hole.extents.map(({ inside, outside, count }) => [inside, outside, count]));
+      } finally {
+        await native.closeFd(fd);
+      }
+    });
+  });
+
+  it("are refused without a single id, and when their pieces overlap", async () => {
+    const one = { inside: 0, outside: 1, count: 1 };
+    expect(() => native.openUserNamespace({ extents: [] })).to.throw(TypeError);
+    expect(await failure(() => native.openUserNamespace({ extents: [one, one] }))).to.include({ code: "EINVAL" });
   });
 
   it("let a bound folder follow what is mounted below its source, or not, and leave that alone", async () => {
