@@ -19,12 +19,20 @@ import { findProgram, qemuProgram } from "../src/vmm/choose-driver.js";
 import { launcherPath, libkrunPath } from "../src/vmm/probe.js";
 import { GuestShare } from "../src/vmm/share/guest-share.js";
 import { createLogger } from "../src/base/log.js";
+import { ticks } from "./ticks.js";
 
 const limitMs = 60_000;
 
+export interface BareBoot {
+  /** From the start of the first process to the line on the console. */
+  readonly ms: number;
+  /** Processor time of VMM and file server until then. */
+  readonly cpuMs: number;
+}
+
 export interface BareBooter {
-  /** Milliseconds from the start of the first process to the line on the console. */
-  boot(): Promise<number>;
+  /** `parameters` come after ours on the kernel's command line: of most, the last one counts. */
+  boot(parameters?: readonly string[]): Promise<BareBoot>;
 }
 
 /** `state`: a short, empty folder for the Boxes. */
@@ -45,7 +53,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
   const log = createLogger("error");
   const { vcpus, memoryMib } = config.sandbox;
 
-  const boot = async (): Promise<number> => {
+  const boot = async (parameters: readonly string[] = []): Promise<BareBoot> => {
     const id = newSandboxId();
     const folder = boxFolderOf(state, id);
     const netnsPath = join(state, "netns");
@@ -63,7 +71,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
           spec: { id, vcpus, memoryMib, netnsPath, tap: null, cgroupParent: "" },
           folder,
           cgroup: { path: "", procs: [] },
-          kernelParameters: ["a3s.bare=1"],
+          kernelParameters: ["a3s.bare=1", ...parameters],
           started: (_role, process) => {
             processes.push(process);
             return Promise.resolve();
@@ -73,7 +81,8 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
       );
       started.dialable.catch(() => undefined);
       await printed;
-      return monotonicMs() - startedMs;
+      const ms = monotonicMs() - startedMs;
+      return { ms, cpuMs: 10 * (await ticks(processes.map(({ pid }) => pid))) };
     } finally {
       for (const { pidfd } of processes) {
         await native.signalProcess(pidfd, 9);

@@ -11,6 +11,7 @@ import { exited, removePod, runPod, shell, startContainer, type Pod } from "../t
 import { projectFolder } from "../test/support/project.js";
 import { ownRssKib } from "./idle-memory.js";
 import { machineFacts, percentile, row, type Report, type Row } from "./report.js";
+import { ticks } from "./ticks.js";
 
 /** Those of deploy/handlers.toml, and the memory of their Box for a pod without limits; 0: there is none. */
 const handlers = { microvm: 2048, "microvm-large": 8192, native: 0 } as const;
@@ -96,18 +97,4 @@ async function idleMilliCpus(daemon: Daemon, pod: Pod): Promise<number> {
   const beganMs = monotonicMs();
   await sleep(idleMs, AbortSignal.timeout(10 * idleMs));
   return ((await ticks(pids)) - before) * 10 * (1000 / (monotonicMs() - beganMs));
-}
-
-/** utime and stime of proc_pid_stat(5), in hundredths of a second. */
-async function ticks(pids: readonly number[]): Promise<number> {
-  let sum = 0;
-  for (const pid of pids) {
-    const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    const [user, system] = text
-      .slice(text.lastIndexOf(")") + 2)
-      .split(" ")
-      .slice(11, 13);
-    sum += Number(user) + Number(system);
-  }
-  return sum;
 }

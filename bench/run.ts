@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchExec } from "./exec.js";
+import { benchGuest } from "./guest.js";
 import { benchNetwork } from "./network/network.js";
 import { benchNative } from "./native/native.js";
 import { benchOverhead } from "./overhead.js";
@@ -15,6 +16,7 @@ export interface BenchOptions {
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
   start: benchStart,
   exec: benchExec,
+  guest: benchGuest,
   pull: benchPull,
   native: benchNative,
   overhead: benchOverhead,

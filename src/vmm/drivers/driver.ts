@@ -55,6 +55,8 @@ const commonKernelParameters = [
   "noreplace-smp",
   "selinux=0",
   "random.trust_cpu=on",
+  // An interface that nobody has asked for, and that a pod's figures would show.
+  "dummy.numdummies=0",
 ] as const;
 
 /** proc_pid_oom_score_adj(5): a pod that is out of memory loses one of its own processes first. */

@@ -64,6 +64,11 @@ describe("QEMU's arguments", () => {
     expect(line).to.match(/ init=\/base\/bin\/agent$/);
   });
 
+  it("leave mitigations of the processor's speculation out, where the processor is emulated", () => {
+    const line = following(qemuArguments(request(), "/k", 2_793_436), "-append")[0] ?? "";
+    expect(line.split(" ")).to.include("mitigations=off");
+  });
+
   it("attach a tap only where there is one, and none with a name that ends the option", () => {
     const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k", 2_793_436);
     expect(following(without, "-netdev")).to.deep.equal([]);
@@ -91,7 +96,8 @@ describe("the launcher's config", () => {
     expect(lines).to.include.members(["memory_mib=512", "vcpus=2", "tag=podroot", "tap=tap0", "kernel=/k"]);
     expect(lines.find((line) => line.startsWith("cmdline=")))
       .to.contain("reboot=k")
-      .and.not.contain("init_on_alloc");
+      .and.not.contain("init_on_alloc")
+      .and.not.contain("mitigations");
   });
 
   it("refuses a value that would be another line", () => {

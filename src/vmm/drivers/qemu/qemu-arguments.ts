@@ -47,8 +47,11 @@ function translation(kind: "uid" | "gid", { first, count }: HostIds): string {
  * - `tsc_early_khz`: the guest would measure its counter against an emulated timer, which a busy host makes late. The
  *   kernel then either drops the counter (a clock of jiffies, a third too slow on a loaded machine) or runs it wrong.
  *   Under TCG the counter is the host's.
+ * - `mitigations=off`: the guest would keep two page tables for each process, and each change of them throws the
+ *   emulator's translated addresses away; a system call then costs 15 times as much. What the mitigations hinder is the
+ *   processor's speculation, and this processor is a program (ADR 0091). Never with KVM.
  */
-const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable"] as const;
+const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable", "mitigations=off"] as const;
 
 /**
  * Boots as fast as the oldest model that runs this kernel, and has what x86-64-v3 asks for (AVX2, BMI, FMA, MOVBE), which
