@@ -43,6 +43,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("signalProcess", a3s::SignalProcess);
   add("closeFd", a3s::CloseFd);
   add("lockFolder", a3s::LockFolder);
+  add("lockFile", a3s::LockFile);
   add("openIn", a3s::OpenIn);
   add("removeTree", a3s::RemoveTree);
   add("treeUsage", a3s::TreeUsage);

@@ -6,4 +6,6 @@ namespace a3s {
 
 Napi::Value LockFolder(const Napi::CallbackInfo& info);
 
+Napi::Value LockFile(const Napi::CallbackInfo& info);
+
 }  // namespace a3s

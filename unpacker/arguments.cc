@@ -10,7 +10,9 @@ namespace a3s {
 namespace {
 
 [[noreturn]] void Refuse() {
-  Die(ExitCode::kUsage, "use: a3s-box-unpacker unpack FOLDER none|gzip|zstd BYTES DIFFID | settle FOLDER LOWER...");
+  Die(ExitCode::kUsage,
+      "use: a3s-box-unpacker unpack FOLDER none|gzip|zstd BYTES DIFFID [ROOTID] | probe FOLDER ROOTID | "
+      "settle FOLDER LOWER...");
 }
 
 Compression ReadCompression(std::string_view word) {
@@ -27,11 +29,23 @@ uint64_t ReadNumber(std::string_view word) {
   return number;
 }
 
+uint32_t ReadId(std::string_view word) {
+  const uint64_t id = ReadNumber(word);
+  if (id == 0 || id > UINT32_MAX) Refuse();
+  return static_cast<uint32_t>(id);
+}
+
 }  // namespace
 
 UnpackArguments ReadUnpackArguments(int argc, char** argv) {
-  if (argc != 6) Refuse();
-  return {argv[2], ReadCompression(argv[3]), ReadNumber(argv[4]), argv[5]};
+  if (argc != 6 && argc != 7) Refuse();
+  const uint32_t root_id = argc == 7 ? ReadId(argv[6]) : 0;
+  return {argv[2], ReadCompression(argv[3]), ReadNumber(argv[4]), argv[5], root_id};
+}
+
+ProbeArguments ReadProbeArguments(int argc, char** argv) {
+  if (argc != 4) Refuse();
+  return {argv[2], ReadId(argv[3])};
 }
 
 SettleArguments ReadSettleArguments(int argc, char** argv) {

@@ -8,7 +8,7 @@ namespace a3s {
 
 enum class Compression { kNone, kGzip, kZstd };
 
-/** `unpack FOLDER COMPRESSION PACKED_BYTES DIFF_ID`; the blob is standard input. */
+/** `unpack FOLDER COMPRESSION PACKED_BYTES DIFF_ID [ROOT_ID]`; the blob is standard input. */
 struct UnpackArguments {
   /** There and empty; becomes the root of the jail. The tree goes into its `fs`. */
   std::string folder;
@@ -17,6 +17,14 @@ struct UnpackArguments {
   uint64_t packed_bytes = 0;
   /** "sha256:…" that the unpacked layer must have. */
   std::string diff_id;
+  /** The host's id of root in the user namespace that came as a descriptor; 0: none came, and root is the host's. */
+  uint32_t root_id = 0;
+};
+
+/** `probe FOLDER ROOT_ID`: whether a layer could be unpacked there in that user namespace. */
+struct ProbeArguments {
+  std::string folder;
+  uint32_t root_id = 0;
 };
 
 /** `settle FOLDER LOWER…`: roots of the layers below, uppermost first. */
@@ -27,6 +35,7 @@ struct SettleArguments {
 
 /** Wrong ones end the process. */
 UnpackArguments ReadUnpackArguments(int argc, char** argv);
+ProbeArguments ReadProbeArguments(int argc, char** argv);
 SettleArguments ReadSettleArguments(int argc, char** argv);
 
 }  // namespace a3s

@@ -1,10 +1,13 @@
 #include "broker.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -20,7 +23,7 @@ namespace a3s {
 
 namespace {
 
-/** NAME NUL ATTRIBUTE NUL VALUE; the kernel takes no value above 64 KiB. */
+/** NAME NUL ATTRIBUTE NUL VALUE, or NAME NUL NUL NODE; the kernel takes no value above 64 KiB. */
 constexpr size_t kMessageBytes = 256 + 256 + 64 * 1024;
 
 UniqueFd channel;
@@ -49,7 +52,29 @@ ssize_t Receive(int socket, char* buffer, UniqueFd& folder) {
   return got;
 }
 
-int Serve(std::string_view message, const UniqueFd& folder) {
+/** The mount that a folder is of; 0 where it can't be told. */
+uint64_t MountOf(int folder) {
+  struct statx found = {};
+  if (::statx(folder, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) != 0 || (found.stx_mask & STATX_MNT_ID) == 0) return 0;
+  return found.stx_mnt_id;
+}
+
+/** A device that the layer has, which the mount lets nobody open. */
+struct Node {
+  mode_t mode;
+  dev_t device;
+};
+
+int MakeNode(const std::string& name, std::string_view value, const UniqueFd& folder) {
+  Node node;
+  if (value.size() != sizeof node) return EINVAL;
+  memcpy(&node, value.data(), sizeof node);
+  if ((node.mode & ~(S_IFMT | mode_t{0777})) != 0 || (!S_ISCHR(node.mode) && !S_ISBLK(node.mode))) return EPERM;
+  return ::mknodat(folder.get(), name.c_str(), node.mode, node.device) == 0 ? 0 : errno;
+}
+
+/** `mount`: the jail's only one. A folder of any other is none of the layer's, however its descriptor was come by. */
+int Serve(std::string_view message, const UniqueFd& folder, uint64_t mount) {
   const size_t name_end = message.find('\0');
   if (name_end == std::string_view::npos || !folder.valid()) return EINVAL;
   const size_t attribute_end = message.find('\0', name_end + 1);
@@ -58,15 +83,25 @@ int Serve(std::string_view message, const UniqueFd& folder) {
   const std::string attribute(message.substr(name_end + 1, attribute_end - name_end - 1));
   const std::string_view value = message.substr(attribute_end + 1);
   if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..") return EINVAL;
+  if (mount == 0 || MountOf(folder.get()) != mount) return EXDEV;
+  if (attribute.empty()) return MakeNode(name, value, folder);
   if (!MayBeSet(attribute, value)) return EPERM;
   if (::fchdir(folder.get()) != 0) return errno;
   return ::lsetxattr(name.c_str(), attribute.c_str(), value.data(), value.size(), 0) == 0 ? 0 : errno;
 }
 
-[[noreturn]] void RunBroker(int socket, pid_t unpacker) {
+[[noreturn]] void RunBroker(int socket, pid_t unpacker, const UserNamespace& users) {
+  if (users.fd.valid()) {
+    // As a user that the mapped mount knows: what it makes is root's on the disk. capset gives the capabilities back.
+    ::setfsgid(users.root_id);
+    ::setfsuid(users.root_id);
+    ::close(users.fd.get());
+  }
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) DieOfErrno("die with the unpacker");
   if (::getppid() != unpacker) ::_exit(0);
-  KeepCapabilities({CAP_SYS_ADMIN, CAP_DAC_OVERRIDE});
+  KeepCapabilities({CAP_SYS_ADMIN, CAP_DAC_OVERRIDE, CAP_MKNOD});
+  const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const uint64_t mount = MountOf(root.get());
   AllowCallsOf(Role::kBroker);
   static char buffer[kMessageBytes];
   for (;;) {
@@ -74,39 +109,15 @@ int Serve(std::string_view message, const UniqueFd& folder) {
     const ssize_t got = Receive(socket, buffer, folder);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) ::_exit(0);
-    const int outcome = Serve({buffer, static_cast<size_t>(got)}, folder);
+    const int outcome = Serve({buffer, static_cast<size_t>(got)}, folder, mount);
     if (::write(socket, &outcome, sizeof outcome) != sizeof outcome) ::_exit(0);
   }
 }
 
 bool StartsWith(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
-}  // namespace
-
-bool MayBeSet(std::string_view attribute, std::string_view value) {
-  if (attribute == "trusted.overlay.opaque") return value == "y";
-  if (StartsWith(attribute, "trusted.overlay.")) return false;
-  return StartsWith(attribute, "trusted.") || StartsWith(attribute, "security.");
-}
-
-void StartBroker() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) DieOfErrno("socketpair");
-  const pid_t unpacker = ::getpid();
-  broker = ::fork();
-  if (broker < 0) DieOfErrno("fork");
-  if (broker == 0) {
-    ::close(ends[0]);
-    ::close(STDIN_FILENO);
-    RunBroker(ends[1], unpacker);
-  }
-  ::close(ends[1]);
-  channel = UniqueFd(ends[0]);
-}
-
-int BrokerSetAttribute(int dirfd, const char* name, const char* attribute, std::string_view value) {
-  std::string text = std::string(name) + '\0' + attribute + '\0';
-  text += value;
+/** Sends one message about something in the folder; what the broker says, an errno or 0. */
+int Ask(int dirfd, std::string text) {
   if (text.size() > kMessageBytes) return E2BIG;
   struct iovec part = {text.data(), text.size()};
   Control control = {};
@@ -129,6 +140,42 @@ int BrokerSetAttribute(int dirfd, const char* name, const char* attribute, std::
   do got = ::read(channel.get(), &outcome, sizeof outcome);
   while (got < 0 && errno == EINTR);
   return got == sizeof outcome ? outcome : EIO;
+}
+
+}  // namespace
+
+bool MayBeSet(std::string_view attribute, std::string_view value) {
+  if (attribute == "trusted.overlay.opaque") return value == "y";
+  if (StartsWith(attribute, "trusted.overlay.")) return false;
+  return StartsWith(attribute, "trusted.") || StartsWith(attribute, "security.");
+}
+
+void StartBroker(const UserNamespace& users) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) DieOfErrno("socketpair");
+  const pid_t unpacker = ::getpid();
+  broker = ::fork();
+  if (broker < 0) DieOfErrno("fork");
+  if (broker == 0) {
+    ::close(ends[0]);
+    ::close(STDIN_FILENO);
+    RunBroker(ends[1], unpacker, users);
+  }
+  ::close(ends[1]);
+  channel = UniqueFd(ends[0]);
+}
+
+int BrokerSetAttribute(int dirfd, const char* name, const char* attribute, std::string_view value) {
+  std::string text = std::string(name) + '\0' + attribute + '\0';
+  text += value;
+  return Ask(dirfd, std::move(text));
+}
+
+int BrokerMakeDevice(int dirfd, const char* name, mode_t mode, dev_t device) {
+  const Node node = {mode, device};
+  std::string text = std::string(name) + '\0' + '\0';
+  text.append(reinterpret_cast<const char*>(&node), sizeof node);
+  return Ask(dirfd, std::move(text));
 }
 
 void EndBroker() {

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <openssl/evp.h>
+
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -37,6 +40,9 @@ class ContentStream {
     std::vector<uint8_t> bytes;
     size_t filled = 0;
   };
+  struct HashDeleter {
+    void operator()(EVP_MD_CTX* hash) const { ::EVP_MD_CTX_free(hash); }
+  };
   static constexpr size_t kBuffers = 6;
   static constexpr size_t kBufferBytes = 512 * 1024;
 
@@ -48,6 +54,7 @@ class ContentStream {
   const Compression compression_;
   const int blob_;
   const uint64_t packed_bytes_;
+  std::unique_ptr<EVP_MD_CTX, HashDeleter> hash_;
   Buffer ring_[kBuffers];
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -12,6 +12,8 @@ enum class ExitCode : int {
   kNoSpace = 2,
   /** The layer wants more memory than it may have: too many folders, or too wide a window. */
   kNoMemory = 3,
+  /** The folder's file system can't show owners as the user namespace has them, or the namespace can't be entered. */
+  kUnmapped = 4,
   /** Wrong arguments. */
   kUsage = 100,
   /** A step of building the jail failed; standard error says which. */

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -7,14 +8,30 @@
 
 namespace a3s {
 
-/** Dies with the daemon, has no descriptor but standard ones and the store's lock, and bounded memory and time. */
-void BindToParent();
+/** Descriptor of a user namespace, and the host's id of its root; none where `fd` is not valid. */
+struct UserNamespace {
+  UniqueFd fd;
+  uint32_t root_id = 0;
+};
+
+/**
+ * Dies with the daemon, has no descriptor but standard ones, the store's lock and, where `root_id` is not 0, a user
+ * namespace, which is given; and bounded memory and time.
+ */
+UserNamespace BindToParent(uint32_t root_id);
 
 /**
  * A mount namespace of its own whose root is the folder, and nothing else: what a hostile layer could make of this
  * process finds no file of the host to open. Gives the folders `seen` as detached read-only mounts, from which no ".."
- * leads out. Whatever fails ends the process.
+ * leads out. In a user namespace the folder shows owners as that one has them. Whatever fails ends the process.
  */
-std::vector<UniqueFd> EnterJail(const std::string& folder, const std::vector<std::string>& seen);
+std::vector<UniqueFd> EnterJail(const std::string& folder, const std::vector<std::string>& seen,
+                                const UserNamespace& users);
+
+/**
+ * Becomes root of the user namespace, if there is one, and nobody on the host. What has to be done as the host's root
+ * is done before. One thread only.
+ */
+void EnterUserNamespace(UserNamespace users);
 
 }  // namespace a3s

@@ -69,9 +69,10 @@ struct timespec TimeSpec(const Time& time) {
 
 }  // namespace
 
-LayerTree::LayerTree(int around) : around_(around), folders_(OpenRoot(around)) {}
+LayerTree::LayerTree(int around, uint32_t owners) : around_(around), owners_(owners), folders_(OpenRoot(around)) {}
 
 void LayerTree::Write(const TarEntry& entry, TarReader& reader) {
+  CheckOwners(entry);
   Parts parts = EntryParts(entry.name);
   if (parts.empty()) {
     MakeRoot(entry);
@@ -93,6 +94,14 @@ void LayerTree::Write(const TarEntry& entry, TarReader& reader) {
     case Whiteout::Kind::kNone:
       Make({parent, name}, entry, reader);
   }
+}
+
+/** The kernel would say EINVAL. A namespace has half of all ids: the host's own are the other half. */
+void LayerTree::CheckOwners(const TarEntry& entry) {
+  const uint32_t highest = entry.uid > entry.gid ? entry.uid : entry.gid;
+  if (highest < owners_ || entry.type == EntryType::kHardLink) return;
+  Fail(ErrorCode::kInternal, "its owner " + std::to_string(highest) + " is above " + std::to_string(owners_ - 1) +
+                                 ", the highest that an image may have here");
 }
 
 void LayerTree::Make(const Slot& slot, const TarEntry& entry, TarReader& reader) {
@@ -198,9 +207,14 @@ void LayerTree::MakeSymlink(const Slot& slot, const TarEntry& entry) {
 
 void LayerTree::MakeNode(const Slot& slot, const TarEntry& entry) {
   const mode_t mode = TypeBits(entry.type) | (entry.mode & kPermissions);
-  const dev_t device = entry.type == EntryType::kFifo ? 0 : ::makedev(entry.major, entry.minor);
-  while (::mknodat(folders_.Fd(slot.parent), slot.name.c_str(), mode, device) != 0) {
-    if (errno != EEXIST) FailOfErrno("mknod", slot.name, errno);
+  const auto make = [&](int parent, const char* name) {
+    if (entry.type != EntryType::kFifo) {
+      return BrokerMakeDevice(parent, name, mode, ::makedev(entry.major, entry.minor));
+    }
+    return ::mknodat(parent, name, mode, 0) == 0 ? 0 : errno;
+  };
+  while (const int failed = make(folders_.Fd(slot.parent), slot.name.c_str())) {
+    if (failed != EEXIST) FailOfErrno("mknod", slot.name, failed);
     Clear(slot);
   }
   const int dirfd = folders_.Fd(slot.parent);

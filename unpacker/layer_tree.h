@@ -17,8 +17,11 @@ namespace a3s {
  */
 class LayerTree {
  public:
-  /** Makes `fs` in the folder, which must be there and empty. Takes its descriptor over. */
-  explicit LayerTree(int around);
+  /**
+   * Makes `fs` in the folder, which must be there and empty. Takes its descriptor over. `owners`: users and groups that
+   * files can belong to, from 0 on.
+   */
+  LayerTree(int around, uint32_t owners);
 
   /** Makes the entry, and reads its content. */
   void Write(const TarEntry& entry, TarReader& reader);
@@ -39,6 +42,7 @@ class LayerTree {
   enum class Kind { kNothing, kFolder, kLink, kOther };
 
   void Make(const Slot& slot, const TarEntry& entry, TarReader& reader);
+  void CheckOwners(const TarEntry& entry);
   void MakeRoot(const TarEntry& entry);
   void MakeFolder(const Slot& slot, const TarEntry& entry);
   void MakeFile(const Slot& slot, const TarEntry& entry, TarReader& reader);
@@ -65,6 +69,7 @@ class LayerTree {
   FolderId MakeImplied(FolderId parent, const std::string& name);
 
   const int around_;
+  const uint32_t owners_;
   Folders folders_;
   std::set<std::pair<FolderId, std::string>> whiteouts_;
   /** Of the last entry: most have the folder of the one before. */

@@ -21,6 +21,8 @@ struct Limits {
   static constexpr uint32_t kPathBytes = 4095;
   /** Of a long name, or of one entry's PAX records. */
   static constexpr uint64_t kRecordBytes = 1 << 20;
+  /** Users and groups, from 0 on, that the user namespace has in which a layer is unpacked. */
+  static constexpr uint32_t kOwners = 2'147'483'647;
   /** Stretches of data in a sparse file. */
   static constexpr uint64_t kSparseParts = 1 << 20;
   /** Of the names of folders that hide lower ones, which the daemon keeps. */

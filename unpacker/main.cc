@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include "arguments.h"
 #include "broker.h"
@@ -12,6 +13,7 @@
 #include "failure.h"
 #include "jail.h"
 #include "layer_tree.h"
+#include "limits.h"
 #include "open_beneath.h"
 #include "privileges.h"
 #include "settle.h"
@@ -43,9 +45,9 @@ void WriteImplied(int around, const std::string& paths) {
   }
 }
 
-/** What making any file with any owner, mode and file capability takes. */
+/** What making any file with any owner, mode and file capability takes; devices are the broker's to make. */
 void KeepUnpackersCapabilities() {
-  KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP});
+  KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP});
 }
 
 /** For "trusted." and "security." attributes. No byte of a layer is parsed here, but for names of folders. */
@@ -54,15 +56,17 @@ void KeepSettlersCapabilities() {
 }
 
 [[noreturn]] void Unpack(const UnpackArguments& arguments) {
-  BindToParent();
-  EnterJail(arguments.folder, {});
+  UserNamespace users = BindToParent(arguments.root_id);
+  const uint32_t owners = users.fd.valid() ? Limits::kOwners : UINT32_MAX;
+  EnterJail(arguments.folder, {}, users);
+  StartBroker(users);
+  EnterUserNamespace(std::move(users));
   const int around = OpenAround();
   OpenResult(around);
-  StartBroker();
   KeepUnpackersCapabilities();
   ContentStream stream(arguments.compression, STDIN_FILENO, arguments.packed_bytes);
   AllowCallsOf(Role::kUnpacker);
-  LayerTree tree(around);
+  LayerTree tree(around, owners);
   TarReader reader(stream);
   TarEntry entry;
   while (reader.Next(entry)) {
@@ -81,14 +85,21 @@ void KeepSettlersCapabilities() {
 }
 
 [[noreturn]] void SettleLayer(const SettleArguments& arguments) {
-  BindToParent();
-  const std::vector<UniqueFd> lowers = EnterJail(arguments.folder, arguments.lowers);
+  const UserNamespace none = BindToParent(0);
+  const std::vector<UniqueFd> lowers = EnterJail(arguments.folder, arguments.lowers, none);
   const int around = OpenAround();
   OpenResult(around);
   KeepSettlersCapabilities();
   AllowCallsOf(Role::kSettler);
   Settle(around, lowers);
   Succeed({});
+}
+
+[[noreturn]] void Probe(const ProbeArguments& arguments) {
+  UserNamespace users = BindToParent(arguments.root_id);
+  EnterJail(arguments.folder, {}, users);
+  EnterUserNamespace(std::move(users));
+  ::_exit(static_cast<int>(ExitCode::kDone));
 }
 
 }  // namespace
@@ -99,5 +110,6 @@ int main(int argc, char** argv) {
   std::set_new_handler(a3s::OutOfMemory);
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "settle") a3s::SettleLayer(a3s::ReadSettleArguments(argc, argv));
+  if (verb == "probe") a3s::Probe(a3s::ReadProbeArguments(argc, argv));
   a3s::Unpack(a3s::ReadUnpackArguments(argc, argv));
 }

@@ -22,6 +22,9 @@ constexpr uint32_t kUnpackers[] = {SYS_openat2,   SYS_newfstatat,      SYS_fstat
                                    SYS_fsetxattr, SYS_ftruncate,       SYS_pwrite64,  SYS_getdents64, SYS_lseek,
                                    SYS_rseq,      SYS_set_robust_list, SYS_fcntl};
 
+/** For device nodes, and to see whose folder it is asked about. */
+constexpr uint32_t kBrokers[] = {SYS_mknodat, SYS_statx};
+
 /** On top of an unpacker's: the attributes of lower layers are read. */
 constexpr uint32_t kSettlers[] = {SYS_flistxattr, SYS_fgetxattr};
 
@@ -32,12 +35,14 @@ void AllowCallsOf(Role role) {
   static_cast<void>(role);
   static_cast<void>(kCommon);
   static_cast<void>(kUnpackers);
+  static_cast<void>(kBrokers);
   static_cast<void>(kSettlers);
 #else
   CallFilter filter;
   filter.Allow(kCommon);
   filter.AllowMemoryWithoutCode();
   if (role != Role::kBroker) filter.Allow(kUnpackers);
+  if (role == Role::kBroker) filter.Allow(kBrokers);
   if (role == Role::kSettler) filter.Allow(kSettlers);
   if (const char* failed = filter.Install(SECCOMP_RET_KILL_PROCESS)) DieOfErrno(failed);
 #endif

@@ -16,7 +16,7 @@ import { libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
-import { unpacker, unpackerPackages } from "./assets/unpacker.js";
+import { testUnpackers, unpacker, unpackerPackages } from "./assets/unpacker.js";
 import { virtiofsd } from "./assets/virtiofsd.js";
 import { type SetupContext, tryRun } from "./run.js";
 
@@ -92,6 +92,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");
     await place(join(await unpacker(inner), "a3s-box-unpacker"), "bin/a3s-box-unpacker");
     await place(join(await addon(inner), "a3s_box.node"), "native/a3s_box.node");
+    if (wish.forTests) await place(await testUnpackers(inner), "unpackers");
   };
   const go = async (inner: SetupContext): Promise<void> => {
     const folder = await kubelet(inner);

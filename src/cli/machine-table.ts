@@ -1,11 +1,17 @@
 import type { Config } from "../config/config.js";
 import { driverFindings, type Finding, hostFindings, networkFindings } from "./findings.js";
+import { unpackersUsersFinding } from "./image-findings.js";
 import { table } from "./table.js";
 
 /** What this machine can do, as a table; the driver that would be taken; what is missing for any Box to run. */
 export async function machineTable(config: Config): Promise<{ text: string; chosen: string; lacking: string[] }> {
   const driver = await driverFindings(config);
-  const findings = [...driver.findings, ...(await hostFindings(config)), ...(await networkFindings(config))];
+  const findings = [
+    ...driver.findings,
+    ...(await hostFindings(config)),
+    ...(await networkFindings(config)),
+    await unpackersUsersFinding(config),
+  ];
   const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);
   const text = table([["WHAT", "STATE", "FOUND", "HOW TO GET IT"], ...rows]);
   const lacking = findings.filter(({ verdict }) => verdict === "missing").map(({ subject }) => subject);

@@ -160,7 +160,7 @@ export interface LinkRoute {
   readonly onLink: boolean;
 }
 
-/** An flock on a folder; it ends with the process, and with those that were given its descriptor. */
+/** An flock on a folder or a file; it ends with the process, and with those that were given its descriptor. */
 export interface FolderLock {
   /** Good until it is closed. */
   readonly fd: number;
@@ -221,6 +221,8 @@ export interface Native {
   closeFd(fd: number): Promise<void>;
   /** Takes an exclusive flock without waiting; EWOULDBLOCK when another process has it. */
   lockFolder(path: string): Promise<FolderLock>;
+  /** The same on a regular file, whose descriptor is no way to other files; a link is not followed. `make`: it may be new. */
+  lockFile(path: string, make: boolean): Promise<FolderLock>;
   /**
    * openat2 below `root`, no magic links, O_CLOEXEC: "beneath" refuses `..` and absolute links (EXDEV), "inRoot" reads
    * them as a chroot would. Flags as in `fs.constants`.
@@ -257,6 +259,7 @@ const declared: Record<keyof Native, true> = {
   signalProcess: true,
   closeFd: true,
   lockFolder: true,
+  lockFile: true,
   openIn: true,
   removeTree: true,
   treeUsage: true,

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { createLogger } from "../../src/base/log.js";
+import { writersLock } from "../../src/image/content/ingest.js";
 import type { ImageStore } from "../../src/image/image-store.js";
 import { proxyFromEnvironment } from "../../src/image/registry/proxy.js";
 import type { RegistryOptions } from "../../src/image/registry/registry-client.js";
@@ -76,7 +77,7 @@ export async function makeTestStore(options: Partial<StoreOptions> = {}): Promis
       const own = await Promise.all(
         (await readdir(join(folder, "ingest"))).map((id) => readdir(join(folder, "ingest", id))),
       );
-      return [...own.flat(), ...(await readdir(join(folder, "trash")))];
+      return [...own.flat().filter((name) => name !== writersLock), ...(await readdir(join(folder, "trash")))];
     },
     close: async () => {
       await store.close();

@@ -125,7 +125,7 @@ export const packageImages: readonly PackageImage[] = [
           { name: "run/", type: "directory" },
           { name: "dev/null", type: "character", major: 1, minor: 3, mode: 0o666 },
           { name: "dev/disk", type: "block", major: 259, minor: 70_000, mode: 0o660, gid: 6 },
-          { name: "run/pipe", type: "fifo", mode: 0o620, uid: 70_000, gid: 4_000_000_000 },
+          { name: "run/pipe", type: "fifo", mode: 0o620, uid: 70_000, gid: 2_000_000_000 },
         ]),
       ],
     }),

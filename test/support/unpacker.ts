@@ -5,10 +5,12 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { usersRoot } from "../../src/image/unpack/users.js";
 import { loadNative } from "../../src/native/addon.js";
 import { projectFolder } from "./project.js";
 
 const assetsDir = join(projectFolder, "build", "assets");
+export const sanitizedUnpacker = join(assetsDir, "unpackers", "sanitized");
 export const unpackerProgram = process.env["A3S_UNPACKER"] ?? join(assetsDir, "bin", "a3s-box-unpacker");
 
 export interface Unpacked {
@@ -19,17 +21,28 @@ export interface Unpacked {
   readonly log: string;
 }
 
+export interface BedOptions {
+  /** Another build of it. */
+  readonly program?: string;
+  /** Descriptor of the user namespace to unpack in. */
+  readonly users?: number;
+  /** Where the layers go; the folder of temporary files when it is left out. */
+  readonly within?: string;
+}
+
 /** A folder for many layers, one after the other. */
 export class UnpackBed implements AsyncDisposable {
   readonly top: string;
+  readonly #options: BedOptions;
   #count = 0;
 
-  private constructor(top: string) {
+  private constructor(top: string, options: BedOptions) {
     this.top = top;
+    this.#options = options;
   }
 
-  static async make(): Promise<UnpackBed> {
-    return new UnpackBed(await mkdtemp(join(tmpdir(), "a3s-test-unpack-")));
+  static async make(options: BedOptions = {}): Promise<UnpackBed> {
+    return new UnpackBed(await mkdtemp(join(options.within ?? tmpdir(), "a3s-test-unpack-")), options);
   }
 
   /** The tree is in `fs` of `folder` then. */
@@ -55,8 +68,11 @@ export class UnpackBed implements AsyncDisposable {
 
   async run(folder: string, blob: string, compression: string, sizeBytes: number, diffId: string): Promise<Unpacked> {
     await using input = await open(blob, "r");
+    const { program = unpackerProgram, users } = this.#options;
     const args = ["unpack", folder, compression, String(sizeBytes), diffId];
-    const child = spawn(unpackerProgram, args, { stdio: [input.fd, "ignore", "pipe"] });
+    if (users !== undefined) args.push(String(usersRoot));
+    const more = users === undefined ? [] : (["ignore", users] as const);
+    const child = spawn(program, args, { stdio: [input.fd, "ignore", "pipe", ...more] });
     let log = "";
     child.stderr?.on("data", (chunk: Buffer) => (log += chunk.toString()));
     const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];

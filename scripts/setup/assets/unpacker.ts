@@ -11,17 +11,46 @@ export const unpackerPackages = ["g++", "make", "libc6-dev", "libisal-dev", "lib
 /** The folder with `a3s-box-unpacker`: the program that unpacks a layer, a process for each. */
 export async function unpacker(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: unpackerPackages, fromBackports: [] });
-  const sources = await sourceInputs(context.root, ["unpacker", "jail", "addon/unique_fd.h"]);
-  const inputs = [...sources, await toolVersion("g++", context)];
   return await cached(context, {
     name: "unpacker",
-    inputs,
+    inputs: await inputsOf(context, []),
     build: async (folder, logFile) => {
-      const work = await mkdtemp(join(folder, "work-"));
-      const args = ["-C", join(context.root, "unpacker"), `OUT=${work}`, "-j2"];
-      await run("make", args, { signal: context.signal, logFile });
-      await copyFile(join(work, "a3s-box-unpacker"), join(folder, "a3s-box-unpacker"));
-      await rm(work, { recursive: true });
+      await build(context, { folder, name: "a3s-box-unpacker", options: [], logFile });
     },
   });
+}
+
+/** Those that only tests run: with sanitizers, and one that has a hostile layer's code in it. */
+export async function testUnpackers(context: SetupContext): Promise<string> {
+  await installSystemPackages(context, { names: unpackerPackages, fromBackports: [] });
+  return await cached(context, {
+    name: "test-unpackers",
+    inputs: await inputsOf(context, ["test/image/hostile"]),
+    build: async (folder, logFile) => {
+      const reader = join(context.root, "test/image/hostile/hostile_reader.cc");
+      await build(context, { folder, name: "hostile", options: [`READER=${reader}`], logFile });
+      await build(context, { folder, name: "sanitized", options: ["SANITIZE=1"], logFile });
+    },
+  });
+}
+
+interface Built {
+  readonly folder: string;
+  readonly name: string;
+  /** Of the Makefile. */
+  readonly options: readonly string[];
+  readonly logFile: string;
+}
+
+async function build(context: SetupContext, { folder, name, options, logFile }: Built): Promise<void> {
+  const work = await mkdtemp(join(folder, "work-"));
+  const args = ["-C", join(context.root, "unpacker"), `OUT=${work}`, "-j2", ...options];
+  await run("make", args, { signal: context.signal, logFile });
+  await copyFile(join(work, "a3s-box-unpacker"), join(folder, name));
+  await rm(work, { recursive: true });
+}
+
+async function inputsOf(context: SetupContext, more: readonly string[]): Promise<string[]> {
+  const sources = await sourceInputs(context.root, ["unpacker", "jail", "addon/unique_fd.h", ...more]);
+  return [...sources, await toolVersion("g++", context)];
 }

@@ -6,7 +6,7 @@ import { isNotFound } from "../../base/errors.js";
 import type { FolderLock, Native } from "../../native/addon.js";
 import { Arrivals } from "./arrivals.js";
 import { ownName } from "./owner.js";
-import type { StoreLock } from "./store-lock.js";
+import { tryLock, type StoreLock } from "./store-lock.js";
 import type { StoreFolder } from "./store-folder.js";
 
 /** What a pull needs to stay where it is while nothing in the index names it yet. */
@@ -20,38 +20,47 @@ export interface Hold {
   release(): Promise<void>;
 }
 
+/** File in an ingest folder; its lock is held by the process and by all that it has write there. */
+export const writersLock = "writers.lock";
+
+interface IngestLocks {
+  readonly folder: FolderLock;
+  readonly writers: FolderLock;
+}
+
 /**
  * This process's own folder in the store, locked as long as the process lives: what it is bringing in, and the names of
  * what it needs to stay (one empty file each, so that another process's sweep sees them). A folder whose lock is free
- * belongs to a process that died: the next sweep takes it away. Its unpackers hold the lock with it, so that it is not
- * free before the last of them has gone.
+ * belongs to a process that died: the next sweep takes it away. Its unpackers hold a lock too, so that it is not free
+ * before the last of them has gone: that of a file in the folder, for the folder's own descriptor would lead them out of
+ * their jails. The folder is locked as well: older versions know no other lock.
  */
 export class Ingest {
   readonly path: string;
   readonly arrivals = new Arrivals();
   readonly #storeLock: StoreLock;
-  readonly #lock: FolderLock;
+  readonly #locks: IngestLocks;
   readonly #counts = new Map<string, number>();
 
-  private constructor(path: string, storeLock: StoreLock, lock: FolderLock) {
+  private constructor(path: string, storeLock: StoreLock, locks: IngestLocks) {
     this.path = path;
     this.#storeLock = storeLock;
-    this.#lock = lock;
+    this.#locks = locks;
   }
 
   static async open(folder: StoreFolder, native: Native, storeLock: StoreLock): Promise<Ingest> {
     const path = join(folder.ingest, `${await ownName()}-${randomBytes(8).toString("hex")}`);
     // Under the store's lock: a sweep must not meet the folder before it is locked.
-    const lock = await storeLock.run(async () => {
+    const locks = await storeLock.run(async () => {
       await mkdir(path);
-      return await native.lockFolder(path);
+      return { folder: await native.lockFolder(path), writers: await native.lockFile(join(path, writersLock), true) };
     });
-    return new Ingest(path, storeLock, lock);
+    return new Ingest(path, storeLock, locks);
   }
 
-  /** Descriptor of the lock, for those that write here on this process's behalf. */
+  /** Descriptor of the writers' lock, for those that write here on this process's behalf. */
   get lockFd(): number {
-    return this.#lock.fd;
+    return this.#locks.writers.fd;
   }
 
   /** A fresh path in this folder; nothing is made there. */
@@ -81,7 +90,8 @@ export class Ingest {
 
   async close(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
-    this.#lock.close();
+    this.#locks.writers.close();
+    this.#locks.folder.close();
   }
 
   async #letGo(names: readonly string[]): Promise<void> {
@@ -95,6 +105,22 @@ export class Ingest {
       await rm(join(this.path, name), { force: true });
     }
   }
+}
+
+/**
+ * True once the folder's process and the last of its writers have gone. Of an older version, whose writers hold the
+ * folder's own lock, there is no file.
+ */
+export async function isAbandoned(native: Native, path: string): Promise<boolean> {
+  for (const lock of [() => native.lockFolder(path), () => native.lockFile(join(path, writersLock), false)]) {
+    const taken = await tryLock(lock).catch((thrown: unknown) => {
+      if (isNotFound(thrown)) return undefined;
+      throw thrown;
+    });
+    if (taken === null) return false;
+    taken?.close();
+  }
+  return true;
 }
 
 /** Names of what the process of an ingest folder holds, as the sweep compares them. */

@@ -34,7 +34,7 @@ export class StoreLock {
   async #lock(): Promise<FolderLock> {
     const limit = AbortSignal.timeout(waitMs);
     while (!limit.aborted) {
-      const lock = await tryLockFolder(this.#native, this.#path);
+      const lock = await tryLock(() => this.#native.lockFolder(this.#path));
       if (lock !== null) return lock;
       await sleep(pollMs, limit).catch(() => undefined);
     }
@@ -45,9 +45,9 @@ export class StoreLock {
 }
 
 /** Null when somebody holds it. */
-export async function tryLockFolder(native: Native, path: string): Promise<FolderLock | null> {
+export async function tryLock(lock: () => Promise<FolderLock>): Promise<FolderLock | null> {
   try {
-    return await native.lockFolder(path);
+    return await lock();
   } catch (thrown) {
     const errno = errnoOf(thrown);
     if (errno === "EWOULDBLOCK" || errno === "EAGAIN") return null;

@@ -8,13 +8,13 @@ import { basename, join } from "node:path";
 import { isNotFound, messageOf } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { sleep } from "../../base/stage.js";
-import type { FolderLock, Native } from "../../native/addon.js";
+import type { Native } from "../../native/addon.js";
 import type { Catalog } from "../content/catalog.js";
-import { heldNames, readHeldNames, type Ingest } from "../content/ingest.js";
+import { heldNames, isAbandoned, readHeldNames, type Ingest } from "../content/ingest.js";
 import { isOwnerGone } from "../content/owner.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import { keepReserve } from "../content/reserve.js";
-import { tryLockFolder, type StoreLock } from "../content/store-lock.js";
+import type { StoreLock } from "../content/store-lock.js";
 import { readLease } from "../snapshot/lease.js";
 import { isTrustworthy } from "../unpack/layer-notes.js";
 
@@ -112,26 +112,18 @@ async function discardDead(
 ): Promise<void> {
   for (const id of await readdir(parts.folder.ingest)) {
     const path = join(parts.folder.ingest, id);
-    // Null as well for one that its process takes away in this moment.
-    const lock = path === own ? null : await lockDead(parts.native, path, waitMs);
-    if (lock === null) continue;
-    lock.close();
+    if (path === own || !(await isDead(parts.native, path, waitMs))) continue;
     await discard(parts.folder, path);
   }
 }
 
-async function lockDead(native: Native, path: string, waitMs: number): Promise<FolderLock | null> {
+async function isDead(native: Native, path: string, waitMs: number): Promise<boolean> {
   const limit = AbortSignal.timeout(waitMs);
   for (;;) {
-    const lock = await tryLockFolder(native, path).catch(nullWhenNotFound);
-    if (lock !== null || waitMs === 0 || limit.aborted || !(await isOwnerGone(basename(path)))) return lock;
+    const abandoned = await isAbandoned(native, path);
+    if (abandoned || waitMs === 0 || limit.aborted || !(await isOwnerGone(basename(path)))) return abandoned;
     await sleep(pollMs, limit).catch(() => undefined);
   }
-}
-
-function nullWhenNotFound(thrown: unknown): null {
-  if (isNotFound(thrown)) return null;
-  throw thrown;
 }
 
 async function sweepBlobs(folder: StoreFolder, needed: ReadonlySet<string>): Promise<void> {

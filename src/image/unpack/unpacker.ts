@@ -11,12 +11,13 @@ import type { Logger } from "../../base/log.js";
 import type { ExitInfo, Native } from "../../native/addon.js";
 import type { Compression } from "../content/media-types.js";
 import { UnpackersGroup } from "./unpackers-group.js";
+import { UnpackersUsers, usersRoot } from "./users.js";
 
 export interface UnpackerSettings {
   readonly native: Native;
   /** Absolute path of the program. */
   readonly program: string;
-  /** The ingest folder's lock, which lasts as long as any unpacker does. */
+  /** The ingest folder's lock, of a file, which lasts as long as any unpacker does. */
   readonly lockFd: number;
   readonly log: Logger;
 }
@@ -41,14 +42,24 @@ const maxResultBytes = 16 * 1024 * 1024;
 const notes = { result: "result", implied: "implied", log: "log" } as const;
 
 /** Its exit statuses, unpacker/exit_codes.h. */
-const exitCodes = { done: 0, failed: 1, noSpace: 2, noMemory: 3 } as const;
+const exitCodes = { done: 0, failed: 1, noSpace: 2, noMemory: 3, unmapped: 4 } as const;
 
 /** What `result` may call a failure, unpacker/failure.h. */
 const failureCodes: readonly ErrorCode[] = ["internal", "unimplemented", "resourceExhausted", "unavailable"];
 
+/** Descriptors, in the order in which the program has them. */
+interface Given {
+  readonly blob?: number;
+  readonly users?: number;
+}
+
+/** The store's file system can't show owners as a user namespace has them, or the namespace can't be entered. */
+class Unmapped extends Error {}
+
 export class Unpacker {
   readonly #settings: UnpackerSettings;
   readonly #group: UnpackersGroup;
+  readonly #users: UnpackersUsers;
   readonly #turn: LimitFunction = pLimit(maxProcesses);
   readonly #running = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
@@ -56,6 +67,7 @@ export class Unpacker {
   constructor(settings: UnpackerSettings) {
     this.#settings = settings;
     this.#group = new UnpackersGroup(settings.log);
+    this.#users = new UnpackersUsers(settings.native, settings.log);
   }
 
   /**
@@ -64,12 +76,24 @@ export class Unpacker {
    * remove then.
    */
   async unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
+    return await this.#turn(() => this.#unpack(request, signal));
+  }
+
+  async #unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
     const { folder, compression, sizeBytes, diffId } = request;
     const args = ["unpack", folder, compression, String(sizeBytes), diffId];
-    return await this.#turn(async () => {
-      await using blob = await open(request.blob, "r");
-      return await this.#run(folder, args, blob.fd, signal);
-    });
+    await using blob = await open(request.blob, "r");
+    const users = await this.#users.open();
+    if (users === undefined) return await this.#run(folder, args, { blob: blob.fd }, signal);
+    try {
+      return await this.#run(folder, [...args, String(usersRoot)], { blob: blob.fd, users }, signal);
+    } catch (thrown) {
+      if (!(thrown instanceof Unmapped)) throw thrown;
+      this.#users.lack(thrown.message); // nothing of the layer was read
+      return await this.#run(folder, args, { blob: blob.fd }, signal);
+    } finally {
+      await this.#settings.native.closeFd(users);
+    }
   }
 
   /**
@@ -79,7 +103,7 @@ export class Unpacker {
   async settle(folder: string, lowers: readonly string[], signal: AbortSignal): Promise<void> {
     const implied = join(folder, notes.implied);
     if (lowers.length > 0 && (await stat(implied)).size > 0) {
-      await this.#run(folder, ["settle", folder, ...lowers], null, signal);
+      await this.#run(folder, ["settle", folder, ...lowers], {}, signal);
     }
     await rm(implied);
   }
@@ -90,8 +114,8 @@ export class Unpacker {
     await Promise.allSettled(this.#running);
   }
 
-  async #run(folder: string, args: readonly string[], input: number | null, signal: AbortSignal): Promise<string[]> {
-    const running = this.#exited(folder, args, input, signal);
+  async #run(folder: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<string[]> {
+    const running = this.#exited(folder, args, given, signal);
     this.#running.add(running);
     try {
       return await readResult(folder, await running);
@@ -101,7 +125,7 @@ export class Unpacker {
     }
   }
 
-  async #exited(folder: string, args: readonly string[], input: number | null, signal: AbortSignal): Promise<ExitInfo> {
+  async #exited(folder: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<ExitInfo> {
     const { native, program, lockFd } = this.#settings;
     await using log = await open(join(folder, notes.log), "wx", 0o600);
     const cgroupProcs = await this.#group.procs();
@@ -111,7 +135,7 @@ export class Unpacker {
       args: ["a3s-box-unpacker", ...args],
       env: [],
       cwd: "/",
-      stdio: [input, null, log.fd, lockFd],
+      stdio: [given.blob ?? null, null, log.fd, lockFd, ...(given.users === undefined ? [] : [given.users])],
       netns: null,
       newMountNamespace: false,
       newIpcAndUts: false,
@@ -155,6 +179,8 @@ async function readResult(folder: string, exit: ExitInfo): Promise<string[]> {
       });
     case exitCodes.noMemory:
       throw new RuntimeError("internal", "the layer wants more memory to unpack than a layer may have");
+    case exitCodes.unmapped:
+      throw new Unmapped(await lastLine(folder));
     case exitCodes.done:
       return await readFields(join(folder, notes.result));
     case exitCodes.failed: {
@@ -174,11 +200,15 @@ async function readFields(path: string): Promise<string[]> {
 
 /** A limit that it ran into, or a defect of ours. */
 async function crashed(folder: string, exit: ExitInfo): Promise<RuntimeError> {
+  const line = await lastLine(folder);
+  const how = exit.signal === null ? `exited with ${String(exit.code)}` : `was ended by signal ${exit.signal}`;
+  return new RuntimeError("internal", `the unpacker ${how}${line === "" ? "" : `: ${line}`}`);
+}
+
+async function lastLine(folder: string): Promise<string> {
   const log = await readFile(join(folder, notes.log), "utf8").catch((thrown: unknown) => {
     if (isNotFound(thrown)) return "";
     throw thrown;
   });
-  const how = exit.signal === null ? `exited with ${String(exit.code)}` : `was ended by signal ${exit.signal}`;
-  const line = log.trim().split("\n").at(-1) ?? "";
-  return new RuntimeError("internal", `the unpacker ${how}${line === "" ? "" : `: ${line.slice(0, 500)}`}`);
+  return (log.trim().split("\n").at(-1) ?? "").slice(0, 500);
 }
