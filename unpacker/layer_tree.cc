@@ -69,7 +69,8 @@ struct timespec TimeSpec(const Time& time) {
 
 }  // namespace
 
-LayerTree::LayerTree(int around, uint32_t owners) : around_(around), owners_(owners), folders_(OpenRoot(around)) {}
+LayerTree::LayerTree(int around, uint64_t packed_bytes, uint32_t owners)
+    : around_(around), owners_(owners), budget_(packed_bytes), folders_(OpenRoot(around)) {}
 
 void LayerTree::Write(const TarEntry& entry, TarReader& reader) {
   CheckOwners(entry);
@@ -105,6 +106,8 @@ void LayerTree::CheckOwners(const TarEntry& entry) {
 }
 
 void LayerTree::Make(const Slot& slot, const TarEntry& entry, TarReader& reader) {
+  budget_.Name(slot.name);
+  budget_.Attributes(entry);
   switch (entry.type) {
     case EntryType::kDirectory:
       return MakeFolder(slot, entry);
@@ -134,6 +137,7 @@ void LayerTree::MakeFolder(const Slot& slot, const TarEntry& entry) {
   std::optional<FolderId> id = folders_.Find(slot.parent, slot.name);
   const bool fresh = !id;
   if (fresh) {
+    budget_.Folder();
     folders_.CheckRoom(slot.parent, slot.name);
     const bool hides = whiteouts_.count({slot.parent, slot.name}) != 0;
     const char* name = slot.name.c_str();
@@ -153,15 +157,17 @@ void LayerTree::MakeFolder(const Slot& slot, const TarEntry& entry) {
 
 void LayerTree::MakeFile(const Slot& slot, const TarEntry& entry, TarReader& reader) {
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  budget_.Inode();
   int fd;
   while ((fd = OpenBeneath(folders_.Fd(slot.parent), slot.name.c_str(), flags, entry.mode & kPermissions)) < 0) {
     if (errno != EEXIST) FailOfErrno("open", slot.name, errno);
     Clear(slot);
   }
   if (entry.sparse_length) {
+    budget_.Stretches(entry);
     WriteSparse(fd, entry, reader, slot.name);
   } else {
-    for (Piece piece = reader.Content(); piece.size > 0; piece = reader.Content()) WriteAll(fd, piece, slot.name);
+    WriteContent(fd, reader, slot.name);
   }
   // Owner first: chown takes set-uid bits and capabilities.
   const bool special = folders_.At(slot.parent).special;
@@ -173,6 +179,16 @@ void LayerTree::MakeFile(const Slot& slot, const TarEntry& entry, TarReader& rea
   const struct timespec times[2] = {TimeSpec(entry.mtime), TimeSpec(entry.mtime)};
   if (::futimens(fd, times) != 0) FailOfErrno("utimens", slot.name, errno);
   if (::close(fd) != 0) FailOfErrno("close", slot.name, errno);
+}
+
+void LayerTree::WriteContent(int fd, TarReader& reader, const std::string& name) {
+  uint64_t written = 0;
+  for (Piece piece = reader.Content(); piece.size > 0; piece = reader.Content()) {
+    budget_.Content(piece.size);
+    WriteAll(fd, piece, name);
+    written += piece.size;
+  }
+  budget_.EndOfContent(written);
 }
 
 /** The target carries the attributes already: a change of owner here would take its capabilities. */
@@ -196,6 +212,7 @@ void LayerTree::MakeHardLink(const Slot& slot, const TarEntry& entry) {
 }
 
 void LayerTree::MakeSymlink(const Slot& slot, const TarEntry& entry) {
+  budget_.Link(entry.link);
   while (::symlinkat(entry.link.c_str(), folders_.Fd(slot.parent), slot.name.c_str()) != 0) {
     if (errno != EEXIST) FailOfErrno("symlink", slot.name, errno);
     Clear(slot);
@@ -207,6 +224,7 @@ void LayerTree::MakeSymlink(const Slot& slot, const TarEntry& entry) {
 
 void LayerTree::MakeNode(const Slot& slot, const TarEntry& entry) {
   const mode_t mode = TypeBits(entry.type) | (entry.mode & kPermissions);
+  budget_.Inode();
   const auto make = [&](int parent, const char* name) {
     if (entry.type != EntryType::kFifo) {
       return BrokerMakeDevice(parent, name, mode, ::makedev(entry.major, entry.minor));
@@ -237,6 +255,8 @@ void LayerTree::Hide(const Slot& slot, const Time& mtime) {
     MakeOpaque(*folder);
     return;
   }
+  budget_.Name(slot.name);
+  budget_.Inode();
   if (::mknodat(folders_.Fd(slot.parent), slot.name.c_str(), S_IFCHR, 0) == 0) {
     whiteouts_.emplace(slot.parent, slot.name);
     SetTime(folders_.Fd(slot.parent), slot.name.c_str(), mtime);  // the same tree each time

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "disk_budget.h"
 #include "entry_path.h"
 #include "folders.h"
 #include "tar_reader.h"
@@ -21,7 +22,7 @@ class LayerTree {
    * Makes `fs` in the folder, which must be there and empty. Takes its descriptor over. `owners`: users and groups that
    * files can belong to, from 0 on.
    */
-  LayerTree(int around, uint32_t owners);
+  LayerTree(int around, uint64_t packed_bytes, uint32_t owners);
 
   /** Makes the entry, and reads its content. */
   void Write(const TarEntry& entry, TarReader& reader);
@@ -46,6 +47,7 @@ class LayerTree {
   void MakeRoot(const TarEntry& entry);
   void MakeFolder(const Slot& slot, const TarEntry& entry);
   void MakeFile(const Slot& slot, const TarEntry& entry, TarReader& reader);
+  void WriteContent(int fd, TarReader& reader, const std::string& name);
   void MakeHardLink(const Slot& slot, const TarEntry& entry);
   void MakeSymlink(const Slot& slot, const TarEntry& entry);
   void MakeNode(const Slot& slot, const TarEntry& entry);
@@ -70,6 +72,7 @@ class LayerTree {
 
   const int around_;
   const uint32_t owners_;
+  DiskBudget budget_;
   Folders folders_;
   std::set<std::pair<FolderId, std::string>> whiteouts_;
   /** Of the last entry: most have the folder of the one before. */

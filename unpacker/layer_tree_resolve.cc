@@ -101,6 +101,8 @@ std::optional<FolderId> LayerTree::Resolve(const Parts& parts, bool make) {
 
 FolderId LayerTree::MakeImplied(FolderId parent, const std::string& name) {
   folders_.CheckRoom(parent, name);
+  budget_.Name(name);
+  budget_.Folder();
   const bool hides = whiteouts_.count({parent, name}) != 0;
   if (hides) Clear({parent, name});
   if (::mkdirat(folders_.Fd(parent), name.c_str(), 0755) != 0) FailOfErrno("mkdir", name, errno);

@@ -15,6 +15,14 @@ struct Limits {
   static constexpr uint64_t kRatio = 200;
   /** Above that nothing. */
   static constexpr uint64_t kAbsoluteBytes = uint64_t{64} << 30;
+  /** On the disk (DiskBudget): blocks as ext4 and xfs have them by default, */
+  static constexpr uint64_t kDiskBlock = 4096;
+  /** an inode with its share of the few that a file system has, */
+  static constexpr uint64_t kInodeBytes = 4096;
+  /** an entry of a folder beside its name, */
+  static constexpr uint64_t kNameBytes = 12;
+  /** and what lies in an inode itself: a short link's target, a few attributes. */
+  static constexpr uint64_t kInlineBytes = 60;
   static constexpr uint64_t kEntries = 4'000'000;
   static constexpr uint32_t kDepth = 1024;
   /** The longest path that the kernel takes, without the NUL. */

@@ -66,7 +66,7 @@ void KeepSettlersCapabilities() {
   KeepUnpackersCapabilities();
   ContentStream stream(arguments.compression, STDIN_FILENO, arguments.packed_bytes);
   AllowCallsOf(Role::kUnpacker);
-  LayerTree tree(around, owners);
+  LayerTree tree(around, arguments.packed_bytes, owners);
   TarReader reader(stream);
   TarEntry entry;
   while (reader.Next(entry)) {
