@@ -1,5 +1,6 @@
 /** What went wrong between us and a server, in words that say what to do. */
 import { errnoOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { TooSlow, tooSlowCode } from "./pace.js";
 
 export interface Exchange {
   readonly url: URL;
@@ -30,6 +31,9 @@ interface Words {
 
 function wordsFor(thrown: unknown, stallMs: number): Words {
   const code = codeOfCause(thrown);
+  if (thrown instanceof TooSlow) {
+    return { what: `sent only ${thrown.bytes} bytes in ${stallMs} ms`, hint: "it has stalled; pull again later" };
+  }
   if (isTimeout(code)) return { what: `sent nothing for ${stallMs} ms`, hint: "it has stalled; pull again later" };
   const known = byCode.find(([pattern]) => pattern.test(code))?.[1];
   if (known !== undefined) return known;
@@ -79,7 +83,7 @@ const byCode: readonly (readonly [RegExp, Words])[] = [
   ],
 ];
 
-/** True for the error of a server that sent nothing for too long. */
+/** True for the error of a server that sent nothing, or too little, for too long. */
 export function isStall(thrown: unknown): boolean {
   return thrown instanceof RuntimeError && isTimeout(codeOfCause(thrown.cause));
 }
@@ -114,7 +118,7 @@ function isTls(thrown: unknown): boolean {
 }
 
 function isTimeout(code: string): boolean {
-  return code === "UND_ERR_BODY_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT";
+  return ["UND_ERR_BODY_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", tooSlowCode].includes(code);
 }
 
 /** Failures of several addresses come as one error: the first stands for them. */

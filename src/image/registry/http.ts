@@ -7,6 +7,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import { connectionFailure, isPassing, type Exchange } from "./failure.js";
 import { loadUndici } from "./load-undici.js";
+import { paced } from "./pace.js";
 import { retryAfterMs } from "./retry-after.js";
 
 /** How a URL is reached. */
@@ -18,7 +19,7 @@ export interface Route {
 
 export interface HttpSettings {
   route(url: URL): Promise<Route>;
-  /** No byte for so long: the server has stalled. */
+  /** No byte for so long, or too few (pace.ts): the server has stalled. */
   readonly stallMs: number;
   /** First wait before another attempt; doubled for each further one. */
   readonly retryDelayMs: number;
@@ -94,7 +95,7 @@ async function sendOnce(
       const value = answer.headers[name];
       return (typeof value === "string" ? value : value?.[0]) ?? "";
     },
-    body: readBody(answer.body, (thrown) =>
+    body: readBody(answer.body, settings.stallMs, (thrown) =>
       connectionFailure(thrown, exchangeOf(settings, route, wanted, signal, true)),
     ),
     discard: async () => {
@@ -115,14 +116,19 @@ function exchangeOf(
 
 async function* readBody(
   body: AsyncIterable<unknown>,
+  stallMs: number,
   failure: (thrown: unknown) => unknown,
 ): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of body) {
-      if (chunk instanceof Uint8Array) yield chunk;
-    }
+    yield* paced(chunksOf(body), stallMs);
   } catch (thrown) {
     throw failure(thrown);
+  }
+}
+
+async function* chunksOf(body: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body) {
+    if (chunk instanceof Uint8Array) yield chunk;
   }
 }
 

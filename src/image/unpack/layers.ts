@@ -19,6 +19,7 @@ import { blobPath, layerPath, layerRoot, type StoreFolder } from "../content/sto
 import { SharedJobs } from "../store/shared-jobs.js";
 import { isFullDisk } from "../store/space.js";
 import { layerNotesFile, syncedFile, writeLayerNotes } from "./layer-notes.js";
+import { Turns, type Owner } from "./turns.js";
 import type { Unpacker } from "./unpacker.js";
 
 export interface LayersParts {
@@ -32,12 +33,23 @@ export interface LayersParts {
 /** Brings a layer's blob into the store, or finds it there. */
 export type ProvideBlob = (blob: Descriptor, signal: AbortSignal) => Promise<void>;
 
+interface WantedLayer {
+  readonly layer: ImageLayer;
+  /** Uppermost first. */
+  readonly lowers: readonly ImageLayer[];
+  /** Settles when those are there. */
+  readonly below: Promise<void>;
+  readonly provide: ProvideBlob;
+  readonly owner: Owner;
+}
+
 const parallelLayers = 3;
 const closeWaitMs = 10_000;
 
 export class Layers {
   readonly #parts: LayersParts;
   readonly #jobs = new SharedJobs<Digest, void>();
+  readonly #turns = new Turns();
   /** Unpacked and not yet known to be on the disk. */
   readonly #unsynced = new Set<Digest>();
   #syncing: Promise<void> | undefined;
@@ -53,6 +65,7 @@ export class Layers {
    */
   async ensure(layers: readonly ImageLayer[], provide: ProvideBlob, signal: AbortSignal): Promise<void> {
     const limit = pLimit(parallelLayers);
+    const owner = Symbol("layers of one image");
     const failed = new AbortController();
     const both = anyOf(signal, failed.signal);
     const failures: unknown[] = [];
@@ -61,7 +74,9 @@ export class Layers {
     for (const [position, layer] of layers.entries()) {
       const lowers = layers.slice(0, position).reverse();
       const belowThis = below;
-      const own = limit(() => this.#ensureOne(layer, lowers, belowThis, provide, both)).then(() => belowThis);
+      const own = limit(() => this.#ensureOne({ layer, lowers, below: belowThis, provide, owner }, both)).then(
+        () => belowThis,
+      );
       below = own.catch((thrown: unknown) => {
         failures.push(thrown);
         failed.abort();
@@ -114,24 +129,13 @@ export class Layers {
     return this.#closed;
   }
 
-  async #ensureOne(
-    layer: ImageLayer,
-    lowers: readonly ImageLayer[],
-    below: Promise<void>,
-    provide: ProvideBlob,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (await hasLayer(this.#parts.folder, layer.chainId)) return;
-    await this.#jobs.run(layer.chainId, signal, (jobSignal) => this.#build(layer, lowers, below, provide, jobSignal));
+  async #ensureOne(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
+    const { chainId } = wanted.layer;
+    if (await hasLayer(this.#parts.folder, chainId)) return;
+    await this.#jobs.run(chainId, signal, (jobSignal) => this.#build(wanted, jobSignal));
   }
 
-  async #build(
-    layer: ImageLayer,
-    lowers: readonly ImageLayer[],
-    below: Promise<void>,
-    provide: ProvideBlob,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #build({ layer, lowers, below, provide, owner }: WantedLayer, signal: AbortSignal): Promise<void> {
     const { folder, ingest, native, log } = this.#parts;
     if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
     const begunMs = performance.now();
@@ -143,7 +147,7 @@ export class Layers {
     const temporary = ingest.freshPath("layer");
     try {
       const opaqueFolders = await step("unpack a layer", signal, (limited) =>
-        this.#unpack(layer, provided, temporary, limited),
+        this.#unpack(layer, provided, { temporary, owner }, limited),
       );
       await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
       await step("publish a layer", signal, async () => {
@@ -161,19 +165,20 @@ export class Layers {
   }
 
   /**
-   * While the blob comes, where it has to come. Resolves once it has come, with its digest, and is unpacked. A blob that
+   * While the blob comes, where it has to come and a place is free for one that waits. Resolves once it has come, with its digest, and is unpacked. A blob that
    * is not what it should be fails as that, however its unpacking failed.
    */
   async #unpack(
     layer: ImageLayer,
     provided: Promise<void>,
-    temporary: string,
+    { temporary, owner }: { readonly temporary: string; readonly owner: Owner },
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const { folder, ingest, native } = this.#parts;
     const { digest } = layer.descriptor;
     const arrival = await ingest.arrivals.next(digest, provided);
-    if (arrival !== undefined) {
+    const ahead = arrival === undefined ? undefined : this.#turns.ahead();
+    if (arrival !== undefined && ahead !== undefined) {
       const lost = new AbortController();
       void arrival.whole.then((whole) => {
         if (!whole) lost.abort();
@@ -183,6 +188,7 @@ export class Layers {
         (opaqueFolders) => ({ opaqueFolders }),
         (thrown: unknown) => ({ thrown }),
       );
+      ahead.release();
       if ("thrown" in early && isFullDisk(early.thrown)) throw early.thrown;
       await provided;
       if ("opaqueFolders" in early) return early.opaqueFolders;
@@ -192,7 +198,12 @@ export class Layers {
       await native.removeTree(temporary);
     }
     await provided;
-    return await this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal);
+    const turn = await this.#turns.whole(owner, signal);
+    try {
+      return await this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal);
+    } finally {
+      turn.release();
+    }
   }
 
   async #unpackFrom(

@@ -5,7 +5,6 @@
 import { constants } from "node:os";
 import { open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import pLimit, { type LimitFunction } from "p-limit";
 import { isNotFound, RuntimeError, type ErrorCode } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import type { ExitInfo, Native } from "../../native/addon.js";
@@ -33,10 +32,6 @@ export interface UnpackRequest {
   readonly diffId: string;
 }
 
-/**
- * At once: one that waits for a download costs nothing, and those that work share the processors with all else.
- */
-const maxProcesses = 6;
 const maxResultBytes = 16 * 1024 * 1024;
 /** Files that it leaves beside the tree. */
 const notes = { result: "result", implied: "implied", log: "log" } as const;
@@ -60,7 +55,6 @@ export class Unpacker {
   readonly #settings: UnpackerSettings;
   readonly #group: UnpackersGroup;
   readonly #users: UnpackersUsers;
-  readonly #turn: LimitFunction = pLimit(maxProcesses);
   readonly #running = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
 
@@ -71,15 +65,11 @@ export class Unpacker {
   }
 
   /**
-   * Resolves to the folders that hide what lower layers have in them ("" is the root). Rejects with what is wrong with
+   * Has its turn (turns.ts). Resolves to the folders that hide what lower layers have in them ("" is the root). Rejects with what is wrong with
    * the layer; with `canceled` when aborted, once the process has gone. What it made of the tree is the caller's to
    * remove then.
    */
   async unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
-    return await this.#turn(() => this.#unpack(request, signal));
-  }
-
-  async #unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
     const { folder, compression, sizeBytes, diffId } = request;
     const args = ["unpack", folder, compression, String(sizeBytes), diffId];
     await using blob = await open(request.blob, "r");
