@@ -32,7 +32,10 @@ export interface Image {
   readonly repoDigests: readonly string[];
   /** Packed size of config and layers. */
   readonly sizeBytes: bigint;
-  readonly config: ImageConfig;
+  /** As the config has it: "", "1000", "1000:1000", "name", "name:group". */
+  readonly user: string;
+  /** "linux/amd64". */
+  readonly platform: string;
   /** Layer chain ids, lowest first (OCI image spec, ChainID): the snapshots a container of it stands on. */
   readonly chainIds: readonly Digest[];
   /** The configuration keeps it: it can't be removed. */
@@ -108,8 +111,10 @@ export interface ImageStore {
   /** Writes images, with all their names, into a tar of an OCI image layout. `notFound` for one that is not here. */
   exportArchive(path: string, references: readonly string[], signal: AbortSignal): Promise<Image[]>;
   /** By tag, short name, digest, name and digest, or id with or without "sha256:" or a prefix of it of 12 digits or more. */
-  find(reference: string): Image | undefined;
-  list(): Image[];
+  find(reference: string): Promise<Image | undefined>;
+  list(): Promise<Image[]>;
+  /** What decides how its containers run; read anew each time, for it can be large. */
+  config(image: Image): Promise<ImageConfig>;
   /** The whole config of an image as its blob has it (OCI image spec, config.md), a JSON text. */
   readConfig(image: Image): Promise<string>;
   /** Keys of the snapshots that stand on an image, or mount it, by its id. */

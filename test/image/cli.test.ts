@@ -51,7 +51,7 @@ describe("the image commands", () => {
     const pulled = await image("pull", one.reference);
     expect(pulled.stdout).to.equal(`${one.configDigest}  ${one.reference}\n`);
     expect(pulled.stderr).to.match(/^1 layers, [\d.]+ MiB\n\w{12} downloaded, [\d.]+ MiB\n$/);
-    expect(store.find(one.reference)?.id).to.equal(one.configDigest);
+    expect((await store.find(one.reference))?.id).to.equal(one.configDigest);
     await store.pull(two.reference, undefined, signal);
     const listed: unknown = JSON.parse((await image("list", "--json")).stdout);
     expect(listed).to.have.length(2);
@@ -72,9 +72,10 @@ describe("the image commands", () => {
     const failed: unknown = await image("rm", two.reference, one.reference).catch((caught: unknown) => caught);
     expect(failed).to.have.property("code", 1);
     expect(failed).to.have.property("stderr", `image "${two.reference}" is not here\n`);
-    expect(store.list()).to.deep.equal([]);
+    expect(await store.list()).to.deep.equal([]);
     const imported: unknown = JSON.parse((await image("import", archive, "--json")).stdout);
     expect(imported).to.have.length(2);
-    for (const { reference, configDigest } of [one, two]) expect(store.find(reference)?.id).to.equal(configDigest);
+    for (const { reference, configDigest } of [one, two])
+      expect((await store.find(reference))?.id).to.equal(configDigest);
   });
 });

@@ -95,7 +95,7 @@ describe("a full disk", () => {
     expect((await stat(join(disk, "filler"))).size).to.be.lessThan(mib);
     store = await test.openAgain({ folder: join(disk, "images") });
     expect((await stat(dead).catch(() => undefined)) === undefined).to.equal(true);
-    expect(store.find(pushed.reference)?.id).to.equal(pushed.configDigest);
+    expect((await store.find(pushed.reference))?.id).to.equal(pushed.configDigest);
     // Not a byte is free, and an image can be removed none the less.
     const filler = createWriteStream(join(disk, "filler"), { flags: "a" });
     const full = once(filler, "error");
@@ -104,7 +104,7 @@ describe("a full disk", () => {
     const appended = await appendFile(join(disk, "filler"), Buffer.alloc(4096)).catch((caught: unknown) => caught);
     expect(appended).to.have.property("code", "ENOSPC");
     await store.remove(pushed.reference, signal);
-    expect(store.list()).to.deep.equal([]);
+    expect(await store.list()).to.deep.equal([]);
     expect(JSON.parse(await readFile(join(disk, "images", "index.json"), "utf8"))).to.have.deep.property(
       "manifests",
       [],

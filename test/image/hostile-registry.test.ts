@@ -1,8 +1,10 @@
 import { expect } from "chai";
+import { readdir, readFile } from "node:fs/promises";
 import { describeImage } from "../support/registry.js";
-import { send, startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
+import { send, startHostileRegistry, type Answer, type HostileRegistry } from "../support/hostile-registry.js";
 import { makeTestStore, registryOptions, type TestStore } from "../support/image-store.js";
 import { buildLayer, sha256 } from "../support/tar-builder.js";
+import { eventually } from "../support/wait.js";
 
 const signal = new AbortController().signal;
 const none = { username: "", password: "", auth: "", identityToken: "", registryToken: "", serverAddress: "" };
@@ -29,7 +31,7 @@ describe("a registry that can't be trusted", () => {
     await registry.stop();
     expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
     expect(await test.leftovers()).to.deep.equal([]);
-    expect(test.store.list()).to.deep.equal([]);
+    expect(await test.store.list()).to.deep.equal([]);
   });
 
   async function failure(auth = none): Promise<{ code: unknown; message: string }> {
@@ -89,6 +91,21 @@ describe("a registry that can't be trusted", () => {
     expect(message).to.match(/sent nothing for 1000 ms/);
   });
 
+  it("is given up when it sends a byte now and then, and nothing else, for too long", async () => {
+    registry.answer(layerPath, drip(layer.bytes, 50));
+    const { code, message } = await failure();
+    expect(code).to.equal("unavailable");
+    expect(message).to.match(/sent only \d+ bytes in 1000 ms/);
+  });
+
+  it("is refused an image with more than 64 volumes, by the image's name and the bound", async () => {
+    const Volumes = Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`/v${at}`, {}]));
+    registry.serve("team/app", "v1", { ...source, config: { Volumes } });
+    const { code, message } = await failure();
+    expect(code).to.equal("internal");
+    expect(message).to.include("the image config has 65 entries in config.Volumes, more than the 64");
+  });
+
   it("is caught at a layer that unpacks to something else than the config says", async () => {
     const { reference: lying } = registry.serve("team/app", "v1", {
       layers: [{ ...layer, diffId: sha256("something else") }],
@@ -107,12 +124,14 @@ describe("a registry that can't be trusted", () => {
     expect(thrown).to.have.property("message").that.includes("came for");
   });
 
-  it("is refused a manifest over 8 MiB", async () => {
+  it("is refused an answer over 4 MiB for a manifest, and an image's own manifest over 1 MiB", async () => {
     registry.answer(manifestPath, (_request, response) => {
       response.writeHead(200, { "content-type": "application/vnd.oci.image.manifest.v1+json" });
-      response.end(Buffer.alloc(8 * 1024 * 1024 + 1, " "));
+      response.end(Buffer.alloc(4 * 1024 * 1024 + 1, " "));
     });
-    expect((await failure()).message).to.match(/more than 8388608 bytes/);
+    expect((await failure()).message).to.match(/more than 4194304 bytes/);
+    registry.answer(manifestPath, send(Buffer.concat([manifest, Buffer.alloc(1024 * 1024, " ")]), mediaType));
+    expect((await failure()).message).to.match(/the image manifest has \d+ bytes, more than 1048576/);
   });
 
   it("is told from a web server", async () => {
@@ -169,6 +188,66 @@ describe("a registry that can't be trusted", () => {
     expect(thrown).to.have.property("code", "canceled");
   });
 });
+
+describe("a registry that drips", function () {
+  this.timeout(60_000);
+  const slow = Array.from({ length: 6 }, (_, at) => buildLayer([{ name: `slow-${at}`, content: "y".repeat(5000) }]));
+
+  it("keeps no other pull waiting by six layers of two images, and each of those returns as soon as it is given up", async () => {
+    const registry = await startHostileRegistry();
+    const test = await makeTestStore();
+    try {
+      const caller = new AbortController();
+      const dripping = [0, 1].map((image) => {
+        const layers = slow.slice(3 * image, 3 * image + 3);
+        const { reference } = registry.serve(`team/slow-${image}`, "v1", { layers });
+        for (const { digest, bytes } of layers) registry.answer(`/blobs/${digest}`, drip(bytes, 200));
+        return test.store.pull(reference, undefined, caller.signal).catch((thrown: unknown) => thrown);
+      });
+      const asked = (): number => registry.requests.filter((line) => line.includes("/blobs/")).length;
+      await eventually("six layers on their way", 20_000, () => Promise.resolve(asked() >= 8 || undefined));
+      await eventually("six unpackers", 20_000, async () => (await unpackers()) >= 6 || undefined);
+
+      const begunMs = performance.now();
+      const { reference } = registry.serve("team/app", "v1", source);
+      await test.store.pull(reference, undefined, AbortSignal.timeout(15_000));
+      expect(performance.now() - begunMs).to.be.lessThan(10_000);
+
+      const givenUpMs = performance.now();
+      caller.abort();
+      for (const thrown of await Promise.all(dripping)) expect(thrown).to.have.property("code", "canceled");
+      expect(performance.now() - givenUpMs).to.be.lessThan(1000);
+      expect(await unpackers()).to.equal(0);
+      expect(await test.leftovers()).to.deep.equal([]);
+    } finally {
+      await test.close();
+      await registry.stop();
+    }
+  });
+
+  /** Those that this process has started. */
+  async function unpackers(): Promise<number> {
+    const tasks = await readdir("/proc/self/task");
+    const children = await Promise.all(
+      tasks.map((task) => readFile(`/proc/self/task/${task}/children`, "utf8").catch(() => "")),
+    );
+    const pids = children.flatMap((list) => list.trim().split(" ").filter(Boolean));
+    const names = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")));
+    return names.filter((name) => name.startsWith("a3s-box-unpack")).length;
+  }
+});
+
+/** A byte, and another one after so long, until the other side has gone. */
+function drip(bytes: Uint8Array, everyMs: number): Answer {
+  return (_request, response) => {
+    response.writeHead(200, { "content-length": bytes.length });
+    let at = 0;
+    const timer = setInterval(() => response.write(bytes.subarray(at, (at += 1))), everyMs);
+    response.once("close", () => {
+      clearInterval(timer);
+    });
+  };
+}
 
 describe("a registry's redirects and tokens", () => {
   let registry: HostileRegistry;

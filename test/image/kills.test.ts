@@ -81,7 +81,7 @@ describe("a store whose user is killed at any moment", () => {
       acknowledged.take(killed);
       const store = await test.openAgain();
       await expectWhole(test, store, images, acknowledged, trees);
-      if (kill % skopeoEach === 0) await expectReadable(store.list().flatMap(({ repoTags }) => repoTags));
+      if (kill % skopeoEach === 0) await expectReadable((await store.list()).flatMap(({ repoTags }) => repoTags));
       await store.close();
     }
     process.stdout.write(`      killed during: ${JSON.stringify(Object.fromEntries(met))}\n`);

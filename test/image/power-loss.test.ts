@@ -8,7 +8,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Digest } from "../../src/base/ids.js";
-import type { ImageStore } from "../../src/image/image-store.js";
+import type { Image, ImageStore } from "../../src/image/image-store.js";
 import { bootId } from "../../src/image/unpack/layers.js";
 import { openTestStore, registryOptions } from "../support/image-store.js";
 import { cuts, Disk, writeState, type DiskState } from "../support/power-loss/disk.js";
@@ -80,7 +80,7 @@ describe("a power cut at any step of an image's life", function () {
     };
     const store = await open(root);
     await become(one, true, () => store.pull(one, undefined, signal));
-    await become("c1", true, () => store.prepareSnapshot("c1", found(store, one), signal));
+    await become("c1", true, async () => store.prepareSnapshot("c1", await found(store, one), signal));
     await become(two, true, () => store.pull(two, undefined, signal));
     await become(one, false, () => store.remove(one, signal));
     await become("c1", false, () => store.removeSnapshot("c1", signal));
@@ -114,10 +114,10 @@ describe("a power cut at any step of an image's life", function () {
       const snapshots = new Set(await store.listSnapshots());
       for (const [what, there] of Object.entries(facts)) {
         if (there === undefined) continue;
-        expect(what === "c1" ? snapshots.has(what) : store.find(what) !== undefined, what).to.equal(there);
+        expect(what === "c1" ? snapshots.has(what) : (await store.find(what)) !== undefined, what).to.equal(there);
       }
       const needed = new Set<string>();
-      for (const image of store.list()) await store.readConfig(image);
+      for (const image of await store.list()) await store.readConfig(image);
       for (const digest of await namedBlobs(folder)) needed.add(digest);
       const blobs = await readdir(join(folder, "blobs", "sha256"));
       expect(blobs).to.include.members([...needed]);
@@ -139,8 +139,8 @@ describe("a power cut at any step of an image's life", function () {
   }
 });
 
-function found(store: ImageStore, reference: string) {
-  const image = store.find(reference);
+async function found(store: ImageStore, reference: string): Promise<Image> {
+  const image = await store.find(reference);
   if (image === undefined) throw new Error(`${reference} is not here`);
   return image;
 }

@@ -3,6 +3,7 @@ import { mkdir, readFile, readdir, readlink, rm, stat, writeFile } from "node:fs
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { createLogger } from "../../src/base/log.js";
+import { writersLock } from "../../src/image/content/ingest.js";
 import type { ImageStore } from "../../src/image/image-store.js";
 import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
 import { describeImage, pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
@@ -46,8 +47,8 @@ describe("the image store", () => {
       await pull(one);
       const image = await pull(two);
       await store.remove(image.id, signal);
-      expect(store.find(two.reference)).to.equal(undefined);
-      expect(store.list().map(({ id }) => id)).to.deep.equal([one.configDigest]);
+      expect(await store.find(two.reference)).to.equal(undefined);
+      expect((await store.list()).map(({ id }) => id)).to.deep.equal([one.configDigest]);
       expect((await test.contents()).layers).to.have.length(1);
       await store.remove(one.reference, signal);
       expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
@@ -59,7 +60,7 @@ describe("the image store", () => {
       await store.remove("no/such:image", signal);
       await store.remove("NOT A NAME", signal);
       await Promise.all([one.reference, one.configDigest, one.reference].map((name) => store.remove(name, signal)));
-      expect(store.list()).to.deep.equal([]);
+      expect(await store.list()).to.deep.equal([]);
     });
 
     it("takes an image by name whose content is damaged; until then nothing is swept", async () => {
@@ -68,8 +69,8 @@ describe("the image store", () => {
       const config = join(test.folder, "blobs", "sha256", image.id.slice("sha256:".length));
       await writeFile(config, "damaged");
       const other = await test.openAgain({ log: createLogger("error") });
-      expect(other.find(one.reference)).to.equal(undefined);
-      expect(other.find(two.reference)?.id).to.equal(two.configDigest);
+      expect(await other.find(one.reference)).to.equal(undefined);
+      expect((await other.find(two.reference))?.id).to.equal(two.configDigest);
       await other.remove(two.reference, signal);
       expect((await test.contents()).layers).to.have.length(2);
       await other.remove(one.reference, signal);
@@ -82,7 +83,7 @@ describe("the image store", () => {
       const image = await pull(two);
       const snapshot = await store.prepareSnapshot("c1", image, signal);
       await store.remove(two.reference, signal);
-      expect(store.list()).to.deep.equal([]);
+      expect(await store.list()).to.deep.equal([]);
       for (const lower of snapshot.lowers) expect((await stat(lower)).isDirectory()).to.equal(true);
       expect((await test.contents()).blobs).to.deep.equal([]);
       await store.removeSnapshot("c1", signal);
@@ -137,7 +138,7 @@ describe("the image store", () => {
       const pinning = await test.openAgain({ pinned: [one.reference, "not/here:1"] });
       await pull(one);
       await pull(two);
-      expect(pinning.list().map(({ id, pinned }) => [id, pinned])).to.have.deep.members([
+      expect((await pinning.list()).map(({ id, pinned }) => [id, pinned])).to.have.deep.members([
         [one.configDigest, true],
         [two.configDigest, false],
       ]);
@@ -146,9 +147,9 @@ describe("the image store", () => {
         expect(thrown).to.have.property("code", "failedPrecondition");
         expect(String(thrown)).to.include(`image.pinned names "${one.reference}"`);
       }
-      expect(pinning.find(one.configDigest)?.pinned).to.equal(true);
+      expect((await pinning.find(one.configDigest))?.pinned).to.equal(true);
       expect((await pinning.prune(signal)).map(({ id }) => id)).to.deep.equal([two.configDigest]);
-      expect(pinning.list()).to.have.length(1);
+      expect(await pinning.list()).to.have.length(1);
       await pinning.close();
       const thrown = await test.openAgain({ pinned: ["NO:NAME:"] }).catch((caught: unknown) => caught);
       expect(String(thrown)).to.include("image.pinned: ");
@@ -159,7 +160,7 @@ describe("the image store", () => {
       await pull(two);
       await store.prepareSnapshot("c1", used, signal);
       expect((await store.prune(signal)).map(({ id }) => id)).to.deep.equal([two.configDigest]);
-      expect(store.list().map(({ id }) => id)).to.deep.equal([used.id]);
+      expect((await store.list()).map(({ id }) => id)).to.deep.equal([used.id]);
       expect((await test.contents()).layers).to.have.length(1);
       expect(await store.prune(signal)).to.deep.equal([]);
     });
@@ -184,13 +185,13 @@ describe("the image store", () => {
           pull(one),
           store.remove(two.configDigest, signal),
         ]);
-        for (const image of store.list()) {
+        for (const image of await store.list()) {
           await store.prepareSnapshot(`r${round}-${image.id.slice(7, 19)}`, image, signal);
           expect(String(await store.readFile(image, "/etc/base"))).to.equal("base");
         }
       }
       for (const key of await store.listSnapshots()) await store.removeSnapshot(key, signal);
-      for (const image of store.list()) await store.remove(image.id, signal);
+      for (const image of await store.list()) await store.remove(image.id, signal);
       expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
     });
   });
@@ -246,11 +247,11 @@ describe("the image store", () => {
     it("shows each at once what the other has changed", async () => {
       const other = await test.openAgain();
       await pull(one);
-      expect(other.find(one.reference)?.id).to.equal(one.configDigest);
+      expect((await other.find(one.reference))?.id).to.equal(one.configDigest);
       await other.remove(one.reference, signal);
-      expect(store.list()).to.deep.equal([]);
+      expect(await store.list()).to.deep.equal([]);
       await Promise.all([pull(two), other.pull(one.reference, undefined, signal)]);
-      for (const either of [store, other]) expect(either.list()).to.have.length(2);
+      for (const either of [store, other]) expect(await either.list()).to.have.length(2);
       await other.close();
     });
 
@@ -277,8 +278,20 @@ describe("the image store", () => {
       const other = await test.openAgain();
       expect(await test.contents()).to.deep.equal(before);
       expect(await test.leftovers()).to.deep.equal([]);
-      expect(other.find(one.reference)?.id).to.equal(one.configDigest);
+      expect((await other.find(one.reference))?.id).to.equal(one.configDigest);
       await other.close();
+    });
+
+    it("keeps what the last writers of a dead process hold, of this version and of one that locked the folder alone", async () => {
+      const older = join(test.folder, "ingest", "older");
+      const newer = join(test.folder, "ingest", "newer");
+      for (const path of [older, newer]) await mkdir(path);
+      const held = [await test.native.lockFolder(older), await test.native.lockFile(join(newer, writersLock), true)];
+      await (await test.openAgain()).close();
+      expect(await readdir(join(test.folder, "ingest"))).to.include.members(["older", "newer"]);
+      for (const lock of held) lock.close();
+      await (await test.openAgain()).close();
+      expect(await readdir(join(test.folder, "ingest"))).to.have.length(1); // the open store's own
     });
 
     it("doesn't trust a layer that an earlier boot has not synced", async () => {
@@ -338,7 +351,7 @@ describe("the image store", () => {
         const fresh = await makeTestStore();
         const [image] = await fresh.store.importArchive(copy, signal);
         expect(image).to.deep.include({ id: two.configDigest, repoTags: ["docker.io/team/copy:v1"] });
-        expect(fresh.store.find("team/copy:v1")?.id).to.equal(two.configDigest);
+        expect((await fresh.store.find("team/copy:v1"))?.id).to.equal(two.configDigest);
         await fresh.store.prepareSnapshot("c1", image ?? (await pull(two)), signal);
         expect(await fresh.leftovers()).to.deep.equal([]);
         await fresh.close();
@@ -358,7 +371,7 @@ describe("the image store", () => {
       await writeFile(archivePath(), dockerArchive(null, [top]));
       const [image] = await store.importArchive(archivePath(), signal);
       expect(image).to.deep.include({ repoTags: [], repoDigests: [] });
-      expect(store.find(image?.id ?? "")?.id).to.equal(image?.id);
+      expect((await store.find(image?.id ?? ""))?.id).to.equal(image?.id);
     });
 
     it("refuses what is no archive of images, says which file, and leaves nothing", async () => {

@@ -62,7 +62,7 @@ describe("ten images of the distribution's packages", function () {
   /** What differs between our merged layers and umoci's folder. */
   async function treeOf(name: string): Promise<string> {
     const { reference } = pushedAs(name);
-    const image = test.store.find(reference);
+    const image = await test.store.find(reference);
     if (image === undefined) throw new Error(`${reference} is not here`);
     const { lowers } = await test.store.prepareSnapshot(name, image, signal);
     const folder = join(scratch, name);

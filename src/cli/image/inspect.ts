@@ -1,5 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { Image, ImageStore } from "../../image/image-store.js";
+import type { Image, ImageConfig, ImageStore } from "../../image/image-store.js";
 import { exitStatus, parseFlags, print, usageError } from "../command.js";
 import { table } from "../table.js";
 import { forJson, imageFlags, mib, printJson } from "./show.js";
@@ -21,6 +21,7 @@ export async function imageInspect(args: string[]): Promise<number> {
 
 interface Inspected {
   readonly image: Image;
+  readonly config: ImageConfig;
   /** Ids of containers. */
   readonly usedBy: readonly string[];
   /** OCI image spec, config.md. */
@@ -28,23 +29,22 @@ interface Inspected {
 }
 
 async function look(store: ImageStore, reference: string): Promise<Inspected> {
-  const image = store.find(reference);
+  const image = await store.find(reference);
   if (image === undefined) throw new RuntimeError("notFound", `image "${reference}" is not here`);
   const usedBy = (await store.inUse()).get(image.id) ?? [];
   const imageSpec: unknown = JSON.parse(await store.readConfig(image));
-  return { image, usedBy, imageSpec };
+  return { image, config: await store.config(image), usedBy, imageSpec };
 }
 
-function forPeople({ image, usedBy }: Inspected): string {
-  const { config } = image;
+function forPeople({ image, config, usedBy }: Inspected): string {
   const rows: [string, string][] = [
     ["id", image.id],
     ...image.repoTags.map((tag): [string, string] => ["tag", tag]),
     ...image.repoDigests.map((digest): [string, string] => ["digest", digest]),
     ["packed size", mib(image.sizeBytes)],
     ["layers", String(image.chainIds.length)],
-    ["platform", config.platform],
-    ["user", config.user],
+    ["platform", image.platform],
+    ["user", image.user],
     ["entrypoint", JSON.stringify(config.entrypoint)],
     ["cmd", JSON.stringify(config.cmd)],
     ["pinned", image.pinned ? "yes" : "no"],

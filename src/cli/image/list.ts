@@ -7,7 +7,7 @@ import { withStore } from "./with-store.js";
 /** Lists the images: a table, or JSON. */
 export async function imageList(args: string[]): Promise<number> {
   const { values } = parseFlags({ args, options: imageFlags });
-  const images = await withStore(values, (store) => Promise.resolve(store.list()));
+  const images = await withStore(values, (store) => store.list());
   if (values.json === true) printJson(images.map(forJson));
   else print(imageTable(images));
   return exitStatus.ok;

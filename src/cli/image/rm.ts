@@ -13,7 +13,7 @@ export async function imageRm(args: string[]): Promise<number> {
   await withStore(values, async (store) => {
     const signal = untilInterrupted();
     for (const reference of positionals) {
-      const image = store.find(reference);
+      const image = await store.find(reference);
       try {
         await store.remove(reference, signal); // an image whose content is lost can be removed, but not found
         if (image === undefined) failures.push(`image "${reference}" is not here`);

@@ -26,6 +26,6 @@ export function mib(bytes: bigint | number): string {
   return `${(Number(bytes) / 1_048_576).toFixed(1)} MiB`;
 }
 
-export function forJson({ id, repoTags, repoDigests, sizeBytes, pinned, config }: Image) {
-  return { id, repoTags, repoDigests, sizeBytes: Number(sizeBytes), pinned, platform: config.platform };
+export function forJson({ id, repoTags, repoDigests, sizeBytes, pinned, platform }: Image) {
+  return { id, repoTags, repoDigests, sizeBytes: Number(sizeBytes), pinned, platform };
 }

@@ -17,7 +17,7 @@ export async function exportArchive(
   entries: readonly CatalogEntry[],
   signal: AbortSignal,
 ): Promise<void> {
-  const blobs = [...new Set(entries.flatMap(({ content }) => content?.blobs ?? []))];
+  const blobs = [...new Set(entries.flatMap((one) => one.blobs ?? []))];
   const hold = await parts.ingest.hold({ blobs, layers: [] });
   const temporary = `${path}.tmp`;
   const tar = pack();

@@ -1,6 +1,5 @@
 /** Blobs by digest: a file is there whole, or not at all. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { isNotFound, RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
@@ -22,11 +21,6 @@ export async function hasBlob(folder: StoreFolder, blob: Digest, sizeBytes: numb
 /** A small blob, checked again: disks and people change files. */
 export async function readBlob(folder: StoreFolder, blob: Digest): Promise<Buffer> {
   return checked(blob, await readFile(blobPath(folder, blob)));
-}
-
-/** The same for the catalog, which answers at once. */
-export function readBlobSync(folder: StoreFolder, blob: Digest): Buffer {
-  return checked(blob, readFileSync(blobPath(folder, blob)));
 }
 
 /**

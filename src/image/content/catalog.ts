@@ -1,14 +1,24 @@
 /** Which images there are, as `index.json` says now: whoever wrote it, this process or another. */
-import { readFileSync, statSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
 import type { Image } from "../image-store.js";
-import { readBlobSync } from "./blobs.js";
-import { chainIdsOf, parseImageConfig, type ReadConfig } from "./image-config.js";
+import { readBlob } from "./blobs.js";
+import { maxConfigBytes } from "./config-bounds.js";
+import { chainIdsOf, parseImageConfig } from "./image-config.js";
 import { parseIndexFile, type IndexEntry } from "./index-file.js";
-import { choosePlatform, hostPlatform, parseManifest, type LayerDescriptor, type Manifest } from "./manifest.js";
-import type { StoreFolder } from "./store-folder.js";
+import {
+  choosePlatform,
+  hostPlatform,
+  maxImageManifestBytes,
+  parseManifest,
+  type ImageIndex,
+  type LayerDescriptor,
+  type Manifest,
+} from "./manifest.js";
+import { blobPath, type StoreFolder } from "./store-folder.js";
 
 /** A layer with all that unpacking it needs. */
 export interface ImageLayer {
@@ -17,22 +27,26 @@ export interface ImageLayer {
   readonly chainId: Digest;
 }
 
-/** An image's content, apart from its names. */
+/** An image's content, apart from its names: what lists and sweeps ask for. The rest of its config is read when it is wanted. */
 export interface ImageContent {
   readonly id: Digest;
   readonly manifestDigest: Digest;
-  readonly read: ReadConfig;
+  readonly user: string;
+  readonly platform: string;
   readonly sizeBytes: bigint;
   /** Lowest first. */
   readonly layers: readonly ImageLayer[];
-  /** All that the image needs of `blobs`: manifest, what leads to it, config, layers. */
-  readonly blobs: readonly Digest[];
 }
 
 export interface CatalogEntry {
   readonly entry: IndexEntry;
-  /** Undefined where the content can't be read: then a sweep must not judge what is unreachable. */
+  /** Undefined where it can't be read, or breaks a bound that was not there when it came. */
   readonly content: ImageContent | undefined;
+  /**
+   * All that the image needs of `blobs`: manifest, what leads to it, config, layers. Undefined where it can't be told: then
+   * a sweep must not judge what is unreachable.
+   */
+  readonly blobs: readonly Digest[] | undefined;
 }
 
 export interface CatalogImage {
@@ -40,71 +54,118 @@ export interface CatalogImage {
   readonly content: ImageContent;
 }
 
+/** What is in the store at one moment. */
+export interface Known {
+  readonly entries: readonly CatalogEntry[];
+  /** By id. */
+  readonly images: ReadonlyMap<Digest, CatalogImage>;
+}
+
 export class Catalog {
   readonly #folder: StoreFolder;
   readonly #log: Logger;
+  readonly #turn = new KeyedMutex<"refresh">();
   #stamp = "";
-  #entries: readonly CatalogEntry[] = [];
-  #images: ReadonlyMap<Digest, CatalogImage> = new Map();
+  #known: Known = { entries: [], images: new Map() };
 
   constructor(folder: StoreFolder, log: Logger) {
     this.#folder = folder;
     this.#log = log;
   }
 
-  entries(): readonly CatalogEntry[] {
-    this.#refresh();
-    return this.#entries;
+  /** One stat where nothing has changed; else each image that is new is read, one after the other. */
+  async known(): Promise<Known> {
+    if ((await stampOf(this.#folder.indexFile)) === this.#stamp) return this.#known;
+    return await this.#turn.run("refresh", async () => {
+      const stamp = await stampOf(this.#folder.indexFile);
+      if (stamp === this.#stamp) return this.#known; // by the one before, while this one waited
+      const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#folder.indexFile, "utf8"));
+      const before = new Map(this.#known.entries.map((known) => [known.entry.digest, known]));
+      const entries: CatalogEntry[] = [];
+      for (const entry of listed) {
+        const known = before.get(entry.digest);
+        const { content, blobs } = known?.blobs === undefined ? await this.#read(entry) : known;
+        const read = { entry, content, blobs };
+        before.set(entry.digest, read); // an image has several names
+        entries.push(read);
+      }
+      this.#known = { entries, images: groupById(entries) };
+      this.#stamp = stamp;
+      return this.#known;
+    });
   }
 
-  /** By id. */
-  images(): ReadonlyMap<Digest, CatalogImage> {
-    this.#refresh();
-    return this.#images;
-  }
-
-  /** One stat where nothing has changed. */
-  #refresh(): void {
-    const stamp = stampOf(this.#folder.indexFile);
-    if (stamp === this.#stamp) return;
-    const text = stamp === "" ? undefined : readFileSync(this.#folder.indexFile, "utf8");
-    const known = new Map(this.#entries.map(({ entry, content }) => [entry.digest, content]));
-    this.#entries = (text === undefined ? [] : parseIndexFile(text)).map((entry) => ({
-      entry,
-      content: known.get(entry.digest) ?? this.#tryRead(entry),
-    }));
-    this.#images = groupById(this.#entries);
-    this.#stamp = stamp;
-  }
-
-  #tryRead(entry: IndexEntry): ImageContent | undefined {
+  async #read(entry: IndexEntry): Promise<Omit<CatalogEntry, "entry">> {
     try {
-      return readContent(entry, (blob) => readBlobSync(this.#folder, blob));
+      const read = await readContent(this.#folder, entry);
+      if (!("refused" in read)) return read;
+      this.#log.warn(
+        { image: entry.name, digest: entry.digest, err: read.refused },
+        "image left out: it breaks a bound of this version; remove it by its name, or pull another version of it",
+      );
+      return { content: undefined, blobs: read.blobs };
     } catch (thrown) {
       this.#log.warn(
         { image: entry.name, digest: entry.digest, err: messageOf(thrown) },
         "image left out: its content can't be read; pull it again",
       );
-      return undefined;
+      return { content: undefined, blobs: undefined };
     }
   }
 }
 
-/** Follows an entry to its image; `read` gives a blob's bytes. */
-function readContent(
-  entry: { readonly digest: Digest; readonly mediaType: string },
-  read: (blob: Digest) => Buffer,
-): ImageContent {
-  const first = parseManifest(read(entry.digest), entry.mediaType);
-  if (first.kind === "manifest") return contentOf(first, [entry.digest], read);
-  const chosen = choosePlatform(first, hostPlatform());
-  const second = parseManifest(read(chosen.digest), chosen.mediaType);
-  if (second.kind === "index") throw new RuntimeError("internal", "an index within an index");
-  return contentOf(second, [entry.digest, chosen.digest], read);
+type ReadEntry =
+  | { readonly content: ImageContent; readonly blobs: readonly Digest[] }
+  | { readonly refused: string; readonly blobs: readonly Digest[] };
+
+/** Follows an entry to its image. What is there whole and is refused keeps its blobs, so that it is no riddle to a sweep. */
+async function readContent(folder: StoreFolder, entry: IndexEntry): Promise<ReadEntry> {
+  const blobs: Digest[] = [];
+  const bounded = async (blob: Digest, mostBytes: number, what: string): Promise<Buffer> => {
+    blobs.push(blob);
+    const { size } = await stat(blobPath(folder, blob));
+    if (size > mostBytes) throw new Refused(`the ${what} has ${size} bytes, more than ${mostBytes}`);
+    return await readBlob(folder, blob);
+  };
+  const manifest = async (blob: Digest, mediaType: string): Promise<Manifest | ImageIndex> => {
+    const bytes = await bounded(blob, maxImageManifestBytes, "image manifest");
+    return refusing(() => parseManifest(bytes, mediaType));
+  };
+  try {
+    let found = await manifest(entry.digest, entry.mediaType);
+    if (found.kind === "index") {
+      const index = found;
+      const chosen = refusing(() => choosePlatform(index, hostPlatform()));
+      found = await manifest(chosen.digest, chosen.mediaType);
+    }
+    if (found.kind === "index") throw new Refused("an index within an index");
+    const { config, layers } = found;
+    const manifestDigest = blobs.at(-1) ?? entry.digest;
+    blobs.push(config.digest, ...layers.map((layer) => layer.digest));
+    const bytes = await bounded(config.digest, maxConfigBytes, "image config");
+    return {
+      content: refusing(() => contentOf(manifestDigest, { config, layers }, bytes)),
+      blobs: [...new Set(blobs)],
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof Refused)) throw thrown;
+    return { refused: thrown.message, blobs: [...new Set(blobs)] };
+  }
+}
+
+/** Content that is whole and no image for this version. */
+class Refused extends Error {}
+
+function refusing<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new Refused(messageOf(cause), { cause });
+  }
 }
 
 /** Joins layers with the digests that the config gives for them. */
-export function joinLayers(manifest: Manifest, diffIds: readonly Digest[]): ImageLayer[] {
+export function joinLayers(manifest: Pick<Manifest, "layers">, diffIds: readonly Digest[]): ImageLayer[] {
   const chainIds = chainIdsOf(diffIds);
   if (manifest.layers.length !== diffIds.length) {
     throw new RuntimeError(
@@ -122,16 +183,16 @@ export function joinLayers(manifest: Manifest, diffIds: readonly Digest[]): Imag
   return layers;
 }
 
-function contentOf(manifest: Manifest, path: readonly Digest[], read: (blob: Digest) => Buffer): ImageContent {
-  const config = parseImageConfig(read(manifest.config.digest));
+function contentOf(manifestDigest: Digest, manifest: Pick<Manifest, "config" | "layers">, bytes: Buffer): ImageContent {
+  const { config, diffIds } = parseImageConfig(bytes);
   const sizes = [manifest.config, ...manifest.layers].map((part) => BigInt(part.size));
   return {
     id: manifest.config.digest,
-    manifestDigest: path.at(-1) ?? manifest.config.digest,
-    read: config,
+    manifestDigest,
+    user: config.user,
+    platform: config.platform,
     sizeBytes: sizes.reduce((sum, size) => sum + size, 0n),
-    layers: joinLayers(manifest, config.diffIds),
-    blobs: [...path, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)],
+    layers: joinLayers(manifest, diffIds),
   };
 }
 
@@ -153,16 +214,17 @@ function imageOf(id: Digest, group: { content: ImageContent; tags: Set<string>; 
     repoTags: [...group.tags].sort(),
     repoDigests: [...group.digests].sort(),
     sizeBytes: group.content.sizeBytes,
-    config: group.content.read.config,
+    user: group.content.user,
+    platform: group.content.platform,
     chainIds: group.content.layers.map((layer) => layer.chainId),
     pinned: false,
   };
 }
 
 /** "" where there is no file. An atomic write always gives a new inode. */
-function stampOf(path: string): string {
+async function stampOf(path: string): Promise<string> {
   try {
-    const found = statSync(path, { bigint: true });
+    const found = await stat(path, { bigint: true });
     return `${found.ino}:${found.mtimeNs}:${found.size}`;
   } catch (thrown) {
     if (isNotFound(thrown)) return "";

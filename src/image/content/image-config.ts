@@ -4,14 +4,13 @@ import * as z from "zod";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import type { ImageConfig } from "../image-store.js";
+import { checkConfigBounds } from "./config-bounds.js";
 
 export interface ReadConfig {
   readonly config: ImageConfig;
   /** Digests of the uncompressed layers, lowest first. */
   readonly diffIds: readonly Digest[];
 }
-
-export const maxConfigBytes = 8 * 1024 * 1024;
 
 const strings = z.array(z.string()).nullish();
 
@@ -35,7 +34,9 @@ const configSchema = z.object({
 });
 
 export function parseImageConfig(bytes: Uint8Array): ReadConfig {
-  const checked = configSchema.safeParse(parseJson(bytes));
+  const json = parseJson(bytes);
+  checkConfigBounds(json);
+  const checked = configSchema.safeParse(json);
   if (!checked.success) {
     const issue = checked.error.issues[0];
     throw invalid(`is wrong at ${issue?.path.join(".") ?? "its top"}: ${issue?.message ?? "unreadable"}`);

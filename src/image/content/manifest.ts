@@ -32,8 +32,12 @@ export interface ImageIndex {
   readonly manifests: readonly PlatformDescriptor[];
 }
 
-export const maxManifestBytes = 8 * 1024 * 1024;
+/** Of what a registry is asked for, an index among them. Source: OCI distribution spec, "Pushing Manifests": 4 MB at least. */
+export const maxManifestBytes = 4 * 1024 * 1024;
+/** Of an image's own, which is kept and read at each start: 512 layers take 150 KiB. */
+export const maxImageManifestBytes = 1024 * 1024;
 const maxLayers = 512;
+const maxPlatforms = 4096;
 
 const descriptorSchema = z.object({
   mediaType: z.string().max(255),
@@ -50,7 +54,7 @@ const manifestSchema = z.object({
 const platformSchema = z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() });
 
 const indexSchema = z.object({
-  manifests: z.array(descriptorSchema.extend({ platform: platformSchema.nullish() })),
+  manifests: z.array(descriptorSchema.extend({ platform: platformSchema.nullish() })).max(maxPlatforms),
 });
 
 const kindSchema = z.object({

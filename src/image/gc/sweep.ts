@@ -72,13 +72,13 @@ export async function dropDoubtfulLayers(parts: SweepParts, bootId: string): Pro
 async function neededNames(parts: SweepParts): Promise<Set<string> | null> {
   // Holds first: one that is let go while this runs has left its name in the index, or its container's lease.
   const needed = new Set(await liveHolds(parts));
-  for (const { entry, content } of parts.catalog.entries()) {
-    if (content === undefined) {
+  for (const { entry, content, blobs } of (await parts.catalog.known()).entries) {
+    if (blobs === undefined) {
       parts.log.warn({ image: entry.name, digest: entry.digest }, "nothing swept: an image can't be read");
       return null;
     }
-    const layers = content.layers.map((layer) => layer.chainId);
-    for (const name of heldNames({ blobs: content.blobs, layers })) needed.add(name);
+    const layers = (content?.layers ?? []).map((layer) => layer.chainId);
+    for (const name of heldNames({ blobs, layers })) needed.add(name);
   }
   for (const key of await readdir(parts.folder.containers)) {
     const lease = await readLease(join(parts.folder.containers, key)).catch(messageOf);

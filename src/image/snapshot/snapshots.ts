@@ -25,7 +25,8 @@ export async function prepareSnapshot(
   const chainIds = [...new Set(images.flatMap((one) => one.chainIds))];
   const hold = await parts.ingest.hold({ blobs: [], layers: chainIds });
   try {
-    for (const one of images) await parts.layers.ensure(imageLayers(parts, one), requireBlob(parts.folder), signal);
+    for (const one of images)
+      await parts.layers.ensure(await imageLayers(parts, one), requireBlob(parts.folder), signal);
     const lowers = lowersOf(parts.folder, image.chainIds);
     const temporary = parts.ingest.freshPath("container");
     await mkdir(temporary, { mode: 0o700 });
@@ -57,7 +58,7 @@ export async function removeSnapshot(parts: SweepParts, key: string): Promise<{ 
   await parts.storeLock.run(() => discard(parts.folder, path)); // a sweep is reading leases under it
   await syncFolder(parts.folder.containers);
   await emptyTrash(parts);
-  const images = parts.catalog.images();
+  const { images } = await parts.catalog.known();
   return { orphaned: lease?.imageIds.some((id) => !images.has(id)) ?? false };
 }
 
@@ -87,8 +88,8 @@ async function makeWritable(container: string, lowers: readonly string[]): Promi
   await mkdir(join(container, "work"), { mode: 0o700 });
 }
 
-function imageLayers(parts: StoreParts, image: Image): readonly ImageLayer[] {
-  const found = parts.catalog.images().get(image.id);
+async function imageLayers(parts: StoreParts, image: Image): Promise<readonly ImageLayer[]> {
+  const found = (await parts.catalog.known()).images.get(image.id);
   if (found !== undefined) return found.content.layers;
   throw new RuntimeError("notFound", `image ${image.id} is not in the store any more`, { hint: "pull it again" });
 }

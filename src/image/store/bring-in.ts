@@ -4,11 +4,12 @@ import type { Digest } from "../../base/ids.js";
 import { step } from "../../base/stage.js";
 import { hasBlob, readBlob, writeBlobBytes } from "../content/blobs.js";
 import { joinLayers, type Catalog, type ImageLayer } from "../content/catalog.js";
-import { maxConfigBytes, parseImageConfig, sha256Of } from "../content/image-config.js";
+import { maxConfigBytes } from "../content/config-bounds.js";
+import { parseImageConfig, sha256Of } from "../content/image-config.js";
 import type { IndexEntry } from "../content/index-file.js";
 import type { Hold, Ingest } from "../content/ingest.js";
 import type { Manifest } from "../content/manifest.js";
-import { hostPlatform } from "../content/manifest.js";
+import { hostPlatform, maxImageManifestBytes } from "../content/manifest.js";
 import { ociIndex, ociManifest } from "../content/media-types.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import type { StoreLock } from "../content/store-lock.js";
@@ -47,6 +48,10 @@ export async function bringIn(
   signal: AbortSignal,
 ): Promise<Digest> {
   const { manifest } = image;
+  if (image.bytes.byteLength > maxImageManifestBytes) {
+    const size = image.bytes.byteLength;
+    throw new RuntimeError("internal", `the image manifest has ${size} bytes, more than ${maxImageManifestBytes}`);
+  }
   const holds: Hold[] = [];
   try {
     const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];

@@ -1,13 +1,7 @@
 /** Which image a text means. Pure. */
-import type { Digest } from "../../base/ids.js";
 import { RuntimeError } from "../../base/errors.js";
-import type { CatalogEntry, CatalogImage } from "../content/catalog.js";
+import type { CatalogEntry, CatalogImage, Known } from "../content/catalog.js";
 import { formatName, formatReference, parseReference, type Reference } from "../reference/reference.js";
-
-export interface Known {
-  readonly entries: readonly CatalogEntry[];
-  readonly images: ReadonlyMap<Digest, CatalogImage>;
-}
 
 /** By id (whole, or a prefix of 12 digits or more that fits one image), name and tag, name and digest. */
 export function findImage(known: Known, reference: string, defaultRegistry: string): CatalogImage | undefined {
@@ -49,7 +43,7 @@ function tryParse(text: string, defaultRegistry: string): Reference | undefined 
   }
 }
 
-/** True for an entry of that name whose content is lost. */
+/** True for an entry of that name whose content is lost or refused. */
 export function isUnreadable({ entry, content }: CatalogEntry, text: string, defaultRegistry: string): boolean {
   if (content !== undefined || entry.name === undefined) return false;
   const reference = tryParse(text, defaultRegistry);

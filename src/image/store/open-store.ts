@@ -8,7 +8,8 @@ import type { Native } from "../../native/addon.js";
 import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
 import { readBlob } from "../content/blobs.js";
-import { Catalog } from "../content/catalog.js";
+import { Catalog, type Known } from "../content/catalog.js";
+import { parseImageConfig } from "../content/image-config.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
@@ -17,6 +18,7 @@ import { clearDead, dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } fro
 import type {
   FsUsage,
   Image,
+  ImageConfig,
   ImageStore,
   PullObserver,
   PullWatch,
@@ -31,11 +33,11 @@ import { readUse } from "../snapshot/use.js";
 import { Usage } from "../snapshot/usage.js";
 import { bootId, Layers } from "../unpack/layers.js";
 import { Unpacker, unpackerPath } from "../unpack/unpacker.js";
-import { findImage, type Known } from "./find.js";
+import { findImage } from "./find.js";
 import { checkPins, pinnedImages } from "./pinned.js";
 import { observed } from "./observed.js";
 import { pullImage, type PullParts } from "./pull.js";
-import { knownOf, pruneNames, removeNames, type RemoveParts } from "./remove.js";
+import { pruneNames, removeNames, type RemoveParts } from "./remove.js";
 import { SharedJobs } from "./shared-jobs.js";
 import { fullDisk, isFullDisk, SpaceNeed } from "./space.js";
 
@@ -96,7 +98,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
 /** A layout without its index is no layout to other tools. */
 async function writeFirstIndex(parts: SweepParts): Promise<void> {
   await parts.storeLock.run(async () => {
-    if (parts.catalog.entries().length === 0) await writeIndexFile(parts.folder.indexFile, []);
+    if ((await parts.catalog.known()).entries.length === 0) await writeIndexFile(parts.folder.indexFile, []);
   });
 }
 
@@ -136,7 +138,7 @@ class OpenImageStore implements ImageStore {
         });
       return await observed(this.#observer, parsed.host, watch, pull);
     });
-    return this.#require(id);
+    return await this.#require(id);
   }
 
   async importArchive(path: string, signal: AbortSignal): Promise<Image[]> {
@@ -144,32 +146,37 @@ class OpenImageStore implements ImageStore {
       importArchive({ ...this.#parts, space }, path, this.#parts.defaultRegistry, signal),
     );
     this.#parts.log.info({ archive: path, imageIds: ids }, "images imported");
-    return ids.map((id) => this.#require(id));
+    return await Promise.all(ids.map((id) => this.#require(id)));
   }
 
   async exportArchive(path: string, references: readonly string[], signal: AbortSignal): Promise<Image[]> {
+    const known = await this.#parts.catalog.known();
     const ids = new Set(
       references.map((reference) => {
-        const found = this.find(reference);
-        if (found !== undefined) return found.id;
+        const found = findImage(known, reference, this.#parts.defaultRegistry);
+        if (found !== undefined) return found.image.id;
         throw new RuntimeError("notFound", `image "${reference}" is not here`, { hint: "pull it first" });
       }),
     );
-    const entries = this.#parts.catalog.entries().filter(({ content }) => content !== undefined && ids.has(content.id));
+    const entries = known.entries.filter(({ content }) => content !== undefined && ids.has(content.id));
     await exportArchive(this.#parts, path, entries, signal);
-    return this.list().filter(({ id }) => ids.has(id));
+    return (await this.list()).filter(({ id }) => ids.has(id));
   }
 
-  find(reference: string): Image | undefined {
-    const known = knownOf(this.#parts);
+  async find(reference: string): Promise<Image | undefined> {
+    const known = await this.#parts.catalog.known();
     const found = findImage(known, reference, this.#parts.defaultRegistry)?.image;
     return found === undefined ? undefined : this.#withPins(known, [found])[0];
   }
 
-  list(): Image[] {
-    const known = knownOf(this.#parts);
+  async list(): Promise<Image[]> {
+    const known = await this.#parts.catalog.known();
     const images = [...known.images.values()].map(({ image }) => image);
     return this.#withPins(known, images);
+  }
+
+  async config(image: Image): Promise<ImageConfig> {
+    return parseImageConfig(await readBlob(this.#parts.folder, image.id)).config;
   }
 
   async readConfig(image: Image): Promise<string> {
@@ -246,8 +253,8 @@ class OpenImageStore implements ImageStore {
     return images.map((image) => ({ ...image, pinned: pins.has(image.id) }));
   }
 
-  #require(id: Digest): Image {
-    const found = this.find(id);
+  async #require(id: Digest): Promise<Image> {
+    const found = await this.find(id);
     if (found !== undefined) return found;
     throw new RuntimeError("notFound", `image ${id} was removed right after it came`, { hint: "pull it again" });
   }

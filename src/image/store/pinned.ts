@@ -1,8 +1,9 @@
 /** Images that the configuration keeps: nobody removes them by name, and kubelet's garbage collection passes them over. */
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
+import type { Known } from "../content/catalog.js";
 import { parseReference } from "../reference/reference.js";
-import { findImage, type Known } from "./find.js";
+import { findImage } from "./find.js";
 
 /** Ids of the pinned images that are here, each with the reference that pins it. */
 export function pinnedImages(

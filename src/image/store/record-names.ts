@@ -13,7 +13,7 @@ export async function recordEntries(
   added: readonly IndexEntry[],
 ): Promise<void> {
   await parts.storeLock.run(async () => {
-    const before = parts.catalog.entries();
+    const { entries: before } = await parts.catalog.known();
     const after = withEntries(
       before.map(({ entry }) => entry),
       added,

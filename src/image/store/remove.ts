@@ -1,13 +1,13 @@
 /** Images leave: their names go under the store's lock; what nothing reaches any more is for the sweep. */
 import { RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
-import type { CatalogEntry } from "../content/catalog.js";
+import type { CatalogEntry, Known } from "../content/catalog.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { withReserve } from "../content/reserve.js";
 import type { SweepParts } from "../gc/sweep.js";
 import type { Image } from "../image-store.js";
 import { readUse } from "../snapshot/use.js";
-import { findImage, isUnreadable, type Known } from "./find.js";
+import { findImage, isUnreadable } from "./find.js";
 import { pinnedImages } from "./pinned.js";
 
 export interface RemoveParts extends SweepParts {
@@ -18,10 +18,10 @@ export interface RemoveParts extends SweepParts {
 /** False when there was nothing to remove. `failedPrecondition` for a pinned image. */
 export async function removeNames(parts: RemoveParts, reference: string): Promise<boolean> {
   return await parts.storeLock.run(async () => {
-    const known = knownOf(parts);
+    const known = await parts.catalog.known();
     const found = findImage(known, reference, parts.defaultRegistry)?.image;
     if (found !== undefined) refusePinned(parts, known, found);
-    // An image that can't be read has no id any more: it goes by name.
+    // An image that can't be read, or is refused, has no id any more: it goes by name.
     const gone = (one: CatalogEntry): boolean =>
       found === undefined ? isUnreadable(one, reference, parts.defaultRegistry) : one.content?.id === found.id;
     const removed = await dropEntries(parts, gone);
@@ -33,7 +33,7 @@ export async function removeNames(parts: RemoveParts, reference: string): Promis
 /** Takes every image that is neither pinned nor used by a container; what it has taken. */
 export async function pruneNames(parts: RemoveParts): Promise<Image[]> {
   return await parts.storeLock.run(async () => {
-    const known = knownOf(parts);
+    const known = await parts.catalog.known();
     const pins = pinnedImages(known, parts.pinned, parts.defaultRegistry);
     const use = await readUse(parts.folder);
     const idle = [...known.images.values()].map(({ image }) => image).filter(({ id }) => !pins.has(id) && !use.has(id));
@@ -44,12 +44,8 @@ export async function pruneNames(parts: RemoveParts): Promise<Image[]> {
   });
 }
 
-export function knownOf(parts: Pick<RemoveParts, "catalog">): Known {
-  return { entries: parts.catalog.entries(), images: parts.catalog.images() };
-}
-
 async function dropEntries(parts: RemoveParts, gone: (entry: CatalogEntry) => boolean): Promise<boolean> {
-  const entries = parts.catalog.entries();
+  const { entries } = await parts.catalog.known();
   const kept = entries.filter((one) => !gone(one));
   if (kept.length === entries.length) return false;
   const left = kept.map(({ entry }) => entry);

@@ -2,7 +2,7 @@ import { join, normalize } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import type { ContainerConfig, ContainerMetadata, CreateContainerRequest } from "../../gen/runtime/v1/api.js";
-import type { Image } from "../../image/image-store.js";
+import type { Image, ImageConfig } from "../../image/image-store.js";
 import type { Deps } from "../deps.js";
 import { imageVolumesOf, type ImageVolumes } from "./image-volumes.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
@@ -13,12 +13,13 @@ export interface ContainerRequest {
   readonly config: ContainerConfig;
   readonly metadata: ContainerMetadata;
   readonly image: Image;
+  readonly imageConfig: ImageConfig;
   readonly volumes: ImageVolumes;
   /** Absolute; "": no log. */
   readonly logPath: string;
 }
 
-export function checkContainerRequest(request: CreateContainerRequest, deps: Deps): ContainerRequest {
+export async function checkContainerRequest(request: CreateContainerRequest, deps: Deps): Promise<ContainerRequest> {
   const { config } = request;
   if (config === undefined) throw new RuntimeError("invalidArgument", "config is not set");
   const { metadata } = config;
@@ -26,20 +27,25 @@ export function checkContainerRequest(request: CreateContainerRequest, deps: Dep
     throw new RuntimeError("invalidArgument", "config.metadata.name is empty", { hint: "give the container a name" });
   }
   if (request.podSandboxId === "") throw new RuntimeError("invalidArgument", "pod_sandbox_id is empty");
-  const sandbox = deps.sandboxes.require(request.podSandboxId);
-  if (sandbox.state !== "ready") {
-    const why = sandbox.record.end?.reason ?? "it is being made";
-    throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} is not ready: ${why}`);
-  }
-  const image = requiredImage(config, deps);
-  const volumes = imageVolumesOf(config.mounts, deps.images);
-  return { sandbox, config, metadata, image, volumes, logPath: logPathOf(sandbox, config) };
+  const sandbox = readySandbox(request, deps);
+  const image = await requiredImage(config, deps);
+  const imageConfig = await deps.images.config(image);
+  const volumes = await imageVolumesOf(config.mounts, deps.images);
+  readySandbox(request, deps); // it may have been stopped meanwhile
+  return { sandbox, config, metadata, image, imageConfig, volumes, logPath: logPathOf(sandbox, config) };
 }
 
-function requiredImage(config: ContainerConfig, deps: Deps): Image {
+function readySandbox({ podSandboxId }: CreateContainerRequest, deps: Deps): Sandbox {
+  const sandbox = deps.sandboxes.require(podSandboxId);
+  if (sandbox.state === "ready") return sandbox;
+  const why = sandbox.record.end?.reason ?? "it is being made";
+  throw new RuntimeError("failedPrecondition", `sandbox ${shortId(sandbox.id)} is not ready: ${why}`);
+}
+
+async function requiredImage(config: ContainerConfig, deps: Deps): Promise<Image> {
   const name = config.image?.image ?? "";
   if (name === "") throw new RuntimeError("invalidArgument", "config.image.image is empty", { hint: "name an image" });
-  const image = deps.images.find(name);
+  const image = await deps.images.find(name);
   if (image !== undefined) return image;
   throw new RuntimeError("notFound", `image "${name}" is not on this node`, { hint: "pull it first" });
 }

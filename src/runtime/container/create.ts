@@ -61,7 +61,7 @@ async function build(
   signal: AbortSignal,
 ): Promise<void> {
   const { containers, images } = deps;
-  const { config, sandbox, image } = request;
+  const { config, sandbox, image, imageConfig } = request;
   const box = await sandbox.liveBox(signal);
   const boundary = boundaryOf(sandbox.record.box?.driver);
   const plan = await planOf(id, request, box, deps, signal);
@@ -79,7 +79,7 @@ async function build(
     containers.cpuSets.claim(box, id, placeIn(config.linux?.resources)),
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
-  const declared = declaredVolumes(image.config, config.mounts);
+  const declared = declaredVolumes(imageConfig, config.mounts);
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, [...request.volumes.values()], declared),
   );
@@ -171,11 +171,11 @@ async function planOf(
   deps: Deps,
   signal: AbortSignal,
 ): Promise<SpecPlan> {
-  const { config, sandbox, image } = request;
+  const { config, sandbox, image, imageConfig } = request;
   return planSpec({
     id,
     config,
-    image: image.config,
+    image: imageConfig,
     database: await userDatabase(image, deps),
     sandbox: {
       hostname: podHostname(sandbox.id, sandbox.config),

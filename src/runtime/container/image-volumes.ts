@@ -17,12 +17,15 @@ export function isImageVolume(mount: Mount): boolean {
   return mount.image !== undefined && mount.image.image !== "";
 }
 
-export function imageVolumesOf(mounts: readonly Mount[], images: Pick<ImageStore, "find">): ImageVolumes {
+export async function imageVolumesOf(
+  mounts: readonly Mount[],
+  images: Pick<ImageStore, "find">,
+): Promise<ImageVolumes> {
   const volumes = new Map<number, Image>();
   for (const [index, mount] of mounts.entries()) {
     if (!isImageVolume(mount)) continue;
     const name = mount.image?.image ?? "";
-    const image = images.find(name);
+    const image = await images.find(name);
     if (image === undefined) {
       throw new RuntimeError("failedPrecondition", `${failureWord}: mounts[${index}]: "${name}" is not on this node`, {
         hint: "pull it first",

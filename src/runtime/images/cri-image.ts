@@ -8,7 +8,7 @@ export function criImage(image: Image): CriImage {
     repoTags: [...image.repoTags],
     repoDigests: [...image.repoDigests],
     size: image.sizeBytes,
-    ...imageUser(image.config.user),
+    ...imageUser(image.user),
     spec: { image: image.id, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" },
     pinned: image.pinned,
   };

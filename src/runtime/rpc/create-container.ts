@@ -15,7 +15,7 @@ export async function createContainer(
   call: CallContext,
   deps: Deps,
 ): Promise<CreateContainerResponse> {
-  const checked = checkContainerRequest(request, deps);
+  const checked = await checkContainerRequest(request, deps);
   const { metadata, sandbox } = checked;
   const key = containerKey(sandbox.id, metadata);
   const existing = deps.containers.creations.has(key) ? undefined : deps.containers.findByKey(key);

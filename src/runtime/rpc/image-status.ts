@@ -13,7 +13,7 @@ export async function imageStatus(
   _call: CallContext,
   deps: Deps,
 ): Promise<ImageStatusResponse> {
-  const image = deps.images.find(requiredImageName(request.image));
+  const image = await deps.images.find(requiredImageName(request.image));
   if (image === undefined) return { image: undefined, info: {} };
   return { image: criImage(image), info: request.verbose ? { info: await verboseInfo(image, deps) } : {} };
 }

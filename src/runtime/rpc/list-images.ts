@@ -8,5 +8,5 @@ export async function listImages(
   _call: CallContext,
   deps: Deps,
 ): Promise<ListImagesResponse> {
-  return { images: matchingImages(request.filter, deps) };
+  return { images: await matchingImages(request.filter, deps) };
 }

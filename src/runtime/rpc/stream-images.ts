@@ -9,5 +9,5 @@ export async function* streamImages(
   _call: CallContext,
   deps: Deps,
 ): AsyncGenerator<StreamImagesResponse> {
-  for (const images of inParts(matchingImages(request.filter, deps))) yield { images };
+  for (const images of inParts(await matchingImages(request.filter, deps))) yield { images };
 }

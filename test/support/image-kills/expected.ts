@@ -62,14 +62,14 @@ export async function expectWhole(
   acknowledged: Acknowledged,
   trees: ReadonlyMap<string, string>,
 ): Promise<void> {
-  const listed = new Set(store.list().map(({ id }) => id as string));
+  const listed = new Set((await store.list()).map(({ id }) => id as string));
   const snapshots = new Set(await store.listSnapshots());
   const blobs = new Set<string>();
   const layers = new Set<string>();
   for (const image of images) {
     const here = listed.delete(image.id);
     agree(acknowledged.images, image.reference, here);
-    expect(store.find(image.reference)?.id).to.equal(here ? image.id : undefined);
+    expect((await store.find(image.reference))?.id).to.equal(here ? image.id : undefined);
     const used = snapshots.delete(image.key);
     agree(acknowledged.snapshots, image.reference, used);
     if (here) for (const blob of image.blobs) blobs.add(blob);
@@ -114,7 +114,7 @@ interface Index {
  */
 async function indexed(test: TestStore, store: ImageStore): Promise<string[]> {
   const index = JSON.parse(await readFile(join(test.folder, "index.json"), "utf8")) as Index;
-  const names = new Set(store.list().flatMap(({ repoTags, repoDigests }) => [...repoTags, ...repoDigests]));
+  const names = new Set((await store.list()).flatMap(({ repoTags, repoDigests }) => [...repoTags, ...repoDigests]));
   expect(index.manifests).to.have.length(names.size);
   return index.manifests.map(({ digest }) => hexOf(digest));
 }

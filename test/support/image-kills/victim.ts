@@ -33,7 +33,7 @@ async function work(store: ImageStore, lane: number): Promise<never> {
   for (;;) {
     const reference = mine[Math.floor(Math.random() * mine.length)] ?? "";
     const key = keyOf(reference);
-    const image: Image | undefined = store.find(reference);
+    const image: Image | undefined = await store.find(reference);
     const hasSnapshot = (await store.listSnapshots()).includes(key);
     const dice = Math.random();
     if (hasSnapshot && dice < 0.5) await step(store, "unmake", reference, () => store.removeSnapshot(key, signal));

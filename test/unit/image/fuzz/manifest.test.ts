@@ -178,6 +178,50 @@ describe("any content as an image's config", () => {
   });
 });
 
+describe("an image's config of any size", () => {
+  /** Mostly within the bound, often at it, sometimes one above. */
+  const about = (most: number) =>
+    fc.oneof(
+      { arbitrary: fc.nat(most), weight: 4 },
+      { arbitrary: fc.constant(most), weight: 2 },
+      { arbitrary: fc.constant(most + 1), weight: 1 },
+    );
+  const sizes = fc.record({
+    Volumes: about(64),
+    Env: about(1024),
+    Cmd: about(1024),
+    Labels: about(1024),
+    diffIds: about(512),
+  });
+
+  it("is within its bounds when it is read, and refused when it is not", () => {
+    let read = 0;
+    fc.assert(
+      fc.property(sizes, (size) => {
+        const names = (count: number): string[] => Array.from({ length: count }, (_, at) => `/${at}`);
+        const keyed = (count: number): object => Object.fromEntries(names(count).map((name) => [name, name]));
+        const { Volumes, Env, Cmd, Labels, diffIds } = size;
+        const parsed = attempt(() =>
+          parseImageConfig(
+            bytes({
+              config: { Volumes: keyed(Volumes), Env: names(Env), Cmd: names(Cmd), Labels: keyed(Labels) },
+              rootfs: { diff_ids: names(diffIds).map(() => `sha256:${"a".repeat(64)}`) },
+            }),
+          ),
+        );
+        const fits = Volumes <= 64 && Env <= 1024 && Cmd <= 1024 && Labels <= 1024 && diffIds <= 512;
+        expect(parsed !== undefined).to.equal(fits);
+        if (parsed === undefined) return;
+        read += 1;
+        expect(parsed.config.volumes).to.have.length(Volumes);
+        expect(parsed.diffIds).to.have.length(diffIds);
+      }),
+      { numRuns: 50 },
+    );
+    expect(read).to.be.greaterThan(0);
+  });
+});
+
 describe("any content as the store's index.json", () => {
   it("is read, or refused by a RuntimeError; what is read is the same when it is written and read again", () => {
     let read = 0;

@@ -18,7 +18,7 @@ import {
   type StartExecRequest,
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
-import type { Image, WritableSnapshot } from "../../../../src/image/image-store.js";
+import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image/image-store.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
@@ -271,7 +271,8 @@ const busybox: Image = {
   repoTags: ["docker.io/library/busybox:latest"],
   repoDigests: [`docker.io/library/busybox@sha256:${"d".repeat(64)}`],
   sizeBytes: 1n,
-  config: { ...plainConfig, cmd: ["sh"] },
+  user: plainConfig.user,
+  platform: plainConfig.platform,
   chainIds: [],
   pinned: false,
 };
@@ -279,8 +280,12 @@ const busybox: Image = {
 class FakeImages {
   readonly snapshots = new Set<string>();
 
-  find(reference: string): Image | undefined {
-    return reference === "busybox" || reference === busybox.id ? busybox : undefined;
+  find(reference: string): Promise<Image | undefined> {
+    return Promise.resolve(reference === "busybox" || reference === busybox.id ? busybox : undefined);
+  }
+
+  config(): Promise<ImageConfig> {
+    return Promise.resolve({ ...plainConfig, cmd: ["sh"] });
   }
 
   prepareSnapshot(

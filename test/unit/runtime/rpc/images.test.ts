@@ -18,7 +18,8 @@ function imageNumber(number: number): Image {
     repoTags: [`registry.example/image:${number}`],
     repoDigests: [],
     sizeBytes: 5n,
-    config: imageConfig,
+    user: imageConfig.user,
+    platform: imageConfig.platform,
     chainIds: [digest(`sha256:${hex}`), digest(`sha256:${"f".repeat(64)}`)],
     pinned: number === 1,
   };
@@ -26,8 +27,8 @@ function imageNumber(number: number): Image {
 
 function depsWith(images: readonly Image[]): Deps {
   const store = {
-    list: () => images,
-    find: (reference: string) => images.find(({ repoTags }) => repoTags.includes(reference)),
+    list: () => Promise.resolve(images),
+    find: (reference: string) => Promise.resolve(images.find(({ repoTags }) => repoTags.includes(reference))),
     readConfig: () => Promise.resolve('{"os":"linux","config":{"Volumes":{"/data":{}}}}'),
   };
   return { images: store, config: configOf(new Map()) } as unknown as Deps;
