@@ -225,6 +225,29 @@ describe("a registry that drips", function () {
     }
   });
 
+  it("keeps no image waiting that has the same layer from elsewhere", async () => {
+    const [dripper, honest] = [await startHostileRegistry(), await startHostileRegistry()];
+    const test = await makeTestStore();
+    const caller = new AbortController();
+    try {
+      const { reference: slowly } = dripper.serve("team/slow", "v1", source);
+      dripper.answer(`/blobs/${layer.digest}`, drip(layer.bytes, 200));
+      const dripping = test.store.pull(slowly, undefined, caller.signal).catch((thrown: unknown) => thrown);
+      const isUnderWay = (): boolean => dripper.requests.some((line) => line.includes(layer.digest));
+      await eventually("the layer on its way", 20_000, () => Promise.resolve(isUnderWay() || undefined));
+      await eventually("its unpacker", 20_000, async () => (await unpackers()) >= 1 || undefined);
+      const { reference } = honest.serve("team/app", "v1", source);
+      await test.store.pull(reference, undefined, AbortSignal.timeout(10_000));
+      caller.abort();
+      await dripping;
+    } finally {
+      caller.abort();
+      await test.close();
+      await dripper.stop();
+      await honest.stop();
+    }
+  });
+
   /** Those that this process has started. */
   async function unpackers(): Promise<number> {
     const tasks = await readdir("/proc/self/task");

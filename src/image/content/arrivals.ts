@@ -1,5 +1,15 @@
-/** Blobs on their way in, by digest: whoever wants one may read along before it is whole. */
+/** Blobs on their way in, each from one sender: whoever wants one from there may read along before it is whole. */
 import type { Digest } from "../../base/ids.js";
+
+/**
+ * A blob of one sender's: a registry by its host, "" for an archive. Who sends it slowly keeps nobody waiting that has the
+ * same content from elsewhere.
+ */
+export type SentBlob = string;
+
+export function sentBlob(blob: Digest, from: string): SentBlob {
+  return `${blob} ${from}`;
+}
 
 export interface Arrival {
   /** The file that it is being written to, from its beginning on. */
@@ -9,11 +19,11 @@ export interface Arrival {
 }
 
 export class Arrivals {
-  readonly #underWay = new Map<Digest, Arrival>();
-  readonly #waiting = new Map<Digest, Set<(arrival: Arrival) => void>>();
+  readonly #underWay = new Map<SentBlob, Arrival>();
+  readonly #waiting = new Map<SentBlob, Set<(arrival: Arrival) => void>>();
 
   /** The file is there. Gives what is to be called at its end. */
-  begin(blob: Digest, path: string): (whole: boolean) => void {
+  begin(blob: SentBlob, path: string): (whole: boolean) => void {
     let end: (whole: boolean) => void = () => undefined;
     const whole = new Promise<boolean>((resolve) => {
       end = resolve;
@@ -28,7 +38,7 @@ export class Arrivals {
   }
 
   /** The one under way, or the next one; undefined once `instead` has settled. */
-  async next(blob: Digest, instead: Promise<unknown>): Promise<Arrival | undefined> {
+  async next(blob: SentBlob, instead: Promise<unknown>): Promise<Arrival | undefined> {
     const known = this.#underWay.get(blob);
     if (known !== undefined) return known;
     const waiting = this.#waiting.get(blob) ?? new Set();

@@ -4,6 +4,7 @@ import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { isNotFound, RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import { syncFolder } from "../../base/record-file.js";
+import { sentBlob } from "./arrivals.js";
 import { sha256Of } from "./image-config.js";
 import type { Ingest } from "./ingest.js";
 import { blobPath, type StoreFolder } from "./store-folder.js";
@@ -30,14 +31,14 @@ export async function readBlob(folder: StoreFolder, blob: Digest): Promise<Buffe
 export async function writeBlob(
   folder: StoreFolder,
   ingest: Ingest,
-  blob: { readonly digest: Digest; readonly size: number },
+  blob: { readonly digest: Digest; readonly size: number; readonly from?: string },
   source: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const temporary = ingest.freshPath("blob");
   let ended: ((whole: boolean) => void) | undefined;
   try {
     const actual = await spool(temporary, source, blob.size, () => {
-      ended = ingest.arrivals.begin(blob.digest, temporary);
+      ended = ingest.arrivals.begin(sentBlob(blob.digest, blob.from ?? ""), temporary);
     });
     if (actual.sizeBytes !== blob.size) {
       throw new RuntimeError("internal", `${blob.digest} has ${actual.sizeBytes} bytes, and not ${blob.size}`);

@@ -1,6 +1,7 @@
 /** From a reference to an image in the store. */
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
+import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
 import { step } from "../../base/stage.js";
@@ -15,8 +16,8 @@ import type { SharedJobs } from "./shared-jobs.js";
 
 export interface PullParts extends StoreParts {
   readonly registries: RegistryClient;
-  /** One download per blob, whichever images want it. */
-  readonly downloads: SharedJobs<Digest, void>;
+  /** One download per blob and registry, whichever images want it. */
+  readonly downloads: SharedJobs<SentBlob, void>;
 }
 
 /** Resolves to the image's id. What it throws names the reference, the host and the step. */
@@ -35,7 +36,7 @@ export async function pullImage(
     const byDigest = `${formatName(reference)}@${served.digest}`;
     const names = reference.kind === "tag" ? [formatReference(reference), byDigest] : [byDigest];
     const image = { ...fetched, manifest, names, servedDigest: served.digest };
-    return await bringIn(parts, image, provideFrom(parts, repository), signal);
+    return await bringIn(parts, image, provideFrom(parts, repository, reference.host), signal);
   } catch (thrown) {
     throw pullFailure(reference, thrown, signal);
   }
@@ -77,25 +78,27 @@ async function fetchChosen(
   );
 }
 
-function provideFrom(parts: PullParts, repository: Repository): ProvideBlob {
-  return async (blob, signal) => {
+function provideFrom(parts: PullParts, repository: Repository, from: string): ProvideBlob {
+  const provide = async (blob: Descriptor, signal: AbortSignal): Promise<void> => {
+    const key = sentBlob(blob.digest, from);
     if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
     const begun = { own: false };
     const download = async (jobSignal: AbortSignal): Promise<void> => {
       begun.own = true;
       if (await hasBlob(parts.folder, blob.digest, blob.size)) return; // came since
       await repository.blob(blob, jobSignal, (bytes) =>
-        writeBlob(parts.folder, parts.ingest, blob, watched(bytes, blob, parts.watch)),
+        writeBlob(parts.folder, parts.ingest, { ...blob, from }, watched(bytes, blob, parts.watch)),
       );
     };
     try {
-      await parts.downloads.run(blob.digest, signal, download);
+      await parts.downloads.run(key, signal, download);
     } catch (thrown) {
-      // Another pull's registry or credentials have failed, not ours.
+      // Another pull's credentials have failed, not ours.
       if (begun.own || signal.aborted) throw thrown;
-      await parts.downloads.run(blob.digest, signal, download);
+      await parts.downloads.run(key, signal, download);
     }
   };
+  return Object.assign(provide, { from });
 }
 
 async function* watched(

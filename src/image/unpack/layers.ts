@@ -12,6 +12,7 @@ import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
 import { step } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
+import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import type { ImageLayer } from "../content/catalog.js";
 import type { Ingest } from "../content/ingest.js";
 import type { Descriptor } from "../content/manifest.js";
@@ -31,7 +32,11 @@ export interface LayersParts {
 }
 
 /** Brings a layer's blob into the store, or finds it there. */
-export type ProvideBlob = (blob: Descriptor, signal: AbortSignal) => Promise<void>;
+export interface ProvideBlob {
+  (blob: Descriptor, signal: AbortSignal): Promise<void>;
+  /** The registry's host, where it is one: who wants the same from elsewhere doesn't wait for it. */
+  readonly from?: string;
+}
 
 interface WantedLayer {
   readonly layer: ImageLayer;
@@ -48,7 +53,7 @@ const closeWaitMs = 10_000;
 
 export class Layers {
   readonly #parts: LayersParts;
-  readonly #jobs = new SharedJobs<Digest, void>();
+  readonly #jobs = new SharedJobs<SentBlob, void>();
   readonly #turns = new Turns();
   /** Unpacked and not yet known to be on the disk. */
   readonly #unsynced = new Set<Digest>();
@@ -132,7 +137,8 @@ export class Layers {
   async #ensureOne(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
     const { chainId } = wanted.layer;
     if (await hasLayer(this.#parts.folder, chainId)) return;
-    await this.#jobs.run(chainId, signal, (jobSignal) => this.#build(wanted, jobSignal));
+    const from = wanted.provide.from ?? "";
+    await this.#jobs.run(sentBlob(chainId, from), signal, (jobSignal) => this.#build(wanted, jobSignal));
   }
 
   async #build({ layer, lowers, below, provide, owner }: WantedLayer, signal: AbortSignal): Promise<void> {
@@ -147,7 +153,7 @@ export class Layers {
     const temporary = ingest.freshPath("layer");
     try {
       const opaqueFolders = await step("unpack a layer", signal, (limited) =>
-        this.#unpack(layer, provided, { temporary, owner }, limited),
+        this.#unpack(layer, provided, { temporary, owner, from: provide.from ?? "" }, limited),
       );
       await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
       await step("publish a layer", signal, async () => {
@@ -171,12 +177,12 @@ export class Layers {
   async #unpack(
     layer: ImageLayer,
     provided: Promise<void>,
-    { temporary, owner }: { readonly temporary: string; readonly owner: Owner },
+    { temporary, owner, from }: { readonly temporary: string; readonly owner: Owner; readonly from: string },
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     const { folder, ingest, native } = this.#parts;
     const { digest } = layer.descriptor;
-    const arrival = await ingest.arrivals.next(digest, provided);
+    const arrival = await ingest.arrivals.next(sentBlob(digest, from), provided);
     const ahead = arrival === undefined ? undefined : this.#turns.ahead();
     if (arrival !== undefined && ahead !== undefined) {
       const lost = new AbortController();
