@@ -9,6 +9,7 @@
         "addon/exit_watch.cc",
         "addon/folder_lock.cc",
         "addon/id_namespace.cc",
+        "addon/look_up.cc",
         "addon/mount_attributes.cc",
         "addon/mount_target.cc",
         "addon/netlink.cc",

@@ -5,6 +5,7 @@
 #include "exit_watch.h"
 #include "folder_lock.h"
 #include "id_namespace.h"
+#include "look_up.h"
 #include "mount_attributes.h"
 #include "netns.h"
 #include "notify.h"
@@ -50,6 +51,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readTsc", a3s::ReadTsc);
   add("notifySocket", a3s::NotifySocket);
   add("peerCredentials", a3s::PeerCredentials);
+  add("lookUp", a3s::LookUp);
+  add("exitNow", a3s::ExitNow);
   return exports;
 }
 

@@ -167,6 +167,14 @@ export interface FolderLock {
   close(): void;
 }
 
+/** A path with its links resolved, and what is there. */
+export interface HostFile {
+  readonly path: string;
+  readonly kind: "file" | "directory" | "socket" | "fifo" | "device";
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
 /** As they were at connect(2). */
 export interface PeerCredentials {
   readonly pid: number;
@@ -238,6 +246,13 @@ export interface Native {
   notifySocket(path: string, text: string): void;
   /** Who has connected a Unix socket (unix(7), SO_PEERCRED); at once. Throws `NativeError`. */
   peerCredentials(fd: number): PeerCredentials;
+  /**
+   * realpath and stat of a path on the host, whose file system may never answer: each question waits on a thread of its
+   * own, and no other call waits behind it.
+   */
+  lookUp(path: string): Promise<HostFile>;
+  /** _exit(2): ends the process also while a thread of it is in a call that never ends. */
+  exitNow(status: number): never;
 }
 
 const declared: Record<keyof Native, true> = {
@@ -266,6 +281,8 @@ const declared: Record<keyof Native, true> = {
   readTsc: true,
   notifySocket: true,
   peerCredentials: true,
+  lookUp: true,
+  exitNow: true,
 };
 
 const functionNames = Object.keys(declared);
@@ -281,7 +298,7 @@ function isAddon(loaded: unknown): loaded is Native {
   return missingFunctions(loaded).length === 0;
 }
 
-const hint = "run npm run quickstart, or npm run build:addon";
+const hint = "run npm run quickstart, or npm run setup";
 
 /** Loads `<assetsDir>/native/a3s_box.node`; in a worker thread too. */
 export function loadNative(assetsDir: string): { native: Native } {

@@ -4,7 +4,7 @@ import { missingFunctions, loadNative } from "../../../src/native/addon.js";
 describe("the addon's loader", () => {
   it("says what to do when the addon was never built", () => {
     expect(() => loadNative("/nowhere")).to.throw(
-      /^the native addon \/nowhere\/native\/a3s_box\.node can't be loaded: .*\(run npm run quickstart, or npm run build:addon\)$/,
+      /^the native addon \/nowhere\/native\/a3s_box\.node can't be loaded: .*\(run npm run quickstart, or npm run setup\)$/,
     );
   });
 
