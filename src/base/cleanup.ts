@@ -1,5 +1,6 @@
 import type { Logger } from "./log.js";
 import { messageOf } from "./errors.js";
+import { currentHold, onItsOwn, under } from "./hold.js";
 import { stage } from "./stage.js";
 
 interface Step {
@@ -12,7 +13,8 @@ interface Step {
  * takes it back; at the end `release`, and the record owns the parts.
  *
  * Steps run newest first, each under a fresh limit (the caller's signal may be the reason we are here); one that fails
- * is logged and the rest goes on.
+ * is logged and the rest goes on. Undo steps succeed when there is nothing to undo: where a step of the creation was given
+ * up, the caller gets its answer at once, and they run again when that step has settled (`Hold.undoLater`).
  */
 export class Cleanup {
   readonly #log: Logger;
@@ -33,7 +35,16 @@ export class Cleanup {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const step of this.#steps.splice(0).reverse()) {
+    const steps = this.#steps.splice(0).reverse();
+    if (steps.length === 0) return;
+    const hold = currentHold();
+    if (hold === undefined) await onItsOwn(() => this.#undo(steps));
+    else if (hold.isFree) await onItsOwn(() => under(hold, () => this.#undo(steps)));
+    else hold.undoLater(() => this.#undo(steps));
+  }
+
+  async #undo(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
       try {
         await stage(`undo: ${step.name}`, this.#limitMs, new AbortController().signal, step.undo);
       } catch (thrown) {

@@ -1,3 +1,6 @@
+/** Of what nobody gives up. */
+export const neverAborted: AbortSignal = new AbortController().signal;
+
 /** The sources of each signal, for as long as that signal is in use. */
 const sourcesOf = new WeakMap<AbortSignal, readonly AbortSignal[]>();
 

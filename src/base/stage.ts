@@ -1,17 +1,30 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { RuntimeError } from "./errors.js";
+import { codeOf, messageOf, RuntimeError } from "./errors.js";
 import { faults } from "./faults.js";
+import { beginStep, giveUp, inStep, settlesInTime } from "./hold.js";
 import { anyOf } from "./signals.js";
+
+/**
+ * After its signal a step may take this long to end by itself before it is given up. The inner ones of several have less:
+ * they are the ones to name. The edge waits a little longer than the outermost, and still ends within a second.
+ */
+const longestGraceMs = 800;
+const gracePerDepthMs = 100;
+const shortestGraceMs = 100;
 
 /**
  * Runs one step under a limit of its own, inside the caller's. What it throws names the step.
  * `canceled` is the caller's doing, `deadlineExceeded` the step's: kubelet tells the two apart. A limit of infinity is none.
+ *
+ * The limit binds whatever the step does: one that does not end by its signal is given up, goes on, and holds the key that
+ * it was begun under until it settles (`hold.ts`). `takeBack` is called with a result that comes after that.
  */
 export async function stage<T>(
   name: string,
   ownLimitMs: number,
   parent: AbortSignal,
   run: (signal: AbortSignal) => Promise<T>,
+  takeBack?: (late: T) => Promise<unknown>,
 ): Promise<T> {
   const limitMs = faults?.limitOf(name, ownLimitMs) ?? ownLimitMs;
   const limit = new AbortController();
@@ -20,14 +33,26 @@ export async function stage<T>(
   };
   const timer = limitMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(end, limitMs);
   const signal = anyOf(parent, limit.signal);
+  const step = beginStep(name);
   try {
     signal.throwIfAborted();
-    await faults?.at("begin", name, signal);
-    const result = await run(signal);
-    await faults?.at("end", name, signal);
-    return result;
+    const work = inStep(step, async () => {
+      await faults?.at("begin", name, signal);
+      const result = await run(signal);
+      await faults?.at("end", name, signal);
+      return result;
+    });
+    const graceMs = Math.max(shortestGraceMs, longestGraceMs - gracePerDepthMs * step.depth);
+    if (!(await settlesInTime(work, signal, graceMs))) {
+      giveUp(step, work, takeBack);
+      throw new RuntimeError(codeOf(signal.reason), "it does not end, and holds what it is about until it does");
+    }
+    return await work;
   } catch (cause) {
-    if (parent.aborted) throw new RuntimeError("canceled", "the caller gave up", { stage: name, cause });
+    if (parent.aborted) {
+      const why = step.givenUp ? `; ${messageOf(cause)}` : "";
+      throw new RuntimeError("canceled", `the caller gave up${why}`, { stage: name, cause });
+    }
     if (limit.signal.aborted) {
       const why = cause instanceof RuntimeError ? `; ${cause.message}` : "";
       throw new RuntimeError("deadlineExceeded", `no result in ${limitMs} ms${why}`, { stage: name, cause });

@@ -2,6 +2,7 @@ import { once, setMaxListeners } from "node:events";
 import { messageOf } from "../base/errors.js";
 import { JoinedJobs } from "../base/joined-job.js";
 import type { SandboxId } from "../base/ids.js";
+import { lateStepsNow, tellLateSteps } from "../base/hold.js";
 import { createLogger, type Logger } from "../base/log.js";
 import { monotonicMs } from "../base/clock.js";
 import { packageVersion } from "../base/version.js";
@@ -28,6 +29,8 @@ import { Supervisor } from "./supervisor.js";
 const callGraceMs = 10_000;
 /** Creations that did not make it undo themselves within this. */
 const undoGraceMs = 20_000;
+/** Logs are flushed and channels closed within this; a disk that hangs takes longer than anybody waits. */
+const closeGraceMs = 10_000;
 
 /** The daemon: opens the parts, serves until SIGTERM or SIGINT. Boxes live on after it. */
 export async function serve(args: string[]): Promise<number> {
@@ -36,6 +39,7 @@ export async function serve(args: string[]): Promise<number> {
   process.umask(0o022);
   const log = createLogger(config.log.level);
   exitOnBugs(log);
+  logLateSteps(log);
   const startedMs = monotonicMs();
   const stopSignal = firstSignal(["SIGTERM", "SIGINT"]);
   const { native } = loadNative(config.assets.dir);
@@ -68,18 +72,31 @@ export async function serve(args: string[]): Promise<number> {
   deps.events.close(); // a subscription has no end of its own
   await Promise.all([
     server.close(callGraceMs),
-    deps.streaming.close(),
+    atMost(callGraceMs, deps.streaming.close()),
     atMost(callGraceMs, deps.sandboxCreations.idle()),
   ]);
   closing.abort();
-  await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), recovered]));
-  await deps.containers.close();
-  await deps.images.close();
-  await endpoint?.close();
+  await atMost(undoGraceMs, Promise.all([deps.sandboxCreations.idle(), deps.containers.creations.idle(), recovered]));
+  await atMost(closeGraceMs, closeParts(deps, endpoint));
+  const goOn = lateStepsNow();
+  if (goOn.length > 0) log.warn({ steps: goOn }, "steps that do not end are left; the next daemon looks after them");
   for (const lock of locks) lock.close();
   supervisor.close();
   log.info({}, "stopped");
-  return process.exit(exitStatus.ok); // channels to the agents of living Boxes would keep the process
+  // Channels to the agents of living Boxes would keep the process, and so would a thread in a call that never ends.
+  return native.exitNow(exitStatus.ok);
+}
+
+async function closeParts(deps: Deps, endpoint: Awaited<ReturnType<typeof openMetricsEndpoint>>): Promise<void> {
+  await Promise.all([deps.containers.close(), deps.images.close(), endpoint?.close()]);
+}
+
+/** A step that was given up says so at once, and once more when it has settled after all. */
+function logLateSteps(log: Logger): void {
+  tellLateSteps(({ outcome, ...facts }) => {
+    if (outcome === "given up") log.warn(facts, "step given up; it goes on, and holds what it is about");
+    else log.warn({ ...facts, outcome }, "step that was given up has settled");
+  });
 }
 
 async function openParts(config: Config, log: Logger, native: Deps["native"], closing: AbortSignal): Promise<Deps> {

@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
 import pLimit, { type LimitFunction } from "p-limit";
 import { monotonicMs, nowNs } from "../base/clock.js";
-import { messageOf } from "../base/errors.js";
+import { codeOf, messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
+import { anyOf } from "../base/signals.js";
 import { stage } from "../base/stage.js";
 import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
@@ -82,7 +83,7 @@ async function nextTurn(isServed: boolean): Promise<boolean> {
 /** Finds the Box of a sandbox, which is the host's matter, under its lock; its guest is asked when it is its turn. */
 async function haveTurn(sandbox: Sandbox, began: Promise<boolean>, recovery: Recovery): Promise<Turn> {
   const { deps, guests } = recovery;
-  const box = await deps.sandboxes.locks.run(sandbox.id, async () => {
+  const box = await deps.sandboxes.locks.run(sandbox.id, deps.closing, async () => {
     return (await began) ? await recoverSafely(sandbox, deps) : undefined;
   });
   if (box === undefined) return { rest: Promise.resolve() };
@@ -122,14 +123,14 @@ async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, t
   void networkChecks(() => checkNetworkOf(sandbox, deps));
 }
 
-/** What a check finds is only told: it does not hold up the sandbox. */
+/** What a check finds is only told: it gives way to whoever wants the sandbox, plugins of which never run twice at a time. */
 async function checkNetworkOf(sandbox: Sandbox, deps: Deps): Promise<void> {
   try {
-    await deps.sandboxes.locks.run(sandbox.id, async () => {
-      if (sandbox.state === "ready") await checkNetwork(sandbox, deps, deps.closing);
+    await deps.sandboxes.locks.runUntilWanted(sandbox.id, deps.closing, async (wanted) => {
+      if (sandbox.state === "ready") await checkNetwork(sandbox, deps, anyOf(deps.closing, wanted));
     });
   } catch (thrown) {
-    if (deps.closing.aborted) return;
+    if (deps.closing.aborted || codeOf(thrown) === "canceled") return;
     deps.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "network of a sandbox is not as it was made");
   }
 }

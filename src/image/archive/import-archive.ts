@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { neverAborted } from "../../base/signals.js";
 import type { Native } from "../../native/addon.js";
 import { adoptBlob, hasBlob } from "../content/blobs.js";
 import { bringIn, type IncomingImage, type StoreParts } from "../store/bring-in.js";
@@ -62,7 +63,7 @@ function provideFrom(parts: StoreParts, spool: Spool): ProvideBlob {
   for (const file of spool.files.values()) byDigest.set(file.digest, file);
   const turns = new KeyedMutex<Digest>(); // layers of one content, in two places of an image
   return async (blob) => {
-    await turns.run(blob.digest, async () => {
+    await turns.run(blob.digest, neverAborted, async () => {
       if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
       const file = byDigest.get(blob.digest);
       if (file === undefined || file.sizeBytes !== blob.size) {

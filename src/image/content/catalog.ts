@@ -61,6 +61,9 @@ export interface Known {
   readonly images: ReadonlyMap<Digest, CatalogImage>;
 }
 
+/** For who waits until another call has read what is new: reading is bounded for each image. */
+const refreshLimitMs = 120_000;
+
 export class Catalog {
   readonly #folder: StoreFolder;
   readonly #log: Logger;
@@ -76,7 +79,7 @@ export class Catalog {
   /** One stat where nothing has changed; else each image that is new is read, one after the other. */
   async known(): Promise<Known> {
     if ((await stampOf(this.#folder.indexFile)) === this.#stamp) return this.#known;
-    return await this.#turn.run("refresh", async () => {
+    return await this.#turn.runWhenFree("refresh", AbortSignal.timeout(refreshLimitMs), async () => {
       const stamp = await stampOf(this.#folder.indexFile);
       if (stamp === this.#stamp) return this.#known; // by the one before, while this one waited
       const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#folder.indexFile, "utf8"));

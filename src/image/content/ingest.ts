@@ -83,7 +83,7 @@ export class Ingest {
       release: async () => {
         if (released) return;
         released = true;
-        await this.#storeLock.run(() => this.#letGo(names));
+        await this.#storeLock.runWhenFree(() => this.#letGo(names));
       },
     };
   }

@@ -1,5 +1,6 @@
 import { errnoOf, RuntimeError } from "../../base/errors.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { neverAborted } from "../../base/signals.js";
 import { sleep } from "../../base/stage.js";
 import type { FolderLock, Native } from "../../native/addon.js";
 
@@ -20,15 +21,22 @@ export class StoreLock {
     this.#native = native;
   }
 
-  async run<T>(critical: () => Promise<T>): Promise<T> {
-    return await this.#mutex.run("store", async () => {
-      const lock = await this.#lock();
-      try {
-        return await critical();
-      } finally {
-        lock.close();
-      }
-    });
+  async run<T>(critical: () => Promise<T>, signal = neverAborted): Promise<T> {
+    return await this.#mutex.run("store", signal, () => this.#locked(critical));
+  }
+
+  /** For what gives something back: it waits also for a writer that was given up. */
+  async runWhenFree<T>(critical: () => Promise<T>): Promise<T> {
+    return await this.#mutex.runWhenFree("store", neverAborted, () => this.#locked(critical));
+  }
+
+  async #locked<T>(critical: () => Promise<T>): Promise<T> {
+    const lock = await this.#lock();
+    try {
+      return await critical();
+    } finally {
+      lock.close();
+    }
   }
 
   async #lock(): Promise<FolderLock> {

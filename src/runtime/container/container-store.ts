@@ -1,9 +1,12 @@
 import { realpath } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
+import { currentHold, type Hold } from "../../base/hold.js";
 import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
 import { JoinedJobs } from "../../base/joined-job.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { neverAborted } from "../../base/signals.js";
 import type { Session } from "../../gen/agent/v1/agent.js";
 import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
 import { publish, type Happening } from "../events/publish.js";
@@ -18,6 +21,7 @@ import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
 import { CpuSets, placeIn, type Place } from "./cpu-sets.js";
 import { SeccompFilters } from "./seccomp-filters.js";
+import { HostLookups } from "./host-lookups.js";
 import { HugePages } from "./huge-pages.js";
 import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
@@ -26,6 +30,13 @@ import { SharedSources } from "./shared-sources.js";
 /** What makes a container unique to kubelet, as one string. */
 export function containerKey(sandbox: SandboxId, metadata: ContainerMetadata): string {
   return JSON.stringify([sandbox, metadata.name, metadata.attempt]);
+}
+
+/** One under way, or with a step that was given up and goes on. */
+interface Creation {
+  readonly sandboxId: SandboxId;
+  readonly end: Promise<unknown>;
+  readonly hold: Hold | undefined;
 }
 
 /** All containers, each a record on disk. */
@@ -40,19 +51,22 @@ export class ContainerStore implements SandboxContainers {
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
   readonly hugePages = new HugePages();
+  readonly lookups: HostLookups;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
   readonly cpuSets: CpuSets;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
-  /** Ids and ends of the creations under way, by sandbox. */
-  readonly #creating = new Map<ContainerId, { readonly sandboxId: SandboxId; readonly end: Promise<unknown> }>();
+  readonly #creating = new Map<ContainerId, Creation>();
+  /** Writes of one record, in order, also those that were given up. */
+  readonly #writes = new KeyedMutex<ContainerId>();
 
   private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>, own: readonly string[]) {
     this.parts = parts;
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
+    this.lookups = new HostLookups(parts.native);
     this.#records = records;
     this.ownFolders = own;
     this.mirrors = new Mirrors(parts.log);
@@ -118,36 +132,48 @@ export class ContainerStore implements SandboxContainers {
 
   /** Runs a creation, so that the end of its sandbox can wait for it. */
   async creating<T>(id: ContainerId, sandbox: SandboxId, creation: () => Promise<T>): Promise<T> {
+    const hold = currentHold();
     const end = creation();
-    this.#creating.set(id, { sandboxId: sandbox, end });
+    this.#creating.set(id, { sandboxId: sandbox, end, hold });
+    const forget = (): void => void this.#creating.delete(id);
     try {
       return await end;
     } finally {
-      this.#creating.delete(id);
+      if (hold === undefined || hold.isFree) forget();
+      else void hold.freed().then(forget);
     }
   }
 
-  /** Resolves when no creation that is under way now in this sandbox is any more. */
-  async creationsOf(sandbox: SandboxId): Promise<void> {
-    const ends = [...this.#creating.values()].filter(({ sandboxId }) => sandboxId === sandbox);
-    await Promise.allSettled(ends.map(({ end }) => end));
+  /**
+   * Resolves when no creation that is under way now in this sandbox is any more. `unavailable` where one has answered, and
+   * a step of it that was given up goes on.
+   */
+  async creationsOf(sandbox: SandboxId, signal: AbortSignal): Promise<void> {
+    const creations = [...this.#creating.values()].filter(({ sandboxId }) => sandboxId === sandbox);
+    await orAborted(Promise.allSettled(creations.map(({ end }) => end)), signal);
+    for (const { hold } of creations) if (hold?.isFree === false) throw hold.busy();
   }
 
   /** Writes a container's first record. */
   async add(record: ContainerRecord): Promise<Container> {
-    await this.#records.write(record);
     const container = new Container(record);
-    this.#containers.set(record.id, container);
+    await this.#write(record.id, async () => {
+      await this.#records.write(record);
+      this.#containers.set(record.id, container);
+    });
     this.#tell("created", container);
     return container;
   }
 
   /** Writes what has changed, then shows it. The caller holds the container's lock. */
   async update(container: Container, change: Partial<ContainerRecord>): Promise<void> {
-    const before = container.state;
-    const record = { ...container.record, ...change };
-    await this.#records.write(record);
-    container.setRecord(record);
+    const before = await this.#write(container.id, async () => {
+      const { state } = container;
+      const record = { ...container.record, ...change };
+      await this.#records.write(record);
+      container.setRecord(record);
+      return state;
+    });
     if (before === "created" && container.state === "running") this.#tell("started", container);
     if (before !== "exited" && container.state === "exited") this.#tell("stopped", container);
   }
@@ -166,9 +192,13 @@ export class ContainerStore implements SandboxContainers {
 
   /** Success when it is not there. The caller holds the container's lock. */
   async remove(id: ContainerId): Promise<void> {
-    const container = this.#containers.get(id);
-    await this.#records.remove(id);
-    if (!this.#containers.delete(id) || container === undefined) return;
+    const container = await this.#write(id, async () => {
+      await this.#records.remove(id);
+      const known = this.#containers.get(id);
+      this.#containers.delete(id);
+      return known;
+    });
+    if (container === undefined) return;
     this.#tell("deleted", container);
     await this.#settleCpus(container);
   }
@@ -197,6 +227,11 @@ export class ContainerStore implements SandboxContainers {
     await discardStrays(this, signal);
   }
 
+  /** A write that was given up may still come: the next one of the record builds on it. */
+  async #write<T>(id: ContainerId, write: () => Promise<T>): Promise<T> {
+    return await this.#writes.runWhenFree(id, neverAborted, write);
+  }
+
   /** Of those that may run. */
   #placesOf(sandbox: SandboxId): Map<ContainerId, Place> {
     const alive = this.listOf(sandbox).filter(({ state }) => state !== "exited");
@@ -220,9 +255,8 @@ export class ContainerStore implements SandboxContainers {
     publish(events, happening, id, sandboxes.find(sandboxId), () => this.listOf(sandboxId));
   }
 
-  /** Waits for creations under way, then flushes and closes log files and watches; containers run on. */
+  /** After the last creation: flushes and closes log files and watches; containers run on. */
   async close(): Promise<void> {
-    await this.creations.idle();
     this.mirrors.close();
     this.laterMounts.close();
     const followers = this.list().flatMap(({ follower }) => (follower === undefined ? [] : [follower]));

@@ -1,5 +1,6 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { neverAborted } from "../../base/signals.js";
 import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { Box } from "../../vmm/box.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
@@ -31,10 +32,10 @@ export class CpuSets {
   }
 
   /** Gives a container its place, before its record says so. On an error (`confineTo`) nothing has changed. */
-  async claim(box: Box, id: ContainerId, place: Place): Promise<void> {
+  async claim(box: Box, id: ContainerId, place: Place, signal: AbortSignal): Promise<void> {
     this.#claims.set(id, { sandbox: box.id, place });
     try {
-      await this.settle(box);
+      await this.settle(box, signal);
     } catch (thrown) {
       await this.release(box, id);
       throw thrown;
@@ -42,8 +43,8 @@ export class CpuSets {
   }
 
   /** As `claim`, for as long as `work` takes; its record says so by then, or the container is back where it was. */
-  async during(box: Box, id: ContainerId, place: Place, work: () => Promise<void>): Promise<void> {
-    await this.claim(box, id, place);
+  async during(box: Box, id: ContainerId, place: Place, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    await this.claim(box, id, place, signal);
     try {
       await work();
     } finally {
@@ -63,9 +64,9 @@ export class CpuSets {
   }
 
   /** Sets what the containers have together now. */
-  async settle(box: Box): Promise<void> {
+  async settle(box: Box, signal = neverAborted): Promise<void> {
     if (!boundaryOf(box.handle.driver).sharesCpus) return;
-    await this.#locks.run(box.id, async () => {
+    await this.#locks.run(box.id, signal, async () => {
       if (box.exit !== undefined) return;
       const places = this.#placesOf(box.id);
       const set = { cpus: together(places, "cpusetCpus"), mems: together(places, "cpusetMems") };

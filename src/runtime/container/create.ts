@@ -4,6 +4,7 @@ import { Cleanup } from "../../base/cleanup.js";
 import { codeOf, messageOf, RuntimeError, type ErrorCode } from "../../base/errors.js";
 import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
+import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
@@ -22,6 +23,7 @@ import { seccompChoice } from "../spec/seccomp.js";
 import type { UserDatabase } from "../spec/user.js";
 import type { ContainerRequest } from "./check-request.js";
 import { encodeConfig, type ContainerRecord } from "./container-record.js";
+import type { ContainerStore } from "./container-store.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "./host-mounts.js";
 import { isImageVolume, withVolumeIds } from "./image-volumes.js";
@@ -65,9 +67,14 @@ async function build(
   const box = await sandbox.liveBox(signal);
   const boundary = boundaryOf(sandbox.record.box?.driver);
   const plan = await planOf(id, request, box, deps, signal);
+  const devices = !boundary.placesSources;
   const sources = await Promise.all(
     config.mounts.map(async (mount, index) =>
-      isImageVolume(mount) ? "" : await resolveSource(mount, index, { devices: !boundary.placesSources }),
+      isImageVolume(mount)
+        ? ""
+        : await stage(`resolve mount ${mount.containerPath}`, stepLimitMs, signal, (limit) =>
+            resolveSource(mount, index, { devices }, containers.lookups, limit),
+          ),
     ),
   );
   const choice = seccompChoice(config.linux?.securityContext);
@@ -75,8 +82,8 @@ async function build(
 
   await using undo = new Cleanup(log, undoLimitMs);
   undo.add("give CPUs back", () => containers.cpuSets.release(box, id));
-  await stage("set CPUs", stepLimitMs, signal, () =>
-    containers.cpuSets.claim(box, id, placeIn(config.linux?.resources)),
+  await stage("set CPUs", stepLimitMs, signal, (limit) =>
+    containers.cpuSets.claim(box, id, placeIn(config.linux?.resources), limit),
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const declared = declaredVolumes(imageConfig, config.mounts);
@@ -97,7 +104,7 @@ async function build(
       containers.laterMounts.follow(box, id, volume, limit),
     );
   }
-  await stage("write record", stepLimitMs, signal, async () => {
+  const write = async (): Promise<void> => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     const { upper } = snapshot;
     await containers.add({
@@ -105,9 +112,19 @@ async function build(
       upper,
       ...(startFailure === "" ? {} : { startFailure }),
     });
-  });
+  };
+  await stage("write record", stepLimitMs, signal, write, () => containers.remove(id));
   undo.release();
-  await containers.cpuSets.release(box, id);
+  await giveCpusBack(id, box, containers, log);
+}
+
+/** The container is there, and answers for its CPUs: whatever goes wrong here does not unmake it. */
+async function giveCpusBack(id: ContainerId, box: Box, containers: ContainerStore, log: Logger): Promise<void> {
+  try {
+    await stage("settle CPUs", stepLimitMs, neverAborted, () => containers.cpuSets.release(box, id));
+  } catch (thrown) {
+    log.warn({ err: messageOf(thrown) }, "the pod's CPUs could not be settled");
+  }
 }
 
 /** A guest has the filter only; runc makes its own of the profile. */

@@ -1,5 +1,6 @@
 import { monotonicMs, nowNs } from "../../base/clock.js";
 import { codeOf, messageOf } from "../../base/errors.js";
+import { onItsOwn } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { sleep } from "../../base/stage.js";
@@ -53,7 +54,7 @@ export function follow(
     },
   };
   container.follower = follower;
-  watchExit(container, box, follower, stopped.signal, store, log).catch((thrown: unknown) => {
+  onItsOwn(() => watchExit(container, box, follower, stopped.signal, store, log)).catch((thrown: unknown) => {
     if (!stopped.signal.aborted) log.error({ err: messageOf(thrown) }, "container exit could not be recorded");
   });
 }
@@ -87,7 +88,7 @@ async function watchExit(
   if (exit === undefined) return; // the Box's death is recorded by its sandbox's watch
   await endStragglers(container, box, stopped, log);
   await drained(follower, drainLimitMs, log);
-  await store.locks.run(container.id, () => store.recordExit(container, exit));
+  await store.locks.runWhenFree(container.id, stopped, () => store.recordExit(container, exit));
 }
 
 /** Asks until the agent has answered or knows no such session; undefined when the Box has died or we are to stop. */

@@ -1,30 +1,26 @@
-import { realpath, stat } from "node:fs/promises";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Mount } from "../../gen/runtime/v1/api.js";
-
-/** Of one that is resolved. */
-export async function isDevice(path: string): Promise<boolean> {
-  const kind = await stat(path);
-  return kind.isCharacterDevice() || kind.isBlockDevice();
-}
+import type { HostFile } from "../../native/addon.js";
+import type { HostLookups } from "./host-lookups.js";
 
 /** Where a mount's source really is on the host; links are resolved here, once, and not by whoever mounts it. */
 export async function resolveSource(
   mount: Mount,
   index: number,
   allowed: { readonly devices: boolean },
+  lookups: HostLookups,
+  signal: AbortSignal,
 ): Promise<string> {
   const what = `mounts[${index}].host_path "${mount.hostPath}"`;
-  let path: string;
+  let file: HostFile;
   try {
-    path = await realpath(mount.hostPath);
+    file = await lookups.lookUp(mount.hostPath, signal);
   } catch (cause) {
+    if (cause instanceof RuntimeError) throw cause; // there is no answer
     const why = isNotFound(cause) ? "does not exist on the host" : `can't be resolved: ${messageOf(cause)}`;
     throw new RuntimeError("invalidArgument", `${what} ${why}`, { hint: "make it before the container", cause });
   }
-  if (allowed.devices) return path;
-  const kind = await stat(path);
-  if (kind.isFile() || kind.isDirectory() || kind.isSocket() || kind.isFIFO()) return path;
+  if (allowed.devices || file.kind !== "device") return file.path;
   throw new RuntimeError("invalidArgument", `${what} is a device: devices of the host can't be given to a Box`, {
     hint: "use a RuntimeClass whose pods share the host's kernel",
   });

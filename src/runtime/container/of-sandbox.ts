@@ -1,10 +1,14 @@
 /** What the end of a sandbox means for its containers; the sandbox's own life calls it under its lock. */
+import { neverAborted } from "../../base/signals.js";
+import { messageOf } from "../../base/errors.js";
+import { onItsOwn } from "../../base/hold.js";
 import { stage } from "../../base/stage.js";
 import type { BoxExit } from "../../vmm/box.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
+import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
 import { drained, lostExit } from "./follow.js";
-import { brokenDrainLimitMs, longStepLimitMs } from "./limits.js";
+import { brokenDrainLimitMs, longStepLimitMs, stepLimitMs as recordLimitMs } from "./limits.js";
 import { stopRunning } from "./stop.js";
 
 export async function stopAllOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
@@ -18,15 +22,29 @@ export async function boxExited(sandbox: Sandbox, exit: BoxExit, store: Containe
     store.listOf(sandbox.id).map(async (container) => {
       const { follower } = container;
       if (follower !== undefined) await drained(follower, brokenDrainLimitMs, store.log);
-      await store.locks.run(container.id, () => store.recordExit(container, lostExit(exit.reason, exit.atNs)));
+      await recordLost(container, exit, store);
     }),
   );
 }
 
+/** Where a step that was given up holds the container, its end is recorded once that has settled: nothing waits for it. */
+async function recordLost(container: Container, exit: BoxExit, store: ContainerStore): Promise<void> {
+  const record = (): Promise<void> => store.recordExit(container, lostExit(exit.reason, exit.atNs));
+  try {
+    await store.locks.run(container.id, AbortSignal.timeout(recordLimitMs), record);
+  } catch (thrown) {
+    const err = messageOf(thrown);
+    store.log.warn({ containerId: container.id, err }, "the end of a container is recorded later");
+    void onItsOwn(() => store.locks.runWhenFree(container.id, neverAborted, record)).catch((late: unknown) => {
+      store.log.error({ containerId: container.id, err: messageOf(late) }, "container exit could not be recorded");
+    });
+  }
+}
+
 export async function removeAllOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
-  await store.creationsOf(sandbox.id);
+  await store.creationsOf(sandbox.id, signal);
   for (const container of store.listOf(sandbox.id)) {
-    await store.locks.run(container.id, async () => {
+    await store.locks.run(container.id, signal, async () => {
       await stage("remove snapshot", longStepLimitMs, signal, (limit) =>
         store.parts.images.removeSnapshot(container.id, limit),
       );

@@ -18,7 +18,6 @@ import {
   type PlacedMount,
   type PodFile,
 } from "../spec/mounts.js";
-import { isDevice } from "./host-mounts.js";
 import { guestPathOf, hugeVolume, mountOfPages } from "./huge-volumes.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "./limits.js";
@@ -148,16 +147,20 @@ export class MountPlacer {
     const { id, box, boundary, deps } = this.#creation;
     if (!boundary.placesSources) return await this.#onHost(name, source);
     const { sources, ownFolders } = deps.containers;
-    const found = await hostSource(source, this.#hostMounts, ownFolders);
-    const place = await this.#share(name, () => sources.share(box, id, found, readonly));
+    const place = await this.#share(name, async (limit) => {
+      const found = await hostSource(source, this.#hostMounts, ownFolders);
+      return await sources.share(box, id, found, readonly, limit);
+    });
     this.#withMounts.push({ source, place });
     return place;
   }
 
   /** Where it is, unless it has to show other owners; devices have none but the host's. */
   async #onHost(name: string, source: string): Promise<SharedPath> {
-    const { box } = this.#creation;
-    if (!box.showsOtherOwners || (await isDevice(source))) return { guestPath: source, hostPath: source };
+    const { box, deps, signal } = this.#creation;
+    if (!box.showsOtherOwners) return { guestPath: source, hostPath: source };
+    const { kind } = await deps.containers.lookups.lookUp(source, signal);
+    if (kind === "device") return { guestPath: source, hostPath: source };
     return await this.#share(name, () => box.shareBind("mapped", source, false));
   }
 
@@ -166,8 +169,10 @@ export class MountPlacer {
     const { id, box, deps } = this.#creation;
     const { sources, laterMounts, ownFolders } = deps.containers;
     checkCount(laterMounts.submounts(this.#hostMounts, source).length, source);
-    const found = await hostSource(source, null, ownFolders);
-    const place = await this.#share(name, () => sources.share(box, id, found, readonly));
+    const place = await this.#share(name, async (limit) => {
+      const found = await hostSource(source, null, ownFolders);
+      return await sources.share(box, id, found, readonly, limit);
+    });
     this.followed.push({ place, source });
     return place;
   }
@@ -186,10 +191,12 @@ export class MountPlacer {
     return mirrorOf(place);
   }
 
-  async #share(name: string, make: () => Promise<SharedPath>): Promise<SharedPath> {
+  async #share(name: string, make: (signal: AbortSignal) => Promise<SharedPath>): Promise<SharedPath> {
     const { id, box, deps, undo, signal } = this.#creation;
-    const place = await stage(name, stepLimitMs, signal, make);
-    undo.add(`undo ${name}`, () => deps.containers.sources.release(box, id, place.hostPath));
+    const takeBack = ({ hostPath }: SharedPath, limit?: AbortSignal): Promise<void> =>
+      deps.containers.sources.release(box, id, hostPath, limit);
+    const place = await stage(name, stepLimitMs, signal, make, takeBack);
+    undo.add(`undo ${name}`, (limit) => takeBack(place, limit));
     this.shared.push(place);
     return place;
   }

@@ -28,7 +28,7 @@ export async function takeUpOf(
   if (box === undefined) return;
   for (const container of store.listOf(sandbox.id)) {
     const session = sessions.find(({ sessionId }) => sessionId === container.id);
-    await store.locks.run(container.id, () => takeUp(container, session, box, store));
+    await store.locks.run(container.id, signal, () => takeUp(container, session, box, store));
   }
   const unknown = sessions.filter(({ sessionId }) => !store.knows(sessionId));
   void forgetExecs(sandbox, box, sessions, store);
@@ -126,7 +126,7 @@ export async function discardStrays(store: ContainerStore, signal: AbortSignal):
     if (sandboxes.has(container.sandboxId)) continue;
     store.log.warn({ containerId: container.id }, "container without a sandbox discarded");
     await images.removeSnapshot(container.id, signal);
-    await store.locks.run(container.id, () => store.remove(container.id));
+    await store.locks.run(container.id, signal, () => store.remove(container.id));
   }
   for (const key of await images.listSnapshots()) {
     if (!store.knows(key)) await images.removeSnapshot(key, signal);

@@ -11,7 +11,7 @@ export async function removeContainerOf(
   signal: AbortSignal,
 ): Promise<void> {
   await stopRunning(container, 0, store, signal);
-  await store.locks.run(container.id, async () => {
+  await store.locks.run(container.id, signal, async () => {
     if (!store.has(container.id)) return;
     await releaseParts(container, store, signal);
     await store.remove(container.id);

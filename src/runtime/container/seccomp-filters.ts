@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
+import { onItsOwn } from "../../base/hold.js";
 import { orAborted } from "../../base/or-aborted.js";
+import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import type { SeccompChoice } from "../spec/seccomp.js";
 import { defaultSeccompProfile } from "../spec/seccomp-default.js";
@@ -73,8 +75,10 @@ export class SeccompFilters {
     const key = createHash("sha256").update(profile).digest("hex");
     let job = this.#compiled.get(key);
     if (job === undefined) {
-      job = stage("compile seccomp profile", compileLimitMs, new AbortController().signal, (limit) =>
-        runCompiler(this.#compiler, profile, limit),
+      job = onItsOwn(() =>
+        stage("compile seccomp profile", compileLimitMs, neverAborted, (limit) =>
+          runCompiler(this.#compiler, profile, limit),
+        ),
       );
       this.#compiled.set(key, job);
       job.catch(() => this.#compiled.delete(key));

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { isNotFound } from "../../base/errors.js";
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { neverAborted } from "../../base/signals.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { isBelow, mountsBelow, type MountLine } from "../../base/mountinfo.js";
 
@@ -61,8 +62,14 @@ export class SharedSources {
   }
 
   /** The source's place, made where there is none. `release` it when the container goes, or does not come to be. */
-  async share(box: Box, owner: ContainerId, source: HostSource, readonly: boolean): Promise<SharedPath> {
-    return await this.#locks.run(box.id, async () => {
+  async share(
+    box: Box,
+    owner: ContainerId,
+    source: HostSource,
+    readonly: boolean,
+    signal = neverAborted,
+  ): Promise<SharedPath> {
+    return await this.#locks.run(box.id, signal, async () => {
       const path = (await this.#existing(box.id, source, readonly)) ?? (await this.#make(box, source, readonly));
       const claim = this.#claims.get(owner) ?? { sandbox: box.id, paths: new Set() };
       claim.paths.add(path.hostPath);
@@ -72,9 +79,11 @@ export class SharedSources {
   }
 
   /** Unmounts it unless another container has it too. Success when gone. */
-  async release(box: Box, owner: ContainerId, hostPath: string): Promise<void> {
-    await this.#locks.run(box.id, async () => {
-      this.#claims.get(owner)?.paths.delete(hostPath);
+  async release(box: Box, owner: ContainerId, hostPath: string, signal = neverAborted): Promise<void> {
+    await this.#locks.run(box.id, signal, async () => {
+      const claim = this.#claims.get(owner);
+      claim?.paths.delete(hostPath);
+      if (claim?.paths.size === 0) this.#claims.delete(owner); // one of a place that came after its creation's end
       const others = this.#users(box.id).filter(({ id }) => id !== owner);
       if (!others.some(({ paths }) => paths.includes(hostPath))) await box.removeShared(hostPath);
     });

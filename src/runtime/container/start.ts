@@ -26,7 +26,7 @@ export async function startContainerIn(container: Container, deps: Deps): Promis
 /** What takes the container up after a restart needs its lock: that is waited for before. */
 async function startInTurn(container: Container, deps: Deps, signal: AbortSignal): Promise<void> {
   await deps.sandboxes.find(container.sandboxId)?.whenSettled(signal);
-  await deps.containers.locks.run(container.id, () => start(container, deps, signal));
+  await deps.containers.locks.run(container.id, signal, () => start(container, deps, signal));
 }
 
 async function start(container: Container, deps: Deps, signal: AbortSignal): Promise<void> {
@@ -54,7 +54,16 @@ async function start(container: Container, deps: Deps, signal: AbortSignal): Pro
 async function startOn(container: Container, box: Box, deps: Deps, signal: AbortSignal): Promise<void> {
   const { startFailure, logPath } = container.record;
   if (startFailure !== undefined) throw new RuntimeError("failedPrecondition", startFailure);
-  const file = logPath === "" ? undefined : await stage("open log", stepLimitMs, signal, () => openLog(logPath, deps));
+  const file =
+    logPath === ""
+      ? undefined
+      : await stage(
+          "open log",
+          stepLimitMs,
+          signal,
+          (limit) => LogFile.open(logPath, deps.log, limit),
+          (late) => late.close(),
+        );
   try {
     await box.agent.startSession(container.id, signal);
     const startedAtNs = nowNs(); // the guest's clock may be behind
@@ -65,10 +74,6 @@ async function startOn(container: Container, box: Box, deps: Deps, signal: Abort
   }
   follow(container, box, file, 0n, deps.containers);
   deps.log.info({ containerId: container.id, sandboxId: container.sandboxId }, "container started");
-}
-
-function openLog(path: string, deps: Deps): Promise<LogFile> {
-  return LogFile.open(path, deps.log);
 }
 
 /** It may run although the answer was lost. */

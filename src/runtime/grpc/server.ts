@@ -3,6 +3,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { ImageServiceService, RuntimeServiceService } from "../../gen/runtime/v1/api.js";
 import type { Deps } from "../deps.js";
 import { listenOnCriSocket } from "./cri-socket.js";
+import { limitMsOf } from "./limits.js";
 import { imageService, runtimeService } from "./services.js";
 import { createEdge } from "./unary.js";
 
@@ -21,14 +22,19 @@ export interface CriServer {
 const lifeSigns = { everyMs: 60_000, answerMs: 60_000 };
 
 /** Serves both CRI services on a Unix socket. `alreadyExists` when somebody answers there. */
-export async function serveCri(deps: Deps, socketPath: string, signs = lifeSigns): Promise<CriServer> {
+export async function serveCri(
+  deps: Deps,
+  socketPath: string,
+  signs = lifeSigns,
+  limitOf = limitMsOf,
+): Promise<CriServer> {
   const server = new Server({
     "grpc.keepalive_time_ms": signs.everyMs,
     "grpc.keepalive_timeout_ms": signs.answerMs,
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
   });
-  const edge = createEdge(deps);
+  const edge = createEdge(deps, limitOf);
   server.addService(RuntimeServiceService, runtimeService(edge));
   server.addService(ImageServiceService, imageService(edge));
   const entry = server.createConnectionInjector(ServerCredentials.createInsecure());

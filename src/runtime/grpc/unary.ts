@@ -8,6 +8,7 @@ import {
   type ServerWritableStream,
 } from "@grpc/grpc-js";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { beginStep, giveUp, inStep, settlesInTime } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { monotonicMs } from "../../base/clock.js";
 import type { CallContext, Deps } from "../deps.js";
@@ -29,11 +30,11 @@ export interface Edge {
 
 type Call<Request, Response> = ServerUnaryCall<Request, Response> | ServerWritableStream<Request, Response>;
 
-export function createEdge(deps: Deps): Edge {
+export function createEdge(deps: Deps, limitOf = limitMsOf): Edge {
   return {
     unary: (rpc, run) => (call, reply) => {
-      const { context, done } = begin(rpc, call, deps);
-      callSafely(() => run(call.request, context, deps)).then(
+      const { context, done } = begin(rpc, call, deps, limitOf);
+      answerOf(context, () => run(call.request, context, deps)).then(
         (response) => {
           done(undefined);
           reply(null, response);
@@ -46,8 +47,8 @@ export function createEdge(deps: Deps): Edge {
       );
     },
     stream: (rpc, run) => (call) => {
-      const { context, done } = begin(rpc, call, deps);
-      callSafely(async () => {
+      const { context, done } = begin(rpc, call, deps, limitOf);
+      answerOf(context, async () => {
         const items = run(call.request, context, deps);
         call.sendMetadata(new Metadata()); // a client that waits for it knows that its subscription stands
         for await (const item of items) {
@@ -73,11 +74,12 @@ function begin<Request, Response>(
   rpc: string,
   call: Call<Request, Response>,
   deps: Deps,
+  limitOf: typeof limitMsOf,
 ): { context: CallContext; done: (failure: unknown) => void } {
   const gone = new AbortController();
   const startedMs = monotonicMs();
   const log = deps.log.child({ rpc });
-  const limitMs = limitMsOf(rpc);
+  const limitMs = limitOf(rpc, call.request);
   const counted = deps.metrics.calls.began(rpc);
   const cancel = (): void => {
     gone.abort(new RuntimeError("canceled", "the caller gave up", { stage: rpc }));
@@ -98,8 +100,19 @@ function begin<Request, Response>(
   return { context: { signal: gone.signal, rpc, log }, done };
 }
 
-async function callSafely<T>(run: () => Promise<T>): Promise<T> {
-  return await run();
+/** Longer than what is below may take to say what it was that did not end; with it a call ends within a second. */
+const graceMs = 900;
+
+/**
+ * What the handler answers, and the signal's reason when it does not by then: a call ends at its deadline, whatever hangs
+ * below it. A handler that goes on is named in the log, and holds what it has locked.
+ */
+async function answerOf<T>({ rpc, signal }: CallContext, run: () => Promise<T>): Promise<T> {
+  const step = beginStep(rpc);
+  const work = inStep(step, async () => await run());
+  if (await settlesInTime(work, signal, graceMs)) return await work;
+  giveUp(step, work);
+  throw signal.reason;
 }
 
 /** An abort surfaces as whatever the aborted step made of it; the caller is told why it was aborted, and where. */

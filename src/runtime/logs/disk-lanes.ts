@@ -1,4 +1,6 @@
 import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { neverAborted } from "../../base/signals.js";
 
 /** libuv's own number (docs.libuv.org, "Thread pool work scheduling"). */
 const usualThreads = 4;
@@ -16,10 +18,13 @@ export class DiskLanes {
     this.#free = Math.max(1, Math.floor(threads / 2));
   }
 
-  /** `device`: as stat(2) has it. `work` is one call, or few, and waits for nothing but the disk. */
-  async run<T>(device: number, work: () => Promise<T>): Promise<T> {
-    return await this.#disks.run(device, async () => {
-      await this.#enter();
+  /**
+   * `device`: as stat(2) has it. `work` is one call, or few, and waits for nothing but the disk. Lines of a log are to be
+   * written at last: a call that was given up is waited for as any other, until `signal` is aborted.
+   */
+  async run<T>(device: number, work: () => Promise<T>, signal = neverAborted): Promise<T> {
+    return await this.#disks.runWhenFree(device, signal, async () => {
+      await this.#enter(signal);
       try {
         return await work();
       } finally {
@@ -28,12 +33,24 @@ export class DiskLanes {
     });
   }
 
-  async #enter(): Promise<void> {
+  async #enter(signal: AbortSignal): Promise<void> {
     if (this.#free > 0) {
       this.#free -= 1;
       return;
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    let enter = (): void => undefined;
+    const entered = new Promise<void>((resolve) => {
+      enter = resolve;
+    });
+    this.#waiting.push(enter);
+    try {
+      await orAborted(entered, signal);
+    } catch (thrown) {
+      const place = this.#waiting.indexOf(enter);
+      if (place >= 0) this.#waiting.splice(place, 1);
+      else this.#leave(); // it was let in at the same moment
+      throw thrown;
+    }
   }
 
   #leave(): void {

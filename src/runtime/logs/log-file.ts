@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
+import { neverAborted } from "../../base/signals.js";
 import { diskLanes } from "./disk-lanes.js";
 import { parseStamp } from "./log-format.js";
 
@@ -35,8 +36,8 @@ export class LogFile {
   }
 
   /** Opens or creates the file, and its folders where they are missing. The last component is never followed as a link. */
-  static async open(path: string, log: Logger): Promise<LogFile> {
-    return new LogFile(path, await openLog(path), log);
+  static async open(path: string, log: Logger, signal = neverAborted): Promise<LogFile> {
+    return new LogFile(path, await openLog(path, signal), log);
   }
 
   /** Resolves when the lines are written, or given up with a warning. Never rejects. */
@@ -48,7 +49,7 @@ export class LogFile {
   /** The path's file is there, and this log's, when it resolves; nothing more goes to the old one. */
   async reopen(): Promise<void> {
     await this.#next(async () => {
-      const { file, device } = await openLog(this.path);
+      const { file, device } = await openLog(this.path, neverAborted);
       const [old, oldDevice] = [this.#file, this.#device];
       this.#file = file;
       this.#device = device;
@@ -119,8 +120,8 @@ interface OpenedLog {
   readonly device: number;
 }
 
-async function openLog(path: string): Promise<OpenedLog> {
-  return await diskLanes.run(await deviceOf(dirname(path)), async () => {
+async function openLog(path: string, signal: AbortSignal): Promise<OpenedLog> {
+  const openNow = async (): Promise<OpenedLog> => {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     let file: FileHandle;
     try {
@@ -133,7 +134,8 @@ async function openLog(path: string): Promise<OpenedLog> {
     if (facts.isFile()) return { file, device: facts.dev };
     await file.close();
     throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
-  });
+  };
+  return await diskLanes.run(await deviceOf(dirname(path)), openNow, signal);
 }
 
 /** Of a folder, or of what is there of the way to it. */

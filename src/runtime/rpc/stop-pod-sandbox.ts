@@ -13,7 +13,7 @@ export async function stopPodSandbox(
 ): Promise<StopPodSandboxResponse> {
   const sandbox = deps.sandboxes.find(request.podSandboxId);
   if (sandbox === undefined) return {};
-  await deps.sandboxes.locks.run(sandbox.id, async () => {
+  await deps.sandboxes.locks.run(sandbox.id, call.signal, async () => {
     if (deps.sandboxes.has(sandbox.id)) await stopSandbox(sandbox, deps, call.signal);
   });
   return {};

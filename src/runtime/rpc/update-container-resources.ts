@@ -25,7 +25,7 @@ export async function updateContainerResources(
   if (wish === undefined) throw new RuntimeError("invalidArgument", "linux is not set");
   const sandbox = deps.sandboxes.require(container.sandboxId);
   await sandbox.whenSettled(call.signal); // what takes the container up needs its lock
-  await deps.containers.locks.run(container.id, async () => {
+  await deps.containers.locks.run(container.id, call.signal, async () => {
     if (container.state === "exited") {
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);
     }
@@ -34,7 +34,7 @@ export async function updateContainerResources(
     const limits = await boundaryOf(sandbox.record.box?.driver).resources(wish, guest);
     const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
     const merged = mergeResources(container.resources, wish);
-    await deps.containers.cpuSets.during(box, container.id, placeIn(merged), async () => {
+    await deps.containers.cpuSets.during(box, container.id, placeIn(merged), call.signal, async () => {
       await stage("update session", stepLimitMs, call.signal, (limit) =>
         explained(box.agent.updateSession(update, limit)),
       );

@@ -1,5 +1,6 @@
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
+import { onItsOwn } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
@@ -16,15 +17,18 @@ const reclaimLimitMs = 30_000;
 
 /** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
 export function watchBox(sandbox: Sandbox, box: Box, deps: Deps): void {
-  box.exited
-    .then((exit) => boxDied(sandbox, exit, deps))
-    .catch((thrown: unknown) => {
+  void onItsOwn(async () => {
+    try {
+      await boxDied(sandbox, await box.exited, deps);
+    } catch (thrown) {
+      if (deps.closing.aborted) return; // the next daemon records it
       deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the end of a Box could not be recorded");
-    });
+    }
+  });
 }
 
 async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
-  await deps.sandboxes.locks.run(sandbox.id, async () => {
+  await deps.sandboxes.locks.runWhenFree(sandbox.id, deps.closing, async () => {
     if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
     deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
     deps.metrics.boxes.lost();
@@ -71,15 +75,15 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
   await leaveNetwork(sandbox, deps, signal);
-  await removeNetns(sandbox, deps);
+  await stage("remove netns", reclaimLimitMs, signal, () => removeNetns(sandbox, deps));
 }
 
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */
 export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
   await stopSandbox(sandbox, deps, signal);
   await deps.containers.removeAllOf(sandbox, signal);
-  await removePodFiles(sandbox.folder);
-  await deps.sandboxes.remove(sandbox.id);
+  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.folder));
+  await stage("remove record", reclaimLimitMs, signal, () => deps.sandboxes.remove(sandbox.id));
   publish(deps.events, "deleted", sandbox.id, sandbox, () => []);
   deps.log.info({ sandboxId: sandbox.id }, "sandbox removed");
 }

@@ -2,6 +2,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
+import { neverAborted } from "../../base/signals.js";
 import type { Config } from "../../config/config.js";
 import { sandboxFolder } from "../../config/paths.js";
 import type { PodSandboxMetadata } from "../../gen/runtime/v1/api.js";
@@ -21,6 +22,8 @@ export class SandboxStore {
   readonly #config: Config;
   readonly #records: RecordFolder<SandboxRecord>;
   readonly #sandboxes = new Map<SandboxId, Sandbox>();
+  /** Writes of one record, in order, also those that were given up. */
+  readonly #writes = new KeyedMutex<SandboxId>();
 
   private constructor(config: Config, records: RecordFolder<SandboxRecord>) {
     this.#config = config;
@@ -80,22 +83,33 @@ export class SandboxStore {
 
   /** Writes a sandbox's first record. */
   async add(record: SandboxRecord): Promise<Sandbox> {
-    await this.#records.write(record);
-    const sandbox = new Sandbox(record, sandboxFolder(this.#config, record.id));
-    this.#sandboxes.set(record.id, sandbox);
-    return sandbox;
+    return await this.#write(record.id, async () => {
+      await this.#records.write(record);
+      const sandbox = new Sandbox(record, sandboxFolder(this.#config, record.id));
+      this.#sandboxes.set(record.id, sandbox);
+      return sandbox;
+    });
   }
 
   /** Writes what has changed, then shows it. The caller holds the sandbox's lock, or is its creation. */
   async update(sandbox: Sandbox, change: Partial<SandboxRecord>): Promise<void> {
-    const record = { ...sandbox.record, ...change };
-    await this.#records.write(record);
-    sandbox.setRecord(record);
+    await this.#write(sandbox.id, async () => {
+      const record = { ...sandbox.record, ...change };
+      await this.#records.write(record);
+      sandbox.setRecord(record);
+    });
   }
 
   /** Success when it is not there. */
   async remove(id: SandboxId): Promise<void> {
-    await this.#records.remove(id);
-    this.#sandboxes.delete(id);
+    await this.#write(id, async () => {
+      await this.#records.remove(id);
+      this.#sandboxes.delete(id);
+    });
+  }
+
+  /** A write that was given up may still come: the next one of the record builds on it. */
+  async #write<T>(id: SandboxId, write: () => Promise<T>): Promise<T> {
+    return await this.#writes.runWhenFree(id, neverAborted, write);
   }
 }

@@ -70,7 +70,7 @@ async function takeUpContainers(
   deps: Deps,
   over: AbortSignal,
 ): Promise<void> {
-  await deps.sandboxes.locks.run(sandbox.id, async () => {
+  await deps.sandboxes.locks.run(sandbox.id, over, async () => {
     if (sandbox.state !== "ready") return;
     await stage("recover: take up containers", takeUpLimitMs, over, (signal) =>
       deps.containers.takeUpOf(sandbox, sessions, signal),

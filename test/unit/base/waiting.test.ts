@@ -124,7 +124,7 @@ describe("a mutex by key", () => {
     const mutex = new KeyedMutex<string>();
     const events: string[] = [];
     const enter = (name: string, fails = false) =>
-      mutex.run("key", async () => {
+      mutex.run("key", never, async () => {
         events.push(`${name} in`);
         await sleep(1, never);
         events.push(`${name} out`);
@@ -137,8 +137,8 @@ describe("a mutex by key", () => {
   it("does not make one key wait for another", async () => {
     const mutex = new KeyedMutex<string>();
     let open: () => void = () => undefined;
-    const held = mutex.run("a", () => new Promise<void>((resolve) => (open = resolve)));
-    expect(await mutex.run("b", () => Promise.resolve("through"))).to.equal("through");
+    const held = mutex.run("a", never, () => new Promise<void>((resolve) => (open = resolve)));
+    expect(await mutex.run("b", never, () => Promise.resolve("through"))).to.equal("through");
     open();
     await held;
   });

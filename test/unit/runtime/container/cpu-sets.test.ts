@@ -4,6 +4,7 @@ import { CpuSets, placeIn, type Place } from "../../../../src/runtime/container/
 import type { Box } from "../../../../src/vmm/box.js";
 import type { CpuSet } from "../../../../src/vmm/cgroup/cpu-set.js";
 
+const never = new AbortController().signal;
 const on = (cpusetCpus: string, cpusetMems = ""): Place => ({ cpusetCpus, cpusetMems });
 
 function parts(driver: "qemu" | "native" = "qemu"): {
@@ -42,8 +43,8 @@ describe("CPUs of a Box", () => {
   it("count a container before it has a record, and no longer when it gets none", async () => {
     const { box, set, records, sets } = parts();
     records.set(one, on("1"));
-    await sets.claim(box, two, on("2"));
-    await sets.claim(box, one, on("4"));
+    await sets.claim(box, two, on("2"), never);
+    await sets.claim(box, one, on("4"), never);
     await sets.release(box, one);
     await sets.release(box, two);
     expect(set).to.deep.equal(["1,2/", "2,4/", "1,2/", "1/"]);
@@ -53,9 +54,9 @@ describe("CPUs of a Box", () => {
     const { box, set, records, sets } = parts();
     records.set(one, on("1"));
     await sets.settle(box);
-    const asked = sets.claim(box, one, on("63"));
+    const asked = sets.claim(box, one, on("63"), never);
     expect(await asked.then(String, String)).to.equal("Error: no such CPU");
-    const failing = sets.during(box, one, on("2"), () => Promise.reject(new Error("the agent is gone")));
+    const failing = sets.during(box, one, on("2"), never, () => Promise.reject(new Error("the agent is gone")));
     expect(await failing.then(String, String)).to.equal("Error: the agent is gone");
     expect(set).to.deep.equal(["1/", "1/", "2/", "1/"]);
   });
@@ -69,8 +70,8 @@ describe("CPUs of a Box", () => {
 
   it("are nobody's business for a pod of the host, whose containers have groups of their own", async () => {
     const { box, set, sets } = parts("native");
-    await sets.claim(box, one, placeIn(undefined));
-    await sets.claim(box, one, on("1"));
+    await sets.claim(box, one, placeIn(undefined), never);
+    await sets.claim(box, one, on("1"), never);
     expect(set).to.deep.equal([]);
   });
 });

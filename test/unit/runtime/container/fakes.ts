@@ -1,5 +1,5 @@
 /** Doubles of what stands outside the process: the Box with its agent, and the image store's files. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
@@ -19,6 +19,7 @@ import {
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
 import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image/image-store.js";
+import type { HostFile } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
@@ -31,6 +32,15 @@ import { SandboxStore } from "../../../../src/runtime/sandbox/sandbox-store.js";
 import type { OutputReader } from "../../../../src/vmm/agent/agent-client.js";
 import type { Box, BoxExit, SharedPath } from "../../../../src/vmm/box.js";
 import { image as plainConfig } from "../spec/support.js";
+
+/** As the addon's. */
+async function lookUp(path: string): Promise<HostFile> {
+  const resolved = await realpath(path);
+  const facts = await stat(resolved, { bigint: true });
+  const isDevice = facts.isCharacterDevice() || facts.isBlockDevice();
+  const kind = isDevice ? "device" : facts.isDirectory() ? "directory" : "file";
+  return { path: resolved, kind, device: facts.dev, inode: facts.ino };
+}
 
 interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -362,7 +372,7 @@ export async function makeWorld(): Promise<World> {
       log,
       sandboxes,
       events: new ContainerEvents(),
-      native: {} as unknown as Deps["native"],
+      native: { lookUp } as unknown as Deps["native"],
       boxes: {} as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
       networks: new Networks(config.cni, log),

@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
+import { tellLateSteps, type LateStep } from "../../../../src/base/hold.js";
 import { ContainerEventType, PodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
 import { publish } from "../../../../src/runtime/events/publish.js";
 import { type CriServer, serveCri } from "../../../../src/runtime/grpc/server.js";
@@ -69,6 +70,49 @@ describe("the CRI socket", () => {
     world.deps = Object.assign(world.deps, { images: { pull: () => Promise.reject(missing) } });
     const spec = { image: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
     await failure(cri.call(image.pullImage, { image: spec }), status.UNKNOWN, /^RegistryUnavailable: no route/);
+  });
+
+  describe("whose handler hangs, and hears no signal", () => {
+    let settle: () => void;
+    let strict: CriServer;
+    let other: CriClient;
+    beforeEach(async () => {
+      const pull = (): Promise<unknown> => new Promise<void>((resolve) => (settle = resolve));
+      world.deps = Object.assign(world.deps, { images: { pull } });
+      const path = join(world.folder, "s/strict.sock");
+      strict = await serveCri(world.deps, path, undefined, (rpc) => (rpc === "PullImage" ? 100 : null));
+      other = new CriClient(path);
+    });
+    afterEach(async () => {
+      settle();
+      other.close();
+      await strict.close(0);
+    });
+    const spec = { image: "x", annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
+    const inFlight = async (): Promise<number | undefined> =>
+      sample(await world.deps.metrics.text(), 'a3s_box_cri_calls_in_flight{rpc="PullImage"}');
+
+    it("answers at its own limit plus less than a second, and the handler is named when it settles", async () => {
+      const late: LateStep[] = [];
+      tellLateSteps((step) => late.push(step));
+      const beganMs = performance.now();
+      await failure(other.call(image.pullImage, { image: spec }), status.DEADLINE_EXCEEDED, /no result in 100 ms/);
+      expect(performance.now() - beganMs).to.be.lessThan(1_100);
+      expect(await inFlight()).to.equal(0);
+      settle();
+      await eventually("both are told", 1_000, () => (late.length === 2 ? true : undefined));
+      tellLateSteps(() => undefined);
+      expect(late.map(({ name, outcome }) => [name, outcome])).to.deep.equal([
+        ["PullImage", "given up"],
+        ["PullImage", "failed"], // it has no image to answer with
+      ]);
+    });
+
+    it("is done with a call whose client has gone", async () => {
+      const left = cri.call(image.pullImage, { image: spec }, { exactMs: 300 });
+      await failure(left, status.DEADLINE_EXCEEDED, /./);
+      await eventually("it is over", 1_500, async () => ((await inFlight()) === 0 ? true : undefined));
+    });
   });
 
   it("counts its calls by RPC and status", async () => {

@@ -147,6 +147,18 @@ describe("CreateContainer", () => {
     });
   }
 
+  it("has succeeded once its record is there, whatever comes of the pod's CPUs after that", async () => {
+    const release = world.deps.containers.cpuSets.release.bind(world.deps.containers.cpuSets);
+    world.deps.containers.cpuSets.release = async (box, id) => {
+      await release(box, id);
+      throw new RuntimeError("internal", "the group is gone");
+    };
+    const { containerId } = await create();
+    expect((await failureOf(create())).code).to.equal("alreadyExists");
+    expect(world.deps.containers.find(containerId)?.state).to.equal("created");
+    expect(world.log.join("")).to.contain("the group is gone");
+  });
+
   const refused: readonly [string, Parameters<typeof containerRequest>[1], string, string][] = [
     ["an empty name", { metadata: { name: "", attempt: 0 } }, "invalidArgument", "name is empty"],
     ["no image", { image: undefined }, "invalidArgument", "image is empty"],

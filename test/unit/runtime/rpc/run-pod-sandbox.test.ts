@@ -7,6 +7,7 @@ import { listPodSandbox } from "../../../../src/runtime/rpc/list-pod-sandbox.js"
 import { podSandboxStatus } from "../../../../src/runtime/rpc/pod-sandbox-status.js";
 import { removePodSandbox } from "../../../../src/runtime/rpc/remove-pod-sandbox.js";
 import { runPodSandbox } from "../../../../src/runtime/rpc/run-pod-sandbox.js";
+import { eventually } from "../../../support/wait.js";
 import { call, failureOf, linuxConfig, makeWorld, podRequest, resources, type World } from "../sandbox/fakes.js";
 
 describe("RunPodSandbox", () => {
@@ -72,6 +73,22 @@ describe("RunPodSandbox", () => {
     expect(await file("hostname")).to.equal("web-0\n");
     expect(await file("resolv.conf")).to.equal("search shop.svc\nnameserver 10.0.0.10\noptions ndots:5\n");
     expect(await file("hosts")).to.match(/^127\.0\.1\.1\tweb-0$/m);
+  });
+
+  it("is answered although its Box never boots and hears no signal, and nobody builds over what comes of it", async () => {
+    let boot: () => void = () => undefined;
+    world.boxes.beforeBoot = () => new Promise((resolve) => (boot = resolve));
+    const running = failureOf(run());
+    await eventually("it boots", 1_000, () => (world.boxes.specs.length === 1 ? true : undefined));
+    world.closing.abort();
+    const beganMs = performance.now();
+    expect((await running).message).to.contain("the daemon is stopping");
+    expect(performance.now() - beganMs).to.be.lessThan(1_000);
+    const again = await failureOf(run());
+    expect(`${again.code} ${again.message}`).to.match(/^unavailable .*still busy with: boot box since \d+ s/);
+    boot();
+    await world.deps.sandboxCreations.idle();
+    expect(await traces()).to.deep.equal(nothing);
   });
 
   it("refuses a second one of the same name, uid and attempt, and names the first's id", async () => {
