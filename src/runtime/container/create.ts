@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { nowNs, monotonicMs } from "../../base/clock.js";
+import { creationNs, monotonicMs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
 import { codeOf, messageOf, RuntimeError, type ErrorCode } from "../../base/errors.js";
 import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
@@ -267,6 +267,6 @@ function recordOf(
     sharedPaths: [...new Set(shared.map(({ hostPath }) => hostPath))],
     mirroredPaths: [...new Set(mirrored.map(({ hostPath }) => hostPath))],
     followed: followed.map(({ place, source }) => ({ place: place.hostPath, source })),
-    createdAtNs: nowNs(),
+    createdAtNs: creationNs(),
   };
 }

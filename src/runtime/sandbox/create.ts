@@ -1,4 +1,4 @@
-import { nowNs, monotonicMs } from "../../base/clock.js";
+import { creationNs, monotonicMs, nowNs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
 import { inStage, RuntimeError } from "../../base/errors.js";
 import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
@@ -151,7 +151,7 @@ function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
     config: encodeConfig(request.config),
     runtimeHandler: request.runtimeHandler,
     size: request.size,
-    createdAtNs: nowNs(),
+    createdAtNs: creationNs(),
     netnsPath: request.hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
   };
 }

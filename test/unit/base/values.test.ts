@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
-import { nowNs } from "../../../src/base/clock.js";
+import { nowNs, WallClock } from "../../../src/base/clock.js";
 import { RuntimeError, errnoOf, inStage } from "../../../src/base/errors.js";
 import { containerId, digest, newSandboxId, sandboxId, shortId } from "../../../src/base/ids.js";
 import { createLogger, redactedPaths } from "../../../src/base/log.js";
@@ -50,6 +50,18 @@ describe("the wall clock", () => {
   it("never gives a time twice", () => {
     const times = Array.from({ length: 1000 }, nowNs);
     expect(times.every((time, index) => index === 0 || time > (times[index - 1] ?? 0n))).to.equal(true);
+  });
+
+  it("goes with the machine's when that is set back, and creations stay in their order", () => {
+    let wall = 10_000_000_000_000n;
+    const clock = new WallClock(() => wall);
+    expect([clock.now(), clock.created()]).to.deep.equal([wall, wall + 1n]);
+    const before = clock.created();
+    wall -= 3_600_000_000_000n;
+    expect(clock.now()).to.equal(wall);
+    expect(clock.created() > before).to.equal(true);
+    wall += 5_000_000_000n;
+    expect(clock.now()).to.equal(wall);
   });
 });
 
