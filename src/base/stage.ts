@@ -37,9 +37,9 @@ export async function stage<T>(
   try {
     signal.throwIfAborted();
     const work = inStep(step, async () => {
-      await faults?.at("begin", name, signal);
+      await faults?.at("begin", name, signal, end);
       const result = await run(signal);
-      await faults?.at("end", name, signal);
+      await faults?.at("end", name, signal, end);
       return result;
     });
     const graceMs = Math.max(shortestGraceMs, longestGraceMs - gracePerDepthMs * step.depth);

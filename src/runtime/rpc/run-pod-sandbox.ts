@@ -20,7 +20,9 @@ export async function runPodSandbox(
   const checked = checkSandboxRequest(request, deps.config, deps.boxes.driver);
   idMapOf(checked.config, deps.boxes, checked.driver); // before anything is made
   const { metadata } = checked;
-  const existing = deps.sandboxes.findByKey(metadata);
+  const key = sandboxKey(metadata);
+  // One that is being made, or taken back, is shown when its record has been written.
+  const existing = deps.sandboxCreations.has(key) ? undefined : deps.sandboxes.findByKey(metadata);
   if (existing !== undefined) {
     const pod = `${metadata.namespace}/${metadata.name}`;
     const what = `sandbox of pod ${pod} (uid ${metadata.uid}, attempt ${String(metadata.attempt)})`;
@@ -28,7 +30,7 @@ export async function runPodSandbox(
       hint: "remove it, or ask with a higher attempt",
     });
   }
-  const podSandboxId = await deps.sandboxCreations.run(sandboxKey(metadata), call.signal, async () =>
+  const podSandboxId = await deps.sandboxCreations.run(key, call.signal, async () =>
     createSandbox(
       { ...checked, size: await sizeWithPages(checked, deps.config, checked.driver ?? deps.boxes.driver) },
       deps,

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface Fault {
-  readonly kind: "fail" | "hang" | "die";
+  /** What hangs ends by its signal; what sticks when the test lets go. */
+  readonly kind: "fail" | "hang" | "stick" | "die";
   /** `<begin|end> <step>`. */
   readonly place: string;
 }
@@ -23,6 +24,16 @@ export class FaultFolder implements AsyncDisposable {
 
   async arm(fault: Fault): Promise<void> {
     await writeFile(join(this.path, "armed"), `${fault.kind} ${fault.place}\n`);
+  }
+
+  /** These are the steps' limits until `disarm`: what hangs is the real call. */
+  async cap(limitMs: number, ...steps: readonly string[]): Promise<void> {
+    await writeFile(join(this.path, "armed"), steps.map((step) => `cap ${limitMs} ${step}\n`).join(""));
+  }
+
+  /** What sticks goes on. */
+  async letGo(): Promise<void> {
+    await rm(join(this.path, "stuck"), { force: true });
   }
 
   /** True when nothing is armed: what was has happened. */

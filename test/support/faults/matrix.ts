@@ -1,6 +1,6 @@
 /**
- * Every step of an operation, made to fail, to hang, and to be the last that the daemon does. After each the machine is
- * as it was, and the same request succeeds.
+ * Every step of an operation, made to fail, to hang, to have happened and then hear no signal, and to be the last that the
+ * daemon does. After each the machine is as it was, and the same request succeeds.
  */
 import type { Daemon } from "../daemon.js";
 import { expectSameMachine } from "../machine.js";
@@ -20,6 +20,9 @@ export interface Operation<Subject> {
 
 /** The question whether a Box lives comes when it comes. */
 const anyTime = /agent list sessions$/;
+
+/** These come also when all has been done. */
+const madeIt: ReadonlySet<Fault["kind"]> = new Set(["die", "stick"]);
 
 /** A cell of the matrix that is not as it should be. */
 export interface Trouble {
@@ -54,6 +57,7 @@ export async function runCell<Subject>(
       (thrown: unknown) => messageOf(thrown),
     );
     if (!faults.spent) throw new Error("the fault did not happen");
+    if (fault.kind === "stick") await refusedUntilLetGo(operation, subject, faults);
     if (fault.kind === "die") {
       await daemon.stop("SIGKILL");
       await daemon.launch();
@@ -65,15 +69,31 @@ export async function runCell<Subject>(
       ? undefined
       : await expectSameMachine(daemon.scope, prepared, 10_000).then(() => undefined, messageOf);
     const answer = await eventually("the same request succeeds", 60_000, () => operation.request(subject));
-    if (left !== undefined && !(fault.kind === "die" && answer === "existed")) throw new Error(left);
+    if (left !== undefined && !(madeIt.has(fault.kind) && answer === "existed")) throw new Error(left);
     await operation.takeBack(subject);
     await expectSameMachine(daemon.scope, before, 10_000);
     return undefined;
   } catch (thrown) {
     await faults.disarm();
+    await faults.letGo();
     await operation.takeBack(subject).catch(() => undefined);
     return { fault, why: messageOf(thrown) };
   }
+}
+
+/** The step was given up, and holds what it is about: nobody builds over it. */
+async function refusedUntilLetGo<Subject>(
+  operation: Operation<Subject>,
+  subject: Subject,
+  faults: FaultFolder,
+): Promise<void> {
+  if (!operation.goesOn) {
+    const why = await operation.request(subject).catch(messageOf);
+    // The last step of all: what was asked for is there.
+    if (why !== "existed" && !why.includes("still busy with"))
+      throw new Error(`the repeat was not refused for the step that sticks: ${why}`);
+  }
+  await faults.letGo();
 }
 
 /** "begin boot box ID" is about "boot box". */

@@ -40,6 +40,30 @@ describe("faults on purpose", () => {
     expect(await readFile(join(folder, "passed"), "utf8")).to.equal("begin boot box ID\nend make netns\n");
   });
 
+  it("stick whatever the signal says, until the test lets go", async () => {
+    await arm("stick end make netns");
+    let [over, expired] = [false, false];
+    const stuck = faultsIn(folder)
+      .at("end", "make netns", AbortSignal.abort(), () => (expired = true))
+      .then(() => (over = true));
+    await new Promise(setImmediate);
+    expect([existsSync(join(folder, "armed")), existsSync(join(folder, "stuck")), over, expired]).to.deep.equal([
+      false,
+      true,
+      false,
+      true,
+    ]);
+    await rm(join(folder, "stuck"));
+    await stuck;
+  });
+
+  it("cap a step's limit for as long as that is armed", async () => {
+    await arm("cap 900 make share\ncap 700 boot box ID");
+    expect(await failureAt("boot box 0123456789ab")).to.equal(undefined);
+    expect(faultsIn(folder).limitOf("boot box 0123456789ab", 20_000)).to.equal(700);
+    expect(faultsIn(folder).limitOf("make netns", 20_000)).to.equal(20_000);
+  });
+
   it("hang until the step's own limit, which is a short one then", async () => {
     await arm("hang begin make netns");
     expect(faultsIn(folder).limitOf("make netns", 20_000)).to.be.lessThan(1_000);

@@ -1,9 +1,13 @@
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { PortMapping, type PodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
+import { recover } from "../../../../src/runtime/recovery.js";
 import { runPodSandbox } from "../../../../src/runtime/rpc/run-pod-sandbox.js";
 import { status } from "../../../../src/runtime/rpc/status.js";
+import { stopPodSandbox } from "../../../../src/runtime/rpc/stop-pod-sandbox.js";
+import { eventually } from "../../../support/wait.js";
 import { call, failureOf, makeWorld, podRequest, type World } from "./fakes.js";
 
 const ports = (hostPort: number, hostIp = ""): Partial<PodSandboxConfig> => ({
@@ -62,6 +66,19 @@ describe("network of a sandbox", () => {
     expect(failure.code).to.equal("alreadyExists");
     expect(failure.message).to.contain("host port 8080/tcp is taken by pod shop/pod-");
     await runPodSandbox(pod(ports(8081)), call(), world.deps);
+  });
+
+  it("is checked after a restart beside whoever wants the sandbox, for whom the plugin gives way", async () => {
+    const began = join(world.folder, "check");
+    await configure(world, `[ $CNI_COMMAND = CHECK ] && { touch ${began}; exec sleep 60; }`);
+    const { podSandboxId } = await runPodSandbox(pod({}), call(), world.deps);
+    await world.restart();
+    await recover(world.deps);
+    await eventually("the plugin is asked", 5_000, () => (existsSync(began) ? true : undefined));
+    const beganMs = performance.now();
+    await stopPodSandbox({ podSandboxId }, call(), world.deps);
+    expect(performance.now() - beganMs).to.be.lessThan(3_000);
+    expect(world.log.join("")).to.not.contain("network of a sandbox is not as it was made");
   });
 
   it("is taken back when a plugin fails, with what the plugins before it have answered", async () => {

@@ -1,0 +1,177 @@
+/** The real call hangs, not the wrapper round it: each call ends within its limit and a second, and nothing is left. */
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm, rmdir, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { failure, runtime, status } from "../support/cri-client.js";
+import { Daemon } from "../support/daemon.js";
+import { canDie, DeadMount } from "../support/faults/dead-mount.js";
+import { FaultFolder } from "../support/faults/fault-folder.js";
+import { busybox } from "../support/images.js";
+import { expectSameMachine, type MachineState } from "../support/machine.js";
+import { createContainer, podConfig, removePod, runPod, startContainer, vmmPid, type Pod } from "../support/pods.js";
+import { eventually, limit, slowness } from "../support/wait.js";
+
+/** Of the steps that hang here; kubelet's own limits are minutes. */
+const capMs = 1_500;
+/** A step's grace, and a busy machine's. */
+const overMs = 1_000 * slowness;
+
+/** Runs it, and fails when it took longer than its limit and a second. */
+async function within<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
+  const beganMs = performance.now();
+  const answer = await call();
+  expect(performance.now() - beganMs, "ms that the call took").to.be.lessThan(limitMs + overMs);
+  return answer;
+}
+
+describe("Calls beside what really hangs", function () {
+  this.timeout(limit(120_000));
+  let faults: FaultFolder;
+  let daemon: Daemon;
+  let pod: Pod;
+  let machine: MachineState;
+
+  before(async () => {
+    faults = await FaultFolder.make();
+    const config = "[sandbox]\nstop_timeout_ms = 1000\n";
+    daemon = await Daemon.start({ images: [await busybox()], config, environment: { A3S_FAULTS: faults.path } });
+    pod = await runPod(daemon);
+  });
+  after(async () => {
+    await faults.disarm();
+    await daemon.remove();
+    await faults[Symbol.asyncDispose]();
+  });
+  beforeEach(async () => {
+    machine = await daemon.machine();
+  });
+  afterEach(async () => {
+    await faults.disarm();
+  });
+
+  describe("a volume on a file system that is dead", () => {
+    before(function () {
+      if (!canDie) this.skip();
+    });
+
+    it("costs its container, tried again and again, and nobody else", async () => {
+      await using dead = await DeadMount.make();
+      await faults.cap(capMs, "resolve mount /data");
+      const create = (): Promise<string> =>
+        createContainer(daemon, pod, {
+          logPath: "",
+          mounts: [{ hostPath: join(dead.path, "data"), containerPath: "/data" }],
+        });
+      const refused = (): Promise<unknown> =>
+        failure(create(), status.DEADLINE_EXCEEDED, /resolve mount \/data: .*its file system does not answer/);
+      await within(capMs, () => Promise.all(Array.from({ length: 24 }, refused)));
+      await within(capMs, refused);
+      const containerId = await startContainer(daemon, pod, { logPath: "" });
+      await daemon.cri.call(runtime.removeContainer, { containerId });
+      dead.end();
+      await failure(create(), status.INVALID_ARGUMENT, /can't be resolved/);
+      await expectSameMachine(daemon.scope, machine);
+    });
+
+    it("with a container's log on it: it is held and named until that ends, and a daemon's end does not wait", async () => {
+      await using dead = await DeadMount.make();
+      await symlink(dead.path, join(pod.config.logDirectory, "dead"));
+      const containerId = await createContainer(daemon, pod, { logPath: "dead/0.log" });
+      await faults.cap(capMs, "open log");
+      await within(capMs, () =>
+        failure(
+          daemon.cri.call(runtime.startContainer, { containerId }),
+          status.DEADLINE_EXCEEDED,
+          /open log: no result/,
+        ),
+      );
+      await within(0, () =>
+        failure(
+          daemon.cri.call(runtime.removeContainer, { containerId }),
+          status.UNAVAILABLE,
+          /still busy with: open log since \d+ s/,
+        ),
+      );
+      const beganMs = performance.now();
+      expect(await daemon.stop(), "the daemon's exit status").to.equal(0);
+      expect(performance.now() - beganMs).to.be.lessThan(limit(15_000));
+      dead.end();
+      await daemon.launch();
+      await eventually("the container is removed", 10_000, async () => {
+        await daemon.cri.call(runtime.removeContainer, { containerId });
+        return true;
+      });
+      await rm(join(pod.config.logDirectory, "dead"));
+      await expectSameMachine(daemon.scope, machine);
+    });
+  });
+
+  it("A VMM that is stopped: its calls end with their clients, and its pod is stopped and removed", async () => {
+    const hanging = await runPod(daemon);
+    const containerId = await startContainer(daemon, hanging);
+    process.kill(await vmmPid(daemon, hanging), "SIGSTOP");
+    const exec = daemon.cri.call(runtime.execSync, { containerId, cmd: ["true"] }, { exactMs: 1_000 });
+    await failure(exec, status.DEADLINE_EXCEEDED, /./);
+    await faults.cap(capMs, "stop containers");
+    await within(capMs + 1_000 + 5_000, () => removePod(daemon, hanging));
+    await expectSameMachine(daemon.scope, machine, 10_000);
+  });
+
+  it("A frozen group, in which nothing dies: the step is named, and the pod goes once it is thawed", async function () {
+    const freezer = "/sys/fs/cgroup/freezer";
+    if (!existsSync(freezer)) this.skip(); // version 2 kills what is frozen
+    const group = join(freezer, `a3s-frozen-${String(process.pid)}`);
+    await mkdir(group);
+    const hanging = await runPod(daemon);
+    const pid = await vmmPid(daemon, hanging);
+    await writeFile(join(group, "cgroup.procs"), String(pid));
+    await writeFile(join(group, "freezer.state"), "FROZEN");
+    try {
+      await faults.cap(capMs, "stop containers", "stop box", "discard box");
+      const stop = daemon.cri.call(runtime.stopPodSandbox, { podSandboxId: hanging.id });
+      await within(3 * capMs, () => failure(stop, status.DEADLINE_EXCEEDED, /discard box: no result/));
+    } finally {
+      await writeFile(join(group, "freezer.state"), "THAWED");
+    }
+    await faults.disarm();
+    await eventually("the pod is removed", 20_000, async () => {
+      await removePod(daemon, hanging);
+      return true;
+    });
+    await expectSameMachine(daemon.scope, machine, 10_000);
+    await rmdir(group);
+  });
+});
+
+describe("A network plugin that sleeps", function () {
+  this.timeout(limit(60_000));
+  let folder: string;
+  let daemon: Daemon;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "a3s-cni-"));
+    const list = { cniVersion: "1.0.0", name: "asleep", plugins: [{ type: "asleep" }] };
+    await writeFile(join(folder, "10-asleep.conflist"), JSON.stringify(list));
+    // It hears nothing but SIGKILL, and so does what it has started.
+    const program = `#!/bin/sh\ntrap '' TERM INT HUP\n[ "$CNI_COMMAND" = ADD ] || exit 0\necho $$ > ${folder}/pid\nsleep 1000\n`;
+    await writeFile(join(folder, "asleep"), program);
+    await chmod(join(folder, "asleep"), 0o755);
+    const config = `[cni]\nconf_dir = "${folder}"\nbin_dirs = ["${folder}"]\nplugin_timeout_ms = ${String(capMs)}\n`;
+    daemon = await Daemon.start({ config, nodeNetns: `/proc/${String(process.pid)}/ns/net` });
+  });
+  after(async () => {
+    await daemon.remove();
+    await rm(folder, { recursive: true });
+  });
+
+  it("is killed at its limit with all that it has started; the pod's error names it, and nothing is left", async () => {
+    const was = await daemon.machine();
+    const run = daemon.cri.call(runtime.runPodSandbox, { config: podConfig(daemon, { logDirectory: "" }) });
+    // The Box that boots beside it is taken back before the answer.
+    await within(capMs + 5_000, () => failure(run, status.DEADLINE_EXCEEDED, /CNI plugin "asleep" ADD: no result in/));
+    const pid = Number(await readFile(join(folder, "pid"), "utf8"));
+    expect(existsSync(`/proc/${String(pid)}`)).to.equal(false);
+    await expectSameMachine(daemon.scope, was, 10_000);
+  });
+});
