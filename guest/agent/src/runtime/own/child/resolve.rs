@@ -59,17 +59,19 @@ pub fn make(root: &impl AsFd, path: &str, kind: Kind) -> Result<OwnedFd, Errno> 
     let mut rest: Vec<String> = parts(path);
     // no component of it is a link
     let mut done: Vec<String> = Vec::new();
-    let mut tries = 0;
+    let mut links = 0;
     while let Some(part) = rest.pop() {
         if part == ".." {
             done.pop();
             continue;
         }
         let here = open(root, &done.join("/"), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-        tries += 1;
         match readlinkat(&here, part.as_str()) {
-            Ok(_) if tries > MAX_LINKS => return Err(Errno::ELOOP),
             Ok(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Errno::ELOOP);
+                }
                 let target = target.to_str().ok_or(Errno::EINVAL)?;
                 if target.starts_with('/') {
                     done.clear();
@@ -169,6 +171,30 @@ mod tests {
         make(&root.open(), "/relative", Kind::File).unwrap();
         assert!(root.has("root/outside/x") && root.0.join("root/up").is_file());
         assert!(!root.has("outside") && !root.has("up"));
+    }
+
+    #[test]
+    fn counts_links_and_not_how_deep_they_lead() {
+        let root = Root::new("deep");
+        let deep = vec!["d"; 100].join("/");
+        symlink(format!("/{deep}"), root.0.join("root/link")).unwrap();
+        make(&root.open(), "/link/file", Kind::File).unwrap();
+        assert!(root.0.join("root").join(&deep).join("file").is_file());
+        symlink("made", root.0.join("root").join(&deep).join("inner")).unwrap();
+        make(&root.open(), "/link/inner/x", Kind::Folder).unwrap();
+        assert!(root.0.join("root").join(&deep).join("made/x").is_dir());
+    }
+
+    #[test]
+    fn follows_as_many_links_as_the_kernel_does() {
+        let root = Root::new("chain");
+        for number in 0..MAX_LINKS {
+            symlink(format!("l{}", number + 1), root.0.join(format!("root/l{number}"))).unwrap();
+        }
+        assert_eq!(make(&root.open(), "/l0/x", Kind::Folder).map(drop), Ok(()));
+        symlink("l0", root.0.join("root/one-more")).unwrap();
+        fs::remove_dir_all(root.0.join(format!("root/l{MAX_LINKS}"))).unwrap();
+        assert_eq!(make(&root.open(), "/one-more/x", Kind::Folder).unwrap_err(), Errno::ELOOP);
     }
 
     #[test]
