@@ -19,21 +19,20 @@ use super::stream::{ChannelStream, hung_up};
 pub async fn serve(device: &Path, agent: Agent) -> io::Result<()> {
     let opened = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(device);
     let port = OwnedFd::from(opened.map_err(|error| io::Error::other(format!("open {}: {error}", device.display())))?);
-    let watch = HostWatch::new(&port)?;
     let mut newcomer = None;
     loop {
         let nonce = match newcomer.take() {
             Some(nonce) => nonce,
-            None => greeted(&port, &watch).await?,
+            None => greeted(&port).await?,
         };
-        newcomer = converse(&port, &newest(&port, nonce), &agent).await?;
+        newcomer = converse(&port, newest(&port, nonce), &agent).await?;
     }
 }
 
 /// Waits for a host that greets. What comes before was meant for a conversation that is over.
-async fn greeted(port: &OwnedFd, watch: &HostWatch) -> io::Result<Nonce> {
+async fn greeted(port: &OwnedFd) -> io::Result<Nonce> {
     loop {
-        watch.connected(port).await?;
+        connected(port).await?;
         if let Some(nonce) = greeting_in(&mut ChannelStream::new(port.try_clone()?)?).await? {
             return Ok(nonce);
         }
@@ -67,17 +66,39 @@ fn newest(port: &OwnedFd, greeted: Nonce) -> Nonce {
     nonce
 }
 
-/// Answers and serves, until the host hangs up or somebody else greets: who that is.
-async fn converse(port: &OwnedFd, nonce: &Nonce, agent: &Agent) -> io::Result<Option<Nonce>> {
+/// Answers and serves, until the host hangs up or somebody else greets: who that is. A greeting can be read before the
+/// guest is told that the host is there, as that comes by another queue: it is answered then. Should its host have gone
+/// for good, the next one passes over an answer that is not its own.
+async fn converse(port: &OwnedFd, nonce: Nonce, agent: &Agent) -> io::Result<Option<Nonce>> {
     let newcomer = Newcomer::default();
     let mut stream = PortStream::new(ChannelStream::new(port.try_clone()?)?, newcomer.clone());
-    if stream.write_all(nonce.answer().as_bytes()).await.is_ok() {
-        connection::serve(stream, agent.clone()).await;
+    match stream.write_all(nonce.answer().as_bytes()).await {
+        Ok(()) => connection::serve(stream, agent.clone()).await,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            drop(stream);
+            connected(port).await?;
+            return Ok(Some(nonce));
+        }
+        Err(_) => {}
     }
     Ok(newcomer.take())
 }
 
-/// Waits for "host connected". Edge-triggered, because poll(2) reports POLLHUP at once for as long as nobody is
+/// Waits for "host connected". Nobody else may watch the port meanwhile, nor may this watch go on when somebody else
+/// does: whoever polls the port takes a buffer off its ring, and where that is before the interrupt is handled, the
+/// driver wakes nobody for it.
+async fn connected(port: &OwnedFd) -> io::Result<()> {
+    if !hung_up(port) {
+        return Ok(());
+    }
+    let watch = HostWatch::new(port)?;
+    while hung_up(port) {
+        watch.event().await?;
+    }
+    Ok(())
+}
+
+/// Edge-triggered, because poll(2) reports POLLHUP at once for as long as nobody is
 /// connected, and so spins.
 struct HostWatch {
     epoll: AsyncFd<OwnedFd>,
@@ -91,12 +112,10 @@ impl HostWatch {
         Ok(Self { epoll: crate::poll::watched_for_reading(nix::unistd::dup(epoll.0.as_fd())?)? })
     }
 
-    async fn connected(&self, port: &OwnedFd) -> io::Result<()> {
-        while hung_up(port) {
-            let mut guard = self.epoll.readable().await?;
-            self.take_event();
-            guard.clear_ready();
-        }
+    async fn event(&self) -> io::Result<()> {
+        let mut guard = self.epoll.readable().await?;
+        self.take_event();
+        guard.clear_ready();
         Ok(())
     }
 
@@ -138,6 +157,36 @@ mod tests {
         assert_eq!(greeting_in(&mut stream).await.unwrap(), Some(nonce('a')));
         drop(host);
         assert_eq!(greeting_in(&mut stream).await.unwrap(), None);
+    }
+
+    /// In how many lists of watched descriptors of this process the file behind `descriptor` stands.
+    fn watches(descriptor: &OwnedFd) -> usize {
+        let inode = format!(" ino:{:x} ", nix::sys::stat::fstat(descriptor).unwrap().st_ino);
+        std::fs::read_dir("/proc/self/fdinfo")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok())
+            .map(|info| info.lines().filter(|line| line.starts_with("tfd:") && line.contains(&inode)).count())
+            .sum()
+    }
+
+    #[tokio::test]
+    async fn is_watched_once_whoever_waits() {
+        let (once, _other) = pair();
+        let _stream = ChannelStream::new(once.try_clone().unwrap()).unwrap();
+        let (port, mut host) = pair();
+        assert_eq!(watches(&port), 0);
+        {
+            let greeted = greeted(&port);
+            tokio::pin!(greeted);
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(20), &mut greeted).await.is_err());
+            assert_eq!(watches(&port), watches(&once), "while a greeting is waited for");
+            host.write_all(greeting('a').as_bytes()).unwrap();
+            assert_eq!(greeted.await.unwrap(), nonce('a'));
+        }
+        assert_eq!(watches(&port), 0, "by nobody who waits no more");
+        drop(host);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), connected(&port)).await.is_err());
+        assert_eq!(watches(&port), 0, "the watch for a host ends with the wait");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -43,12 +42,8 @@ impl ChannelStream {
     }
 
     fn write_once(&self, bytes: &[u8]) -> io::Result<usize> {
-        let descriptor = self.descriptor.get_ref();
         let piece = bytes.get(..MAX_WRITE_BYTES).unwrap_or(bytes);
-        match nix::unistd::write(descriptor, piece) {
-            Err(Errno::EAGAIN) if hung_up(descriptor) => Err(io::ErrorKind::BrokenPipe.into()),
-            other => other.map_err(io::Error::from),
-        }
+        Ok(nix::unistd::write(self.descriptor.get_ref(), piece)?)
     }
 }
 
@@ -91,10 +86,12 @@ impl AsyncWrite for ChannelStream {
             let closed = guard.ready().is_write_closed();
             match self.write_once(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if closed {
-                        self.register_afresh(context)?;
-                    } else {
+                    if !closed {
                         guard.clear_ready();
+                    } else if hung_up(self.descriptor.get_ref()) {
+                        return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+                    } else {
+                        self.register_afresh(context)?;
                     }
                 }
                 other => return Poll::Ready(other),
