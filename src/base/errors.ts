@@ -10,6 +10,7 @@
  * - `deadlineExceeded`: a step took longer than its limit.
  * - `canceled`: the caller gave up.
  * - `unimplemented`: not built, with the reason.
+ * - `brokenContract`: a guest's agent sent what its contract forbids; its Box is ended.
  * - `unknown`: a failure whose message the caller must see without a prefix (kubelet's image pull reasons).
  * - `internal`: everything else.
  */
@@ -23,6 +24,7 @@ export type ErrorCode =
   | "deadlineExceeded"
   | "canceled"
   | "unimplemented"
+  | "brokenContract"
   | "unknown"
   | "internal";
 

@@ -62,6 +62,10 @@ export class RunningBox implements Box {
       log.error({ sandboxId: id, reason }, "the Box is given up");
       processes.giveUp(reason);
     };
+    agent.broken.addEventListener("abort", () => {
+      giveUp(messageOf(agent.broken.reason));
+    });
+    if (agent.broken.aborted) giveUp(messageOf(agent.broken.reason));
     void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, spread, giveUp, over: over.signal, log });
     const server = handle.processes.find(({ role }) => role === (handle.driver === "qemu" ? "fs" : "vmm"));
     if (server !== undefined) void watchDescriptors({ id, pid: server.pid, agent, over: over.signal, log });

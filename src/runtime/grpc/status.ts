@@ -11,6 +11,7 @@ const statusOf = {
   deadlineExceeded: status.DEADLINE_EXCEEDED,
   canceled: status.CANCELLED,
   unimplemented: status.UNIMPLEMENTED,
+  brokenContract: status.INTERNAL,
   unknown: status.UNKNOWN,
   internal: status.INTERNAL,
 } satisfies Record<ErrorCode, status>;

@@ -75,6 +75,11 @@ export interface AgentClient {
   listSessions(signal: AbortSignal): Promise<Session[]>;
   /** As `listSessions`, of a guest that may be busy: no limit of its own, over lost connections (as `wait`). */
   reach(signal: AbortSignal): Promise<Session[]>;
+  /**
+   * Aborts when the agent has sent what its contract forbids, and with it the channel: every call has failed and will fail
+   * with this `brokenContract`.
+   */
+  readonly broken: AbortSignal;
   /** Drops the connection and what is under way on it; the next call dials again. */
   hangUp(): void;
   stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse>;

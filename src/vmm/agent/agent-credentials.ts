@@ -4,7 +4,9 @@ import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import { anyOf } from "../../base/signals.js";
 import { waitForSocket } from "../drivers/wait-for-socket.js";
+import type { CallScope } from "./call-scope.js";
 import { shakeHands } from "./handshake.js";
+import { watchOverhead } from "./overhead.js";
 
 /**
  * A running agent answers at once; on a loaded machine later, so each try waits longer than the one before. So does the
@@ -34,12 +36,12 @@ export interface AgentAddress {
  */
 export class AgentCredentials extends ChannelCredentials {
   readonly #guest: Guest;
-  readonly #closed: AbortSignal;
+  readonly #scope: CallScope;
 
-  constructor(address: AgentAddress, closed: AbortSignal) {
+  constructor(address: AgentAddress, scope: CallScope) {
     super();
     this.#guest = { ...address, next: firstTry, socket: undefined };
-    this.#closed = closed;
+    this.#scope = scope;
   }
 
   /** Drops the connection, whatever is under way on it; the next call dials again. */
@@ -56,7 +58,7 @@ export class AgentCredentials extends ChannelCredentials {
   }
 
   override _createSecureConnector(): experimental.SecureConnector {
-    return new AgentConnector(this.#guest, this.#closed);
+    return new AgentConnector(this.#guest, this.#scope);
   }
 }
 
@@ -73,12 +75,14 @@ interface Guest {
 
 class AgentConnector implements experimental.SecureConnector {
   readonly #guest: Guest;
+  readonly #scope: CallScope;
   readonly #stopped: AbortSignal;
   readonly #destroyed = new AbortController();
 
-  constructor(guest: Guest, closed: AbortSignal) {
+  constructor(guest: Guest, scope: CallScope) {
     this.#guest = guest;
-    this.#stopped = anyOf(closed, this.#destroyed.signal);
+    this.#scope = scope;
+    this.#stopped = anyOf(scope.closed, this.#destroyed.signal);
   }
 
   async waitForReady(): Promise<void> {
@@ -97,6 +101,7 @@ class AgentConnector implements experimental.SecureConnector {
         await shakeHands(socket, answerMs, this.#stopped);
         Object.assign(this.#guest, { booting: null, next: firstTry, socket });
         expectSettings(socket);
+        watchOverhead(socket, this.#scope);
         return { socket, secure: false };
       } catch (thrown) {
         socket?.destroy();

@@ -12,17 +12,40 @@ export interface Cancelable {
 export class CallScope {
   readonly #live = new Set<Cancelable>();
   readonly #closed = new AbortController();
+  readonly #broken = new AbortController();
+  #calls = 0;
+  #messageBytes = 0;
 
   /** Aborts when the channel is closed. */
   get closed(): AbortSignal {
     return this.#closed.signal;
   }
 
+  /** Aborts when the agent has sent what its contract forbids, with the error that says what. */
+  get broken(): AbortSignal {
+    return this.#broken.signal;
+  }
+
   throwIfClosed(): void {
     this.closed.throwIfAborted();
   }
 
+  /** Calls that were made, ever. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Bytes of the messages that were received, ever. */
+  get messageBytes(): number {
+    return this.#messageBytes;
+  }
+
+  received(messageBytes: number): void {
+    this.#messageBytes += messageBytes;
+  }
+
   add(call: Cancelable): void {
+    this.#calls += 1;
     this.#live.add(call);
   }
 
@@ -31,8 +54,19 @@ export class CallScope {
   }
 
   close(reason: string): void {
+    this.#close(new RuntimeError("unavailable", reason, { stage: "agent" }));
+  }
+
+  /** Ends the channel because of what came over it. The first reason counts. */
+  break(reason: RuntimeError): void {
     if (this.closed.aborted) return;
-    this.#closed.abort(new RuntimeError("unavailable", reason, { stage: "agent" }));
+    this.#close(reason);
+    this.#broken.abort(reason);
+  }
+
+  #close(reason: RuntimeError): void {
+    if (this.closed.aborted) return;
+    this.#closed.abort(reason);
     for (const call of [...this.#live]) call.cancel();
   }
 

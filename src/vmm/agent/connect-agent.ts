@@ -1,16 +1,19 @@
-import { AgentServiceClient } from "../../gen/agent/v1/agent.js";
+import { Client } from "@grpc/grpc-js";
 import type { AgentClient } from "./agent-client.js";
 import { AgentCredentials, type AgentAddress } from "./agent-credentials.js";
+import { longestAnswer } from "./answer-bounds.js";
 import { CallScope } from "./call-scope.js";
+import { CheckedMethods } from "./checked-methods.js";
 import { GrpcAgentClient } from "./grpc-agent-client.js";
 
-/** The contract's largest message: a session's spec is at most 8 MiB; nothing an agent sends comes near. */
-const maxMessageBytes = 16 * 1024 * 1024;
+/** The contract's largest request: a session's spec is at most 8 MiB. */
+const longestRequest = 16 * 1024 * 1024;
 const flowControlWindowBytes = 1024 * 1024;
 
 const channelOptions = {
-  "grpc.max_receive_message_length": maxMessageBytes,
-  "grpc.max_send_message_length": maxMessageBytes,
+  // Of all methods; each has a bound of its own.
+  "grpc.max_receive_message_length": longestAnswer,
+  "grpc.max_send_message_length": longestRequest,
   // One connection at a time goes into a Box: never share it, and count for ourselves.
   "grpc.use_local_subchannel_pool": 1,
   "grpc.enable_channelz": 0,
@@ -31,10 +34,14 @@ const channelOptions = {
  */
 export function connectAgent(address: AgentAddress, sandboxId: string): AgentClient {
   const scope = new CallScope();
-  const credentials = new AgentCredentials(address, scope.closed);
-  const client = new AgentServiceClient(`unix:${address.socketPath}`, credentials, channelOptions);
+  const credentials = new AgentCredentials(address, scope);
+  const client = new Client(`unix:${address.socketPath}`, credentials, channelOptions);
   if (address.booting !== null) client.getChannel().getConnectivityState(true);
-  return new GrpcAgentClient(client, scope, sandboxId, () => {
+  scope.broken.addEventListener("abort", () => {
+    credentials.hangUp();
+    client.close();
+  });
+  return new GrpcAgentClient(new CheckedMethods(client, scope), scope, sandboxId, () => {
     credentials.hangUp();
   });
 }

@@ -2,13 +2,11 @@ import { Metadata } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import type {
-  AgentServiceClient,
   ConfigureSandboxRequest,
   CreateSessionRequest,
   CreateSessionResponse,
   ExitStatus,
   HelloResponse,
-  ListSessionsResponse,
   ProcessRef,
   Session,
   StartExecRequest,
@@ -19,13 +17,14 @@ import type {
   Submount,
   SyncSubmountsResponse,
   UpdateSessionRequest,
-  WaitResponse,
 } from "../../gen/agent/v1/agent.js";
+import { AgentServiceService as agent } from "../../gen/agent/v1/agent.js";
 import { printable } from "../console.js";
 import type { AgentClient, InputWriter, OutputReader, PortConnection } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
 import { ProcessInput } from "./input-writer.js";
 import { ResumingOutput } from "./output-reader.js";
+import type { CheckedMethods } from "./checked-methods.js";
 import { connectPort } from "./port-connection.js";
 import { isUnavailable, unary, type StartCall } from "./unary.js";
 
@@ -39,13 +38,13 @@ const shortestRetryMs = 100;
 const longestRetryMs = 1000;
 
 export class GrpcAgentClient implements AgentClient {
-  readonly #client: AgentServiceClient;
+  readonly #methods: CheckedMethods;
   readonly #scope: CallScope;
   readonly #sandboxId: string;
   readonly #hangUp: () => void;
 
-  constructor(client: AgentServiceClient, scope: CallScope, sandboxId: string, hangUp: () => void) {
-    this.#client = client;
+  constructor(methods: CheckedMethods, scope: CallScope, sandboxId: string, hangUp: () => void) {
+    this.#methods = methods;
     this.#scope = scope;
     this.#sandboxId = sandboxId;
     this.#hangUp = hangUp;
@@ -53,9 +52,7 @@ export class GrpcAgentClient implements AgentClient {
 
   async hello(signal: AbortSignal): Promise<HelloResponse> {
     const request = { protocol: agentProtocol, sandboxId: this.#sandboxId };
-    const hello = await this.#persist<HelloResponse>("hello", signal, (metadata, options, reply) =>
-      this.#client.hello(request, metadata, options, reply),
-    );
+    const hello = await this.#persist("hello", signal, this.#methods.unary(agent.hello, request));
     if (hello.protocol !== agentProtocol) {
       throw new RuntimeError(
         "failedPrecondition",
@@ -70,100 +67,87 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void> {
-    await this.#call("configure sandbox", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.configureSandbox(request, metadata, options, reply),
-    );
+    await this.#call("configure sandbox", sessionCallMs, signal, this.#methods.unary(agent.configureSandbox, request));
   }
 
   async createSession(request: CreateSessionRequest, signal: AbortSignal): Promise<CreateSessionResponse> {
-    return await this.#call<CreateSessionResponse>(
-      "create session",
-      sessionCallMs,
-      signal,
-      (metadata, options, reply) => this.#client.createSession(request, metadata, options, reply),
-    );
+    return await this.#call("create session", sessionCallMs, signal, this.#methods.unary(agent.createSession, request));
   }
 
   async startSession(sessionId: string, signal: AbortSignal): Promise<StartSessionResponse> {
-    return await this.#call<StartSessionResponse>("start session", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.startSession({ sessionId }, metadata, options, reply),
+    return await this.#call(
+      "start session",
+      sessionCallMs,
+      signal,
+      this.#methods.unary(agent.startSession, { sessionId }),
     );
   }
 
   async startExec(request: StartExecRequest, signal: AbortSignal): Promise<StartExecResponse> {
-    return await this.#call<StartExecResponse>("start exec", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.startExec(request, metadata, options, reply),
-    );
+    return await this.#call("start exec", sessionCallMs, signal, this.#methods.unary(agent.startExec, request));
   }
 
   async signalProcess(process: ProcessRef, signalNumber: number, all: boolean, signal: AbortSignal): Promise<void> {
-    await this.#call("signal", callMs, signal, (metadata, options, reply) =>
-      this.#client.signal({ process, signal: signalNumber, all }, metadata, options, reply),
+    await this.#call(
+      "signal",
+      callMs,
+      signal,
+      this.#methods.unary(agent.signal, { process, signal: signalNumber, all }),
     );
   }
 
   async wait(process: ProcessRef, signal: AbortSignal): Promise<ExitStatus> {
-    const { exit } = await this.#persist<WaitResponse>("wait", signal, (metadata, options, reply) =>
-      this.#client.wait({ process }, metadata, options, reply),
-    );
+    const { exit } = await this.#persist("wait", signal, this.#methods.unary(agent.wait, { process }));
     if (exit === undefined) throw new RuntimeError("internal", "no exit status", { stage: "agent wait" });
     return possibleExit(exit);
   }
 
   output(process: ProcessRef, after: bigint, autoAcknowledge: boolean, signal: AbortSignal): OutputReader {
-    const open = () => this.#client.output(new Metadata({ waitForReady: true }));
+    const open = () => this.#methods.duplex(agent.output, new Metadata({ waitForReady: true }));
     return new ResumingOutput(this.#scope, { process, after, autoAcknowledge, open }, signal);
   }
 
   input(process: ProcessRef, signal: AbortSignal): InputWriter {
-    return new ProcessInput(this.#scope, process, signal, (reply) => this.#client.input(reply));
+    return new ProcessInput(this.#scope, process, signal, (reply) => this.#methods.clientStream(agent.input, reply));
   }
 
   async resize(process: ProcessRef, width: number, height: number, signal: AbortSignal): Promise<void> {
-    await this.#call("resize", callMs, signal, (metadata, options, reply) =>
-      this.#client.resize({ process, width, height }, metadata, options, reply),
-    );
+    await this.#call("resize", callMs, signal, this.#methods.unary(agent.resize, { process, width, height }));
   }
 
   async connectPort(port: number, signal: AbortSignal): Promise<PortConnection> {
-    return await connectPort(this.#scope, port, signal, () => this.#client.portForward());
+    return await connectPort(this.#scope, port, signal, () => this.#methods.duplex(agent.portForward, new Metadata()));
   }
 
   async deleteSession(sessionId: string, signal: AbortSignal): Promise<void> {
-    await this.#call("delete session", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.deleteSession({ sessionId }, metadata, options, reply),
-    );
+    await this.#call("delete session", sessionCallMs, signal, this.#methods.unary(agent.deleteSession, { sessionId }));
   }
 
   async forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void> {
-    await this.#call("forget exec", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.forgetExec({ sessionId, execId }, metadata, options, reply),
+    await this.#call(
+      "forget exec",
+      sessionCallMs,
+      signal,
+      this.#methods.unary(agent.forgetExec, { sessionId, execId }),
     );
   }
 
   async updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void> {
-    await this.#call("update session", callMs, signal, (metadata, options, reply) =>
-      this.#client.updateSession(request, metadata, options, reply),
-    );
+    await this.#call("update session", callMs, signal, this.#methods.unary(agent.updateSession, request));
   }
 
   async listSessions(signal: AbortSignal): Promise<Session[]> {
-    const { sessions } = await this.#call<ListSessionsResponse>(
-      "list sessions",
-      callMs,
-      signal,
-      (metadata, options, reply) => this.#client.listSessions({}, metadata, options, reply),
-    );
+    const { sessions } = await this.#call("list sessions", callMs, signal, this.#methods.unary(agent.listSessions, {}));
     return sessions;
   }
 
   async reach(signal: AbortSignal): Promise<Session[]> {
-    const { sessions } = await this.#persist<ListSessionsResponse>(
-      "list sessions",
-      signal,
-      (metadata, options, reply) => this.#client.listSessions({}, metadata, options, reply),
-    );
+    const { sessions } = await this.#persist("list sessions", signal, this.#methods.unary(agent.listSessions, {}));
     return sessions;
+  }
+
+  get broken(): AbortSignal {
+    return this.#scope.broken;
   }
 
   hangUp(): void {
@@ -171,21 +155,15 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse> {
-    return await this.#call<StatsResponse>("stats", callMs, signal, (metadata, options, reply) =>
-      this.#client.stats(request, metadata, options, reply),
-    );
+    return await this.#call("stats", callMs, signal, this.#methods.unary(agent.stats, request));
   }
 
   async dropCaches(signal: AbortSignal): Promise<void> {
-    await this.#call("drop caches", callMs, signal, (metadata, options, reply) =>
-      this.#client.dropCaches({}, metadata, options, reply),
-    );
+    await this.#call("drop caches", callMs, signal, this.#methods.unary(agent.dropCaches, {}));
   }
 
   async syncMirror(path: string, signal: AbortSignal): Promise<void> {
-    await this.#call("sync mirror", callMs, signal, (metadata, options, reply) =>
-      this.#client.syncMirror({ path }, metadata, options, reply),
-    );
+    await this.#call("sync mirror", callMs, signal, this.#methods.unary(agent.syncMirror, { path }));
   }
 
   async syncSubmounts(
@@ -193,20 +171,21 @@ export class GrpcAgentClient implements AgentClient {
     submounts: readonly Submount[],
     signal: AbortSignal,
   ): Promise<SyncSubmountsResponse> {
-    return await this.#call("sync submounts", sessionCallMs, signal, (metadata, options, reply) =>
-      this.#client.syncSubmounts({ path, submounts: [...submounts] }, metadata, options, reply),
+    return await this.#call(
+      "sync submounts",
+      sessionCallMs,
+      signal,
+      this.#methods.unary(agent.syncSubmounts, { path, submounts: [...submounts] }),
     );
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {
-    await this.#call("shutdown", callMs, signal, (metadata, options, reply) =>
-      this.#client.shutdown({}, metadata, options, reply),
-    );
+    await this.#call("shutdown", callMs, signal, this.#methods.unary(agent.shutdown, {}));
   }
 
   close(reason: string): void {
     this.#scope.close(reason);
-    this.#client.close();
+    this.#methods.close();
   }
 
   /** For as long as the caller waits: until a booting guest answers, and over lost connections. */

@@ -3,13 +3,13 @@ import { RuntimeError } from "../../base/errors.js";
 import type { InputRequest, InputResponse, ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { InputWriter } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
-import { fromStatus } from "./status.js";
+import { failureOf } from "./status.js";
 
 /** InputRequest.data of the contract. */
 const maxInputBytes = 32 * 1024;
 
 type InputCall = ClientWritableStream<InputRequest>;
-export type OpenInput = (reply: (error: ServiceError | null, response: InputResponse) => void) => InputCall;
+export type OpenInput = (reply: (error: ServiceError | null, response?: InputResponse) => void) => InputCall;
 
 /** Feeds one process's stdin over one connection; a lost one ends it, for nobody knows what had arrived. */
 export class ProcessInput implements InputWriter {
@@ -33,7 +33,7 @@ export class ProcessInput implements InputWriter {
           resolve();
           return;
         }
-        this.#failure = scope.endedBecause(signal) ?? fromStatus("input", error, null);
+        this.#failure = failureOf(scope, "input", error, null, signal);
         reject(this.#failure);
       };
     });

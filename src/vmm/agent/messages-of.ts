@@ -1,4 +1,8 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+/** So long other work waits for one call's messages: of what has arrived together they come without a turn of the loop. */
+const longestTurnMs = 10;
 
 /** A call's messages. Leaving the loop does not destroy the stream, which may have more to send. */
 export async function* messagesOf<Req, Res>(call: ClientDuplexStream<Req, Res>): AsyncGenerator<Res, void> {
@@ -17,8 +21,13 @@ export async function* messagesOf<Req, Res>(call: ClientDuplexStream<Req, Res>):
     state.wake();
   });
   const next = (): Res | null => call.read();
+  let turnEndsMs = performance.now() + longestTurnMs;
   try {
     for (;;) {
+      if (performance.now() > turnEndsMs) {
+        await nextTurn();
+        turnEndsMs = performance.now() + longestTurnMs;
+      }
       const chunk = next();
       if (chunk !== null) yield chunk;
       else if (state.failure !== undefined) throw state.failure;
@@ -27,9 +36,17 @@ export async function* messagesOf<Req, Res>(call: ClientDuplexStream<Req, Res>):
         await new Promise<void>((resolve) => {
           state.wake = resolve;
         });
+        turnEndsMs = performance.now() + longestTurnMs;
       }
     }
   } finally {
     call.off("readable", onReadable);
   }
+}
+
+/** For a call of which nothing more is expected but its status: what comes anyway ends it. */
+export function refuseMore<Req, Res>(call: ClientDuplexStream<Req, Res>): void {
+  call.on("data", () => {
+    call.cancel();
+  });
 }

@@ -5,8 +5,8 @@ import { anyOf } from "../../base/signals.js";
 import { Stream, type OutputChunk, type OutputRequest, type ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
-import { messagesOf } from "./messages-of.js";
-import { fromStatus, isServiceError } from "./status.js";
+import { messagesOf, refuseMore } from "./messages-of.js";
+import { failureOf, isServiceError } from "./status.js";
 
 /** OutputChunk.data of the contract. */
 const maxChunkBytes = 32 * 1024;
@@ -108,9 +108,8 @@ export class ResumingOutput implements OutputReader {
       }
       return false;
     } catch (thrown) {
-      const because = this.#scope.endedBecause(stopped);
-      if (because !== undefined) throw because;
-      throw isServiceError(thrown) ? fromStatus("output", thrown, null) : thrown;
+      if (isServiceError(thrown)) throw failureOf(this.#scope, "output", thrown, null, stopped);
+      throw this.#scope.endedBecause(stopped) ?? thrown;
     } finally {
       stopped.removeEventListener("abort", cancel);
       this.#scope.delete(call);
@@ -121,7 +120,7 @@ export class ResumingOutput implements OutputReader {
 
   /** After the end the stream stays open for the last acknowledgement; the agent ends it then. */
   #letEnd(call: OutputCall): void {
-    call.resume();
+    refuseMore(call);
     if (this.#source.autoAcknowledge || this.#allAcknowledged()) call.end();
   }
 

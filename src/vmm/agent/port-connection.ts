@@ -3,8 +3,8 @@ import { RuntimeError } from "../../base/errors.js";
 import type { PortForwardRequest, PortForwardResponse } from "../../gen/agent/v1/agent.js";
 import type { PortConnection } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
-import { messagesOf } from "./messages-of.js";
-import { fromStatus, isServiceError } from "./status.js";
+import { messagesOf, refuseMore } from "./messages-of.js";
+import { failureOf, isServiceError } from "./status.js";
 
 type ForwardCall = ClientDuplexStream<PortForwardRequest, PortForwardResponse>;
 
@@ -80,11 +80,12 @@ class AgentPortConnection implements PortConnection {
       if (message === undefined) throw this.#wrong("the call ended before the connection");
       if (message.data.length > maxDataBytes) throw this.#wrong(`${String(message.data.length)} bytes at once`);
       if (message.end) break;
-      if (message.data.length > 0) yield message.data;
+      if (message.data.length === 0) throw this.#wrong("a message without data");
+      yield message.data;
     }
     this.#ended.theirs = true;
     // What is left is the status, which frees the call.
-    this.#call.resume();
+    refuseMore(this.#call);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -125,9 +126,9 @@ class AgentPortConnection implements PortConnection {
       const next = await this.#messages.next();
       return next.done === true ? undefined : next.value;
     } catch (thrown) {
-      const because = this.#tooLate ?? this.#scope.endedBecause(this.#signal);
-      if (because !== undefined) throw because;
-      throw isServiceError(thrown) ? fromStatus("port forward", thrown, dialMs) : thrown;
+      if (this.#tooLate !== undefined) throw this.#tooLate;
+      if (isServiceError(thrown)) throw failureOf(this.#scope, "port forward", thrown, dialMs, this.#signal);
+      throw this.#scope.endedBecause(this.#signal) ?? thrown;
     }
   }
 

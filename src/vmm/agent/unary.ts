@@ -4,11 +4,11 @@ import { faults } from "../../base/faults.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { sleep, stage } from "../../base/stage.js";
 import type { CallScope } from "./call-scope.js";
-import { fromStatus } from "./status.js";
+import { failureOf } from "./status.js";
 
-type Reply<Res> = (error: ServiceError | null, response: Res) => void;
+type Reply<Res> = (error: ServiceError | null, response?: Res) => void;
 
-/** One of the generated client's methods, with the request filled in. */
+/** A method of the agent, with the request filled in. */
 export type StartCall<Res> = (metadata: Metadata, options: Partial<CallOptions>, reply: Reply<Res>) => ClientUnaryCall;
 
 export interface CallLimits {
@@ -70,11 +70,12 @@ async function once<Res>(
   const metadata = new Metadata({ waitForReady: limits.waitForReady });
   const options = limits.limitMs === null ? {} : { deadline: Date.now() + limits.limitMs };
   return await new Promise<Res>((resolve, reject) => {
-    const finish = (error: ServiceError | null, response: Res): void => {
+    const finish: Reply<Res> = (error, response) => {
       scope.delete(call);
       signal.removeEventListener("abort", cancel);
-      if (error === null) resolve(response);
-      else reject(scope.endedBecause(signal) ?? fromStatus(limits.name, error, limits.limitMs));
+      if (response !== undefined) resolve(response);
+      else if (error === null) reject(new RuntimeError("internal", "no answer", { stage: `agent ${limits.name}` }));
+      else reject(failureOf(scope, limits.name, error, limits.limitMs, signal));
     };
     const call = start(metadata, options, finish);
     const cancel = (): void => {

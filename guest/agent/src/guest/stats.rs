@@ -4,6 +4,9 @@ use std::fs;
 
 const BYTES_PER_KIB: u64 = 1024;
 const INTERFACES: &str = "/proc/self/net/dev";
+/// A container with NET_ADMIN may make any number of interfaces; the host takes no more than these. They come in the
+/// order of their numbers: the pod's own are first.
+const MAX_INTERFACES: usize = 256;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -38,6 +41,7 @@ fn parse_interfaces(text: &str) -> Vec<Interface> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
     let named = lines.map(|(name, counters)| (name.trim(), counters)).filter(|(name, _)| *name != "lo");
     named
+        .take(MAX_INTERFACES)
         .map(|(name, counters)| {
             let numbers: Vec<u64> = counters.split_ascii_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
             let at = |index: usize| numbers.get(index).copied().unwrap_or(0);
@@ -86,6 +90,14 @@ mod tests {
             tx_dropped: 7,
         };
         assert_eq!(parse_interfaces(text), [eth0]);
+    }
+
+    #[test]
+    fn names_no_more_interfaces_than_the_host_takes() {
+        let lines: Vec<String> = (0..1000).map(|number| format!("dummy{number}: 1 2 3")).collect();
+        let named = parse_interfaces(&lines.join("\n"));
+        assert_eq!(named.len(), MAX_INTERFACES);
+        assert_eq!(named[0].name, "dummy0");
     }
 
     #[test]

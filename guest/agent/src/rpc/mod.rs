@@ -45,7 +45,16 @@ pub fn status(failure: &Failure) -> Status {
         Kind::Unimplemented => Code::Unimplemented,
         Kind::Internal => Code::Internal,
     };
-    Status::new(code, failure.to_string())
+    Status::new(code, short(failure))
+}
+
+/// The host keeps no more of it, and HTTP/2 carries it in a header.
+const MAX_TEXT_BYTES: usize = 4096;
+
+fn short(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
 }
 
 /// Runs to its end even when the caller goes away in the middle: what is half made could not be undone then.

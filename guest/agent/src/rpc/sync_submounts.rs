@@ -1,4 +1,4 @@
-use super::to_the_end;
+use super::{short, to_the_end};
 use crate::failure::Failure;
 use crate::pb;
 use crate::server::service::Agent;
@@ -12,6 +12,6 @@ pub async fn run(agent: &Agent, request: pb::SyncSubmountsRequest) -> Result<pb:
     let wanted: Vec<Wanted> = submounts.into_iter().map(|one| Wanted { at: one.at, source: one.source }).collect();
     let synced =
         to_the_end("sync submounts", async move { agent.sessions.submounts.sync(&path, &wanted).await }).await?;
-    let failure = synced.failure.map(|failure| failure.to_string()).unwrap_or_default();
+    let failure = synced.failure.as_ref().map(short).unwrap_or_default();
     Ok(pb::SyncSubmountsResponse { in_use: synced.in_use, failure })
 }

@@ -19,6 +19,9 @@ const STAGE: &str = "start exec";
 const MAX_PROCESS_BYTES: usize = 1024 * 1024;
 /// Finished ones count until they are forgotten.
 const MAX_EXECS: usize = 256;
+/// In all sessions: with `MAX_SESSIONS` it bounds the answer of ListSessions, which the host takes no longer than it may
+/// legally be (`ListSessionsResponse` of the contract).
+pub const MAX_EXECS_OF_ALL: usize = 4096;
 
 pub struct Exec {
     pub session_id: String,
@@ -43,7 +46,7 @@ pub async fn start(table: &Table, request: Exec) -> Result<Started, Failure> {
     if session.process(STAGE, "")?.exit.now().is_some() {
         return Err(Failure::new(Kind::State, STAGE, format!("session {} has exited", request.session_id)));
     }
-    take_id(&session, &request.exec_id)?;
+    take_id(table, &session, &request.exec_id)?;
     let launched = launch(table, &session, &request, process).await;
     let mut facts = session.facts();
     match launched {
@@ -109,10 +112,14 @@ fn check(oci_process: &[u8]) -> Result<Value, Failure> {
     Ok(process)
 }
 
-fn take_id(session: &Session, exec_id: &str) -> Result<(), Failure> {
+fn take_id(table: &Table, session: &Session, exec_id: &str) -> Result<(), Failure> {
+    let _alone = table.taking_exec_id();
+    let of_all: usize = table.all().iter().map(|one| one.facts().execs.len()).sum();
     let mut facts = session.facts();
-    if facts.execs.len() >= MAX_EXECS {
-        return Err(Failure::new(Kind::State, STAGE, format!("there are {MAX_EXECS} execs already")));
+    for (has, most) in [(facts.execs.len(), MAX_EXECS), (of_all, MAX_EXECS_OF_ALL)] {
+        if has >= most {
+            return Err(Failure::new(Kind::State, STAGE, format!("there are {most} execs already")));
+        }
     }
     match facts.execs.entry(exec_id.to_owned()) {
         Entry::Occupied(_) => Err(Failure::new(Kind::Exists, STAGE, format!("exec {exec_id} exists"))),

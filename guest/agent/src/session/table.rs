@@ -31,6 +31,7 @@ pub struct Table {
     pub huge_pages: HugePages,
     pub huge_volumes: HugeVolumes,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
+    exec_ids: Mutex<()>,
 }
 
 impl Table {
@@ -45,8 +46,8 @@ impl Table {
         let (held, mirrors) = (HeldPaths::new(caches), Mirrors::new(mirrors));
         let submounts = Submounts::new(held.clone());
         let huge_volumes = HugeVolumes::new(huge_pages.clone());
-        let sessions = Mutex::default();
-        Self { runtime, folder, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions }
+        let (sessions, exec_ids) = (Mutex::default(), Mutex::default());
+        Self { runtime, folder, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions, exec_ids }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {
@@ -80,6 +81,11 @@ impl Table {
 
     pub fn remove(&self, id: &str) {
         self.sessions().remove(id);
+    }
+
+    /// Whoever counts the execs of all sessions and adds one holds this: never across an await.
+    pub fn taking_exec_id(&self) -> MutexGuard<'_, ()> {
+        self.exec_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {

@@ -4,6 +4,7 @@ import { RuntimeError } from "../../../../src/base/errors.js";
 import type { OutputChunk, OutputOpen, OutputRequest } from "../../../../src/gen/agent/v1/agent.js";
 import type { AgentClient } from "../../../../src/vmm/agent/agent-client.js";
 import { connectAgent } from "../../../../src/vmm/agent/connect-agent.js";
+import { eventually } from "../../../support/wait.js";
 import { FakeAgent } from "./fake-agent.js";
 
 type Call = ServerDuplexStream<OutputRequest, OutputChunk>;
@@ -86,7 +87,7 @@ describe("reading a process's output", () => {
           reader.acknowledge(sequence);
         }
         expect(seen).to.deep.equal([1n, 2n, 3n]);
-        await client.output(ref, 3n, false, soon())[Symbol.asyncIterator]().next(); // the acknowledgements went before
+        await eventually("all are acknowledged", 8000, () => (acknowledged.length === 3 ? true : undefined));
         expect(acknowledged).to.deep.equal([1n, 2n, 3n]);
       },
     );

@@ -21,6 +21,9 @@ use crate::failure::{Failure, Kind, while_doing};
 
 const STAGE: &str = "sync submounts";
 pub const MAX_SUBMOUNTS: usize = 1024;
+/// Of a volume: those that were unmounted and that the guest is not done with. With `MAX_SUBMOUNTS` it bounds what the
+/// answer names, of which nothing may be left out: the host unmounts all others.
+const MAX_LEFT: usize = 1024;
 /// How long those that somebody is in are waited for, all together.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -100,6 +103,11 @@ impl Submounts {
         let mut volume = volume.lock().await;
         self.detach(path, &mut volume, |one| !is_wanted(one, wanted)).await;
         self.let_go(&mut volume).await;
+        let left = volume.lingering.len() + volume.leaving.len();
+        if left > MAX_LEFT {
+            let what = format!("{left} file systems that were unmounted below {path} are still in use");
+            return Err(Failure::new(Kind::State, STAGE, what));
+        }
         let failure = self.attach(path, &mut volume, wanted).await.err();
         let mut in_use = Vec::new();
         for one in volume.attached.iter().chain(&volume.lingering) {

@@ -1,0 +1,42 @@
+import type { AgentClient } from "../../../src/vmm/agent/agent-client.js";
+
+const ref = { sessionId: "s", execId: "" };
+
+/** Reads to the end, and keeps nothing. */
+async function readAll(source: AsyncIterable<unknown>): Promise<void> {
+  for await (const _part of source);
+}
+
+/** Every method that has an answer. */
+export const calls = {
+  hello: (agent, signal) => agent.hello(signal),
+  configureSandbox: (agent, signal) => {
+    const request = { hostname: "", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [] };
+    return agent.configureSandbox(request, signal);
+  },
+  createSession: (agent, signal) => {
+    const lists = { heldPaths: [], mirroredPaths: [], propagatedPaths: [], hugeVolumes: [] };
+    const bytes = { ociSpec: Buffer.alloc(0), seccompBpf: Buffer.alloc(0) };
+    return agent.createSession({ sessionId: "s", ...lists, ...bytes, seccompFlags: 0, stdin: false }, signal);
+  },
+  startSession: (agent, signal) => agent.startSession("s", signal),
+  startExec: (agent, signal) =>
+    agent.startExec({ sessionId: "s", execId: "e", ociProcess: Buffer.alloc(0), stdin: false }, signal),
+  signal: (agent, signal) => agent.signalProcess(ref, 9, false, signal),
+  wait: (agent, signal) => agent.wait(ref, signal),
+  output: (agent, signal) => readAll(agent.output(ref, 0n, true, signal)),
+  input: (agent, signal) => agent.input(ref, signal).end(),
+  resize: (agent, signal) => agent.resize(ref, 80, 25, signal),
+  portForward: async (agent, signal) => {
+    await readAll(await agent.connectPort(1, signal));
+  },
+  deleteSession: (agent, signal) => agent.deleteSession("s", signal),
+  forgetExec: (agent, signal) => agent.forgetExec("s", "e", signal),
+  updateSession: (agent, signal) => agent.updateSession({ sessionId: "s", ociResources: Buffer.alloc(0) }, signal),
+  listSessions: (agent, signal) => agent.listSessions(signal),
+  stats: (agent, signal) => agent.stats({ sessionId: "", processes: true }, signal),
+  dropCaches: (agent, signal) => agent.dropCaches(signal),
+  syncMirror: (agent, signal) => agent.syncMirror("/v/a", signal),
+  syncSubmounts: (agent, signal) => agent.syncSubmounts("/v/a", [], signal),
+  shutdown: (agent, signal) => agent.shutdown(signal),
+} satisfies Record<string, (agent: AgentClient, signal: AbortSignal) => Promise<unknown>>;
