@@ -1,17 +1,10 @@
 /** Facts without secrets, for people other than the node's own. Pure. */
-import type { Config } from "../../config/config.js";
+import { hidden, hiddenValues } from "../../config/shown-config.js";
 import {
   decodeConfig as decodeContainerConfig,
   type ContainerRecord,
 } from "../../runtime/container/container-record.js";
 import { decodeConfig as decodeSandboxConfig, type SandboxRecord } from "../../runtime/sandbox/sandbox-record.js";
-
-export const hidden = "(hidden)";
-
-/** Names stay, credentials go. */
-export function shownConfig(config: Config): unknown {
-  return { ...config, image: { ...config.image, auth: hiddenValues(config.image.auth) } };
-}
 
 /** Annotations keep their names; of the network's plugins, whose configuration may have credentials, the types are left. */
 export function shownSandbox({ config, network, ...record }: SandboxRecord): unknown {
@@ -49,8 +42,4 @@ export function shownContainer({ config, process, resources, ...record }: Contai
 
 function programOnly(line: readonly string[]): string[] {
   return line.map((word, index) => (index === 0 ? word : hidden));
-}
-
-function hiddenValues(of: Readonly<Record<string, unknown>>): Record<string, string> {
-  return Object.fromEntries(Object.keys(of).map((name) => [name, hidden]));
 }

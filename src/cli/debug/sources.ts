@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { namesIn } from "../../base/names-in.js";
 import { packageVersion } from "../../base/version.js";
 import type { Config } from "../../config/config.js";
+import { shownConfig } from "../../config/shown-config.js";
 import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
 import { tailOf } from "../../vmm/console.js";
 import { readMountinfo } from "../../base/mountinfo.js";
@@ -14,7 +15,7 @@ import { lastingTroubles } from "../check-running.js";
 import { machineTable } from "../machine-table.js";
 import { type Known, readKnown } from "../running/known.js";
 import { boxProcesses } from "../running/processes.js";
-import { shownConfig, shownContainer, shownSandbox } from "./redact.js";
+import { shownContainer, shownSandbox } from "./redact.js";
 
 /** One file of the bundle. */
 export interface Source {

@@ -1,4 +1,5 @@
 import { packageVersion } from "../../base/version.js";
+import { shownConfig } from "../../config/shown-config.js";
 import type {
   RuntimeCondition,
   RuntimeHandlerFeatures,
@@ -59,7 +60,7 @@ function verboseInfo(deps: Deps): Record<string, string> {
   return {
     driver: JSON.stringify({ name: boxes.driver, reason: boxes.reason, configured: config.driver }),
     versions: JSON.stringify({ runtime: packageVersion(), node: process.versions.node, cri: "v1" }),
-    config: JSON.stringify(config),
+    config: JSON.stringify(shownConfig(config)),
     sandboxes: JSON.stringify({ known: sandboxes.list().length }),
   };
 }

@@ -53,6 +53,17 @@ describe("Status", () => {
     expect(await recursive("refuse", ["qemu"])).to.deep.equal([true, true]);
   });
 
+  it("hides the credentials of registries from who asks for everything, and says which registries have some", async () => {
+    const auth = { "registry.test": { username: "robot-name", password: "robot-password" } };
+    const config = configOf(new Map([["image.auth", { value: auth, from: "test" }]]));
+    expect(JSON.stringify(config)).to.contain("robot-password");
+    const { info } = await status({ verbose: true }, call(), { ...world.deps, config });
+    expect(JSON.stringify(info)).to.not.match(/robot-(name|password)/);
+    expect(JSON.parse(info["config"] ?? ""))
+      .to.have.nested.property("image.auth")
+      .that.has.all.keys("registry.test");
+  });
+
   it("has the supplemental groups policy for the whole node", async () => {
     const { features } = await status({ verbose: false }, call(), world.deps);
     expect(features?.supplementalGroupsPolicy).to.equal(true);
