@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { access, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { isNotFound } from "../base/errors.js";
@@ -19,15 +19,28 @@ export async function install(args: string[]): Promise<number> {
   return exitStatus.ok;
 }
 
-async function put(destination: string, { path, text, keep }: InstalledFile): Promise<string> {
+async function put(destination: string, file: InstalledFile): Promise<string> {
+  const { path, text, keep, mode = 0o644 } = file;
   const target = join(destination, path);
   const present = await textOf(target);
-  if (present === text) return "is there";
-  if (present !== undefined && keep) return "kept as it is";
+  if (present !== undefined && (keep || present === text)) {
+    const closed = await closeTo(target, file);
+    return `${present === text ? "is there" : "kept as it is"}${closed ? ", closed to other users" : ""}`;
+  }
   await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-  await writeFile(`${target}.new`, text, { mode: 0o644 });
+  await rm(`${target}.new`, { force: true }); // one of an interrupted run may be open to more
+  await writeFile(`${target}.new`, text, { mode, flag: "wx" });
   await rename(`${target}.new`, target);
   return present === undefined ? "written" : "brought up to date";
+}
+
+/** Takes away what a file that has secrets in it must not allow; true where there was something. */
+async function closeTo(target: string, { mode }: InstalledFile): Promise<boolean> {
+  if (mode === undefined) return false;
+  const now = (await stat(target)).mode & 0o7777;
+  if ((now & ~mode) === 0) return false;
+  await chmod(target, now & mode);
+  return true;
 }
 
 /** undefined when it is not there. */

@@ -10,6 +10,8 @@ export interface InstalledFile {
   readonly keep: boolean;
   /** Only `uninstall --purge` takes it away, changed or not. */
   readonly settings: boolean;
+  /** 0644 where it is not said. */
+  readonly mode?: number;
   readonly about: string;
 }
 
@@ -27,6 +29,7 @@ export async function installedFiles(): Promise<InstalledFile[]> {
     },
     {
       ...{ path: "/etc/a3s-box/config.toml", text: defaultConfigText(), keep: true, settings: true },
+      mode: 0o600, // image.auth has passwords
       about: "its configuration: every key with its default",
     },
     {

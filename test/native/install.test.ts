@@ -1,8 +1,8 @@
 /** What `install` puts in place, into a folder; the unit as systemd's own checker reads it. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdir, mkdtemp, open, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { loadConfig } from "../../src/config/load.js";
@@ -70,6 +70,34 @@ describe("the installed service", () => {
     expect(await readFile(at("etc/crictl.yaml"), "utf8")).to.equal("timeout: 5\n");
     expect(await readFile(at("etc/a3s-box/config.toml"), "utf8")).to.equal('network = "loopback"\n');
     expect(await doInstall()).to.match(/a3s-box\.service +is there/);
+  });
+
+  it("keeps its configuration, which may have passwords, from other users: a new one, and one that was open", async () => {
+    const config = at("etc/a3s-box/config.toml");
+    const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o7777).toString(8);
+    await doInstall();
+    expect(await mode(config)).to.equal("600");
+    expect(await mode(at(unit))).to.equal("644");
+    for (const text of ["", 'network = "loopback"\n']) {
+      await appendFile(config, text);
+      await chmod(config, 0o644);
+      expect(await doInstall()).to.match(/config\.toml +(is there|kept as it is), closed to other users/);
+      expect(await mode(config)).to.equal("600");
+    }
+    await chmod(config, 0o400);
+    expect(await doInstall()).to.match(/config\.toml +kept as it is +/);
+    expect(await mode(config)).to.equal("400");
+  });
+
+  it("leaves nobody a moment to read it, also after an install that was interrupted", async () => {
+    const config = at("etc/a3s-box/config.toml");
+    await mkdir(dirname(config), { recursive: true });
+    await writeFile(`${config}.new`, "half", { mode: 0o666 });
+    const reader = await open(`${config}.new`, "r");
+    await doInstall();
+    expect(await reader.readFile("utf8")).to.equal("half");
+    await reader.close();
+    expect((await stat(config)).mode & 0o777).to.equal(0o600);
   });
 
   it("goes, but for settings and what was changed, and with --purge the settings too", async () => {
