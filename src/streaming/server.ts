@@ -16,8 +16,8 @@ import { refuse } from "./refuse.js";
 import type { StreamRequest } from "./requests.js";
 import { Tokens } from "./tokens.js";
 import { upgrade } from "./upgrade.js";
+import { Waiting } from "./waiting.js";
 
-const maxConnections = 2000;
 const keepAliveProbeMs = 60_000;
 /** For request line and headers. */
 const headersMs = 10_000;
@@ -60,6 +60,7 @@ class ListeningServer implements StreamingServer {
   readonly #log: Logger;
   readonly #tokens = new Tokens(monotonicMs);
   readonly #connections = new Set<Duplex>();
+  readonly #waiting = new Waiting();
   readonly #sessions = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
 
@@ -67,10 +68,10 @@ class ListeningServer implements StreamingServer {
     this.#server = server;
     this.#config = config;
     this.#log = log;
-    server.maxConnections = maxConnections;
     server.headersTimeout = headersMs;
     server.on("connection", (socket) => {
       this.#connections.add(socket);
+      this.#waiting.add(socket);
       socket.once("close", () => this.#connections.delete(socket));
     });
     // What is no upgrade, or no request at all.
@@ -146,6 +147,7 @@ class ListeningServer implements StreamingServer {
       refuse(socket, 404, "unknown or used token");
       return;
     }
+    this.#waiting.remove(request.socket.remoteAddress, request.socket.remotePort);
     if (socket instanceof Socket) {
       socket.setNoDelay(true);
       socket.setKeepAlive(true, keepAliveProbeMs);
