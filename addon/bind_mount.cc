@@ -92,15 +92,33 @@ bool Read(const Napi::Value& value, Shown& out) {
   return ReadMember(object, "ids", out.ids) && ReadMember(object, "follows", out.follows);
 }
 
-Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode) {
+/** What a tmpfs can have beside its size. */
+struct TmpfsMore {
+  /** Files and directories, its own among them; absent: the kernel's choice. */
+  std::optional<uint32_t> max_inodes;
+  bool noexec = false;
+};
+
+Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode, const TmpfsMore& more) {
   Outcome<UniqueFd> place = OpenMountTarget(target);
   if (const SystemError* error = place.error()) return *error;
-  char options[80];
-  std::snprintf(options, sizeof options, "size=%llu,mode=%o", static_cast<unsigned long long>(size_bytes), mode);
-  if (::mount("tmpfs", FdPath(place.value().get()).c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options) != 0) {
+  std::string options = "size=" + std::to_string(size_bytes);
+  char octal[32];
+  std::snprintf(octal, sizeof octal, ",mode=%o", mode);
+  options += octal;
+  if (more.max_inodes) options += ",nr_inodes=" + std::to_string(*more.max_inodes);
+  unsigned long flags = MS_NOSUID | MS_NODEV;
+  if (more.noexec) flags |= MS_NOEXEC;
+  if (::mount("tmpfs", FdPath(place.value().get()).c_str(), "tmpfs", flags, options.c_str()) != 0) {
     return Failed("mount", target);
   }
   return std::nullopt;
+}
+
+bool Read(const Napi::Value& value, TmpfsMore& out) {
+  if (!value.IsObject()) return false;
+  const Napi::Object object = value.As<Napi::Object>();
+  return ReadOptional(object.Get("maxInodes"), out.max_inodes) && ReadMember(object, "noexec", out.noexec);
 }
 
 }  // namespace
@@ -120,8 +138,10 @@ Napi::Value MountTmpfs(const Napi::CallbackInfo& info) {
   std::string target;
   uint64_t size_bytes = 0;
   uint32_t mode = 0;
+  TmpfsMore more;
   if (!ReadArguments(info, target, size_bytes, mode)) return info.Env().Undefined();
-  return StartOnPool(info.Env(), [=] { return Tmpfs(target, size_bytes, mode); });
+  if (!info[3].IsUndefined() && !Read(info[3], more)) return RefuseArgument(info, 3);
+  return StartOnPool(info.Env(), [=] { return Tmpfs(target, size_bytes, mode, more); });
 }
 
 }  // namespace a3s

@@ -14,11 +14,16 @@ export function netnsFolder(config: Config): string {
   return join(config.state, "netns");
 }
 
-/** Where a sandbox's resolv.conf, hosts and hostname are. */
+/** Where a sandbox's resolv.conf, hosts and hostname are: a file system of its own, in memory (docs/adr/0078). */
 export function sandboxFolder(config: Config, id: SandboxId): string {
   return join(sandboxesFolder(config), id);
 }
 
 export function sandboxesFolder(config: Config): string {
+  return join(config.state, "sandboxes");
+}
+
+/** Where daemons had them before, on the disk: pods of theirs that live on still do. */
+export function formerSandboxesFolder(config: Config): string {
   return join(config.root, "sandboxes");
 }

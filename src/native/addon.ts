@@ -28,6 +28,13 @@ export interface MountFlags {
   readonly nodev: boolean;
 }
 
+/** What a tmpfs can have beside its size. */
+export interface TmpfsMore {
+  /** Files and directories, its own among them; null: as many as the kernel gives it. */
+  readonly maxInodes: number | null;
+  readonly noexec: boolean;
+}
+
 /** Ids of the host, from `first` on, that a user namespace's from 0 on are. */
 export interface HostIds {
   readonly first: number;
@@ -190,7 +197,8 @@ export interface Native {
    */
   bindMount(source: string, target: string, recursive: boolean, flags: MountFlags, shown?: BindShown): Promise<void>;
   mountOverlay(mount: OverlayMount): Promise<void>;
-  mountTmpfs(target: string, sizeBytes: number, mode: number): Promise<void>;
+  /** nosuid and nodev always. */
+  mountTmpfs(target: string, sizeBytes: number, mode: number, more?: TmpfsMore): Promise<void>;
   /**
    * A new user namespace with these ids, as a close-on-exec descriptor: it lives as long as anybody has it open or is in
    * it. The caller closes it with `closeFd`. ENOSPC where the machine allows no more of them

@@ -1,5 +1,6 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { closedDirectory } from "../base/closed-directory.js";
 import { isNotFound } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Native } from "../native/addon.js";
@@ -24,7 +25,7 @@ export function networkNamespaces(state: string, native: Native): NetworkNamespa
   return {
     pathOf,
     create: async (id) => {
-      await mkdir(folder, { recursive: true, mode: 0o711 });
+      await closedDirectory(folder);
       const path = pathOf(id);
       await native.createNetns(path);
       return path;

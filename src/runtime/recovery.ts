@@ -6,7 +6,7 @@ import { codeOf, messageOf } from "../base/errors.js";
 import { namesIn } from "../base/names-in.js";
 import { anyOf } from "../base/signals.js";
 import { stage } from "../base/stage.js";
-import { netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
+import { formerSandboxesFolder, netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
@@ -148,7 +148,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
       await leaveHalfJoined(sandbox, deps, signal);
       await removeNetns(sandbox, deps);
-      await removePodFiles(sandbox.folder);
+      await removePodFiles(sandbox.folder, deps.native);
       await sandboxes.remove(sandbox.id);
       return "discarded";
     case "ready":
@@ -191,9 +191,11 @@ async function discardStrays(deps: Deps): Promise<void> {
     }
   });
   await tolerant(deps, "discard stray pod files", async () => {
-    for (const name of await namesIn(sandboxesFolder(config))) {
-      const owned = deps.sandboxes.all().some(({ id }) => id === name);
-      if (!owned) await removePodFiles(join(sandboxesFolder(config), name));
+    for (const parent of [sandboxesFolder(config), formerSandboxesFolder(config)]) {
+      for (const name of await namesIn(parent)) {
+        const owned = deps.sandboxes.all().some(({ folder }) => folder === join(parent, name));
+        if (!owned) await removePodFiles(join(parent, name), native);
+      }
     }
   });
   await tolerant(deps, "collect garbage of networks", (signal) => {

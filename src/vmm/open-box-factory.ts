@@ -1,7 +1,8 @@
-import { chmod, mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { release } from "node:os";
 import { join } from "node:path";
 import pLimit from "p-limit";
+import { closedDirectory } from "../base/closed-directory.js";
 import { RuntimeError, messageOf } from "../base/errors.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
@@ -79,8 +80,7 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   }
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
-  await mkdir(boxesFolder(state), { recursive: true });
-  await chmod(boxesFolder(state), boxesMode);
+  await closedDirectory(boxesFolder(state), boxesMode);
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];

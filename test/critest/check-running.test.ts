@@ -49,7 +49,7 @@ describe("check --running", () => {
     await daemon.stop("SIGKILL");
     const pids = (await boxProcesses(scope)).map(({ pid }) => pid);
     await removeRecord(join(daemon.root, "records", "sandboxes", `${pod.id}.json`));
-    await mkdir(join(daemon.root, "sandboxes", "f".repeat(64)));
+    await mkdir(join(daemon.state, "sandboxes", "f".repeat(64)));
 
     const found = await troubles();
 

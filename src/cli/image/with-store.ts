@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { closedDirectory } from "../../base/closed-directory.js";
 import { createLogger } from "../../base/log.js";
 import { type ConfigFlags, loadConfig } from "../../config/load.js";
 import type { ImageStore } from "../../image/image-store.js";
@@ -11,7 +11,7 @@ export async function withStore<T>(flags: ConfigFlags, use: (store: ImageStore) 
   process.umask(0o022);
   const log = createLogger("warn");
   const { native } = loadNative(config.assets.dir);
-  await mkdir(config.root, { recursive: true, mode: 0o711 });
+  await closedDirectory(config.root);
   const store = await openImageStore({ config, log, native });
   try {
     return await use(store);

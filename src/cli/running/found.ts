@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { isUsable } from "../../base/is-there.js";
 import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
-import { netnsFolder, sandboxesFolder } from "../../config/paths.js";
+import { formerSandboxesFolder, netnsFolder, sandboxesFolder } from "../../config/paths.js";
 import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
 import { cgroupHierarchies } from "../../base/cgroups.js";
 import { ownCgroupParent } from "../../vmm/cgroup/plan.js";
@@ -59,7 +59,7 @@ export async function lookAround(config: Config, named: Named): Promise<Found> {
     mounts: mounts.map(({ target }) => target).filter((target) => target.startsWith(`${config.state}/`)),
     young: await youngOf(config, settledMs),
     netns: await namesIn(netnsFolder(config)),
-    podFolders: await namesIn(sandboxesFolder(config)),
+    podFolders: [...(await namesIn(sandboxesFolder(config))), ...(await namesIn(formerSandboxesFolder(config)))],
     snapshots: await namesIn(snapshotsFolder(config)),
     processes: await boxProcesses(config.state, mounts),
     emptyCgroups: await emptyGroupsBeside([...parents, ...named.cgroups]),

@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import type { Cleanup } from "../../base/cleanup.js";
 import { shortId, type ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
@@ -98,8 +99,12 @@ export class MountPlacer {
   /** `/etc/hosts` and its like, as far as the request does not bring them. */
   async podFiles(files: readonly PodFile[], traits: MountTraits): Promise<void> {
     for (const file of files) {
-      const { guestPath } = await this.#source(`share ${file.containerPath}`, file.hostPath, traits.readonlyRootfs);
-      this.mounts.push(placePodFile(file, guestPath, traits));
+      const name = `share ${file.containerPath}`;
+      const isPods = await this.#isPods(file);
+      const { guestPath } = isPods
+        ? await this.#share(name, () => this.#creation.box.shareMount("file", file.hostPath, false))
+        : await this.#source(name, file.hostPath, traits.readonlyRootfs);
+      this.mounts.push(placePodFile(file, guestPath, traits, isPods ? ["nosuid", "nodev", "noexec"] : []));
     }
   }
 
@@ -107,6 +112,12 @@ export class MountPlacer {
   async heldPaths(): Promise<string[]> {
     if (!this.#creation.boundary.placesSources) return [];
     return [...guestPaths(this.shared), ...new Set(await visitedIn(this.#withMounts, this.#creation.deps.native))];
+  }
+
+  /** Belongs to root of the pod's user namespace already: it needs a place that this root can reach, and is shown as it is. */
+  async #isPods({ hostPath }: PodFile): Promise<boolean> {
+    const { idMap } = this.#creation.box.handle;
+    return idMap !== undefined && (await stat(hostPath)).uid === idMap.uids.first;
   }
 
   async #image(mount: Mount, lowers: readonly string[]): Promise<string> {

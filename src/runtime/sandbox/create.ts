@@ -80,14 +80,16 @@ async function build(
 
   const folder = sandboxFolder(config, id);
   const hostname = podHostname(id, request.config);
-  undo.add("remove pod files", () => removePodFiles(folder));
-  await stages.run("write pod files", stepLimitMs, () => writePodFiles(folder, hostname, request.config.dnsConfig));
-
   const { boundary } = request;
-  const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
-  undo.add("remove netns", () => removeNetns(sandbox, deps));
   const { idMap } = idMapOf(request.config, boxes, request.driver);
   const owner = boundary.hasGuestLink ? null : (idMap ?? null); // a guest has a user namespace of its own kernel
+  undo.add("remove pod files", () => removePodFiles(folder, deps.native));
+  await stages.run("write pod files", stepLimitMs, () =>
+    writePodFiles(folder, hostname, request.config.dnsConfig, { native: deps.native, owner }),
+  );
+
+  const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
+  undo.add("remove netns", () => removeNetns(sandbox, deps));
   await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, { tapName, owner }, deps));
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));

@@ -76,13 +76,14 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   await discardBox(sandbox, deps, signal);
   await leaveNetwork(sandbox, deps, signal);
   await stage("remove netns", reclaimLimitMs, signal, () => removeNetns(sandbox, deps));
+  // No container of this pod can come any more.
+  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.folder, deps.native));
 }
 
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */
 export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
   await stopSandbox(sandbox, deps, signal);
   await deps.containers.removeAllOf(sandbox, signal);
-  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.folder));
   await stage("remove record", reclaimLimitMs, signal, () => deps.sandboxes.remove(sandbox.id));
   publish(deps.events, "deleted", sandbox.id, sandbox, () => []);
   deps.log.info({ sandboxId: sandbox.id }, "sandbox removed");

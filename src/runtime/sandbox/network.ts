@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
@@ -90,7 +90,7 @@ export async function makeNetns(
   deps: Deps,
 ): Promise<void> {
   if (record.netnsPath === "") return;
-  await mkdir(netnsFolder(deps.config), { recursive: true, mode: 0o711 });
+  await closedDirectory(netnsFolder(deps.config));
   await deps.native.createNetns(record.netnsPath, owner);
   if (tapName !== undefined) await deps.native.createTap(record.netnsPath, tapName);
 }

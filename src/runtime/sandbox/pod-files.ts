@@ -1,10 +1,12 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname as nodeName } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { closedDirectory } from "../../base/closed-directory.js";
 import { isNotFound } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import { NamespaceMode, type DNSConfig, type PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
+import type { IdMap, Native } from "../../native/addon.js";
 import type { CniDns } from "../../net/cni/result.js";
 import { isHostname } from "./check-request.js";
 
@@ -16,18 +18,35 @@ export function podHostname(id: SandboxId, config: PodSandboxConfig): string {
   return name.length <= 63 && isHostname(name) ? name : shortId(id);
 }
 
+const names = ["hostname", "hosts", "resolv.conf"] as const;
+/** Of all three together: what containers write there is in memory, and in no figure of their disk use. */
+const filesBytes = 1024 * 1024;
+/** The directory and its files, with one to spare. */
+const filesInodes = names.length + 2;
+
 /**
- * Makes the folder with the files that the pod's containers get bound in: resolv.conf, hosts, hostname (kubelet.md 2.19:
- * the runtime's part). Readable for every user: containers read them under theirs.
+ * Makes the files that the pod's containers get bound in: resolv.conf, hosts, hostname (kubelet.md 2.19: the runtime's
+ * part). Readable for every user: containers read them under theirs. Containers write to them too, and change their modes:
+ * so they lie on a file system of the pod's own on which nothing is a program, in directories that nobody but root passes
+ * (docs/adr/0078). `owner`: root of a user namespace that the host has for the pod.
  */
-export async function writePodFiles(folder: string, hostname: string, dns: DNSConfig | undefined): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o755 });
+export async function writePodFiles(
+  folder: string,
+  hostname: string,
+  dns: DNSConfig | undefined,
+  { native, owner }: { readonly native: Native; readonly owner: IdMap | null },
+): Promise<void> {
+  await closedDirectory(dirname(folder));
+  await mkdir(folder, { mode: 0o700 });
+  await native.mountTmpfs(folder, filesBytes, 0o700, { maxInodes: filesInodes, noexec: true });
   const mode = 0o644;
   await Promise.all([
     writeFile(join(folder, "hostname"), `${hostname}\n`, { mode }),
     writeFile(join(folder, "hosts"), hostsText(hostname), { mode }),
     resolvConfText(dns).then((text) => writeFile(join(folder, "resolv.conf"), text, { mode })),
   ]);
+  if (owner === null) return;
+  for (const name of names) await chown(join(folder, name), owner.uids.first, owner.gids.first);
 }
 
 /** Adds what only the network knows: the pod's addresses, and name servers where the request names none. */
@@ -47,7 +66,8 @@ export async function tellPodFiles(
 }
 
 /** Success when it is not there. */
-export async function removePodFiles(folder: string): Promise<void> {
+export async function removePodFiles(folder: string, native: Pick<Native, "unmount">): Promise<void> {
+  await native.unmount(folder, true);
   await rm(folder, { recursive: true, force: true });
 }
 

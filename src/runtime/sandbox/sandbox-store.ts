@@ -1,14 +1,24 @@
+import { join } from "node:path";
+import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
+import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
-import { sandboxFolder } from "../../config/paths.js";
+import { formerSandboxesFolder, netnsFolder, sandboxesFolder, sandboxFolder } from "../../config/paths.js";
 import type { PodSandboxMetadata } from "../../gen/runtime/v1/api.js";
 import { RecordFolder } from "../../store/records.js";
 import { Sandbox } from "./sandbox.js";
 import { sandboxRecords, type SandboxRecord } from "./sandbox-record.js";
+
+/** Those of a directory that an earlier daemon has left open to every user. */
+async function closedNamesIn(path: string): Promise<string[]> {
+  const names = await namesIn(path);
+  if (names.length > 0) await closedDirectory(path);
+  return names;
+}
 
 /** What makes a sandbox unique to kubelet, as one string. */
 export function sandboxKey(metadata: PodSandboxMetadata): string {
@@ -34,8 +44,12 @@ export class SandboxStore {
   static async open(config: Config, log: Logger): Promise<SandboxStore> {
     const records = await RecordFolder.open(config.root, sandboxRecords, log);
     const store = new SandboxStore(config, records);
+    for (const path of [sandboxesFolder(config), netnsFolder(config)]) await closedDirectory(path);
+    const former = new Set(await closedNamesIn(formerSandboxesFolder(config)));
     for (const record of await records.load()) {
-      store.#sandboxes.set(record.id, new Sandbox(record, sandboxFolder(config, record.id)));
+      const { id } = record;
+      const folder = former.has(id) ? join(formerSandboxesFolder(config), id) : sandboxFolder(config, id);
+      store.#sandboxes.set(id, new Sandbox(record, folder));
     }
     return store;
   }

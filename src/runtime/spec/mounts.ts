@@ -107,14 +107,20 @@ export function missingPodFiles(mounts: readonly Mount[], files: readonly PodFil
   return files.filter((file) => !brought.has(file.containerPath));
 }
 
-export function placePodFile(file: PodFile, guestPath: string, traits: MountTraits): PlacedMount {
+/** `flags`: what its mount can't lose in the pod's user namespace (mount_namespaces(7), locked), and so has to name. */
+export function placePodFile(
+  file: PodFile,
+  guestPath: string,
+  traits: MountTraits,
+  flags: readonly string[],
+): PlacedMount {
   return {
     containerPath: file.containerPath,
     guestPath,
     readonly: traits.readonlyRootfs,
     recursiveReadonly: false,
     propagation: MountPropagation.PROPAGATION_PRIVATE,
-    extraOptions: [],
+    extraOptions: flags,
   };
 }
 

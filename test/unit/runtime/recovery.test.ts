@@ -155,11 +155,11 @@ describe("a restarted daemon", () => {
     const netnsName = join(world.folder, "s/netns", stray.slice(0, 24));
     await writeFile(netnsName, "");
     world.kernel.netns.add(netnsName);
-    await mkdir(join(world.folder, "root/sandboxes", stray));
+    await mkdir(join(world.folder, "s/sandboxes", stray));
     await restart();
     expect([...world.boxes.live.keys()]).to.deep.equal([podSandboxId]);
     expect(world.kernel.netns.has(netnsName)).to.equal(false);
-    expect(await readdir(join(world.folder, "root/sandboxes"))).to.deep.equal([podSandboxId]);
+    expect(await readdir(join(world.folder, "s/sandboxes"))).to.deep.equal([podSandboxId]);
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
   });
 

@@ -145,6 +145,14 @@ class FakeKernel {
     return Promise.resolve();
   }
 
+  mountTmpfs(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  unmount(): Promise<void> {
+    return Promise.resolve();
+  }
+
   createTap(): Promise<void> {
     return Promise.resolve();
   }
