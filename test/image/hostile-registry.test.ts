@@ -307,6 +307,30 @@ describe("a registry's redirects and tokens", () => {
     expect(elsewhere.requests).to.deep.equal(["GET /blob?signed=1 -"]);
   });
 
+  it("show nothing of what a service elsewhere answers but its status; what the registry itself says is shown", async () => {
+    const secret = JSON.stringify({ message: "the key is swordfish" });
+    const failure = async (): Promise<string> =>
+      String(await test.store.pull(reference(), undefined, signal).catch((caught: unknown) => caught));
+    for (const status of [400, 401, 403, 429, 500]) {
+      elsewhere.answer("/internal", (_request, response) => {
+        const headers = { "content-type": "application/json", "retry-after": "900" };
+        response.writeHead(status, headers).end(secret);
+      });
+      for (const path of [layerPath, "/manifests/v1"]) {
+        registry.answer(path, (_request, response) => {
+          response.writeHead(307, { location: `http://${elsewhere.host}/internal` }).end();
+        });
+        const message = await failure();
+        expect(message).to.include(String(status)).and.include(elsewhere.host);
+        expect(message).to.not.include("swordfish");
+      }
+    }
+    registry.answer("/manifests/v1", send(secret, "application/json", 403));
+    expect(await failure())
+      .to.include("403")
+      .and.include("swordfish");
+  });
+
   it("exchange a password, and a refresh token, for a token that serves the whole pull", async () => {
     for (const [auth, asked] of [
       [{ ...none, username: "u", password: "p" }, /^GET \/token\?.* Basic dTpw$/],

@@ -12,7 +12,7 @@ export async function answerFailure(answer: HttpAnswer, missing: () => RuntimeEr
     await answer.discard();
     return missing();
   }
-  const said = await errorText(answer);
+  const said = await textFor(answer);
   if (status === 401) {
     return new RuntimeError("failedPrecondition", `${host} refuses access (401)${said}`, {
       hint: "check the credentials; many registries answer so for names that they don't have",
@@ -56,6 +56,16 @@ export function mediaTypeOf(answer: HttpAnswer): string {
 function retryText(answer: HttpAnswer): string {
   const header = answer.header("retry-after");
   return /^[0-9]{1,9}$/.test(header) ? `in ${header} s` : "later";
+}
+
+/**
+ * Who has been sent to another origin shows its status alone: a registry could send us to any service that this node
+ * reaches, and whoever may pull would read what it answers.
+ */
+async function textFor(answer: HttpAnswer): Promise<string> {
+  if (answer.isElsewhere !== true) return await errorText(answer);
+  await answer.discard();
+  return "";
 }
 
 /** ": what the registry says", in one short line; "" when it says nothing that can be shown. */

@@ -42,6 +42,8 @@ export interface HttpAnswer {
   /** To be read to its end, or dropped by `discard`. */
   readonly body: AsyncIterable<Uint8Array>;
   discard(): Promise<void>;
+  /** By another origin than the host's that was asked, which had sent us there. Absent is false. */
+  readonly isElsewhere?: boolean;
 }
 
 const attempts = 4;

@@ -97,7 +97,9 @@ export class RegistrySession {
     for (let hops = 0; hops <= maxRedirects; hops += 1) {
       const request = this.#request(url, url.origin === root.origin, question, authorization);
       const answer = await send(this.#options.http, request, signal);
-      if (![301, 302, 303, 307, 308].includes(answer.status)) return answer;
+      if (![301, 302, 303, 307, 308].includes(answer.status)) {
+        return url.origin === root.origin ? answer : { ...answer, isElsewhere: true };
+      }
       await answer.discard();
       url = this.#target(url, answer.header("location"));
     }
