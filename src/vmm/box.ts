@@ -42,6 +42,8 @@ export interface BoxSpec {
    * A child named by the id is made. "": one of our own.
    */
   readonly cgroupParent: string;
+  /** Of VMM and file server, as `Box.setOomScore` changes it; absent is 0, whatever the daemon's own is. */
+  readonly oomScore?: number;
 }
 
 /** The facts that find a Box again after a daemon restart; goes into the sandbox's record as it is. */
@@ -125,6 +127,8 @@ export interface Box {
   memoryUsage(): Promise<bigint>;
   /** Where on the host VMM and file server run. Throws as `confineGroups`. */
   confineTo(set: CpuSet): Promise<void>;
+  /** When the host's kernel ends VMM and file server for memory, beside other processes: proc_pid_oom_score_adj(5). */
+  setOomScore(score: number): Promise<void>;
   /** Disk traffic of VMM and file server together; undefined where it is not counted. */
   diskUsage(): Promise<DiskUsage | undefined>;
 }

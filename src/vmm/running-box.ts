@@ -10,6 +10,7 @@ import { tailOf } from "./console.js";
 import { confineGroups, type CpuSet } from "./cgroup/cpu-set.js";
 import type { BoxDriverParts } from "./drivers/parts.js";
 import { isBoxGroup } from "./cgroup/plan.js";
+import { setOomScore } from "./oom-score.js";
 import type { Snapshot } from "./share/share.js";
 import type { DiskUsage } from "./usage.js";
 import { watchDescriptors } from "./watch-descriptors.js";
@@ -139,10 +140,15 @@ export class RunningBox implements Box {
   }
 
   async confineTo(set: CpuSet): Promise<void> {
-    await confineGroups(
-      this.handle.cgroups.filter((group) => isBoxGroup(group, this.id)),
-      set,
-    );
+    await confineGroups(this.#groups(), set);
+  }
+
+  async setOomScore(score: number): Promise<void> {
+    if (this.exit === undefined) await setOomScore(this.handle, this.#groups(), score);
+  }
+
+  #groups(): string[] {
+    return this.handle.cgroups.filter((group) => isBoxGroup(group, this.id));
   }
 
   async diskUsage(): Promise<DiskUsage | undefined> {

@@ -12,8 +12,10 @@ import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
 import type { BoxExit } from "../../vmm/box.js";
+import { qosOf } from "../sandbox/oom-score.js";
 import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
+import { oomScoreAdj } from "../spec/resources.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
@@ -25,6 +27,7 @@ import { HostLookups } from "./host-lookups.js";
 import { HugePages } from "./huge-pages.js";
 import { LaterMounts } from "./later-mounts.js";
 import { Mirrors } from "./mirrors.js";
+import { OomScores, type PodScores } from "./oom-scores.js";
 import { SharedSources } from "./shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
@@ -55,6 +58,7 @@ export class ContainerStore implements SandboxContainers {
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
   readonly cpuSets: CpuSets;
+  readonly oomScores: OomScores;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -72,6 +76,7 @@ export class ContainerStore implements SandboxContainers {
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
     this.cpuSets = new CpuSets((sandbox) => this.#placesOf(sandbox));
+    this.oomScores = new OomScores((sandbox) => this.#scoresOf(sandbox));
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
@@ -162,6 +167,7 @@ export class ContainerStore implements SandboxContainers {
       this.#containers.set(record.id, container);
     });
     this.#tell("created", container);
+    await this.#settleScore(container);
     return container;
   }
 
@@ -176,6 +182,7 @@ export class ContainerStore implements SandboxContainers {
     });
     if (before === "created" && container.state === "running") this.#tell("started", container);
     if (before !== "exited" && container.state === "exited") this.#tell("stopped", container);
+    await this.#settleScore(container);
   }
 
   /** The first exit that is recorded stays. The caller holds the container's lock. */
@@ -200,6 +207,7 @@ export class ContainerStore implements SandboxContainers {
     });
     if (container === undefined) return;
     this.#tell("deleted", container);
+    await this.#settleScore(container);
     await this.#settleCpus(container);
   }
 
@@ -246,6 +254,25 @@ export class ContainerStore implements SandboxContainers {
       await this.cpuSets.settle(box);
     } catch (thrown) {
       this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, "the pod stays on a container's CPUs");
+    }
+  }
+
+  #scoresOf(sandbox: SandboxId): PodScores | undefined {
+    const config = this.parts.sandboxes.find(sandbox)?.config;
+    if (config === undefined) return undefined;
+    const alive = this.listOf(sandbox).filter(({ state }) => state !== "exited");
+    const containers = alive.map(({ resources }) => oomScoreAdj(resources) ?? 0);
+    return { qos: qosOf(config.linux?.cgroupParent ?? ""), containers };
+  }
+
+  /** What it counts for in its pod may have changed. */
+  async #settleScore({ id, sandboxId }: Container): Promise<void> {
+    const box = this.parts.sandboxes.find(sandboxId)?.box;
+    if (box === undefined) return;
+    try {
+      await this.oomScores.settle(box);
+    } catch (thrown) {
+      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, "the pod's OOM score can't be set");
     }
   }
 

@@ -11,8 +11,9 @@ import { mergeResources } from "../spec/resources.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /**
- * CRI UpdateContainerResources. What is zero or empty stays as it is; on an error nothing has changed. The OOM score is
- * set once, at the start, and stays.
+ * CRI UpdateContainerResources. What is zero or empty stays as it is; on an error nothing has changed. The OOM score
+ * counts for the Box (docs/adr/0079); the container's process keeps the one that it was started with, and so does all of a
+ * pod of the host.
  * Source: api.proto, rpc UpdateContainerResources; caller: kubelet's in-place resize and CPU manager.
  */
 export async function updateContainerResources(
@@ -33,7 +34,8 @@ export async function updateContainerResources(
     const guest = deps.containers.hugePages.factsOf(box, call.signal);
     const limits = await boundaryOf(sandbox.record.box?.driver).resources(wish, guest);
     const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
-    const merged = mergeResources(container.resources, wish);
+    const counts = box.handle.driver === "native" ? { ...wish, oomScoreAdj: 0n } : wish;
+    const merged = mergeResources(container.resources, counts);
     await deps.containers.cpuSets.during(box, container.id, placeIn(merged), call.signal, async () => {
       await stage("update session", stepLimitMs, call.signal, (limit) =>
         explained(box.agent.updateSession(update, limit)),

@@ -24,6 +24,7 @@ import {
   planNetwork,
   removeNetns,
 } from "./network.js";
+import { podOomScore, qosOf } from "./oom-score.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
 import { encodeConfig } from "./sandbox-record.js";
@@ -97,6 +98,7 @@ async function build(
   const spec = {
     ...{ id, ...request.size, netnsPath: sandbox.record.netnsPath === "" ? null : sandbox.record.netnsPath },
     cgroupParent: cgroupParent(request, config),
+    oomScore: podOomScore(qosOf(request.config.linux?.cgroupParent ?? ""), []),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
     ...(idMap === undefined ? {} : { idMap }),

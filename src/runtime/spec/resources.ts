@@ -104,7 +104,7 @@ export function oomScoreAdj(resources: LinuxContainerResources | undefined): num
   return Number(raw < -1000n ? -1000n : raw > 1000n ? 1000n : raw);
 }
 
-/** What is in force after an update: zero and empty members of the wish stay as they were, and so does the OOM score. */
+/** What is in force after an update: zero and empty members of the wish stay as they were. */
 export function mergeResources(
   now: LinuxContainerResources | undefined,
   wish: LinuxContainerResources,
@@ -117,7 +117,7 @@ export function mergeResources(
     memoryLimitInBytes: wish.memoryLimitInBytes === 0n ? now.memoryLimitInBytes : wish.memoryLimitInBytes,
     memorySwapLimitInBytes:
       wish.memorySwapLimitInBytes === 0n ? now.memorySwapLimitInBytes : wish.memorySwapLimitInBytes,
-    oomScoreAdj: now.oomScoreAdj,
+    oomScoreAdj: wish.oomScoreAdj === 0n ? now.oomScoreAdj : wish.oomScoreAdj,
     cpusetCpus: wish.cpusetCpus === "" ? now.cpusetCpus : wish.cpusetCpus,
     cpusetMems: wish.cpusetMems === "" ? now.cpusetMems : wish.cpusetMems,
     hugepageLimits: mergePages(now.hugepageLimits, wish.hugepageLimits),

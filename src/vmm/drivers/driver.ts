@@ -107,7 +107,7 @@ export async function spawnProgram(
       newPidNamespace: program.ownPidNamespace,
       cgroupProcs: request.cgroup.procs,
       maxOpenFiles: vmmMaxOpenFiles,
-      oomScoreAdj: program.isAgent === true ? agentOomScore : null,
+      oomScoreAdj: program.isAgent === true ? agentOomScore : (request.spec.oomScore ?? 0),
     });
   } catch (cause) {
     throw new RuntimeError("internal", `${program.file} did not start: ${messageOf(cause)}`, { cause });

@@ -1,0 +1,39 @@
+import type { SandboxId } from "../../base/ids.js";
+import { KeyedMutex } from "../../base/keyed-mutex.js";
+import type { Box } from "../../vmm/box.js";
+import { podOomScore, type PodQos } from "../sandbox/oom-score.js";
+
+/** What of a pod its Box's score is made of. */
+export interface PodScores {
+  readonly qos: PodQos;
+  /** Those of its containers that have not exited. */
+  readonly containers: readonly number[];
+}
+
+/**
+ * Keeps the processes of Boxes at the OOM score that kubelet means for their pods (docs/adr/0079), as containers come and
+ * go. Under `native` each container has its own.
+ */
+export class OomScores {
+  readonly #locks = new KeyedMutex<SandboxId>();
+  readonly #of: (sandbox: SandboxId) => PodScores | undefined;
+  /** What was set last, by this daemon. */
+  readonly #set = new WeakMap<Box, number>();
+
+  constructor(of: (sandbox: SandboxId) => PodScores | undefined) {
+    this.#of = of;
+  }
+
+  /** Sets what the containers come to now; a Box that was running before this daemon has been given nothing yet. */
+  async settle(box: Box): Promise<void> {
+    if (box.handle.driver === "native") return;
+    await this.#locks.run(box.id, async () => {
+      const pod = this.#of(box.id);
+      if (box.exit !== undefined || pod === undefined) return;
+      const score = podOomScore(pod.qos, pod.containers);
+      if (this.#set.get(box) === score) return;
+      await box.setOomScore(score);
+      this.#set.set(box, score);
+    });
+  }
+}
