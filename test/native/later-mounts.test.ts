@@ -1,7 +1,7 @@
 import { mkdir, readlink } from "node:fs/promises";
 import { expect } from "chai";
 import { pino } from "pino";
-import { newContainerId, newSandboxId } from "../../src/base/ids.js";
+import { newContainerId, newSandboxId, type ContainerId } from "../../src/base/ids.js";
 import { LaterMounts } from "../../src/runtime/container/later-mounts.js";
 import type { Box, SharedPath } from "../../src/vmm/box.js";
 import { Scratch, native } from "./scratch.js";
@@ -14,6 +14,7 @@ describe("LaterMounts", () => {
   let removed: string[];
   let answer: { inUse: string[]; failure: string };
   let refuses: number;
+  let beforeRemoval: () => Promise<void>;
   let follower: LaterMounts;
   let box: Box;
 
@@ -25,12 +26,14 @@ describe("LaterMounts", () => {
     }
     [said, asked, removed, refuses] = [[], [], [], 0];
     answer = { inUse: [], failure: "" };
+    beforeRemoval = () => Promise.resolve();
     const log = pino({ level: "warn" }, { write: (line: string) => said.push(line) });
     follower = new LaterMounts({ native, own: [], log });
     let count = 0;
     box = {
       id: newSandboxId(),
       exit: undefined,
+      exited: new Promise(() => undefined),
       listShared: () => Promise.resolve([]),
       shareMount: async (name: string, source: string): Promise<SharedPath> => {
         // side by side: which comes first is not known
@@ -38,9 +41,9 @@ describe("LaterMounts", () => {
         const entry = `${name}-${String(count++)}`;
         return { hostPath: `/share/v/${entry}`, guestPath: `/v/${entry}` };
       },
-      removeShared: (path: string) => {
+      removeShared: async (path: string) => {
+        await beforeRemoval();
         removed.push(path);
-        return Promise.resolve();
       },
       agent: {
         syncSubmounts: (_path: string, submounts: readonly { at: string }[]) => {
@@ -55,9 +58,10 @@ describe("LaterMounts", () => {
     await scratch[Symbol.asyncDispose]();
   });
 
-  const follow = async (): Promise<void> => {
-    const followed = { place, source: scratch.path };
-    await follower.follow(box, newContainerId(), followed, AbortSignal.timeout(5_000));
+  const follow = async (): Promise<ContainerId> => {
+    const [owner, followed] = [newContainerId(), { place, source: scratch.path }];
+    await follower.follow(box, owner, followed, AbortSignal.timeout(5_000));
+    return owner;
   };
 
   it("does not keep a container, or other mounts, from one that can't be shared, and says so once", async () => {
@@ -92,5 +96,29 @@ describe("LaterMounts", () => {
     await follow();
     expect(asked).to.deep.equal([["one", "two"], ["two"]]);
     expect(removed).to.have.lengthOf(1);
+  });
+
+  it("shows a volume anew to a container that comes while the last one that had it goes", async () => {
+    const first = await follow();
+    let next: Promise<ContainerId> | undefined;
+    beforeRemoval = () => {
+      next ??= follow();
+      return Promise.resolve();
+    };
+    await follower.release(first);
+    await next;
+    expect(removed).to.have.lengthOf(2);
+    expect(asked).to.deep.equal([1, 2].map(() => ["one", "two"]));
+    expect(follower.size).to.equal(1);
+  });
+
+  it("takes out of the share at the second try what could not be taken out at the first", async () => {
+    const owner = await follow();
+    beforeRemoval = () => Promise.reject(new Error("busy"));
+    const refused = await follower.release(owner).catch((thrown: unknown) => thrown);
+    expect(refused).to.be.an.instanceOf(Error).with.property("message", "busy");
+    beforeRemoval = () => Promise.resolve();
+    await follower.release(owner);
+    expect([removed.length, follower.size]).to.deep.equal([2, 0]);
   });
 });

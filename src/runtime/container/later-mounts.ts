@@ -2,14 +2,16 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import pLimit from "p-limit";
 import { monotonicMs } from "../../base/clock.js";
-import { codeOf, messageOf } from "../../base/errors.js";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { parseMountinfo, type MountLine } from "../../base/mountinfo.js";
+import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { AgentAbility, noPlace } from "./agent-ability.js";
 import { longStepLimitMs } from "./limits.js";
+import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
 import {
   maxSubmounts,
   shareSubmount,
@@ -41,7 +43,7 @@ export interface LaterMountsParts {
  * long as a container has it. What is in the share is found by its name, also by the next daemon.
  */
 export class LaterMounts {
-  readonly #volumes = new Map<string, Volume>();
+  readonly #volumes = new PlaceWatches<Volume>();
   readonly #ability = new AgentAbility((agent, signal) => agent.syncSubmounts(noPlace, [], signal));
   readonly #parts: LaterMountsParts;
   #timer: NodeJS.Timeout | undefined;
@@ -61,9 +63,15 @@ export class LaterMounts {
     return submountsOf(mounts, source, this.#parts.own);
   }
 
+  /** Volumes that are followed. */
+  get size(): number {
+    return this.#volumes.size;
+  }
+
   /** From now on. The mounts that are there now are in the guest when it resolves; the agent has the volume already. */
   async follow(box: Box, owner: ContainerId, followed: FollowedVolume, signal: AbortSignal): Promise<void> {
     const volume = this.#add(box, owner, followed);
+    if (volume === undefined) throw new RuntimeError("unavailable", "the Box has ended meanwhile");
     await volume.bringUpToDate(parseMountinfo(await mountTable()), signal);
   }
 
@@ -73,39 +81,59 @@ export class LaterMounts {
     this.#seen = "";
   }
 
-  /** The container's session is gone: takes the submounts of volumes that nobody else has out of the share. */
+  /**
+   * The container's session is gone: takes the submounts of volumes that nobody else has out of the share. What can't be
+   * taken out is the container's still, for the next try.
+   */
   async release(owner: ContainerId): Promise<void> {
-    for (const [path, volume] of this.#volumes) {
-      if (!volume.owners.delete(owner) || volume.owners.size > 0) continue;
-      this.#volumes.delete(path);
-      await volume.close();
-    }
-    if (this.#volumes.size === 0) this.close();
+    const left = await Promise.allSettled(this.#volumes.leave(owner).map((path) => this.#empty(path, owner)));
+    this.#rest();
+    for (const one of left) if (one.status === "rejected") throw one.reason;
   }
 
   /** Nothing is taken out of the shares: the next daemon takes them up. */
   close(): void {
+    this.#volumes.closeAll();
+    this.#rest();
+  }
+
+  #add(box: Box, owner: ContainerId, followed: FollowedVolume): Volume | undefined {
+    const path = followed.place.hostPath;
+    const volume = this.#volumes.add(box, owner, path, () => new Volume(box, followed, this.#parts));
+    if (volume !== undefined) {
+      this.#timer ??= setInterval(() => {
+        void this.#look();
+      }, lookMs).unref();
+    }
+    return volume;
+  }
+
+  async #empty(path: string, owner: ContainerId): Promise<void> {
+    const volume = this.#volumes.get(path);
+    if (volume === undefined) return;
+    try {
+      await volume.empty();
+    } catch (thrown) {
+      volume.owners.add(owner);
+      throw thrown;
+    }
+    if (volume.owners.size === 0) this.#volumes.close(path);
+  }
+
+  #rest(): void {
+    if (this.#volumes.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  #add(box: Box, owner: ContainerId, followed: FollowedVolume): Volume {
-    const path = followed.place.hostPath;
-    const volume = this.#volumes.get(path) ?? new Volume(box, followed, this.#parts);
-    this.#volumes.set(path, volume);
-    volume.owners.add(owner);
-    this.#timer ??= setInterval(() => {
-      void this.#look();
-    }, lookMs).unref();
-    return volume;
-  }
-
   async #look(): Promise<void> {
+    this.#rest();
+    if (this.#timer === undefined) return;
     try {
       const text = await mountTable();
       const changed = text !== this.#seen;
       this.#seen = text;
-      const due = [...this.#volumes.values()].filter((volume) => changed || volume.isDue());
+      const due = this.#volumes.all().filter((volume) => changed || volume.isDue());
       if (due.length === 0) return;
       const mounts = parseMountinfo(text);
       await Promise.all(due.map((volume) => volume.look(mounts)));
@@ -133,9 +161,10 @@ interface WantedSubmount {
 }
 
 /** One volume's. */
-class Volume {
+class Volume implements PlaceWatch {
   readonly owners = new Set<ContainerId>();
-  readonly #box: Box;
+  readonly box: Box;
+  readonly #closed = new AbortController();
   readonly #followed: FollowedVolume;
   readonly #parts: LaterMountsParts;
   readonly #log: Logger;
@@ -149,7 +178,7 @@ class Volume {
   #complaint = "";
 
   constructor(box: Box, followed: FollowedVolume, parts: LaterMountsParts) {
-    this.#box = box;
+    this.box = box;
     this.#followed = followed;
     this.#parts = parts;
     this.#log = parts.log.child({ sandboxId: box.id, path: followed.source });
@@ -161,13 +190,15 @@ class Volume {
 
   /** Never rejects: what fails is tried again. */
   async look(mounts: readonly MountLine[]): Promise<void> {
-    const boxHasEnded = (): boolean => this.#box.exit !== undefined;
-    if (boxHasEnded() || this.owners.size === 0) return;
+    const isClosed = (): boolean => this.#closed.signal.aborted || this.box.exit !== undefined;
+    if (isClosed() || this.owners.size === 0) return;
     try {
-      await this.bringUpToDate(mounts, AbortSignal.timeout(longStepLimitMs));
+      await stage("follow mounts of the host", longStepLimitMs, this.#closed.signal, (signal) =>
+        this.bringUpToDate(mounts, signal),
+      );
     } catch (thrown) {
       // the last session has just gone, or its Box
-      const isOver = codeOf(thrown) === "notFound" || boxHasEnded();
+      const isOver = codeOf(thrown) === "notFound" || isClosed();
       this.#failed(isOver ? this.#complaint : messageOf(thrown));
     }
   }
@@ -186,11 +217,22 @@ class Volume {
     await turn;
   }
 
-  /** The agent is done with them. */
-  async close(): Promise<void> {
-    await this.#turn;
-    if (this.#box.exit !== undefined) return;
-    await eachOf([...(await this.#found()).values()], (path) => this.#box.removeShared(path.hostPath));
+  close(): void {
+    this.#closed.abort();
+  }
+
+  /** The agent is done with them. Nothing, when a container has come that has the volume too. */
+  async empty(): Promise<void> {
+    const turn = this.#turn.then(() => this.#empty());
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
+  async #empty(): Promise<void> {
+    if (this.box.exit !== undefined || this.owners.size > 0) return;
+    this.#told = "";
+    const places = await this.#found();
+    await this.#takeAway([...places.keys()], places, new Set());
   }
 
   async #bringUpToDate(mounts: readonly MountLine[], signal: AbortSignal): Promise<void> {
@@ -205,7 +247,7 @@ class Volume {
     const told = JSON.stringify([...wanted.values()]);
     let untold = "";
     if (told !== this.#told || left.length > 0) {
-      const answer = await this.#box.agent.syncSubmounts(place.guestPath, [...wanted.values()], signal);
+      const answer = await this.box.agent.syncSubmounts(place.guestPath, [...wanted.values()], signal);
       untold = answer.failure;
       this.#told = untold === "" ? told : "";
       await this.#takeAway(left, places, new Set(answer.inUse));
@@ -231,7 +273,7 @@ class Volume {
       const name = submountName(this.#followed.place, submount);
       try {
         const shared =
-          places.get(name) ?? (await shareSubmount(this.#box, this.#followed, submount, this.#parts.native));
+          places.get(name) ?? (await shareSubmount(this.box, this.#followed, submount, this.#parts.native));
         if (shared !== undefined) places.set(name, shared);
         return { name, at: submount.at, shared };
       } catch (thrown) {
@@ -253,7 +295,7 @@ class Volume {
     await eachOf(names, async (name) => {
       const path = places.get(name);
       if (path === undefined || inUse.has(path.guestPath)) return;
-      await this.#box.removeShared(path.hostPath);
+      await this.box.removeShared(path.hostPath);
       places.delete(name);
     });
   }
@@ -262,7 +304,7 @@ class Volume {
   async #found(): Promise<Map<string, SharedPath>> {
     if (this.#places !== undefined) return this.#places;
     const prefix = submountPrefix(this.#followed.place.hostPath);
-    const found = (await this.#box.listShared()).filter((path) => basename(path).startsWith(prefix));
+    const found = (await this.box.listShared()).filter((path) => basename(path).startsWith(prefix));
     this.#places = new Map(
       found.map((hostPath) => {
         const name = basename(hostPath);

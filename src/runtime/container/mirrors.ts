@@ -2,14 +2,16 @@ import { watch, type FSWatcher } from "node:fs";
 import { codeOf, messageOf } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { AgentAbility, noPlace } from "./agent-ability.js";
 import { stepLimitMs } from "./limits.js";
+import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
 
 /** Where the agent has its copies (guest/agent/src/session/mirror.rs). */
 const guestFolder = "/run/mirrors";
 /** Folders that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
-const maxWatched = 4096;
+const defaultMaxWatched = 4096;
 /** A swap is a few events in a row. */
 const settleMs = 30;
 /** The guest believes for a second what it has seen of a folder: what was read just before that is read once more. */
@@ -26,52 +28,55 @@ export function mirrorOf(place: SharedPath): string {
  * for as long as a container has it.
  */
 export class Mirrors {
-  readonly #watches = new Map<string, Watch>();
+  readonly #watches = new PlaceWatches<Watch>();
   readonly #ability = new AgentAbility((agent, signal) => agent.syncMirror(noPlace, signal));
   readonly #log: Logger;
+  readonly #maxWatched: number;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, maxWatched = defaultMaxWatched) {
     this.#log = log;
+    this.#maxWatched = maxWatched;
   }
 
-  /** Whether this Box's agent makes copies, and there is room for one more watch. */
-  async canWatch(box: Box, signal: AbortSignal): Promise<boolean> {
-    return (await this.#ability.of(box, signal)) && this.#watches.size < maxWatched;
+  /** Volumes that are watched. */
+  get size(): number {
+    return this.#watches.size;
+  }
+
+  /** Whether this Box's agent makes copies, and there is room for one more watch; where there is none it is said. */
+  async canWatch(box: Box, place: SharedPath, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.#ability.of(box, signal))) return false;
+    if (this.#watches.has(place.hostPath) || this.#watches.size < this.#maxWatched) return true;
+    this.#log.warn(
+      { sandboxId: box.id, path: place.hostPath, watched: this.#watches.size },
+      "too many volumes are watched: programs that watch this one in its container are not told of changes",
+    );
+    return false;
   }
 
   /**
    * From now on, also before there is a copy; `place` is of the box's share. `missed`: something may have changed since
-   * the copy was made.
+   * the copy was made. Nothing, when the Box has ended.
    */
   watch(box: Box, owner: ContainerId, place: SharedPath, missed: boolean): void {
-    let one = this.#watches.get(place.hostPath);
-    if (one === undefined) {
-      one = new Watch(box, place, this.#log);
-      this.#watches.set(place.hostPath, one);
-    }
-    one.owners.add(owner);
-    if (missed) one.look();
+    const one = this.#watches.add(box, owner, place.hostPath, () => new Watch(box, place, this.#log));
+    if (missed) one?.look();
   }
 
   /** The container goes. */
   forget(owner: ContainerId): void {
-    for (const [path, one] of this.#watches) {
-      if (!one.owners.delete(owner) || one.owners.size > 0) continue;
-      one.close();
-      this.#watches.delete(path);
-    }
+    for (const path of this.#watches.leave(owner)) this.#watches.close(path);
   }
 
   close(): void {
-    for (const one of this.#watches.values()) one.close();
-    this.#watches.clear();
+    this.#watches.closeAll();
   }
 }
 
 /** One volume's. */
-class Watch {
+class Watch implements PlaceWatch {
   readonly owners = new Set<ContainerId>();
-  readonly #box: Box;
+  readonly box: Box;
   readonly #place: SharedPath;
   readonly #log: Logger;
   readonly #closed = new AbortController();
@@ -82,7 +87,7 @@ class Watch {
   #again = false;
 
   constructor(box: Box, place: SharedPath, log: Logger) {
-    this.#box = box;
+    this.box = box;
     this.#place = place;
     this.#log = log.child({ sandboxId: box.id, path: place.hostPath });
     try {
@@ -122,12 +127,12 @@ class Watch {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      while (this.#again && !this.#closed.signal.aborted && this.#box.exit === undefined) {
+      while (this.#again && !this.#closed.signal.aborted && this.box.exit === undefined) {
         this.#again = false;
         await this.#copyAgain();
       }
     } catch (thrown) {
-      if (!this.#closed.signal.aborted && this.#box.exit === undefined)
+      if (!this.#closed.signal.aborted && this.box.exit === undefined)
         this.#log.warn({ err: messageOf(thrown) }, "volume's copy in the guest is not up to date");
     } finally {
       this.#busy = false;
@@ -136,7 +141,9 @@ class Watch {
 
   async #copyAgain(): Promise<void> {
     try {
-      await this.#box.agent.syncMirror(this.#place.guestPath, AbortSignal.timeout(stepLimitMs));
+      await stage("sync copy", stepLimitMs, this.#closed.signal, (signal) =>
+        this.box.agent.syncMirror(this.#place.guestPath, signal),
+      );
     } catch (thrown) {
       // the copy is yet to be made, of what is there then; or its last session has just gone
       if (codeOf(thrown) !== "notFound") throw thrown;

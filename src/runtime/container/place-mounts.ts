@@ -192,7 +192,7 @@ export class MountPlacer {
   async #mirror(place: SharedPath): Promise<string> {
     const { id, box, deps, undo, signal } = this.#creation;
     const { mirrors } = deps.containers;
-    if (!(await mirrors.canWatch(box, signal))) return place.guestPath;
+    if (!(await mirrors.canWatch(box, place, signal))) return place.guestPath;
     this.mirrored.push(place);
     undo.add("stop watching", () => {
       mirrors.forget(id);

@@ -1,5 +1,5 @@
 /** Doubles of what stands outside the process: the Box with its agent, and the image store's files. */
-import { mkdir, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, stat, symlink, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
@@ -22,6 +22,7 @@ import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image
 import type { HostFile } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
+import { noPlace } from "../../../../src/runtime/container/agent-ability.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/runtime/deps.js";
 import type { StreamRequest } from "../../../../src/streaming/requests.js";
@@ -210,6 +211,15 @@ class FakeAgent {
     return Promise.resolve();
   }
 
+  syncMirror(path: string): Promise<void> {
+    return knownPlace(path);
+  }
+
+  async syncSubmounts(path: string): Promise<{ inUse: string[]; failure: string }> {
+    await knownPlace(path);
+    return { inUse: [], failure: "" };
+  }
+
   listSessions(): Promise<Session[]> {
     const sessions = [...this.created.keys()].map((sessionId) => ({
       sessionId,
@@ -224,14 +234,28 @@ class FakeAgent {
   }
 }
 
+/** As the agent answers about a place that is not there. */
+async function knownPlace(path: string): Promise<void> {
+  await Promise.resolve();
+  if (path === noPlace) throw new RuntimeError("notFound", "no such place");
+}
+
 class FakeBox {
+  readonly id: SandboxId;
   readonly handle = { driver: "qemu" };
   readonly agent = new FakeAgent();
   readonly shared = new Map<string, string>();
+  /** Where binds are links to what they show; undefined: there is nothing at their paths. */
+  readonly #places: string | undefined;
   readonly #exited = deferred<BoxExit>();
   readonly exited = this.#exited.promise;
   exit: BoxExit | undefined;
   beforeShare: () => Promise<void> = () => Promise.resolve();
+
+  constructor(id: SandboxId, places?: string) {
+    this.id = id;
+    this.#places = places;
+  }
 
   confineTo(): Promise<void> {
     return Promise.resolve();
@@ -245,24 +269,32 @@ class FakeBox {
     return this.#share("v", name, `image of ${lowers.join(" over ")}`);
   }
 
-  shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
-    return this.#share("v", name, `${source} ${readonly ? "ro" : "rw"}`);
+  async shareBind(name: string, source: string, readonly: boolean): Promise<SharedPath> {
+    const path = await this.#share("v", name, `${source} ${readonly ? "ro" : "rw"}`);
+    if (this.#places !== undefined) await symlink(source, path.hostPath);
+    return path;
   }
 
   shareMount(name: string, descriptorPath: string): Promise<SharedPath> {
     return this.#share("v", name, `the mount ${descriptorPath}`);
   }
 
-  removeShared(hostPath: string): Promise<void> {
+  async removeShared(hostPath: string): Promise<void> {
     this.shared.delete(hostPath);
-    return Promise.resolve();
+    if (this.#places !== undefined) await unlink(hostPath).catch(() => undefined);
   }
 
   listShared(): Promise<string[]> {
     return Promise.resolve([...this.shared.keys()]);
   }
 
+  stop(): Promise<void> {
+    this.die("stopped");
+    return Promise.resolve();
+  }
+
   die(reason: string): void {
+    if (this.exit !== undefined) return;
     this.exit = { atNs: 9n, reason };
     for (const process of this.agent.processes.values()) process.die(new RuntimeError("unavailable", reason));
     this.#exited.settle(this.exit);
@@ -270,9 +302,10 @@ class FakeBox {
 
   async #share(area: string, name: string, what: string): Promise<SharedPath> {
     await this.beforeShare();
-    const path = `/${area}/${name}-${String(this.shared.size)}`;
-    this.shared.set(`/share${path}`, what);
-    return { guestPath: path, hostPath: `/share${path}` };
+    const entry = `${name}-${String(this.shared.size)}`;
+    const path = { guestPath: `/${area}/${entry}`, hostPath: join(this.#places ?? `/share/${area}`, entry) };
+    this.shared.set(path.hostPath, what);
+    return path;
   }
 }
 
@@ -345,6 +378,8 @@ export interface World {
   readonly log: string[];
   deps: Deps;
   sandbox: Sandbox;
+  /** One more READY sandbox, with a Box of its own whose binds are links to what they show. */
+  addPod(): Promise<{ readonly sandbox: Sandbox; readonly box: FakeBox }>;
   /** The same machine, a fresh daemon that has taken up what it found. */
   restart(): Promise<void>;
   remove(): Promise<void>;
@@ -353,7 +388,8 @@ export interface World {
 /** A machine with one READY sandbox. */
 export async function makeWorld(): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "container-"));
-  const [box, images, streaming] = [new FakeBox(), new FakeImages(), new FakeStreaming()];
+  const id = newSandboxId();
+  const [box, images, streaming] = [new FakeBox(id), new FakeImages(), new FakeStreaming()];
   const lines: string[] = [];
   const log = createLogger("debug", { write: (line) => lines.push(line) });
   const given = (value: unknown) => ({ value, from: "the test" });
@@ -373,7 +409,7 @@ export async function makeWorld(): Promise<World> {
       sandboxes,
       events: new ContainerEvents(),
       native: { lookUp } as unknown as Deps["native"],
-      boxes: {} as unknown as Deps["boxes"],
+      boxes: { discard: () => Promise.resolve() } as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
       networks: new Networks(config.cni, log),
     };
@@ -383,25 +419,7 @@ export async function makeWorld(): Promise<World> {
     return { ...parts, metrics, containers, streaming, sandboxCreations, closing: new AbortController().signal };
   };
   const deps = await open();
-  const id = newSandboxId();
-  const podConfig = {
-    ...PodSandboxConfig.fromPartial({}),
-    metadata: { name: "web", namespace: "shop", uid: "u", attempt: 0 },
-    logDirectory: join(folder, "logs"),
-  };
-  const sandbox = await deps.sandboxes.add({
-    version: 1,
-    id,
-    label: "web",
-    config: encodeConfig(podConfig),
-    runtimeHandler: "",
-    createdAtNs: 1n,
-    netnsPath: "",
-    readyAtNs: 2n,
-  });
-  sandbox.setBox(box as unknown as Box);
-  await mkdir(sandbox.folder, { recursive: true });
-  for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(sandbox.folder, name), "");
+  const sandbox = await addSandbox(deps, id, box);
   const world: World = {
     folder,
     box,
@@ -410,6 +428,13 @@ export async function makeWorld(): Promise<World> {
     log: lines,
     deps,
     sandbox,
+    async addPod() {
+      const podId = newSandboxId();
+      const places = join(folder, "places", podId);
+      await mkdir(places, { recursive: true });
+      const podBox = new FakeBox(podId, places);
+      return { sandbox: await addSandbox(world.deps, podId, podBox), box: podBox };
+    },
     async restart() {
       await world.deps.containers.close();
       world.deps = await open();
@@ -428,6 +453,28 @@ export async function makeWorld(): Promise<World> {
     },
   };
   return world;
+}
+
+async function addSandbox(deps: Deps, id: SandboxId, box: FakeBox): Promise<Sandbox> {
+  const podConfig = {
+    ...PodSandboxConfig.fromPartial({}),
+    metadata: { name: "web", namespace: "shop", uid: "u", attempt: 0 },
+    logDirectory: join(deps.config.root, "../logs"),
+  };
+  const sandbox = await deps.sandboxes.add({
+    version: 1,
+    id,
+    label: "web",
+    config: encodeConfig(podConfig),
+    runtimeHandler: "",
+    createdAtNs: 1n,
+    netnsPath: "",
+    readyAtNs: 2n,
+  });
+  sandbox.setBox(box as unknown as Box);
+  await mkdir(sandbox.folder, { recursive: true });
+  for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(sandbox.folder, name), "");
+  return sandbox;
 }
 
 /** Puts a program in the place of the agent's seccomp compiler. */
