@@ -12,6 +12,7 @@
         "addon/look_up.cc",
         "addon/mount_attributes.cc",
         "addon/mount_target.cc",
+        "addon/mount_watch.cc",
         "addon/netlink.cc",
         "addon/netns.cc",
         "addon/notify.cc",

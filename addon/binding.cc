@@ -7,6 +7,7 @@
 #include "id_namespace.h"
 #include "look_up.h"
 #include "mount_attributes.h"
+#include "mount_watch.h"
 #include "netns.h"
 #include "notify.h"
 #include "open_in.h"
@@ -22,7 +23,7 @@
 // The same functions in the same order as `src/native/addon.ts` declares them.
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new a3s::AddonData());
-  a3s::InstallExitWatchCleanup(env);
+  a3s::InstallWatchCleanup(env);
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
@@ -41,6 +42,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("spawn", a3s::Spawn);
   add("adoptProcess", a3s::AdoptProcess);
   add("watchExit", a3s::WatchExit);
+  add("watchMounts", a3s::WatchMounts);
   add("signalProcess", a3s::SignalProcess);
   add("closeFd", a3s::CloseFd);
   add("lockFolder", a3s::LockFolder);

@@ -9,6 +9,7 @@
 
 #include "addon_data.h"
 #include "arguments.h"
+#include "mount_watch.h"
 #include "unique_fd.h"
 
 namespace a3s {
@@ -107,12 +108,13 @@ void OnEnvironmentEnd(napi_async_cleanup_hook_handle handle, void* argument) {
   auto* data = static_cast<AddonData*>(argument);
   data->cleanup = handle;
   while (!data->watches.empty()) data->watches.begin()->second->Close();
+  CloseMountWatches(*data);
   data->FinishCleanup();
 }
 
 }  // namespace
 
-void InstallExitWatchCleanup(Napi::Env env) {
+void InstallWatchCleanup(Napi::Env env) {
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, &AddonData::Of(env), nullptr);
 }
 

@@ -5,7 +5,7 @@
 namespace a3s {
 
 /** Ends every watch of an environment that goes away; called once per environment. */
-void InstallExitWatchCleanup(Napi::Env env);
+void InstallWatchCleanup(Napi::Env env);
 
 Napi::Value WatchExit(const Napi::CallbackInfo& info);
 

@@ -131,6 +131,14 @@ export interface ExitWatch {
   close(): void;
 }
 
+/** One that is not closed has a thread and two descriptors; it does not keep the process alive. */
+export interface MountWatch {
+  /** Resolves with true when mounts have changed since it last did, with false when the watch is closed. */
+  next(): Promise<boolean>;
+  /** A second call does nothing. */
+  close(): void;
+}
+
 export interface TscReading {
   readonly ticks: bigint;
   readonly monotonicNs: bigint;
@@ -232,6 +240,11 @@ export interface Native {
   adoptProcess(pid: number, startTime: bigint): Promise<number | null>;
   /** Reaps it when it is our child. */
   watchExit(pidfd: number): ExitWatch;
+  /**
+   * Watches the mounts that this process sees (/proc/self/mountinfo), from now on: what changes before `next` is called is
+   * told by it. Throws `NativeError`.
+   */
+  watchMounts(): MountWatch;
   /** pidfd_send_signal; false when it is gone. */
   signalProcess(pidfd: number, signal: number): Promise<boolean>;
   closeFd(fd: number): Promise<void>;
@@ -279,6 +292,7 @@ const declared: Record<keyof Native, true> = {
   spawn: true,
   adoptProcess: true,
   watchExit: true,
+  watchMounts: true,
   signalProcess: true,
   closeFd: true,
   lockFolder: true,

@@ -22,7 +22,7 @@ import { SlowDisk } from "../support/slow-disk.js";
 import { Undo } from "../support/undo.js";
 import { eventually } from "../support/wait.js";
 
-/** The host's mounts are looked at once a second; the rest is for a busy machine. */
+/** Changes are seen at once; the rest is for a busy machine. */
 const seenMs = 40_000;
 const folderFlags = { readonly: false, nosuid: false, nodev: false };
 

@@ -4,6 +4,8 @@ import { pino } from "pino";
 import { newContainerId, newSandboxId, type ContainerId } from "../../src/base/ids.js";
 import { LaterMounts } from "../../src/runtime/container/later-mounts.js";
 import type { Box, SharedPath } from "../../src/vmm/box.js";
+import type { MountWatch } from "../../src/native/addon.js";
+import { eventually, limit } from "../support/wait.js";
 import { Scratch, native } from "./scratch.js";
 
 describe("LaterMounts", () => {
@@ -15,6 +17,9 @@ describe("LaterMounts", () => {
   let answer: { inUse: string[]; failure: string };
   let refuses: number;
   let beforeRemoval: () => Promise<void>;
+  let looks: number;
+  let openWatches: number;
+  let die: () => void;
   let follower: LaterMounts;
   let box: Box;
 
@@ -28,12 +33,29 @@ describe("LaterMounts", () => {
     answer = { inUse: [], failure: "" };
     beforeRemoval = () => Promise.resolve();
     const log = pino({ level: "warn" }, { write: (line: string) => said.push(line) });
-    follower = new LaterMounts({ native, own: [], log });
+    [looks, openWatches] = [0, 0];
+    const watchMounts = (): MountWatch => {
+      const watch = native.watchMounts();
+      openWatches++;
+      const next = (): Promise<boolean> => {
+        looks++;
+        return watch.next();
+      };
+      const close = (): void => {
+        openWatches--;
+        watch.close();
+      };
+      return { next, close };
+    };
+    follower = new LaterMounts({ native: { ...native, watchMounts }, own: [], log });
     let count = 0;
+    const exited = new Promise<void>((resolve) => {
+      die = resolve;
+    });
     box = {
       id: newSandboxId(),
       exit: undefined,
-      exited: new Promise(() => undefined),
+      exited,
       listShared: () => Promise.resolve([]),
       shareMount: async (name: string, source: string): Promise<SharedPath> => {
         // side by side: which comes first is not known
@@ -120,5 +142,56 @@ describe("LaterMounts", () => {
     beforeRemoval = () => Promise.resolve();
     await follower.release(owner);
     expect([removed.length, follower.size]).to.deep.equal([2, 0]);
+  });
+
+  /** What the agent was told last, within the time; a watch does not keep the process alive. */
+  const becomes = async (names: readonly string[], limitMs: number): Promise<void> => {
+    await eventually(`the agent is told of ${names.join(", ")}`, limitMs, () =>
+      asked.at(-1)?.join() === names.join() ? true : undefined,
+    );
+  };
+
+  it("sees what the host mounts and unmounts at once, and not at the next turn of a timer", async () => {
+    await follow();
+    await mkdir(scratch.in("three"));
+    for (const change of [
+      () => native.mountTmpfs(scratch.in("three"), 1 << 20, 0o755),
+      () => native.unmount(scratch.in("three"), false),
+    ]) {
+      await new Promise((resolve) => setTimeout(resolve, 300)); // the pause after the last look is over
+      const [names, startMs] = [
+        asked.at(-1)?.length === 2 ? ["one", "three", "two"] : ["one", "two"],
+        performance.now(),
+      ];
+      await change();
+      await becomes(names, 5_000);
+      expect(performance.now() - startMs).to.be.lessThan(limit(450));
+    }
+  });
+
+  it("looks a few times a second through a storm of changes, and ends with what is there then", async function () {
+    this.timeout(limit(20_000));
+    await follow();
+    await mkdir(scratch.in("three"));
+    const [looksBefore, startMs] = [looks, performance.now()];
+    for (let turn = 0; turn < 200; turn++) {
+      await native.mountTmpfs(scratch.in("three"), 1 << 20, 0o755);
+      if (turn < 199) await native.unmount(scratch.in("three"), true); // lazily: it may be looked at
+    }
+    await becomes(["one", "three", "two"], 5_000);
+    const seconds = (performance.now() - startMs) / 1000;
+    expect(looks - looksBefore).to.be.at.most(Math.ceil(seconds * 4) + 2);
+  });
+
+  it("watches nothing any more once nobody follows, be it that all have gone, or their Box", async () => {
+    const owner = await follow();
+    expect(openWatches).to.equal(1);
+    await follower.release(owner);
+    expect([openWatches, follower.size]).to.deep.equal([0, 0]);
+    await follow();
+    expect(openWatches).to.equal(1);
+    die();
+    await box.exited;
+    expect([openWatches, follower.size]).to.deep.equal([0, 0]);
   });
 });

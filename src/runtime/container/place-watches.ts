@@ -16,6 +16,12 @@ export interface PlaceWatch {
 export class PlaceWatches<W extends PlaceWatch> {
   readonly #watches = new Map<string, W>();
   readonly #boxes = new WeakSet<Box>();
+  readonly #lastClosed: () => void;
+
+  /** `lastClosed`: there is none any more. */
+  constructor(lastClosed: () => void = () => undefined) {
+    this.#lastClosed = lastClosed;
+  }
 
   get size(): number {
     return this.#watches.size;
@@ -51,7 +57,7 @@ export class PlaceWatches<W extends PlaceWatch> {
 
   close(path: string): void {
     this.#watches.get(path)?.close();
-    this.#watches.delete(path);
+    if (this.#watches.delete(path) && this.#watches.size === 0) this.#lastClosed();
   }
 
   closeAll(): void {

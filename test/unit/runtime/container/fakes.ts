@@ -19,7 +19,7 @@ import {
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
 import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image/image-store.js";
-import type { HostFile } from "../../../../src/native/addon.js";
+import type { HostFile, MountWatch } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { noPlace } from "../../../../src/runtime/container/agent-ability.js";
@@ -370,8 +370,25 @@ export class FakeStreaming {
   }
 }
 
+/** Mounts of the host never change here. */
+class FakeMountWatches {
+  readonly live = new Set<() => void>();
+
+  open(): MountWatch {
+    const end = deferred<boolean>();
+    const close = (): void => {
+      this.live.delete(close);
+      end.settle(false);
+    };
+    this.live.add(close);
+    return { next: () => end.promise, close };
+  }
+}
+
 export interface World {
   readonly folder: string;
+  /** Of the host's mounts, that are not closed. */
+  readonly watches: FakeMountWatches;
   readonly box: FakeBox;
   readonly images: FakeImages;
   readonly streaming: FakeStreaming;
@@ -386,10 +403,11 @@ export interface World {
 }
 
 /** A machine with one READY sandbox. */
-export async function makeWorld(): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), "container-"));
+export async function makeWorld(base = tmpdir()): Promise<World> {
+  const folder = await mkdtemp(join(base, "container-"));
   const id = newSandboxId();
   const [box, images, streaming] = [new FakeBox(id), new FakeImages(), new FakeStreaming()];
+  const watches = new FakeMountWatches();
   const lines: string[] = [];
   const log = createLogger("debug", { write: (line) => lines.push(line) });
   const given = (value: unknown) => ({ value, from: "the test" });
@@ -408,7 +426,7 @@ export async function makeWorld(): Promise<World> {
       log,
       sandboxes,
       events: new ContainerEvents(),
-      native: { lookUp } as unknown as Deps["native"],
+      native: { lookUp, watchMounts: () => watches.open() } as unknown as Deps["native"],
       boxes: { discard: () => Promise.resolve() } as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
       networks: new Networks(config.cni, log),
@@ -422,6 +440,7 @@ export async function makeWorld(): Promise<World> {
   const sandbox = await addSandbox(deps, id, box);
   const world: World = {
     folder,
+    watches,
     box,
     images,
     streaming,

@@ -10,7 +10,7 @@ import { removePodSandbox } from "../../../../src/runtime/rpc/remove-pod-sandbox
 import { startContainer } from "../../../../src/runtime/rpc/start-container.js";
 import { stopPodSandbox } from "../../../../src/runtime/rpc/stop-pod-sandbox.js";
 import { LiveTimers } from "../../../support/live-timers.js";
-import { eventually } from "../../../support/wait.js";
+import { eventually, limit } from "../../../support/wait.js";
 import { call, containerRequest, makeWorld, type World } from "./fakes.js";
 
 const pods = 1_000;
@@ -20,11 +20,12 @@ describe("Pods that come and go", () => {
   let world: World;
   let volume: string;
   beforeEach(async () => {
-    world = await makeWorld();
+    world = await makeWorld("/dev/shm"); // a disk would be waited for a thousand times
     volume = join(world.folder, "volume");
     await mkdir(volume);
   });
-  afterEach(async () => {
+  afterEach(async function () {
+    this.timeout(limit(20_000));
     await world.remove();
   });
 
@@ -47,8 +48,8 @@ describe("Pods that come and go", () => {
   };
 
   it(`leave no watch, timer, entry or descriptor: ${pods} with a ConfigMap and a volume that is followed`, async function () {
-    this.timeout(60_000);
-    const timers = new LiveTimers(["/later-mounts", "/mirrors"]);
+    this.timeout(limit(180_000));
+    const timers = new LiveTimers(["/later-mounts", "/volume-mounts", "/mount-changes", "/mirrors"]);
     try {
       await comesAndGoes(0);
       const [descriptors, watches] = [await openFiles(), await inotifyWatches()];
@@ -56,7 +57,7 @@ describe("Pods that come and go", () => {
       await Promise.all(Array.from({ length: pods }, (_none, index) => turns(comesAndGoes, index + 1)));
       expect(world.deps.containers.list()).to.deep.equal([]);
       const { mirrors, laterMounts } = world.deps.containers;
-      expect([mirrors.size, laterMounts.size]).to.deep.equal([0, 0]);
+      expect([mirrors.size, laterMounts.size, world.watches.live.size]).to.deep.equal([0, 0, 0]);
       expect(await inotifyWatches()).to.equal(watches);
       expect(await openFiles()).to.deep.equal(descriptors);
       await eventually("no timer is left", 5_000, () => Promise.resolve(timers.stacks.length === 0 || undefined));
