@@ -65,6 +65,11 @@ void CallFilter::AllowWithout(uint32_t call, unsigned number, uint32_t bits) {
   program_.push_back(kLoadCall);
 }
 
+void CallFilter::Refuse(uint32_t call, uint32_t number) {
+  program_.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1));
+  program_.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | number));
+}
+
 void CallFilter::AllowMemoryWithoutCode() {
   AllowWithout(SYS_mmap, 2, PROT_EXEC);
   AllowWithout(SYS_mprotect, 2, PROT_EXEC);

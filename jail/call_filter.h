@@ -10,7 +10,7 @@
 
 namespace a3s {
 
-/** An allow-list of system calls (seccomp(2)). A call of another architecture's table kills the process. */
+/** A list of system calls (seccomp(2)). A call of another architecture's table kills the process. */
 class CallFilter {
  public:
   CallFilter();
@@ -19,6 +19,8 @@ class CallFilter {
   void AllowWhere(uint32_t call, unsigned number, uint32_t mask, std::initializer_list<uint32_t> values);
   /** Where its argument `number` has none of these bits. */
   void AllowWithout(uint32_t call, unsigned number, uint32_t bits);
+  /** Whatever else is allowed: it fails with that errno. */
+  void Refuse(uint32_t call, uint32_t number);
   /** mmap and mprotect, unless the memory is to be executed. */
   void AllowMemoryWithoutCode();
   /**

@@ -59,15 +59,15 @@ constexpr uint32_t kAboutItself[] = {
 constexpr uint32_t kNewNamespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
-/** What a file server does with files of the share, and the change to the guest's user for it. */
+/** What a file server does with files of the share, and the change to the guest's user for it. No syncfs, see below. */
 constexpr uint32_t kFileServer[] = {
     SYS_openat2,         SYS_mkdirat,    SYS_mknodat,    SYS_symlinkat,   SYS_linkat,       SYS_unlinkat,
     SYS_renameat2,       SYS_fchown,     SYS_fchownat,   SYS_fchmod,      SYS_fchmodat,     SYS_utimensat,
     SYS_getxattr,        SYS_lgetxattr,  SYS_fgetxattr,  SYS_setxattr,    SYS_lsetxattr,    SYS_fsetxattr,
     SYS_listxattr,       SYS_llistxattr, SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
-    SYS_copy_file_range, SYS_truncate,   SYS_syncfs,     SYS_flock,       SYS_preadv2,      SYS_pwritev2,
-    SYS_fchdir,          SYS_setresuid,  SYS_setresgid,  SYS_setgroups,   SYS_capget,       SYS_capset,
-    SYS_sync_file_range, SYS_fadvise64,  SYS_sendfile,   SYS_splice,
+    SYS_copy_file_range, SYS_truncate,   SYS_flock,      SYS_preadv2,     SYS_pwritev2,     SYS_fchdir,
+    SYS_setresuid,       SYS_setresgid,  SYS_setgroups,  SYS_capget,      SYS_capset,       SYS_sync_file_range,
+    SYS_fadvise64,       SYS_sendfile,   SYS_splice,
 #if defined(__x86_64__)
     SYS_getdents,        SYS_unlink,     SYS_rename,     SYS_mkdir,       SYS_rmdir,        SYS_chmod,
 #endif
@@ -111,6 +111,13 @@ void AllowVmmCalls() {
   constexpr uint32_t kToBegin[] = {SYS_execve};
   filter.Allow(kToBegin);
   Install(filter);
+}
+
+void RefuseSyncfs() {
+  CallFilter filter;
+  filter.Refuse(SYS_syncfs, ENOSYS);
+  const char* failed = filter.Install(SECCOMP_RET_ALLOW);
+  if (failed != nullptr) DieOfErrno(ExitCode::kPrivileges, "system calls", failed);
 }
 
 void AllowKrunCalls() {

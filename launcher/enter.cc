@@ -104,6 +104,7 @@ void Enter(std::span<char*> arguments) {
   if (options.processes) LimitProcesses(*options.processes);
   DropPrivileges(options.user, options.capabilities);
   if (options.vmm_calls) AllowVmmCalls();
+  if (options.no_syncfs) RefuseSyncfs();
   ::execve(options.program.c_str(), options.argv.data(), environ);
   DieOfErrno(ExitCode::kStart, "execute", options.program);
 }

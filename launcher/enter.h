@@ -18,6 +18,7 @@ namespace a3s {
  * - processes=N: how many the user may have.
  * - open_files=N; absent: the hard limit.
  * - calls=vmm: the system calls of QEMU, no others.
+ * - refuse=syncfs: not that call, which writes back all of a file system of the host's.
  *
  * After `--` the program (see it), its name, its arguments. Whatever fails ends the process.
  */

@@ -76,6 +76,8 @@ void ReadOption(std::string_view key, std::string_view value, EnterOptions& out)
     out.open_files = Number(key, value, UINT32_MAX);
   } else if (key == "calls" && value == "vmm") {
     out.vmm_calls = true;
+  } else if (key == "refuse" && value == "syncfs") {
+    out.no_syncfs = true;
   } else {
     Refuse("unknown option " + std::string(key) + "=" + std::string(value));
   }

@@ -28,6 +28,7 @@ struct EnterOptions {
   std::optional<uint64_t> processes;
   std::optional<uint64_t> open_files;
   bool vmm_calls = false;
+  bool no_syncfs = false;
   std::string program;
   /** Ends with a null pointer. */
   std::vector<char*> argv;

@@ -28,9 +28,12 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
   ];
 }
 
-/** What the launcher prepares for virtiofsd. */
+/**
+ * What the launcher prepares for virtiofsd. It would answer a guest's sync with syncfs(2) of each file system of the host's
+ * that something of is shared (docs/adr/0080).
+ */
 export function fileServerOptions(folder: BoxFolder): string[] {
-  return [`share=${folder.share}`, "proc=1", ...ofFileServer, `listen=${folder.fsSocket}`];
+  return [`share=${folder.share}`, "proc=1", ...ofFileServer, "refuse=syncfs", `listen=${folder.fsSocket}`];
 }
 
 /** Both ways, of ids in the range; what is not in it stays as it is. */
