@@ -2,7 +2,7 @@
  * A blob's bytes as one stream, however often it breaks: what is missing is asked for by range, of the same host while
  * it makes progress, then of the next. Source: OCI distribution spec 1.1, "Pulling blobs"; RFC 9110, 14.
  */
-import { codeOf, RuntimeError } from "../../base/errors.js";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import type { Descriptor } from "../content/manifest.js";
 import { answerFailure, isWebPage, webPageFailure } from "./answers.js";
@@ -144,12 +144,14 @@ export class BlobStream {
   }
 }
 
-/** Of several hosts' failures the last is the registry's own; what the mirrors said comes after it. */
+/** Of several hosts' failures the last is the registry's own; what else the mirrors said comes after it, each once. */
 export function allFailed(failures: readonly unknown[]): unknown {
   const last = failures.at(-1);
   if (failures.length === 1 || !(last instanceof RuntimeError)) return last;
-  const others = failures.slice(0, -1).map((thrown) => (thrown instanceof Error ? thrown.message : String(thrown)));
-  return new RuntimeError(last.code, `${last.message}; before that: ${others.join("; ")}`, { cause: last });
+  const others = new Set(failures.map(messageOf));
+  others.delete(last.message);
+  if (others.size === 0) return last;
+  return new RuntimeError(last.code, `${last.message}; before that: ${[...others].join("; ")}`, { cause: last });
 }
 
 /** Source: RFC 9110, 14.4, Content-Range. */

@@ -58,12 +58,15 @@ export async function subPathOf(shared: SharedPath, mount: Mount, native: Native
   }
 }
 
-/** As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (kubelet.md 5.4). */
+/**
+ * As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (kubelet.md 5.4), which is what
+ * PullImage has answered. A reference that the caller gives stays as it is.
+ */
 export function withVolumeIds(config: ContainerConfig, volumes: ImageVolumes): ContainerConfig {
   const mounts = config.mounts.map((mount, index) => {
     const image = volumes.get(index);
     if (image === undefined || mount.image === undefined) return mount;
-    const imageRef = mount.image.imageRef === "" ? (image.repoDigests[0] ?? image.id) : mount.image.imageRef;
+    const imageRef = mount.image.imageRef === "" ? image.id : mount.image.imageRef;
     return { ...mount, image: { ...mount.image, image: image.id, imageRef } };
   });
   return { ...config, mounts };

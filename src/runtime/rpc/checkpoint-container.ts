@@ -3,7 +3,7 @@ import type { CheckpointContainerResponse } from "../../gen/runtime/v1/api.js";
 
 /** CRI CheckpointContainer: not built. */
 export function checkpointContainer(): Promise<CheckpointContainerResponse> {
-  throw new RuntimeError("unimplemented", "a container in a microVM cannot be checkpointed", {
+  throw new RuntimeError("unimplemented", "containers cannot be checkpointed", {
     stage: "CheckpointContainer",
   });
 }

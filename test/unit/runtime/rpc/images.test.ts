@@ -71,6 +71,22 @@ describe("the image service", () => {
     }
   });
 
+  it("lists all tags of a repository that is named without one", async () => {
+    const some = [1, 2, 3].map(imageNumber);
+    const other = { ...imageNumber(4), repoTags: ["registry.example/image-2:1"] };
+    const untagged = {
+      ...imageNumber(5),
+      repoTags: [],
+      repoDigests: [`registry.example/image@sha256:${"d".repeat(64)}`],
+    };
+    const listed = await listImages(
+      { filter: { image: spec("registry.example/image") } },
+      call,
+      depsWith([...some, other, untagged]),
+    );
+    expect(listed.images.map(({ id }) => id)).to.deep.equal([...some, untagged].map(({ id }) => id));
+  });
+
   it("tells a pinned image, and the whole config when it is to be verbose", async () => {
     const image = spec("registry.example/image:1");
     const status = await imageStatus({ image, verbose: true }, call, deps);
