@@ -3,6 +3,9 @@ import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Box } from "../../vmm/box.js";
 import { podOomScore, type PodQos } from "../sandbox/oom-score.js";
 
+/** A score is a write to a file of the kernel's; who waits for another's waits no longer than that could take. */
+const settleLimitMs = 10_000;
+
 /** What of a pod its Box's score is made of. */
 export interface PodScores {
   readonly qos: PodQos;
@@ -27,7 +30,7 @@ export class OomScores {
   /** Sets what the containers come to now; a Box that was running before this daemon has been given nothing yet. */
   async settle(box: Box): Promise<void> {
     if (box.handle.driver === "native") return;
-    await this.#locks.run(box.id, async () => {
+    await this.#locks.runWhenFree(box.id, AbortSignal.timeout(settleLimitMs), async () => {
       const pod = this.#of(box.id);
       if (box.exit !== undefined || pod === undefined) return;
       const score = podOomScore(pod.qos, pod.containers);

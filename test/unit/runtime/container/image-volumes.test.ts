@@ -2,7 +2,6 @@ import { expect } from "chai";
 import { digest } from "../../../../src/base/ids.js";
 import { ContainerConfig, ImageSpec, Mount } from "../../../../src/gen/runtime/v1/api.js";
 import { withVolumeIds } from "../../../../src/runtime/container/image-volumes.js";
-import { image as config } from "../spec/support.js";
 
 describe("an image as a volume", () => {
   const id = digest(`sha256:${"a".repeat(64)}`);
@@ -11,7 +10,8 @@ describe("an image as a volume", () => {
     repoTags: ["registry.example/data:1"],
     repoDigests: [`registry.example/data@sha256:${"d".repeat(64)}`],
     sizeBytes: 1n,
-    config,
+    user: "",
+    platform: "linux/amd64",
     chainIds: [],
     pinned: false,
   };
