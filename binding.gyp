@@ -13,6 +13,7 @@
         "addon/mount_attributes.cc",
         "addon/mount_target.cc",
         "addon/mount_watch.cc",
+        "addon/mounter.cc",
         "addon/netlink.cc",
         "addon/netns.cc",
         "addon/notify.cc",

@@ -36,7 +36,9 @@ Failure ShowOwners(int tree, const IdMap& ids, const std::string& source, unsign
   Outcome<UniqueFd> names = OpenIdNamespace(ids);
   if (const SystemError* error = names.error()) return *error;
   Failure failure = MapIds(tree, names.value().get(), recurse, source);
-  if (!failure || failure->number != EINVAL || recurse == 0) return failure;
+  if (!failure || recurse == 0) return failure;
+  // EPERM: one of them shows other owners already.
+  if (failure->number != EINVAL && failure->number != EPERM) return failure;
   return MapIds(tree, names.value().get(), 0, source);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <deque>
@@ -11,6 +12,7 @@
 #include "arguments.h"
 #include "id_namespace.h"
 #include "mount_target.h"
+#include "mounter.h"
 #include "pool_work.h"
 
 namespace a3s {
@@ -24,8 +26,10 @@ struct OverlayMount {
   std::string target;
   MountFlags flags;
   bool index = false;
-  /** Owners in the lowers are shown as that namespace has them. */
+  /** Owners in the lowers are shown as that namespace has them, */
   std::optional<IdMap> ids;
+  /** and those in the upper: what lies on the disk has the owners that it has without a namespace. */
+  bool maps_upper = false;
 };
 
 /** mount(2) hands one page of options to the kernel, its last byte a NUL. */
@@ -111,15 +115,53 @@ Failure Mount(OverlayMount mount) {
   return std::nullopt;
 }
 
-/** Over the lower itself: in a mount namespace that nobody else has. */
-Failure CoverByMapped(const std::string& lower, int user_namespace) {
-  UniqueFd tree(::open_tree(AT_FDCWD, lower.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!tree.valid()) return Failed("open_tree", lower);
-  if (Failure failure = MapIds(tree.get(), user_namespace, 0, lower)) return failure;
-  if (::move_mount(tree.get(), "", AT_FDCWD, lower.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    return Failed("move_mount", lower);
+/** Over the folder itself: in a mount namespace that nobody else has. */
+Failure CoverByMapped(const std::string& folder, int user_namespace) {
+  UniqueFd tree(::open_tree(AT_FDCWD, folder.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return Failed("open_tree", folder);
+  if (Failure failure = MapIds(tree.get(), user_namespace, 0, folder)) return failure;
+  if (::move_mount(tree.get(), "", AT_FDCWD, folder.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return Failed("move_mount", folder);
   }
   return std::nullopt;
+}
+
+std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+/** Upper and work have to be on one mount: the folder that holds both is covered. */
+Failure CoverUpper(const OverlayMount& mount, int user_namespace) {
+  const std::string parent = ParentOf(*mount.upper);
+  if (parent.empty() || ParentOf(*mount.work) != parent) return FailedWith(EINVAL, "mount", *mount.work);
+  return CoverByMapped(parent, user_namespace);
+}
+
+/** The host's id of the namespace's root. */
+std::optional<uid_t> RootOf(const IdMap& ids) {
+  for (const IdExtent& extent : ids.uids) {
+    if (extent.inside == 0) return extent.outside;
+  }
+  return std::nullopt;
+}
+
+/** Where overlayfs can't make its own folder in `work` it mounts all the same, and nobody can write. */
+Failure CheckWritable(const OverlayMount& mount) {
+  struct statvfs info;
+  if (::statvfs(mount.target.c_str(), &info) != 0) return Failed("statvfs", mount.target);
+  if ((info.f_flag & ST_RDONLY) != 0 && !mount.flags.readonly) return FailedWith(EROFS, "mount", mount.target);
+  return std::nullopt;
+}
+
+/**
+ * By a mounter who is known to a mapped upper, as the host's root is not (EOVERFLOW): whose files are the namespace's
+ * root's there, and the host's root's on the disk.
+ */
+Failure MountWithUpper(const OverlayMount& mount) {
+  const std::optional<uid_t> root = RootOf(*mount.ids);
+  if (!root) return FailedWith(EINVAL, "mount", mount.target);
+  Mounter mounter;
+  if (Failure failure = mounter.Become(*root)) return failure;
+  if (Failure failure = Mount(mount)) return failure;
+  return CheckWritable(mount);
 }
 
 /** Changes the mount namespace of the thread it runs on. */
@@ -131,15 +173,19 @@ Outcome<UniqueFd> MakeMapped(const OverlayMount& mount) {
   for (const std::string& lower : mount.lowers) {
     if (Failure failure = CoverByMapped(lower, names.value().get())) return *failure;
   }
-  if (Failure failure = Mount(mount)) return *failure;
+  if (mount.maps_upper && mount.upper) {
+    if (Failure failure = CoverUpper(mount, names.value().get())) return *failure;
+  }
+  if (Failure failure = mount.maps_upper ? MountWithUpper(mount) : Mount(mount)) return *failure;
   UniqueFd made(::open_tree(AT_FDCWD, mount.target.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!made.valid()) return Failed("open_tree", mount.target);
   return made;
 }
 
 /**
- * An overlay maps no owners, its lowers can (since Linux 5.19): what it copies up belongs to the mapped owner. It takes
- * lowers that are attached somewhere. That is a mount namespace which ends with its thread: nothing of it can stay.
+ * An overlay maps no owners, its layers can (since Linux 5.19): without the upper, what it copies up belongs to the
+ * mapped owner. It takes layers that are attached somewhere. That is a mount namespace which ends with its thread:
+ * nothing of it can stay.
  */
 Failure MountMapped(const OverlayMount& mount) {
   Outcome<UniqueFd> made = FailedWith(EIO, "mount", mount.target);
@@ -160,7 +206,8 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
   return ReadMember(object, "lowers", out.lowers) && ReadMember(object, "upper", out.upper) &&
          ReadMember(object, "work", out.work) && ReadMember(object, "target", out.target) &&
          ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index) &&
-         ReadOptional(object.Get("ids"), out.ids);
+         ReadOptional(object.Get("ids"), out.ids) &&
+         (object.Get("mapsUpper").IsUndefined() || ReadMember(object, "mapsUpper", out.maps_upper));
 }
 
 }  // namespace

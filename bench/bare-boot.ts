@@ -60,7 +60,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
     await mkdir(folder.logs, { recursive: true });
     await mkdir(folder.sockets);
     await native.createNetns(netnsPath);
-    await new GuestShare(join(assets, "guest"), folder, native).create();
+    await new GuestShare(join(assets, "guest"), null, folder, native).create();
     const processes: SpawnedProcess[] = [];
     const awake = setInterval(() => undefined, limitMs); // the watch on a process alone does not keep Node running
     try {
@@ -71,6 +71,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
           spec: { id, vcpus, memoryMib, netnsPath, tap: null, cgroupParent: "" },
           folder,
           cgroup: { path: "", procs: [] },
+          userNamespace: null,
           kernelParameters: ["a3s.bare=1", ...parameters],
           started: (_role, process) => {
             processes.push(process);

@@ -21,6 +21,8 @@ namespace a3s {
 namespace {
 
 constexpr int kFirstInherited = 3;
+/** More than are ever inherited. */
+constexpr int kOutOfTheWay = 100;
 
 /** 10 s in all: a loaded machine may not let a program run between two of its calls. */
 constexpr int kConnectTries = 2000;
@@ -80,9 +82,21 @@ UniqueFd Open(const Inherited& what) {
   __builtin_unreachable();
 }
 
-/** They get the lowest numbers, for nothing but the standard ones is open. */
+/** Moves it out of the way of what is inherited, and closes everything else but the standard ones. */
+UniqueFd KeepAlone(std::optional<int> fd) {
+  UniqueFd kept;
+  if (fd) {
+    kept = UniqueFd(::fcntl(*fd, F_DUPFD_CLOEXEC, kOutOfTheWay));
+    if (!kept.valid()) DieOfErrno(ExitCode::kUsage, "arguments", "userns=" + std::to_string(*fd));
+  }
+  const unsigned number = kept.valid() ? static_cast<unsigned>(kept.get()) : ~0U;
+  ::close_range(kFirstInherited, number - 1, 0);
+  if (kept.valid()) ::close_range(number + 1, ~0U, 0);
+  return kept;
+}
+
+/** They get the lowest numbers, for nothing but the standard ones is open there. */
 std::vector<UniqueFd> OpenInherited(const std::vector<Inherited>& list) {
-  ::close_range(kFirstInherited, ~0U, 0);
   std::vector<UniqueFd> opened;
   for (const Inherited& what : list) {
     opened.push_back(Open(what));
@@ -96,12 +110,18 @@ std::vector<UniqueFd> OpenInherited(const std::vector<Inherited>& list) {
 
 void Enter(std::span<char*> arguments) {
   const EnterOptions options = ReadEnterOptions(arguments);
+  UniqueFd user_namespace = KeepAlone(options.user_namespace);
   const std::vector<UniqueFd> inherited = OpenInherited(options.inherited);
   SetLimits(options.open_files);
   ::umask(022);  // another user is to find its way in the jail
   EnterJail(options.jail);
   for (const UniqueFd& fd : inherited) ::fcntl(fd.get(), F_SETFD, 0);
   if (options.processes) LimitProcesses(*options.processes);
+  if (user_namespace.valid()) {
+    // Last: its root could do none of what is above.
+    EnterUserNamespace(user_namespace);
+    user_namespace.Reset();
+  }
   DropPrivileges(options.user, options.capabilities);
   if (options.vmm_calls) AllowVmmCalls();
   if (options.no_syncfs) RefuseSyncfs();

@@ -10,10 +10,13 @@ namespace a3s {
  * - see=PATH: a folder or file (no link) that the program sees, read-only, at the same path.
  * - link=PATH:TEXT: a symbolic link inside.
  * - share=PATH: the folder to serve, at /share, with what is mounted below it later.
- * - proc=1: a /proc.
+ * - file=PATH:TEXT: a file inside with that in it.
+ * - proc=fd: /proc/self/fd of the program, and nothing else of proc.
  * - listen=PATH, connect=PATH, append=PATH, tap=NAME: a listening or connected Unix socket, a file to append to, a tap
  * of this network namespace. They become descriptors 3, 4, ... of the program, in their order.
  * - user=N: the user and group; absent: 0.
+ * - userns=N: a descriptor of a user namespace (setns(2)) that it enters at last, whose user 0 it then is: `user` is of
+ * it.
  * - keep=N: a capability. None without.
  * - processes=N: how many the user may have.
  * - open_files=N; absent: the hard limit.

@@ -12,6 +12,8 @@ namespace a3s {
 
 namespace {
 
+constexpr uint64_t kMostDescriptors = 1023;
+
 [[noreturn]] void Refuse(const std::string& what) { Die(ExitCode::kUsage, "arguments", what); }
 
 uint64_t Number(std::string_view key, std::string_view text, uint64_t most) {
@@ -33,10 +35,10 @@ View Seen(const std::string& path) {
   return {path, path, kind, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
 }
 
-std::pair<std::string, std::string> Link(std::string_view text) {
+std::pair<std::string, std::string> PathAndText(std::string_view key, std::string_view text) {
   const size_t colon = text.find(':');
-  if (colon == std::string_view::npos) Refuse("link has no \":\"");
-  return {AbsolutePath("link", text.substr(0, colon)), std::string(text.substr(colon + 1))};
+  if (colon == std::string_view::npos) Refuse(std::string(key) + " has no \":\"");
+  return {AbsolutePath(key, text.substr(0, colon)), std::string(text.substr(colon + 1))};
 }
 
 /** False for a key that is none of these. */
@@ -61,13 +63,17 @@ void ReadOption(std::string_view key, std::string_view value, EnterOptions& out)
   if (key == "see") {
     out.jail.views.push_back(Seen(AbsolutePath(key, value)));
   } else if (key == "link") {
-    out.jail.links.push_back(Link(value));
+    out.jail.links.push_back(PathAndText(key, value));
   } else if (key == "share") {
     out.jail.views.push_back(ShareView(AbsolutePath(key, value)));
-  } else if (key == "proc") {
-    out.jail.proc = Number(key, value, 1) == 1;
+  } else if (key == "file") {
+    out.jail.files.push_back(PathAndText(key, value));
+  } else if (key == "proc" && value == "fd") {
+    out.jail.own_descriptors = true;
   } else if (key == "user") {
     out.user = static_cast<uid_t>(Number(key, value, UINT32_MAX - 1));
+  } else if (key == "userns") {
+    out.user_namespace = static_cast<int>(Number(key, value, kMostDescriptors));
   } else if (key == "keep") {
     out.capabilities |= uint64_t{1} << Number(key, value, 63);
   } else if (key == "processes") {

@@ -24,6 +24,8 @@ struct EnterOptions {
   JailPlan jail;
   std::vector<Inherited> inherited;
   uid_t user = 0;
+  /** Descriptor of a user namespace to enter. */
+  std::optional<int> user_namespace;
   uint64_t capabilities = 0;
   std::optional<uint64_t> processes;
   std::optional<uint64_t> open_files;

@@ -81,6 +81,34 @@ void MountProc() {
   Must(::mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "mount proc");
 }
 
+/** For a moment, while it is made; a name that no view has. */
+constexpr char kWholeProc[] = ".proc";
+
+/**
+ * Mounted by itself, so that `..` leads into the jail's root: a way from a descriptor's folder to the rest of proc is a
+ * way to what the whole host's kernel is set by (sysctl), whoever's root one is in.
+ */
+void ShowOwnDescriptors() {
+  const std::string place = "proc/self/fd";
+  MakeParents(place);
+  Must(::mkdir(place.c_str(), 0555) == 0, "mkdir " + place);
+  Must(::mkdir(kWholeProc, 0700) == 0, "mkdir for proc");
+  constexpr unsigned long kHarmless = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  Must(::mount("proc", kWholeProc, "proc", kHarmless, nullptr) == 0, "mount proc");
+  const std::string own = std::string(kWholeProc) + "/self/fd";
+  Must(::mount(own.c_str(), place.c_str(), nullptr, MS_BIND, nullptr) == 0, "bind " + place);
+  Must(::umount2(kWholeProc, UMOUNT_NOFOLLOW) == 0, "unmount proc");
+  Must(::rmdir(kWholeProc) == 0, "rmdir for proc");
+}
+
+void MakeFile(const std::string& path, const std::string& text) {
+  const std::string inside = Inside(path);
+  MakeParents(inside);
+  const UniqueFd file(::open(inside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
+  Must(file.valid(), "make " + path);
+  Must(::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()), "write " + path);
+}
+
 /** The old root is stacked on the new one, then let go. */
 void PivotHere() {
   Must(::syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
@@ -104,7 +132,9 @@ void EnterJail(const JailPlan& plan) {
   Must(::chdir(kPlace) == 0, "chdir");
   for (size_t i = 0; i < plan.views.size(); i++) Bind(plan.views[i], sources[i]);
   for (const auto& [path, text] : plan.links) Link(path, text);
+  for (const auto& [path, text] : plan.files) MakeFile(path, text);
   if (plan.proc) MountProc();
+  if (plan.own_descriptors) ShowOwnDescriptors();
   PivotHere();
   Must(
       ::mount(nullptr, "/", nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,

@@ -2,6 +2,7 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,12 +20,12 @@ void MustDrop(const char* failed) {
 }  // namespace
 
 /**
- * Owner, mode and access of files as the guest's users have them; device nodes; file capabilities. Not
- * CAP_DAC_READ_SEARCH: CAP_DAC_OVERRIDE lets it read and search as well, and the former opens files by handle, so any
- * file of a file system of which one folder is in the share.
+ * Owner, mode and access of files as the guest's users have them; file capabilities. Not CAP_MKNOD: a device of the
+ * host is nothing that a guest could open (ADR 0083). Not CAP_DAC_READ_SEARCH: CAP_DAC_OVERRIDE lets it read and search
+ * as well, and the former opens files by handle, so any file of a file system of which one folder is in the share.
  */
-const uint64_t kFileServerCapabilities = CapabilitySet(
-    {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP});
+const uint64_t kFileServerCapabilities =
+    CapabilitySet({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_SETFCAP});
 
 void SetLimits(std::optional<uint64_t> open_files) {
   struct rlimit files;
@@ -39,6 +40,17 @@ void SetLimits(std::optional<uint64_t> open_files) {
 void LimitProcesses(uint64_t processes) {
   const struct rlimit limit = {processes, processes};
   if (::setrlimit(RLIMIT_NPROC, &limit) != 0) DieOfErrno(ExitCode::kLimits, "limits", "processes");
+}
+
+void EnterUserNamespace(const UniqueFd& user_namespace) {
+  const auto must = [](bool good, const char* what) {
+    if (!good) DieOfErrno(ExitCode::kPrivileges, "user namespace", what);
+  };
+  must(::setns(user_namespace.get(), CLONE_NEWUSER) == 0, "enter");
+  // By setns alone it stays the user of the host that it was.
+  must(::setgroups(0, nullptr) == 0, "setgroups");
+  must(::setresgid(0, 0, 0) == 0, "setresgid");
+  must(::setresuid(0, 0, 0) == 0, "setresuid");
 }
 
 void DropPrivileges(uid_t user, uint64_t kept) {

@@ -75,8 +75,14 @@ interface OverlayMount {
   readonly flags: MountFlags;
   /** Mount with `index=on` (hard links of lower layers keep their identity). Only with an upper. */
   readonly index: boolean;
-  /** Owners in the lowers, not in the upper, are shown as a user namespace with these ids has them. Absent is null. */
+  /** Owners in the lowers are shown as a user namespace with these ids has them. Absent is null. */
   readonly ids?: OwnerMap | null;
+  /**
+   * With `ids`: those in the upper too, which is beside `work` in one folder. What lies on the disk then has the owners that
+   * it has without a namespace. The namespace has a root, and nobody else on the host can write to the overlay as root.
+   * EROFS where the kernel could mount it only to be read. Absent is false.
+   */
+  readonly mapsUpper?: boolean;
 }
 
 type Propagation = "private" | "shared" | "slave";

@@ -133,6 +133,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
         spec,
         folder,
         cgroup,
+        userNamespace: null,
         kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);

@@ -58,8 +58,13 @@ export interface BoxHandle {
   /** Absolute folder of the Box: sockets, console log, share. */
   readonly folder: string;
   readonly cgroups: readonly string[];
-  /** As mounts of its share show owners; absent: as they are. */
+  /** As mounts of a host pod's share show owners; absent: as they are. */
   readonly idMap?: IdMap | undefined;
+  /**
+   * The host's id of root of the user namespace in which the share is served, whose owners its mounts show. Absent: the
+   * host's own, as Boxes of earlier daemons have it.
+   */
+  readonly serverRoot?: number | undefined;
 }
 
 export interface BoxExit {

@@ -21,7 +21,7 @@ describe("a source that the daemon's own folders are in", () => {
     }
     await writeFile(scratch.in("source/file"), "");
     await native.bindMount(scratch.in("source/file"), scratch.in("source/file"), false, plain);
-    const share = new GuestShare(scratch.in("base"), boxFolderAt(scratch.in("box")), native);
+    const share = new GuestShare(scratch.in("base"), null, boxFolderAt(scratch.in("box")), native);
     await share.create();
     const before = mountsBelow(await readMountinfo(), source).length;
     const { hostPath } = await share.bind("all", source, { readonly: false, recursive: true, without: [own] });

@@ -1,10 +1,13 @@
 import { expect } from "chai";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, open, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
+import { eventually } from "../support/wait.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
 
 const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
@@ -97,7 +100,7 @@ describe("the launcher", () => {
     const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
     expect(points.sort()).to.deep.equal(["/", "/dev/kvm", "/dev/null", "/dev/urandom", "/proc", "/share", "/sockets"]);
     expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,\S+ master:\d+ /);
-    for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000880000db\n`);
+    for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000800000db\n`);
     for (const set of ["CapInh", "CapAmb"]) expect(stdout).to.include(`${set}:\t0000000000000000\n`);
     expect(stdout).to.include("NoNewPrivs:\t1\n").and.to.include("Seccomp:\t2\n");
     expect(stdout).to.match(/Max core file size +0 +0 /);
@@ -204,15 +207,61 @@ describe("the launcher's jail for another program", () => {
     return await launcher(...enterArguments({ file, view, name: "cat", args, options }).slice(1));
   };
 
+  /** What the host's proc says of a program that waits in its jail. */
+  const lookedAt = async (options: string[], names: string[], given: number[] = []): Promise<string> => {
+    const { file, view } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
+    const args = enterArguments({ file, view, name: "cat", args: [], options });
+    const child = spawn(program, args.slice(1), { stdio: ["pipe", "ignore", "inherit", ...given] });
+    try {
+      const comm = `/proc/${String(child.pid)}/comm`;
+      await eventually("it runs", 10_000, async () => ((await readFile(comm, "utf8")) === "cat\n" ? true : undefined));
+      return (await Promise.all(names.map((name) => readFile(`/proc/${String(child.pid)}/${name}`, "utf8")))).join("");
+    } finally {
+      const gone = once(child, "close");
+      child.stdin?.end();
+      await gone;
+    }
+  };
+
   it("shows a program what it was given, and runs it as the user", async () => {
-    const { stdout, code } = await inJail(["proc=1", "user=1879048199"], "/proc/self/status", "/proc/self/mountinfo");
-    expect(code).to.equal(0);
-    expect(stdout)
+    const said = await lookedAt(["user=1879048199"], ["status", "mountinfo"]);
+    expect(said)
       .to.match(/^Uid:(\t1879048199){4}$/m)
       .and.match(/^CapBnd:\t0{16}$/m);
     const seen = (await views()).filter((view) => view.startsWith("see=")).map((view) => view.slice(4));
-    const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
-    expect(points.sort()).to.deep.equal(["/", "/proc", ...seen].sort());
+    const points = [...said.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
+    expect(points.sort()).to.deep.equal(["/", ...seen].sort());
+  });
+
+  it("makes a program root of a user namespace that it is given, who is nobody on the host", async () => {
+    const root = 3_000_000_000;
+    const fd = await native.openUserNamespace(movedRoot(root));
+    try {
+      const options = ["userns=3", "keep=1", "proc=fd", "file=/proc/self/mountinfo:none"];
+      const said = await lookedAt(options, ["status", "uid_map", "gid_map"], [fd]);
+      expect(said)
+        .to.match(/^Uid:(\t3000000000){4}$/m)
+        .and.match(/^Gid:(\t3000000000){4}$/m)
+        .and.match(/^Groups:\s*$/m)
+        .and.match(/^CapEff:\t0{15}2$/m)
+        .and.match(/^CapBnd:\t0{15}2$/m);
+      expect(said.match(/^ *0 3000000000 +1$/gm)).to.have.length(2);
+      const { stdout, stderr } = await inJail(
+        options.slice(2),
+        "/proc/self/mountinfo",
+        "/proc/self/status",
+        "/proc/1/fd/0",
+      );
+      expect(stdout).to.equal("none");
+      expect(stderr.match(/No such file/g)).to.have.length(2);
+    } finally {
+      await native.closeFd(fd);
+    }
+  });
+
+  it("refuses a user namespace that is none", async () => {
+    expect(await launcher("enter", "userns=9", "--", cat, "cat")).to.deep.include({ code: 100 });
+    expect(await inJail(["userns=1"])).to.include({ code: 109 });
   });
 
   it("hides everything else", async () => {
@@ -224,7 +273,7 @@ describe("the launcher's jail for another program", () => {
   it("opens what the program is to have before it closes, in order", async () => {
     await using scratch = await Scratch.make();
     await writeFile(scratch.in("first"), "");
-    const options = [`append=${scratch.in("first")}`, `listen=${scratch.in("socket")}`, "proc=1"];
+    const options = [`append=${scratch.in("first")}`, `listen=${scratch.in("socket")}`, "proc=fd"];
     const { stderr } = await inJail(options, "/proc/self/fd/3", "/proc/self/fd/4", "/proc/self/fd/5");
     // A file opened to append, which can't be read from in the jail; a socket; nothing.
     expect(stderr)

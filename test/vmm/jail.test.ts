@@ -83,8 +83,8 @@ describe("the jail of a Box", function () {
 
   it("leaves the file server what serving files of all users takes, and not CAP_DAC_READ_SEARCH", async () => {
     const status = await fs.status();
-    expect(status.get("CapPrm")).to.equal("00000000880000db");
-    expect(status.get("CapEff")).to.equal("00000000880000db");
+    expect(status.get("CapPrm")).to.equal("00000000800000db");
+    expect(status.get("CapEff")).to.equal("00000000800000db");
     for (const set of ["CapInh", "CapAmb"]) expect(status.get(set), set).to.equal("0".repeat(16));
   });
 

@@ -13,6 +13,7 @@ const boxHandle: z.ZodType<BoxHandle> = z.object({
   folder: z.string(),
   cgroups: z.array(z.string()),
   idMap: z.object({ uids: hostIds, gids: hostIds }).optional(),
+  serverRoot: z.int().positive().optional(),
 });
 
 /**

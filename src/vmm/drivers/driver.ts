@@ -12,6 +12,11 @@ export interface StartRequest {
   /** Has its share; the driver adds sockets and logs. */
   readonly folder: BoxFolder;
   readonly cgroup: Pick<BoxCgroup, "path" | "procs">;
+  /**
+   * For what serves the share: a user namespace (its descriptor stays the caller's), and the host's id of its root. The
+   * share's mounts show its owners. Null: there is none, where the kernel can't or the driver doesn't.
+   */
+  readonly userNamespace: { readonly fd: number; readonly root: number } | null;
   /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
   readonly kernelParameters?: readonly string[];
   /** Takes over each process as soon as it runs, and its pidfd with it. */
@@ -30,6 +35,8 @@ export interface Driver {
   readonly groups: GroupUse;
   /** How it does BoxSpec.idMap. */
   readonly idMapping: IdMapping;
+  /** What serves its share runs in the Box's user namespace. */
+  readonly entersUserNamespace: boolean;
   /** A read-only mount can be so with all that is mounted below it (CRI Mount.recursive_read_only). */
   readonly mountsRecursiveReadOnly: boolean;
   /**
@@ -40,7 +47,7 @@ export interface Driver {
 }
 
 /** Descriptors that a VMM and its file server may hold: one for each cached inode of an overlay (virtiofsd's own limit). */
-const vmmMaxOpenFiles = 1_048_576;
+export const vmmMaxOpenFiles = 1_048_576;
 
 /** Kernel parameters that every driver passes; the way to reboot, and what emulation needs, are the driver's. */
 const commonKernelParameters = [
@@ -89,6 +96,8 @@ export async function spawnProgram(
     readonly netns: string | null;
     /** Number 1 of a PID namespace of its own, with a /proc that it mounts itself. */
     readonly ownPidNamespace: boolean;
+    /** Number 3 of the program; absent: none. */
+    readonly userNamespace?: number | undefined;
     /** Makes namespaces for itself, and is not to be the kernel's choice when memory runs out. Absent is false. */
     readonly isAgent?: boolean;
   },
@@ -100,7 +109,7 @@ export async function spawnProgram(
       args: program.args,
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: "/",
-      stdio: [null, log.fd, log.fd],
+      stdio: [null, log.fd, log.fd, ...(program.userNamespace === undefined ? [] : [program.userNamespace])],
       netns: program.netns,
       newMountNamespace: false,
       newIpcAndUts: program.isAgent !== true,

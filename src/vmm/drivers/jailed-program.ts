@@ -1,7 +1,8 @@
 import { librariesOf } from "./libraries.js";
 import { isThere } from "../../base/is-there.js";
 
-/** Capabilities of capabilities(7) that the file server keeps: files of all users, with what belongs to them. */
+/** Capabilities of capabilities(7) that the file server keeps: files of all users, with what belongs to them.
+ * In the Box's user namespace, where there is one, they count for what is mounted with mapped owners. */
 const fileServerCapabilities = [
   0, // CAP_CHOWN
   1, // CAP_DAC_OVERRIDE
@@ -9,7 +10,6 @@ const fileServerCapabilities = [
   4, // CAP_FSETID
   6, // CAP_SETGID
   7, // CAP_SETUID
-  27, // CAP_MKNOD
   31, // CAP_SETFCAP
 ] as const;
 /** It makes the share its root, and drops this one and the next itself (the other for the bounding set). */

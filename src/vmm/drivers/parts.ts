@@ -2,6 +2,7 @@ import type { SandboxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
+import { movedRoot } from "../box-ids.js";
 import { isBoxGroup } from "../cgroup/plan.js";
 import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
 import { GuestShare } from "../share/guest-share.js";
@@ -24,14 +25,15 @@ const guestShm = "/run/a3s/shm";
 export function partsOf(
   id: SandboxId,
   folder: BoxFolder,
-  { driver, processes, cgroups, idMap }: Pick<BoxHandle, "driver" | "processes" | "cgroups" | "idMap">,
+  { driver, processes, cgroups, idMap, serverRoot }: Omit<BoxHandle, "folder">,
   native: Native,
   guestBase = "",
 ): BoxDriverParts {
   if (driver === "native") {
     const usage = new GroupUsage(cgroups.filter((group) => isBoxGroup(group, id)));
-    return { share: new HostShare(folder, native, idMap), sharedMemory: folder.shm, usage, shutsDown: false };
+    return { share: new HostShare(idMap, folder, native), sharedMemory: folder.shm, usage, shutsDown: false };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
-  return { share: new GuestShare(guestBase, folder, native, idMap), sharedMemory: guestShm, usage, shutsDown: true };
+  const owners = serverRoot === undefined ? null : movedRoot(serverRoot);
+  return { share: new GuestShare(guestBase, owners, folder, native), sharedMemory: guestShm, usage, shutsDown: true };
 }

@@ -1,7 +1,8 @@
 import { lstat, realpath, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { RuntimeError } from "../../base/errors.js";
+import { errnoOf, RuntimeError } from "../../base/errors.js";
 import { isBelow, mountsBelow, readMountinfo } from "../../base/mountinfo.js";
+import type { MountFlags, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import { Share, type Area, type BindOptions } from "./share.js";
 
@@ -10,13 +11,18 @@ const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
 /** Empty folders of the guest's root: what the agent mounts on, container roots (c) and volumes (v). */
 const emptyFolders = ["proc", "sys", "dev", "run", "tmp", "c", "v", "base"] as const;
 
-/** The root of a guest: what its file server serves, read-only at the top. Nobody on the host may run what is in it. */
+/**
+ * The root of a guest: what its file server serves, read-only at the top. Nobody on the host may run what is in it. Its
+ * mounts show the owners of the server's user namespace, where that has one: what lies on the disk is as without.
+ */
 export class GuestShare extends Share {
   protected readonly flags = { readonly: false, nosuid: true, nodev: true };
+  protected readonly ids: OwnerMap | null;
   readonly #guestBase: string;
 
-  constructor(guestBase: string, ...place: ConstructorParameters<typeof Share>) {
+  constructor(guestBase: string, owners: OwnerMap | null, ...place: ConstructorParameters<typeof Share>) {
     super(...place);
+    this.ids = owners;
     this.#guestBase = guestBase;
   }
 
@@ -26,8 +32,8 @@ export class GuestShare extends Share {
     await this.makeFolders(emptyFolders);
     await Promise.all(baseLinks.map((name) => symlink(`base/usr/${name}`, join(layout, name))));
     await symlink("base/usr", join(layout, "usr"));
-    await this.setApart();
-    await this.native.bindMount(this.#guestBase, join(share, "base"), false, { ...this.flags, readonly: true });
+    await this.setApart(this.ids);
+    await this.bindTo(join(share, "base"), this.#guestBase, false, { ...this.flags, readonly: true });
     await this.native.setReadonly(share, true);
   }
 
@@ -37,7 +43,7 @@ export class GuestShare extends Share {
       throw new RuntimeError("invalidArgument", `${source} is a symbolic link: resolve it before it is shared`);
     }
     return await this.mountEntry({ area: "v", name, file: !stats.isDirectory() }, async (target) => {
-      await this.native.bindMount(source, target, recursive, { ...this.flags, readonly });
+      await this.bindTo(target, source, recursive, { ...this.flags, readonly });
       if (recursive) await this.#leaveOut(source, target, without);
     });
   }
@@ -51,6 +57,24 @@ export class GuestShare extends Share {
     for (const mount of mountsBelow(await readMountinfo(), top)) {
       if (places.some((place) => isBelow(mount, place))) await this.native.unmount(mount, true);
     }
+  }
+
+  /**
+   * What can't be mapped, or shows other owners already, is served as it is: to the server's root its files are somebody
+   * else's, as they are to root over NFS (root_squash).
+   */
+  protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
+    const { ids } = this;
+    try {
+      await this.native.bindMount(source, target, recursive, flags, { ids, follows: false });
+    } catch (thrown) {
+      if (ids === null || (errnoOf(thrown) !== "EINVAL" && errnoOf(thrown) !== "EPERM")) throw thrown;
+      await this.native.bindMount(source, target, recursive, flags);
+    }
+  }
+
+  protected ownersOf(): Promise<{ readonly ids: OwnerMap | null; readonly mapsUpper: boolean }> {
+    return Promise.resolve({ ids: this.ids, mapsUpper: this.ids !== null });
   }
 
   protected seenAt(area: Area, name: string): string {

@@ -1,11 +1,13 @@
 import { chmod, chown, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, RuntimeError } from "../../base/errors.js";
-import type { IdMap } from "../../native/addon.js";
+import type { HostIds, IdMap, MountFlags } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
-import { Share, type Area, type BindOptions } from "./share.js";
+import { Share, type Area, type BindOptions, type Snapshot } from "./share.js";
 
 const shmBytes = 64 * 1024 * 1024;
+/** /proc/sys/kernel/overflowuid. */
+const overflowId = 65_534;
 
 /**
  * Roots of containers and images for a pod of the host, whose agent sees the host's own tree: what is bound is bound from
@@ -13,10 +15,16 @@ const shmBytes = 64 * 1024 * 1024;
  */
 export class HostShare extends Share {
   protected readonly flags = { readonly: false, nosuid: false, nodev: false };
+  protected readonly ids: IdMap | null;
+
+  constructor(idMap: IdMap | undefined, ...place: ConstructorParameters<typeof Share>) {
+    super(...place);
+    this.ids = idMap ?? null;
+  }
 
   async create(): Promise<void> {
     await this.makeFolders(["c", "v"]);
-    await this.setApart();
+    await this.setApart(null);
     await mkdir(this.folder.shm, { mode: 0o755 });
     await this.native.mountTmpfs(this.folder.shm, shmBytes, 0o1777);
     if (this.ids !== null) await this.letIn(this.ids);
@@ -24,21 +32,35 @@ export class HostShare extends Share {
 
   /** Follows what is mounted below the source: whether a container does is its own mount's to say. */
   async bind(name: string, source: string, { readonly, recursive }: BindOptions): Promise<SharedPath> {
-    const { flags, ids } = this;
-    if (ids === null) throw new RuntimeError("internal", `${source} needs no place in the share`);
+    const { flags } = this;
+    if (this.ids === null) throw new RuntimeError("internal", `${source} needs no place in the share`);
     const file = !(await stat(source)).isDirectory();
     return await this.mountEntry({ area: "v", name, file }, async (target) => {
-      try {
-        await this.native.bindMount(source, target, recursive, { ...flags, readonly }, { ids, follows: true });
-      } catch (cause) {
-        if (errnoOf(cause) !== "EINVAL" && errnoOf(cause) !== "EPERM") throw cause;
-        const what = `the file system of ${source} can't show its owners as a user namespace has them`;
-        throw new RuntimeError("failedPrecondition", what, {
-          hint: "leave out hostUsers: false, or have the volume on a file system with idmapped mounts",
-          cause,
-        });
-      }
+      await this.bindTo(target, source, recursive, { ...flags, readonly });
     });
+  }
+
+  protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
+    try {
+      await this.native.bindMount(source, target, recursive, flags, { ids: this.ids, follows: true });
+    } catch (cause) {
+      if (errnoOf(cause) !== "EINVAL" && errnoOf(cause) !== "EPERM") throw cause;
+      const what = `the file system of ${source} can't show its owners as a user namespace has them`;
+      throw new RuntimeError("failedPrecondition", what, {
+        hint: "leave out hostUsers: false, or have the volume on a file system with idmapped mounts",
+        cause,
+      });
+    }
+  }
+
+  /** The upper's own root has the owners that are shown: so far it has nothing else, and one of the image's. */
+  protected async ownersOf({ upper }: Snapshot): Promise<{ readonly ids: IdMap | null; readonly mapsUpper: boolean }> {
+    const { ids } = this;
+    if (ids !== null) {
+      const { uid, gid } = await stat(upper);
+      await chown(upper, shown(uid, ids.uids), shown(gid, ids.gids));
+    }
+    return { ids, mapsUpper: false };
   }
 
   protected seenAt(area: Area, name: string): string {
@@ -54,4 +76,9 @@ export class HostShare extends Share {
     await chmod(this.folder.path, 0o710);
     await chown(this.folder.shm, uids.first, gids.first);
   }
+}
+
+/** As mount_setattr(2) maps it: what is beyond the range is nobody's. */
+function shown(id: number, { first, count }: HostIds): number {
+  return id < count ? first + id : overflowId;
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { chown, lstat, mkdir, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
-import type { HostIds, IdMap, MountFlags, Native } from "../../native/addon.js";
+import type { MountFlags, Native, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 
@@ -25,35 +25,36 @@ export interface BindOptions {
 export type Area = "c" | "v";
 const areas: readonly Area[] = ["c", "v"];
 
-/** /proc/sys/kernel/overflowuid. */
-const overflowId = 65_534;
-
 /** What of the host a pod sees, as mounts below the Box's folder. */
 export abstract class Share {
   protected readonly folder: BoxFolder;
   protected readonly native: Native;
   /** As its mounts show owners; null: as they are. */
-  protected readonly ids: IdMap | null;
+  protected abstract readonly ids: OwnerMap | null;
   /** Of every mount in it. */
   protected abstract readonly flags: MountFlags;
 
-  constructor(folder: BoxFolder, native: Native, ids: IdMap | null = null) {
+  constructor(folder: BoxFolder, native: Native) {
     this.folder = folder;
     this.native = native;
-    this.ids = ids;
   }
 
   /** Lays it out. Undone by unmounting everything below the Box's folder. */
   abstract create(): Promise<void>;
   abstract bind(name: string, source: string, how: BindOptions): Promise<SharedPath>;
+  /** How a container's tree shows owners. */
+  protected abstract ownersOf(
+    snapshot: Snapshot,
+  ): Promise<{ readonly ids: OwnerMap | null; readonly mapsUpper: boolean }>;
+  protected abstract bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void>;
   /** The agent's path of an entry. */
   protected abstract seenAt(area: Area, name: string): string;
 
   async overlay(name: string, snapshot: Snapshot): Promise<SharedPath> {
-    const { flags, ids } = this;
-    if (ids !== null) await giveUpper(snapshot.upper, ids);
+    const { flags } = this;
+    const shown = await this.ownersOf(snapshot);
     return await this.mountEntry({ area: "c", name, file: false }, async (target) => {
-      await this.native.mountOverlay({ ...snapshot, target, flags, index: true, ids });
+      await this.native.mountOverlay({ ...snapshot, target, flags, index: true, ...shown });
     });
   }
 
@@ -65,10 +66,11 @@ export abstract class Share {
     });
   }
 
+  /** Without what is mounted below it. */
   async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
     const flags = { ...this.flags, readonly: false };
     return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
-      await this.native.bindMount(descriptorPath, target, false, flags);
+      await this.bindTo(target, descriptorPath, false, flags);
     });
   }
 
@@ -121,9 +123,9 @@ export abstract class Share {
    * then. A bind of a shared mount joins its peer group, and mounts made here would appear below `layout` too: it leaves
    * that first.
    */
-  protected async setApart(): Promise<void> {
+  protected async setApart(ids: OwnerMap | null): Promise<void> {
     const { layout, share } = this.folder;
-    await this.native.bindMount(layout, share, false, this.flags);
+    await this.native.bindMount(layout, share, false, this.flags, { ids, follows: false });
     await this.native.setPropagation(share, "private", false);
     await this.native.setPropagation(share, "shared", false);
   }
@@ -134,17 +136,6 @@ export abstract class Share {
     await mkdir(share, { mode: 0o755 });
     await Promise.all(names.map((name) => mkdir(join(layout, name), { mode: 0o755 })));
   }
-}
-
-/** What is in an upper has the owners that are shown; so far that is its root alone, with an owner of the image's. */
-async function giveUpper(upper: string, { uids, gids }: IdMap): Promise<void> {
-  const { uid, gid } = await stat(upper);
-  await chown(upper, shown(uid, uids), shown(gid, gids));
-}
-
-/** As mount_setattr(2) maps it: what is beyond the range is nobody's. */
-function shown(id: number, { first, count }: HostIds): number {
-  return id < count ? first + id : overflowId;
 }
 
 /** A name that a guest can't have looked up before (it caches what was not there) and can't guess. */

@@ -10,6 +10,7 @@ const startLimitMs = 20_000;
 /** Boxes with KVM: the launcher becomes the VM with libkrun, which serves the share itself. */
 export class KrunDriver implements Driver {
   readonly name = "krun";
+  readonly entersUserNamespace = false;
   readonly groups = "leaf";
   readonly idMapping = { by: "none", why: "libkrun serves the share itself, with owners as they are" } as const;
   readonly mountsRecursiveReadOnly = true;

@@ -19,6 +19,7 @@ const startLimitMs = 20_000;
 /** Pods of the host: the agent is a process of it, one for each pod, and makes containers with runc. */
 export class NativeDriver implements Driver {
   readonly name = "native";
+  readonly entersUserNamespace = false;
   readonly groups = "parent";
   readonly idMapping: IdMapping;
   readonly mountsRecursiveReadOnly: boolean;

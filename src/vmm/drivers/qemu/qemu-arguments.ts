@@ -2,14 +2,15 @@ import { RuntimeError } from "../../../base/errors.js";
 import type { HostIds } from "../../../native/addon.js";
 import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
+import { vmmUserOf } from "../../box-ids.js";
 import { ofFileServer } from "../jailed-program.js";
-import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
+import { kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRequest } from "../driver.js";
 
 /** Descriptors that the launcher gives, in the order of its options. */
 const firstInherited = 3;
 
 /**
- * virtiofsd(1), in the jail that the launcher has made. `--sandbox chroot` makes the share its root and changes nothing
+ * virtiofsd(1), in the jail that the launcher has made. Without CAP_MKNOD, which counts for nothing in a user namespace. `--sandbox chroot` makes the share its root and changes nothing
  * else; `--inode-file-handles never`, because handles want CAP_DAC_READ_SEARCH, which opens any file of a file system of
  * which one folder is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
  * host file system keeps its own device number in the guest.
@@ -21,6 +22,7 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
     "--sandbox=chroot",
     "--inode-file-handles=never",
     "--xattr",
+    "--modcaps=-mknod",
     // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
     "--rlimit-nofile=0",
     "--log-level=warn",
@@ -28,12 +30,28 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
   ];
 }
 
+/** One thread serves the guest's requests, one QEMU's; the rest is for a version that has more. */
+const fileServerProcesses = 16;
+
+/** Number of a namespace's descriptor that the launcher is started with. */
+const givenNamespace = 3;
+
 /**
- * What the launcher prepares for virtiofsd. It would answer a guest's sync with syncfs(2) of each file system of the host's
- * that something of is shared (docs/adr/0080).
+ * What the launcher prepares for virtiofsd. Of proc it opens files again by their descriptors. It reads two more files when it
+ * starts and makes nothing of them (what is mounted: for file handles; the most a limit can be: to raise it). It would answer
+ * a guest's sync with syncfs(2) of each file system of the host's that something of is shared (docs/adr/0080).
  */
-export function fileServerOptions(folder: BoxFolder): string[] {
-  return [`share=${folder.share}`, "proc=1", ...ofFileServer, "refuse=syncfs", `listen=${folder.fsSocket}`];
+export function fileServerOptions(folder: BoxFolder, { hasUserNamespace }: { hasUserNamespace: boolean }): string[] {
+  return [
+    ...[
+      `share=${folder.share}`,
+      "proc=fd",
+      "file=/proc/self/mountinfo:",
+      `file=/proc/sys/fs/nr_open:${vmmMaxOpenFiles}`,
+    ],
+    ...(hasUserNamespace ? [`userns=${givenNamespace}`] : []),
+    ...[...ofFileServer, `processes=${fileServerProcesses}`, "refuse=syncfs", `listen=${folder.fsSocket}`],
+  ];
 }
 
 /** Both ways, of ids in the range; what is not in it stays as it is. */
@@ -63,20 +81,11 @@ const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=
  */
 const cpuModel = "Nehalem,+rdrand,-spec-ctrl,+xsave,+avx,+avx2,+bmi1,+bmi2,+fma,+movbe,+f16c,+abm";
 
-/** First of the user ids that nobody hands out (systemd's table, docs/UIDS-GIDS), and how many there are. */
-const firstBoxUid = 0x7000_0000;
-const boxUids = 0x0ff0_0000;
-
 /**
  * MiB of translated code that a Box may keep. QEMU by itself takes up to 1024, and a Box grows for hours; when it is full
  * QEMU starts afresh.
  */
 const translatedMib = 128;
-
-/** A user of its own for each Box's QEMU, which has no right to anything but what the launcher has opened for it. */
-export function boxUid(spec: BoxSpec): number {
-  return firstBoxUid + (Number.parseInt(spec.id.slice(0, 12), 16) % boxUids);
-}
 
 /** Threads for the processors, the main loop, and those that come and go. */
 const threadsBesideProcessors = 64;
@@ -93,7 +102,11 @@ export function vmmOptions(request: StartRequest, kernel: string): string[] {
     `see=${kernel}`,
     ...[`append=${folder.console}`, `listen=${folder.agentSocket}`, `connect=${folder.fsSocket}`],
     ...(spec.tap === null ? [] : [`tap=${spec.tap.name}`]),
-    ...[`user=${boxUid(spec)}`, `processes=${spec.vcpus + threadsBesideProcessors}`, `open_files=${vmmOpenFiles}`],
+    ...[
+      `user=${vmmUserOf(spec.id)}`,
+      `processes=${spec.vcpus + threadsBesideProcessors}`,
+      `open_files=${vmmOpenFiles}`,
+    ],
     "calls=vmm",
   ];
 }

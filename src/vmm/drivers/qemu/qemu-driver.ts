@@ -35,6 +35,7 @@ const socketLimitMs = 20_000;
 /** Boxes without KVM: QEMU's `microvm` machine under TCG, and a virtiofsd that serves its share, each in a jail. */
 export class QemuDriver implements Driver {
   readonly name = "qemu";
+  readonly entersUserNamespace = true;
   readonly groups = "leaf";
   readonly idMapping = { by: "server" } as const;
   readonly mountsRecursiveReadOnly = true;
@@ -50,15 +51,16 @@ export class QemuDriver implements Driver {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
-    const { folder, spec } = request;
+    const { folder, spec, userNamespace } = request;
     const { launcher } = this.#paths;
     const { qemu, virtiofsd, kernel } = await stage("look at programs", lookLimitMs, signal, () => this.#look());
     await stage("start file server", socketLimitMs, signal, async (limited) => {
-      const options = fileServerOptions(folder);
+      const options = fileServerOptions(folder, { hasUserNamespace: userNamespace !== null });
       // The path is for who looks at the list of processes.
       const name = `virtiofsd ${folder.share}`;
       const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments(spec), options });
-      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true };
+      const given = { userNamespace: userNamespace?.fd };
+      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true, ...given };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
