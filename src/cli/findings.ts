@@ -10,6 +10,7 @@ import { loadNative } from "../native/addon.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver } from "../vmm/choose-driver.js";
+import { fileServerFinding } from "./file-server-finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
 
@@ -71,6 +72,7 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
     await cgroups(),
     await cgroupDriverFinding(config),
     await nativeFinding(config),
+    await fileServerFinding(config),
     await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
   ];
 }

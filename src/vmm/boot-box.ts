@@ -9,6 +9,7 @@ import { anyOf } from "../base/signals.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle, BoxSpec } from "./box.js";
+import { serverRootOf } from "./box-ids.js";
 import { boxFolderOf, boxesFolder, boxesMode, writeBoxRecord, type BoxFolder } from "./box-folder.js";
 import { BoxProcesses } from "./box-processes.js";
 import { explainExit } from "./explain-exit.js";
@@ -16,8 +17,11 @@ import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { partsOf } from "./drivers/parts.js";
 import { createBoxCgroup, type BoxCgroup } from "./cgroup/create.js";
+import { mostProcesses } from "./cgroup/limit-processes.js";
 import { planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
 import { RunningBox } from "./running-box.js";
+import type { OwnersVerdict } from "./share/probe-owners.js";
+import { BoxNamespace } from "./user-namespace.js";
 
 export interface BootDeps {
   readonly native: Native;
@@ -31,6 +35,8 @@ export interface BootDeps {
   readonly kernelParameters: readonly string[];
   readonly healthTimeoutMs: number;
   readonly cgroupManager: CgroupManager;
+  /** Whether what serves a share can be in a user namespace. */
+  readonly owners: OwnersVerdict;
 }
 
 const undoLimitMs = 15_000;
@@ -66,9 +72,12 @@ function checkIds({ name, idMapping }: Driver, { idMap }: BoxSpec): void {
   throw new RuntimeError("invalidArgument", `the driver ${name} can't show other owners than the host's`);
 }
 
-/** As the share's mounts are to have it. */
-function mountedIds({ idMapping }: Driver, { idMap }: BoxSpec): Pick<BoxHandle, "idMap"> {
-  return idMap !== undefined && idMapping.by === "mounts" ? { idMap } : {};
+/** As the share's mounts are to show owners. */
+function mountedIds({ driver, owners }: BootDeps, { id, idMap }: BoxSpec): Pick<BoxHandle, "idMap" | "serverRoot"> {
+  return {
+    ...(idMap !== undefined && driver.idMapping.by === "mounts" ? { idMap } : {}),
+    ...(driver.entersUserNamespace && owners.mapped ? { serverRoot: serverRootOf(id) } : {}),
+  };
 }
 
 /** What no VMM can do; a guest with too little memory dies without a word. */
@@ -99,10 +108,11 @@ async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder, signal:
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
   const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
-  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...mountedIds(driver, spec) };
+  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...mountedIds(deps, spec) };
   await partsOf(spec.id, folder, handle, native, guestBase).share.create();
   await writeTrail(deps, spec, folder, groups.folders, []);
-  return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", log, signal });
+  const processes = mostProcesses(driver.groups, spec);
+  return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", processes, log, signal });
 }
 
 interface Prepared {
@@ -127,13 +137,15 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     over.abort();
   });
   const lives = anyOf(signal, over.signal);
+  const owned = mountedIds(deps, spec);
+  await using namespace = await BoxNamespace.open(native, owned.serverRoot);
   try {
     const started = await driver.start(
       {
         spec,
         folder,
         cgroup,
-        userNamespace: null,
+        userNamespace: namespace.given,
         kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);
@@ -159,7 +171,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
     const handle = {
       ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
-      ...mountedIds(driver, spec),
+      ...owned,
     };
     const parts = partsOf(spec.id, folder, handle, native);
     return new RunningBox({ id: spec.id, handle, folder, processes, agent, parts, log, healthTimeoutMs });

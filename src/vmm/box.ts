@@ -7,6 +7,7 @@ import type { SandboxId } from "../base/ids.js";
 import type { IdMap } from "../native/addon.js";
 import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
+import type { OwnersVerdict } from "./share/probe-owners.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
 /** Those that make a microVM. */
@@ -146,6 +147,8 @@ export interface BoxFactory {
   mountsRecursiveReadOnly(driver: DriverName | undefined): boolean;
   /** Why this driver: "KVM self-test passed", "KVM unusable: KVM_EXIT_INTERNAL_ERROR …; emulating with QEMU". */
   readonly reason: string;
+  /** Whether what serves its Boxes' shares is in a user namespace, where the driver can; or why it is the host's root. */
+  readonly owners: OwnersVerdict;
   /** Boots, in its turn, and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
   boot(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Finds a running Box again; null when its VMM is gone (its remains are still to be removed with `discard`). */

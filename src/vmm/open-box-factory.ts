@@ -32,6 +32,7 @@ import type { CgroupManager } from "./cgroup/plan.js";
 import { readMountinfo } from "../base/mountinfo.js";
 import { launcherPath, libkrunPath } from "./probe.js";
 import { requireSystemd } from "./systemd/require-systemd.js";
+import { probeOwners, type OwnersVerdict } from "./share/probe-owners.js";
 import type { RunningBox } from "./running-box.js";
 
 export interface BoxFactoryOptions {
@@ -57,6 +58,8 @@ export interface BoxFactoryOptions {
   readonly cgroupManager: CgroupManager;
   /** A Box whose agent has been silent for so long is ended; 0: never. */
   readonly healthTimeoutMs: number;
+  /** Absent: found out. */
+  readonly owners?: OwnersVerdict;
 }
 
 /** The daemon's start waits for all folders to be looked at. */
@@ -83,9 +86,11 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   await closedDirectory(boxesFolder(state), boxesMode);
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
+  const owners = options.owners ?? (await probeOwners({ native, state, layers: options.layers, name: "owners-probe" }));
+  if (!owners.mapped) log.warn({ why: owners.why }, "file servers of Boxes are root of the host, in their jails");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
   const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager };
-  return new Boxes(choice, drivers, { native, log, state, guestBase, ...limits, kernelParameters });
+  return new Boxes(choice, drivers, { native, log, state, guestBase, owners, ...limits, kernelParameters });
 }
 
 async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise<Driver> {
@@ -132,6 +137,7 @@ async function sweepUnrecorded(state: string, native: Native, log: Logger): Prom
 class Boxes implements BoxFactory {
   readonly driver: MachineDriver;
   readonly reason: string;
+  readonly owners: OwnersVerdict;
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;
   readonly #running = new Map<SandboxId, RunningBox>();
@@ -140,6 +146,7 @@ class Boxes implements BoxFactory {
   constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
     this.driver = choice.driver;
     this.reason = choice.reason;
+    this.owners = deps.owners;
     this.#drivers = drivers;
     this.#deps = deps;
   }

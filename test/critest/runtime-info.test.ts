@@ -45,6 +45,15 @@ describe("Runtime information", () => {
     else expect(chosen).to.have.property("name", driver);
   });
 
+  it("says in the verbose Status who a Box's file server is on the host, and why", async () => {
+    const { info } = await daemon.cri.call(runtime.status, { verbose: true });
+    const told: unknown = JSON.parse(info["fileServers"] ?? "null");
+    expect(told).to.have.property("user").that.is.oneOf(["own", "root"]);
+    expect(told)
+      .to.have.property("reason")
+      .that.matches(/\S+ \S+/);
+  });
+
   it("tells kubelet the cgroupfs driver", async () => {
     const { linux } = await daemon.cri.call(runtime.runtimeConfig, {});
     expect(linux?.cgroupDriver).to.equal(CgroupDriver.CGROUPFS);

@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { loadNative } from "../../src/native/addon.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { movedRoot } from "../../src/vmm/box-ids.js";
+import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { fileServerOptions, virtiofsdArguments } from "../../src/vmm/drivers/qemu/qemu-arguments.js";
 import { waitForSocket } from "../../src/vmm/drivers/wait-for-socket.js";
@@ -20,6 +22,7 @@ import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { build } from "./build.js";
 
+const root = 3_000_000_002;
 const assets = join(projectFolder, "build/assets");
 
 describe("the file server, of a guest's kernel that lies", function () {
@@ -40,7 +43,7 @@ describe("the file server, of a guest's kernel that lies", function () {
     await writeFile(canary, "untouched\n");
     await Promise.all(["box", "base", "volume"].map((name) => mkdir(join(base, name))));
     const folder = boxFolderAt(join(base, "box"));
-    const guest = new GuestShare(join(base, "base"), null, folder, native);
+    const guest = new GuestShare(join(base, "base"), movedRoot(root), folder, native);
     await guest.create();
     share = folder.share;
     await writeFile(join(folder.layout, "inside"), "");
@@ -59,12 +62,20 @@ describe("the file server, of a guest's kernel that lies", function () {
   async function attack(folder: ReturnType<typeof boxFolderAt>, area: string): Promise<Map<string, string[]>> {
     const limited = AbortSignal.timeout(limit(40_000));
     const program = await jailedProgram(join(assets, "bin/virtiofsd"), [], limited);
-    const options = fileServerOptions(folder, { hasUserNamespace: false });
+    const options = fileServerOptions(folder, { hasUserNamespace: true });
     const args = enterArguments({ ...program, name: "virtiofsd", args: virtiofsdArguments({}), options });
     await using log = await open(join(base, "fs.log"), "a");
+    await using namespace = await BoxNamespace.open(native, root);
     const server = await native.spawn({
       file: join(assets, "bin/a3s-box-launcher"),
-      ...{ args, env: [], cwd: "/", stdio: [null, log.fd, log.fd], netns: null, newMountNamespace: false },
+      ...{
+        args,
+        env: [],
+        cwd: "/",
+        stdio: [null, log.fd, log.fd, namespace.given?.fd ?? null],
+        netns: null,
+        newMountNamespace: false,
+      },
       ...{ newIpcAndUts: true, newPidNamespace: true, cgroupProcs: [], maxOpenFiles: null, oomScoreAdj: null },
     });
     const watch = native.watchExit(server.pidfd);

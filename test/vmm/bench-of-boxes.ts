@@ -10,6 +10,7 @@ import { loadNative } from "../../src/native/addon.js";
 import { networkNamespaces } from "../../src/net/netns.js";
 import type { Box, BoxFactory, BoxSpec } from "../../src/vmm/box.js";
 import { openBoxFactory } from "../../src/vmm/open-box-factory.js";
+import type { OwnersVerdict } from "../../src/vmm/share/probe-owners.js";
 import { busyboxProgram } from "../support/busybox.js";
 import { projectFolder } from "../support/project.js";
 import { limit } from "../support/wait.js";
@@ -43,9 +44,9 @@ export class BoxBench implements AsyncDisposable {
     return new BoxBench(folder, await openFactory(folder));
   }
 
-  /** As a daemon that was started again. */
-  async reopen(): Promise<void> {
-    this.factory = await openFactory(this.folder);
+  /** As a daemon that was started again; or one that does not ask whether owners can be mapped. */
+  async reopen(owners?: OwnersVerdict): Promise<void> {
+    this.factory = await openFactory(this.folder, owners);
   }
 
   async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec & { readonly netnsPath: string }> {
@@ -117,7 +118,7 @@ export class BoxBench implements AsyncDisposable {
   }
 }
 
-async function openFactory(folder: string): Promise<BoxFactory> {
+async function openFactory(folder: string, owners?: OwnersVerdict): Promise<BoxFactory> {
   return await openBoxFactory({
     state: join(folder, "state"),
     layers: folder,
@@ -129,5 +130,6 @@ async function openFactory(folder: string): Promise<BoxFactory> {
     containerRuntime: "own",
     cgroupManager: "cgroupfs",
     healthTimeoutMs: 0,
+    ...(owners === undefined ? {} : { owners }),
   });
 }

@@ -1,5 +1,9 @@
 /** The least of an OCI runtime spec (config.json) that runs a shell of busybox. */
-export function busyboxSpec(root: string, command: string, volume?: string): object {
+export function busyboxSpec(
+  root: string,
+  command: string,
+  volume?: string,
+): { readonly process: object } & Record<string, unknown> {
   const mount = (destination: string, type: string, source: string, options: string[]) => ({
     ...{ destination, type, source, options },
   });

@@ -1,7 +1,9 @@
 import { expect } from "chai";
-import { readFile, readdir, readlink } from "node:fs/promises";
+import { readFile, readdir, readlink, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { parseMountinfo } from "../../src/base/mountinfo.js";
 import type { Box } from "../../src/vmm/box.js";
+import { serverRootOf } from "../../src/vmm/box-ids.js";
 import { skipBecause } from "../support/skip.js";
 import { BoxBench, native } from "./bench-of-boxes.js";
 
@@ -24,8 +26,12 @@ class Inside {
     return await readlink(`/proc/${this.pid}/ns/${name}`);
   }
 
+  async text(name: string): Promise<string> {
+    return await readFile(`/proc/${this.pid}/${name}`, "utf8");
+  }
+
   async mounts(): Promise<string> {
-    return await readFile(`/proc/${this.pid}/mountinfo`, "utf8");
+    return await this.text("mountinfo");
   }
 
   async descriptors(): Promise<string[]> {
@@ -88,6 +94,63 @@ describe("the jail of a Box", function () {
     for (const set of ["CapInh", "CapAmb"]) expect(status.get(set), set).to.equal("0".repeat(16));
   });
 
+  it("runs the file server as root of a user namespace that is a user of the host who owns nothing, and has no other root", async function () {
+    if (!bench?.factory.owners.mapped) skipBecause(this, "the kernel maps no owners");
+    const root = serverRootOf(box.id);
+    expect(box.handle.serverRoot).to.equal(root);
+    const status = await fs.status();
+    for (const ids of ["Uid", "Gid"]) {
+      expect(new Set(status.get(ids)?.split(/\s+/)), ids).to.deep.equal(new Set([String(root)]));
+    }
+    expect(status.get("Groups")).to.equal("");
+    const map = (await fs.text("uid_map"))
+      .trim()
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/).map(Number));
+    expect(map).to.deep.equal([
+      [0, root, 1],
+      [1, 1, root - 1],
+      [root + 1, root + 1, 0xffff_ffff - root - 1],
+    ]);
+    expect(await fs.text("gid_map")).to.equal(await fs.text("uid_map"));
+    expect(await fs.namespace("user")).to.not.equal(await vmm.namespace("user"));
+  });
+
+  it("has open in the file server sockets, the guest's memory, its share and its own descriptors, and no file of the host", async () => {
+    const links = await fs.descriptors();
+    const ofShare = (link: string): boolean => link === "/share" || link.startsWith("/share/");
+    const files = links.filter((link) => link.startsWith("/") && !link.startsWith("/memfd:") && !ofShare(link));
+    const log = `${box.handle.folder}/log/fs`;
+    const given = ["/dev/null", "/proc/self/fd", "/proc/self/mountinfo", log];
+    expect([...new Set(files)].sort()).to.deep.equal(given.sort());
+    expect(links.filter((link) => !/^(\/|socket:|anon_inode:)/.test(link))).to.deep.equal([]);
+  });
+
+  it("leads from the file server's descriptors to its jail, and not to what else a proc has", async () => {
+    const folder = `/proc/${fs.pid}/fd`;
+    const targets = await Promise.all(
+      (await readdir(folder)).map(async (fd) => [fd, await readlink(join(folder, fd))]),
+    );
+    const own = join(folder, targets.find(([, target]) => target === "/proc/self/fd")?.[0] ?? "none");
+    const procMagic = 0x9fa0;
+    expect((await statfs(own)).type).to.equal(procMagic);
+    expect((await readdir(own)).every((name) => /^\d+$/.test(name))).to.equal(true);
+    // `..` of a mount is the folder that it is mounted in: the jail's own.
+    expect((await readdir(`${own}/..`)).sort()).to.deep.equal(["fd", "mountinfo"]);
+    for (const above of ["..", "../mountinfo", "../..", "../../sys", "../../.."]) {
+      expect((await statfs(`${own}/${above}`)).type, above).to.not.equal(procMagic);
+    }
+    expect(await readdir(`${own}/../../sys/fs`)).to.deep.equal(["nr_open"]);
+    expect(await readdir(`${own}/../../..`))
+      .to.include.members(["proc", "share"])
+      .and.to.not.include("sys");
+  });
+
+  it("gives the VMM no proc at all", async () => {
+    expect(await vmm.mounts()).to.not.match(/ - (proc|sysfs) /);
+    expect(await readdir(`/proc/${vmm.pid}/root`)).to.not.include("proc");
+  });
+
   it("lets neither of them gain privileges, or call what is not on its list", async () => {
     for (const inside of [vmm, fs]) {
       const status = await inside.status();
@@ -129,8 +192,14 @@ describe("the jail of a Box", function () {
     expect([...new Set(files)].sort()).to.deep.equal(expected.sort());
   });
 
-  it("limits threads and open files of the VMM, and lets neither dump core", async () => {
+  it("limits threads and open files of the VMM, processes of both and of their group, and lets neither dump core", async () => {
     expect(await vmm.limit("Max processes")).to.equal("65");
+    expect(await fs.limit("Max processes")).to.equal("16");
+    const counted = await Promise.all(
+      box.handle.cgroups.map((group) => readFile(join(group, "pids.max"), "utf8").catch(() => undefined)),
+    );
+    const own = counted.find((most) => most !== undefined);
+    if (own !== undefined) expect(own).to.equal("129\n"); // one processor, and what is beside it
     expect(await vmm.limit("Max open files")).to.equal("1024");
     for (const inside of [vmm, fs]) expect(await inside.limit("Max core file size")).to.equal("0");
   });

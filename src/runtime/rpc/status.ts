@@ -55,10 +55,17 @@ async function networkReady(call: CallContext, deps: Deps): Promise<RuntimeCondi
   return { type, status: false, reason, message: state.message };
 }
 
+/** Who a Box's file server is on the host. */
+function fileServers({ boxes: { owners } }: Deps): { user: string; reason: string } {
+  if (owners.mapped) return { user: "own", reason: "a user namespace of its own" };
+  return { user: "root", reason: owners.why };
+}
+
 function verboseInfo(deps: Deps): Record<string, string> {
   const { boxes, config, sandboxes } = deps;
   return {
     driver: JSON.stringify({ name: boxes.driver, reason: boxes.reason, configured: config.driver }),
+    fileServers: JSON.stringify(fileServers(deps)),
     versions: JSON.stringify({ runtime: packageVersion(), node: process.versions.node, cri: "v1" }),
     config: JSON.stringify(shownConfig(config)),
     sandboxes: JSON.stringify({ known: sandboxes.list().length }),

@@ -4,6 +4,7 @@ import { delegateControllers, makeGroup, type CgroupHierarchy } from "../../base
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { startScope, type ScopeHolder } from "../systemd/start-scope.js";
+import { limitProcesses } from "./limit-processes.js";
 import type { CgroupPlan } from "./plan.js";
 
 /** The groups of one Box. */
@@ -18,15 +19,24 @@ export interface BoxCgroup {
   readonly holder?: ScopeHolder;
 }
 
+interface Making {
+  /** With a parent that the sandbox named. */
+  readonly strict: boolean;
+  /** Processes and threads in the Box's own group at most; undefined: no limit. */
+  readonly processes: number | undefined;
+  readonly log: Logger;
+}
+
 /** Makes the groups of a plan, by who is to make them. Undoes itself. */
 export async function createBoxCgroup(
   plan: CgroupPlan,
-  { strict, log, signal }: { readonly strict: boolean; readonly log: Logger; readonly signal: AbortSignal },
+  { signal, ...making }: Making & { readonly signal: AbortSignal },
 ): Promise<BoxCgroup> {
-  if (plan.slice === undefined) return await makeByHand(plan, strict, log);
+  if (plan.slice === undefined) return await makeByHand(plan, making);
   const name = basename(plan.path);
   const { slice, hierarchies } = plan;
-  const holder = await startScope({ name, slice, hierarchies, description: "Pod of a3s-box" }, signal);
+  const { processes } = making;
+  const holder = await startScope({ name, slice, hierarchies, processes, description: "Pod of a3s-box" }, signal);
   try {
     const procs: string[] = [];
     for (const hierarchy of hierarchies) {
@@ -60,12 +70,13 @@ async function makeInScope(hierarchy: CgroupHierarchy, { path, leaf }: CgroupPla
  * With a parent that the sandbox named (`strict`) a failure is one; with our own, a hierarchy that can't be written is left
  * out with a warning.
  */
-async function makeByHand(plan: CgroupPlan, strict: boolean, log: Logger): Promise<BoxCgroup> {
+async function makeByHand(plan: CgroupPlan, { strict, processes, log }: Making): Promise<BoxCgroup> {
   const procs: string[] = [];
   for (const hierarchy of plan.hierarchies) {
     try {
       // Once more when the parent went between two steps: the last Box in it takes it along.
       await makeGroup(hierarchy, plan.leaf).catch(() => makeGroup(hierarchy, plan.leaf));
+      await limitProcesses(join(hierarchy.mountPoint, plan.leaf), processes);
       const isAccount = hierarchy.version === 2 || hierarchy.controllers.length > 0;
       if (isAccount) procs.push(join(hierarchy.mountPoint, plan.leaf, "cgroup.procs"));
     } catch (cause) {

@@ -14,6 +14,8 @@ export interface ScopeRequest {
   readonly description: string;
   /** Those of the hierarchies that are mounted. */
   readonly hierarchies: readonly CgroupHierarchy[];
+  /** Processes and threads at most; undefined: no limit. */
+  readonly processes: number | undefined;
 }
 
 /** A scope lives as long as it has a process: this is it until the first of ours is in. */
@@ -22,6 +24,7 @@ export interface ScopeHolder {
   end(): void;
 }
 
+const unlimited = (1n << 64n) - 1n;
 const startLimitMs = 20_000;
 const pollMs = 5;
 /** A daemon that is killed meanwhile leaves nothing for ever. */
@@ -65,14 +68,14 @@ async function startHolder(): Promise<ScopeHolder> {
 }
 
 /** org.freedesktop.systemd1(5), StartTransientUnit; the properties are those of systemd.scope(5). */
-function transientUnit({ name, slice, description }: ScopeRequest, pid: number) {
+function transientUnit({ name, slice, description, processes }: ScopeRequest, pid: number) {
   const properties: (readonly [string, Variant])[] = [
     ["Description", { type: "s", value: description }],
     ["Slice", { type: "s", value: slice }],
     ["PIDs", { type: "au", value: [pid] }],
     ["Delegate", { type: "b", value: true }],
-    // no limit of the manager's: those of a pod are kubelet's and the containers'
-    ["TasksMax", { type: "t", value: (1n << 64n) - 1n }],
+    // no limit of the manager's where we have none: those of a pod are kubelet's and the containers'
+    ["TasksMax", { type: "t", value: processes === undefined ? unlimited : BigInt(processes) }],
     // a scope that ended badly goes as others do, and its name with it
     ["CollectMode", { type: "s", value: "inactive-or-failed" }],
     ["DefaultDependencies", { type: "b", value: false }],

@@ -1,8 +1,9 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../../../base/errors.js";
 import type { Native } from "../../../native/addon.js";
 import type { IdMapping } from "../../box.js";
+import { inFolder, tryOverlay } from "../../share/probe-owners.js";
 
 export interface UserNamespaceParts {
   readonly native: Native;
@@ -22,7 +23,8 @@ export async function nativeIdMapping(parts: UserNamespaceParts): Promise<IdMapp
   const closed = await closedFolder(parts.state);
   if (closed !== undefined) return { by: "none", why: `${closed} can't be passed by other users (chmod o+x)` };
   try {
-    await tryOverlay(parts);
+    const { native, layers } = parts;
+    await inFolder(join(layers, "id-map-probe"), native, (place) => tryOverlay(place, native, ids, false));
   } catch (thrown) {
     return { by: "none", why: `this kernel does not map the owners of images' layers: ${messageOf(thrown)}` };
   }
@@ -35,23 +37,4 @@ async function closedFolder(path: string): Promise<string | undefined> {
   const found = above === path ? undefined : await closedFolder(above);
   if (found !== undefined) return found;
   return ((await stat(path)).mode & 0o001) === 0 ? path : undefined;
-}
-
-async function tryOverlay({ native, layers }: UserNamespaceParts): Promise<void> {
-  const folder = join(layers, "id-map-probe");
-  await discard(folder, native); // of a daemon that was killed meanwhile
-  try {
-    const place = (name: string): string => join(folder, name);
-    for (const name of ["", "lower", "upper", "work", "merged"]) await mkdir(place(name), { mode: 0o700 });
-    const flags = { readonly: false, nosuid: true, nodev: true };
-    const mount = { lowers: [place("lower")], upper: place("upper"), work: place("work"), target: place("merged") };
-    await native.mountOverlay({ ...mount, flags, index: true, ids });
-  } finally {
-    await discard(folder, native);
-  }
-}
-
-async function discard(folder: string, native: Native): Promise<void> {
-  await native.unmount(join(folder, "merged"), true);
-  await native.removeTree(folder);
 }
