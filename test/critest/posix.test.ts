@@ -1,6 +1,6 @@
 /**
  * What POSIX promises of a file system, in a container's root and in a volume of a Box: fails only what fails for a
- * container of the host on the same folders. The suite is the crate pjdfstest.
+ * container of the host on the same folders, but for block devices. The suite is the crate pjdfstest.
  */
 import { chmod, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,6 +18,8 @@ const isWhole = process.env["A3S_TEST_POSIX"] === "all";
 const patterns = isWhole ? [] : ["rename", "open"];
 const least = isWhole ? 300 : 50;
 const suiteMs = 600_000;
+/** A Box makes no devices on disks (ADR 0083); those of characters are 0:0, for which nobody is asked. */
+const ofBlockDevices = "::block";
 /** Does not wait until the program whose file it opens has begun. */
 const racing = "::etxtbsy";
 
@@ -83,7 +85,8 @@ describe("POSIX in a Box", function () {
       const inBox = await verdictsIn(pods.box, folder);
       const onHost = await verdictsIn(pods.host, folder);
       expect(having(inBox, "ok").length).to.be.at.least(least);
-      expect(having(onHost, "FAILED")).to.include.members(having(inBox, "FAILED"));
+      const failed = having(inBox, "FAILED").filter((test) => !test.endsWith(ofBlockDevices));
+      expect(having(onHost, "FAILED")).to.include.members(failed);
     });
   }
 });
