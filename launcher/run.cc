@@ -55,11 +55,11 @@ View Device(const std::string& path) {
   return {path, path, View::Kind::kDevice, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
 }
 
-/** libkrun's file server can be walked out of by a hostile guest, and opens files again through /proc/self/fd. */
+/** libkrun's file server is what a hostile guest speaks to, and opens files again through /proc/self/fd. */
 JailPlan JailOf(const Config& config) {
   constexpr uint64_t kHarmless = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   JailPlan plan;
-  plan.proc = true;
+  plan.own_descriptors = true;
   plan.no_network = true;
   plan.views = {ShareView(config.share),
                 {config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},

@@ -64,6 +64,12 @@ async function runWith(scratch: Scratch, values: Map<string, string>, more = "")
   return await launcher("run", scratch.in("config"));
 }
 
+/** What the library saw in that directory of its jail. */
+function entriesOf(stdout: string, path: string): string[] {
+  const told = stdout.slice(stdout.indexOf(`== ${path}\n`)).split("== ")[1] ?? "";
+  return [...told.matchAll(/^entry (.+)$/gm)].map(([, name = ""]) => name).sort();
+}
+
 /** The jail has /dev/kvm in it: there is none to build on a machine without. */
 const inJail = existsSync("/dev/kvm") ? it : it.skip;
 
@@ -90,20 +96,36 @@ describe("the launcher", () => {
   inJail("sees nothing of the host but the share and the sockets, and can do little with them", async () => {
     await using scratch = await Scratch.make();
     const { stdout } = await runWith(scratch, await prepare(scratch));
-    const root = stdout.slice(stdout.indexOf("== /\n")).split("== ")[1];
-    expect(root?.split("\n").slice(1, -1).sort()).to.deep.equal(
-      ["dev", "proc", "share", "sockets"].map((n) => `entry ${n}`),
-    );
-    const share = stdout.slice(stdout.indexOf("== /share\n")).split("== ")[1];
-    expect(share?.split("\n").slice(1, -1).sort()).to.deep.equal(["entry folder", "entry inside"]);
+    expect(entriesOf(stdout, "/")).to.deep.equal(["dev", "proc", "share", "sockets"]);
+    expect(entriesOf(stdout, "/share")).to.deep.equal(["folder", "inside"]);
     expect(stdout).to.include("write to share 0, to sockets 1, to root 0\n");
     const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
-    expect(points.sort()).to.deep.equal(["/", "/dev/kvm", "/dev/null", "/dev/urandom", "/proc", "/share", "/sockets"]);
+    expect(points.sort()).to.deep.equal([
+      "/",
+      "/dev/kvm",
+      "/dev/null",
+      "/dev/urandom",
+      "/proc/self/fd",
+      "/share",
+      "/sockets",
+    ]);
     expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,\S+ master:\d+ /);
     for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000800000db\n`);
     for (const set of ["CapInh", "CapAmb"]) expect(stdout).to.include(`${set}:\t0000000000000000\n`);
     expect(stdout).to.include("NoNewPrivs:\t1\n").and.to.include("Seccomp:\t2\n");
     expect(stdout).to.match(/Max core file size +0 +0 /);
+  });
+
+  inJail("leads a guest that walks out of its share to nothing of /proc but its own descriptors", async () => {
+    await using scratch = await Scratch.make();
+    const pattern = await readFile("/proc/sys/kernel/core_pattern", "utf8");
+    const { stdout } = await runWith(scratch, await prepare(scratch));
+    const tried = stdout.split("\n").filter((line) => line.startsWith("escape "));
+    expect(tried).to.have.length(15);
+    for (const line of tried) expect(line).to.match(/ not found: (No such file or directory|Not a directory)$/);
+    expect(await readFile("/proc/sys/kernel/core_pattern", "utf8")).to.equal(pattern);
+    expect(entriesOf(stdout, "/proc")).to.deep.equal(["self"]);
+    expect(entriesOf(stdout, "/proc/self")).to.deep.equal(["fd"]);
   });
 
   inJail(
