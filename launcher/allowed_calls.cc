@@ -76,10 +76,9 @@ constexpr uint32_t kFileServer[] = {
 /** For the agent's socket, which is made and dialled as the guest asks. */
 constexpr uint32_t kNamedSockets[] = {SYS_bind, SYS_connect};
 
-/** The second byte of a request is the driver's letter (ioctl(2)): KVM's, and that of terminals, taps and sockets. */
+/** The second byte of a request is the driver's letter (ioctl(2)). */
 constexpr uint32_t kDriverLetter = 0xff00;
 constexpr uint32_t kKvm = 0xae00;
-constexpr uint32_t kTapAndDescriptors = 'T' << 8;
 
 void AllowCommonCalls(CallFilter& filter) {
   filter.Allow(kThreadsAndTime);
@@ -127,7 +126,8 @@ void AllowKrunCalls() {
   filter.Allow(kNamedSockets);
   filter.AllowMemoryWithoutCode();
   filter.AllowWhere(SYS_socket, 0, ~0U, {AF_UNIX});
-  filter.AllowWhere(SYS_ioctl, 1, kDriverLetter, {kKvm, kTapAndDescriptors});
+  filter.AllowWhere(SYS_ioctl, 1, kDriverLetter, {kKvm});
+  filter.AllowWhere(SYS_ioctl, 1, ~0U, {TCGETS, FIOCLEX, FIONBIO, FIONREAD});
   Install(filter);
 }
 

@@ -46,12 +46,16 @@ UniqueFd OpenConsoleLog(const std::string& path) {
   return log;
 }
 
-void LimitConsoleLog(UniqueFd log) {
+UniqueFd WatchConsoleLog(const UniqueFd& log) {
   UniqueFd events(::inotify_init1(IN_CLOEXEC));
   const std::string path = "/proc/self/fd/" + std::to_string(log.get());
   if (!events.valid() || ::inotify_add_watch(events.get(), path.c_str(), IN_MODIFY) < 0) {
     DieOfErrno(ExitCode::kConsole, "console", "inotify");
   }
+  return events;
+}
+
+void LimitConsoleLog(UniqueFd log, UniqueFd events) {
   std::thread([log = std::move(log), events = std::move(events)] { Watch(log, events); }).detach();
 }
 

@@ -10,11 +10,9 @@
 #include "allowed_calls.h"
 #include "config.h"
 #include "console_log.h"
-#include "counted_lookups.h"
 #include "failure.h"
 #include "jail.h"
 #include "krun_library.h"
-#include "lent_tun.h"
 #include "privileges.h"
 #include "tap.h"
 
@@ -37,18 +35,46 @@ uint32_t Must(int32_t answer, const char* what) {
   return static_cast<uint32_t>(answer);
 }
 
-void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, int kernel, int console) {
+/** What is the host's and not in the jail, opened before it closes. */
+struct Opened {
+  UniqueFd kernel;
+  UniqueFd console;
+  UniqueFd console_events;
+  UniqueFd kvm;
+  /** Where the config has one. */
+  UniqueFd tap;
+};
+
+UniqueFd Open(const std::string& path, int flags, ExitCode code, const char* stage) {
+  UniqueFd opened(::open(path.c_str(), flags | O_CLOEXEC));
+  if (!opened.valid()) DieOfErrno(code, stage, path);
+  return opened;
+}
+
+Opened OpenAll(const Config& config) {
+  Opened opened;
+  opened.kernel = Open(config.kernel, O_RDONLY, ExitCode::kKernel, "kernel");
+  opened.console = OpenConsoleLog(config.console);
+  opened.console_events = WatchConsoleLog(opened.console);
+  if (config.tap) opened.tap = OpenTapForVirtioNet(config.tap->name);
+  opened.kvm = Open("/dev/kvm", O_RDWR, ExitCode::kDevice, "kvm");
+  return opened;
+}
+
+void SetUp(const KrunLibrary& krun, uint32_t ctx, const Config& config, Opened& opened) {
   const std::string sockets = kJailSockets;
   Must(krun.set_vm_config(ctx, config.vcpus, config.memory_mib), "processors and memory");
   Must(krun.disable_implicit_init(ctx), "no init of its own");
   Must(krun.disable_implicit_vsock(ctx), "no vsock of its own");
-  Must(krun.set_kernel(ctx, FdPath(kernel).c_str(), kKernelFormatElf, nullptr, config.cmdline.c_str()), "kernel");
-  Must(krun.set_console_output(ctx, FdPath(console).c_str()), "console");
+  Must(krun.set_kernel(ctx, FdPath(opened.kernel.get()).c_str(), kKernelFormatElf, nullptr, config.cmdline.c_str()),
+       "kernel");
+  Must(krun.set_console_output_fd(ctx, opened.console.get()), "console");
   Must(krun.add_virtiofs4(ctx, config.tag.c_str(), kJailShare, 0, false, 0), "share");
   Must(krun.add_vsock(ctx, 0), "vsock");
   Must(krun.add_vsock_port2(ctx, kAgentPort, (sockets + "/agent.sock").c_str(), true), "agent socket");
   Must(krun.add_vsock_port2(ctx, kReadyPort, (sockets + "/ready.sock").c_str(), false), "ready socket");
-  if (config.tap) Must(krun.add_net_tap(ctx, config.tap->name.c_str(), config.tap->mac, 0, 0), "tap");
+  if (config.tap) Must(krun.add_net_tap_fd(ctx, opened.tap.Release(), config.tap->mac), "tap");
+  Must(krun.set_kvm_fd(opened.kvm.Release()), "KVM");
 }
 
 View Device(const std::string& path) {
@@ -63,7 +89,6 @@ JailPlan JailOf(const Config& config) {
   plan.no_network = true;
   plan.views = {ShareView(config.share),
                 {config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
-                Device("/dev/kvm"),
                 Device("/dev/null"),
                 Device("/dev/urandom")};
   return plan;
@@ -81,19 +106,11 @@ JailPlan JailOf(const Config& config) {
   const KrunLibrary krun = LoadKrun(config.libkrun);
   krun.set_log_level(config.log_level);
   const uint32_t ctx = Must(krun.create_ctx(), "context");
-  const UniqueFd kernel(::open(config.kernel.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!kernel.valid()) DieOfErrno(ExitCode::kKernel, "kernel", config.kernel);
-  UniqueFd console = OpenConsoleLog(config.console);
-  const int console_fd = console.get();
-  if (config.tap) {
-    OwnTap(config.tap->name);
-    LendTun(OpenTun());
-  }
+  Opened opened = OpenAll(config);
   EnterJail(JailOf(config));
   DropPrivileges(0, kFileServerCapabilities);
-  SetUp(krun, ctx, config, kernel.get(), console_fd);
-  CountWhatGuestKnows(kJailShare);
-  LimitConsoleLog(std::move(console));
+  SetUp(krun, ctx, config, opened);
+  LimitConsoleLog(std::move(opened.console), std::move(opened.console_events));
   AllowKrunCalls();
   DieOfErrno(ExitCode::kStart, "start the machine", "libkrun", -krun.start_enter(ctx));
 }

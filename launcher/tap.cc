@@ -11,11 +11,18 @@
 
 namespace a3s {
 
+namespace {
+
+/** struct virtio_net_hdr_v1, which a device of virtio 1.0 has before each frame. */
+constexpr int kHeaderBytes = 12;
+
 UniqueFd OpenTun() {
   UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
   if (!tun.valid()) DieOfErrno(ExitCode::kDevice, "tap", "/dev/net/tun");
   return tun;
 }
+
+}  // namespace
 
 UniqueFd OpenTap(const std::string& name) {
   if (::if_nametoindex(name.c_str()) == 0) DieOfErrno(ExitCode::kDevice, "tap", name);
@@ -27,9 +34,13 @@ UniqueFd OpenTap(const std::string& name) {
   return tun;
 }
 
-void OwnTap(const std::string& name) {
-  const UniqueFd tun = OpenTap(name);
-  if (::ioctl(tun.get(), TUNSETOWNER, 0UL) != 0) DieOfErrno(ExitCode::kDevice, "tap", "own " + name);
+UniqueFd OpenTapForVirtioNet(const std::string& name) {
+  UniqueFd tun = OpenTap(name);
+  if (::ioctl(tun.get(), TUNSETVNETHDRSZ, &kHeaderBytes) != 0)
+    DieOfErrno(ExitCode::kDevice, "tap", "header of " + name);
+  if (::ioctl(tun.get(), TUNSETOFFLOAD, 0UL) != 0) DieOfErrno(ExitCode::kDevice, "tap", "offloads of " + name);
+  if (::fcntl(tun.get(), F_SETFL, O_RDWR | O_NONBLOCK) != 0) DieOfErrno(ExitCode::kDevice, "tap", "O_NONBLOCK");
+  return tun;
 }
 
 }  // namespace a3s

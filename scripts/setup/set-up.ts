@@ -12,7 +12,7 @@ import { kernel } from "./assets/kernel.js";
 import { containerdPrograms } from "./assets/containerd.js";
 import { controlPlane, kubeClient, kubelet, kubeProxy, oldestKubelet, seccompReference } from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
-import { libkrun } from "./assets/libkrun.js";
+import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
@@ -86,7 +86,9 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (qemu) await place(join(await virtiofsd(inner), "virtiofsd"), "bin/virtiofsd");
     await place(await guestBase(inner, await agent(inner)), "guest");
     if (wish.drivers.includes("krun")) await place(await libkrun(inner), "lib/libkrun.so.1");
-    if (wish.forTests) await place(join(await posixSuite(inner), "pjdfstest"), "bin/pjdfstest");
+    if (!wish.forTests) return;
+    await place(join(await posixSuite(inner), "pjdfstest"), "bin/pjdfstest");
+    await place(await krunFileServer(inner), "lib/libkrun_file_server.so");
   };
   const cpp = async (inner: SetupContext): Promise<void> => {
     await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");

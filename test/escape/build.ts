@@ -4,10 +4,19 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { projectFolder } from "../support/project.js";
 
-/** Builds `NAME.c` of this folder as `FOLDER/NAME`; answers the path. */
-export async function build(name: string, folder: string): Promise<string> {
+const sourceOf = (name: string): string => join(projectFolder, "test/escape", `${name}.c`);
+const strict = ["-O1", "-Wall", "-Wextra", "-Werror"];
+
+/** Builds `NAME.c` of this folder, and what else is named, as `FOLDER/NAME`; answers the path. */
+export async function build(name: string, folder: string, more: readonly string[] = []): Promise<string> {
   const program = join(folder, name);
-  const source = join(projectFolder, "test/escape", `${name}.c`);
-  await promisify(execFile)("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, source]);
+  const sources = [name, ...more].map(sourceOf);
+  await promisify(execFile)("cc", ["-static", ...strict, "-o", program, ...sources]);
   return program;
+}
+
+/** Builds them as a library at the path, on top of another one. */
+export async function buildLibrary(path: string, names: readonly string[], library: string): Promise<void> {
+  const sources = names.map(sourceOf);
+  await promisify(execFile)("cc", ["-shared", "-fPIC", ...strict, "-o", path, ...sources, library]);
 }

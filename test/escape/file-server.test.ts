@@ -81,7 +81,7 @@ describe("the file server, of a guest's kernel that lies", function () {
     const watch = native.watchExit(server.pidfd);
     try {
       await waitForSocket(folder.fsSocket, limited);
-      const client = await build("fuse-client", base);
+      const client = await build("fuse-vhost-user", base, ["fuse-client"]);
       const said = promisify(execFile)(client, [folder.fsSocket, canary, area], { timeout: limit(30_000) });
       return byRequest((await said).stdout);
     } finally {
@@ -127,7 +127,14 @@ describe("the file server, of a guest's kernel that lies", function () {
         expect(answer, request).to.match(/^E(ROFS|XDEV|BADF|NOENT)$/);
     }
     expect(await readFile(canary, "utf8")).to.equal("untouched\n");
-    expect((await readdir(base)).sort()).to.deep.equal(["base", "box", "canary", "fs.log", "fuse-client", "volume"]);
+    expect((await readdir(base)).sort()).to.deep.equal([
+      "base",
+      "box",
+      "canary",
+      "fs.log",
+      "fuse-vhost-user",
+      "volume",
+    ]);
     expect(await readdir(join(base, "base"))).to.deep.equal([]);
   });
 

@@ -1,166 +1,17 @@
-/*
- * A guest that controls its virtio-fs queue, as seen by the file server: a vhost-user front end that sends FUSE
- * requests of its own making and prints what comes back, a line each: "NAME => ERRNO" or "NAME => 0 ino=N mode=OCTAL".
- *
- * use: fuse-client SOCKET CANARY AREA, a folder of the share ("v/NAME") that it may write to
- */
+/* The requests of a guest whose kernel lies, see fuse-client.h. */
 #define _GNU_SOURCE
+#include "fuse-client.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
-#include <linux/vhost_types.h>
-#include <linux/virtio_ring.h>
-#include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-enum {
-  GET_FEATURES = 1,
-  SET_FEATURES,
-  SET_OWNER,
-  RESET_OWNER,
-  SET_MEM_TABLE,
-  SET_VRING_NUM = 8,
-  SET_VRING_ADDR,
-  SET_VRING_BASE,
-  GET_VRING_BASE,
-  SET_VRING_KICK,
-  SET_VRING_CALL,
-  SET_VRING_ERR,
-  GET_PROTOCOL_FEATURES,
-  SET_PROTOCOL_FEATURES,
-  GET_QUEUE_NUM,
-  SET_VRING_ENABLE
-};
-
-struct message {
-  uint32_t request, flags, size;
-  union {
-    uint64_t number;
-    struct vhost_vring_state state;
-    struct vhost_vring_addr addr;
-    struct {
-      uint32_t regions, padding;
-      uint64_t guest, size, user, offset;
-    } memory;
-  };
-} __attribute__((packed));
-
-#define HEADER 12
-#define ENTRIES 16u
-#define MEMORY (4u << 20)
-#define QUEUE 1 /* 0 is for what may not wait */
-#define REQUEST_AT 0x100000
-#define ANSWER_AT 0x200000
-#define LONGEST 0x80000
-
-static int server;
-static int kick, call;
-static uint8_t *memory;
-static struct vring ring;
 static uint64_t unique;
 
-static void fail(const char *what) {
-  perror(what);
-  exit(1);
-}
-
-static void tell(struct message *m, uint32_t size, int fd) {
-  char control[CMSG_SPACE(sizeof fd)] = {0};
-  struct iovec part = {m, HEADER + size};
-  struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&header);
-    *c = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
-  m->flags = 1;
-  m->size = size;
-  if (sendmsg(server, &header, 0) < 0) fail("sendmsg");
-}
-
-static uint64_t ask(uint32_t request) {
-  struct message m = {.request = request};
-  tell(&m, 0, -1);
-  if (recv(server, &m, HEADER + 8, MSG_WAITALL) != HEADER + 8) fail("recv");
-  return m.number;
-}
-
-static void give(uint32_t request, uint64_t number, int fd) {
-  struct message m = {.request = request, .number = number};
-  tell(&m, 8, fd);
-}
-
-static void start(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-  server = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (connect(server, (struct sockaddr *)&address, sizeof address)) fail(path);
-  int file = memfd_create("guest", 0);
-  if (ftruncate(file, MEMORY)) fail("memfd");
-  memory = mmap(0, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (memory == MAP_FAILED) fail("mmap");
-  vring_init(&ring, ENTRIES, memory, 4096);
-  struct message owner = {.request = SET_OWNER};
-  uint64_t features = ask(GET_FEATURES);
-  tell(&owner, 0, -1);
-  give(SET_FEATURES, features & (1ull << 32 | 1ull << 30), -1); /* VERSION_1, PROTOCOL_FEATURES */
-  ask(GET_PROTOCOL_FEATURES);
-  give(SET_PROTOCOL_FEATURES, 1, -1); /* several queues */
-  struct message table = {.request = SET_MEM_TABLE};
-  table.memory.regions = 1;
-  table.memory.size = MEMORY;
-  table.memory.user = (uintptr_t)memory;
-  tell(&table, sizeof table.memory, file);
-  kick = eventfd(0, 0);
-  call = eventfd(0, EFD_NONBLOCK);
-  struct message state = {.request = SET_VRING_NUM, .state = {QUEUE, ENTRIES}};
-  tell(&state, sizeof state.state, -1);
-  state = (struct message){.request = SET_VRING_BASE, .state = {QUEUE, 0}};
-  tell(&state, sizeof state.state, -1);
-  struct message where = {.request = SET_VRING_ADDR};
-  where.addr = (struct vhost_vring_addr){.index = QUEUE,
-                                         .desc_user_addr = (uintptr_t)ring.desc,
-                                         .used_user_addr = (uintptr_t)ring.used,
-                                         .avail_user_addr = (uintptr_t)ring.avail};
-  tell(&where, sizeof where.addr, -1);
-  give(SET_VRING_CALL, QUEUE, call);
-  give(SET_VRING_KICK, QUEUE, kick);
-  state = (struct message){.request = SET_VRING_ENABLE, .state = {QUEUE, 1}};
-  tell(&state, sizeof state.state, -1);
-}
-
-/* Puts one chain into the ring. Answers -ETIME when the server says nothing, -EPIPE when it has gone. */
-static int chain(uint32_t length, uint32_t answer, uint64_t answer_at) {
-  ring.desc[0] = (struct vring_desc){REQUEST_AT, length, VRING_DESC_F_NEXT, 1};
-  ring.desc[1] = (struct vring_desc){answer_at, answer, VRING_DESC_F_WRITE, 0};
-  uint16_t before = ring.used->idx;
-  ring.avail->ring[ring.avail->idx % ENTRIES] = 0;
-  __sync_synchronize();
-  ring.avail->idx++;
-  uint64_t one = 1;
-  if (write(kick, &one, 8) != 8) fail("kick");
-  for (int i = 0; i < 500; i++) {
-    __sync_synchronize();
-    if (ring.used->idx != before) return 0;
-    struct pollfd gone = {server, POLLIN, 0};
-    if (poll(&gone, 1, 10) > 0) return -EPIPE;
-  }
-  return -ETIME;
-}
-
-/* One FUSE request. The answer's body is at ANSWER_AT + 16; returns its error. */
-static int fuse(uint32_t opcode, uint64_t node, const void *body, size_t length) {
+int fuse(uint32_t opcode, uint64_t node, const void *body, size_t length) {
   struct fuse_in_header in = {
       .len = sizeof in + (uint32_t)length, .opcode = opcode, .unique = ++unique, .nodeid = node};
   memcpy(memory + REQUEST_AT, &in, sizeof in);
@@ -173,7 +24,7 @@ static int fuse(uint32_t opcode, uint64_t node, const void *body, size_t length)
 
 static struct fuse_entry_out *entry(void) { return (void *)(memory + ANSWER_AT + sizeof(struct fuse_out_header)); }
 
-static uint64_t show(const char *what, int error) {
+uint64_t show(const char *what, int error) {
   if (error) {
     printf("%s => %s\n", what, strerrorname_np(-error));
     return 0;
@@ -188,8 +39,7 @@ static uint64_t lookup(uint64_t node, const char *name) {
   return show(what, fuse(FUSE_LOOKUP, node, name, strlen(name) + 1));
 }
 
-/* A fixed part and one or two names. */
-static int named(uint32_t opcode, uint64_t node, const void *fixed, size_t size, const char *one, const char *two) {
+int named(uint32_t opcode, uint64_t node, const void *fixed, size_t size, const char *one, const char *two) {
   char body[1024];
   memcpy(body, fixed, size);
   size_t at = size;
@@ -200,23 +50,20 @@ static int named(uint32_t opcode, uint64_t node, const void *fixed, size_t size,
   return fuse(opcode, node, body, at);
 }
 
-static void errors(const char *what, int error) { printf("%s => %s\n", what, error ? strerrorname_np(-error) : "0"); }
+void errors(const char *what, int error) { printf("%s => %s\n", what, error ? strerrorname_np(-error) : "0"); }
 
-int main(int argc, char **argv) {
-  if (argc != 4) return 2;
-  setvbuf(stdout, 0, _IOLBF, 0);
-  const char *canary = argv[2];
-  start(argv[1]);
+uint64_t attack(const char *canary, const char *area_path) {
   struct fuse_init_in init = {FUSE_KERNEL_VERSION, FUSE_KERNEL_MINOR_VERSION, 65536, 0, 0, {0}};
   errors("INIT", fuse(FUSE_INIT, 0, &init, sizeof init));
 
   const uint64_t root = FUSE_ROOT_ID;
   lookup(root, "inside");
   lookup(root, "c");
-  char *slash = strchr(argv[3], '/');
-  if (!slash) return 2;
-  *slash = 0;
-  uint64_t open_folder = lookup(root, argv[3]);
+  char top[256];
+  const char *slash = strchr(area_path, '/');
+  if (!slash) return 0;
+  snprintf(top, sizeof top, "%.*s", (int)(slash - area_path), area_path);
+  uint64_t open_folder = lookup(root, top);
   const char *names[] = {"..", ".", "../outside", "c/../../outside", "/etc/passwd", "c/..", canary, ""};
   for (unsigned i = 0; i < sizeof names / sizeof *names; i++) lookup(root, names[i]);
   uint64_t up = lookup(open_folder, "..");
@@ -256,16 +103,17 @@ int main(int argc, char **argv) {
   errors("READ of a handle never given",
          fuse(FUSE_READ, root, &(struct fuse_read_in){.fh = 7777, .size = 4096}, sizeof(struct fuse_read_in)));
   errors("an operation that there is not", fuse(4000, root, 0, 0));
+  return area;
+}
 
-  /* What is no request at all: the server may end, and then the Box does. */
-  struct fuse_in_header lying = {.len = 0xffffffff, .opcode = FUSE_LOOKUP, .unique = ++unique, .nodeid = root};
+void break_off(void) {
+  struct fuse_in_header lying = {.len = 0xffffffff, .opcode = FUSE_LOOKUP, .unique = ++unique, .nodeid = FUSE_ROOT_ID};
   memcpy(memory + REQUEST_AT, &lying, sizeof lying);
   errors("a length that lies", chain(sizeof lying, LONGEST, ANSWER_AT));
-  errors("an answer outside of the memory", chain(sizeof lying, LONGEST, 1ull << 40));
   errors("half a header", chain(7, LONGEST, ANSWER_AT));
   char endless[8192];
   memset(endless, 'x', sizeof endless);
-  errors("LOOKUP without an end", fuse(FUSE_LOOKUP, root, endless, sizeof endless));
-  puts("end");
-  return 0;
+  errors("LOOKUP without an end", fuse(FUSE_LOOKUP, FUSE_ROOT_ID, endless, sizeof endless));
+  memcpy(memory + REQUEST_AT, &lying, sizeof lying);
+  errors("an answer outside of the memory", chain(sizeof lying, LONGEST, 1ull << 40));
 }
