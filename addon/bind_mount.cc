@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string>
 
 #include "arguments.h"
 #include "id_namespace.h"
@@ -98,29 +99,36 @@ bool Read(const Napi::Value& value, Shown& out) {
 struct TmpfsMore {
   /** Files and directories, its own among them; absent: the kernel's choice. */
   std::optional<uint32_t> max_inodes;
+  /** User and group of its top. */
+  uint32_t owner = 0;
   bool noexec = false;
+  /** Links in it lead nowhere. */
+  bool nosymfollow = false;
 };
-
-Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode, const TmpfsMore& more) {
-  Outcome<UniqueFd> place = OpenMountTarget(target);
-  if (const SystemError* error = place.error()) return *error;
-  std::string options = "size=" + std::to_string(size_bytes);
-  char octal[32];
-  std::snprintf(octal, sizeof octal, ",mode=%o", mode);
-  options += octal;
-  if (more.max_inodes) options += ",nr_inodes=" + std::to_string(*more.max_inodes);
-  unsigned long flags = MS_NOSUID | MS_NODEV;
-  if (more.noexec) flags |= MS_NOEXEC;
-  if (::mount("tmpfs", FdPath(place.value().get()).c_str(), "tmpfs", flags, options.c_str()) != 0) {
-    return Failed("mount", target);
-  }
-  return std::nullopt;
-}
 
 bool Read(const Napi::Value& value, TmpfsMore& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
-  return ReadOptional(object.Get("maxInodes"), out.max_inodes) && ReadMember(object, "noexec", out.noexec);
+  return ReadOptional(object.Get("maxInodes"), out.max_inodes) && ReadMember(object, "owner", out.owner) &&
+         ReadMember(object, "noexec", out.noexec) && ReadMember(object, "nosymfollow", out.nosymfollow) &&
+         out.max_inodes != 0U;
+}
+
+Failure Tmpfs(const std::string& target, uint64_t size_bytes, uint32_t mode, const TmpfsMore& more) {
+  Outcome<UniqueFd> place = OpenMountTarget(target);
+  if (const SystemError* error = place.error()) return *error;
+  char octal[16];
+  std::snprintf(octal, sizeof octal, "%o", mode);
+  const std::string owner = std::to_string(more.owner);
+  std::string options = "size=" + std::to_string(size_bytes) + ",mode=" + octal + ",uid=" + owner + ",gid=" + owner;
+  if (more.max_inodes) options += ",nr_inodes=" + std::to_string(*more.max_inodes);
+  unsigned long flags = MS_NOSUID | MS_NODEV;
+  if (more.noexec) flags |= MS_NOEXEC;
+  if (more.nosymfollow) flags |= MS_NOSYMFOLLOW;
+  if (::mount("tmpfs", FdPath(place.value().get()).c_str(), "tmpfs", flags, options.c_str()) != 0) {
+    return Failed("mount", target);
+  }
+  return std::nullopt;
 }
 
 }  // namespace

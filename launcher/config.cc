@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kMaxConfigBytes = 64 * 1024;
 constexpr size_t kMaxCmdlineBytes = 2047;  // the x86 kernel cuts a longer one
 constexpr size_t kMaxTagBytes = 35;        // virtio-fs: 36 with the NUL
+constexpr uint64_t kFirstDescriptor = 3;   // after the standard ones
+constexpr uint64_t kLastDescriptor = 1023;
 constexpr size_t kMaxInterfaceBytes = 15;  // IFNAMSIZ with the NUL
 
 [[noreturn]] void Refuse(const std::string& what) { Die(ExitCode::kConfig, "config", what); }
@@ -121,6 +123,9 @@ Config ReadConfig(int fd) {
   config.tap = TakeTap(values);
   if (const auto level = TakeOptional(values, "log_level")) {
     config.log_level = static_cast<uint32_t>(Number("log_level", *level, 0, 5));
+  }
+  if (const auto fd = TakeOptional(values, "userns")) {
+    config.user_namespace = static_cast<int>(Number("userns", *fd, kFirstDescriptor, kLastDescriptor));
   }
   if (const auto files = TakeOptional(values, "nofile")) config.open_files = Number("nofile", *files, 256, UINT32_MAX);
   if (!values.empty()) Refuse("unknown key " + values.begin()->first);

@@ -42,6 +42,11 @@ struct Config {
   std::optional<TapConfig> tap;
   /** log_level=N of libkrun on standard error, 0 (off) to 5 (trace). Optional; 1. */
   uint32_t log_level = 1;
+  /**
+   * userns=N: a descriptor of a user namespace (setns(2)), whose root the machine's process becomes in the end.
+   * Optional; without it stays root of the host's.
+   */
+  std::optional<int> user_namespace;
   /** nofile=N, the limit of open files: libkrun holds one per inode that the guest knows. Optional; the hard limit. */
   std::optional<uint64_t> open_files;
 };

@@ -24,6 +24,9 @@ constexpr uint32_t kAgentPort = 1025;
 constexpr uint32_t kReadyPort = 1026;
 constexpr uint32_t kKernelFormatElf = 1;
 
+/** libkrun has some eight. It counts where its user is no other process's: in a user namespace. */
+constexpr uint64_t kThreadsBesideProcessors = 32;
+
 /** All the machine can write on the host besides the share. */
 constexpr char kJailSockets[] = "/sockets";
 
@@ -94,6 +97,14 @@ JailPlan JailOf(const Config& config) {
   return plan;
 }
 
+/** Ours from now on, and not for who may be executed. */
+UniqueFd TakeUserNamespace(const Config& config) {
+  if (!config.user_namespace) return UniqueFd();
+  UniqueFd taken(*config.user_namespace);
+  if (::fcntl(taken.get(), F_SETFD, FD_CLOEXEC) != 0) DieOfErrno(ExitCode::kConfig, "config", "userns");
+  return taken;
+}
+
 /**
  * The order matters: libraries are loaded and files opened while the host can still be seen, then the jail closes,
  * then the capabilities that closed it go. The only thread is started after that; the list of calls holds for it and
@@ -102,12 +113,19 @@ JailPlan JailOf(const Config& config) {
 [[noreturn]] void Run(UniqueFd config_fd) {
   const Config config = ReadConfig(config_fd.get());
   config_fd.Reset();
+  UniqueFd user_namespace = TakeUserNamespace(config);
   SetLimits(config.open_files);
   const KrunLibrary krun = LoadKrun(config.libkrun);
   krun.set_log_level(config.log_level);
   const uint32_t ctx = Must(krun.create_ctx(), "context");
   Opened opened = OpenAll(config);
   EnterJail(JailOf(config));
+  if (user_namespace.valid()) {
+    LimitProcesses(config.vcpus + kThreadsBesideProcessors);
+    // Last: its root could open none of what is above, and make no jail.
+    EnterUserNamespace(user_namespace);
+    user_namespace.Reset();
+  }
   DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, opened);
   LimitConsoleLog(std::move(opened.console), std::move(opened.console_events));

@@ -32,7 +32,11 @@ export interface MountFlags {
 export interface TmpfsMore {
   /** Files and directories, its own among them; null: as many as the kernel gives it. */
   readonly maxInodes: number | null;
+  /** User and group of its top. */
+  readonly owner: number;
   readonly noexec: boolean;
+  /** Links in it lead nowhere (mount(2), MS_NOSYMFOLLOW). */
+  readonly nosymfollow: boolean;
 }
 
 /** Ids of the host, from `first` on, that a user namespace's from 0 on are. */

@@ -15,8 +15,12 @@ export async function build(name: string, folder: string, more: readonly string[
   return program;
 }
 
-/** Builds them as a library at the path, on top of another one. */
-export async function buildLibrary(path: string, names: readonly string[], library: string): Promise<void> {
+/** Builds them as a library at the path, on top of others. */
+export async function buildLibrary(
+  path: string,
+  names: readonly string[],
+  libraries: readonly string[] = [],
+): Promise<void> {
   const sources = names.map(sourceOf);
-  await promisify(execFile)("cc", ["-shared", "-fPIC", ...strict, "-o", path, ...sources, library]);
+  await promisify(execFile)("cc", ["-shared", "-fPIC", ...strict, "-o", path, ...sources, ...libraries]);
 }

@@ -3,13 +3,16 @@
  * its queue, in the launcher's jail, without a machine around it.
  */
 import { expect } from "chai";
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { loadNative } from "../../src/native/addon.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
+import { movedRoot } from "../../src/vmm/box-ids.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { GuestShare } from "../../src/vmm/share/guest-share.js";
 import { projectFolder } from "../support/project.js";
@@ -18,6 +21,8 @@ import { limit } from "../support/wait.js";
 import { buildLibrary } from "./build.js";
 
 const assets = join(projectFolder, "build/assets");
+/** What root of its user namespace is on the host. */
+const root = 0x8000_cafe;
 const files = 250;
 
 interface Ended {
@@ -47,7 +52,7 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
     await mkdir(join(volume, "inner"));
     for (let at = 0; at < files; at++) await writeFile(join(volume, String(at).padEnd(at + 3, "x")), "");
     const folder = boxFolderAt(join(base, "box"));
-    const guest = new GuestShare(join(base, "base"), null, folder, native);
+    const guest = new GuestShare(join(base, "base"), movedRoot(root), folder, native);
     await guest.create();
     await writeFile(join(folder.layout, "inside"), "");
     const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
@@ -63,30 +68,34 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
 
   async function attack(share: string): Promise<Ended> {
     const library = join(base, "libkrun.so.1");
-    await buildLibrary(library, ["fuse-in-process", "fuse-client"], join(assets, "lib/libkrun_file_server.so"));
-    const config = {
-      ...{ libkrun: library, kernel: join(base, "kernel"), cmdline: `${canary} ${area.slice(share.length + 1)}` },
-      ...{ vcpus: "1", memory_mib: "64", share, tag: "podroot", socket_folder: join(base, "sockets") },
-      console: join(base, "console"),
-    };
-    await writeFile(
-      join(base, "config"),
-      Object.entries(config)
-        .map(([key, value]) => `${key}=${value}\n`)
-        .join(""),
-    );
-    const args = ["run", join(base, "config")];
-    return await new Promise((resolve) => {
-      const options = { timeout: limit(30_000) };
-      const child = execFile(join(assets, "bin/a3s-box-launcher"), args, options, (_error, stdout, stderr) => {
-        resolve({ stdout, stderr, code: child.exitCode });
+    await buildLibrary(library, ["fuse-in-process", "fuse-client"], [join(assets, "lib/libkrun_file_server.so")]);
+    const fd = await native.openUserNamespace(movedRoot(root));
+    try {
+      const config = {
+        ...{ libkrun: library, kernel: join(base, "kernel"), cmdline: `${canary} ${area.slice(share.length + 1)}` },
+        ...{ vcpus: "1", memory_mib: "64", share, tag: "podroot", socket_folder: join(base, "sockets") },
+        ...{ console: join(base, "console"), userns: "3" },
+      };
+      const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`);
+      await writeFile(join(base, "config"), lines.join(""));
+      const child = spawn(join(assets, "bin/a3s-box-launcher"), ["run", join(base, "config")], {
+        stdio: ["ignore", "pipe", "pipe", fd],
+        timeout: limit(30_000),
+        killSignal: "SIGKILL",
       });
-    });
+      const closed = once(child, "close");
+      const said = async (out: typeof child.stdout): Promise<string> => (out === null ? "" : await text(out));
+      const [stdout, stderr] = await Promise.all([said(child.stdout), said(child.stderr)]);
+      await closed;
+      return { stdout, stderr, code: child.exitCode };
+    } finally {
+      await native.closeFd(fd);
+    }
   }
 
-  function byRequest(text: string): Map<string, string[]> {
+  function byRequest(said: string): Map<string, string[]> {
     const found = new Map<string, string[]>();
-    for (const line of text.trim().split("\n")) {
+    for (const line of said.trim().split("\n")) {
       const [request = "", answer = ""] = line.split(" => ");
       found.set(request, [...(found.get(request) ?? []), answer]);
     }

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, readdir, symlink, writeFile } from "node:fs/promises";
+import { chown, mkdir, open, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { movedRoot } from "../../src/vmm/box-ids.js";
@@ -11,6 +11,9 @@ import { eventually } from "../support/wait.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
 
 const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
+
+/** The host's id of a namespace's root: nobody has it. */
+const ownRoot = 0x8000_c0de;
 
 interface Ended {
   readonly code: number | null;
@@ -149,6 +152,33 @@ describe("the launcher", () => {
     await using scratch = await Scratch.make();
     const { stdout } = await runWith(scratch, await prepare(scratch));
     expect(stdout).to.include("kvm 12\nopen /dev/kvm No such file or directory\n");
+  });
+
+  inJail("is root of the user namespace that it is given, whom nothing of the host belongs to", async () => {
+    await using scratch = await Scratch.make();
+    const values = await prepare(scratch);
+    await chown(scratch.in("sockets"), ownRoot, ownRoot);
+    const fd = await native.openUserNamespace(movedRoot(ownRoot));
+    await using output = await open(scratch.in("out"), "w");
+    try {
+      const config = [...values, ["userns", "3"]].map((pair) => `${pair.join("=")}\n`);
+      await writeFile(scratch.in("config"), config.join(""));
+      const options = { file: program, args: ["launcher", "run", scratch.in("config")] };
+      const exit = await run(shell("", { ...options, stdio: [null, output.fd, output.fd, fd] }));
+      expect(exit).to.include({ code: 111 });
+    } finally {
+      await native.closeFd(fd);
+    }
+    const stdout = await readFile(scratch.in("out"), "utf8");
+    // Though it has a way to the host's /proc, and though capabilities it has.
+    for (const path of ["sys/kernel/core_pattern", "sys/kernel/panic", "sys/kernel/poweroff_cmd"]) {
+      expect(stdout).to.include(`outside ${path} Permission denied\n`);
+    }
+    expect(stdout)
+      .to.include("CapEff:\t00000000800000db\n")
+      .and.to.include("write to share 0, to sockets 1, to root 0\n");
+    expect(await stat(scratch.in("sockets/new"))).to.include({ uid: ownRoot, gid: ownRoot });
+    expect(await readFile(scratch.in("console.log"), "utf8")).to.equal("console\n");
   });
 
   inJail("takes the config from a descriptor", async () => {

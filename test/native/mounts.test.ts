@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { lstat, mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, lstat, mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { Scratch, failure, native, plain, run, shell } from "./scratch.js";
 
 async function mountLine(path: string): Promise<string | undefined> {
@@ -80,6 +81,22 @@ describe("mounts of the addon", () => {
     await native.mountTmpfs(scratch.in("t"), 1 << 20, 0o710);
     expect((await lstat(scratch.in("t"))).mode & 0o7777).to.equal(0o710);
     expect(await failure(() => writeFile(scratch.in("t/big"), Buffer.alloc(2 << 20)))).to.include({ code: "ENOSPC" });
+  });
+
+  it("guard a tmpfs: its owner, how many files fit, links in it that lead nowhere, nothing to execute", async () => {
+    await using scratch = await Scratch.make();
+    await mkdir(scratch.in("t"));
+    const more = { maxInodes: 4, owner: 4711, noexec: true, nosymfollow: true };
+    await native.mountTmpfs(scratch.in("t"), 1 << 16, 0o700, more);
+    expect(await lstat(scratch.in("t"))).to.include({ uid: 4711, gid: 4711 });
+    await writeFile(scratch.in("outside"), "");
+    await symlink(scratch.in("outside"), scratch.in("t/link"));
+    expect(await failure(() => readFile(scratch.in("t/link")))).to.include({ code: "ELOOP" });
+    await writeFile(scratch.in("t/program"), "#!/bin/sh\n", { mode: 0o755 });
+    expect(await failure(() => access(scratch.in("t/program"), constants.X_OK))).to.include({ code: "EACCES" });
+    await writeFile(scratch.in("t/last"), "");
+    expect(await failure(() => writeFile(scratch.in("t/more"), ""))).to.include({ code: "ENOSPC" });
+    expect(() => native.mountTmpfs(scratch.in("t"), 1, 0o700, { ...more, maxInodes: 0 })).to.throw(TypeError);
   });
 
   it("call it success to unmount what is not mounted or not there", async () => {

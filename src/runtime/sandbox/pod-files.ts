@@ -38,7 +38,8 @@ export async function writePodFiles(
 ): Promise<void> {
   await closedDirectory(dirname(folder));
   await mkdir(folder, { mode: 0o700 });
-  await native.mountTmpfs(folder, filesBytes, 0o700, { maxInodes: filesInodes, noexec: true });
+  const more = { maxInodes: filesInodes, owner: 0, noexec: true, nosymfollow: false };
+  await native.mountTmpfs(folder, filesBytes, 0o700, more);
   const mode = 0o644;
   await Promise.all([
     writeFile(join(folder, "hostname"), `${hostname}\n`, { mode }),

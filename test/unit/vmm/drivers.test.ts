@@ -96,6 +96,12 @@ describe("the launcher's config", () => {
       .and.not.contain("mitigations");
   });
 
+  it("names the descriptor of the user namespace, where there is one", () => {
+    const inNamespace = request({ userNamespace: { fd: 17, root: 0x8000_0001 } });
+    expect(launcherConfig(inNamespace, programs)).to.include("\nuserns=3\n");
+    expect(launcherConfig(request(), programs)).to.not.include("userns");
+  });
+
   it("refuses a value that would be another line", () => {
     const folder = boxFolderAt("/s/x\nshare=/");
     expect(() => launcherConfig(request({ folder }), programs)).to.throw("line break");

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { chown, writeFile } from "node:fs/promises";
 import { stage } from "../../../base/stage.js";
 import type { Native } from "../../../native/addon.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
@@ -7,10 +7,14 @@ import { listenForReady } from "./ready-line.js";
 
 const startLimitMs = 20_000;
 
+/** Two sockets and their directory are all that is to be there; a guest that has taken the VMM over can fill it. */
+const socketsBytes = 64 * 1024;
+const socketsInodes = 16;
+
 /** Boxes with KVM: the launcher becomes the VM with libkrun, which serves the share itself. */
 export class KrunDriver implements Driver {
   readonly name = "krun";
-  readonly entersUserNamespace = false;
+  readonly entersUserNamespace = true;
   readonly groups = "leaf";
   readonly idMapping = { by: "none", why: "libkrun serves the share itself, with owners as they are" } as const;
   readonly mountsRecursiveReadOnly = true;
@@ -23,10 +27,14 @@ export class KrunDriver implements Driver {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
-    const { folder, spec } = request;
+    const { folder, spec, userNamespace } = request;
     return await stage("start vmm", startLimitMs, signal, async () => {
       await writeFile(folder.launcherConfig, launcherConfig(request, this.#programs), { mode: 0o600 });
+      const owner = userNamespace?.root ?? 0;
+      const more = { maxInodes: socketsInodes, owner, noexec: true, nosymfollow: true };
+      await this.#native.mountTmpfs(folder.sockets, socketsBytes, 0o700, more);
       const { ready } = await listenForReady(folder.readySocket, signal);
+      await chown(folder.readySocket, owner, owner);
       const args = ["a3s-box-launcher", "run", folder.launcherConfig];
       const vmm = {
         file: this.#programs.launcher,
@@ -34,6 +42,7 @@ export class KrunDriver implements Driver {
         log: folder.vmmLog,
         netns: spec.netnsPath,
         ownPidNamespace: true,
+        userNamespace: userNamespace?.fd,
       };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: ready };

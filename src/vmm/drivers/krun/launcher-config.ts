@@ -11,6 +11,9 @@ export interface KrunPrograms {
 /** Only `reboot=k` ends the VMM under KVM. */
 const kernelParameters = ["reboot=k"] as const;
 
+/** After the standard ones: see spawnProgram. */
+const userNamespaceDescriptor = 3;
+
 /** What the launcher is told: lines of `key=value`, launcher/config.h. */
 export function launcherConfig(request: StartRequest, programs: KrunPrograms): string {
   const { spec, folder } = request;
@@ -25,6 +28,7 @@ export function launcherConfig(request: StartRequest, programs: KrunPrograms): s
     ["console", folder.console],
     ["socket_folder", folder.sockets],
   ];
+  if (request.userNamespace !== null) values.push(["userns", String(userNamespaceDescriptor)]);
   if (spec.tap !== null) values.push(["tap", spec.tap.name], ["mac", spec.tap.mac]);
   for (const [key, value] of values) {
     if (/[\n\0]/.test(value)) throw new RuntimeError("internal", `${key} of the launcher has a line break in it`);
