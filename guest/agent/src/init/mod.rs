@@ -6,6 +6,7 @@ mod end;
 pub mod host;
 mod limits;
 mod mounts;
+mod raw_io;
 mod reap;
 mod settings;
 mod spawn;
@@ -56,6 +57,9 @@ pub fn run_as_pid_1() -> ExitCode {
         return bare::run();
     }
     mounts::for_the_server().iter().for_each(|error| console::say(&error.to_string()));
+    if let Err(error) = raw_io::give_up() {
+        console::say(&error.to_string());
+    }
     limits::raise();
     let start = server::Start {
         listen: Listen::Guest(settings.channel),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cgroup::Parent;
 use crate::failure::Failure;
+use crate::runtime::own::capabilities;
 use crate::runtime::{Container, CreateSpec};
 
 /// crun loads these bytes instead of compiling `linux.seccomp`, for init and, from its own copy, for every exec.
@@ -14,6 +15,7 @@ const STAGE: &str = "create session";
 
 pub fn of(container: &Container, create: CreateSpec) -> Result<Vec<u8>, Failure> {
     let mut spec = create.spec;
+    spec.get_mut("process").into_iter().for_each(|process| capabilities::leave_out(process, capabilities::RAW_IO));
     let root = spec.as_object_mut().ok_or_else(|| Failure::invalid(STAGE, "the spec is not an object"))?;
     let linux = member(root, "linux")?;
     linux.insert("cgroupsPath".to_owned(), json!(Parent::of_guest().cgroups_path(&container.id)));

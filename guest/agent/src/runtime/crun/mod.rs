@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::program::Program;
 use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, wants_terminal};
 use crate::failure::{Failure, while_doing};
+use crate::runtime::own::capabilities;
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
 use crate::session::stdio::Theirs;
@@ -41,8 +42,9 @@ impl Runtime for Crun {
         self.0.run("start session", container, &["start".to_owned(), container.id.clone()]).await
     }
 
-    async fn exec(&self, container: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
+    async fn exec(&self, container: &Container, mut exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
         let call = self.0.call("start exec", container);
+        capabilities::leave_out(&mut exec.process, capabilities::RAW_IO);
         let terminal = wants_terminal(Some(&exec.process));
         let file = call.file("process");
         fs::write(&file, exec.process.to_string()).map_err(while_doing(call.stage, "write the process"))?;

@@ -1,5 +1,7 @@
 //! Capability names as sets of bits. Source: capabilities(7).
 
+use serde_json::Value;
+
 use super::spec::Capabilities;
 
 /// By number: CAP_CHOWN is 0.
@@ -48,6 +50,8 @@ const NAMES: [&str; 41] = [
 ];
 
 pub const SYS_ADMIN: u64 = 1 << 21;
+/// No program of a Box has it (init/raw_io.rs), whatever its spec asks for.
+pub const RAW_IO: u64 = 1 << 17;
 /// One more than the largest number.
 pub const COUNT: u32 = 41;
 
@@ -59,6 +63,26 @@ pub struct Sets {
     pub permitted: u64,
     pub inheritable: u64,
     pub ambient: u64,
+}
+
+impl Sets {
+    pub const fn without(self, bits: u64) -> Self {
+        Self {
+            bounding: self.bounding & !bits,
+            effective: self.effective & !bits,
+            permitted: self.permitted & !bits,
+            inheritable: self.inheritable & !bits,
+            ambient: self.ambient & !bits,
+        }
+    }
+}
+
+/// What an OCI process asks for, without that capability.
+pub fn leave_out(process: &mut Value, capability: u64) {
+    let sets = process.pointer_mut("/capabilities").and_then(Value::as_object_mut);
+    for set in sets.into_iter().flat_map(|sets| sets.values_mut()).filter_map(Value::as_array_mut) {
+        set.retain(|name| name.as_str().and_then(bit) != Some(capability));
+    }
 }
 
 /// The sets, or the name that is none.
@@ -84,6 +108,8 @@ pub fn bit(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -91,6 +117,17 @@ mod tests {
         assert_eq!(bit("CAP_CHOWN"), Some(1));
         assert_eq!(bit("CAP_SYS_ADMIN"), Some(SYS_ADMIN));
         assert_eq!(bit("cap_checkpoint_restore"), Some(1 << (COUNT - 1)));
+    }
+
+    #[test]
+    fn leaves_one_out_by_any_of_its_names_and_no_other() {
+        let mut process =
+            json!({"capabilities": {"bounding": ["CAP_SYS_RAWIO", "CAP_KILL"], "ambient": ["sys_rawio"]}});
+        leave_out(&mut process, RAW_IO);
+        assert_eq!(process, json!({"capabilities": {"bounding": ["CAP_KILL"], "ambient": []}}));
+        let all = Sets { bounding: u64::MAX, effective: RAW_IO | SYS_ADMIN, ..Sets::default() };
+        let rest = all.without(RAW_IO);
+        assert_eq!((rest.bounding, rest.effective), (!RAW_IO, SYS_ADMIN));
     }
 
     #[test]

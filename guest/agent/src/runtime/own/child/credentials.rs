@@ -28,7 +28,7 @@ impl Credentials {
             uid: Uid::from_raw(process.user.uid),
             gid: Gid::from_raw(process.user.gid),
             groups: process.user.additional_gids.iter().map(|gid| Gid::from_raw(*gid)).collect(),
-            sets: capabilities::sets(&process.capabilities).map_err(Trouble::invalid)?,
+            sets: capabilities::sets(&process.capabilities).map_err(Trouble::invalid)?.without(capabilities::RAW_IO),
             limits: rlimits::limits(&process.rlimits).map_err(Trouble::invalid)?,
             no_new_privileges: process.no_new_privileges,
             filter,
@@ -100,14 +100,32 @@ struct CapabilityHeader {
 
 /// struct __user_cap_data_struct; two of them, the low bits first.
 #[repr(C)]
+#[derive(Default)]
 struct CapabilityData {
     effective: u32,
     permitted: u32,
     inheritable: u32,
 }
 
-fn set_capabilities(sets: &Sets) -> Result<(), Errno> {
-    const VERSION_3: u32 = 0x2008_0522;
+const VERSION_3: u32 = 0x2008_0522;
+
+/// Those of this thread that capset(2) knows of.
+pub fn own_sets() -> Result<Sets, Errno> {
+    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
+    let mut data = [CapabilityData::default(), CapabilityData::default()];
+    // SAFETY: header and data have the layout of version 3 and live until the call returns.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    let [low, high] = data;
+    let joined = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    Ok(Sets {
+        effective: joined(low.effective, high.effective),
+        permitted: joined(low.permitted, high.permitted),
+        inheritable: joined(low.inheritable, high.inheritable),
+        ..Sets::default()
+    })
+}
+
+pub fn set_capabilities(sets: &Sets) -> Result<(), Errno> {
     let header = CapabilityHeader { version: VERSION_3, pid: 0 };
     let half = |shift: u32| {
         let bits = |set: u64| u32::try_from((set >> shift) & u64::from(u32::MAX)).unwrap_or_default();

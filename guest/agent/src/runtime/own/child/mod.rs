@@ -6,7 +6,7 @@
 //! process into one costs the kernel milliseconds, and does the rest; the first one says its pid and ends.
 
 mod create;
-mod credentials;
+pub mod credentials;
 mod devices;
 mod exec;
 mod inside;
