@@ -76,11 +76,6 @@ void Link(const std::string& path, const std::string& text) {
   Must(::symlink(text.c_str(), inside.c_str()) == 0, "link " + path);
 }
 
-void MountProc() {
-  Must(::mkdir("proc", 0555) == 0, "mkdir proc");
-  Must(::mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "mount proc");
-}
-
 /** For a moment, while it is made; a name that no view has. */
 constexpr char kWholeProc[] = ".proc";
 
@@ -133,7 +128,6 @@ void EnterJail(const JailPlan& plan) {
   for (size_t i = 0; i < plan.views.size(); i++) Bind(plan.views[i], sources[i]);
   for (const auto& [path, text] : plan.links) Link(path, text);
   for (const auto& [path, text] : plan.files) MakeFile(path, text);
-  if (plan.proc) MountProc();
   if (plan.own_descriptors) ShowOwnDescriptors();
   PivotHere();
   Must(

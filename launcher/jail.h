@@ -28,9 +28,7 @@ struct JailPlan {
   std::vector<std::pair<std::string, std::string>> links;
   /** Files of the jail's own: absolute path inside, and what is in it. */
   std::vector<std::pair<std::string, std::string>> files;
-  /** A /proc of the PID namespace that the process is in. */
-  bool proc = false;
-  /** Of such a /proc the process's own `self/fd`, and nothing that is beside or above it. */
+  /** Of a /proc of its PID namespace the process's own `self/fd`, and nothing that is beside or above it. */
   bool own_descriptors = false;
   /** An empty network namespace, entered at the end. */
   bool no_network = false;
