@@ -29,7 +29,7 @@ export interface MountFlags {
 }
 
 /** What a tmpfs can have beside its size. */
-export interface TmpfsMore {
+interface TmpfsMore {
   /** Files and directories, its own among them; null: as many as the kernel gives it. */
   readonly maxInodes: number | null;
   /** User and group of its top. */
