@@ -22,7 +22,7 @@ pub enum RawIoError {
 }
 
 pub fn give_up() -> Result<(), RawIoError> {
-    let (low, high) = (u32::MAX & !u32::try_from(RAW_IO).unwrap_or_default(), u32::MAX);
+    let (low, high) = (!u32::try_from(RAW_IO).unwrap_or_default(), u32::MAX);
     fs::write(STARTED_BY_THE_KERNEL, format!("{low} {high}")).map_err(RawIoError::Helpers)?;
     // SAFETY: a system call without pointers, about this process only.
     let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(RAW_IO.trailing_zeros()), 0, 0, 0) };

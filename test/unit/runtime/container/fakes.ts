@@ -426,7 +426,11 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
       log,
       sandboxes,
       events: new ContainerEvents(),
-      native: { lookUp, watchMounts: () => watches.open() } as unknown as Deps["native"],
+      native: {
+        lookUp,
+        watchMounts: () => watches.open(),
+        unmount: () => Promise.resolve(),
+      } as unknown as Deps["native"],
       boxes: { discard: () => Promise.resolve() } as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
       networks: new Networks(config.cni, log),

@@ -57,7 +57,9 @@ describe("Status", () => {
     const auth = { "registry.test": { username: "robot-name", password: "robot-password" } };
     const config = configOf(new Map([["image.auth", { value: auth, from: "test" }]]));
     expect(JSON.stringify(config)).to.contain("robot-password");
+    Object.assign(world.boxes, { owners: { mapped: true } });
     const { info } = await status({ verbose: true }, call(), { ...world.deps, config });
+    expect(JSON.parse(info["fileServers"] ?? "")).to.include({ user: "own" });
     expect(JSON.stringify(info)).to.not.match(/robot-(name|password)/);
     expect(JSON.parse(info["config"] ?? ""))
       .to.have.nested.property("image.auth")
