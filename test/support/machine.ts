@@ -136,13 +136,20 @@ async function socketsOf(scope: MachineScope): Promise<string[]> {
 /** Folders that are made once, when they are first needed, or once for each daemon. */
 const onceMade = /^(root|state)\/([^/]+|images\/[^/]+|images\/ingest\/[^/]+)$/;
 
+/** Of a daemon's own ingest folder: there as long as the daemon is, and the next one's has another name. */
+const ownLock = /^root\/images\/ingest\/[^/]+\/writers\.lock$/;
+
+function isOnceMade(path: string, isFolder: boolean): boolean {
+  return isFolder ? onceMade.test(path) : ownLock.test(path);
+}
+
 /** Every path below the folder; of an unpacked layer only its folder, of what is mounted nothing. */
 async function filesOf(base: string): Promise<string[]> {
   const found: string[] = [];
   const visit = async (folder: string, depth: number): Promise<void> => {
     for (const entry of await readdir(join(base, folder), { withFileTypes: true }).catch(() => [])) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (!entry.isDirectory() || !onceMade.test(path)) found.push(path);
+      if (!isOnceMade(path, entry.isDirectory())) found.push(path);
       const deep = /\/layers\/[^/]+\/fs$/.test(path) || /\/(share|layout)$/.test(path) || depth > 8;
       if (entry.isDirectory() && !deep) await visit(path, depth + 1);
     }
