@@ -115,7 +115,8 @@ export interface Box {
     without?: readonly string[],
   ): Promise<SharedPath>;
   /**
-   * Binds one mount of the host into a guest's share, without what is below it, by a descriptor's path ("/proc/self/fd/9").
+   * Binds one mount of the host into the share, without what is below it, by its path or a descriptor's ("/proc/self/fd/9").
+   * For a pod of the host it shows owners as they are.
    * Its file system is not asked for anything: it may never answer.
    */
   shareMount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath>;

@@ -40,6 +40,14 @@ export class HostShare extends Share {
     });
   }
 
+  /** With its owners as they are: what has a mount of its own here belongs to the pod's root already. */
+  override async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
+    const flags = { ...this.flags, readonly: false };
+    return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
+      await this.native.bindMount(descriptorPath, target, false, flags);
+    });
+  }
+
   protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
     try {
       await this.native.bindMount(source, target, recursive, flags, { ids: this.ids, follows: true });
