@@ -19,6 +19,7 @@ import { projectFolder } from "../support/project.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
 import { build } from "./build.js";
+import { skipBecause } from "../support/skip.js";
 
 const assets = join(projectFolder, "build/assets");
 const { native } = loadNative(assets);
@@ -49,7 +50,8 @@ for (const mapped of [true, false]) {
         for (const target of mountsBelow(await readMountinfo(), base)) await native.unmount(target, true);
         await rm(base, { recursive: true, force: true });
       });
-      if (mapped && !(await probeOwners({ native, state: base, layers: base, name: "probe" })).mapped) this.skip();
+      const owners = await probeOwners({ native, state: base, layers: base, name: "probe" });
+      if (mapped && !owners.mapped) skipBecause(this, owners.why);
       found = await takeOver();
     });
     after(async () => {

@@ -12,6 +12,7 @@ import { busybox } from "../support/images.js";
 import { expectSameMachine, type MachineState } from "../support/machine.js";
 import { createContainer, podConfig, removePod, runPod, startContainer, vmmPid, type Pod } from "../support/pods.js";
 import { eventually, limit, slowness } from "../support/wait.js";
+import { skipBecause } from "../support/skip.js";
 
 /** Of the steps that hang here; kubelet's own limits are minutes. */
 const capMs = 1_500;
@@ -53,7 +54,7 @@ describe("Calls beside what really hangs", function () {
 
   describe("a volume on a file system that is dead", () => {
     before(function () {
-      if (!canDie) this.skip();
+      if (!canDie) skipBecause(this, "no /dev/fuse here, by which a file system can be dead");
     });
 
     it("costs its container, tried again and again, and nobody else", async () => {
@@ -121,7 +122,7 @@ describe("Calls beside what really hangs", function () {
 
   it("A frozen group, in which nothing dies: the step is named, and the pod goes once it is thawed", async function () {
     const freezer = "/sys/fs/cgroup/freezer";
-    if (!existsSync(freezer)) this.skip(); // version 2 kills what is frozen
+    if (!existsSync(freezer)) skipBecause(this, "no freezer of cgroup v1 here; version 2 kills what is frozen");
     const group = join(freezer, `a3s-frozen-${String(process.pid)}`);
     await mkdir(group);
     const hanging = await runPod(daemon);

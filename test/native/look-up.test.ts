@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { projectFolder } from "../support/project.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
 import { Scratch, failure, native } from "./scratch.js";
+import { skipBecause } from "../support/skip.js";
 
 /** More than the pool has threads, unless told otherwise. */
 const many = 12;
@@ -25,7 +26,7 @@ describe("lookUp", () => {
 
   describe("of file systems that are dead", () => {
     before(function () {
-      if (!canDie) this.skip();
+      if (!canDie) skipBecause(this, "no /dev/fuse here, by which a file system can be dead");
     });
 
     it("leaves the pool's threads alone, and is answered when they end", async () => {
