@@ -54,9 +54,9 @@ void DiskBudget::Attributes(const TarEntry& entry) {
 void DiskBudget::Take(uint64_t bytes) {
   taken_ += bytes;
   if (taken_ <= allowed_) return;
-  Fail(ErrorCode::kInternal, "with it the layer takes more of the disk, in files, folders and names, than the " +
-                                 std::to_string(allowed_) + " bytes that a blob of " + std::to_string(packed_bytes_) +
-                                 " bytes may become");
+  Fail(ErrorCode::kInternal, "with it the layer unpacks to more than the " + std::to_string(allowed_) +
+                                 " bytes that a blob of " + std::to_string(packed_bytes_) +
+                                 " bytes may become, counted as the disk does: files, folders and names");
 }
 
 }  // namespace a3s
