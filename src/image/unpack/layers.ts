@@ -171,8 +171,8 @@ export class Layers {
   }
 
   /**
-   * While the blob comes, where it has to come and a place is free for one that waits. Resolves once it has come, with its digest, and is unpacked. A blob that
-   * is not what it should be fails as that, however its unpacking failed.
+   * While the blob comes, where it has to come and a place is free for one that waits. Resolves once it has come, with its
+   * digest, and is unpacked. A blob that is not what it should be fails as that, however its unpacking failed.
    */
   async #unpack(
     layer: ImageLayer,

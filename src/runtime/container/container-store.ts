@@ -11,7 +11,7 @@ import type { Session } from "../../gen/agent/v1/agent.js";
 import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
-import type { BoxExit } from "../../vmm/box.js";
+import type { Box, BoxExit } from "../../vmm/box.js";
 import { qosOf } from "../sandbox/oom-score.js";
 import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
 import type { Sandbox } from "../sandbox/sandbox.js";
@@ -242,37 +242,42 @@ export class ContainerStore implements SandboxContainers {
 
   /** Of those that may run. */
   #placesOf(sandbox: SandboxId): Map<ContainerId, Place> {
-    const alive = this.listOf(sandbox).filter(({ state }) => state !== "exited");
-    return new Map(alive.map(({ id, resources }) => [id, placeIn(resources)]));
+    return new Map(this.#aliveOf(sandbox).map(({ id, resources }) => [id, placeIn(resources)]));
+  }
+
+  #aliveOf(sandbox: SandboxId): Container[] {
+    return this.listOf(sandbox).filter(({ state }) => state !== "exited");
   }
 
   /** The container's CPUs are not wanted any more. */
-  async #settleCpus({ id, sandboxId }: Container): Promise<void> {
-    const box = this.parts.sandboxes.find(sandboxId)?.box;
-    if (box === undefined) return;
-    try {
-      await this.cpuSets.settle(box);
-    } catch (thrown) {
-      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, "the pod stays on a container's CPUs");
-    }
+  async #settleCpus(container: Container): Promise<void> {
+    await this.#settle(container, this.cpuSets, "the pod stays on a container's CPUs");
   }
 
   #scoresOf(sandbox: SandboxId): PodScores | undefined {
     const config = this.parts.sandboxes.find(sandbox)?.config;
     if (config === undefined) return undefined;
-    const alive = this.listOf(sandbox).filter(({ state }) => state !== "exited");
-    const containers = alive.map(({ resources }) => oomScoreAdj(resources) ?? 0);
+    const containers = this.#aliveOf(sandbox).map(({ resources }) => oomScoreAdj(resources) ?? 0);
     return { qos: qosOf(config.linux?.cgroupParent ?? ""), containers };
   }
 
   /** What it counts for in its pod may have changed. */
-  async #settleScore({ id, sandboxId }: Container): Promise<void> {
+  async #settleScore(container: Container): Promise<void> {
+    await this.#settle(container, this.oomScores, "the pod's OOM score can't be set");
+  }
+
+  /** What of the pod's Box its containers decide together; a failure costs the container nothing. */
+  async #settle(
+    { id, sandboxId }: Container,
+    kept: { settle(box: Box): Promise<void> },
+    warning: string,
+  ): Promise<void> {
     const box = this.parts.sandboxes.find(sandboxId)?.box;
     if (box === undefined) return;
     try {
-      await this.oomScores.settle(box);
+      await kept.settle(box);
     } catch (thrown) {
-      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, "the pod's OOM score can't be set");
+      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, warning);
     }
   }
 
