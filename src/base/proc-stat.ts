@@ -6,6 +6,7 @@ export interface ProcStat {
   /** One letter; `Z` and `X`: only its remains are there. */
   readonly state: string;
   readonly parent: number;
+  readonly processGroup: number;
   /** CPU time since its start in ticks of sysconf(3) _SC_CLK_TCK, of all its threads. */
   readonly cpuTicks: bigint;
   /** In ticks since the machine's start: with the pid it names a process for good. */
@@ -34,6 +35,7 @@ export function parseProcStat(text: string): ProcStat {
   return {
     state: field(3),
     parent: Number(field(4)),
+    processGroup: Number(field(5)),
     cpuTicks: BigInt(field(14)) + BigInt(field(15)),
     startTime: BigInt(field(22)),
   };

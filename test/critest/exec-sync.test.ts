@@ -20,6 +20,8 @@ import { limit, secondsLimit } from "../support/wait.js";
 const byHand = process.env["A3S_EXEC_CALLS"];
 const execCount = Number(byHand ?? "40");
 const longestMs = byHand === undefined ? 5000 : 1500;
+/** CPUs of the Box; a Box has no more than its host. */
+const cpus = BigInt(process.env["A3S_EXEC_CPUS"] ?? "0");
 
 describe("ExecSync", () => {
   let daemon: Daemon;
@@ -31,7 +33,8 @@ describe("ExecSync", () => {
   sharedPod(
     () => daemon,
     async () => {
-      pod = await runPod(daemon);
+      const resources = { cpuPeriod: 100_000n, cpuQuota: cpus * 100_000n };
+      pod = await runPod(daemon, cpus === 0n ? {} : { linux: { resources } });
       container = await startContainer(daemon, pod, {
         envs: [{ key: "GIVEN", value: Buffer.from("yes") }],
         workingDir: "/tmp",

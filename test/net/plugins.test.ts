@@ -14,7 +14,11 @@ import { attachmentAddresses, type Attachment } from "../../src/net/attachment.j
 import { joinTap, tapName } from "../../src/net/guest-link.js";
 import { Networks, type Place } from "../../src/net/networks.js";
 import { loadNative } from "../../src/native/addon.js";
+import { procStat } from "../../src/base/proc-stat.js";
+import { canDie, DeadMount } from "../support/faults/dead-mount.js";
 import { projectFolder } from "../support/project.js";
+import { skipBecause } from "../support/skip.js";
+import { eventually } from "../support/wait.js";
 
 const never = new AbortController().signal;
 const { native } = loadNative(join(projectFolder, "build/assets"));
@@ -42,6 +46,18 @@ describe("CNI plugins of the distribution", function () {
     await run("ip", "link", "set", "lo", "up");
     await run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire-end");
     for (const name of ["wire", "wire-end"]) await run("ip", "link", "set", name, "up");
+  });
+
+  // What failed is tried once more in the same namespace.
+  after(async () => {
+    const links = (await run("ip", "-o", "link")).matchAll(/^\d+: ([^:@]+)/gm);
+    for (const [, name = "lo"] of links) if (name !== "lo") await run("ip", "link", "del", name).catch(() => ""); // a peer
+    for (const program of ["iptables", "ip6tables"]) {
+      for (const table of ["nat", "filter"]) {
+        await run(program, "-t", table, "-F");
+        await run(program, "-t", table, "-X");
+      }
+    }
   });
 
   beforeEach(async () => {
@@ -198,6 +214,34 @@ describe("CNI plugins of the distribution", function () {
         expect(await reserved()).to.deep.equal([]);
       });
     }
+
+    it("was killed: is over when what it has started is over, too, which not every signal ends at once", async function () {
+      if (!canDie) skipBecause(this, "no /dev/fuse");
+      await using dead = await DeadMount.makeThatHolds();
+      await configure([bridge("10.88.0.0/24"), { type: "bad" }]);
+      await double(
+        "bad",
+        `[ $CNI_COMMAND = ADD ] || exit 0\nsleep 300 & cat ${dead.path}/rule > /dev/null 2>&1 & echo $! > ${folder}/pid; wait`,
+      );
+      const one = await tenant();
+      const gone = new AbortController();
+      const failure = failureOf(attach(one, gone.signal));
+      const pid = await eventually(
+        "its pid",
+        5000,
+        async () => Number(await readFile(join(folder, "pid"), "utf8")) || undefined,
+      );
+      await eventually("its wait", 5000, () => dead.holds || undefined);
+      gone.abort();
+      const timer = setTimeout(() => {
+        dead.end();
+      }, 300);
+      expect(await failure).to.contain("the caller gave up");
+      const left = (await procStat(pid))?.state ?? "Z";
+      clearTimeout(timer);
+      expect(left).to.equal("Z");
+      await detach(one);
+    });
 
     it("is missing: the network is not ready, and the failure names it", async () => {
       await configure([bridge("10.88.0.0/24"), { type: "nowhere" }]);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { RuntimeError, errnoOf, messageOf, type ErrorCode } from "../../base/errors.js";
 import { sleep, stage } from "../../base/stage.js";
+import { groupEnded, killGroup } from "./process-group.js";
 
 /** One call of one plugin: CNI specification, section 2. */
 export interface PluginCall {
@@ -91,8 +92,10 @@ async function execute(
 }
 
 async function outcome(child: ChildProcess, call: PluginCall, signal: AbortSignal): Promise<PluginEnd> {
+  let killed: number | undefined;
   const kill = (): void => {
-    killGroup(child);
+    killed = child.pid;
+    if (killed !== undefined) killGroup(killed);
   };
   signal.addEventListener("abort", kill, { once: true });
   try {
@@ -105,6 +108,7 @@ async function outcome(child: ChildProcess, call: PluginCall, signal: AbortSigna
     return { code, killedBy, ...output.text() };
   } finally {
     signal.removeEventListener("abort", kill);
+    if (killed !== undefined) await groupEnded(killed);
   }
 }
 
@@ -115,15 +119,6 @@ function started(program: string, env: NodeJS.ProcessEnv): ChildProcess | undefi
   } catch (cause) {
     if (errnoOf(cause) === "ETXTBSY") return undefined;
     throw new RuntimeError("internal", `it did not start: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch {
-    child.kill("SIGKILL");
   }
 }
 

@@ -1,6 +1,6 @@
 /** A file system that is mounted and never answers, as an NFS mount whose server has gone: FUSE without a server. */
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readSync, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,10 +8,26 @@ import { join } from "node:path";
 /** Undefined where the machine has no FUSE. */
 export const canDie = existsSync("/dev/fuse");
 
+const initOpcode = 26;
+
+/** fuse_out_header and fuse_init_out: version 7.31, no abilities. */
+function initAnswer(request: bigint): Buffer {
+  const answer = Buffer.alloc(16 + 64);
+  answer.writeUInt32LE(answer.length, 0);
+  answer.writeBigUInt64LE(request, 8);
+  answer.writeUInt32LE(7, 16);
+  answer.writeUInt32LE(31, 20);
+  answer.writeUInt32LE(4096, 16 + 20); // the most that a write has
+  return answer;
+}
+
 export class DeadMount implements AsyncDisposable {
   /** Whoever looks there, or below, waits until it ends. */
   readonly path: string;
+  /** Whether somebody waits for what was taken. */
+  holds = false;
   #device: number | undefined;
+  #asked: NodeJS.Timeout | undefined;
 
   private constructor(path: string, device: number) {
     this.path = path;
@@ -20,7 +36,7 @@ export class DeadMount implements AsyncDisposable {
 
   static async make(): Promise<DeadMount> {
     const path = await mkdtemp(join(tmpdir(), "a3s-dead-"));
-    const device = openSync("/dev/fuse", "r+"); // nobody ever reads what is asked
+    const device = openSync("/dev/fuse", constants.O_RDWR | constants.O_NONBLOCK); // nobody ever reads what is asked
     const options = "fd=3,rootmode=40000,user_id=0,group_id=0";
     const mounted = spawnSync("mount", ["-i", "-t", "fuse", "dead", path, "-o", options], {
       stdio: ["ignore", "ignore", "pipe", device],
@@ -29,8 +45,29 @@ export class DeadMount implements AsyncDisposable {
     return new DeadMount(path, device);
   }
 
+  /**
+   * One whose server has taken what it is asked, and then died: not even a signal ends who waits there (the D of ps).
+   * linux/fuse.h: a request has 40 bytes of header, and an answer 16, each with its length and the request's number.
+   */
+  static async makeThatHolds(): Promise<DeadMount> {
+    const made = await DeadMount.make();
+    const request = Buffer.alloc(1 << 20);
+    // Not a read that blocks: it would keep the device open behind end().
+    made.#asked = setInterval(() => {
+      try {
+        readSync(made.#device ?? -1, request);
+      } catch {
+        return; // nothing was asked
+      }
+      if (request.readUInt32LE(4) === initOpcode) writeSync(made.#device ?? -1, initAnswer(request.readBigUInt64LE(8)));
+      else made.holds = true;
+    }, 5);
+    return made;
+  }
+
   /** All who wait are answered: it is gone. */
   end(): void {
+    clearInterval(this.#asked);
     if (this.#device !== undefined) closeSync(this.#device);
     this.#device = undefined;
   }
