@@ -30,7 +30,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/runtime/rpc/**/*.ts"],
+    files: ["src/cri/rpc/**/*.ts"],
     rules: {
       "max-lines": ["error", { max: 150, skipBlankLines: true, skipComments: true }],
       // An RPC that is not built yet throws, and one that answers from memory has nothing to await.

@@ -1,5 +1,5 @@
 /**
- * What went wrong, in our own words. gRPC statuses are made from these codes in one place, `runtime/grpc/status.ts`.
+ * What went wrong, in our own words. gRPC statuses are made from these codes in one place, `cri/grpc/status.ts`.
  *
  * - `invalidArgument`: the request or the config is wrong; repeating it can't help.
  * - `notFound`: the sandbox, container, image or file named does not exist.

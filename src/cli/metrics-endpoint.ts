@@ -3,8 +3,8 @@ import { packageVersion } from "../base/version.js";
 import type { Config } from "../config/config.js";
 import { type Health, type MetricsEndpoint, serveMetrics } from "../metrics/endpoint.js";
 import { containerStates } from "../runtime/container/container-record.js";
-import type { Deps } from "../runtime/deps.js";
-import { sandboxStates } from "../runtime/sandbox/sandbox-record.js";
+import type { Deps } from "../cri/deps.js";
+import { sandboxStates } from "../runtime/pod/sandbox-record.js";
 
 /** Those that the operator has named. */
 export function knownRegistries({ image }: Config): string[] {

@@ -10,11 +10,11 @@ import { formerSandboxesFolder, netnsFolder, sandboxesFolder, shortNameDigits } 
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
-import { recordBoxGone, watchBox } from "./sandbox/end.js";
-import { checkNetwork, leaveHalfJoined, removeNetns } from "./sandbox/network.js";
-import { removePodFiles } from "./sandbox/pod-files.js";
-import type { Sandbox } from "./sandbox/sandbox.js";
-import { takeUp } from "./sandbox/take-up.js";
+import { recordBoxGone, watchBox } from "./pod/end.js";
+import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
+import { removePodFiles } from "./pod/pod-files.js";
+import type { Sandbox } from "./pod/sandbox.js";
+import { takeUp } from "./pod/take-up.js";
 
 const oneSandboxLimitMs = 60_000;
 const straysLimitMs = 60_000;

@@ -5,7 +5,7 @@ import type { Native } from "../native/addon.js";
 import type { Networks } from "../net/networks.js";
 import type { BoxFactory } from "../vmm/box.js";
 import type { ContainerEvents } from "./events/container-events.js";
-import type { SandboxStore } from "./sandbox/sandbox-store.js";
+import type { SandboxStore } from "./pod/sandbox-store.js";
 
 /** What a store of the runtime is opened with. */
 export interface StoreParts {

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
-import { sandboxRecords } from "../../src/runtime/sandbox/sandbox-record.js";
+import { sandboxRecords } from "../../src/runtime/pod/sandbox-record.js";
 import { readRecords } from "../../src/store/records.js";
 import type { Daemon } from "../support/daemon.js";
 import { exited, logLines, removeContainer, runPod, startContainer, type Pod } from "../support/pods.js";

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
-import { nestedMounts } from "../../src/runtime/container/nested-mounts.js";
+import { nestedMounts } from "../../src/runtime/volumes/nested-mounts.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { GuestShare } from "../../src/vmm/share/guest-share.js";
 import { Scratch, native, plain } from "./scratch.js";

@@ -2,7 +2,7 @@ import { mkdir, readlink } from "node:fs/promises";
 import { expect } from "chai";
 import { pino } from "pino";
 import { newContainerId, newSandboxId, type ContainerId } from "../../src/base/ids.js";
-import { LaterMounts } from "../../src/runtime/container/later-mounts.js";
+import { LaterMounts } from "../../src/runtime/volumes/later-mounts.js";
 import type { Box, SharedPath } from "../../src/vmm/box.js";
 import type { MountWatch } from "../../src/native/addon.js";
 import { eventually, limit } from "../support/wait.js";

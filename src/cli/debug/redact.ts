@@ -4,7 +4,7 @@ import {
   decodeConfig as decodeContainerConfig,
   type ContainerRecord,
 } from "../../runtime/container/container-record.js";
-import { decodeConfig as decodeSandboxConfig, type SandboxRecord } from "../../runtime/sandbox/sandbox-record.js";
+import { decodeConfig as decodeSandboxConfig, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 
 /** Annotations keep their names; of the network's plugins, whose configuration may have credentials, the types are left. */
 export function shownSandbox({ config, network, ...record }: SandboxRecord): unknown {

@@ -1,10 +1,10 @@
 /** Records against the machine. Pure: what is compared was read before. */
 import { basename, dirname, join } from "node:path";
-import { submountPrefix } from "../../runtime/container/submounts.js";
+import { submountPrefix } from "../../runtime/volumes/submounts.js";
 import type { Config } from "../../config/config.js";
 import { netnsFolder, shortNameDigits } from "../../config/paths.js";
 import { containerState } from "../../runtime/container/container-record.js";
-import { sandboxState, type SandboxRecord } from "../../runtime/sandbox/sandbox-record.js";
+import { sandboxState, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
 import type { Found } from "./found.js";
 import type { Known } from "./known.js";

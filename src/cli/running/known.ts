@@ -1,6 +1,6 @@
 import type { Config } from "../../config/config.js";
 import { containerRecords, type ContainerRecord } from "../../runtime/container/container-record.js";
-import { sandboxRecords, type SandboxRecord } from "../../runtime/sandbox/sandbox-record.js";
+import { sandboxRecords, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 import { readRecords } from "../../store/records.js";
 
 /** What the records say. */

@@ -4,7 +4,7 @@ import type { HostNamespace } from "../../vmm/box.js";
 import { limitFacts } from "../../vmm/cgroup/limit-facts.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { hostDevices } from "../spec/host-devices.js";
-import { userNamespaceOf } from "../sandbox/user-namespace.js";
+import { userNamespaceOf } from "../pod/user-namespace.js";
 import { hostLimits, hostRules } from "../spec/host-rules.js";
 import type { Boundary } from "./boundary.js";
 import { askedOfHost } from "./host-namespaces.js";

@@ -4,8 +4,8 @@ import { shortId } from "../../base/ids.js";
 import type { ContainerConfig, ContainerMetadata, CreateContainerRequest } from "../../gen/runtime/v1/api.js";
 import type { Image, ImageConfig } from "../../image/image-store.js";
 import type { Deps } from "../deps.js";
-import { imageVolumesOf, type ImageVolumes } from "./image-volumes.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import { imageVolumesOf, type ImageVolumes } from "../volumes/image-volumes.js";
+import type { Sandbox } from "../pod/sandbox.js";
 
 /** A CreateContainer request of which everything is known to be there. */
 export interface ContainerRequest {

@@ -12,9 +12,9 @@ import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
-import { qosOf } from "../sandbox/oom-score.js";
-import type { SandboxContainers } from "../sandbox/sandbox-containers.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import { qosOf } from "../pod/oom-score.js";
+import type { SandboxContainers } from "../pod/sandbox-containers.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import { oomScoreAdj } from "../spec/resources.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
@@ -23,12 +23,12 @@ import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
 import { CpuSets, placeIn, type Place } from "./cpu-sets.js";
 import { SeccompFilters } from "./seccomp-filters.js";
-import { HostLookups } from "./host-lookups.js";
-import { HugePages } from "./huge-pages.js";
-import { LaterMounts } from "./later-mounts.js";
-import { Mirrors } from "./mirrors.js";
+import { HostLookups } from "../volumes/host-lookups.js";
+import { HugePages } from "../volumes/huge-pages.js";
+import { LaterMounts } from "../volumes/later-mounts.js";
+import { Mirrors } from "../volumes/mirrors.js";
 import { OomScores, type PodScores } from "./oom-scores.js";
-import { SharedSources } from "./shared-sources.js";
+import { SharedSources } from "../volumes/shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
 export function containerKey(sandbox: SandboxId, metadata: ContainerMetadata): string {

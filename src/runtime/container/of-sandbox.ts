@@ -4,7 +4,7 @@ import { messageOf } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
 import { stage } from "../../base/stage.js";
 import type { BoxExit } from "../../vmm/box.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
 import { drained, lostExit } from "./follow.js";

@@ -1,7 +1,7 @@
 import type { SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import type { Box } from "../../vmm/box.js";
-import { podOomScore, type PodQos } from "../sandbox/oom-score.js";
+import { podOomScore, type PodQos } from "../pod/oom-score.js";
 
 /** A score is a write to a file of the kernel's; who waits for another's waits no longer than that could take. */
 const settleLimitMs = 10_000;

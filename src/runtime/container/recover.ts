@@ -5,13 +5,13 @@ import { messageOf } from "../../base/errors.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { LogFile } from "../logs/log-file.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
 import { boxExited } from "./of-sandbox.js";
-import { placeOf } from "./shared-sources.js";
-import { submountPrefix } from "./submounts.js";
+import { placeOf } from "../volumes/shared-sources.js";
+import { submountPrefix } from "../volumes/submounts.js";
 
 export async function recoverEndOf(sandbox: Sandbox, store: ContainerStore): Promise<void> {
   const end = sandbox.record.end ?? { atNs: nowNs(), reason: "its box was gone when the daemon started" };

@@ -2,7 +2,7 @@ import { codeOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import { anyOf } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";

@@ -5,8 +5,8 @@
 import { ContainerEventType } from "../../gen/runtime/v1/api.js";
 import { containerStatusOf } from "../container/status.js";
 import type { Container } from "../container/container.js";
-import { podSandboxStatusOf } from "../sandbox/status.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import { podSandboxStatusOf } from "../pod/status.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import type { ContainerEvents } from "./container-events.js";
 
 export type Happening = "created" | "started" | "stopped" | "deleted";

@@ -13,8 +13,8 @@ import type {
   PodSandboxStatsFilter,
 } from "../../gen/runtime/v1/api.js";
 import type { Deps } from "../deps.js";
-import { fitsFilter } from "../sandbox/status.js";
-import type { Sandbox } from "../sandbox/sandbox.js";
+import { fitsFilter } from "../pod/status.js";
+import type { Sandbox } from "../pod/sandbox.js";
 import { askBoxes, type BoxAnswers } from "./ask-boxes.js";
 import { fromAnswers } from "./container-stats.js";
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { ContainerState } from "../../../src/gen/runtime/v1/api.js";
-import { sandboxRecords } from "../../../src/runtime/sandbox/sandbox-record.js";
+import { sandboxRecords } from "../../../src/runtime/pod/sandbox-record.js";
 import { readRecords } from "../../../src/store/records.js";
 import { runtime } from "../cri-client.js";
 import { Daemon } from "../daemon.js";

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { createLogger } from "../../../src/base/log.js";
 import { type MetricsEndpoint, serveMetrics } from "../../../src/metrics/endpoint.js";
 import { Metrics } from "../../../src/metrics/metrics.js";
-import { failureOf } from "../runtime/sandbox/fakes.js";
+import { failureOf } from "../runtime/pod/fakes.js";
 import { sample } from "./sample.js";
 
 const log = createLogger("error", { write: () => undefined });

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import pino from "pino";
 import { boxFolderAt, readBoxRecord } from "../../../src/vmm/box-folder.js";
 import { containerRecords } from "../../../src/runtime/container/container-record.js";
-import { sandboxRecords } from "../../../src/runtime/sandbox/sandbox-record.js";
+import { sandboxRecords } from "../../../src/runtime/pod/sandbox-record.js";
 import { RecordFolder } from "../../../src/store/records.js";
 
 const id = "5f".repeat(32);

@@ -6,12 +6,12 @@ import { newSandboxId } from "../../../src/base/ids.js";
 import { untilAborted } from "../../../src/base/or-aborted.js";
 import { PodSandboxState } from "../../../src/gen/runtime/v1/api.js";
 import { recover } from "../../../src/runtime/recovery.js";
-import { listPodSandbox } from "../../../src/runtime/rpc/list-pod-sandbox.js";
-import { podSandboxStatus } from "../../../src/runtime/rpc/pod-sandbox-status.js";
-import { runPodSandbox } from "../../../src/runtime/rpc/run-pod-sandbox.js";
-import { stopPodSandbox } from "../../../src/runtime/rpc/stop-pod-sandbox.js";
+import { listPodSandbox } from "../../../src/cri/rpc/list-pod-sandbox.js";
+import { podSandboxStatus } from "../../../src/cri/rpc/pod-sandbox-status.js";
+import { runPodSandbox } from "../../../src/cri/rpc/run-pod-sandbox.js";
+import { stopPodSandbox } from "../../../src/cri/rpc/stop-pod-sandbox.js";
 import { eventually } from "../../support/wait.js";
-import { call, failureOf, makeWorld, podRequest, type World } from "./sandbox/fakes.js";
+import { call, failureOf, makeWorld, podRequest, type World } from "./pod/fakes.js";
 
 describe("a restarted daemon", () => {
   let world: World;

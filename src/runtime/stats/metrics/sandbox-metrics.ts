@@ -8,7 +8,7 @@ import type { SessionStats, StatsResponse } from "../../../gen/agent/v1/agent.js
 import type { ContainerMetrics, Metric, PodSandboxMetrics } from "../../../gen/runtime/v1/api.js";
 import type { Container } from "../../container/container.js";
 import type { Deps } from "../../deps.js";
-import type { Sandbox } from "../../sandbox/sandbox.js";
+import type { Sandbox } from "../../pod/sandbox.js";
 import { askBoxes } from "../ask-boxes.js";
 import { writableLayer } from "../container-stats.js";
 import { networkInterfaces } from "../sandbox-stats.js";

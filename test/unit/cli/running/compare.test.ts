@@ -5,7 +5,7 @@ import type { Found } from "../../../../src/cli/running/found.js";
 import type { Known } from "../../../../src/cli/running/known.js";
 import { configOf } from "../../../../src/config/load.js";
 import type { ContainerRecord } from "../../../../src/runtime/container/container-record.js";
-import type { SandboxRecord } from "../../../../src/runtime/sandbox/sandbox-record.js";
+import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
 
 const config = configOf(new Map([["state", { value: "/run/t", from: "the test" }]]));
 const id = sandboxId("a".repeat(64));

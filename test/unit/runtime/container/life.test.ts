@@ -4,14 +4,14 @@ import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { Stream } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerState, type ContainerStatus } from "../../../../src/gen/runtime/v1/api.js";
-import { containerStatus } from "../../../../src/runtime/rpc/container-status.js";
-import { createContainer } from "../../../../src/runtime/rpc/create-container.js";
-import { execSync } from "../../../../src/runtime/rpc/exec-sync.js";
-import { listContainers } from "../../../../src/runtime/rpc/list-containers.js";
-import { removeContainer } from "../../../../src/runtime/rpc/remove-container.js";
-import { reopenContainerLog } from "../../../../src/runtime/rpc/reopen-container-log.js";
-import { startContainer } from "../../../../src/runtime/rpc/start-container.js";
-import { stopContainer } from "../../../../src/runtime/rpc/stop-container.js";
+import { containerStatus } from "../../../../src/cri/rpc/container-status.js";
+import { createContainer } from "../../../../src/cri/rpc/create-container.js";
+import { execSync } from "../../../../src/cri/rpc/exec-sync.js";
+import { listContainers } from "../../../../src/cri/rpc/list-containers.js";
+import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
+import { reopenContainerLog } from "../../../../src/cri/rpc/reopen-container-log.js";
+import { startContainer } from "../../../../src/cri/rpc/start-container.js";
+import { stopContainer } from "../../../../src/cri/rpc/stop-container.js";
 import { call, containerRequest, failureOf, makeWorld, type FakeProcess, type World } from "./fakes.js";
 
 describe("a container's life", () => {

@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import { ContainerEventType, type ContainerEventResponse } from "../../../../src/gen/runtime/v1/api.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
-import { createContainer } from "../../../../src/runtime/rpc/create-container.js";
-import { removeContainer } from "../../../../src/runtime/rpc/remove-container.js";
-import { startContainer } from "../../../../src/runtime/rpc/start-container.js";
+import { createContainer } from "../../../../src/cri/rpc/create-container.js";
+import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
+import { startContainer } from "../../../../src/cri/rpc/start-container.js";
 import { call, containerRequest, failureOf, makeWorld } from "../container/fakes.js";
 
 const never = new AbortController().signal;

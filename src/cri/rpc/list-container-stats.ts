@@ -1,0 +1,15 @@
+import type { ListContainerStatsRequest, ListContainerStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { measured, statsOf } from "../../runtime/stats/container-stats.js";
+
+/**
+ * CRI ListContainerStats: running containers, by any combination of id, sandbox and labels.
+ * Source: api.proto, rpc ListContainerStats; caller: kubelet, every 10 s.
+ */
+export async function listContainerStats(
+  request: ListContainerStatsRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<ListContainerStatsResponse> {
+  return { stats: await statsOf(measured(request.filter, deps), deps, call.signal) };
+}

@@ -1,0 +1,15 @@
+import type { ListPodSandboxStatsRequest, ListPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import { measuredSandboxes, sandboxStatsOf } from "../../runtime/stats/sandbox-stats.js";
+
+/**
+ * CRI ListPodSandboxStats: READY sandboxes, by any combination of id and labels.
+ * Source: api.proto, rpc ListPodSandboxStats; callers: `crictl statsp`, kubelet with PodAndContainerStatsFromCRI.
+ */
+export async function listPodSandboxStats(
+  request: ListPodSandboxStatsRequest,
+  call: CallContext,
+  deps: Deps,
+): Promise<ListPodSandboxStatsResponse> {
+  return { stats: await sandboxStatsOf(measuredSandboxes(request.filter, deps), deps, call.signal) };
+}

@@ -1,0 +1,34 @@
+import { nowNs } from "../../base/clock.js";
+import type { PodSandboxStatusRequest, PodSandboxStatusResponse } from "../../gen/runtime/v1/api.js";
+import type { CallContext, Deps } from "../deps.js";
+import type { Sandbox } from "../../runtime/pod/sandbox.js";
+import { podSandboxStatusOf } from "../../runtime/pod/status.js";
+
+/** CRI PodSandboxStatus. `notFound` for an unknown id: kubelet tests for that code alone (kubelet.md 1.4). */
+export async function podSandboxStatus(
+  request: PodSandboxStatusRequest,
+  _call: CallContext,
+  deps: Deps,
+): Promise<PodSandboxStatusResponse> {
+  const sandbox = deps.sandboxes.require(request.podSandboxId);
+  return {
+    status: podSandboxStatusOf(sandbox),
+    info: request.verbose ? { info: await verboseInfo(sandbox) } : {},
+    containersStatuses: [],
+    timestamp: nowNs(),
+  };
+}
+
+/** For people and benches: how the Box was started and what it costs. */
+async function verboseInfo(sandbox: Sandbox): Promise<string> {
+  const { box, record, stages } = sandbox;
+  return JSON.stringify({
+    driver: record.box?.driver,
+    vmmPid: record.box?.processes.find(({ role }) => role === "vmm")?.pid,
+    memoryBytes: box === undefined ? 0 : Number(await box.memoryUsage()),
+    stages,
+    netns: record.netnsPath,
+    folder: record.box?.folder,
+    end: record.end?.reason,
+  });
+}

@@ -1,0 +1,14 @@
+import type { StreamContainersRequest, StreamContainersResponse } from "../../gen/runtime/v1/api.js";
+import { containerItem, fitsFilter } from "../../runtime/container/status.js";
+import type { CallContext, Deps } from "../deps.js";
+import { inParts } from "../in-parts.js";
+
+/** CRI StreamContainers: ListContainers in parts, as all of it was at one moment. */
+export async function* streamContainers(
+  request: StreamContainersRequest,
+  _call: CallContext,
+  deps: Deps,
+): AsyncGenerator<StreamContainersResponse> {
+  const fitting = deps.containers.list().filter((container) => fitsFilter(container, request.filter));
+  for (const containers of inParts(fitting.map(containerItem))) yield { containers };
+}

@@ -1,0 +1,74 @@
+import { randomBytes } from "node:crypto";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { shortId } from "../../base/ids.js";
+import type { ProcessRef } from "../../gen/agent/v1/agent.js";
+import type { Box } from "../../vmm/box.js";
+import type { Deps } from "../deps.js";
+import { execProcess } from "../spec/build-spec.js";
+import type { Container } from "../container/container.js";
+import { undoLimitMs } from "../container/limits.js";
+
+export interface ExecProgram {
+  readonly args: readonly string[];
+  readonly terminal: boolean;
+  /** A pipe as stdin, else /dev/null. */
+  readonly stdin: boolean;
+}
+
+/** `failedPrecondition` unless the container runs. */
+export function requireRunning(container: Container): void {
+  if (container.state === "running") return;
+  throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} is ${container.state}`, {
+    hint: "commands run in running containers only",
+  });
+}
+
+/**
+ * Starts a program in a running container for as long as `use` takes; then what is left of it is killed. `kind` begins
+ * its id: "sync", "exec".
+ */
+export async function withExec<T>(
+  container: Container,
+  kind: string,
+  program: ExecProgram,
+  deps: Deps,
+  signal: AbortSignal,
+  use: (process: ProcessRef, box: Box) => Promise<T>,
+): Promise<T> {
+  requireRunning(container);
+  const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
+  const process: ProcessRef = { sessionId: container.id, execId: `${kind}-${randomBytes(8).toString("hex")}` };
+  try {
+    await start(container, process, program, box, signal);
+    return await use(process, box);
+  } finally {
+    await forget(process, box, deps);
+  }
+}
+
+async function start(
+  container: Container,
+  process: ProcessRef,
+  { args, terminal, stdin }: ExecProgram,
+  box: Box,
+  signal: AbortSignal,
+): Promise<void> {
+  const ociProcess = Buffer.from(JSON.stringify(execProcess(container.record.process, args, terminal)));
+  try {
+    await box.agent.startExec({ ...process, ociProcess, stdin }, signal);
+  } catch (thrown) {
+    // The container is there; what isn't is the program. NOT_FOUND would say something else to a CRI client.
+    if (codeOf(thrown) !== "notFound") throw thrown;
+    throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
+  }
+}
+
+/** Kills what is left of it. The agent does that with the session too: a failure here is not the command's. */
+async function forget(process: ProcessRef, box: Box, deps: Deps): Promise<void> {
+  if (box.exit !== undefined) return;
+  try {
+    await box.agent.forgetExec(process.sessionId, process.execId, AbortSignal.timeout(undoLimitMs));
+  } catch (thrown) {
+    deps.log.warn({ containerId: process.sessionId, err: messageOf(thrown) }, "exec could not be forgotten");
+  }
+}

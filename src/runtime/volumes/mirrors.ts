@@ -1,0 +1,152 @@
+import { watch, type FSWatcher } from "node:fs";
+import { codeOf, messageOf } from "../../base/errors.js";
+import type { ContainerId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
+import { AgentAbility, noPlace } from "../container/agent-ability.js";
+import { stepLimitMs } from "../container/limits.js";
+import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
+
+/** Where the agent has its copies (guest/agent/src/session/mirror.rs). */
+const guestFolder = "/run/mirrors";
+/** Folders that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
+const defaultMaxWatched = 4096;
+/** A swap is a few events in a row. */
+const settleMs = 30;
+/** The guest believes for a second what it has seen of a folder: what was read just before that is read once more. */
+const secondLookMs = 1_200;
+
+/** Where in the guest the copy of a volume is. */
+export function mirrorOf(place: SharedPath): string {
+  return `${guestFolder}/${place.guestPath.slice("/v/".length)}`;
+}
+
+/**
+ * Watches of the volumes that the agents have copies of: events of the host don't cross virtio-fs, so the daemon watches
+ * the host's folder, and the agent changes its copy, which programs in the guest can watch. One for each volume of a Box,
+ * for as long as a container has it.
+ */
+export class Mirrors {
+  readonly #watches = new PlaceWatches<Watch>();
+  readonly #ability = new AgentAbility((agent, signal) => agent.syncMirror(noPlace, signal));
+  readonly #log: Logger;
+  readonly #maxWatched: number;
+
+  constructor(log: Logger, maxWatched = defaultMaxWatched) {
+    this.#log = log;
+    this.#maxWatched = maxWatched;
+  }
+
+  /** Volumes that are watched. */
+  get size(): number {
+    return this.#watches.size;
+  }
+
+  /** Whether this Box's agent makes copies, and there is room for one more watch; where there is none it is said. */
+  async canWatch(box: Box, place: SharedPath, signal: AbortSignal): Promise<boolean> {
+    if (!(await this.#ability.of(box, signal))) return false;
+    if (this.#watches.has(place.hostPath) || this.#watches.size < this.#maxWatched) return true;
+    this.#log.warn(
+      { sandboxId: box.id, path: place.hostPath, watched: this.#watches.size },
+      "too many volumes are watched: programs that watch this one in its container are not told of changes",
+    );
+    return false;
+  }
+
+  /**
+   * From now on, also before there is a copy; `place` is of the box's share. `missed`: something may have changed since
+   * the copy was made. Nothing, when the Box has ended.
+   */
+  watch(box: Box, owner: ContainerId, place: SharedPath, missed: boolean): void {
+    const one = this.#watches.add(box, owner, place.hostPath, () => new Watch(box, place, this.#log));
+    if (missed) one?.look();
+  }
+
+  /** The container goes. */
+  forget(owner: ContainerId): void {
+    for (const path of this.#watches.leave(owner)) this.#watches.close(path);
+  }
+
+  close(): void {
+    this.#watches.closeAll();
+  }
+}
+
+/** One volume's. */
+class Watch implements PlaceWatch {
+  readonly owners = new Set<ContainerId>();
+  readonly box: Box;
+  readonly #place: SharedPath;
+  readonly #log: Logger;
+  readonly #closed = new AbortController();
+  #watcher: FSWatcher | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #later: NodeJS.Timeout | undefined;
+  #busy = false;
+  #again = false;
+
+  constructor(box: Box, place: SharedPath, log: Logger) {
+    this.box = box;
+    this.#place = place;
+    this.#log = log.child({ sandboxId: box.id, path: place.hostPath });
+    try {
+      this.#watcher = watch(place.hostPath, { persistent: false }, () => {
+        this.look();
+      });
+      this.#watcher.on("error", (thrown: unknown) => {
+        this.#log.warn({ err: messageOf(thrown) }, "volume is not watched any more");
+      });
+    } catch (thrown) {
+      // the host is out of watches: the container runs with what the volume is now
+      this.#log.warn({ err: messageOf(thrown) }, "volume can't be watched");
+    }
+  }
+
+  look(): void {
+    if (this.#closed.signal.aborted) return;
+    clearTimeout(this.#soon);
+    clearTimeout(this.#later);
+    const run = (): void => {
+      void this.#sync();
+    };
+    this.#soon = setTimeout(run, settleMs).unref();
+    this.#later = setTimeout(run, secondLookMs).unref();
+  }
+
+  close(): void {
+    this.#closed.abort();
+    clearTimeout(this.#soon);
+    clearTimeout(this.#later);
+    this.#watcher?.close();
+  }
+
+  /** One at a time; never rejects. */
+  async #sync(): Promise<void> {
+    this.#again = true;
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (this.#again && !this.#closed.signal.aborted && this.box.exit === undefined) {
+        this.#again = false;
+        await this.#copyAgain();
+      }
+    } catch (thrown) {
+      if (!this.#closed.signal.aborted && this.box.exit === undefined)
+        this.#log.warn({ err: messageOf(thrown) }, "volume's copy in the guest is not up to date");
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #copyAgain(): Promise<void> {
+    try {
+      await stage("sync copy", stepLimitMs, this.#closed.signal, (signal) =>
+        this.box.agent.syncMirror(this.#place.guestPath, signal),
+      );
+    } catch (thrown) {
+      // the copy is yet to be made, of what is there then; or its last session has just gone
+      if (codeOf(thrown) !== "notFound") throw thrown;
+    }
+  }
+}
