@@ -6,7 +6,7 @@ import { watch } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicMs } from "../src/base/clock.js";
-import { newSandboxId } from "../src/base/ids.js";
+import { newBoxId } from "../src/base/ids.js";
 import { loadConfig } from "../src/config/load.js";
 import { loadNative, type SpawnedProcess } from "../src/native/addon.js";
 import type { MachineDriver } from "../src/vmm/box.js";
@@ -54,7 +54,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
   const { vcpus, memoryMib } = config.sandbox;
 
   const boot = async (parameters: readonly string[] = []): Promise<BareBoot> => {
-    const id = newSandboxId();
+    const id = newBoxId();
     const folder = boxFolderOf(state, id);
     const netnsPath = join(state, "netns");
     await mkdir(folder.logs, { recursive: true });

@@ -5,8 +5,10 @@ declare const brand: unique symbol;
 /** A string that has passed its check; one kind can't be handed over for another. */
 type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 
-/** CRI PodSandbox.id: 64 lower-case hex digits. */
-export type SandboxId = Brand<string, "SandboxId">;
+/** 64 lower-case hex digits. It is minted before the Box exists, and whatever is a Box's alone is named or made by it. */
+export type BoxId = Brand<string, "BoxId">;
+/** CRI PodSandbox.id: a pod has the id of its Box. */
+export type SandboxId = BoxId;
 /** CRI Container.id: 64 lower-case hex digits. */
 export type ContainerId = Brand<string, "ContainerId">;
 /** OCI digest, `sha256:` and 64 lower-case hex digits (OCI image spec, descriptor). */
@@ -14,17 +16,17 @@ export type Digest = Brand<string, "Digest">;
 
 const idPattern = /^[0-9a-f]{64}$/;
 
-export function newSandboxId(): SandboxId {
-  return randomBytes(32).toString("hex") as SandboxId;
+export function newBoxId(): BoxId {
+  return randomBytes(32).toString("hex") as BoxId;
 }
 
 export function newContainerId(): ContainerId {
   return randomBytes(32).toString("hex") as ContainerId;
 }
 
-export function sandboxId(raw: string): SandboxId {
-  if (!idPattern.test(raw)) throw new RuntimeError("invalidArgument", `"${raw.slice(0, 80)}" is not a sandbox id`);
-  return raw as SandboxId;
+export function boxId(raw: string): BoxId {
+  if (!idPattern.test(raw)) throw new RuntimeError("invalidArgument", `"${raw.slice(0, 80)}" is not the id of a Box`);
+  return raw as BoxId;
 }
 
 export function containerId(raw: string): ContainerId {

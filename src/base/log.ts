@@ -1,4 +1,5 @@
 import { pino } from "pino";
+import type { BoxId } from "./ids.js";
 
 export type Logger = pino.Logger;
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
@@ -27,4 +28,9 @@ export function createLogger(level: LogLevel, destination?: pino.DestinationStre
     redact: { paths: redactedPaths, censor: "[redacted]" },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** For the lines about one Box. Its id goes by the name that all lines about a pod have it under: one filter finds them. */
+export function logOfBox(log: Logger, id: BoxId): Logger {
+  return log.child({ sandboxId: id });
 }

@@ -5,15 +5,6 @@ import type { LinkRoute, LinkState, Native } from "../native/addon.js";
 export const tapName = "tap0";
 
 /**
- * MAC that a Box's network device is made with, before the network has given one: locally administered, unicast, from the
- * first digits of the sandbox's id (IEEE 802, the two low bits of the first byte).
- */
-export function deviceMac(id: string): string {
-  const digits = `02${id.slice(0, 10)}`;
-  return digits.match(/../g)?.join(":") ?? "";
-}
-
-/**
  * Joins the interface that the plugins have made with the tap, and gives what the guest's end gets: MAC, MTU, addresses,
  * routes and neighbours, as they stand in the namespace (plugins set more there than they report). The interface keeps
  * its addresses: all that comes in goes to the tap before the namespace sees it, and plugins look for them at CHECK and

@@ -1,4 +1,4 @@
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
@@ -22,7 +22,7 @@ const killLimitMs = 10_000;
  * when one of them has gone; what is left of it has then been killed. Does not wait for the agent: a guest that is
  * busy is still a Box.
  */
-export async function adoptBox(deps: AdoptDeps, id: SandboxId, handle: BoxHandle): Promise<RunningBox | null> {
+export async function adoptBox(deps: AdoptDeps, id: BoxId, handle: BoxHandle): Promise<RunningBox | null> {
   const { native, log, healthTimeoutMs } = deps;
   const folder = boxFolderAt(handle.folder);
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));

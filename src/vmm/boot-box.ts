@@ -168,7 +168,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
       startVmmMs: startedMs - preparedMs,
       helloMs: monotonicMs() - startedMs,
     };
-    log.debug({ sandboxId: spec.id, ...stages, hello }, "box booted");
+    log.debug({ ...stages, hello }, "box booted");
     const handle = {
       ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
       ...owned,

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { RuntimeError, isNotFound } from "../base/errors.js";
-import { sandboxId, type SandboxId } from "../base/ids.js";
+import { boxId, type BoxId } from "../base/ids.js";
 import { decodeRecord, writeRecord } from "../base/record-file.js";
 import type { BoxHandle } from "./box.js";
 
@@ -44,7 +44,7 @@ export function boxesFolder(state: string): string {
   return join(state, "boxes");
 }
 
-export function boxFolderOf(state: string, id: SandboxId): BoxFolder {
+export function boxFolderOf(state: string, id: BoxId): BoxFolder {
   return boxFolderAt(join(boxesFolder(state), id.slice(0, nameDigits)));
 }
 
@@ -70,11 +70,11 @@ export function boxFolderAt(path: string): BoxFolder {
 
 /**
  * `box.json`: the trail of a Box that is being made or runs. It lets `discard` find processes and cgroups when the
- * daemon died before the sandbox's own record knew them.
+ * daemon died before the pod's own record knew them.
  */
 export interface BoxRecord {
   readonly version: 1;
-  readonly id: SandboxId;
+  readonly id: BoxId;
   readonly driver: BoxHandle["driver"];
   readonly processes: BoxHandle["processes"];
   readonly cgroups: readonly string[];
@@ -82,7 +82,7 @@ export interface BoxRecord {
 
 const recordSchema = z.object({
   version: z.literal(1),
-  id: z.string().transform((raw) => sandboxId(raw)),
+  id: z.string().transform((raw) => boxId(raw)),
   driver: z.enum(["krun", "qemu", "native"]),
   processes: z.array(
     z.object({ role: z.enum(["vmm", "fs", "agent"]), pid: z.number().int().positive(), startTime: z.bigint() }),

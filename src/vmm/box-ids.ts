@@ -1,8 +1,8 @@
 /**
- * Ids of the host that are one Box's. Each is made of the Box's own id: who knows that knows them, also after the daemon
- * has started again. Nobody hands them out (systemd's table, docs/UIDS-GIDS), and nothing on the host belongs to them.
+ * What is one Box's and made of its id: who knows that knows it, also after the daemon has started again. Nobody hands the
+ * ids of the host out (systemd's table, docs/UIDS-GIDS), and nothing on the host belongs to them.
  */
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import type { OwnerMap } from "../native/addon.js";
 
 const firstVmmUser = 0x7000_0000;
@@ -14,16 +14,25 @@ const serverRoots = 0x7fff_0000;
 const allIds = 0xffff_ffff;
 
 /** What QEMU runs as. */
-export function vmmUserOf(id: SandboxId): number {
+export function vmmUserOf(id: BoxId): number {
   return firstVmmUser + (numberOf(id) % vmmUsers);
 }
 
 /** What root of the Box's user namespace is, in which its file server runs. */
-export function serverRootOf(id: SandboxId): number {
+export function serverRootOf(id: BoxId): number {
   return firstServerRoot + (numberOf(id) % serverRoots);
 }
 
-function numberOf(id: SandboxId): number {
+/**
+ * MAC of its network device, until the network gives it another: locally administered, unicast (IEEE 802, the two low bits
+ * of the first byte).
+ */
+export function deviceMacOf(id: BoxId): string {
+  const digits = `02${id.slice(0, 10)}`;
+  return digits.match(/../g)?.join(":") ?? "";
+}
+
+function numberOf(id: BoxId): number {
   return Number.parseInt(id.slice(0, 12), 16);
 }
 

@@ -3,7 +3,7 @@
  * Mostly it is a microVM; under the `native` driver the agent is a process of the host (docs/adr/0045). Nothing here
  * speaks CRI.
  */
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import type { IdMap } from "../native/addon.js";
 import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
@@ -24,14 +24,14 @@ export type IdMapping = { readonly by: "server" | "mounts" } | { readonly by: "n
 
 /** What a Box is made of. */
 export interface BoxSpec {
-  readonly id: SandboxId;
+  readonly id: BoxId;
   /** Of the machine, where there is one. */
   readonly vcpus: number;
   readonly memoryMib: number;
   /** Network namespace that VMM or agent enter; null: the host's, under `native` only. */
   readonly netnsPath: string | null;
-  /** Tap in that namespace to attach, with the MAC the guest gets; null: no interface but the loopback. */
-  readonly tap: { readonly name: string; readonly mac: string } | null;
+  /** Name of the tap in that namespace to attach; null: no interface but the loopback. */
+  readonly tap: string | null;
   /** Absent: the factory's. One that it was opened with. */
   readonly driver?: DriverName;
   /** Those of the host that the pod lives in; absent is none. None with a machine. */
@@ -47,7 +47,7 @@ export interface BoxSpec {
   readonly oomScore?: number;
 }
 
-/** The facts that find a Box again after a daemon restart; goes into the sandbox's record as it is. */
+/** The facts that find a Box again after a daemon restart; goes into the pod's record as it is. */
 export interface BoxHandle {
   readonly driver: DriverName;
   /** VMM first, then its file server; the agent alone under `native`. */
@@ -83,8 +83,10 @@ export interface SharedPath {
 }
 
 export interface Box {
-  readonly id: SandboxId;
+  readonly id: BoxId;
   readonly handle: BoxHandle;
+  /** MAC by which the agent knows the Box's network device, where there is a tap. */
+  readonly deviceMac: string;
   /** Mounts of its share show other owners than the host's: what a pod of the host is to see so has to be in it. */
   readonly showsOtherOwners: boolean;
   /** Where the pod's /dev/shm is, as the agent sees it. */
@@ -153,9 +155,9 @@ export interface BoxFactory {
   /** Boots, in its turn, and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
   boot(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Finds a running Box again; null when its VMM is gone (its remains are still to be removed with `discard`). */
-  adopt(id: SandboxId, handle: BoxHandle, signal: AbortSignal): Promise<Box | null>;
+  adopt(id: BoxId, handle: BoxHandle, signal: AbortSignal): Promise<Box | null>;
   /** Kills what is left of a Box and removes its folder, mounts and cgroup. Idempotent; works without a handle. */
-  discard(id: SandboxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void>;
+  discard(id: BoxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void>;
   /** Ids of all Boxes that have a folder on disk, for recovery. */
-  listFolders(): Promise<SandboxId[]>;
+  listFolders(): Promise<BoxId[]>;
 }

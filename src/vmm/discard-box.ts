@@ -1,4 +1,4 @@
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import type { BoxHandle } from "./box.js";
@@ -19,7 +19,7 @@ export interface DiscardDeps {
  */
 export async function discardBox(
   deps: DiscardDeps,
-  id: SandboxId,
+  id: BoxId,
   folder: BoxFolder,
   handle: BoxHandle | undefined,
   signal: AbortSignal,

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import pLimit from "p-limit";
 import { closedDirectory } from "../base/closed-directory.js";
 import { RuntimeError, messageOf } from "../base/errors.js";
-import type { SandboxId } from "../base/ids.js";
-import type { Logger } from "../base/log.js";
+import type { BoxId } from "../base/ids.js";
+import { logOfBox, type Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
@@ -140,7 +140,7 @@ class Boxes implements BoxFactory {
   readonly owners: OwnersVerdict;
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;
-  readonly #running = new Map<SandboxId, RunningBox>();
+  readonly #running = new Map<BoxId, RunningBox>();
   readonly #turns = new BootTurns();
 
   constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
@@ -157,22 +157,22 @@ class Boxes implements BoxFactory {
     return this.#keep(isMachine ? await this.#turns.run(signal, boot) : await boot());
   }
 
-  async adopt(id: SandboxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {
-    const box = await adoptBox(this.#deps, id, handle);
+  async adopt(id: BoxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {
+    const box = await adoptBox(this.#depsOf(id), id, handle);
     return box === null ? null : this.#keep(box);
   }
 
-  async discard(id: SandboxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void> {
+  async discard(id: BoxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void> {
     const box = this.#running.get(id);
     if (box !== undefined) await box.stop(0, signal);
     const folder = handle === undefined ? boxFolderOf(this.#deps.state, id) : boxFolderAt(handle.folder);
-    await discardBox(this.#deps, id, folder, handle, signal);
+    await discardBox(this.#depsOf(id), id, folder, handle, signal);
     this.#running.delete(id);
   }
 
-  async listFolders(): Promise<SandboxId[]> {
+  async listFolders(): Promise<BoxId[]> {
     const parent = boxesFolder(this.#deps.state);
-    const ids: SandboxId[] = [];
+    const ids: BoxId[] = [];
     for (const name of await readdir(parent)) {
       const id = await this.#idOf(join(parent, name));
       if (id !== undefined) ids.push(id);
@@ -185,13 +185,13 @@ class Boxes implements BoxFactory {
    * running). Nothing of the pod is in it yet: it is booted once more, and the panic is in the log.
    */
   async #bootTwice(spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
-    const deps = { ...this.#deps, driver: this.#driverOf(spec) };
+    const deps = { ...this.#depsOf(spec.id), driver: this.#driverOf(spec) };
     try {
       return await bootBox(deps, spec, signal);
     } catch (thrown) {
       const why = messageOf(thrown);
       if (signal.aborted || !why.includes("Kernel panic")) throw thrown;
-      this.#deps.log.warn({ sandboxId: spec.id, err: why }, "the guest panicked while it booted; booting once more");
+      deps.log.warn({ err: why }, "the guest panicked while it booted; booting once more");
       return await bootBox(deps, spec, signal);
     }
   }
@@ -203,6 +203,10 @@ class Boxes implements BoxFactory {
 
   mountsRecursiveReadOnly(driver: DriverName | undefined): boolean {
     return this.#drivers.get(driver ?? this.driver)?.mountsRecursiveReadOnly === true;
+  }
+
+  #depsOf(id: BoxId): Omit<BootDeps, "driver"> {
+    return { ...this.#deps, log: logOfBox(this.#deps.log, id) };
   }
 
   #driverOf(spec: Pick<BoxSpec, "driver">): Driver {
@@ -218,7 +222,7 @@ class Boxes implements BoxFactory {
   }
 
   /** Undefined for a folder that has no readable record: it has died before anything was in it. */
-  async #idOf(path: string): Promise<SandboxId | undefined> {
+  async #idOf(path: string): Promise<BoxId | undefined> {
     try {
       return (await readBoxRecord(boxFolderAt(path)))?.id;
     } catch (err) {

@@ -1,10 +1,11 @@
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import { messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { anyOf } from "../base/signals.js";
 import type { AgentClient } from "./agent/agent-client.js";
 import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
 import type { BoxFolder } from "./box-folder.js";
+import { deviceMacOf } from "./box-ids.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
 import { confineGroups, type CpuSet } from "./cgroup/cpu-set.js";
@@ -17,12 +18,13 @@ import { watchDescriptors } from "./watch-descriptors.js";
 import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
-  readonly id: SandboxId;
+  readonly id: BoxId;
   readonly handle: BoxHandle;
   readonly folder: BoxFolder;
   readonly processes: BoxProcesses;
   readonly agent: AgentClient;
   readonly parts: BoxDriverParts;
+  /** The Box's own. */
   readonly log: Logger;
   /** See `watchHealth`. */
   readonly healthTimeoutMs: number;
@@ -32,7 +34,7 @@ export interface BoxParts {
 
 /** A Box that runs, or has ended and waits for its removal. */
 export class RunningBox implements Box {
-  readonly id: SandboxId;
+  readonly id: BoxId;
   readonly handle: BoxHandle;
   readonly agent: AgentClient;
   readonly exited: Promise<BoxExit>;
@@ -60,7 +62,7 @@ export class RunningBox implements Box {
       over.abort();
     });
     const giveUp = (reason: string): void => {
-      log.error({ sandboxId: id, reason }, "the Box is given up");
+      log.error({ reason }, "the Box is given up");
       processes.giveUp(reason);
     };
     agent.broken.addEventListener("abort", () => {
@@ -69,7 +71,11 @@ export class RunningBox implements Box {
     if (agent.broken.aborted) giveUp(messageOf(agent.broken.reason));
     void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, spread, giveUp, over: over.signal, log });
     const server = handle.processes.find(({ role }) => role === (handle.driver === "qemu" ? "fs" : "vmm"));
-    if (server !== undefined) void watchDescriptors({ id, pid: server.pid, agent, over: over.signal, log });
+    if (server !== undefined) void watchDescriptors({ pid: server.pid, agent, over: over.signal, log });
+  }
+
+  get deviceMac(): string {
+    return deviceMacOf(this.id);
   }
 
   get showsOtherOwners(): boolean {
@@ -118,7 +124,7 @@ export class RunningBox implements Box {
         await agent.shutdown(grace);
         await processes.gone(grace);
       } catch (thrown) {
-        log.debug({ sandboxId: this.id, err: messageOf(thrown) }, "the Box did not shut down by itself");
+        log.debug({ err: messageOf(thrown) }, "the Box did not shut down by itself");
       }
     }
     await processes.kill(signal);

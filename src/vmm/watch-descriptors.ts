@@ -1,12 +1,10 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { isNotFound, messageOf } from "../base/errors.js";
-import type { SandboxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { sleep } from "../base/stage.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
 export interface DescriptorWatch {
-  readonly id: SandboxId;
   /** The process that serves the share. */
   readonly pid: number;
   readonly agent: Pick<AgentClient, "dropCaches">;
@@ -26,7 +24,7 @@ const usualLimit = 1_048_576;
  * memory. Where half of what the server may have is taken, the guest is told to forget what nobody uses; at the limit its
  * programs would see ENFILE (docs/adr/0052).
  */
-export async function watchDescriptors({ id, pid, agent, over, log }: DescriptorWatch): Promise<void> {
+export async function watchDescriptors({ pid, agent, over, log }: DescriptorWatch): Promise<void> {
   let pauseMs = shortestPauseMs;
   const isOver = (): boolean => over.aborted;
   while (!isOver()) {
@@ -38,11 +36,11 @@ export async function watchDescriptors({ id, pid, agent, over, log }: Descriptor
       if (open < limit / 2) continue;
       await agent.dropCaches(over);
       const after = await openFiles(pid);
-      log.info({ sandboxId: id, open, limit, after }, "the guest was told to forget files");
+      log.info({ open, limit, after }, "the guest was told to forget files");
       if (after > open / 2) pauseMs = longestPauseMs; // they are in use: to ask again at once would change nothing
     } catch (thrown) {
       if (isOver() || isNotFound(thrown)) return;
-      log.warn({ sandboxId: id, err: messageOf(thrown) }, "the file server's descriptors could not be looked after");
+      log.warn({ err: messageOf(thrown) }, "the file server's descriptors could not be looked after");
       pauseMs = longestPauseMs;
     }
   }

@@ -1,11 +1,11 @@
-import type { SandboxId } from "../base/ids.js";
+import type { BoxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { sleep } from "../base/stage.js";
 import { anyOf } from "../base/signals.js";
 import type { AgentClient } from "./agent/agent-client.js";
 
 export interface Health {
-  readonly id: SandboxId;
+  readonly id: BoxId;
   readonly agent: Pick<AgentClient, "listSessions">;
   /** Agent's silence that a Box is given up after; 0: never. */
   readonly timeoutMs: number;
@@ -37,9 +37,9 @@ export async function watchHealth({ id, agent, timeoutMs, spread, giveUp, over, 
     const beganMs = performance.now();
     const answered = await answers(agent, probeMs, over);
     if (answered === undefined) return;
-    if (answered && missed > 1) log.info({ sandboxId: id, missed }, "the agent answers again");
+    if (answered && missed > 1) log.info({ missed }, "the agent answers again");
     missed = answered ? 0 : missed + 1;
-    if (missed === 2) log.warn({ sandboxId: id, probeMs }, "the agent does not answer");
+    if (missed === 2) log.warn({ probeMs }, "the agent does not answer");
     if (missed >= allowed) {
       giveUp(`the guest has not answered for ${(allowed * probeMs) / 1000} s`);
       return;
@@ -50,7 +50,7 @@ export async function watchHealth({ id, agent, timeoutMs, spread, giveUp, over, 
 }
 
 /** From 0 to 1: ids are random. */
-function placeOf(id: SandboxId): number {
+function placeOf(id: BoxId): number {
   return Number.parseInt(id.slice(0, 4), 16) / 0xffff;
 }
 

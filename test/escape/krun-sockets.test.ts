@@ -5,7 +5,7 @@ import { lstat, mkdir, mkdtemp, readFile, rm, stat, statfs, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
-import { sandboxId } from "../../src/base/ids.js";
+import { boxId } from "../../src/base/ids.js";
 import { loadNative, type SpawnedProcess } from "../../src/native/addon.js";
 import { connectAgent } from "../../src/vmm/agent/connect-agent.js";
 import { movedRoot, serverRootOf } from "../../src/vmm/box-ids.js";
@@ -19,7 +19,7 @@ import { eventually, limit } from "../support/wait.js";
 import { buildLibrary } from "./build.js";
 
 const assets = join(projectFolder, "build/assets");
-const id = sandboxId("c5".repeat(32));
+const id = boxId("c5".repeat(32));
 const root = serverRootOf(id);
 
 describe("a guest that has taken libkrun over, at the sockets that it shares with the daemon", function () {

@@ -1,7 +1,7 @@
 import { mkdir, readlink } from "node:fs/promises";
 import { expect } from "chai";
 import { pino } from "pino";
-import { newContainerId, newSandboxId, type ContainerId } from "../../src/base/ids.js";
+import { newContainerId, newBoxId, type ContainerId } from "../../src/base/ids.js";
 import { LaterMounts } from "../../src/runtime/volumes/later-mounts.js";
 import type { Box, SharedPath } from "../../src/vmm/box.js";
 import type { MountWatch } from "../../src/native/addon.js";
@@ -53,7 +53,7 @@ describe("LaterMounts", () => {
       die = resolve;
     });
     box = {
-      id: newSandboxId(),
+      id: newBoxId(),
       exit: undefined,
       exited,
       listShared: () => Promise.resolve([]),

@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { messageOf } from "../../src/base/errors.js";
-import { newSandboxId } from "../../src/base/ids.js";
+import { newBoxId } from "../../src/base/ids.js";
 import { createLogger } from "../../src/base/log.js";
 import { configOf } from "../../src/config/load.js";
 import { attachmentAddresses, type Attachment } from "../../src/net/attachment.js";
@@ -106,7 +106,7 @@ describe("CNI plugins of the distribution", function () {
     attachment: Attachment;
   }
   const tenant = async (capabilities: Record<string, unknown> = {}): Promise<Tenant> => {
-    const containerId = newSandboxId();
+    const containerId = newBoxId();
     const netnsPath = join(folder, "ns", containerId.slice(0, 12));
     await native.createNetns(netnsPath);
     await native.createTap(netnsPath, tapName);
@@ -349,7 +349,7 @@ describe("CNI plugins of the distribution", function () {
       await double("second", "exit 0");
       await writeFile(join(folder, "bin/second"), `#!/bin/sh\ncat > ${heard}\n`, { mode: 0o755 });
       await configure([{ type: "first" }, { type: "second" }], "1.1.0");
-      const member = { containerId: newSandboxId() };
+      const member = { containerId: newBoxId() };
       expect(await failureOf(networks.collectGarbage([member], never))).to.match(/"first" GC: not known here/);
       const valid = [{ containerID: member.containerId, ifname: "eth0" }];
       // libcni tells them by both names: the specification's, and the one that plugins know from its first text

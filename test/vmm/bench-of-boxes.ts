@@ -4,7 +4,7 @@ import { copyFile, mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { errnoOf } from "../../src/base/errors.js";
-import { newContainerId, newSandboxId, type SandboxId } from "../../src/base/ids.js";
+import { newContainerId, newBoxId, type BoxId } from "../../src/base/ids.js";
 import { createLogger } from "../../src/base/log.js";
 import { loadNative } from "../../src/native/addon.js";
 import { networkNamespaces } from "../../src/net/netns.js";
@@ -29,7 +29,7 @@ export class BoxBench implements AsyncDisposable {
   readonly folder: string;
   readonly cgroupParent: string;
   readonly #nets;
-  readonly #ids: SandboxId[] = [];
+  readonly #ids: BoxId[] = [];
   factory: BoxFactory;
 
   private constructor(folder: string, factory: BoxFactory) {
@@ -50,7 +50,7 @@ export class BoxBench implements AsyncDisposable {
   }
 
   async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec & { readonly netnsPath: string }> {
-    const id = newSandboxId();
+    const id = newBoxId();
     this.#ids.push(id);
     const netnsPath = await this.#nets.create(id);
     const { cgroupParent } = this;
@@ -80,7 +80,7 @@ export class BoxBench implements AsyncDisposable {
     return { lowers: [layer], upper: join(own, "upper"), work: join(own, "work") };
   }
 
-  async discard(id: SandboxId): Promise<void> {
+  async discard(id: BoxId): Promise<void> {
     await this.factory.discard(id, undefined, within(20_000));
     await this.#nets.remove(id);
   }

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "../../src/base/errors.js";
-import { sandboxId } from "../../src/base/ids.js";
+import { boxId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { eventually, limit } from "../support/wait.js";
@@ -231,7 +231,7 @@ describe("a Box that can't be booted", function () {
 
   it("is not mistaken for another one whose id begins alike", async () => {
     const box = await bench.boot();
-    const twin = sandboxId(`${box.id.slice(0, 24)}${"0".repeat(40)}`);
+    const twin = boxId(`${box.id.slice(0, 24)}${"0".repeat(40)}`);
     await bench.factory.discard(twin, withoutHandle, within(10_000));
     await box.agent.hello(within(20_000));
     expect(box.exit).to.equal(undefined);

@@ -7,7 +7,7 @@ import { serverRootOf } from "../../src/vmm/box-ids.js";
 import { skipBecause } from "../support/skip.js";
 import { BoxBench, native } from "./bench-of-boxes.js";
 
-const tap = { name: "tap0", mac: "02:42:ac:11:00:02" };
+const tap = "tap0";
 
 /** What the kernel tells of one of the Box's processes. */
 class Inside {
@@ -60,7 +60,7 @@ describe("the jail of a Box", function () {
       skipBecause(this, "it is the launcher's own under krun: test/native");
     bench = await BoxBench.open();
     const spec = await bench.spec({ tap });
-    await native.createTap(spec.netnsPath, tap.name);
+    await native.createTap(spec.netnsPath, tap);
     box = await bench.bootOf(spec);
     vmm = new Inside(box, "vmm");
     fs = new Inside(box, "fs");

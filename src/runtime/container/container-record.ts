@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { containerId, digest, sandboxId } from "../../base/ids.js";
+import { boxId, containerId, digest } from "../../base/ids.js";
 import { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { RecordKind } from "../../store/records.js";
 
@@ -40,7 +40,7 @@ const exitFact = z.object({
 const schema = z.object({
   version: z.literal(1),
   id: z.string().transform(containerId),
-  sandboxId: z.string().transform(sandboxId),
+  sandboxId: z.string().transform(boxId),
   /** "name, attempt": for people who read the file. */
   label: z.string(),
   /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */

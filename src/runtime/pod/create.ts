@@ -1,12 +1,12 @@
 import { creationNs, monotonicMs, nowNs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
 import { inStage, RuntimeError } from "../../base/errors.js";
-import { newSandboxId, shortId, type SandboxId } from "../../base/ids.js";
+import { newBoxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { sideBySide, stage } from "../../base/stage.js";
 import { netnsPath, sandboxFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
-import { deviceMac, tapName as guestTap } from "../../net/guest-link.js";
+import { tapName as guestTap } from "../../net/guest-link.js";
 import type { Box } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
@@ -42,7 +42,7 @@ const guestLimitMs = 60_000;
  * that had been made is taken back, the record last.
  */
 export async function createSandbox(request: SandboxRequest, deps: Deps): Promise<SandboxId> {
-  const id = newSandboxId();
+  const id = newBoxId();
   const { metadata } = request;
   const pod = `${metadata.namespace}/${metadata.name}`;
   const log = deps.log.child({ sandboxId: id, pod, uid: metadata.uid });
@@ -102,7 +102,7 @@ async function build(
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
     ...(idMap === undefined ? {} : { idMap }),
-    tap: tapName === undefined ? null : { name: tapName, mac: deviceMac(id) },
+    tap: tapName ?? null,
   };
   // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
   const [box, link] = await sideBySide(
@@ -186,7 +186,7 @@ async function configure(
 ): Promise<void> {
   const { network } = sandbox.record;
   const interfaces =
-    link === undefined || network === undefined ? [] : [guestInterface(sandbox.id, network.interfaceName, link)];
+    link === undefined || network === undefined ? [] : [guestInterface(box.deviceMac, network.interfaceName, link)];
   await box.agent.configureSandbox(
     {
       hostname,

@@ -6,7 +6,7 @@ import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/run
 import { netnsFolder } from "../../config/paths.js";
 import type { IdMap, LinkState } from "../../native/addon.js";
 import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
-import { deviceMac, joinTap } from "../../net/guest-link.js";
+import { joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
 import type { SandboxRequest } from "./check-request.js";
@@ -162,11 +162,11 @@ export function networkSysctls(
 }
 
 /** The guest's end of a link. */
-export function guestInterface(id: SandboxId, name: string, link: LinkState): GuestInterface {
+export function guestInterface(deviceMac: string, name: string, link: LinkState): GuestInterface {
   return {
     name,
     mac: link.mac,
-    deviceMac: deviceMac(id),
+    deviceMac,
     mtu: link.mtu,
     promiscuous: link.promiscuous,
     allMulticast: link.allMulticast,

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { sandboxId } from "../../base/ids.js";
+import { boxId } from "../../base/ids.js";
 import { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentSchema } from "../../net/attachment.js";
 import type { RecordKind } from "../../store/records.js";
@@ -22,7 +22,7 @@ const boxHandle: z.ZodType<BoxHandle> = z.object({
  */
 const schema = z.object({
   version: z.literal(1),
-  id: z.string().transform(sandboxId),
+  id: z.string().transform(boxId),
   /** "namespace/name, uid, attempt": for people who read the file. */
   label: z.string(),
   /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */

@@ -32,7 +32,7 @@ const channelOptions = {
  * comes back does not call all of a node's guests in the same moment. The channel finds the agent again by itself for as
  * long as it is not closed.
  */
-export function connectAgent(address: AgentAddress, sandboxId: string): AgentClient {
+export function connectAgent(address: AgentAddress, boxId: string): AgentClient {
   const scope = new CallScope();
   const credentials = new AgentCredentials(address, scope);
   const client = new Client(`unix:${address.socketPath}`, credentials, channelOptions);
@@ -41,7 +41,7 @@ export function connectAgent(address: AgentAddress, sandboxId: string): AgentCli
     credentials.hangUp();
     client.close();
   });
-  return new GrpcAgentClient(new CheckedMethods(client, scope), scope, sandboxId, () => {
+  return new GrpcAgentClient(new CheckedMethods(client, scope), scope, boxId, () => {
     credentials.hangUp();
   });
 }

@@ -40,18 +40,18 @@ const longestRetryMs = 1000;
 export class GrpcAgentClient implements AgentClient {
   readonly #methods: CheckedMethods;
   readonly #scope: CallScope;
-  readonly #sandboxId: string;
+  readonly #boxId: string;
   readonly #hangUp: () => void;
 
-  constructor(methods: CheckedMethods, scope: CallScope, sandboxId: string, hangUp: () => void) {
+  constructor(methods: CheckedMethods, scope: CallScope, boxId: string, hangUp: () => void) {
     this.#methods = methods;
     this.#scope = scope;
-    this.#sandboxId = sandboxId;
+    this.#boxId = boxId;
     this.#hangUp = hangUp;
   }
 
   async hello(signal: AbortSignal): Promise<HelloResponse> {
-    const request = { protocol: agentProtocol, sandboxId: this.#sandboxId };
+    const request = { protocol: agentProtocol, sandboxId: this.#boxId };
     const hello = await this.#persist("hello", signal, this.#methods.unary(agent.hello, request));
     if (hello.protocol !== agentProtocol) {
       throw new RuntimeError(

@@ -20,7 +20,7 @@ export interface BoxCgroup {
 }
 
 interface Making {
-  /** With a parent that the sandbox named. */
+  /** With a parent that the pod named. */
   readonly strict: boolean;
   /** Processes and threads in the Box's own group at most; undefined: no limit. */
   readonly processes: number | undefined;
@@ -67,7 +67,7 @@ async function makeInScope(hierarchy: CgroupHierarchy, { path, leaf }: CgroupPla
 }
 
 /**
- * With a parent that the sandbox named (`strict`) a failure is one; with our own, a hierarchy that can't be written is left
+ * With a parent that the pod named (`strict`) a failure is one; with our own, a hierarchy that can't be written is left
  * out with a warning.
  */
 async function makeByHand(plan: CgroupPlan, { strict, processes, log }: Making): Promise<BoxCgroup> {

@@ -5,7 +5,7 @@ import { readMountinfo } from "../../base/mountinfo.js";
 import { slicePath, sliceOf } from "../systemd/slice-path.js";
 import { cgroupParentPath, type CgroupManager } from "./plan.js";
 
-/** What the group above a Box's may have: kubelet's, of the pod. It says more than RunPodSandbox does. */
+/** What the group above a Box's may have: kubelet's, of the pod. It says more than the pod's creation does. */
 export interface ParentLimits {
   /** undefined: no limit. */
   readonly memoryBytes: bigint | undefined;

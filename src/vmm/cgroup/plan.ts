@@ -2,12 +2,12 @@
 import { basename, dirname, join, posix } from "node:path";
 import { cgroupHierarchies, type CgroupHierarchy } from "../../base/cgroups.js";
 import { RuntimeError } from "../../base/errors.js";
-import type { SandboxId } from "../../base/ids.js";
+import type { BoxId } from "../../base/ids.js";
 import { isThere } from "../../base/is-there.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { slicePath, sliceOf } from "../systemd/slice-path.js";
 
-/** Parent of Boxes whose sandbox names none. */
+/** Parent of Boxes whose pod names none. */
 export const ownCgroupParent = "/a3s-box";
 
 /**
@@ -16,12 +16,12 @@ export const ownCgroupParent = "/a3s-box";
  */
 export type CgroupManager = "cgroupfs" | "systemd";
 
-function boxGroupName(id: SandboxId, manager: CgroupManager): string {
+function boxGroupName(id: BoxId, manager: CgroupManager): string {
   return manager === "cgroupfs" ? id : `a3s-box-${id}.scope`;
 }
 
 /** A folder of the Box's own group, whoever made it. */
-export function isBoxGroup(folder: string, id: SandboxId): boolean {
+export function isBoxGroup(folder: string, id: BoxId): boolean {
   const name = basename(folder);
   return name === boxGroupName(id, "cgroupfs") || name === boxGroupName(id, "systemd");
 }
@@ -57,7 +57,7 @@ export interface CgroupPlan {
 
 export async function planBoxCgroup(
   parent: string,
-  id: SandboxId,
+  id: BoxId,
   use: GroupUse,
   manager: CgroupManager,
 ): Promise<CgroupPlan> {

@@ -3,7 +3,7 @@ import { readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicMs } from "../../base/clock.js";
 import { errnoOf, isNotFound, RuntimeError } from "../../base/errors.js";
-import type { SandboxId } from "../../base/ids.js";
+import type { BoxId } from "../../base/ids.js";
 import { isThere } from "../../base/is-there.js";
 import { sleep } from "../../base/stage.js";
 import { isBoxGroup } from "./plan.js";
@@ -15,7 +15,7 @@ const managerRemovesMs = 5_000;
  * Kills what is left in a Box's groups and removes them; parents go only when they are empty. Success for groups that
  * are not there. Throws when a group of the Box stays in use until the signal aborts.
  */
-export async function removeBoxCgroup(folders: readonly string[], id: SandboxId, signal: AbortSignal): Promise<void> {
+export async function removeBoxCgroup(folders: readonly string[], id: BoxId, signal: AbortSignal): Promise<void> {
   const own = folders.filter((folder) => isBoxGroup(folder, id));
   for (const folder of own) await killGroup(folder);
   const scopes = own.filter((folder) => folder.endsWith(".scope"));

@@ -1,4 +1,4 @@
-import type { SandboxId } from "../../base/ids.js";
+import type { BoxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
@@ -23,7 +23,7 @@ const guestShm = "/run/a3s/shm";
 
 /** `guestBase`: for who lays the share out. */
 export function partsOf(
-  id: SandboxId,
+  id: BoxId,
   folder: BoxFolder,
   { driver, processes, cgroups, idMap, serverRoot }: Omit<BoxHandle, "folder">,
   native: Native,

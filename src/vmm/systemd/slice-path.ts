@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 
-/** Of Boxes whose sandbox names no parent. A name without a dash: it has no slice above it. */
+/** Of Boxes whose pod names no parent. A name without a dash: it has no slice above it. */
 export const ownSlice = "a3s.slice";
 
 /** systemd.slice(5): what stands between dashes names the slices above; letters that systemd would escape are none. */
@@ -8,7 +8,7 @@ const sliceName = /^[a-zA-Z0-9:_.\\]+(?:-[a-zA-Z0-9:_.\\]+)*\.slice$/;
 /** systemd.unit(5). */
 const longestName = 255;
 
-/** The slice that a sandbox's cgroup_parent names: by its name, or by its whole path, as kubelet does. */
+/** The slice that a pod's cgroup_parent names: by its name, or by its whole path, as kubelet does. */
 export function sliceOf(cgroupParent: string): string {
   if (cgroupParent === "") return ownSlice;
   const name = cgroupParent.slice(cgroupParent.lastIndexOf("/") + 1);

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { nowNs, WallClock } from "../../../src/base/clock.js";
 import { RuntimeError, errnoOf, inStage } from "../../../src/base/errors.js";
-import { containerId, digest, newSandboxId, sandboxId, shortId } from "../../../src/base/ids.js";
+import { containerId, digest, newBoxId, boxId, shortId } from "../../../src/base/ids.js";
 import { createLogger, redactedPaths } from "../../../src/base/log.js";
 import { decodeRecord, encodeRecord, readRecord, removeRecord, writeRecord } from "../../../src/base/record-file.js";
 import "../../support/fuzz.js";
@@ -30,11 +30,11 @@ describe("an error", () => {
 
 describe("ids", () => {
   it("are 64 digits, never the same, and checked at the door", () => {
-    const id = newSandboxId();
-    expect(sandboxId(id)).to.equal(id);
-    expect(newSandboxId()).not.to.equal(id);
+    const id = newBoxId();
+    expect(boxId(id)).to.equal(id);
+    expect(newBoxId()).not.to.equal(id);
     for (const wrong of ["", "abc", id.toUpperCase().replace(/[0-9]/g, "A"), `${id}0`, `../${id.slice(3)}`]) {
-      expect(() => sandboxId(wrong)).to.throw(RuntimeError, "is not a sandbox id");
+      expect(() => boxId(wrong)).to.throw(RuntimeError, "is not the id of a Box");
       expect(() => containerId(wrong)).to.throw(RuntimeError, "is not a container id");
     }
   });

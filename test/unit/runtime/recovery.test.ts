@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { newSandboxId } from "../../../src/base/ids.js";
+import { newBoxId } from "../../../src/base/ids.js";
 import { untilAborted } from "../../../src/base/or-aborted.js";
 import { PodSandboxState } from "../../../src/gen/runtime/v1/api.js";
 import { recover } from "../../../src/runtime/recovery.js";
@@ -147,7 +147,7 @@ describe("a restarted daemon", () => {
   });
 
   it("discards Boxes, namespaces and files that no record names, and no others", async () => {
-    const stray = newSandboxId();
+    const stray = newBoxId();
     await world.boxes.boot(
       { id: stray, vcpus: 1, memoryMib: 256, netnsPath: "", tap: null, cgroupParent: "" },
       new AbortController().signal,

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { sandboxId } from "../../../src/base/ids.js";
+import { boxId } from "../../../src/base/ids.js";
 import type { BoxSpec } from "../../../src/vmm/box.js";
 import { boxFolderAt } from "../../../src/vmm/box-folder.js";
 import type { StartRequest } from "../../../src/vmm/drivers/driver.js";
@@ -7,11 +7,11 @@ import { launcherConfig } from "../../../src/vmm/drivers/krun/launcher-config.js
 import { qemuArguments, vmmOptions } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
 
 const spec: BoxSpec = {
-  id: sandboxId("ab".repeat(32)),
+  id: boxId("ab".repeat(32)),
   vcpus: 2,
   memoryMib: 512,
   netnsPath: "/run/ns",
-  tap: { name: "tap0", mac: "02:42:ac:11:00:02" },
+  tap: "tap0",
   cgroupParent: "",
 };
 
@@ -73,7 +73,10 @@ describe("QEMU's arguments", () => {
   it("attach a tap only where there is one, and none with a name that ends the option", () => {
     const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k", 2_793_436);
     expect(following(without, "-netdev")).to.deep.equal([]);
-    const hostile = { ...spec, tap: { name: "a,script=/x", mac: "02:42:ac:11:00:02" } };
+    expect(following(qemuArguments(request(), "/k", 2_793_436), "-device")).to.include(
+      "virtio-net-device,netdev=n0,mac=02:ab:ab:ab:ab:ab",
+    );
+    const hostile = { ...spec, tap: "a,script=/x" };
     expect(() => qemuArguments(request({ spec: hostile }), "/k", 2_793_436)).to.throw("malformed");
   });
 

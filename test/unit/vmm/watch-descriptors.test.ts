@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { expect } from "chai";
-import { newSandboxId } from "../../../src/base/ids.js";
 import { createLogger } from "../../../src/base/log.js";
 import { watchDescriptors } from "../../../src/vmm/watch-descriptors.js";
 
@@ -29,7 +28,7 @@ describe("watchDescriptors", () => {
         },
       };
       const log = createLogger("error");
-      void watchDescriptors({ id: newSandboxId(), pid: child.pid ?? 0, agent, over: over.signal, log });
+      void watchDescriptors({ pid: child.pid ?? 0, agent, over: over.signal, log });
       setTimeout(resolve, waitMs);
     });
     try {
@@ -54,7 +53,6 @@ describe("watchDescriptors", () => {
     const agent = { dropCaches: () => Promise.resolve() };
     const over = new AbortController().signal;
     const watch = watchDescriptors({
-      id: newSandboxId(),
       pid: child.pid ?? 0,
       agent,
       over,

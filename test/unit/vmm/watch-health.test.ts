@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { createLogger } from "../../../src/base/log.js";
-import { newSandboxId } from "../../../src/base/ids.js";
+import { newBoxId } from "../../../src/base/ids.js";
 import { sleep } from "../../../src/base/stage.js";
 import { watchHealth } from "../../../src/vmm/watch-health.js";
 
@@ -15,7 +15,7 @@ async function watched(answers: (asked: number) => boolean, timeoutMs: number, f
     over.abort();
   }, forMs);
   await watchHealth({
-    id: newSandboxId(),
+    id: newBoxId(),
     agent: {
       listSessions: async (signal) => {
         if (!answers(++asked)) await sleep(60_000, signal);

@@ -1,4 +1,5 @@
 import { RuntimeError } from "../../../base/errors.js";
+import { deviceMacOf } from "../../box-ids.js";
 import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
 
 export interface KrunPrograms {
@@ -29,7 +30,7 @@ export function launcherConfig(request: StartRequest, programs: KrunPrograms): s
     ["socket_folder", folder.sockets],
   ];
   if (request.userNamespace !== null) values.push(["userns", String(userNamespaceDescriptor)]);
-  if (spec.tap !== null) values.push(["tap", spec.tap.name], ["mac", spec.tap.mac]);
+  if (spec.tap !== null) values.push(["tap", spec.tap], ["mac", deviceMacOf(spec.id)]);
   for (const [key, value] of values) {
     if (/[\n\0]/.test(value)) throw new RuntimeError("internal", `${key} of the launcher has a line break in it`);
   }

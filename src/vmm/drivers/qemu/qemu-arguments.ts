@@ -2,7 +2,7 @@ import { RuntimeError } from "../../../base/errors.js";
 import type { HostIds } from "../../../native/addon.js";
 import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
-import { vmmUserOf } from "../../box-ids.js";
+import { deviceMacOf, vmmUserOf } from "../../box-ids.js";
 import { ofFileServer } from "../jailed-program.js";
 import { kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRequest } from "../driver.js";
 
@@ -101,7 +101,7 @@ export function vmmOptions(request: StartRequest, kernel: string): string[] {
   return [
     `see=${kernel}`,
     ...[`append=${folder.console}`, `listen=${folder.agentSocket}`, `connect=${folder.fsSocket}`],
-    ...(spec.tap === null ? [] : [`tap=${spec.tap.name}`]),
+    ...(spec.tap === null ? [] : [`tap=${spec.tap}`]),
     ...[
       `user=${vmmUserOf(spec.id)}`,
       `processes=${spec.vcpus + threadsBesideProcessors}`,
@@ -138,11 +138,9 @@ export function qemuArguments(request: StartRequest, kernel: string, tscKhz: num
 
 function networkArguments(spec: BoxSpec): string[] {
   if (spec.tap === null) return [];
-  if (!/^[0-9A-Za-z_.-]{1,15}$/.test(spec.tap.name) || !/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(spec.tap.mac)) {
-    throw new RuntimeError("internal", `tap "${spec.tap.name}" or its MAC "${spec.tap.mac}" is malformed`);
-  }
+  if (!/^[0-9A-Za-z_.-]{1,15}$/.test(spec.tap)) throw new RuntimeError("internal", `tap "${spec.tap}" is malformed`);
   return [
     ...["-netdev", `tap,id=n0,fd=${descriptors.tap}`],
-    ...["-device", `virtio-net-device,netdev=n0,mac=${spec.tap.mac}`],
+    ...["-device", `virtio-net-device,netdev=n0,mac=${deviceMacOf(spec.id)}`],
   ];
 }

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { containerId, digest, sandboxId } from "../../../../src/base/ids.js";
+import { containerId, digest, boxId } from "../../../../src/base/ids.js";
 import { compare } from "../../../../src/cli/running/compare.js";
 import type { Found } from "../../../../src/cli/running/found.js";
 import type { Known } from "../../../../src/cli/running/known.js";
@@ -8,7 +8,7 @@ import type { ContainerRecord } from "../../../../src/runtime/container/containe
 import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
 
 const config = configOf(new Map([["state", { value: "/run/t", from: "the test" }]]));
-const id = sandboxId("a".repeat(64));
+const id = boxId("a".repeat(64));
 const other = "b".repeat(24);
 const boxPath = `/run/t/boxes/${id.slice(0, 24)}`;
 const entry = `${boxPath}/share/c/root-1`;

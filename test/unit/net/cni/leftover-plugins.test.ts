@@ -2,14 +2,14 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { expect } from "chai";
-import { newSandboxId } from "../../../../src/base/ids.js";
+import { newBoxId } from "../../../../src/base/ids.js";
 import { endLeftoverPlugins } from "../../../../src/net/cni/leftover-plugins.js";
 
 const never = new AbortController().signal;
 
 describe("plugins that a killed daemon has left running", () => {
   it("end with what they have started; those of other sandboxes go on", async () => {
-    const [mine, others] = [newSandboxId(), newSandboxId()];
+    const [mine, others] = [newBoxId(), newBoxId()];
     const start = (id: string) =>
       spawn("sh", ["-c", "sleep 60 & echo $!; wait"], { env: { ...process.env, CNI_CONTAINERID: id }, stdio: "pipe" });
     const [left, other] = [start(mine), start(others)];

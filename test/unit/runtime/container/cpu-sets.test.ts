@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { newContainerId, newSandboxId, type ContainerId } from "../../../../src/base/ids.js";
+import { newContainerId, newBoxId, type ContainerId } from "../../../../src/base/ids.js";
 import { CpuSets, placeIn, type Place } from "../../../../src/runtime/container/cpu-sets.js";
 import type { Box } from "../../../../src/vmm/box.js";
 import type { CpuSet } from "../../../../src/vmm/cgroup/cpu-set.js";
@@ -19,7 +19,7 @@ function parts(driver: "qemu" | "native" = "qemu"): {
     set.push(`${cpus}/${mems}`);
     return Promise.resolve();
   };
-  const box = { id: newSandboxId(), exit: undefined, handle: { driver }, confineTo } as unknown as Box;
+  const box = { id: newBoxId(), exit: undefined, handle: { driver }, confineTo } as unknown as Box;
   const records = new Map<ContainerId, Place>();
   return { box, set, records, sets: new CpuSets((id) => (id === box.id ? records : new Map())) };
 }

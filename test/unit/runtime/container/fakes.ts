@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, realpath, rm, stat, symlink, unlink, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
-import { digest, newSandboxId, type SandboxId } from "../../../../src/base/ids.js";
+import { digest, newBoxId, type SandboxId } from "../../../../src/base/ids.js";
 import { JoinedJobs } from "../../../../src/base/joined-job.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf } from "../../../../src/config/load.js";
@@ -405,7 +405,7 @@ export interface World {
 /** A machine with one READY sandbox. */
 export async function makeWorld(base = tmpdir()): Promise<World> {
   const folder = await mkdtemp(join(base, "container-"));
-  const id = newSandboxId();
+  const id = newBoxId();
   const [box, images, streaming] = [new FakeBox(id), new FakeImages(), new FakeStreaming()];
   const watches = new FakeMountWatches();
   const lines: string[] = [];
@@ -452,7 +452,7 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
     deps,
     sandbox,
     async addPod() {
-      const podId = newSandboxId();
+      const podId = newBoxId();
       const places = join(folder, "places", podId);
       await mkdir(places, { recursive: true });
       const podBox = new FakeBox(podId, places);

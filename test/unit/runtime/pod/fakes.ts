@@ -24,6 +24,7 @@ import type { BoxExit, BoxFactory, BoxHandle, BoxSpec, IdMapping } from "../../.
 
 class FakeBox {
   readonly configured: ConfigureSandboxRequest[] = [];
+  readonly deviceMac = "02:00:00:00:00:01";
   readonly exited: Promise<BoxExit>;
   exit: BoxExit | undefined;
   #die: (exit: BoxExit) => void = () => undefined;

@@ -49,7 +49,8 @@ describe("network of a sandbox", () => {
     const [link] = configured?.interfaces ?? [];
     expect(link?.addresses).to.deep.equal(["10.1.0.5/24"]);
     expect(link?.mac).to.equal("aa:bb:cc:00:00:01");
-    expect(link?.deviceMac).to.equal(world.boxes.specs[0]?.tap?.mac);
+    expect(link?.deviceMac).to.equal(sandbox.box?.deviceMac);
+    expect(world.boxes.specs[0]?.tap).to.equal("tap0");
     expect([link?.promiscuous, link?.allMulticast, link?.transmitQueue]).to.deep.equal([true, false, 77]);
     expect(link?.routes.map(({ gateway }) => gateway)).to.deep.equal(["", "10.1.0.1"]);
     expect(configured?.sysctls).to.deep.equal({

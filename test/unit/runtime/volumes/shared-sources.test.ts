@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { newContainerId, newSandboxId, type ContainerId } from "../../../../src/base/ids.js";
+import { newContainerId, newBoxId, type ContainerId } from "../../../../src/base/ids.js";
 import { hostSource, SharedSources, type SharedBy } from "../../../../src/runtime/volumes/shared-sources.js";
 import type { Box, SharedPath } from "../../../../src/vmm/box.js";
 
@@ -21,7 +21,7 @@ describe("SharedSources", () => {
     let count = 0;
     // a link stands for a bind: both have device and inode of their source
     const fake = {
-      id: newSandboxId(),
+      id: newBoxId(),
       async shareBind(name: string, source: string): Promise<SharedPath> {
         const hostPath = join(folder, "share", `${name}-${String(count++)}`);
         await symlink(source, hostPath);
