@@ -1,11 +1,17 @@
 /**
+ * What a part costs beside its bytes, about: a peer that sends byte by byte fills memory with what is around them, and the
+ * reader's time with what is done for each part.
+ */
+const partCostBytes = 256;
+
+/**
  * Bytes between one writer and one reader, in order and bounded. The writer's `push` waits while more than the limit is
  * unread: that is how a slow reader slows the peer, and memory stays flat.
  */
 export class ByteQueue implements AsyncIterable<Uint8Array> {
   readonly #limitBytes: number;
   readonly #parts: Uint8Array[] = [];
-  #unreadBytes = 0;
+  #unreadCost = 0;
   #ended = false;
   #changed: Promise<void>;
   #wake: () => void = () => undefined;
@@ -16,14 +22,14 @@ export class ByteQueue implements AsyncIterable<Uint8Array> {
   }
 
   get isFull(): boolean {
-    return this.#unreadBytes > this.#limitBytes && !this.#ended;
+    return this.#unreadCost > this.#limitBytes && !this.#ended;
   }
 
   /** Takes the bytes at once and resolves when there is room for more. After the end they are dropped. */
   async push(bytes: Uint8Array): Promise<void> {
     if (this.#ended || bytes.length === 0) return;
     this.#parts.push(bytes);
-    this.#unreadBytes += bytes.length;
+    this.#unreadCost += bytes.length + partCostBytes;
     this.#notify();
     while (this.isFull) await this.#changed;
   }
@@ -37,7 +43,7 @@ export class ByteQueue implements AsyncIterable<Uint8Array> {
   /** Nobody reads any more: what is there and what comes is dropped. */
   discard(): void {
     this.#parts.length = 0;
-    this.#unreadBytes = 0;
+    this.#unreadCost = 0;
     this.end();
   }
 
@@ -47,7 +53,7 @@ export class ByteQueue implements AsyncIterable<Uint8Array> {
       for (;;) {
         const part = this.#parts.shift();
         if (part !== undefined) {
-          this.#unreadBytes -= part.length;
+          this.#unreadCost -= part.length + partCostBytes;
           this.#notify();
           yield part;
         } else if (this.#ended) return;

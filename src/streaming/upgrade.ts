@@ -1,6 +1,4 @@
 /** From an upgrade request to the protocol that both sides speak (kubelet.md 3.3, 3.6). */
-import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import { createWebSocketStream } from "ws";
 import { commandOverSpdy } from "./command/over-spdy.js";
 import { commandOverWebSocket } from "./command/over-websocket.js";
@@ -17,14 +15,7 @@ import {
 } from "./protocols.js";
 import { refuse } from "./refuse.js";
 import type { CommandRequest, ForwardRequest, StreamRequest } from "./requests.js";
-import { upgradeToWebSocket } from "./websocket/upgrade.js";
-
-interface Upgradable {
-  readonly request: IncomingMessage;
-  readonly socket: Duplex;
-  /** What came after the request's headers already. */
-  readonly head: Buffer;
-}
+import { serveWebSocket, type Upgradable } from "./websocket/upgrade.js";
 
 /** Serves one request on one connection to its end. */
 export async function upgrade(client: Upgradable, wanted: StreamRequest, stopped: AbortSignal): Promise<void> {
@@ -66,18 +57,18 @@ async function commandOver(client: Upgradable, wanted: CommandRequest, stopped: 
   const name = chosenProtocol(client, [...webSocketCommandProtocols.keys()]);
   const protocol = name === undefined ? undefined : webSocketCommandProtocols.get(name);
   if (name === undefined || protocol === undefined) return;
-  const { request, socket, head } = client;
-  await commandOverWebSocket(await upgradeToWebSocket(request, socket, head, name), wanted, protocol, stopped);
+  await serveWebSocket(client, name, (webSocket) => commandOverWebSocket(webSocket, wanted, protocol, stopped));
 }
 
 async function forwardOver(client: Upgradable, wanted: ForwardRequest, stopped: AbortSignal): Promise<void> {
-  const { request, socket, head } = client;
   const name = chosenProtocol(client, [tunnelProtocol, ...webSocketForwardProtocols.keys()]);
   if (name === undefined) return;
   const protocol = webSocketForwardProtocols.get(name);
-  const webSocket = await upgradeToWebSocket(request, socket, head, name);
-  if (protocol === undefined) await forwardOverSpdy(createWebSocketStream(webSocket), wanted, stopped);
-  else await forwardOverWebSocket(webSocket, wanted, protocol, stopped);
+  await serveWebSocket(client, name, (webSocket) =>
+    protocol === undefined
+      ? forwardOverSpdy(createWebSocketStream(webSocket), wanted, stopped)
+      : forwardOverWebSocket(webSocket, wanted, protocol, stopped),
+  );
 }
 
 /** Undefined when it was refused. */

@@ -5,29 +5,38 @@ import { WebSocketServer, type WebSocket } from "ws";
 
 const maxPayloadBytes = 4 * 1024 * 1024;
 
+export interface Upgradable {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  /** What came after the request's headers already. */
+  readonly head: Buffer;
+}
+
 /**
  * Answers a WebSocket's handshake with the protocol that was chosen ("": none named). The choice is made before and kept
  * from `ws`, whose grammar has no room for the "/" in "SPDY/3.1+portforward.k8s.io" (it is right: RFC 6455 has none).
+ *
+ * `serve` gets the WebSocket at once and must listen to it before it waits for anything: what the client has sent along with
+ * its request is read as soon as the handshake is answered, and an error that nobody listens to would end the daemon.
  */
-export async function upgradeToWebSocket(
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
+export async function serveWebSocket(
+  { request, socket, head }: Upgradable,
   protocol: string,
-): Promise<WebSocket> {
+  serve: (webSocket: WebSocket) => Promise<void>,
+): Promise<void> {
   const server = new WebSocketServer({ noServer: true, maxPayload: maxPayloadBytes, perMessageDeflate: false });
   server.on("headers", (headers) => {
     if (protocol !== "") headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   });
   delete request.headers["sec-websocket-protocol"];
   const idleTimeoutMs = socket instanceof Socket ? socket.timeout : undefined;
-  return await new Promise<WebSocket>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     // `ws` answers a malformed handshake itself and closes.
     server.on("wsClientError", reject);
     server.handleUpgrade(request, socket, head, (webSocket) => {
       // `ws` has switched it off.
       if (socket instanceof Socket && idleTimeoutMs !== undefined) socket.setTimeout(idleTimeoutMs);
-      resolve(webSocket);
+      serve(webSocket).then(resolve, reject);
     });
   });
 }

@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { WebSocket } from "ws";
 import type { CommandRequest } from "../../../src/streaming/requests.js";
 import type { StreamingServer } from "../../../src/streaming/server.js";
+import { rawConnect } from "../../support/streaming/spdy-client.js";
 import { aborted, command, testServer, textOf } from "./support.js";
 
 /** What came on each channel, and how the connection was closed. */
@@ -86,6 +87,28 @@ describe("commands over a WebSocket", () => {
     const { channels } = await seen;
     expect(channels.get(1)).to.equal("\xff\0words");
     expect(channels.get(3)).to.equal('{"status":"Success"}');
+  });
+
+  it("a frame along with the request is the command's; a broken one ends its own connection", async () => {
+    const request = (url: string): string =>
+      `GET ${new URL(url).pathname} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n" +
+      "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n";
+    for (const [frames, answer] of [
+      ["\x82\x83\0\0\0\0\0on\x82\x82\0\0\0\0\xff\0", "\x82\x03\x01ON"],
+      ["\xb2\x80\0\0\0\0", "HTTP/1.1 101"],
+    ] as const) {
+      const url = server.offer(upperCase);
+      const socket = await rawConnect(url);
+      let seen = "";
+      socket.setEncoding("latin1").on("data", (part: string) => {
+        seen += part;
+        if (seen.includes("\x88")) socket.end();
+      });
+      socket.write(Buffer.from(request(url) + frames, "latin1"));
+      await once(socket, "close");
+      expect(seen).to.include(answer);
+    }
   });
 
   it("a connection on which nothing moves is closed, and its command with it", async () => {
