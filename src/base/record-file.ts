@@ -1,11 +1,12 @@
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** JSON text with bigint members as `{"$bigint": "…"}`. */
+/** JSON text with bigint members as `{"$bigint": "…"}`; a member that has that name itself gets one more "$". */
 export function encodeRecord(record: unknown): string {
-  return JSON.stringify(record, (_key, value: unknown) =>
-    typeof value === "bigint" ? { $bigint: value.toString() } : value,
-  );
+  return JSON.stringify(record, (_key, value: unknown) => {
+    if (typeof value === "bigint") return { $bigint: value.toString() };
+    return renamed(value, /^\$+bigint$/, (name) => `$${name}`);
+  });
 }
 
 /** The inverse of `encodeRecord`. */
@@ -14,8 +15,16 @@ export function decodeRecord(text: string): unknown {
     if (typeof value === "object" && value !== null && "$bigint" in value && typeof value.$bigint === "string") {
       return BigInt(value.$bigint);
     }
-    return value;
+    return renamed(value, /^\$\$+bigint$/, (name) => name.slice(1));
   }) as unknown;
+}
+
+/** Names are those of users too: of labels and annotations. */
+function renamed(value: unknown, which: RegExp, rename: (name: string) => string): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const entries: [string, unknown][] = Object.entries(value);
+  if (!entries.some(([name]) => which.test(name))) return value;
+  return Object.fromEntries(entries.map(([name, member]) => [which.test(name) ? rename(name) : name, member]));
 }
 
 /**

@@ -15,6 +15,7 @@ import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
 import type { Deps } from "../cri/deps.js";
 import { ContainerEvents } from "../runtime/events/container-events.js";
+import { containerRecords, sandboxRecords } from "../cri/records/kinds.js";
 import { serveCri } from "../cri/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
 import { SandboxStore } from "../runtime/pod/sandbox-store.js";
@@ -104,11 +105,11 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
   const [images, boxes, sandboxes] = await Promise.all([
     openImageStore({ config, log, native, pullObserver: metrics.pulls }),
     openBoxFactory(boxOptions(config, log, native)),
-    SandboxStore.open(config, log),
+    SandboxStore.open(config, log, sandboxRecords),
   ]);
   const networks = new Networks(config.cni, log);
   const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
-  const containers = await ContainerStore.open(parts);
+  const containers = await ContainerStore.open(parts, containerRecords);
   const streaming = await serveStreaming(config.streaming, log);
   return { ...parts, containers, streaming, metrics, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
 }

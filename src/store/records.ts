@@ -14,8 +14,11 @@ const readsAtOnce = 32;
 export interface RecordKind<T> {
   /** Folder below `records/`, also the word in log lines: "sandboxes". */
   readonly name: string;
-  /** Reads every version that there has been, and gives the newest. */
+  /** The newest version: the one that is written. */
+  readonly version: number;
   readonly schema: ZodType<T>;
+  /** Makes the newest version of a record of an earlier one; `schema` checks what it gives. Absent: there is only one. */
+  readonly upgrade?: (raw: object, version: number) => unknown;
   /** The file name's stem; a record whose file is named otherwise is unreadable. */
   readonly idOf: (record: T) => string;
 }
@@ -34,8 +37,7 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
   const read = async (file: string): Promise<void> => {
     try {
       const raw = await readRecord(join(folder, file));
-      checkVersion(raw);
-      const record = kind.schema.parse(raw);
+      const record = kind.schema.parse(upgraded(raw, kind));
       if (`${kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
       records.push(record);
     } catch (thrown) {
@@ -48,11 +50,14 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
   return { records, unreadable };
 }
 
-/** Every kind has had one version so far. Another is a newer daemon's: that says more than which members are amiss. */
-function checkVersion(raw: unknown): void {
-  if (typeof raw !== "object" || raw === null || !("version" in raw) || raw.version === 1) return;
+/** An unknown version is a newer daemon's: to say so tells more than which members are amiss. */
+function upgraded<T>(raw: unknown, { version: newest, upgrade }: RecordKind<T>): unknown {
+  if (typeof raw !== "object" || raw === null || !("version" in raw) || raw.version === newest) return raw;
+  const { version } = raw;
+  if (upgrade !== undefined && typeof version === "number" && version < newest) return upgrade(raw, version);
   throw new Error(
-    `version ${String(raw.version)} is not one that this daemon knows: a newer one wrote it, which can read it still`,
+    `version ${String(version)} is not one that this daemon knows (it knows ${newest} and earlier): a newer one wrote it, ` +
+      "and a downgrade is not possible; put the newer one back, which can read it still, and move the file back for it",
   );
 }
 

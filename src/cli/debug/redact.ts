@@ -1,14 +1,10 @@
 /** Facts without secrets, for people other than the node's own. Pure. */
 import { hidden, hiddenValues } from "../../config/shown-config.js";
-import {
-  decodeConfig as decodeContainerConfig,
-  type ContainerRecord,
-} from "../../runtime/container/container-record.js";
-import { decodeConfig as decodeSandboxConfig, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
+import type { ContainerRecord } from "../../runtime/container/container-record.js";
+import type { SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 
 /** Annotations keep their names; of the network's plugins, whose configuration may have credentials, the types are left. */
-export function shownSandbox({ config, network, ...record }: SandboxRecord): unknown {
-  const { annotations, ...rest } = decodeSandboxConfig(config);
+export function shownSandbox({ spec, network, ...record }: SandboxRecord): unknown {
   const attachment = network && {
     ...network,
     list: { name: network.list.name, plugins: network.list.plugins.map(({ type }) => type) },
@@ -16,25 +12,24 @@ export function shownSandbox({ config, network, ...record }: SandboxRecord): unk
   };
   return {
     ...record,
-    config: { ...rest, annotations: hiddenValues(annotations) },
+    spec: { ...spec, annotations: hiddenValues(spec.annotations) },
     network: attachment,
   };
 }
 
 /** Environment and annotations keep their names, command lines their program. */
-export function shownContainer({ config, process, resources, ...record }: ContainerRecord): unknown {
-  const { annotations, args, command, envs, ...rest } = decodeContainerConfig(config);
+export function shownContainer({ spec, process, resources, ...record }: ContainerRecord): unknown {
   const shown = {
-    ...rest,
-    annotations: hiddenValues(annotations),
-    envs: envs.map(({ key }) => key),
-    command: programOnly(command),
-    args: args.map(() => hidden),
+    ...spec,
+    annotations: hiddenValues(spec.annotations),
+    env: spec.env.map(({ name }) => name),
+    command: programOnly(spec.command),
+    args: spec.args.map(() => hidden),
   };
   const env = process.env.map((entry) => entry.replace(/=.*/s, `=${hidden}`));
   return {
     ...record,
-    config: shown,
+    spec: shown,
     process: { ...process, env, args: programOnly(process.args) },
     updated: resources !== undefined,
   };

@@ -1,6 +1,7 @@
 import type { Config } from "../../config/config.js";
-import { containerRecords, type ContainerRecord } from "../../runtime/container/container-record.js";
-import { sandboxRecords, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
+import { containerRecords, sandboxRecords } from "../../cri/records/kinds.js";
+import type { ContainerRecord } from "../../runtime/container/container-record.js";
+import type { SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 import { readRecords } from "../../store/records.js";
 
 /** What the records say. */

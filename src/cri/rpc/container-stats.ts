@@ -1,6 +1,7 @@
 import type { ContainerStatsRequest, ContainerStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { statsOf } from "../../runtime/stats/container-stats.js";
+import { usageOf } from "../../runtime/stats/container-stats.js";
+import { containerStatsOf } from "../map/container-stats.js";
 
 /** CRI ContainerStats. Source: api.proto, rpc ContainerStats; caller: node tools. */
 export async function containerStats(
@@ -9,6 +10,6 @@ export async function containerStats(
   deps: Deps,
 ): Promise<ContainerStatsResponse> {
   const container = deps.containers.require(request.containerId);
-  const [stats] = await statsOf([container], deps, call.signal);
-  return { stats };
+  const [usage] = await usageOf([container], deps, call.signal);
+  return { stats: usage && containerStatsOf(usage) };
 }

@@ -1,5 +1,5 @@
 import type { ContainerStatusRequest, ContainerStatusResponse } from "../../gen/runtime/v1/api.js";
-import { containerInfo, containerStatusOf } from "../../runtime/container/status.js";
+import { containerInfo, containerStatusOf } from "../map/container-status.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /** CRI ContainerStatus. `notFound` for an unknown container: kubelet skips it then, and fails on any other code. */

@@ -1,13 +1,11 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { CreateContainerRequest, CreateContainerResponse } from "../../gen/runtime/v1/api.js";
-import { checkContainerRequest } from "../../runtime/container/check-request.js";
-import { containerKey } from "../../runtime/container/container-store.js";
-import { createContainerIn } from "../../runtime/container/create.js";
+import { createInPod } from "../../runtime/container/create-in-pod.js";
 import type { CallContext, Deps } from "../deps.js";
+import { containerSpecOf } from "../map/container-spec.js";
 
 /**
- * CRI CreateContainer. A repeat while it is under way joins it, whether or not the first caller is still there; after
- * success it is `alreadyExists` with the id, after failure it starts afresh.
+ * CRI CreateContainer. A repeat joins one that is under way, and gets `alreadyExists` with the id after it.
  * Source: api.proto, rpc CreateContainer; caller: kubelet KR startContainer.
  */
 export async function createContainer(
@@ -15,16 +13,11 @@ export async function createContainer(
   call: CallContext,
   deps: Deps,
 ): Promise<CreateContainerResponse> {
-  const checked = await checkContainerRequest(request, deps);
-  const { metadata, sandbox } = checked;
-  const key = containerKey(sandbox.id, metadata);
-  const existing = deps.containers.creations.has(key) ? undefined : deps.containers.findByKey(key);
-  if (existing !== undefined) {
-    const what = `container ${metadata.name} (attempt ${metadata.attempt}) of sandbox ${sandbox.id}`;
-    throw new RuntimeError("alreadyExists", `${what} exists with id ${existing.id}`, {
-      hint: "remove it, or ask with a higher attempt",
-    });
+  const { config, podSandboxId } = request;
+  if (config === undefined) throw new RuntimeError("invalidArgument", "config is not set");
+  if (config.metadata === undefined || config.metadata.name === "") {
+    throw new RuntimeError("invalidArgument", "config.metadata.name is empty", { hint: "give the container a name" });
   }
-  const containerId = await deps.containers.creations.run(key, call.signal, () => createContainerIn(checked, deps));
-  return { containerId };
+  if (podSandboxId === "") throw new RuntimeError("invalidArgument", "pod_sandbox_id is empty");
+  return { containerId: await createInPod(podSandboxId, containerSpecOf(config), deps, call.signal) };
 }

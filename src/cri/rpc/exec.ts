@@ -20,7 +20,7 @@ export function exec(request: ExecRequest, _call: CallContext, deps: Deps): Prom
   const url = deps.streaming.offer({
     kind: "exec",
     ...{ stdin, stdout, stderr, tty },
-    run: (streams, signal) => execSession(container, cmd, tty, streams, deps, signal),
+    run: (streams, signal) => execSession(container, { args: cmd, terminal: tty }, streams, deps, signal),
   });
   return Promise.resolve({ url });
 }

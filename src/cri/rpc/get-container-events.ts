@@ -1,5 +1,7 @@
 import type { ContainerEventResponse, GetEventsRequest } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
+import { criEvent } from "../map/events.js";
+import type { ContainerEvent } from "../../runtime/events/publish.js";
 
 /**
  * CRI GetContainerEvents: what happens to sandboxes and containers from now on, until the caller leaves. The answer's
@@ -11,5 +13,9 @@ export function getContainerEvents(
   call: CallContext,
   deps: Deps,
 ): AsyncIterable<ContainerEventResponse> {
-  return deps.events.subscribe(call.signal);
+  return criEvents(deps.events.subscribe(call.signal));
+}
+
+async function* criEvents(events: AsyncIterable<ContainerEvent>): AsyncGenerator<ContainerEventResponse> {
+  for await (const event of events) yield criEvent(event);
 }

@@ -1,6 +1,7 @@
 import type { ListContainerStatsRequest, ListContainerStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { measured, statsOf } from "../../runtime/stats/container-stats.js";
+import { usageOf } from "../../runtime/stats/container-stats.js";
+import { containerStatsOf, measured } from "../map/container-stats.js";
 
 /**
  * CRI ListContainerStats: running containers, by any combination of id, sandbox and labels.
@@ -11,5 +12,6 @@ export async function listContainerStats(
   call: CallContext,
   deps: Deps,
 ): Promise<ListContainerStatsResponse> {
-  return { stats: await statsOf(measured(request.filter, deps), deps, call.signal) };
+  const usage = await usageOf(measured(request.filter, deps), deps, call.signal);
+  return { stats: usage.map(containerStatsOf) };
 }

@@ -1,7 +1,8 @@
 import type { ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { metricsOf } from "../../runtime/stats/metrics/sandbox-metrics.js";
-import { measuredSandboxes } from "../../runtime/stats/sandbox-stats.js";
+import { criMetrics } from "../map/metrics.js";
+import { measuredSandboxes } from "../map/pod-stats.js";
 
 /**
  * CRI ListPodSandboxMetrics: of every READY sandbox.
@@ -12,5 +13,6 @@ export async function listPodSandboxMetrics(
   call: CallContext,
   deps: Deps,
 ): Promise<ListPodSandboxMetricsResponse> {
-  return { podMetrics: await metricsOf(measuredSandboxes(undefined, deps), deps, call.signal) };
+  const metrics = await metricsOf(measuredSandboxes(undefined, deps), deps, call.signal);
+  return { podMetrics: metrics.map(criMetrics) };
 }

@@ -1,6 +1,7 @@
 import type { ListPodSandboxStatsRequest, ListPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { measuredSandboxes, sandboxStatsOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { measuredSandboxes, podSandboxStatsOf } from "../map/pod-stats.js";
 
 /**
  * CRI ListPodSandboxStats: READY sandboxes, by any combination of id and labels.
@@ -11,5 +12,6 @@ export async function listPodSandboxStats(
   call: CallContext,
   deps: Deps,
 ): Promise<ListPodSandboxStatsResponse> {
-  return { stats: await sandboxStatsOf(measuredSandboxes(request.filter, deps), deps, call.signal) };
+  const usage = await sandboxUsageOf(measuredSandboxes(request.filter, deps), deps, call.signal);
+  return { stats: usage.map(podSandboxStatsOf) };
 }

@@ -1,6 +1,6 @@
 import type { ListPodSandboxRequest, ListPodSandboxResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { fitsFilter, podSandboxItem } from "../../runtime/pod/status.js";
+import { fitsFilter, podSandboxItem } from "../map/pod-status.js";
 
 /** CRI ListPodSandbox, by any combination of id, state and labels; no filter is all. Never waits. */
 export async function listPodSandbox(

@@ -2,7 +2,8 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import type { PodSandboxStatsRequest, PodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { sandboxStatsOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { podSandboxStatsOf } from "../map/pod-stats.js";
 
 /** CRI PodSandboxStats, of a READY sandbox. Source: api.proto, rpc PodSandboxStats; caller: `crictl statsp`. */
 export async function podSandboxStats(
@@ -16,6 +17,6 @@ export async function podSandboxStats(
       hint: "only what runs has figures",
     });
   }
-  const [stats] = await sandboxStatsOf([sandbox], deps, call.signal);
-  return { stats };
+  const [usage] = await sandboxUsageOf([sandbox], deps, call.signal);
+  return { stats: usage && podSandboxStatsOf(usage) };
 }

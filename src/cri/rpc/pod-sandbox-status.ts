@@ -2,7 +2,7 @@ import { nowNs } from "../../base/clock.js";
 import type { PodSandboxStatusRequest, PodSandboxStatusResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import type { Sandbox } from "../../runtime/pod/sandbox.js";
-import { podSandboxStatusOf } from "../../runtime/pod/status.js";
+import { podSandboxStatusOf } from "../map/pod-status.js";
 
 /** CRI PodSandboxStatus. `notFound` for an unknown id: kubelet tests for that code alone (kubelet.md 1.4). */
 export async function podSandboxStatus(

@@ -1,7 +1,8 @@
 import type { StreamContainerStatsRequest, StreamContainerStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
-import { measured, statsOf } from "../../runtime/stats/container-stats.js";
+import { usageOf } from "../../runtime/stats/container-stats.js";
+import { containerStatsOf, measured } from "../map/container-stats.js";
 
 /** CRI StreamContainerStats: ListContainerStats in parts, each measured when its turn comes. */
 export async function* streamContainerStats(
@@ -10,6 +11,6 @@ export async function* streamContainerStats(
   deps: Deps,
 ): AsyncGenerator<StreamContainerStatsResponse> {
   for (const part of inParts(measured(request.filter, deps))) {
-    yield { containerStats: await statsOf(part, deps, call.signal) };
+    yield { containerStats: (await usageOf(part, deps, call.signal)).map(containerStatsOf) };
   }
 }

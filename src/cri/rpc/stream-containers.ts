@@ -1,5 +1,5 @@
 import type { StreamContainersRequest, StreamContainersResponse } from "../../gen/runtime/v1/api.js";
-import { containerItem, fitsFilter } from "../../runtime/container/status.js";
+import { containerItem, fitsFilter } from "../map/container-status.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
 

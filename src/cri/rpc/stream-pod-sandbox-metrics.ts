@@ -2,7 +2,8 @@ import type { StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse } 
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
 import { metricsOf } from "../../runtime/stats/metrics/sandbox-metrics.js";
-import { measuredSandboxes } from "../../runtime/stats/sandbox-stats.js";
+import { criMetrics } from "../map/metrics.js";
+import { measuredSandboxes } from "../map/pod-stats.js";
 
 /** CRI StreamPodSandboxMetrics: ListPodSandboxMetrics in parts, each measured when its turn comes. */
 export async function* streamPodSandboxMetrics(
@@ -11,6 +12,6 @@ export async function* streamPodSandboxMetrics(
   deps: Deps,
 ): AsyncGenerator<StreamPodSandboxMetricsResponse> {
   for (const part of inParts(measuredSandboxes(undefined, deps))) {
-    yield { podSandboxMetrics: await metricsOf(part, deps, call.signal) };
+    yield { podSandboxMetrics: (await metricsOf(part, deps, call.signal)).map(criMetrics) };
   }
 }

@@ -1,7 +1,8 @@
 import type { StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
-import { measuredSandboxes, sandboxStatsOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { measuredSandboxes, podSandboxStatsOf } from "../map/pod-stats.js";
 
 /** CRI StreamPodSandboxStats: ListPodSandboxStats in parts, each measured when its turn comes. */
 export async function* streamPodSandboxStats(
@@ -10,6 +11,6 @@ export async function* streamPodSandboxStats(
   deps: Deps,
 ): AsyncGenerator<StreamPodSandboxStatsResponse> {
   for (const part of inParts(measuredSandboxes(request.filter, deps))) {
-    yield { podSandboxStats: await sandboxStatsOf(part, deps, call.signal) };
+    yield { podSandboxStats: (await sandboxUsageOf(part, deps, call.signal)).map(podSandboxStatsOf) };
   }
 }

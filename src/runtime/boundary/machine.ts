@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
+import type { ResourceSpec } from "../container/resource-spec.js";
 import { guestRulesOf } from "../spec/guest-rules.js";
 import { guestLimits } from "../spec/resources.js";
 import type { Boundary, GuestFacts } from "./boundary.js";
@@ -8,14 +8,16 @@ import { askedOfHost } from "./host-namespaces.js";
 
 /** The pod has a kernel of its own: nothing of the host's is in reach, and all of its own is. */
 export const machineBoundary: Boundary = {
+  name: "machine",
   hasGuestLink: true,
   hasClock: true,
   placesSources: true,
   takesProfile: false,
   sharesCpus: true,
+  sharesOomScore: true,
   hasSize: true,
-  hostNamespaces(config): HostNamespace[] {
-    const [first] = askedOfHost(config);
+  hostNamespaces(spec): HostNamespace[] {
+    const [first] = askedOfHost(spec);
     if (first === undefined) return [];
     throw new RuntimeError(
       "invalidArgument",
@@ -28,10 +30,10 @@ export const machineBoundary: Boundary = {
     );
   },
   checkSysctls: () => undefined,
-  specRules: async (config, _sandbox, guest) => guestRulesOf(config, await pagesFor(config.linux?.resources, guest)),
+  specRules: async (spec, _pod, guest) => guestRulesOf(spec, await pagesFor(spec.resources, guest)),
   resources: async (resources, guest) => guestLimits(resources, await pagesFor(resources, guest)),
 };
 
-async function pagesFor(resources: LinuxContainerResources | undefined, guest: GuestFacts): Promise<readonly bigint[]> {
-  return (resources?.hugepageLimits.length ?? 0) === 0 ? [] : await guest.hugePageKib();
+async function pagesFor(resources: ResourceSpec | undefined, guest: GuestFacts): Promise<readonly bigint[]> {
+  return (resources?.hugePageLimits.length ?? 0) === 0 ? [] : await guest.hugePageKib();
 }

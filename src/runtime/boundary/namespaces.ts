@@ -1,5 +1,4 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import { limitFacts } from "../../vmm/cgroup/limit-facts.js";
 import { readMountinfo } from "../../base/mountinfo.js";
@@ -11,21 +10,23 @@ import { askedOfHost } from "./host-namespaces.js";
 
 /** The pod is one of the host's own. */
 export const namespaceBoundary: Boundary = {
+  name: "namespaces",
   hasGuestLink: false,
   hasClock: false,
   placesSources: false,
   takesProfile: true,
   sharesCpus: false,
+  sharesOomScore: false,
   hasSize: false,
   hostNamespaces: askedOfHost,
-  checkSysctls(config): void {
-    const shared = askedOfHost(config);
-    for (const name of Object.keys(config.linux?.sysctls ?? {})) checkSysctl(name.replaceAll("/", "."), shared);
+  checkSysctls(spec): void {
+    const shared = askedOfHost(spec);
+    for (const name of Object.keys(spec.sysctls)) checkSysctl(name.replaceAll("/", "."), shared);
   },
-  async specRules(config, sandbox: PodSandboxConfig) {
-    const [mounts, limits, devices] = await Promise.all([readMountinfo(), limitFacts(), hostDevices(config)]);
-    const hasUsers = userNamespaceOf(sandbox) !== undefined;
-    return hostRules({ shared: askedOfHost(sandbox), mounts, limits, devices, hasUsers });
+  async specRules(spec, pod) {
+    const [mounts, limits, devices] = await Promise.all([readMountinfo(), limitFacts(), hostDevices(spec)]);
+    const hasUsers = userNamespaceOf(pod) !== undefined;
+    return hostRules({ shared: askedOfHost(pod), mounts, limits, devices, hasUsers });
   },
   resources: async (resources) => hostLimits(resources, await limitFacts()),
 };

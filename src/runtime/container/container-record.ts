@@ -1,7 +1,10 @@
 import * as z from "zod";
 import { boxId, containerId, digest } from "../../base/ids.js";
-import { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { RecordKind } from "../../store/records.js";
+import { containerSpec } from "./container-spec.js";
+import { resourceSpec } from "./resource-spec.js";
+
+const newest = 2;
 
 const linuxId = z.int().min(0).max(4294967295);
 const strings = z.array(z.string()).readonly();
@@ -35,16 +38,17 @@ const exitFact = z.object({
 
 /**
  * What is known of a container, as it stands on disk. Facts only: state is computed (`containerState`).
- * Fields are added with a default; what changes a field's meaning gets a new version and an upgrade on read.
+ * Fields are added with a default; what changes a field's meaning gets a new version and an upgrade on read: version 1 had
+ * CRI's messages in it, which `cri/records` reads (docs/adr/0098).
  */
 const schema = z.object({
-  version: z.literal(1),
+  version: z.literal(newest),
   id: z.string().transform(containerId),
   sandboxId: z.string().transform(boxId),
   /** "name, attempt": for people who read the file. */
   label: z.string(),
-  /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */
-  config: z.base64(),
+  /** What was asked for; its image volumes are named by the ids of their images. */
+  spec: containerSpec,
   image: z.object({
     id: z.string().transform(digest),
     /** "registry/name@sha256:…", or the id where none is known. */
@@ -68,8 +72,8 @@ const schema = z.object({
     .default([]),
   /** The container's writable layer, for its size. */
   upper: z.string().exactOptional(),
-  /** CRI LinuxContainerResources after an update, encoded; absent: as in the config. */
-  resources: z.base64().exactOptional(),
+  /** After an update; absent: as in the spec. */
+  resources: resourceSpec.exactOptional(),
   createdAtNs: z.bigint(),
   /** Why it will never start although it was created: what the agent said. */
   startFailure: z.string().exactOptional(),
@@ -83,6 +87,7 @@ export type ContainerExit = Readonly<z.infer<typeof exitFact>>;
 
 export const containerRecords: RecordKind<ContainerRecord> = {
   name: "containers",
+  version: newest,
   schema,
   idOf: (record) => record.id,
 };
@@ -93,20 +98,4 @@ export type ContainerStateName = (typeof containerStates)[number];
 export function containerState(record: Pick<ContainerRecord, "exit" | "startedAtNs">): ContainerStateName {
   if (record.exit !== undefined) return "exited";
   return record.startedAtNs === undefined ? "created" : "running";
-}
-
-export function encodeConfig(config: ContainerConfig): string {
-  return Buffer.from(ContainerConfig.encode(config).finish()).toString("base64");
-}
-
-export function decodeConfig(encoded: string): ContainerConfig {
-  return ContainerConfig.decode(Buffer.from(encoded, "base64"));
-}
-
-export function encodeResources(resources: LinuxContainerResources): string {
-  return Buffer.from(LinuxContainerResources.encode(resources).finish()).toString("base64");
-}
-
-export function decodeResources(encoded: string): LinuxContainerResources {
-  return LinuxContainerResources.decode(Buffer.from(encoded, "base64"));
 }

@@ -8,7 +8,7 @@ import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Session } from "../../gen/agent/v1/agent.js";
-import type { ContainerMetadata } from "../../gen/runtime/v1/api.js";
+import type { Boundary } from "../boundary/boundary.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
@@ -18,6 +18,7 @@ import type { Sandbox } from "../pod/sandbox.js";
 import { oomScoreAdj } from "../spec/resources.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
+import type { ContainerSpec } from "./container-spec.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
@@ -31,8 +32,8 @@ import { OomScores, type PodScores } from "./oom-scores.js";
 import { SharedSources } from "../volumes/shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
-export function containerKey(sandbox: SandboxId, metadata: ContainerMetadata): string {
-  return JSON.stringify([sandbox, metadata.name, metadata.attempt]);
+export function containerKey(sandbox: SandboxId, { name, attempt }: ContainerSpec): string {
+  return JSON.stringify([sandbox, name, attempt]);
 }
 
 /** One under way, or with a step that was given up and goes on. */
@@ -75,16 +76,19 @@ export class ContainerStore implements SandboxContainers {
     this.ownFolders = own;
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
-    this.cpuSets = new CpuSets((sandbox) => this.#placesOf(sandbox));
+    this.cpuSets = new CpuSets(
+      (sandbox) => this.#placesOf(sandbox),
+      (sandbox) => this.#boundaryOf(sandbox)?.sharesCpus === true,
+    );
     this.oomScores = new OomScores((sandbox) => this.#scoresOf(sandbox));
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
   }
 
-  /** Loads every record. */
-  static async open(parts: StoreParts): Promise<ContainerStore> {
-    const records = await RecordFolder.open(parts.config.root, containerRecords, parts.log);
+  /** Loads every record; `kind` may know older ones than the engine does. */
+  static async open(parts: StoreParts, kind = containerRecords): Promise<ContainerStore> {
+    const records = await RecordFolder.open(parts.config.root, kind, parts.log);
     const { root, state } = parts.config;
     const own = await Promise.all([root, state].map((path) => realpath(path).catch(() => path)));
     const store = new ContainerStore(parts, records, own);
@@ -112,9 +116,7 @@ export class ContainerStore implements SandboxContainers {
   }
 
   findByKey(key: string): Container | undefined {
-    return this.list().find(({ sandboxId, config }) => {
-      return config.metadata !== undefined && containerKey(sandboxId, config.metadata) === key;
-    });
+    return this.list().find(({ sandboxId, spec }) => containerKey(sandboxId, spec) === key);
   }
 
   /** Oldest first. */
@@ -245,6 +247,10 @@ export class ContainerStore implements SandboxContainers {
     return new Map(this.#aliveOf(sandbox).map(({ id, resources }) => [id, placeIn(resources)]));
   }
 
+  #boundaryOf(sandbox: SandboxId): Boundary | undefined {
+    return this.parts.sandboxes.find(sandbox)?.boundary;
+  }
+
   #aliveOf(sandbox: SandboxId): Container[] {
     return this.listOf(sandbox).filter(({ state }) => state !== "exited");
   }
@@ -255,10 +261,10 @@ export class ContainerStore implements SandboxContainers {
   }
 
   #scoresOf(sandbox: SandboxId): PodScores | undefined {
-    const config = this.parts.sandboxes.find(sandbox)?.config;
-    if (config === undefined) return undefined;
+    const pod = this.parts.sandboxes.find(sandbox);
+    if (pod?.boundary.sharesOomScore !== true) return undefined;
     const containers = this.#aliveOf(sandbox).map(({ resources }) => oomScoreAdj(resources) ?? 0);
-    return { qos: qosOf(config.linux?.cgroupParent ?? ""), containers };
+    return { qos: qosOf(pod.spec.cgroupParent), containers };
   }
 
   /** What it counts for in its pod may have changed. */

@@ -1,16 +1,11 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
-import type { ContainerConfig, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { LogFile } from "../logs/log-file.js";
 import type { OutputTaps } from "../logs/output-taps.js";
-import {
-  containerState,
-  decodeConfig,
-  decodeResources,
-  type ContainerRecord,
-  type ContainerStateName,
-} from "./container-record.js";
+import { containerState, type ContainerRecord, type ContainerStateName } from "./container-record.js";
+import type { ContainerSpec } from "./container-spec.js";
+import type { ResourceSpec } from "./resource-spec.js";
 
 /** What follows a running container: its output and its end. */
 export interface Follower {
@@ -26,11 +21,22 @@ export interface Follower {
   readonly stop: () => void;
 }
 
+/** What is known of a container at one moment. */
+export interface ContainerFacts {
+  readonly id: ContainerId;
+  readonly sandboxId: SandboxId;
+  readonly spec: ContainerSpec;
+  readonly record: ContainerRecord;
+  readonly state: ContainerStateName;
+  readonly resources: ResourceSpec | undefined;
+}
+
 /** A container: its record, and what follows it while it runs. Changed only through `ContainerStore`. */
 export class Container {
   readonly id: ContainerId;
   readonly sandboxId: SandboxId;
-  readonly config: ContainerConfig;
+  /** What was asked for. */
+  readonly spec: ContainerSpec;
   follower: Follower | undefined;
   /** Settles when the exit has been recorded. */
   readonly exited: Promise<void>;
@@ -40,7 +46,7 @@ export class Container {
   constructor(record: ContainerRecord) {
     this.id = record.id;
     this.sandboxId = record.sandboxId;
-    this.config = decodeConfig(record.config);
+    this.spec = record.spec;
     this.exited = new Promise((resolve) => {
       this.#settleExited = resolve;
     });
@@ -52,14 +58,19 @@ export class Container {
     return this.#record;
   }
 
+  /** As they are now, and stay. */
+  facts(): ContainerFacts {
+    const { id, sandboxId, spec, record, state, resources } = this;
+    return { id, sandboxId, spec, record, state, resources };
+  }
+
   get state(): ContainerStateName {
     return containerState(this.#record);
   }
 
   /** As the request, or the last update, wants them. */
-  get resources(): LinuxContainerResources | undefined {
-    const { resources } = this.#record;
-    return resources === undefined ? this.config.linux?.resources : decodeResources(resources);
+  get resources(): ResourceSpec | undefined {
+    return this.#record.resources ?? this.spec.resources;
   }
 
   /** True when it has exited within the time. */

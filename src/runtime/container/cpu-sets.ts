@@ -1,15 +1,14 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
 import { KeyedMutex } from "../../base/keyed-mutex.js";
 import { neverAborted } from "../../base/signals.js";
-import type { LinuxContainerResources } from "../../gen/runtime/v1/api.js";
 import type { Box } from "../../vmm/box.js";
-import { boundaryOf } from "../boundary/boundary-of.js";
+import type { ResourceSpec } from "./resource-spec.js";
 
-/** What of a container's resources says where it runs: CRI cpuset_cpus and cpuset_mems, of the host. */
-export type Place = Pick<LinuxContainerResources, "cpusetCpus" | "cpusetMems">;
+/** What of a container's resources says where it runs: CPUs and memory nodes of the host. */
+export type Place = Pick<ResourceSpec, "cpusetCpus" | "cpusetMems">;
 
 /** What a container without resources asks for is nothing. */
-export function placeIn(resources: LinuxContainerResources | undefined): Place {
+export function placeIn(resources: ResourceSpec | undefined): Place {
   return { cpusetCpus: resources?.cpusetCpus ?? "", cpusetMems: resources?.cpusetMems ?? "" };
 }
 
@@ -23,12 +22,17 @@ export class CpuSets {
   /** Of creations and updates under way, over the records. */
   readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly place: Place }>();
   readonly #recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>;
+  readonly #shared: (sandbox: SandboxId) => boolean;
   /** What was set last. A Box that is not here has been given nothing, and so has all. */
   readonly #set = new WeakMap<Box, string>();
 
-  /** `recorded`: of the sandbox's containers that have not exited. */
-  constructor(recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>) {
+  /** `recorded`: of the sandbox's containers that have not exited; `shared`: its containers run wherever it does. */
+  constructor(
+    recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>,
+    shared: (sandbox: SandboxId) => boolean,
+  ) {
     this.#recorded = recorded;
+    this.#shared = shared;
   }
 
   /** Gives a container its place, before its record says so. On an error (`confineTo`) nothing has changed. */
@@ -65,7 +69,7 @@ export class CpuSets {
 
   /** Sets what the containers have together now. */
   async settle(box: Box, signal = neverAborted): Promise<void> {
-    if (!boundaryOf(box.handle.driver).sharesCpus) return;
+    if (!this.#shared(box.id)) return;
     await this.#locks.run(box.id, signal, async () => {
       if (box.exit !== undefined) return;
       const places = this.#placesOf(box.id);

@@ -6,11 +6,9 @@ import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
-import { NamespaceMode } from "../../gen/runtime/v1/api.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box } from "../../vmm/box.js";
 import { isAgentsAnswer } from "../../vmm/agent/status.js";
-import { boundaryOf } from "../boundary/boundary-of.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { userNamespaceOf } from "../pod/user-namespace.js";
@@ -19,10 +17,9 @@ import type { Sandbox } from "../pod/sandbox.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
 import { declaredVolumes, missingPodFiles, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
-import { seccompChoice } from "../spec/seccomp.js";
 import type { UserDatabase } from "../spec/user.js";
-import type { ContainerRequest } from "./check-request.js";
-import { encodeConfig, type ContainerRecord } from "./container-record.js";
+import type { CheckedContainer } from "./check-spec.js";
+import type { ContainerRecord } from "./container-record.js";
 import type { ContainerStore } from "./container-store.js";
 import { operation } from "./operation.js";
 import { resolveSource } from "../volumes/host-mounts.js";
@@ -37,14 +34,14 @@ import type { SeccompFilter } from "./seccomp-filters.js";
  * Makes a container, up to CREATED, under its own deadline (design, decision 14): the caller may leave. Whatever fails,
  * all that had been made is taken back; the record comes last and owns the parts.
  */
-export async function createContainerIn(request: ContainerRequest, deps: Deps): Promise<ContainerId> {
+export async function createContainerIn(request: CheckedContainer, deps: Deps): Promise<ContainerId> {
   const id = newContainerId();
-  const { sandbox, metadata } = request;
-  const log = deps.log.child({ containerId: id, sandboxId: sandbox.id, container: metadata.name });
+  const { sandbox, spec } = request;
+  const log = deps.log.child({ containerId: id, sandboxId: sandbox.id, container: spec.name });
   const startedMs = monotonicMs();
   try {
     await deps.containers.creating(id, sandbox.id, () =>
-      operation(`create container ${metadata.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
+      operation(`create container ${spec.name} (${shortId(id)})`, createLimitMs, deps.closing, (signal) =>
         build(id, request, deps, log, signal),
       ),
     );
@@ -57,19 +54,19 @@ export async function createContainerIn(request: ContainerRequest, deps: Deps): 
 
 async function build(
   id: ContainerId,
-  request: ContainerRequest,
+  request: CheckedContainer,
   deps: Deps,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
   const { containers, images } = deps;
-  const { config, sandbox, image, imageConfig } = request;
+  const { spec, sandbox, image, imageConfig } = request;
   const box = await sandbox.liveBox(signal);
-  const boundary = boundaryOf(sandbox.record.box?.driver);
+  const { boundary } = sandbox;
   const plan = await planOf(id, request, box, deps, signal);
   const devices = !boundary.placesSources;
   const sources = await Promise.all(
-    config.mounts.map(async (mount, index) =>
+    spec.mounts.map(async (mount, index) =>
       isImageVolume(mount)
         ? ""
         : await stage(`resolve mount ${mount.containerPath}`, stepLimitMs, signal, (limit) =>
@@ -77,28 +74,31 @@ async function build(
           ),
     ),
   );
-  const choice = seccompChoice(config.linux?.securityContext);
-  const seccomp = await containers.seccomp.filterFor(choice, plan.process.capabilities.effective, signal);
+  const seccomp = await containers.seccomp.filterFor(
+    spec.security.seccomp,
+    plan.process.capabilities.effective,
+    signal,
+  );
 
   await using undo = new Cleanup(log, undoLimitMs);
   undo.add("give CPUs back", () => containers.cpuSets.release(box, id));
   await stage("set CPUs", stepLimitMs, signal, (limit) =>
-    containers.cpuSets.claim(box, id, placeIn(config.linux?.resources), limit),
+    containers.cpuSets.claim(box, id, placeIn(spec.resources), limit),
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
-  const declared = declaredVolumes(imageConfig, config.mounts);
+  const declared = declaredVolumes(imageConfig, spec.mounts);
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, [...request.volumes.values()], declared),
   );
   const placed = await MountPlacer.open({ id, sandbox, box, boundary, deps, undo, signal });
   const root = await placed.root(snapshot);
   await placed.declared(declared, snapshot);
-  await placed.volumes(config.mounts, sources, snapshot);
-  await placed.podFiles(missingPodFiles(config.mounts, podFiles(sandbox.folder)), plan.mountTraits);
-  const spec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
+  await placed.volumes(spec.mounts, sources, snapshot);
+  await placed.podFiles(missingPodFiles(spec.mounts, podFiles(sandbox.folder)), plan.mountTraits);
+  const ociSpec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const startFailure = await createSession({ id, spec, placed, seccomp, stdin: config.stdin }, box, signal);
+  const startFailure = await createSession({ id, spec: ociSpec, placed, seccomp, stdin: spec.stdin }, box, signal);
   for (const volume of startFailure === "" ? placed.followed : []) {
     await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
       containers.laterMounts.follow(box, id, volume, limit),
@@ -134,9 +134,8 @@ function withProfile(plan: SpecPlan, boundary: Boundary, { profile }: SeccompFil
 }
 
 /** With the host's IPC comes its shared memory. */
-function sharedMemoryOf({ config }: Sandbox, box: Box): string {
-  const ipc = config.linux?.securityContext?.namespaceOptions?.ipc;
-  return ipc === NamespaceMode.NODE ? "/dev/shm" : box.sharedMemory;
+function sharedMemoryOf({ spec }: Sandbox, box: Box): string {
+  return spec.namespaces?.ipc === "host" ? "/dev/shm" : box.sharedMemory;
 }
 
 interface SessionParts {
@@ -183,28 +182,24 @@ async function createSession(
 
 async function planOf(
   id: ContainerId,
-  request: ContainerRequest,
+  request: CheckedContainer,
   box: Box,
   deps: Deps,
   signal: AbortSignal,
 ): Promise<SpecPlan> {
-  const { config, sandbox, image, imageConfig } = request;
+  const { spec, sandbox, image, imageConfig } = request;
   return planSpec({
     id,
-    config,
+    spec,
     image: imageConfig,
     database: await userDatabase(image, deps),
     sandbox: {
-      hostname: podHostname(sandbox.id, sandbox.config),
-      privileged: sandbox.config.linux?.securityContext?.privileged === true,
-      userns: userNamespaceOf(sandbox.config),
+      hostname: podHostname(sandbox.id, sandbox.spec),
+      privileged: sandbox.spec.privileged,
+      userns: userNamespaceOf(sandbox.spec),
     },
     targetPid: await targetPid(request, box, deps, signal),
-    rules: await boundaryOf(sandbox.record.box?.driver).specRules(
-      config,
-      sandbox.config,
-      deps.containers.hugePages.factsOf(box, signal),
-    ),
+    rules: await sandbox.boundary.specRules(spec, sandbox.spec, deps.containers.hugePages.factsOf(box, signal)),
   });
 }
 
@@ -218,14 +213,14 @@ async function userDatabase(image: Image, deps: Deps): Promise<UserDatabase> {
 
 /** Init of the container that `target_id` names, as the guest numbers it; undefined when none is wanted. */
 async function targetPid(
-  { config, sandbox }: ContainerRequest,
+  { spec, sandbox }: CheckedContainer,
   box: Box,
   deps: Deps,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const options = config.linux?.securityContext?.namespaceOptions;
-  if (options?.pid !== NamespaceMode.TARGET) return undefined;
-  const target = deps.containers.require(options.targetId);
+  const { pid, targetId } = spec.security.namespaces;
+  if (pid !== "target") return undefined;
+  const target = deps.containers.require(targetId);
   if (target.sandboxId !== sandbox.id) {
     throw new RuntimeError("invalidArgument", `target container ${shortId(target.id)} is in another sandbox`);
   }
@@ -246,24 +241,24 @@ function podFiles(folder: string): PodFile[] {
 
 function recordOf(
   id: ContainerId,
-  { sandbox, config, metadata, image, volumes, logPath }: ContainerRequest,
+  { sandbox, spec, image, volumes, logPath }: CheckedContainer,
   plan: SpecPlan,
   { shared, mirrored, followed }: MountPlacer,
 ): ContainerRecord {
   return {
-    version: 1,
+    version: 2,
     id,
     sandboxId: sandbox.id,
-    label: `${metadata.name} attempt ${metadata.attempt}`,
-    config: encodeConfig(withVolumeIds(config, volumes)),
+    label: `${spec.name} attempt ${spec.attempt}`,
+    spec: withVolumeIds(spec, volumes),
     image: {
       id: image.id,
       reference: image.repoDigests[0] ?? image.id,
-      name: image.repoTags[0] ?? config.image?.image ?? image.id,
+      name: image.repoTags[0] ?? spec.image.name,
     },
     logPath,
     process: plan.process,
-    stopSignal: plan.stopSignal.number,
+    stopSignal: plan.stopSignal,
     sharedPaths: [...new Set(shared.map(({ hostPath }) => hostPath))],
     mirroredPaths: [...new Set(mirrored.map(({ hostPath }) => hostPath))],
     followed: followed.map(({ place, source }) => ({ place: place.hostPath, source })),

@@ -15,10 +15,11 @@ export interface PodScores {
 
 /**
  * Keeps the processes of Boxes at the OOM score that kubelet means for their pods (docs/adr/0079), as containers come and
- * go. Under `native` each container has its own.
+ * go. Where each container has one of its own there is none.
  */
 export class OomScores {
   readonly #locks = new KeyedMutex<SandboxId>();
+  /** undefined: the pod has none that is its containers' together. */
   readonly #of: (sandbox: SandboxId) => PodScores | undefined;
   /** What was set last, by this daemon. */
   readonly #set = new WeakMap<Box, number>();
@@ -29,7 +30,6 @@ export class OomScores {
 
   /** Sets what the containers come to now; a Box that was running before this daemon has been given nothing yet. */
   async settle(box: Box): Promise<void> {
-    if (box.handle.driver === "native") return;
     await this.#locks.runWhenFree(box.id, AbortSignal.timeout(settleLimitMs), async () => {
       const pod = this.#of(box.id);
       if (box.exit !== undefined || pod === undefined) return;

@@ -10,7 +10,7 @@ import { onItsOwn } from "../../base/hold.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
-import type { SeccompChoice } from "../spec/seccomp.js";
+import type { SeccompSpec } from "./container-spec.js";
 import { defaultSeccompProfile } from "../spec/seccomp-default.js";
 
 /** A filter as CreateSessionRequest wants it. */
@@ -55,7 +55,7 @@ export class SeccompFilters {
   }
 
   /** `capabilities`: the process's effective ones; the default profile depends on them. */
-  async filterFor(choice: SeccompChoice, capabilities: readonly string[], signal: AbortSignal): Promise<SeccompFilter> {
+  async filterFor(choice: SeccompSpec, capabilities: readonly string[], signal: AbortSignal): Promise<SeccompFilter> {
     switch (choice.kind) {
       case "none":
         return noFilter;

@@ -1,17 +1,17 @@
 import { nowNs } from "../../base/clock.js";
 import { RuntimeError } from "../../base/errors.js";
-import type { ContainerEventResponse } from "../../gen/runtime/v1/api.js";
 import { EventQueue } from "./event-queue.js";
+import type { ContainerEvent } from "./publish.js";
 
 /** kubelet reads as fast as it can. */
 const usualMaxBehind = 1000;
 
-type Event = Omit<ContainerEventResponse, "createdAt">;
+type Event = Omit<ContainerEvent, "atNs">;
 
 /**
- * CRI's container events. Who publishes does so right after the record on disk has changed, in the same turn as the
+ * What happens to pods and containers. Who publishes does so right after the record on disk has changed, in the same turn as the
  * change shows in the lists: a client that subscribes first and lists then misses nothing. Nothing is kept for later
- * subscribers: CRI has no way to ask for it.
+ * subscribers.
  */
 export class ContainerEvents {
   readonly #queues = new Set<EventQueue>();
@@ -26,11 +26,11 @@ export class ContainerEvents {
 
   /**
    * To everybody who listens, in the order of the calls; never waits. `make` is called at once, and only when somebody
-   * listens: the statuses in an event are those of this moment.
+   * listens: the facts in an event are those of this moment.
    */
   publish(make: () => Event): void {
     if (this.#queues.size === 0) return;
-    const event: ContainerEventResponse = { ...make(), createdAt: this.#nextNs() };
+    const event: ContainerEvent = { ...make(), atNs: this.#nextNs() };
     for (const queue of this.#queues) queue.push(event);
   }
 
@@ -38,7 +38,7 @@ export class ContainerEvents {
    * Events from this call on, until the signal aborts. One who falls too far behind gets `resourceExhausted`: an event
    * that is left out silently would be worse.
    */
-  subscribe(signal: AbortSignal): AsyncIterable<ContainerEventResponse> {
+  subscribe(signal: AbortSignal): AsyncIterable<ContainerEvent> {
     const queue = new EventQueue(this.#maxBehind);
     if (this.#closed === undefined) this.#queues.add(queue);
     else queue.end(this.#closed);
@@ -52,7 +52,7 @@ export class ContainerEvents {
     this.#queues.clear();
   }
 
-  async *#events(queue: EventQueue, signal: AbortSignal): AsyncGenerator<ContainerEventResponse> {
+  async *#events(queue: EventQueue, signal: AbortSignal): AsyncGenerator<ContainerEvent> {
     try {
       for (;;) yield await queue.next(signal);
     } finally {

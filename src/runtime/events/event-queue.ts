@@ -1,11 +1,11 @@
 import { RuntimeError } from "../../base/errors.js";
 import { orAborted } from "../../base/or-aborted.js";
-import type { ContainerEventResponse } from "../../gen/runtime/v1/api.js";
+import type { ContainerEvent } from "./publish.js";
 
 /** What one subscriber has not read yet. One reader. */
 export class EventQueue {
   readonly #maxLength: number;
-  #events: ContainerEventResponse[] = [];
+  #events: ContainerEvent[] = [];
   #end: RuntimeError | undefined;
   #wake: () => void = () => undefined;
 
@@ -13,7 +13,7 @@ export class EventQueue {
     this.#maxLength = maxLength;
   }
 
-  push(event: ContainerEventResponse): void {
+  push(event: ContainerEvent): void {
     if (this.#end !== undefined) return;
     if (this.#events.length < this.#maxLength) {
       this.#events.push(event);
@@ -32,7 +32,7 @@ export class EventQueue {
     this.#wake();
   }
 
-  async next(signal: AbortSignal): Promise<ContainerEventResponse> {
+  async next(signal: AbortSignal): Promise<ContainerEvent> {
     for (;;) {
       const event = this.#events.shift();
       if (event !== undefined) return event;

@@ -1,22 +1,22 @@
-/**
- * Events made of what has happened. Source: api.proto, ContainerEventResponse; reader: kubelet pkg/kubelet/pleg
- * (evented.go), which takes a pod's new state from the statuses in the event and asks for nothing more.
- */
-import { ContainerEventType } from "../../gen/runtime/v1/api.js";
-import { containerStatusOf } from "../container/status.js";
-import type { Container } from "../container/container.js";
-import { podSandboxStatusOf } from "../pod/status.js";
-import type { Sandbox } from "../pod/sandbox.js";
+/** Events made of what has happened to pods and containers. */
+import type { Container, ContainerFacts } from "../container/container.js";
+import type { Sandbox, SandboxFacts } from "../pod/sandbox.js";
 import type { ContainerEvents } from "./container-events.js";
 
 export type Happening = "created" | "started" | "stopped" | "deleted";
 
-const types = {
-  created: ContainerEventType.CONTAINER_CREATED_EVENT,
-  started: ContainerEventType.CONTAINER_STARTED_EVENT,
-  stopped: ContainerEventType.CONTAINER_STOPPED_EVENT,
-  deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
-} satisfies Record<Happening, ContainerEventType>;
+/** What has happened, and how the whole pod was at that moment. */
+export interface ContainerEvent {
+  readonly happening: Happening;
+  /** Of a pod, or of one of its containers. */
+  readonly id: string;
+  /** Unix time, rising from event to event. */
+  readonly atNs: bigint;
+  /** undefined: the pod is not known any more. */
+  readonly pod: SandboxFacts | undefined;
+  /** All that the pod has. */
+  readonly containers: readonly ContainerFacts[];
+}
 
 /** Of a sandbox when `id` is its own, else of one of its containers. `containers`: all that it has now. */
 export function publish(
@@ -27,9 +27,9 @@ export function publish(
   containers: () => readonly Container[],
 ): void {
   events.publish(() => ({
-    containerId: id,
-    containerEventType: types[happening],
-    podSandboxStatus: sandbox === undefined ? undefined : podSandboxStatusOf(sandbox),
-    containersStatuses: containers().map(containerStatusOf),
+    happening,
+    id,
+    pod: sandbox?.facts(),
+    containers: containers().map((container) => container.facts()),
   }));
 }

@@ -13,8 +13,7 @@ import { feedStdin, followSizes } from "./feed.js";
 
 /**
  * Joins a client with a container's init: its output from now on, its stdin, its terminal's size. Ends with the
- * container's output, or when the client goes; the container runs on. A stdin that was to be open once (CRI
- * ContainerConfig.stdin_once) is closed when the client's ends; without that the end of the client's stdin ends the
+ * container's output, or when the client goes; the container runs on. A stdin that was to be open once is closed when the client's ends; without that the end of the client's stdin ends the
  * session, as in containerd.
  */
 export async function attachSession(
@@ -25,7 +24,7 @@ export async function attachSession(
 ): Promise<void> {
   requireRunning(container);
   const { agent } = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
-  const { follower, config } = container;
+  const { follower, spec } = container;
   if (follower === undefined) {
     throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has no output to attach to`);
   }
@@ -33,11 +32,11 @@ export async function attachSession(
   const alive = anyOf(signal, over.signal);
   const tap = follower.taps.open();
   try {
-    if (config.tty) void followSizes(agent, initOf(container), streams.sizes, alive, deps.log);
+    if (spec.tty) void followSizes(agent, initOf(container), streams.sizes, alive, deps.log);
     const output = Promise.all([copy(tap.stdout, streams.stdout), copy(tap.stderr, streams.stderr)]);
     const ends: Promise<unknown>[] = [output];
     const stdin = streams.stdin;
-    if (config.stdin && stdin !== undefined) ends.push(attachStdin(container, stdin, agent, output, alive));
+    if (spec.stdin && stdin !== undefined) ends.push(attachStdin(container, stdin, agent, output, alive));
     await orAborted(Promise.race(ends), signal);
     tap.throwIfCutOff();
   } finally {
@@ -58,7 +57,7 @@ async function attachStdin(
   output: Promise<unknown>,
   alive: AbortSignal,
 ): Promise<void> {
-  const { stdinOnce, tty } = container.config;
+  const { stdinOnce, tty } = container.spec;
   const closes = stdinOnce && !tty;
   await feedStdin(agent, initOf(container), stdin, closes, alive);
   if (!closes) return;

@@ -7,13 +7,7 @@ import type { Deps } from "../deps.js";
 import { execProcess } from "../spec/build-spec.js";
 import type { Container } from "../container/container.js";
 import { undoLimitMs } from "../container/limits.js";
-
-export interface ExecProgram {
-  readonly args: readonly string[];
-  readonly terminal: boolean;
-  /** A pipe as stdin, else /dev/null. */
-  readonly stdin: boolean;
-}
+import type { ExecSpec } from "./exec-spec.js";
 
 /** `failedPrecondition` unless the container runs. */
 export function requireRunning(container: Container): void {
@@ -30,7 +24,7 @@ export function requireRunning(container: Container): void {
 export async function withExec<T>(
   container: Container,
   kind: string,
-  program: ExecProgram,
+  spec: ExecSpec,
   deps: Deps,
   signal: AbortSignal,
   use: (process: ProcessRef, box: Box) => Promise<T>,
@@ -39,7 +33,7 @@ export async function withExec<T>(
   const box = await deps.sandboxes.require(container.sandboxId).liveBox(signal);
   const process: ProcessRef = { sessionId: container.id, execId: `${kind}-${randomBytes(8).toString("hex")}` };
   try {
-    await start(container, process, program, box, signal);
+    await start(container, process, spec, box, signal);
     return await use(process, box);
   } finally {
     await forget(process, box, deps);
@@ -49,7 +43,7 @@ export async function withExec<T>(
 async function start(
   container: Container,
   process: ProcessRef,
-  { args, terminal, stdin }: ExecProgram,
+  { args, terminal, stdin }: ExecSpec,
   box: Box,
   signal: AbortSignal,
 ): Promise<void> {

@@ -2,6 +2,7 @@ import { anyOf } from "../../base/signals.js";
 import { Stream } from "../../gen/agent/v1/agent.js";
 import type { CommandStreams } from "../../streaming/requests.js";
 import { withExec } from "./exec-process.js";
+import type { ExecSpec } from "./exec-spec.js";
 import type { Container } from "../container/container.js";
 import type { Deps } from "../deps.js";
 import { feedStdin, followSizes } from "./feed.js";
@@ -12,15 +13,14 @@ import { feedStdin, followSizes } from "./feed.js";
  */
 export async function execSession(
   container: Container,
-  args: readonly string[],
-  terminal: boolean,
+  { args, terminal }: Pick<ExecSpec, "args" | "terminal">,
   streams: CommandStreams,
   deps: Deps,
   signal: AbortSignal,
 ): Promise<number> {
   const { stdin, stdout, stderr, sizes } = streams;
-  const program = { args, terminal, stdin: stdin !== undefined };
-  return await withExec(container, "exec", program, deps, signal, async (process, { agent }) => {
+  const spec = { args, terminal, stdin: stdin !== undefined };
+  return await withExec(container, "exec", spec, deps, signal, async (process, { agent }) => {
     const over = new AbortController();
     const alive = anyOf(signal, over.signal);
     const reader = agent.output(process, 0n, true, alive);

@@ -1,13 +1,17 @@
 import { availableParallelism, totalmem } from "node:os";
 import { RuntimeError } from "../../base/errors.js";
-import type { LinuxContainerResources, LinuxPodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { DriverName } from "../../vmm/box.js";
 import type { ParentLimits } from "../../vmm/cgroup/parent-limits.js";
+import type { ResourceSpec } from "../container/resource-spec.js";
+import type { PodSpec } from "./pod-spec.js";
 
 export interface BoxSize {
   readonly vcpus: number;
   readonly memoryMib: number;
 }
+
+/** What a pod may use, and what its RuntimeClass adds. */
+export type PodLimits = Pick<PodSpec, "resources" | "overhead">;
 
 /** Guest kernel, agent and their caches need this much before a container has anything. */
 const leastMemoryMib = 256;
@@ -30,15 +34,15 @@ const noLimitBytes = (1n << 63n) - 65_536n;
 /** CFS period where the request has none (kernel default). */
 const usualPeriodUs = 100_000n;
 
-/** CRI LinuxContainerResources: 0 is unset everywhere; cpu_quota -1 is unlimited. Throws `invalidArgument`. */
-export function checkResources(field: string, resources: LinuxContainerResources | undefined): void {
+/** `field`: where the limits are in the request. 0 is unset everywhere; a quota of -1 is unlimited. Throws `invalidArgument`. */
+export function checkResources(field: string, resources: ResourceSpec | undefined): void {
   if (resources === undefined) return;
   const refuse = (member: string, value: bigint, allowed: string): never => {
     throw new RuntimeError("invalidArgument", `${field}.${member} ${String(value)} is not allowed`, {
       hint: `allowed: ${allowed}`,
     });
   };
-  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitInBytes: memory } = resources;
+  const { cpuPeriodUs: cpuPeriod, cpuQuotaUs: cpuQuota, cpuShares, memoryLimitBytes: memory } = resources;
   if (cpuPeriod !== 0n && (cpuPeriod < 1000n || cpuPeriod > 1_000_000n)) {
     refuse("cpu_period", cpuPeriod, "1000 to 1000000 microseconds, 0 for unset");
   }
@@ -52,8 +56,8 @@ export function checkResources(field: string, resources: LinuxContainerResources
  * configured defaults where the pod sets no limit. It is never given more than the host has: what is over that can't be
  * used anyway.
  */
-export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxSize, driver: DriverName): BoxSize {
-  const wanted = wantedSize(linux?.resources, linux?.overhead, driver);
+export function boxSize(limits: PodLimits, standard: BoxSize, driver: DriverName): BoxSize {
+  const wanted = wantedSize(limits, driver);
   const memoryMib = wanted.memoryMib > 0n ? wanted.memoryMib : BigInt(standard.memoryMib);
   const vcpus = wanted.vcpus > 0n ? wanted.vcpus : BigInt(standard.vcpus);
   return {
@@ -67,11 +71,10 @@ export function boxSize(linux: LinuxPodSandboxConfig | undefined, standard: BoxS
  * makes no processor for the guest.
  */
 export function wantedSize(
-  resources: LinuxContainerResources | undefined,
-  overhead: LinuxContainerResources | undefined,
+  { resources, overhead }: PodLimits,
   driver: DriverName,
 ): { readonly vcpus: bigint; readonly memoryMib: bigint } {
-  const limitBytes = resources?.memoryLimitInBytes ?? 0n;
+  const limitBytes = resources?.memoryLimitBytes ?? 0n;
   const memoryBytes = limitBytes < noLimitBytes ? limitBytes : 0n;
   const milliCpus = milliCpusOf(resources);
   return {
@@ -101,15 +104,15 @@ export function withHugePages(
  * kubelet sets the pod's control group to limits and overhead together: a guest of all that would be killed from outside
  * once it has touched its memory (docs/adr/0059, 0062).
  */
-function guestPart(limitBytes: bigint, overhead: LinuxContainerResources | undefined, driver: DriverName): bigint {
-  const bytes = overhead?.memoryLimitInBytes ?? 0n;
+function guestPart(limitBytes: bigint, overhead: ResourceSpec | undefined, driver: DriverName): bigint {
+  const bytes = overhead?.memoryLimitBytes ?? 0n;
   const beside = besideGuest[driver](limitBytes + bytes);
   return bytes > beside ? bytes - beside : 0n;
 }
 
-function milliCpusOf(resources: LinuxContainerResources | undefined): bigint {
-  if (resources === undefined || resources.cpuQuota <= 0n) return 0n;
-  return (resources.cpuQuota * 1000n) / (resources.cpuPeriod === 0n ? usualPeriodUs : resources.cpuPeriod);
+function milliCpusOf(resources: ResourceSpec | undefined): bigint {
+  if (resources === undefined || resources.cpuQuotaUs <= 0n) return 0n;
+  return (resources.cpuQuotaUs * 1000n) / (resources.cpuPeriodUs === 0n ? usualPeriodUs : resources.cpuPeriodUs);
 }
 
 function toMib(bytes: bigint): bigint {

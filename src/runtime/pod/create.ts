@@ -12,7 +12,7 @@ import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import type { Config } from "../../config/config.js";
-import type { SandboxRequest } from "./check-request.js";
+import type { CheckedPod } from "./check-spec.js";
 import { watchBox } from "./end.js";
 import {
   claimHostPorts,
@@ -27,7 +27,6 @@ import {
 import { podOomScore, qosOf } from "./oom-score.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
 import type { Sandbox, StageTiming } from "./sandbox.js";
-import { encodeConfig } from "./sandbox-record.js";
 import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
@@ -41,11 +40,10 @@ const guestLimitMs = 60_000;
  * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
  * that had been made is taken back, the record last.
  */
-export async function createSandbox(request: SandboxRequest, deps: Deps): Promise<SandboxId> {
+export async function createSandbox(request: CheckedPod, deps: Deps): Promise<SandboxId> {
   const id = newBoxId();
-  const { metadata } = request;
-  const pod = `${metadata.namespace}/${metadata.name}`;
-  const log = deps.log.child({ sandboxId: id, pod, uid: metadata.uid });
+  const { namespace, name: podName, uid } = request.spec;
+  const log = deps.log.child({ sandboxId: id, pod: `${namespace}/${podName}`, uid });
   const startedMs = monotonicMs();
   const name = `run sandbox ${shortId(id)}`;
   try {
@@ -63,12 +61,13 @@ export async function createSandbox(request: SandboxRequest, deps: Deps): Promis
 
 async function build(
   id: SandboxId,
-  request: SandboxRequest,
+  request: CheckedPod,
   deps: Deps,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Sandbox> {
   const { config, boxes, sandboxes } = deps;
+  const { boundary, spec } = request;
   const stages = new StageClock(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
@@ -80,13 +79,12 @@ async function build(
   claimHostPorts(sandbox, deps);
 
   const folder = sandboxFolder(config, id);
-  const hostname = podHostname(id, request.config);
-  const { boundary } = request;
-  const { idMap } = idMapOf(request.config, boxes, request.driver);
+  const hostname = podHostname(id, spec);
+  const { idMap } = idMapOf(spec, boxes, request.driver);
   const owner = boundary.hasGuestLink ? null : (idMap ?? null); // a guest has a user namespace of its own kernel
   undo.add("remove pod files", () => removePodFiles(folder, deps.native));
   await stages.run("write pod files", stepLimitMs, () =>
-    writePodFiles(folder, hostname, request.config.dnsConfig, { native: deps.native, owner }),
+    writePodFiles(folder, hostname, spec.dns, { native: deps.native, owner }),
   );
 
   const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
@@ -95,10 +93,10 @@ async function build(
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  const spec = {
+  const boxSpec = {
     ...{ id, ...request.size, netnsPath: sandbox.record.netnsPath === "" ? null : sandbox.record.netnsPath },
     cgroupParent: cgroupParent(request, config),
-    oomScore: podOomScore(qosOf(request.config.linux?.cgroupParent ?? ""), []),
+    oomScore: podOomScore(qosOf(spec.cgroupParent), []),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
     ...(idMap === undefined ? {} : { idMap }),
@@ -108,7 +106,7 @@ async function build(
   const [box, link] = await sideBySide(
     signal,
     // Its own steps have their limits; before them it may wait for its turn.
-    (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(spec, limit), both),
+    (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(boxSpec, limit), both),
     async (both) => {
       if (network === undefined) return undefined;
       const limitMs = config.cni.timeoutMs + stepLimitMs;
@@ -123,7 +121,7 @@ async function build(
   sandbox.setBox(box);
   if (network !== undefined) {
     await stages.run("tell pod files", stepLimitMs, () =>
-      tellPodFiles(folder, hostname, request.config.dnsConfig, sandbox.record.network),
+      tellPodFiles(folder, hostname, spec.dns, sandbox.record.network),
     );
   }
   await stages.run("configure sandbox", guestLimitMs, (limit) =>
@@ -146,28 +144,27 @@ async function build(
   return sandbox;
 }
 
-function firstRecord(id: SandboxId, request: SandboxRequest, deps: Deps) {
-  const { namespace, name, uid, attempt } = request.metadata;
+function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, size }: CheckedPod, deps: Deps) {
+  const { namespace, name, uid, attempt } = spec;
   return {
-    version: 1 as const,
+    version: 2 as const,
     id,
     label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
-    config: encodeConfig(request.config),
-    runtimeHandler: request.runtimeHandler,
-    size: request.size,
+    spec,
+    boundary: boundary.name,
+    size,
     createdAtNs: creationNs(),
-    netnsPath: request.hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
+    netnsPath: hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
   };
 }
 
 /** A path is one below the root, also where it does not begin there; a slice has its name. */
-function cgroupParent(request: SandboxRequest, { cgroup }: Config): string {
-  const parent = request.config.linux?.cgroupParent ?? "";
+function cgroupParent({ spec: { cgroupParent: parent } }: CheckedPod, { cgroup }: Config): string {
   return cgroup.driver === "systemd" || parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
 }
 
 /** "" where the name is the host's: it stays. */
-function ownHostname(hostname: string, { hostNamespaces }: SandboxRequest): string {
+function ownHostname(hostname: string, { hostNamespaces }: CheckedPod): string {
   return hostNamespaces.includes("network") ? "" : hostname;
 }
 

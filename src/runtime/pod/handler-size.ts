@@ -1,10 +1,10 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
-import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { DriverName } from "../../vmm/box.js";
 import { parentLimits } from "../../vmm/cgroup/parent-limits.js";
 import { boxSize, wantedSize, withHugePages, type BoxSize } from "./box-size.js";
-import type { SandboxRequest } from "./check-request.js";
+import type { CheckedPod } from "./check-spec.js";
+import type { PodSpec } from "./pod-spec.js";
 
 /** Annotations of a pod that set the size of its Box, where the handler allows it. */
 const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mib" } as const;
@@ -13,31 +13,31 @@ const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mi
  * Size of a pod's Box under its handler: what its annotations say, else its limits with the overhead, else the handler's
  * default. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
  */
-export function handlerSize(config: PodSandboxConfig, handler: HandlerConfig, driver: DriverName): BoxSize {
-  const wanted = wantedSize(config.linux?.resources, config.linux?.overhead, driver);
-  const vcpus = annotated("vcpus", config, handler);
-  const memoryMib = annotated("memory_mib", config, handler);
+export function handlerSize(spec: PodSpec, handler: HandlerConfig, driver: DriverName): BoxSize {
+  const wanted = wantedSize(spec, driver);
+  const vcpus = annotated("vcpus", spec, handler);
+  const memoryMib = annotated("memory_mib", spec, handler);
   checkMost("CPUs", vcpus ?? Number(wanted.vcpus), handler.maxVcpus);
   checkMost("MiB of memory", memoryMib ?? Number(wanted.memoryMib), handler.maxMemoryMib);
   // The annotation stands over limits: they are of the containers, it is of the whole guest.
-  const asked = boxSize(config.linux, handler, driver);
-  return boxSize(undefined, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib }, driver);
+  const asked = boxSize(spec, handler, driver);
+  return boxSize({}, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib }, driver);
 }
 
 /** With room for huge pages, but where an annotation has set the size of the whole guest. */
 export async function sizeWithPages(
-  { config, boundary, size, runtimeHandler }: SandboxRequest,
+  { spec, boundary, size }: CheckedPod,
   { handlers, cgroup }: Pick<Config, "handlers" | "cgroup">,
   driver: DriverName,
 ): Promise<BoxSize> {
-  if (!boundary.hasSize || config.annotations[annotationNames.memory_mib] !== undefined) return size;
-  const limits = await parentLimits(config.linux?.cgroupParent ?? "", cgroup.driver);
-  return withHugePages(size, limits, driver, handlers[runtimeHandler]?.maxMemoryMib);
+  if (!boundary.hasSize || spec.annotations[annotationNames.memory_mib] !== undefined) return size;
+  const limits = await parentLimits(spec.cgroupParent, cgroup.driver);
+  return withHugePages(size, limits, driver, handlers[spec.handler]?.maxMemoryMib);
 }
 
 function annotated(
   size: keyof typeof annotationNames,
-  { annotations }: PodSandboxConfig,
+  { annotations }: PodSpec,
   handler: HandlerConfig,
 ): number | undefined {
   const name = annotationNames[size];

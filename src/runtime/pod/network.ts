@@ -2,21 +2,21 @@ import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
-import { Protocol, type PodSandboxConfig, type PortMapping } from "../../gen/runtime/v1/api.js";
 import { netnsFolder } from "../../config/paths.js";
 import type { IdMap, LinkState } from "../../native/addon.js";
 import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
 import { joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
-import type { SandboxRequest } from "./check-request.js";
+import type { CheckedPod } from "./check-spec.js";
+import type { PodSpec, PortSpec } from "./pod-spec.js";
 import type { Sandbox } from "./sandbox.js";
 
 /** What CNI is told of a pod: CNI_ARGS as every runtime names them, and the capabilities that CRI has fields for. */
-export async function planNetwork(id: SandboxId, request: SandboxRequest, deps: Deps): Promise<Attachment | undefined> {
+export async function planNetwork(id: SandboxId, request: CheckedPod, deps: Deps): Promise<Attachment | undefined> {
   if (deps.config.network === "loopback" || request.hostNamespaces.includes("network")) return undefined;
-  const { config, metadata } = request;
-  const { namespace, name, uid } = metadata;
+  const { spec } = request;
+  const { namespace, name, uid } = spec;
   const args = {
     IgnoreUnknown: "1",
     K8S_POD_NAMESPACE: namespace,
@@ -27,17 +27,16 @@ export async function planNetwork(id: SandboxId, request: SandboxRequest, deps: 
   for (const [field, value] of Object.entries(args)) {
     if (/[;=]/.test(value)) throw new RuntimeError("invalidArgument", `CNI can't be told ${field} "${value}"`);
   }
-  return await deps.networks.plan({ args, capabilities: capabilitiesOf(config) });
+  return await deps.networks.plan({ args, capabilities: capabilitiesOf(spec) });
 }
 
-function capabilitiesOf(config: PodSandboxConfig): Record<string, unknown> {
-  const portMappings = config.portMappings.filter(({ hostPort }) => hostPort > 0).map(portMapping);
-  const bandwidth = bandwidthOf(config.annotations);
-  const { dnsConfig: dns } = config;
-  const cgroupPath = config.linux?.cgroupParent ?? "";
+function capabilitiesOf(spec: PodSpec): Record<string, unknown> {
+  const portMappings = spec.ports.filter(({ hostPort }) => hostPort > 0).map(portMapping);
+  const bandwidth = bandwidthOf(spec.annotations);
+  const { dns, cgroupParent: cgroupPath } = spec;
   return {
-    aliases: [config.metadata?.name ?? ""],
-    "io.kubernetes.cri.pod-annotations": config.annotations,
+    aliases: [spec.name],
+    "io.kubernetes.cri.pod-annotations": spec.annotations,
     ...(portMappings.length === 0 ? {} : { portMappings }),
     ...(bandwidth === undefined ? {} : { bandwidth }),
     ...(cgroupPath === "" ? {} : { cgroupPath }),
@@ -45,13 +44,8 @@ function capabilitiesOf(config: PodSandboxConfig): Record<string, unknown> {
   };
 }
 
-function portMapping(mapping: PortMapping) {
-  const { hostPort, containerPort, hostIp: hostIP } = mapping;
-  return { hostPort, containerPort, protocol: protocolName(mapping), ...(hostIP === "" ? {} : { hostIP }) };
-}
-
-function protocolName({ protocol }: PortMapping): string {
-  return (Object.entries(Protocol).find(([, value]) => value === protocol)?.[0] ?? "TCP").toLowerCase();
+function portMapping({ hostPort, containerPort, protocol, hostIp: hostIP }: PortSpec) {
+  return { hostPort, containerPort, protocol, ...(hostIP === "" ? {} : { hostIP }) };
 }
 
 /**
@@ -63,10 +57,10 @@ export function claimHostPorts(sandbox: Sandbox, deps: Deps): void {
   const before = deps.sandboxes.all();
   for (const other of before.slice(0, before.indexOf(sandbox))) {
     if (other.record.network === undefined) continue;
-    for (const mapping of sandbox.config.portMappings) {
-      if (!other.config.portMappings.some((taken) => overlap(mapping, taken))) continue;
-      const { namespace = "", name = "" } = other.config.metadata ?? {};
-      const port = `${String(mapping.hostPort)}/${protocolName(mapping)}`;
+    for (const mapping of sandbox.spec.ports) {
+      if (!other.spec.ports.some((taken) => overlap(mapping, taken))) continue;
+      const { namespace, name } = other.spec;
+      const port = `${String(mapping.hostPort)}/${mapping.protocol}`;
       throw new RuntimeError("alreadyExists", `host port ${port} is taken by pod ${namespace}/${name}`, {
         hint: `sandbox ${shortId(other.id)} has it until it is stopped`,
       });
@@ -74,7 +68,7 @@ export function claimHostPorts(sandbox: Sandbox, deps: Deps): void {
   }
 }
 
-function overlap(a: PortMapping, b: PortMapping): boolean {
+function overlap(a: PortSpec, b: PortSpec): boolean {
   const anyAddress = (ip: string): boolean => ip === "" || ip === "0.0.0.0" || ip === "::";
   const sameAddress = anyAddress(a.hostIp) || anyAddress(b.hostIp) || a.hostIp === b.hostIp;
   return a.hostPort > 0 && a.hostPort === b.hostPort && a.protocol === b.protocol && sameAddress;
@@ -148,12 +142,9 @@ function placeOf({ id, record }: Sandbox) {
  * Sysctls of the pod's network, by dotted name: what it asks for, over what its network's plugins have set, over what
  * containerd 2 sets for every pod: low ports and ping for programs that are not root (docs/adr/0056).
  */
-export function networkSysctls(
-  { record, config }: Sandbox,
-  { hostNamespaces }: SandboxRequest,
-): Record<string, string> {
+export function networkSysctls({ record, spec }: Sandbox, { hostNamespaces }: CheckedPod): Record<string, string> {
   const usual = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
-  const asked = Object.entries(config.linux?.sysctls ?? {});
+  const asked = Object.entries(spec.sysctls);
   return {
     ...(hostNamespaces.includes("network") ? {} : usual),
     ...(record.network === undefined ? {} : attachmentSysctls(record.network)),

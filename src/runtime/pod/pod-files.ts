@@ -4,17 +4,16 @@ import { dirname, join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
 import { isNotFound } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
-import { NamespaceMode, type DNSConfig, type PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
 import type { IdMap, Native } from "../../native/addon.js";
 import type { CniDns } from "../../net/cni/result.js";
-import { isHostname } from "./check-request.js";
+import { isHostname } from "./check-spec.js";
+import type { DnsSpec, PodSpec } from "./pod-spec.js";
 
 /** The pod's host name: the host's with its network, as its UTS namespace comes along; else the request's; else the pod's name where that is one; else the short id. */
-export function podHostname(id: SandboxId, config: PodSandboxConfig): string {
-  if (config.linux?.securityContext?.namespaceOptions?.network === NamespaceMode.NODE) return nodeName();
-  if (config.hostname !== "") return config.hostname;
-  const name = config.metadata?.name ?? "";
+export function podHostname(id: SandboxId, { namespaces, hostname, name }: PodSpec): string {
+  if (namespaces?.network === "host") return nodeName();
+  if (hostname !== "") return hostname;
   return name.length <= 63 && isHostname(name) ? name : shortId(id);
 }
 
@@ -33,7 +32,7 @@ const filesInodes = names.length + 2;
 export async function writePodFiles(
   folder: string,
   hostname: string,
-  dns: DNSConfig | undefined,
+  dns: DnsSpec | undefined,
   { native, owner }: { readonly native: Native; readonly owner: IdMap | null },
 ): Promise<void> {
   await closedDirectory(dirname(folder));
@@ -54,7 +53,7 @@ export async function writePodFiles(
 export async function tellPodFiles(
   folder: string,
   hostname: string,
-  asked: DNSConfig | undefined,
+  asked: DnsSpec | undefined,
   network: Attachment | undefined,
 ): Promise<void> {
   if (network === undefined) return;
@@ -85,7 +84,7 @@ function hostsText(hostname: string, address = "127.0.1.1"): string {
 }
 
 /** What dns_config says; the host's own where it says nothing (as kubelet expects with an empty resolvConf). */
-async function resolvConfText(dns: DNSConfig | undefined): Promise<string> {
+async function resolvConfText(dns: DnsSpec | undefined): Promise<string> {
   const text = dns === undefined ? "" : dnsText(dns);
   if (text !== "") return text;
   try {
@@ -97,7 +96,7 @@ async function resolvConfText(dns: DNSConfig | undefined): Promise<string> {
 }
 
 /** resolv.conf(5). */
-function dnsText(dns: CniDns): string {
+function dnsText(dns: DnsSpec | CniDns): string {
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(" ")}`);
   if (dns.options.length > 0) lines.push(`options ${dns.options.join(" ")}`);

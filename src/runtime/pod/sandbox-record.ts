@@ -1,9 +1,12 @@
 import * as z from "zod";
 import { boxId } from "../../base/ids.js";
-import { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import { attachmentSchema } from "../../net/attachment.js";
 import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
+import { boundaryName } from "../boundary/boundary.js";
+import { podSpec } from "./pod-spec.js";
+
+const newest = 2;
 
 const hostIds = z.object({ first: z.int(), count: z.int() });
 
@@ -18,16 +21,18 @@ const boxHandle: z.ZodType<BoxHandle> = z.object({
 
 /**
  * What is known of a sandbox, as it stands on disk. Facts only: state is computed (`sandboxState`).
- * Fields are added with a default; what changes a field's meaning gets a new version and an upgrade on read.
+ * Fields are added with a default; what changes a field's meaning gets a new version and an upgrade on read: version 1 had
+ * CRI's messages in it, which `cri/records` reads (docs/adr/0098).
  */
 const schema = z.object({
-  version: z.literal(1),
+  version: z.literal(newest),
   id: z.string().transform(boxId),
   /** "namespace/name, uid, attempt": for people who read the file. */
   label: z.string(),
-  /** The request's config as it came: the CRI message's own encoding, which later versions of CRI can read. */
-  config: z.base64(),
-  runtimeHandler: z.string(),
+  /** What was asked for. */
+  spec: podSpec,
+  /** What stands between the pod and its host, decided when it was made. */
+  boundary: boundaryName,
   /** Of the Box, for as long as it lives: the handler's table may change. Absent in records of earlier daemons. */
   size: z.object({ vcpus: z.int(), memoryMib: z.int() }).optional(),
   createdAtNs: z.bigint(),
@@ -47,6 +52,7 @@ export type SandboxRecord = Readonly<z.infer<typeof schema>>;
 
 export const sandboxRecords: RecordKind<SandboxRecord> = {
   name: "sandboxes",
+  version: newest,
   schema,
   idOf: (record) => record.id,
 };
@@ -57,12 +63,4 @@ export type SandboxState = (typeof sandboxStates)[number];
 export function sandboxState(record: SandboxRecord): SandboxState {
   if (record.end !== undefined) return "notReady";
   return record.readyAtNs === undefined ? "creating" : "ready";
-}
-
-export function encodeConfig(config: PodSandboxConfig): string {
-  return Buffer.from(PodSandboxConfig.encode(config).finish()).toString("base64");
-}
-
-export function decodeConfig(encoded: string): PodSandboxConfig {
-  return PodSandboxConfig.decode(Buffer.from(encoded, "base64"));
 }

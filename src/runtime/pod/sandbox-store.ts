@@ -8,8 +8,8 @@ import { neverAborted } from "../../base/signals.js";
 import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
 import { formerSandboxesFolder, netnsFolder, sandboxesFolder, sandboxFolder } from "../../config/paths.js";
-import type { PodSandboxMetadata } from "../../gen/runtime/v1/api.js";
 import { RecordFolder } from "../../store/records.js";
+import type { PodSpec } from "./pod-spec.js";
 import { Sandbox } from "./sandbox.js";
 import { sandboxRecords, type SandboxRecord } from "./sandbox-record.js";
 
@@ -21,8 +21,8 @@ async function closedNamesIn(path: string): Promise<string[]> {
 }
 
 /** What makes a sandbox unique to kubelet, as one string. */
-export function sandboxKey(metadata: PodSandboxMetadata): string {
-  return JSON.stringify([metadata.namespace, metadata.name, metadata.uid, metadata.attempt]);
+export function sandboxKey({ namespace, name, uid, attempt }: PodSpec): string {
+  return JSON.stringify([namespace, name, uid, attempt]);
 }
 
 /** All sandboxes, each a record on disk. The finished ones are visible; a creation under way is not. */
@@ -40,9 +40,9 @@ export class SandboxStore {
     this.#records = records;
   }
 
-  /** Loads every record; half-made sandboxes are loaded too (state "creating"), for recovery to discard. */
-  static async open(config: Config, log: Logger): Promise<SandboxStore> {
-    const records = await RecordFolder.open(config.root, sandboxRecords, log);
+  /** Loads every record; `kind` may know older ones than the engine does. Half-made sandboxes are loaded too (state "creating"), for recovery to discard. */
+  static async open(config: Config, log: Logger, kind = sandboxRecords): Promise<SandboxStore> {
+    const records = await RecordFolder.open(config.root, kind, log);
     const store = new SandboxStore(config, records);
     for (const path of [sandboxesFolder(config), netnsFolder(config)]) await closedDirectory(path);
     const former = new Set(await closedNamesIn(formerSandboxesFolder(config)));
@@ -80,9 +80,8 @@ export class SandboxStore {
     return this.#sandboxes.has(id);
   }
 
-  findByKey(metadata: PodSandboxMetadata): Sandbox | undefined {
-    const key = sandboxKey(metadata);
-    return this.list().find(({ config }) => config.metadata !== undefined && sandboxKey(config.metadata) === key);
+  findByKey(key: string): Sandbox | undefined {
+    return this.list().find(({ spec }) => sandboxKey(spec) === key);
   }
 
   /** Those that were READY once, oldest first. */

@@ -1,9 +1,11 @@
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import { orAborted } from "../../base/or-aborted.js";
-import type { PodSandboxConfig } from "../../gen/runtime/v1/api.js";
 import type { Box } from "../../vmm/box.js";
-import { decodeConfig, sandboxState, type SandboxRecord, type SandboxState } from "./sandbox-record.js";
+import type { Boundary } from "../boundary/boundary.js";
+import { boundaryNamed } from "../boundary/boundary-of.js";
+import type { PodSpec } from "./pod-spec.js";
+import { sandboxState, type SandboxRecord, type SandboxState } from "./sandbox-record.js";
 
 /** How long one step of the sandbox's start took. */
 export interface StageTiming {
@@ -11,11 +13,21 @@ export interface StageTiming {
   readonly ms: number;
 }
 
+/** What is known of a sandbox at one moment. */
+export interface SandboxFacts {
+  readonly id: SandboxId;
+  readonly spec: PodSpec;
+  readonly record: SandboxRecord;
+  readonly state: SandboxState;
+}
+
 /** A sandbox: its record, and its Box while that one lives. Changed only through `SandboxStore`. */
 export class Sandbox {
   readonly id: SandboxId;
-  /** The request's config: the truth for identity, network, log_directory and namespaces (kubelet.md 1.5). */
-  readonly config: PodSandboxConfig;
+  /** What was asked for: the truth for identity, network, log directory and namespaces (kubelet.md 1.5). */
+  readonly spec: PodSpec;
+  /** Decided once, when the pod was made. */
+  readonly boundary: Boundary;
   /** Folder with resolv.conf, hosts and hostname. */
   readonly folder: string;
   /** Stages of the start, for `PodSandboxStatus` and the benches; empty after a daemon restart. */
@@ -28,13 +40,20 @@ export class Sandbox {
 
   constructor(record: SandboxRecord, folder: string) {
     this.id = record.id;
-    this.config = decodeConfig(record.config);
+    this.spec = record.spec;
+    this.boundary = boundaryNamed(record.boundary);
     this.folder = folder;
     this.#record = record;
   }
 
   get record(): SandboxRecord {
     return this.#record;
+  }
+
+  /** As they are now, and stay. */
+  facts(): SandboxFacts {
+    const { id, spec, record, state } = this;
+    return { id, spec, record, state };
   }
 
   get state(): SandboxState {

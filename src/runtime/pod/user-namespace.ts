@@ -4,22 +4,22 @@
  * Source: CRI UserNamespace, IDMapping; kubelet.md, "userns_options".
  */
 import { RuntimeError } from "../../base/errors.js";
-import { NamespaceMode, type PodSandboxConfig, type UserNamespace } from "../../gen/runtime/v1/api.js";
 import type { BoxFactory, BoxSpec, DriverName } from "../../vmm/box.js";
+import type { UserNamespaceSpec } from "./namespace-spec.js";
+import type { PodSpec } from "./pod-spec.js";
 
 /** undefined: none of its own. */
-export function userNamespaceOf(config: PodSandboxConfig): UserNamespace | undefined {
-  const options = config.linux?.securityContext?.namespaceOptions?.usernsOptions;
-  return options?.mode === NamespaceMode.POD ? options : undefined;
+export function userNamespaceOf({ namespaces }: PodSpec): UserNamespaceSpec | undefined {
+  return namespaces?.users?.mode === "pod" ? namespaces.users : undefined;
 }
 
 /** For the Box; throws `invalidArgument` when its driver can't do that. */
 export function idMapOf(
-  config: PodSandboxConfig,
+  spec: PodSpec,
   boxes: Pick<BoxFactory, "driver" | "idMapping">,
   driver: DriverName | undefined,
 ): Pick<BoxSpec, "idMap"> {
-  const [uids, gids] = [userNamespaceOf(config)?.uids[0], userNamespaceOf(config)?.gids[0]];
+  const [uids, gids] = [userNamespaceOf(spec)?.uids[0], userNamespaceOf(spec)?.gids[0]];
   if (uids === undefined || gids === undefined) return {};
   const mapping = boxes.idMapping(driver);
   if (mapping.by === "none") {

@@ -1,34 +1,34 @@
 /**
- * CRI container config to OCI runtime spec, in two steps: `planSpec` checks the whole request and decides everything
+ * A container's spec to the OCI runtime spec, in two steps: `planSpec` checks the whole request and decides everything
  * that doesn't need a place in the share, `finishSpec` puts the paths in. Both are pure.
  */
 import { RuntimeError } from "../../base/errors.js";
-import { MountPropagation, type ContainerConfig, type UserNamespace } from "../../gen/runtime/v1/api.js";
 import type { ImageConfig } from "../../image/image-store.js";
+import type { ContainerSpec } from "../container/container-spec.js";
+import type { UserNamespaceSpec } from "../pod/namespace-spec.js";
 import { capabilities } from "./capabilities.js";
 import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
 import type { OciLinux, OciProcess, OciSpec } from "./oci.js";
 import { processArgs, processEnv, workingFolder } from "./process.js";
 import { oomScoreAdj } from "./resources.js";
 import type { SpecRules } from "./rules.js";
-import { checkSecurity } from "./security.js";
-import { stopSignal, type StopSignal } from "./signals.js";
+import { stopSignal } from "./signals.js";
 import { checkUserNamespace, ociMapping } from "./user-namespace.js";
 import { resolveUser, type UserDatabase } from "./user.js";
 
 export interface SpecInput {
   /** The container's id: name of its cgroup. */
   readonly id: string;
-  readonly config: ContainerConfig;
+  readonly spec: ContainerSpec;
   readonly image: ImageConfig;
   readonly database: UserDatabase;
   readonly sandbox: {
     readonly hostname: string;
     readonly privileged: boolean;
     /** The pod's; undefined: none of its own. */
-    readonly userns?: UserNamespace | undefined;
+    readonly userns?: UserNamespaceSpec | undefined;
   };
-  /** Init of the container whose PID namespace is joined, for NamespaceMode.TARGET. */
+  /** Init of the container whose PID namespace is joined, for the mode "target". */
   readonly targetPid: number | undefined;
   readonly rules: SpecRules;
 }
@@ -38,79 +38,85 @@ export interface SpecPlan {
   readonly linux: OciLinux;
   readonly annotations: Readonly<Record<string, string>>;
   readonly mountTraits: MountTraits;
-  readonly stopSignal: StopSignal;
+  /** Linux number. */
+  readonly stopSignal: number;
 }
 
 /** Soft and hard limit of open files: what systemd gives services, high enough to raise, low enough to close in a loop. */
 const openFiles = { type: "RLIMIT_NOFILE", soft: 1024, hard: 524_288 };
 
 export function planSpec(input: SpecInput): SpecPlan {
-  const { config, image, rules } = input;
-  const security = config.linux?.securityContext;
-  checkSecurity(security, input.sandbox.privileged, rules);
-  checkUserNamespace(config, input.sandbox.userns, rules);
-  rules.checkDevices(config);
-  config.mounts.forEach((mount, index) => {
+  const { spec, image, rules } = input;
+  const { security } = spec;
+  if (security.privileged && !input.sandbox.privileged) {
+    throw new RuntimeError("invalidArgument", "a privileged container needs a privileged sandbox", {
+      hint: "set privileged in the sandbox's security context too",
+    });
+  }
+  rules.checkNamespaces(security);
+  checkUserNamespace(spec, input.sandbox.userns, rules);
+  rules.checkDevices(spec);
+  spec.mounts.forEach((mount, index) => {
     checkMount(mount, index, rules);
   });
-  if (config.tty && config.stdinOnce && !config.stdin) {
+  if (spec.tty && spec.stdinOnce && !spec.stdin) {
     throw new RuntimeError("invalidArgument", "stdin_once is set without stdin");
   }
-  const user = resolveUser(security, image.user, input.database);
-  const privileged = security?.privileged === true;
-  const adjustment = oomScoreAdj(config.linux?.resources);
+  const user = resolveUser(security.user, image.user, input.database);
+  const { privileged, readonlyRootfs, noNewPrivileges } = security;
+  const adjustment = oomScoreAdj(spec.resources);
   return {
     process: {
-      terminal: config.tty,
+      terminal: spec.tty,
       user: user.oci,
-      args: processArgs(config, image),
-      env: processEnv(config, image, {
+      args: processArgs(spec, image),
+      env: processEnv(spec, image, {
         hostname: input.sandbox.hostname,
         home: user.home,
-        terminal: config.tty,
+        terminal: spec.tty,
       }),
-      cwd: workingFolder(config, image),
+      cwd: workingFolder(spec, image),
       capabilities: capabilities(security),
       rlimits: [openFiles],
-      noNewPrivileges: security?.noNewPrivs === true,
+      noNewPrivileges,
       ...(adjustment === undefined ? {} : { oomScoreAdj: adjustment }),
     },
-    linux: linuxOf(input, privileged),
+    linux: linuxOf(input),
     annotations: rules.annotations(security),
-    mountTraits: { privileged, readonlyRootfs: security?.readonlyRootfs === true },
-    stopSignal: stopSignal(config.stopSignal, image.stopSignal),
+    mountTraits: { privileged, readonlyRootfs },
+    stopSignal: stopSignal(spec.stopSignal, image.stopSignal),
   };
 }
 
-function linuxOf(input: SpecInput, privileged: boolean): OciLinux {
-  const { config, rules } = input;
-  const security = config.linux?.securityContext;
+function linuxOf(input: SpecInput): OciLinux {
+  const { spec, rules } = input;
+  const { privileged, maskedPaths, readonlyPaths } = spec.security;
   const devices = rules.devices(privileged);
-  const propagation = rootPropagation(config);
+  const propagation = rootPropagation(spec);
   return {
     ...namespacesOf(input),
-    resources: { ...rules.resources(config.linux?.resources), devices: rules.deviceRules(privileged) },
-    maskedPaths: privileged ? [] : (security?.maskedPaths ?? []),
-    readonlyPaths: privileged ? [] : (security?.readonlyPaths ?? []),
+    resources: { ...rules.resources(spec.resources), devices: rules.deviceRules(privileged) },
+    maskedPaths: privileged ? [] : maskedPaths,
+    readonlyPaths: privileged ? [] : readonlyPaths,
     ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
     ...(devices.length === 0 ? {} : { devices }),
   };
 }
 
 /** The root must let through what one of its mounts is to get, or to give. */
-function rootPropagation({ mounts }: ContainerConfig): string | undefined {
+function rootPropagation({ mounts }: ContainerSpec): string | undefined {
   const wanted = new Set(mounts.map(({ propagation }) => propagation));
-  if (wanted.has(MountPropagation.PROPAGATION_BIDIRECTIONAL)) return "rshared";
-  return wanted.has(MountPropagation.PROPAGATION_HOST_TO_CONTAINER) ? "rslave" : undefined;
+  if (wanted.has("bidirectional")) return "rshared";
+  return wanted.has("hostToContainer") ? "rslave" : undefined;
 }
 
 function namespacesOf({
-  config,
+  spec,
   rules,
   sandbox,
   targetPid,
 }: SpecInput): Pick<OciLinux, "namespaces" | "uidMappings" | "gidMappings"> {
-  const usual = rules.namespaces(config.linux?.securityContext, targetPid);
+  const usual = rules.namespaces(spec.security, targetPid);
   if (sandbox.userns === undefined) return { namespaces: usual };
   const { uids, gids } = sandbox.userns;
   return {

@@ -2,7 +2,7 @@
  * Capability sets. Source: CRI Capability; capabilities(7). Order: ALL first (added, then dropped), then the single
  * adds, then the single drops; so "drop ALL, add X" is X alone, "add ALL, drop X" all but X.
  */
-import type { LinuxContainerSecurityContext } from "../../gen/runtime/v1/api.js";
+import type { SecuritySpec } from "../container/container-spec.js";
 import type { OciCapabilities } from "./oci.js";
 
 /** capabilities(7) by number: CAP_CHOWN is 0, CAP_CHECKPOINT_RESTORE 40. */
@@ -27,11 +27,11 @@ export const defaultCapabilities: ReadonlySet<string> = new Set(
 );
 
 /** Names that the kernel does not know are left out. Inheritable and ambient stay empty unless ambient is asked for. */
-export function capabilities(security: LinuxContainerSecurityContext | undefined): OciCapabilities {
-  if (security?.privileged === true) return sets(allCapabilities, []);
-  const add = normalized(security?.capabilities?.addCapabilities);
-  const drop = normalized(security?.capabilities?.dropCapabilities);
-  const ambient = normalized(security?.capabilities?.addAmbientCapabilities);
+export function capabilities({ privileged, capabilities: asked }: SecuritySpec): OciCapabilities {
+  if (privileged) return sets(allCapabilities, []);
+  const add = normalized(asked.add);
+  const drop = normalized(asked.drop);
+  const ambient = normalized(asked.ambient);
   let granted = new Set(defaultCapabilities);
   if (add.has("CAP_ALL")) granted = new Set(allCapabilities);
   if (drop.has("CAP_ALL")) granted = new Set();
@@ -47,8 +47,8 @@ function sets(granted: readonly string[], ambient: readonly string[]): OciCapabi
   return { bounding: granted, effective: granted, permitted: granted, inheritable: ambient, ambient };
 }
 
-function normalized(names: readonly string[] | undefined): Set<string> {
-  return new Set((names ?? []).map((name) => name.toUpperCase()).map((name) => prefixed(name)));
+function normalized(names: readonly string[]): Set<string> {
+  return new Set(names.map((name) => name.toUpperCase()).map((name) => prefixed(name)));
 }
 
 function prefixed(name: string): string {

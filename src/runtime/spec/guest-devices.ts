@@ -4,7 +4,7 @@
  */
 import { posix } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
-import type { ContainerConfig, Device } from "../../gen/runtime/v1/api.js";
+import type { ContainerSpec, DeviceSpec } from "../container/container-spec.js";
 import type { OciDevice, OciDeviceRule } from "./oci.js";
 
 /** Major and minor number; all of them are character devices. Whether the guest's kernel has one its agent knows. */
@@ -30,12 +30,12 @@ export interface GuestDevices {
 }
 
 /** Throws `invalidArgument` for what no guest has. */
-export function guestDevices({ devices }: Pick<ContainerConfig, "devices">): GuestDevices {
+export function guestDevices({ devices }: Pick<ContainerSpec, "devices">): GuestDevices {
   const found = devices.map(guestDevice);
   return { nodes: found.map(({ node }) => node), rules: found.map(({ rule }) => rule) };
 }
 
-function guestDevice({ hostPath, containerPath, permissions }: Device, index: number): GuestDevice {
+function guestDevice({ hostPath, containerPath, permissions }: DeviceSpec, index: number): GuestDevice {
   const what = `devices[${index}]`;
   const numbers = Object.hasOwn(known, hostPath) ? known[hostPath] : undefined;
   if (numbers === undefined) {

@@ -3,13 +3,7 @@
  * Source: OCI runtime spec config-linux.md, "Namespaces".
  */
 import { RuntimeError } from "../../base/errors.js";
-import {
-  MountPropagation,
-  NamespaceMode,
-  type ContainerConfig,
-  type LinuxContainerSecurityContext,
-  type Mount,
-} from "../../gen/runtime/v1/api.js";
+import type { ContainerSpec, MountSpec, SecuritySpec } from "../container/container-spec.js";
 import { guestDevices } from "./guest-devices.js";
 import type { OciNamespace } from "./oci.js";
 import { deviceRules, guestLimits } from "./resources.js";
@@ -20,9 +14,9 @@ const allDevices = { "a3s.devices": "all" };
 
 /** Of a container without devices and huge pages. */
 export const guestRules: SpecRules = {
-  checkNamespaces({ namespaceOptions }) {
-    if (namespaceOptions?.pid === NamespaceMode.NODE) refuseHostNamespace("PID");
-    if (namespaceOptions?.ipc === NamespaceMode.NODE) refuseHostNamespace("IPC");
+  checkNamespaces({ namespaces: asked }) {
+    if (asked.pid === "host") refuseHostNamespace("PID");
+    if (asked.ipc === "host") refuseHostNamespace("IPC");
   },
   checkDevices,
   checkPropagation,
@@ -31,14 +25,14 @@ export const guestRules: SpecRules = {
   resources: (resources) => guestLimits(resources, []),
   devices: () => [],
   deviceRules,
-  annotations: (security): Record<string, string> => (security?.privileged === true ? allDevices : {}),
+  annotations: (security): Record<string, string> => (security.privileged ? allDevices : {}),
 };
 
 /** Devices and huge pages (their sizes in KiB) are those of the guest. Throws for what it can't have. */
-export function guestRulesOf(config: ContainerConfig, hugePageKib: readonly bigint[]): SpecRules {
+export function guestRulesOf(spec: ContainerSpec, hugePageKib: readonly bigint[]): SpecRules {
   const rules: SpecRules = { ...guestRules, resources: (resources) => guestLimits(resources, hugePageKib) };
-  if (config.devices.length === 0) return rules;
-  const { nodes, rules: allowed } = guestDevices(config);
+  if (spec.devices.length === 0) return rules;
+  const { nodes, rules: allowed } = guestDevices(spec);
   return {
     ...rules,
     devices: () => [...nodes],
@@ -47,11 +41,11 @@ export function guestRulesOf(config: ContainerConfig, hugePageKib: readonly bigi
 }
 
 /** Other devices of the host are on the other side of the hardware boundary. */
-function checkDevices(config: ContainerConfig): void {
-  guestDevices(config);
-  const [cdi] = config.CDIDevices;
+function checkDevices(spec: ContainerSpec): void {
+  guestDevices(spec);
+  const [cdi] = spec.cdiDevices;
   if (cdi !== undefined) {
-    throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
+    throw new RuntimeError("invalidArgument", `CDI device ${cdi}: CDI is not supported`, {
       hint: "use a RuntimeClass whose pods share the host's kernel",
     });
   }
@@ -63,8 +57,8 @@ function refuseHostNamespace(which: string): never {
   });
 }
 
-function checkPropagation(mount: Mount, what: string): void {
-  if (mount.propagation !== MountPropagation.PROPAGATION_BIDIRECTIONAL) return;
+function checkPropagation(mount: MountSpec, what: string): void {
+  if (mount.propagation !== "bidirectional") return;
   throw new RuntimeError("invalidArgument", `${what}: mounts made in a Box can't propagate back to the host`, {
     hint: "use HostToContainer or None, or a RuntimeClass whose pods share the host's kernel",
   });
@@ -72,17 +66,13 @@ function checkPropagation(mount: Mount, what: string): void {
 
 /**
  * Mount and cgroup namespaces are the container's own; network, IPC and UTS are the guest's, which are the pod's. PIDs:
- * CONTAINER has its own namespace, POD shares the guest's (the agent reaps its orphans; the agent's own processes are
- * visible in it), TARGET joins that of the container named by `targetPid`, a pid in the guest.
+ * "container" has its own namespace, "pod" shares the guest's (the agent reaps its orphans; the agent's own processes are
+ * visible in it), "target" joins that of the container named by `targetPid`, a pid in the guest.
  */
-function namespaces(
-  security: LinuxContainerSecurityContext | undefined,
-  targetPid: number | undefined,
-): OciNamespace[] {
+function namespaces({ namespaces: { pid } }: SecuritySpec, targetPid: number | undefined): OciNamespace[] {
   const always: OciNamespace[] = [{ type: "mount" }, { type: "cgroup" }];
-  const pid = security?.namespaceOptions?.pid ?? NamespaceMode.POD;
-  if (pid === NamespaceMode.CONTAINER) return [{ type: "pid" }, ...always];
-  if (pid !== NamespaceMode.TARGET) return always;
+  if (pid === "container") return [{ type: "pid" }, ...always];
+  if (pid !== "target") return always;
   if (targetPid === undefined) {
     throw new RuntimeError("failedPrecondition", "the container whose PID namespace is to be joined is not running");
   }

@@ -2,7 +2,7 @@
 import { lstat, readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
-import type { ContainerConfig, Device } from "../../gen/runtime/v1/api.js";
+import type { ContainerSpec, DeviceSpec } from "../container/container-spec.js";
 import type { OciDevice, OciDeviceRule } from "./oci.js";
 
 export interface HostDevices {
@@ -18,9 +18,8 @@ const notHost = new Set(["pts", "shm", "fd", "mqueue", "console", "core", ".lxc"
 /** What every runtime makes. */
 const standard = new Set(["null", "zero", "full", "random", "urandom", "tty", "ptmx"].map((name) => `/dev/${name}`));
 
-export async function hostDevices(config: ContainerConfig): Promise<HostDevices> {
-  const asked = (await Promise.all(config.devices.map(askedDevices))).flat();
-  const privileged = config.linux?.securityContext?.privileged === true;
+export async function hostDevices({ devices, security: { privileged } }: ContainerSpec): Promise<HostDevices> {
+  const asked = (await Promise.all(devices.map(askedDevices))).flat();
   return {
     asked: asked.map(({ device }) => device),
     rules: asked.map(({ device, access }) => ruleOf(device, access)),
@@ -34,7 +33,7 @@ interface AskedDevice {
 }
 
 /** A folder is all devices in it. */
-async function askedDevices(device: Device, index: number): Promise<AskedDevice[]> {
+async function askedDevices(device: DeviceSpec, index: number): Promise<AskedDevice[]> {
   const { hostPath, containerPath, permissions } = device;
   const refuse = (why: string): never => {
     throw new RuntimeError("invalidArgument", `devices[${index}]: ${why}`, {

@@ -3,14 +3,8 @@
  * Source: CRI LinuxContainerSecurityContext, Mount and LinuxContainerResources; OCI runtime spec config-linux.md.
  */
 import { RuntimeError } from "../../base/errors.js";
-import {
-  MountPropagation,
-  NamespaceMode,
-  type ContainerConfig,
-  type LinuxContainerResources,
-  type LinuxContainerSecurityContext,
-  type Mount,
-} from "../../gen/runtime/v1/api.js";
+import type { ContainerSpec, MountSpec, SecuritySpec } from "../container/container-spec.js";
+import type { ResourceSpec } from "../container/resource-spec.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import type { LimitFacts } from "../../vmm/cgroup/limit-facts.js";
 import { mountOf, type MountLine } from "../../base/mountinfo.js";
@@ -48,46 +42,44 @@ export function hostRules({ shared, mounts, limits, devices, hasUsers }: HostFac
     devices: (privileged) => (privileged ? [...devices.asked, ...devices.all] : [...devices.asked]),
     deviceRules: (privileged) => (privileged ? deviceRules(true) : [...deviceRules(false), ...devices.rules]),
     annotations: (security): Record<string, string> => {
-      const pid = security?.namespaceOptions?.pid ?? NamespaceMode.POD;
-      return pid === NamespaceMode.POD && !shared.includes("pid") ? { [sharesPids]: "pod" } : {};
+      return security.namespaces.pid === "pod" && !shared.includes("pid") ? { [sharesPids]: "pod" } : {};
     },
   };
 }
 
 /** A container has what its sandbox has. */
-function checkNamespaces({ namespaceOptions }: LinuxContainerSecurityContext, shared: readonly HostNamespace[]): void {
+function checkNamespaces({ namespaces: asked }: SecuritySpec, shared: readonly HostNamespace[]): void {
   for (const name of ["pid", "ipc", "network"] as const) {
-    if (namespaceOptions?.[name] !== NamespaceMode.NODE || shared.includes(name)) continue;
+    if (asked[name] !== "host" || shared.includes(name)) continue;
     throw new RuntimeError("invalidArgument", `namespace_options.${name} is NODE, but the sandbox has one of its own`, {
       hint: "set it in the sandbox's security context too",
     });
   }
 }
 
-function checkDevices(config: ContainerConfig): void {
-  const [cdi] = config.CDIDevices;
+function checkDevices({ cdiDevices: [cdi] }: ContainerSpec): void {
   if (cdi === undefined) return;
-  throw new RuntimeError("invalidArgument", `CDI device ${cdi.name}: CDI is not supported`, {
+  throw new RuntimeError("invalidArgument", `CDI device ${cdi}: CDI is not supported`, {
     hint: "use a device plugin that names devices by path",
   });
 }
 
 /** mount_namespaces(7): a mount namespace of another user namespace sends nothing to the one that it was copied from. */
-function checkPropagationOfUsers({ propagation }: Mount, what: string): void {
-  if (propagation !== MountPropagation.PROPAGATION_BIDIRECTIONAL) return;
+function checkPropagationOfUsers({ propagation }: MountSpec, what: string): void {
+  if (propagation !== "bidirectional") return;
   throw new RuntimeError("invalidArgument", `${what}: mounts of a pod with a user namespace don't reach the host`, {
     hint: "leave out hostUsers: false, or set mountPropagation to HostToContainer",
   });
 }
 
 /** mount_namespaces(7): what a private mount of the host does not send, nobody gets. */
-function checkPropagation(mount: Mount, what: string, mounts: readonly MountLine[]): void {
+function checkPropagation(mount: MountSpec, what: string, mounts: readonly MountLine[]): void {
   const { propagation, hostPath } = mount;
-  if (propagation === MountPropagation.PROPAGATION_PRIVATE) return;
+  if (propagation === "private") return;
   const kinds = mountOf(hostPath, mounts)?.propagation ?? [];
   const isShared = kinds.some((kind) => kind.startsWith("shared:"));
   const isSlave = kinds.some((kind) => kind.startsWith("master:"));
-  if (isShared || (isSlave && propagation === MountPropagation.PROPAGATION_HOST_TO_CONTAINER)) return;
+  if (isShared || (isSlave && propagation === "hostToContainer")) return;
   throw new RuntimeError("invalidArgument", `${what}: ${hostPath} is on a mount of the host that is not shared`, {
     hint: "mount --make-rshared on the host, or leave mountPropagation out",
   });
@@ -95,25 +87,23 @@ function checkPropagation(mount: Mount, what: string, mounts: readonly MountLine
 
 /**
  * The mount namespace is the container's own, and so is the cgroup namespace unless it is privileged; network, IPC and UTS
- * are the agent's, which are the pod's. PIDs: CONTAINER has its own namespace, TARGET joins that of a container, POD is
- * the agent's to make (see `annotations`), NODE is the host's.
+ * are the agent's, which are the pod's. PIDs: "container" has its own namespace, "target" joins that of a container, "pod"
+ * is the agent's to make (see `annotations`), "host" is the host's.
  */
-function namespaces(
-  security: LinuxContainerSecurityContext | undefined,
-  targetPid: number | undefined,
-): OciNamespace[] {
-  const own: OciNamespace[] = security?.privileged === true ? [] : [{ type: "cgroup" }];
+function namespaces(security: SecuritySpec, targetPid: number | undefined): OciNamespace[] {
+  const own: OciNamespace[] = security.privileged ? [] : [{ type: "cgroup" }];
   const always: OciNamespace[] = [{ type: "mount" }, ...own];
-  switch (security?.namespaceOptions?.pid) {
-    case NamespaceMode.CONTAINER:
+  switch (security.namespaces.pid) {
+    case "container":
       return [{ type: "pid" }, ...always];
-    case NamespaceMode.TARGET:
+    case "target":
       if (targetPid === undefined) {
         const why = "the container whose PID namespace is to be joined is not running";
         throw new RuntimeError("failedPrecondition", why);
       }
       return [{ type: "pid", path: `/proc/${targetPid}/ns/pid` }, ...always];
-    default:
+    case "pod":
+    case "host":
       return always;
   }
 }
@@ -122,23 +112,23 @@ function namespaces(
  * As `resourceLimits`, and what numbers the host's hardware: CPU sets, and huge pages where the host can limit them
  * (kubelet sends a limit for every size). Swap is set by kubelet, in `unified`.
  */
-export function hostLimits(resources: LinuxContainerResources | undefined, limits: LimitFacts): OciResources {
+export function hostLimits(resources: ResourceSpec | undefined, limits: LimitFacts): OciResources {
   if (resources === undefined) return {};
   const { cpu: time, memory } = resourceLimits(resources);
-  const { cpuShares, cpusetCpus, cpusetMems, hugepageLimits, unified } = resources;
+  const { cpuShares, cpusetCpus, cpusetMems, hugePageLimits, unified } = resources;
   const cpu = {
     ...time,
     ...(cpuShares > 0n ? { shares: Number(cpuShares) } : {}),
     ...(cpusetCpus === "" ? {} : { cpus: cpusetCpus }),
     ...(cpusetMems === "" ? {} : { mems: cpusetMems }),
   };
-  const pages = limits.hugePages ? hugepageLimits : [];
+  const pages = limits.hugePages ? hugePageLimits : [];
   return {
     ...(memory === undefined ? {} : { memory }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(pages.length === 0
       ? {}
-      : { hugepageLimits: pages.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) })) }),
+      : { hugepageLimits: pages.map(({ pageSize, limitBytes }) => ({ pageSize, limit: Number(limitBytes) })) }),
     ...(limits.isUnified && Object.keys(unified).length > 0 ? { unified } : {}),
   };
 }

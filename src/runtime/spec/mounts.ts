@@ -4,8 +4,8 @@
  */
 import { posix } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
-import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
 import type { ImageConfig } from "../../image/image-store.js";
+import type { MountPropagation, MountSpec } from "../container/container-spec.js";
 import { refuseNul } from "./process.js";
 import type { OciMount } from "./oci.js";
 import type { SpecRules } from "./rules.js";
@@ -32,14 +32,14 @@ export interface MountTraits {
 }
 
 /** Looks at the request only, not at the host; `rules` may know more. */
-export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "checkPropagation">): void {
+export function checkMount(mount: MountSpec, index: number, rules: Pick<SpecRules, "checkPropagation">): void {
   const what = `mounts[${index}]`;
   refuseNul(mount.containerPath, `${what}.container_path`);
   refuseNul(mount.hostPath, `${what}.host_path`);
   if (cleanPath(mount.containerPath) === "/") {
     throw new RuntimeError("invalidArgument", `${what}.container_path "${mount.containerPath}" is not a path below /`);
   }
-  if (mount.image !== undefined && mount.image.image !== "") checkImageVolume(mount, what);
+  if (mount.image !== undefined && mount.image.name !== "") checkImageVolume(mount, what);
   else if (mount.imageSubPath !== "")
     throw new RuntimeError("invalidArgument", `${what}.image_sub_path without an image`);
   else if (!mount.hostPath.startsWith("/")) {
@@ -48,8 +48,8 @@ export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "
     });
   }
   rules.checkPropagation(mount, what);
-  const isPrivate = mount.propagation === MountPropagation.PROPAGATION_PRIVATE;
-  if (mount.recursiveReadOnly && !(mount.readonly && isPrivate)) {
+  const isPrivate = mount.propagation === "private";
+  if (mount.recursiveReadonly && !(mount.readonly && isPrivate)) {
     throw new RuntimeError("invalidArgument", `${what}: recursive_read_only needs readonly and no propagation`, {
       hint: "set readOnly, and mountPropagation to None",
     });
@@ -57,7 +57,7 @@ export function checkMount(mount: Mount, index: number, rules: Pick<SpecRules, "
 }
 
 /** CRI Mount.image: read-only by definition, and host_path has no meaning beside it. */
-function checkImageVolume(mount: Mount, what: string): void {
+function checkImageVolume(mount: MountSpec, what: string): void {
   refuseNul(mount.imageSubPath, `${what}.image_sub_path`);
   if (mount.hostPath !== "") {
     throw new RuntimeError("invalidArgument", `${what} has both an image and the host_path "${mount.hostPath}"`);
@@ -75,14 +75,14 @@ function cleanPath(path: string): string {
 }
 
 /** Where the mount of a request goes, once its source has a place in the share. */
-export function placeMount(mount: Mount, guestPath: string): PlacedMount {
+export function placeMount(mount: MountSpec, guestPath: string): PlacedMount {
   return {
     containerPath: cleanPath(mount.containerPath),
     guestPath,
     readonly: mount.readonly,
-    recursiveReadonly: mount.recursiveReadOnly,
+    recursiveReadonly: mount.recursiveReadonly,
     propagation: mount.propagation,
-    extraOptions: mount.mountOptions.filter((option) => ["noexec", "nodev", "nosuid"].includes(option)),
+    extraOptions: mount.options.filter((option) => ["noexec", "nodev", "nosuid"].includes(option)),
   };
 }
 
@@ -90,19 +90,19 @@ export function placeMount(mount: Mount, guestPath: string): PlacedMount {
  * Where the image wants volumes of the container's own: those that the request does not bring itself. The root is none, and
  * what is there for the kernel's sake is not an image's to replace, as far as it is mounted on `/proc`, `/sys` or `/dev`.
  */
-export function declaredVolumes(image: Pick<ImageConfig, "volumes">, mounts: readonly Mount[]): string[] {
+export function declaredVolumes(image: Pick<ImageConfig, "volumes">, mounts: readonly MountSpec[]): string[] {
   const taken = new Set(["/", "/proc", "/sys", "/dev", ...mounts.map((mount) => cleanPath(mount.containerPath))]);
   const wanted = image.volumes.map(cleanPath);
   return [...new Set(wanted)].filter((path) => !taken.has(path) && !path.includes("\0"));
 }
 
 export function placeDeclared(containerPath: string, guestPath: string): PlacedMount {
-  const { PROPAGATION_PRIVATE: propagation } = MountPropagation;
-  return { containerPath, guestPath, readonly: false, recursiveReadonly: false, propagation, extraOptions: [] };
+  const plain = { readonly: false, recursiveReadonly: false, propagation: "private", extraOptions: [] } as const;
+  return { containerPath, guestPath, ...plain };
 }
 
 /** The sandbox's files that the container does not bring itself. */
-export function missingPodFiles(mounts: readonly Mount[], files: readonly PodFile[]): PodFile[] {
+export function missingPodFiles(mounts: readonly MountSpec[], files: readonly PodFile[]): PodFile[] {
   const brought = new Set(mounts.map((mount) => cleanPath(mount.containerPath)));
   return files.filter((file) => !brought.has(file.containerPath));
 }
@@ -119,7 +119,7 @@ export function placePodFile(
     guestPath,
     readonly: traits.readonlyRootfs,
     recursiveReadonly: false,
-    propagation: MountPropagation.PROPAGATION_PRIVATE,
+    propagation: "private",
     extraOptions: flags,
   };
 }
@@ -163,11 +163,11 @@ function bindOf(mount: PlacedMount): OciMount {
 
 function propagationOf({ propagation }: PlacedMount): string {
   switch (propagation) {
-    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
+    case "hostToContainer":
       return "rslave";
-    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
+    case "bidirectional":
       return "rshared";
-    default:
+    case "private":
       return "rprivate";
   }
 }

@@ -1,9 +1,9 @@
 /**
  * cgroup v2 limits of a container inside its Box.
- * Source: CRI LinuxContainerResources; OCI runtime spec config-linux.md, "Control groups"; kernel cgroup-v2.rst.
+ * Source: OCI runtime spec config-linux.md, "Control groups"; kernel cgroup-v2.rst.
  */
 import { RuntimeError } from "../../base/errors.js";
-import type { HugepageLimit, LinuxContainerResources } from "../../gen/runtime/v1/api.js";
+import type { HugePageLimit, ResourceSpec } from "../container/resource-spec.js";
 import type { OciDeviceRule, OciResources } from "./oci.js";
 
 /**
@@ -20,11 +20,11 @@ function cpuWeight(shares: bigint): bigint {
  * Box) and swap limits (the guest has no swap). Huge pages are those of the kernel that the container has: `guestLimits`,
  * `hostLimits`.
  */
-export function resourceLimits(resources: LinuxContainerResources | undefined): OciResources {
+export function resourceLimits(resources: ResourceSpec | undefined): OciResources {
   if (resources === undefined) return {};
   const unified = unifiedLimits(resources);
   const cpu = cpuLimit(resources);
-  const limit = positive(resources.memoryLimitInBytes, "memory_limit_in_bytes");
+  const limit = positive(resources.memoryLimitBytes, "memory_limit_in_bytes");
   return {
     ...(limit === undefined ? {} : { memory: { limit } }),
     ...(cpu === undefined ? {} : { cpu }),
@@ -33,10 +33,7 @@ export function resourceLimits(resources: LinuxContainerResources | undefined): 
 }
 
 /** In a guest, whose huge pages have these sizes (KiB); refuses what it has none of. */
-export function guestLimits(
-  resources: LinuxContainerResources | undefined,
-  hugePageKib: readonly bigint[],
-): OciResources {
+export function guestLimits(resources: ResourceSpec | undefined, hugePageKib: readonly bigint[]): OciResources {
   if (resources === undefined) return {};
   checkLists(resources);
   checkUnifiedPages(resources);
@@ -46,15 +43,15 @@ export function guestLimits(
 
 /** kubelet sends a limit for every page size of the host, 0 where the container has none of them. */
 function hugePages(
-  { hugepageLimits }: LinuxContainerResources,
+  { hugePageLimits }: ResourceSpec,
   has: readonly bigint[],
 ): { readonly pageSize: string; readonly limit: number }[] {
   const names = new Set(has.map(hugePageName));
-  for (const { pageSize, limit } of hugepageLimits) {
-    if (limit > 0n && !names.has(pageSize)) refusePages(pageSize, [...names]);
+  for (const { pageSize, limitBytes } of hugePageLimits) {
+    if (limitBytes > 0n && !names.has(pageSize)) refusePages(pageSize, [...names]);
   }
-  const known = hugepageLimits.filter(({ pageSize }) => names.has(pageSize));
-  return known.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }));
+  const known = hugePageLimits.filter(({ pageSize }) => names.has(pageSize));
+  return known.map(({ pageSize, limitBytes }) => ({ pageSize, limit: Number(limitBytes) }));
 }
 
 /** Throws `invalidArgument`: the guest has none of that size. */
@@ -79,7 +76,7 @@ export function hugePageName(kib: bigint): string {
 }
 
 /** A limit without pages behind it would be none. */
-function checkUnifiedPages({ unified }: LinuxContainerResources): void {
+function checkUnifiedPages({ unified }: ResourceSpec): void {
   const name = Object.keys(unified).find((key) => key.startsWith("hugetlb.") && unified[key] !== "0");
   if (name === undefined) return;
   throw new RuntimeError("invalidArgument", `unified ${name.slice(0, 80)}: huge pages can't be asked for this way`, {
@@ -88,7 +85,7 @@ function checkUnifiedPages({ unified }: LinuxContainerResources): void {
 }
 
 /** The Box's, in the end; here is what is no list at all. */
-function checkLists({ cpusetCpus, cpusetMems }: LinuxContainerResources): void {
+function checkLists({ cpusetCpus, cpusetMems }: ResourceSpec): void {
   for (const [name, list] of Object.entries({ cpuset_cpus: cpusetCpus, cpuset_mems: cpusetMems })) {
     if (/^(?:\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)?$/.test(list)) continue;
     throw new RuntimeError("invalidArgument", `${name} "${list.slice(0, 80)}" is no list of numbers`, {
@@ -98,54 +95,50 @@ function checkLists({ cpusetCpus, cpusetMems }: LinuxContainerResources): void {
 }
 
 /** Clamped to what the kernel takes (proc_pid_oom_score_adj(5)); undefined leaves the agent's choice, 0. */
-export function oomScoreAdj(resources: LinuxContainerResources | undefined): number | undefined {
+export function oomScoreAdj(resources: ResourceSpec | undefined): number | undefined {
   if (resources === undefined) return undefined;
   const raw = resources.oomScoreAdj;
   return Number(raw < -1000n ? -1000n : raw > 1000n ? 1000n : raw);
 }
 
 /** What is in force after an update: zero and empty members of the wish stay as they were. */
-export function mergeResources(
-  now: LinuxContainerResources | undefined,
-  wish: LinuxContainerResources,
-): LinuxContainerResources {
+export function mergeResources(now: ResourceSpec | undefined, wish: ResourceSpec): ResourceSpec {
   if (now === undefined) return wish;
   return {
-    cpuPeriod: wish.cpuPeriod === 0n ? now.cpuPeriod : wish.cpuPeriod,
-    cpuQuota: wish.cpuQuota === 0n ? now.cpuQuota : wish.cpuQuota,
+    cpuPeriodUs: wish.cpuPeriodUs === 0n ? now.cpuPeriodUs : wish.cpuPeriodUs,
+    cpuQuotaUs: wish.cpuQuotaUs === 0n ? now.cpuQuotaUs : wish.cpuQuotaUs,
     cpuShares: wish.cpuShares === 0n ? now.cpuShares : wish.cpuShares,
-    memoryLimitInBytes: wish.memoryLimitInBytes === 0n ? now.memoryLimitInBytes : wish.memoryLimitInBytes,
-    memorySwapLimitInBytes:
-      wish.memorySwapLimitInBytes === 0n ? now.memorySwapLimitInBytes : wish.memorySwapLimitInBytes,
+    memoryLimitBytes: wish.memoryLimitBytes === 0n ? now.memoryLimitBytes : wish.memoryLimitBytes,
+    memorySwapLimitBytes: wish.memorySwapLimitBytes === 0n ? now.memorySwapLimitBytes : wish.memorySwapLimitBytes,
     oomScoreAdj: wish.oomScoreAdj === 0n ? now.oomScoreAdj : wish.oomScoreAdj,
     cpusetCpus: wish.cpusetCpus === "" ? now.cpusetCpus : wish.cpusetCpus,
     cpusetMems: wish.cpusetMems === "" ? now.cpusetMems : wish.cpusetMems,
-    hugepageLimits: mergePages(now.hugepageLimits, wish.hugepageLimits),
+    hugePageLimits: mergePages(now.hugePageLimits, wish.hugePageLimits),
     unified: { ...now.unified, ...wish.unified },
   };
 }
 
 /** A size that is not named keeps its limit. */
-function mergePages(now: readonly HugepageLimit[], wish: readonly HugepageLimit[]): HugepageLimit[] {
+function mergePages(now: readonly HugePageLimit[], wish: readonly HugePageLimit[]): HugePageLimit[] {
   return [...new Map([...now, ...wish].map((one) => [one.pageSize, one])).values()];
 }
 
-function cpuLimit(resources: LinuxContainerResources): OciResources["cpu"] {
-  if (resources.cpuPeriod < 0n) throw new RuntimeError("invalidArgument", "cpu_period is negative");
-  if (resources.cpuQuota === 0n) return undefined;
-  const period = resources.cpuPeriod === 0n ? 100_000n : resources.cpuPeriod;
-  if (resources.cpuQuota < 0n) return { quota: -1, period: Number(period) };
-  if (resources.cpuQuota < 1000n || period < 1000n || period > 1_000_000n) {
+function cpuLimit(resources: ResourceSpec): OciResources["cpu"] {
+  if (resources.cpuPeriodUs < 0n) throw new RuntimeError("invalidArgument", "cpu_period is negative");
+  if (resources.cpuQuotaUs === 0n) return undefined;
+  const period = resources.cpuPeriodUs === 0n ? 100_000n : resources.cpuPeriodUs;
+  if (resources.cpuQuotaUs < 0n) return { quota: -1, period: Number(period) };
+  if (resources.cpuQuotaUs < 1000n || period < 1000n || period > 1_000_000n) {
     throw new RuntimeError(
       "invalidArgument",
-      `cpu quota ${resources.cpuQuota.toString()} in ${period.toString()} us can't be set`,
+      `cpu quota ${resources.cpuQuotaUs.toString()} in ${period.toString()} us can't be set`,
       { hint: "the quota is at least 1000 us, the period 1000 to 1000000 us" },
     );
   }
-  return { quota: Number(resources.cpuQuota), period: Number(period) };
+  return { quota: Number(resources.cpuQuotaUs), period: Number(period) };
 }
 
-function unifiedLimits(resources: LinuxContainerResources): Record<string, string> {
+function unifiedLimits(resources: ResourceSpec): Record<string, string> {
   const unified: Record<string, string> = {};
   if (resources.cpuShares > 0n) unified["cpu.weight"] = cpuWeight(resources.cpuShares).toString();
   for (const [name, value] of Object.entries(resources.unified)) {

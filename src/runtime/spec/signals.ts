@@ -1,6 +1,5 @@
 /** Signals by name. Source: signal(7), the x86-64 and arm64 numbers (they agree). */
 import { RuntimeError } from "../../base/errors.js";
-import { Signal } from "../../gen/runtime/v1/api.js";
 
 const ordered =
   "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU " +
@@ -19,22 +18,15 @@ const rtmax = 64;
 
 export const sigkill = 9;
 
-export interface StopSignal {
-  /** Linux number. */
-  readonly number: number;
-  /** The member of the CRI enum that reports it. */
-  readonly cri: Signal;
-}
-
-/** The container's own wish, else its image's, else SIGTERM. An image's signal that can't be read is SIGTERM as well. */
-export function stopSignal(wish: Signal, ofImage: string): StopSignal {
-  if (wish !== Signal.RUNTIME_DEFAULT) {
-    const number = numberOfName(nameOf(wish));
-    if (number === undefined) throw new RuntimeError("invalidArgument", `stop_signal ${wish} is not a known signal`);
-    return { number, cri: wish };
-  }
-  const number = parseSignal(ofImage) ?? 15;
-  return { number, cri: criOf(number) };
+/**
+ * As Linux numbers it: the container's own wish, else its image's, else SIGTERM. An image's signal that can't be read is
+ * SIGTERM as well.
+ */
+export function stopSignal(wish: string | undefined, ofImage: string): number {
+  if (wish === undefined) return parseSignal(ofImage) ?? 15;
+  const number = numberOfName(wish);
+  if (number === undefined) throw new RuntimeError("invalidArgument", `stop_signal ${wish} is not a known signal`);
+  return number;
 }
 
 /** "SIGQUIT", "QUIT", "SIGRTMIN+3" or "3". */
@@ -47,7 +39,8 @@ export function parseSignal(text: string): number | undefined {
   return numberOfName(upper.startsWith("SIG") ? upper : `SIG${upper}`);
 }
 
-function numberOfName(name: string): number | undefined {
+/** "SIGQUIT"; "SIGRTMIN+3", which CRI calls "SIGRTMINPLUS3". */
+export function numberOfName(name: string): number | undefined {
   const known = numbers.get(name);
   if (known !== undefined) return known;
   const fromRange = /^SIGRT(MIN|MAX)(?:(?:\+|PLUS|-|MINUS)([0-9]{1,2}))?$/.exec(name);
@@ -55,15 +48,4 @@ function numberOfName(name: string): number | undefined {
   const offset = Number(fromRange[2] ?? "0");
   const number = fromRange[1] === "MIN" ? rtmin + offset : rtmax - offset;
   return number >= rtmin && number <= rtmax ? number : undefined;
-}
-
-function nameOf(signal: Signal): string {
-  return Object.entries(Signal).find(([, value]) => value === signal)?.[0] ?? "";
-}
-
-export function criOf(number: number): Signal {
-  for (const [name, value] of Object.entries(Signal)) {
-    if (value !== Signal.RUNTIME_DEFAULT && numberOfName(name) === number) return value;
-  }
-  return Signal.RUNTIME_DEFAULT;
 }

@@ -1,9 +1,6 @@
-/**
- * Who a container's processes are. Source: CRI LinuxContainerSecurityContext (run_as_user, run_as_username,
- * run_as_group, supplemental_groups, supplemental_groups_policy); OCI image spec, config "User".
- */
+/** Who a container's processes are. Source: OCI image spec, config "User". */
 import { RuntimeError } from "../../base/errors.js";
-import { SupplementalGroupsPolicy, type LinuxContainerSecurityContext } from "../../gen/runtime/v1/api.js";
+import type { UserSpec } from "../container/container-spec.js";
 import type { OciUser } from "./oci.js";
 
 /** The image's /etc/passwd and /etc/group; "" where the image has none. */
@@ -34,12 +31,8 @@ interface GroupEntry {
 /** Largest id; 2^32 - 1 means "leave as it is" to the kernel. */
 const maxId = 4294967294;
 
-export function resolveUser(
-  security: LinuxContainerSecurityContext | undefined,
-  imageUser: string,
-  database: UserDatabase,
-): ResolvedUser {
-  const { user, group } = wanted(security, imageUser);
+export function resolveUser(asked: UserSpec, imageUser: string, database: UserDatabase): ResolvedUser {
+  const { user, group } = wanted(asked, imageUser);
   const passwd = parsePasswd(database.passwd);
   const groups = parseGroup(database.group);
   const entry = findUser(user, passwd);
@@ -50,31 +43,16 @@ export function resolveUser(
     });
   }
   const gid = group === "" ? (entry?.gid ?? 0) : findGroup(group, groups);
-  const listed = (security?.supplementalGroups ?? []).map((raw) => checkedId(raw, "supplemental group"));
-  const strict = security?.supplementalGroupsPolicy === SupplementalGroupsPolicy.Strict;
-  const ofImage = strict || entry === undefined ? [] : groupsOf(entry.name, groups);
+  const ofImage = asked.hasGroupsOfImage && entry !== undefined ? groupsOf(entry.name, groups) : [];
   return {
-    oci: { uid, gid, additionalGids: [...new Set([gid, ...listed, ...ofImage])] },
+    oci: { uid, gid, additionalGids: [...new Set([gid, ...asked.supplementalGroups, ...ofImage])] },
     home: entry === undefined || entry.home === "" ? "/" : entry.home,
   };
 }
 
-/** A name wins over a uid, both win over the image's USER; the image's group goes with the image's user only. */
-function wanted(
-  security: LinuxContainerSecurityContext | undefined,
-  imageUser: string,
-): { readonly user: string; readonly group: string } {
-  const group =
-    security?.runAsGroup === undefined ? "" : checkedId(security.runAsGroup.value, "run_as_group").toString();
-  if (security !== undefined && security.runAsUsername !== "") return { user: security.runAsUsername, group };
-  if (security?.runAsUser !== undefined) {
-    return { user: checkedId(security.runAsUser.value, "run_as_user").toString(), group };
-  }
-  if (group !== "") {
-    throw new RuntimeError("invalidArgument", "run_as_group is set without run_as_user or run_as_username", {
-      hint: "set one of the two as well",
-    });
-  }
+/** The container's wish, else the image's USER; the image's group goes with the image's user only. */
+function wanted({ user, group }: UserSpec, imageUser: string): { readonly user: string; readonly group: string } {
+  if (user !== "") return { user, group };
   const colon = imageUser.indexOf(":");
   if (colon === -1) return { user: imageUser === "" ? "0" : imageUser, group: "" };
   const name = imageUser.slice(0, colon);
@@ -100,13 +78,6 @@ function findGroup(group: string, entries: readonly GroupEntry[]): number {
 
 function groupsOf(name: string, groups: readonly GroupEntry[]): number[] {
   return groups.filter((group) => group.members.includes(name)).map((group) => group.gid);
-}
-
-function checkedId(raw: bigint, what: string): number {
-  if (raw < 0n || raw > BigInt(maxId)) {
-    throw new RuntimeError("invalidArgument", `${what} ${raw.toString()} is outside 0 to ${maxId}`);
-  }
-  return Number(raw);
 }
 
 function numericId(text: string): number | undefined {

@@ -1,11 +1,11 @@
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
-import type { Mount } from "../../gen/runtime/v1/api.js";
 import type { HostFile } from "../../native/addon.js";
+import type { MountSpec } from "../container/container-spec.js";
 import type { HostLookups } from "./host-lookups.js";
 
 /** Where a mount's source really is on the host; links are resolved here, once, and not by whoever mounts it. */
 export async function resolveSource(
-  mount: Mount,
+  mount: MountSpec,
   index: number,
   allowed: { readonly devices: boolean },
   lookups: HostLookups,

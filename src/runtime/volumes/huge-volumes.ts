@@ -8,7 +8,7 @@ import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import { mountOf, type MountLine } from "../../base/mountinfo.js";
 import type { HugeVolume } from "../../gen/agent/v1/agent.js";
-import type { IDMapping, UserNamespace } from "../../gen/runtime/v1/api.js";
+import type { IdMapping, UserNamespaceSpec } from "../pod/namespace-spec.js";
 import { hugePageName, refusePages } from "../spec/resources.js";
 
 /** guest/agent/src/session/huge_volumes.rs */
@@ -27,7 +27,7 @@ export async function hugeVolume(
   source: string,
   { device, root, target, superOptions }: MountLine,
   has: readonly bigint[],
-  users: UserNamespace | undefined,
+  users: Pick<UserNamespaceSpec, "uids" | "gids"> | undefined,
 ): Promise<HugeVolume> {
   const options = new Map(superOptions.map((option) => splitOption(option)));
   const pageKib = kibOf(options.get("pagesize") ?? "");
@@ -73,7 +73,7 @@ function bytesOf(text: string | undefined): bigint {
 }
 
 /** As the share shows owners: docs/adr/0041. */
-function idInGuest(id: number, mapping: IDMapping | undefined): number {
+function idInGuest(id: number, mapping: IdMapping | undefined): number {
   if (mapping === undefined) return id;
   return id < mapping.length ? mapping.hostId + id : nobody;
 }

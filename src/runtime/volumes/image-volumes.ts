@@ -1,11 +1,11 @@
-/** Volumes that are images: CRI Mount.image and image_sub_path. */
+/** Volumes that are images. */
 import { constants } from "node:fs";
 import { readlink } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import type { ContainerConfig, Mount } from "../../gen/runtime/v1/api.js";
 import type { Image, ImageStore } from "../../image/image-store.js";
 import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../../vmm/box.js";
+import type { ContainerSpec, MountSpec } from "../container/container-spec.js";
 
 /** By the position of their mount in the request. kubelet has pulled them and names them by id. */
 export type ImageVolumes = ReadonlyMap<number, Image>;
@@ -13,18 +13,18 @@ export type ImageVolumes = ReadonlyMap<number, Image>;
 /** The word that kubelet counts such failures by (cri-api, pkg/errors). */
 const failureWord = "ImageVolumeMountFailed";
 
-export function isImageVolume(mount: Mount): boolean {
-  return mount.image !== undefined && mount.image.image !== "";
+export function isImageVolume({ image }: MountSpec): boolean {
+  return image !== undefined && image.name !== "";
 }
 
 export async function imageVolumesOf(
-  mounts: readonly Mount[],
+  mounts: readonly MountSpec[],
   images: Pick<ImageStore, "find">,
 ): Promise<ImageVolumes> {
   const volumes = new Map<number, Image>();
   for (const [index, mount] of mounts.entries()) {
     if (!isImageVolume(mount)) continue;
-    const name = mount.image?.image ?? "";
+    const name = mount.image?.name ?? "";
     const image = await images.find(name);
     if (image === undefined) {
       throw new RuntimeError("failedPrecondition", `${failureWord}: mounts[${index}]: "${name}" is not on this node`, {
@@ -40,7 +40,7 @@ export async function imageVolumesOf(
  * Where in the guest the wanted part of an image is. The sub-path is resolved on the host inside the read-only overlay,
  * links too: nobody can change it any more, and it can't lead out.
  */
-export async function subPathOf(shared: SharedPath, mount: Mount, native: Native): Promise<string> {
+export async function subPathOf(shared: SharedPath, mount: MountSpec, native: Native): Promise<string> {
   if (mount.imageSubPath === "") return shared.guestPath;
   const fd = await native
     .openIn(shared.hostPath, mount.imageSubPath, constants.O_RDONLY | pathOnly, 0, "inRoot")
@@ -62,14 +62,14 @@ export async function subPathOf(shared: SharedPath, mount: Mount, native: Native
  * As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (kubelet.md 5.4), which is what
  * PullImage has answered. A reference that the caller gives stays as it is.
  */
-export function withVolumeIds(config: ContainerConfig, volumes: ImageVolumes): ContainerConfig {
-  const mounts = config.mounts.map((mount, index) => {
+export function withVolumeIds(spec: ContainerSpec, volumes: ImageVolumes): ContainerSpec {
+  const mounts = spec.mounts.map((mount, index) => {
     const image = volumes.get(index);
     if (image === undefined || mount.image === undefined) return mount;
-    const imageRef = mount.image.imageRef === "" ? image.id : mount.image.imageRef;
-    return { ...mount, image: { ...mount.image, image: image.id, imageRef } };
+    const reference = mount.image.reference === "" ? image.id : mount.image.reference;
+    return Object.freeze({ ...mount, image: Object.freeze({ ...mount.image, name: image.id, reference }) });
   });
-  return { ...config, mounts };
+  return Object.freeze({ ...spec, mounts: Object.freeze(mounts) });
 }
 
 /** O_PATH, which Node has no name for: nothing of the image is opened, a device neither. */

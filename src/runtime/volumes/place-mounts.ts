@@ -4,10 +4,10 @@ import { shortId, type ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import { stage } from "../../base/stage.js";
 import type { HugeVolume } from "../../gen/agent/v1/agent.js";
-import type { Mount } from "../../gen/runtime/v1/api.js";
 import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
+import type { MountSpec } from "../container/container-spec.js";
 import type { Deps } from "../deps.js";
 import type { Sandbox } from "../pod/sandbox.js";
 import { userNamespaceOf } from "../pod/user-namespace.js";
@@ -83,8 +83,8 @@ export class MountPlacer {
     }
   }
 
-  /** CRI `mounts`; `sources` are theirs on the host, resolved, by position. */
-  async volumes(mounts: readonly Mount[], sources: readonly string[], snapshot: WritableSnapshot): Promise<void> {
+  /** The mounts of the spec; `sources` are theirs on the host, resolved, by position. */
+  async volumes(mounts: readonly MountSpec[], sources: readonly string[], snapshot: WritableSnapshot): Promise<void> {
     const writable = new Set(mounts.flatMap((mount, index) => (mount.readonly ? [] : [sources[index]])));
     const images = [...snapshot.volumeLowers];
     for (const [index, mount] of mounts.entries()) {
@@ -120,13 +120,13 @@ export class MountPlacer {
     return idMap !== undefined && (await stat(hostPath)).uid === idMap.uids.first;
   }
 
-  async #image(mount: Mount, lowers: readonly string[]): Promise<string> {
+  async #image(mount: MountSpec, lowers: readonly string[]): Promise<string> {
     const { id, box, deps } = this.#creation;
     const place = await this.#share(nameOf(mount), () => box.shareImage(shortId(id), lowers));
     return await subPathOf(place, mount, deps.native);
   }
 
-  async #volume(mount: Mount, source: string, readonly: boolean): Promise<string> {
+  async #volume(mount: MountSpec, source: string, readonly: boolean): Promise<string> {
     const onHugePages = mountOfPages(source, this.#hostMounts);
     if (onHugePages !== undefined) return await this.#hugeVolume(source, onHugePages);
     if (await this.#follows(mount, source)) {
@@ -142,12 +142,12 @@ export class MountPlacer {
   async #hugeVolume(source: string, line: MountLine): Promise<string> {
     const { sandbox, box, deps, signal } = this.#creation;
     const has = await deps.containers.hugePages.of(box, signal);
-    const volume = await hugeVolume(source, line, has, userNamespaceOf(sandbox.config));
+    const volume = await hugeVolume(source, line, has, userNamespaceOf(sandbox.spec));
     this.hugeVolumes.push(volume);
     return guestPathOf(volume);
   }
 
-  async #follows(mount: Mount, source: string): Promise<boolean> {
+  async #follows(mount: MountSpec, source: string): Promise<boolean> {
     const { box, boundary, deps, signal } = this.#creation;
     if (!boundary.placesSources || deps.config.sandbox.hostMounts !== "followed") return false;
     return (await wantsLaterMounts(mount, source)) && (await deps.containers.laterMounts.canFollow(box, signal));
@@ -218,6 +218,6 @@ export function guestPaths(places: readonly SharedPath[]): string[] {
   return [...new Set(places.map(({ guestPath }) => guestPath))];
 }
 
-function nameOf(mount: Mount): string {
+function nameOf(mount: MountSpec): string {
   return `share mount ${mount.containerPath}`;
 }

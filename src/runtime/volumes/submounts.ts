@@ -5,9 +5,9 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, relative } from "node:path";
 import { errnoOf, isNotFound } from "../../base/errors.js";
 import { isBelow, type MountLine } from "../../base/mountinfo.js";
-import { MountPropagation, type Mount } from "../../gen/runtime/v1/api.js";
 import type { Native } from "../../native/addon.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import type { MountSpec } from "../container/container-spec.js";
 import { isProjected } from "./projected.js";
 
 /** Below one volume. The agent holds a descriptor of each. */
@@ -32,8 +32,8 @@ export interface FollowedVolume {
  * HostToContainer, of a folder. Not of a volume that kubelet swaps as a whole: nothing is mounted in one. What is mounted
  * below at the creation is seen without it.
  */
-export async function wantsLaterMounts(mount: Mount, source: string): Promise<boolean> {
-  if (mount.propagation !== MountPropagation.PROPAGATION_HOST_TO_CONTAINER) return false;
+export async function wantsLaterMounts(mount: MountSpec, source: string): Promise<boolean> {
+  if (mount.propagation !== "hostToContainer") return false;
   if (!(await stat(source)).isDirectory()) return false;
   return !(mount.readonly && (await isProjected(source)));
 }

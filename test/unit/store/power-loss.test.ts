@@ -10,6 +10,7 @@ import { record } from "../../support/power-loss/recorder.js";
 
 const kind: RecordKind<{ version: 1; id: string; text: string }> = {
   name: "things",
+  version: 1,
   schema: z.object({ version: z.literal(1), id: z.string(), text: z.string() }),
   idOf: ({ id }) => id,
 };

@@ -8,6 +8,7 @@ import { RecordFolder, type RecordKind } from "../../../src/store/records.js";
 
 const kind: RecordKind<{ version: 1; id: string; atNs: bigint }> = {
   name: "things",
+  version: 1,
   schema: z.object({ version: z.literal(1), id: z.string(), atNs: z.bigint() }),
   idOf: ({ id }) => id,
 };
@@ -34,6 +35,37 @@ describe("a folder of records", () => {
     const record = { version: 1 as const, id: "a", atNs: 1_764_000_000_123_456_789n };
     await (await open()).write(record);
     expect(await (await open()).load()).to.deep.equal([record]);
+  });
+
+  it("gives back what users have called as it calls its own marks", async () => {
+    const words: RecordKind<{ id: string; labels: Record<string, string>; atNs: bigint }> = {
+      name: "words",
+      version: 1,
+      schema: z.object({ id: z.string(), labels: z.record(z.string(), z.string()), atNs: z.bigint() }),
+      idOf: ({ id }) => id,
+    };
+    const record = { id: "a", labels: { $bigint: "12", $$bigint: "x", $: "" }, atNs: 3n };
+    await (await RecordFolder.open(root, words, log)).write(record);
+    expect(await (await RecordFolder.open(root, words, log)).load()).to.deep.equal([record]);
+  });
+
+  it("upgrades a record of an earlier version, and sets aside what the upgrade can't read", async () => {
+    const newer: RecordKind<{ version: 2; id: string; ns: bigint }> = {
+      name: "things",
+      version: 2,
+      schema: z.object({ version: z.literal(2), id: z.string(), ns: z.bigint() }),
+      upgrade: (raw) => {
+        const { id, atNs } = z.object({ id: z.string(), atNs: z.bigint() }).parse(raw);
+        return { version: 2, id, ns: atNs };
+      },
+      idOf: ({ id }) => id,
+    };
+    await (await open()).write({ version: 1, id: "a", atNs: 7n });
+    await write("b.json", '{"version":1,"id":"b"}');
+    const folder = await RecordFolder.open(root, newer, log);
+    expect(await folder.load()).to.deep.equal([{ version: 2, id: "a", ns: 7n }]);
+    expect(await readdir(join(root, "quarantine"))).to.have.length(1);
+    expect(await readFile(join(root, "records/things/a.json"), "utf8")).to.contain('"version":1');
   });
 
   it("forgets what was removed, twice too", async () => {

@@ -1,7 +1,7 @@
 /** Metrics of one container, from the agent's counters and what the host knows of it. */
 import type { SessionStats } from "../../../gen/agent/v1/agent.js";
-import type { LinuxContainerResources, Metric } from "../../../gen/runtime/v1/api.js";
-import { Samples, type BaseLabels } from "./samples.js";
+import type { ResourceSpec } from "../../container/resource-spec.js";
+import { Samples, type BaseLabels, type Sample } from "./samples.js";
 
 /** Of the file system that writable layers are on. */
 export interface LayerFileSystem {
@@ -15,7 +15,7 @@ export interface ContainerFacts {
   readonly labels: BaseLabels;
   readonly nowNs: bigint;
   readonly startedAtNs: bigint;
-  readonly resources: LinuxContainerResources | undefined;
+  readonly resources: ResourceSpec | undefined;
   readonly layerBytes: bigint;
   readonly fileSystem: LayerFileSystem;
   /** Undefined when the Box did not answer. */
@@ -26,7 +26,7 @@ export interface ContainerFacts {
 const defaultPeriodUs = 100_000n;
 const defaultShares = 1024n;
 
-export function containerSamples(facts: ContainerFacts): Metric[] {
+export function containerSamples(facts: ContainerFacts): Sample[] {
   const samples = new Samples(facts.labels);
   samples.putSeconds("container_last_seen", facts.nowNs);
   samples.putSeconds("container_start_time_seconds", facts.startedAtNs);
@@ -39,16 +39,16 @@ export function containerSamples(facts: ContainerFacts): Metric[] {
     putProcesses(samples, session);
     putPressure(samples, session);
   }
-  return samples.metrics;
+  return samples.all;
 }
 
-function putSpec(samples: Samples, resources: LinuxContainerResources | undefined): void {
+function putSpec(samples: Samples, resources: ResourceSpec | undefined): void {
   const positive = (value: bigint | undefined): bigint | undefined =>
     value !== undefined && value > 0n ? value : undefined;
-  samples.put("container_spec_cpu_period", positive(resources?.cpuPeriod) ?? defaultPeriodUs);
-  samples.put("container_spec_cpu_quota", positive(resources?.cpuQuota));
+  samples.put("container_spec_cpu_period", positive(resources?.cpuPeriodUs) ?? defaultPeriodUs);
+  samples.put("container_spec_cpu_quota", positive(resources?.cpuQuotaUs));
   samples.put("container_spec_cpu_shares", positive(resources?.cpuShares) ?? defaultShares);
-  samples.put("container_spec_memory_limit_bytes", positive(resources?.memoryLimitInBytes) ?? 0n);
+  samples.put("container_spec_memory_limit_bytes", positive(resources?.memoryLimitBytes) ?? 0n);
   samples.put("container_spec_memory_swap_limit_bytes", 0n);
   const reserved = resources?.unified["memory.min"] ?? "";
   samples.put("container_spec_memory_reservation_limit_bytes", /^\d{1,18}$/.test(reserved) ? BigInt(reserved) : 0n);

@@ -1,26 +1,25 @@
 /**
  * The metrics that kubelet serves at `/metrics/cadvisor` from CRI, under the names that cAdvisor gave them.
  * Source: google/cadvisor metrics/prometheus.go for names and labels; cri-tools pkg/validate/pod.go for which of them a
- * runtime has to have. Values are whole numbers (CRI Metric.value), seconds too.
+ * runtime has to have. Values are whole numbers, seconds too.
  */
-import { MetricType, type MetricDescriptor } from "../../../gen/runtime/v1/api.js";
 
 /** Every metric has them, in this order; what one of a pod has no value for is empty. As in kubelet's own labels. */
 export const baseLabels = ["id", "name", "image", "container", "pod", "namespace"] as const;
 
 export interface Family {
-  readonly type: MetricType;
+  readonly type: "counter" | "gauge";
   readonly help: string;
   /** After the base labels. */
   readonly labels: readonly string[];
 }
 
 function counter(help: string, ...labels: string[]): Family {
-  return { type: MetricType.COUNTER, help, labels };
+  return { type: "counter", help, labels };
 }
 
 function gauge(help: string, ...labels: string[]): Family {
-  return { type: MetricType.GAUGE, help, labels };
+  return { type: "gauge", help, labels };
 }
 
 const families = {
@@ -91,10 +90,17 @@ export function familyOf(name: FamilyName): Family {
   return families[name];
 }
 
-export function descriptors(): MetricDescriptor[] {
+/** What there may be, with all of its labels. */
+export interface Descriptor {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
+export function descriptors(): Descriptor[] {
   return Object.entries<Family>(families).map(([name, { help, labels }]) => ({
     name,
     help,
-    labelKeys: [...baseLabels, ...labels],
+    labels: [...baseLabels, ...labels],
   }));
 }

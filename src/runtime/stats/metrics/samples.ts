@@ -1,16 +1,23 @@
-import type { Metric } from "../../../gen/runtime/v1/api.js";
-import { baseLabels, familyOf, type FamilyName } from "./families.js";
+import { baseLabels, type FamilyName } from "./families.js";
 
 /** Whose values they are. */
 export type BaseLabels = Readonly<Record<(typeof baseLabels)[number], string>>;
 
 const nsInSecond = 1_000_000_000n;
-/** Of CRI UInt64Value: sums of what a guest says could be more, and would cost the whole answer. */
+/** What 64 bits hold: sums of what a guest says could be more, and would cost the whole answer. */
 const most = 2n ** 64n - 1n;
+
+/** One value of a family, measured now. */
+export interface Sample {
+  readonly name: FamilyName;
+  /** The base labels' and the family's, in their order. */
+  readonly labelValues: readonly string[];
+  readonly value: bigint;
+}
 
 /** Values of one container or pod, measured now. */
 export class Samples {
-  readonly metrics: Metric[] = [];
+  readonly all: Sample[] = [];
   readonly #base: readonly string[];
 
   constructor(labels: BaseLabels) {
@@ -21,15 +28,7 @@ export class Samples {
   put(name: FamilyName, value: bigint | undefined, ...labels: readonly string[]): void {
     if (value === undefined) return;
     const labelValues = [...this.#base, ...labels];
-    // 0: measured for this call (api.proto, Metric.timestamp).
-    const metricType = familyOf(name).type;
-    this.metrics.push({
-      name,
-      timestamp: 0n,
-      metricType,
-      labelValues,
-      value: { value: value > most ? most : value },
-    });
+    this.all.push({ name, labelValues, value: value > most ? most : value });
   }
 
   putSeconds(name: FamilyName, ns: bigint | undefined, ...labels: readonly string[]): void {

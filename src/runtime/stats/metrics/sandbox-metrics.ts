@@ -1,26 +1,37 @@
 /**
- * CRI PodSandboxMetrics: of each pod what its Box costs the node and its network, and of each of its running containers
+ * Metrics: of each pod what its Box costs the node and its network, and of each of its running containers
  * what the guest counts.
  */
 import { statfs } from "node:fs/promises";
 import { nowNs } from "../../../base/clock.js";
 import type { SessionStats, StatsResponse } from "../../../gen/agent/v1/agent.js";
-import type { ContainerMetrics, Metric, PodSandboxMetrics } from "../../../gen/runtime/v1/api.js";
 import type { Container } from "../../container/container.js";
 import type { Deps } from "../../deps.js";
 import type { Sandbox } from "../../pod/sandbox.js";
 import { askBoxes } from "../ask-boxes.js";
-import { writableLayer } from "../container-stats.js";
+import { layerUsage } from "../container-stats.js";
 import { networkInterfaces } from "../sandbox-stats.js";
 import { containerSamples, type LayerFileSystem } from "./container-samples.js";
-import { Samples, type BaseLabels } from "./samples.js";
+import { Samples, type BaseLabels, type Sample } from "./samples.js";
+
+export interface ContainerMetrics {
+  readonly containerId: string;
+  readonly samples: readonly Sample[];
+}
+
+export interface SandboxMetrics {
+  readonly sandboxId: string;
+  readonly samples: readonly Sample[];
+  /** Of those that run. */
+  readonly containers: readonly ContainerMetrics[];
+}
 
 /** One per sandbox, in their order; of one whose Box does not answer only what the host knows. */
 export async function metricsOf(
   sandboxes: readonly Sandbox[],
   deps: Deps,
   signal: AbortSignal,
-): Promise<PodSandboxMetrics[]> {
+): Promise<SandboxMetrics[]> {
   const ids = sandboxes.map(({ id }) => id);
   const [answers, fileSystem] = await Promise.all([
     askBoxes(ids, deps, signal, { processes: true }),
@@ -30,26 +41,25 @@ export async function metricsOf(
     sandboxes.map(async (sandbox) => {
       const answer = answers.get(sandbox.id);
       const running = deps.containers.listOf(sandbox.id).filter(({ state }) => state === "running");
-      const [metrics, containerMetrics] = await Promise.all([
+      const [samples, containers] = await Promise.all([
         sandboxSamples(sandbox, answer),
         Promise.all(running.map((one) => metricsOfContainer(one, sandbox, answer, fileSystem, deps))),
       ]);
-      return { podSandboxId: sandbox.id, metrics, containerMetrics };
+      return { sandboxId: sandbox.id, samples, containers };
     }),
   );
 }
 
 /** The id of a pod is its cgroup on the node and that of a container lies below it, as cAdvisor has them. */
 function labelsOf(sandbox: Sandbox, container?: Container): BaseLabels {
-  const { metadata, linux } = sandbox.config;
-  const parent = linux?.cgroupParent ?? "";
+  const { name: pod, namespace, cgroupParent: parent } = sandbox.spec;
   return {
     id: container === undefined ? parent : `${parent}/${container.id}`,
     name: container?.id ?? sandbox.id,
     image: container?.record.image.name ?? "",
-    container: container?.config.metadata?.name ?? "",
-    pod: metadata?.name ?? "",
-    namespace: metadata?.namespace ?? "",
+    container: container?.spec.name ?? "",
+    pod,
+    namespace,
   };
 }
 
@@ -66,20 +76,20 @@ async function metricsOfContainer(
   fileSystem: LayerFileSystem,
   deps: Deps,
 ): Promise<ContainerMetrics> {
-  const layer = await writableLayer(container, fileSystem.mountpoint, deps);
-  const metrics = containerSamples({
+  const layer = await layerUsage(container, fileSystem.mountpoint, deps);
+  const samples = containerSamples({
     labels: labelsOf(sandbox, container),
     nowNs: nowNs(),
     startedAtNs: container.record.startedAtNs ?? 0n,
     resources: container.resources,
-    layerBytes: layer.usedBytes?.value ?? 0n,
+    layerBytes: layer.bytes,
     fileSystem,
     session: answer?.sessions.find(({ sessionId }) => sessionId === container.id),
   });
-  return { containerId: container.id, metrics };
+  return { containerId: container.id, samples };
 }
 
-async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefined): Promise<Metric[]> {
+async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefined): Promise<Sample[]> {
   const samples = new Samples(labelsOf(sandbox));
   const [cpuNs, memoryBytes, disk] = await Promise.all([
     sandbox.box?.cpuTime() ?? 0n,
@@ -94,7 +104,7 @@ async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefine
   samples.put("container_memory_rss", memoryBytes);
   samples.put("container_fs_reads_bytes_total", disk?.readBytes, "");
   samples.put("container_fs_writes_bytes_total", disk?.writtenBytes, "");
-  if (answer === undefined) return samples.metrics;
+  if (answer === undefined) return samples.all;
   const sum = (of: (session: SessionStats) => bigint): bigint =>
     answer.sessions.reduce((total, session) => total + of(session), 0n);
   samples.put(
@@ -110,7 +120,7 @@ async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefine
     sum(({ oomKills }) => oomKills),
   );
   putNetwork(samples, sandbox, answer);
-  return samples.metrics;
+  return samples.all;
 }
 
 function putNetwork(samples: Samples, sandbox: Sandbox, answer: StatsResponse): void {

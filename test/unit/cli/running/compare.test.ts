@@ -4,6 +4,10 @@ import { compare } from "../../../../src/cli/running/compare.js";
 import type { Found } from "../../../../src/cli/running/found.js";
 import type { Known } from "../../../../src/cli/running/known.js";
 import { configOf } from "../../../../src/config/load.js";
+import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { ContainerConfig } from "../../../../src/gen/runtime/v1/api.js";
+import { podRequest } from "../../runtime/pod/fakes.js";
 import type { ContainerRecord } from "../../../../src/runtime/container/container-record.js";
 import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
 
@@ -15,11 +19,11 @@ const entry = `${boxPath}/share/c/root-1`;
 const cgroup = `/sys/fs/cgroup/a3s-box/${id}`;
 
 const sandbox: SandboxRecord = {
-  version: 1,
+  version: 2,
   id,
   label: "default/one",
-  config: "",
-  runtimeHandler: "",
+  spec: podSpecOf(podRequest()),
+  boundary: "machine",
   createdAtNs: 1n,
   netnsPath: `/run/t/netns/${id.slice(0, 24)}`,
   box: {
@@ -35,11 +39,11 @@ const sandbox: SandboxRecord = {
 };
 
 const container: ContainerRecord = {
-  version: 1,
+  version: 2,
   id: containerId("c".repeat(64)),
   sandboxId: id,
   label: "main",
-  config: "",
+  spec: containerSpecOf(ContainerConfig.create({})),
   image: { id: digest(`sha256:${"d".repeat(64)}`), reference: "busybox", name: "busybox" },
   logPath: "",
   process: {

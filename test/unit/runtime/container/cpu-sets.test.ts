@@ -7,7 +7,7 @@ import type { CpuSet } from "../../../../src/vmm/cgroup/cpu-set.js";
 const never = new AbortController().signal;
 const on = (cpusetCpus: string, cpusetMems = ""): Place => ({ cpusetCpus, cpusetMems });
 
-function parts(driver: "qemu" | "native" = "qemu"): {
+function parts(isShared = true): {
   box: Box;
   set: string[];
   records: Map<ContainerId, Place>;
@@ -19,9 +19,17 @@ function parts(driver: "qemu" | "native" = "qemu"): {
     set.push(`${cpus}/${mems}`);
     return Promise.resolve();
   };
-  const box = { id: newBoxId(), exit: undefined, handle: { driver }, confineTo } as unknown as Box;
+  const box = { id: newBoxId(), exit: undefined, confineTo } as unknown as Box;
   const records = new Map<ContainerId, Place>();
-  return { box, set, records, sets: new CpuSets((id) => (id === box.id ? records : new Map())) };
+  return {
+    box,
+    set,
+    records,
+    sets: new CpuSets(
+      (id) => (id === box.id ? records : new Map()),
+      () => isShared,
+    ),
+  };
 }
 
 describe("CPUs of a Box", () => {
@@ -69,7 +77,7 @@ describe("CPUs of a Box", () => {
   });
 
   it("are nobody's business for a pod of the host, whose containers have groups of their own", async () => {
-    const { box, set, sets } = parts("native");
+    const { box, set, sets } = parts(false);
     await sets.claim(box, one, placeIn(undefined), never);
     await sets.claim(box, one, on("1"), never);
     expect(set).to.deep.equal([]);

@@ -26,7 +26,7 @@ import { noPlace } from "../../../../src/runtime/container/agent-ability.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/cri/deps.js";
 import type { StreamRequest } from "../../../../src/streaming/requests.js";
-import { encodeConfig } from "../../../../src/runtime/pod/sandbox-record.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import type { Sandbox } from "../../../../src/runtime/pod/sandbox.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
@@ -485,11 +485,11 @@ async function addSandbox(deps: Deps, id: SandboxId, box: FakeBox): Promise<Sand
     logDirectory: join(deps.config.root, "../logs"),
   };
   const sandbox = await deps.sandboxes.add({
-    version: 1,
+    version: 2,
     id,
     label: "web",
-    config: encodeConfig(podConfig),
-    runtimeHandler: "",
+    spec: podSpecOf({ config: podConfig, runtimeHandler: "" }),
+    boundary: "machine",
     createdAtNs: 1n,
     netnsPath: "",
     readyAtNs: 2n,

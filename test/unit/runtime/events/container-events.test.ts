@@ -1,6 +1,7 @@
 import { expect } from "chai";
-import { ContainerEventType, type ContainerEventResponse } from "../../../../src/gen/runtime/v1/api.js";
+import { criEvent } from "../../../../src/cri/map/events.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
+import type { ContainerEvent } from "../../../../src/runtime/events/publish.js";
 import { createContainer } from "../../../../src/cri/rpc/create-container.js";
 import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
 import { startContainer } from "../../../../src/cri/rpc/start-container.js";
@@ -8,13 +9,12 @@ import { call, containerRequest, failureOf, makeWorld } from "../container/fakes
 
 const never = new AbortController().signal;
 
-function event(containerId: string): Omit<ContainerEventResponse, "createdAt"> {
-  const containerEventType = ContainerEventType.CONTAINER_CREATED_EVENT;
-  return { containerId, containerEventType, podSandboxStatus: undefined, containersStatuses: [] };
+function event(id: string): Omit<ContainerEvent, "atNs"> {
+  return { happening: "created", id, pod: undefined, containers: [] };
 }
 
-async function take(from: AsyncIterator<ContainerEventResponse>, count: number): Promise<ContainerEventResponse[]> {
-  const taken: ContainerEventResponse[] = [];
+async function take(from: AsyncIterator<ContainerEvent>, count: number): Promise<ContainerEvent[]> {
+  const taken: ContainerEvent[] = [];
   while (taken.length < count) {
     const next = await from.next();
     if (next.done === true) throw new Error("it has ended");
@@ -32,9 +32,9 @@ describe("container events", () => {
     const two = events.subscribe(never)[Symbol.asyncIterator]();
     for (const id of ["b", "c"]) events.publish(() => event(id));
     const ofOne = await take(one, 3);
-    expect(ofOne.map(({ containerId }) => containerId)).to.deep.equal(["a", "b", "c"]);
-    expect((await take(two, 2)).map(({ containerId }) => containerId)).to.deep.equal(["b", "c"]);
-    const times = ofOne.map(({ createdAt }) => createdAt);
+    expect(ofOne.map(({ id }) => id)).to.deep.equal(["a", "b", "c"]);
+    expect((await take(two, 2)).map(({ id }) => id)).to.deep.equal(["b", "c"]);
+    const times = ofOne.map(({ atNs }) => atNs);
     expect(times.every((time, index) => index === 0 || time > (times[index - 1] ?? 0n))).to.equal(true);
   });
 
@@ -73,7 +73,7 @@ describe("container events", () => {
       world.box.agent.init(containerId).end(3);
       await world.deps.containers.require(containerId).exited;
       await removeContainer({ containerId }, call(), world.deps);
-      const seen = (await take(heard, 4)).map((found) => ({
+      const seen = (await take(heard, 4)).map(criEvent).map((found) => ({
         type: found.containerEventType,
         pod: found.podSandboxStatus?.metadata?.name,
         states: found.containersStatuses.map(({ id, state, exitCode }) => [id, state, exitCode]),

@@ -1,8 +1,13 @@
 import { availableParallelism, totalmem } from "node:os";
 import { expect } from "chai";
-import { boxSize, withHugePages } from "../../../../src/runtime/pod/box-size.js";
-import { linuxConfig, resources } from "./fakes.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { boxSize as sizeOf, withHugePages, type BoxSize } from "../../../../src/runtime/pod/box-size.js";
+import type { LinuxPodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
+import type { DriverName } from "../../../../src/vmm/box.js";
+import { linuxConfig, podRequest, resources } from "./fakes.js";
 
+const boxSize = (linux: LinuxPodSandboxConfig | undefined, least: BoxSize, driver: DriverName): BoxSize =>
+  sizeOf(podSpecOf(podRequest({ linux })), least, driver);
 const standard = { vcpus: 1, memoryMib: 300 };
 const mib = 1_048_576n;
 const hostMib = Math.floor(totalmem() / 1_048_576);

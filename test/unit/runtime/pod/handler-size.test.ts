@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { configOf, parseFile } from "../../../../src/config/load.js";
 import type { PodSandboxConfig } from "../../../../src/gen/runtime/v1/api.js";
-import { checkSandboxRequest } from "../../../../src/runtime/pod/check-request.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { checkPodSpec } from "../../../../src/runtime/pod/check-spec.js";
 import type { BoxSize } from "../../../../src/runtime/pod/box-size.js";
 import { linuxConfig, podRequest, resources } from "./fakes.js";
 
@@ -24,8 +25,8 @@ annotations = ["memory_mib"]
 );
 
 function sizeOf(runtimeHandler: string, config: Partial<PodSandboxConfig> = {}): BoxSize {
-  return checkSandboxRequest(
-    { ...podRequest(config), runtimeHandler },
+  return checkPodSpec(
+    podSpecOf({ ...podRequest(config), runtimeHandler }),
     { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
     "qemu",
   ).size;
@@ -72,8 +73,8 @@ describe("the size that a handler gives", () => {
 
   it("comes with the handler's driver", () => {
     const driverOf = (runtimeHandler: string) =>
-      checkSandboxRequest(
-        { ...podRequest(), runtimeHandler },
+      checkPodSpec(
+        podSpecOf({ ...podRequest(), runtimeHandler }),
         { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
         "krun",
       ).driver;

@@ -8,7 +8,10 @@ import {
   SupplementalGroupsPolicy,
 } from "../../../../src/gen/runtime/v1/api.js";
 import { configOf } from "../../../../src/config/load.js";
-import { checkSandboxRequest } from "../../../../src/runtime/pod/check-request.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { namespaceOptionOf } from "../../../../src/cri/map/namespaces.js";
+import type { PodSpec } from "../../../../src/runtime/pod/pod-spec.js";
+import { checkPodSpec } from "../../../../src/runtime/pod/check-spec.js";
 import { idMapOf, userNamespaceOf } from "../../../../src/runtime/pod/user-namespace.js";
 import { linuxConfig, podRequest } from "./fakes.js";
 
@@ -76,6 +79,16 @@ const rows: readonly Row[] = [
   { field: "apparmor", when: "none", given: { apparmor: { profileType: Unconfined, localhostRef: "" } } },
 ];
 
+/** What a pod is made with, and what CRI is told of it later. */
+const kept = ({ privileged, namespaces: has }: PodSpec): Security => ({
+  privileged,
+  ...(has === undefined ? {} : { namespaceOptions: namespaceOptionOf(has) }),
+});
+const shown = ({ privileged, namespaceOptions }: Security): Security => ({
+  ...(privileged === undefined ? {} : { privileged }),
+  ...(namespaceOptions === undefined ? {} : { namespaceOptions }),
+});
+
 describe("the sandbox's security context, field by field", () => {
   const configWith = (given: Security) => ({
     linux: linuxConfig({ securityContext: { ...LinuxSandboxSecurityContext.fromPartial({}), ...given } }),
@@ -84,8 +97,8 @@ describe("the sandbox's security context, field by field", () => {
 
   for (const { field, when, given, refusal } of rows) {
     it(`${field}: ${when}`, () => {
-      const check = () => checkSandboxRequest(podRequest(configWith(given)), daemonConfig, "qemu");
-      if (refusal === undefined) expect(check().config.linux?.securityContext).to.deep.include(given);
+      const check = () => checkPodSpec(podSpecOf(podRequest(configWith(given))), daemonConfig, "qemu");
+      if (refusal === undefined) expect(kept(check().spec)).to.deep.include(shown(given));
       else expect(check).to.throw(refusal);
     });
   }
@@ -96,14 +109,14 @@ describe("the sandbox's security context, field by field", () => {
   });
 
   it("has the share show owners as the user namespace has them, where the driver can", () => {
-    const { config } = checkSandboxRequest(podRequest(configWith({ namespaceOptions: userns })), daemonConfig, "qemu");
+    const config = podSpecOf(podRequest(configWith({ namespaceOptions: userns })));
     const qemu = { driver: "qemu" as const, idMapping: () => ({ by: "server" as const }) };
     expect(idMapOf(config, qemu, undefined)).to.deep.equal({
       idMap: { uids: { first: 65_536, count: 65_536 }, gids: { first: 9, count: 65_536 } },
     });
     const krun = { driver: "krun" as const, idMapping: () => ({ by: "none" as const, why: "it is so" }) };
     expect(() => idMapOf(config, krun, undefined)).to.throw(/driver krun: it is so .*driver qemu/);
-    const { config: plain } = checkSandboxRequest(podRequest(configWith({})), daemonConfig, "qemu");
+    const plain = podSpecOf(podRequest(configWith({})));
     expect([idMapOf(plain, krun, undefined), userNamespaceOf(plain)]).to.deep.equal([{}, undefined]);
   });
 });

@@ -7,16 +7,19 @@ import {
   SecurityProfile_ProfileType,
   type HugepageLimit,
 } from "../../../../src/gen/runtime/v1/api.js";
-import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
+import { mountSpecOf } from "../../../../src/cri/map/mounts.js";
+import { resourceSpecOf } from "../../../../src/cri/map/resources.js";
+import { finishSpec, planSpec } from "../../../../src/runtime/spec/build-spec.js";
 import { guestRulesOf } from "../../../../src/runtime/spec/guest-rules.js";
 import { declaredVolumes, placeMount } from "../../../../src/runtime/spec/mounts.js";
 import { mergeResources } from "../../../../src/runtime/spec/resources.js";
 import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
-import { complaint, config, input, limited, mount, secured } from "./support.js";
+import { complaint, config, input, limited, mount, secured, type Given } from "./support.js";
 
-function specOf(members: Partial<SpecInput>): OciSpec {
+function specOf(members: Given): OciSpec {
   const given = input(members);
-  const placed = given.config.mounts.map((one, index) => placeMount(one, `/v/${String(index)}`));
+  const placed = given.spec.mounts.map((one, index) => placeMount(one, `/v/${String(index)}`));
   return finishSpec(planSpec(given), "/c/root", placed, "/run/a3s/shm");
 }
 
@@ -48,7 +51,7 @@ describe("capabilities", () => {
 });
 
 describe("namespaces", () => {
-  const typesOf = (members: Partial<SpecInput>) => specOf(members).linux.namespaces;
+  const typesOf = (members: Given) => specOf(members).linux.namespaces;
 
   it("share the pod's processes by default, have their own when asked, and join another's", () => {
     expect(typesOf({})).to.deep.equal([{ type: "mount" }, { type: "cgroup" }]);
@@ -102,7 +105,11 @@ describe("mounts", () => {
   it("of the image are made where the request brings none, and nowhere that is the kernel's", () => {
     const volumes = ["/data", "/data/", "relative", "/x/../y", "/", "/proc", "/dev/", "/sys/fs/cgroup", "/nul\0"];
     const brought = [mount({ containerPath: "/y/" })];
-    expect(declaredVolumes({ volumes }, brought)).to.deep.equal(["/data", "/relative", "/sys/fs/cgroup"]);
+    expect(declaredVolumes({ volumes }, brought.map(mountSpecOf))).to.deep.equal([
+      "/data",
+      "/relative",
+      "/sys/fs/cgroup",
+    ]);
   });
 
   it("on /dev take the place of everything below it", () => {
@@ -194,7 +201,7 @@ describe("resources", () => {
     const limit = (pageSize: string, mib: bigint) => ({ pageSize, limit: mib << 20n });
     const pagesOf = (has: bigint[], ...hugepageLimits: HugepageLimit[]) => {
       const asked = limited({ hugepageLimits });
-      return specOf({ config: asked, rules: guestRulesOf(asked, has) }).linux.resources.hugepageLimits;
+      return specOf({ config: asked, rules: guestRulesOf(containerSpecOf(asked), has) }).linux.resources.hugepageLimits;
     };
     expect(pagesOf([2048n], limit("1GB", 0n), limit("2MB", 4n))).to.deep.equal([{ pageSize: "2MB", limit: 4 << 20 }]);
     expect(pagesOf([2048n], limit("2MB", 0n))).to.deep.equal([{ pageSize: "2MB", limit: 0 }]);
@@ -212,9 +219,9 @@ describe("resources", () => {
       ],
     });
     const wish = LinuxContainerResources.fromPartial({ hugepageLimits: [{ pageSize: "1GB", limit: 0n }] });
-    expect(mergeResources(now, wish).hugepageLimits).to.deep.equal([
-      { pageSize: "2MB", limit: 1n },
-      { pageSize: "1GB", limit: 0n },
+    expect(mergeResources(resourceSpecOf(now), resourceSpecOf(wish)).hugePageLimits).to.deep.equal([
+      { pageSize: "2MB", limitBytes: 1n },
+      { pageSize: "1GB", limitBytes: 0n },
     ]);
   });
 });
@@ -222,7 +229,7 @@ describe("resources", () => {
 describe("devices of a Box", () => {
   const spec = (devices: Partial<Device>[]) => {
     const asked = config({ devices: devices.map((one) => Device.fromPartial(one)) });
-    return specOf({ config: asked, rules: guestRulesOf(asked, []) }).linux;
+    return specOf({ config: asked, rules: guestRulesOf(containerSpecOf(asked), []) }).linux;
   };
 
   it("are the guest's, by the names that any Linux has, with the access that is asked for", () => {

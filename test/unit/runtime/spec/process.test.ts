@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { processArgs, processEnv, workingFolder } from "../../../../src/runtime/spec/process.js";
-import { complaint, config, image } from "./support.js";
+import { complaint, image, specOf } from "./support.js";
 
 const withCommand = { ...image, entrypoint: ["/entry", "-x"], cmd: ["serve"] };
 
@@ -13,13 +13,13 @@ describe("what a container executes", () => {
   ];
   for (const [name, command, args, expected] of cases) {
     it(`is ${name}`, () => {
-      expect(processArgs(config({ command, args }), withCommand)).to.deep.equal(expected);
+      expect(processArgs(specOf({ command, args }), withCommand)).to.deep.equal(expected);
     });
   }
 
   it("is refused when nobody names a program, or with a NUL in it", () => {
-    expect(complaint(() => processArgs(config({ command: [] }), image))).to.include("no command specified");
-    expect(complaint(() => processArgs(config({ command: ["a\0b"] }), image))).to.include("NUL");
+    expect(complaint(() => processArgs(specOf({ command: [] }), image))).to.include("no command specified");
+    expect(complaint(() => processArgs(specOf({ command: ["a\0b"] }), image))).to.include("NUL");
   });
 });
 
@@ -27,7 +27,7 @@ describe("a container's environment", () => {
   const envOf = (envs: readonly (readonly [string, string])[], ofImage: string[] = []): string[] => {
     const pairs = envs.map(([key, value]) => ({ key, value: Buffer.from(value) }));
     const traits = { hostname: "box", home: "/root", terminal: false };
-    return processEnv(config({ envs: pairs }), { ...image, env: ofImage }, traits);
+    return processEnv(specOf({ envs: pairs }), { ...image, env: ofImage }, traits);
   };
 
   it("has PATH, HOSTNAME and HOME when nobody sets them", () => {
@@ -53,15 +53,15 @@ describe("a container's environment", () => {
     expect(complaint(() => envOf([["A", "a\0b"]]))).to.include("NUL");
     const bytes = [{ key: "BIN", value: Uint8Array.of(0xff, 0xfe) }];
     const traits = { hostname: "", home: "/", terminal: false };
-    expect(complaint(() => processEnv(config({ envs: bytes }), image, traits))).to.include("BIN is not UTF-8");
+    expect(complaint(() => processEnv(specOf({ envs: bytes }), image, traits))).to.include("BIN is not UTF-8");
   });
 });
 
 describe("a container's working folder", () => {
   it("is its own, else its image's, else /", () => {
-    expect(workingFolder(config({ workingDir: "/w" }), { ...image, workingDir: "/i" })).to.equal("/w");
-    expect(workingFolder(config(), { ...image, workingDir: "i/x" })).to.equal("/i/x");
-    expect(workingFolder(config(), image)).to.equal("/");
-    expect(complaint(() => workingFolder(config({ workingDir: "w" }), image))).to.include("not an absolute path");
+    expect(workingFolder(specOf({ workingDir: "/w" }), { ...image, workingDir: "/i" })).to.equal("/w");
+    expect(workingFolder(specOf(), { ...image, workingDir: "i/x" })).to.equal("/i/x");
+    expect(workingFolder(specOf(), image)).to.equal("/");
+    expect(complaint(() => workingFolder(specOf({ workingDir: "w" }), image))).to.include("not an absolute path");
   });
 });

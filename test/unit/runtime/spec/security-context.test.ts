@@ -7,10 +7,10 @@ import {
   SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
 } from "../../../../src/gen/runtime/v1/api.js";
-import { finishSpec, planSpec, type SpecInput } from "../../../../src/runtime/spec/build-spec.js";
+import { seccompSpecOf } from "../../../../src/cri/map/seccomp.js";
+import { finishSpec, planSpec } from "../../../../src/runtime/spec/build-spec.js";
 import type { OciSpec } from "../../../../src/runtime/spec/oci.js";
-import { seccompChoice } from "../../../../src/runtime/spec/seccomp.js";
-import { image, input, secured, security } from "./support.js";
+import { image, input, secured, security, type Given } from "./support.js";
 
 type Security = Partial<LinuxContainerSecurityContext>;
 
@@ -23,13 +23,13 @@ const { Unconfined, RuntimeDefault, Localhost } = SecurityProfile_ProfileType;
 const namespaces = { network: POD, pid: POD, ipc: POD, targetId: "", usernsOptions: undefined };
 const usual = { addCapabilities: [], dropCapabilities: [], addAmbientCapabilities: [] };
 const groupsOf = ({ process }: OciSpec): unknown => [process.user.uid, process.user.gid, process.user.additionalGids];
-const choice = (members: Security): unknown => seccompChoice(security(members));
+const choice = (members: Security): unknown => seccompSpecOf(security(members));
 
 interface Row {
   readonly field: keyof LinuxContainerSecurityContext;
   readonly when: string;
   readonly given: Security;
-  readonly members?: Partial<SpecInput>;
+  readonly members?: Given;
   /** What is looked at, and what it must be; or what the refusal says. */
   readonly out: readonly [(spec: OciSpec) => unknown, unknown] | RegExp;
 }
@@ -39,8 +39,8 @@ const podUserns = { mode: POD, uids: [range], gids: [{ ...range, hostId: 7 }] };
 const userns = (mode: NamespaceMode, of = podUserns): Security => ({
   namespaceOptions: { ...namespaces, usernsOptions: { ...of, mode } },
 });
-const privileged: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: true, userns: undefined } };
-const inUserns: Partial<SpecInput> = { sandbox: { hostname: "box", privileged: false, userns: podUserns } };
+const privileged: Given = { sandbox: { hostname: "box", privileged: true, userns: undefined } };
+const inUserns: Given = { sandbox: { hostname: "box", privileged: false, userns: { ...podUserns, mode: "pod" } } };
 const ofImage = { image: { ...image, user: "user" } };
 
 const rows: readonly Row[] = [

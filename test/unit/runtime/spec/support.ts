@@ -1,10 +1,12 @@
-/** Builders of requests. */
+/** Builders of requests, and what becomes of them on their way in. */
 import {
   ContainerConfig,
   LinuxContainerResources,
   LinuxContainerSecurityContext,
   Mount,
 } from "../../../../src/gen/runtime/v1/api.js";
+import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
+import type { ContainerSpec } from "../../../../src/runtime/container/container-spec.js";
 import type { ImageConfig } from "../../../../src/image/image-store.js";
 import { guestRules } from "../../../../src/runtime/spec/guest-rules.js";
 import type { SpecInput } from "../../../../src/runtime/spec/build-spec.js";
@@ -47,10 +49,19 @@ export const image: ImageConfig = {
   platform: "linux/amd64",
 };
 
-export function input(members: Partial<SpecInput> = {}): SpecInput {
+/** What a spec is made of, with CRI's config for the container. */
+export interface Given extends Partial<Omit<SpecInput, "spec">> {
+  readonly config?: ContainerConfig;
+}
+
+export function specOf(members: Partial<ContainerConfig> = {}): ContainerSpec {
+  return containerSpecOf(config(members));
+}
+
+export function input({ config: given = config(), ...members }: Given = {}): SpecInput {
   return {
     id: "c".repeat(64),
-    config: config(),
+    spec: containerSpecOf(given),
     image,
     database: { passwd: "", group: "" },
     sandbox: { hostname: "box", privileged: false, userns: undefined },

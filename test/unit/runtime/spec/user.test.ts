@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { SupplementalGroupsPolicy } from "../../../../src/gen/runtime/v1/api.js";
+import { userSpecOf } from "../../../../src/cri/map/user.js";
 import { resolveUser } from "../../../../src/runtime/spec/user.js";
 import { complaint, security } from "./support.js";
 
@@ -70,7 +71,7 @@ const cases: Case[] = [
 describe("a container's user", () => {
   for (const { name, context, image, expected } of cases) {
     it(`is ${name}`, () => {
-      const run = () => resolveUser(security(context), image, database);
+      const run = () => resolveUser(userSpecOf(security(context)), image, database);
       if (typeof expected === "string") {
         expect(complaint(run)).to.include(expected);
         return;
@@ -81,7 +82,7 @@ describe("a container's user", () => {
   }
 
   it("has the home that passwd gives it, and / without one", () => {
-    expect(resolveUser(undefined, "app", database).home).to.equal("/home/app");
-    expect(resolveUser(undefined, "4242", database).home).to.equal("/");
+    expect(resolveUser(userSpecOf(security({})), "app", database).home).to.equal("/home/app");
+    expect(resolveUser(userSpecOf(security({})), "4242", database).home).to.equal("/");
   });
 });

@@ -1,9 +1,10 @@
 import { expect } from "chai";
 import { SessionStats } from "../../../../src/gen/agent/v1/agent.js";
-import { LinuxContainerResources, type Metric } from "../../../../src/gen/runtime/v1/api.js";
+import { resourceSpecOf } from "../../../../src/cri/map/resources.js";
+import { LinuxContainerResources } from "../../../../src/gen/runtime/v1/api.js";
 import { containerSamples, type ContainerFacts } from "../../../../src/runtime/stats/metrics/container-samples.js";
 import { descriptors } from "../../../../src/runtime/stats/metrics/families.js";
-import { Samples } from "../../../../src/runtime/stats/metrics/samples.js";
+import { Samples, type Sample } from "../../../../src/runtime/stats/metrics/samples.js";
 
 const labels = { id: "/kube/pod/c", name: "c", image: "i", container: "main", pod: "p", namespace: "n" };
 const fileSystem = { mountpoint: "/store", sizeBytes: 1000n, inodes: 10n, inodesFree: 4n };
@@ -18,9 +19,9 @@ function facts(part: Partial<ContainerFacts> = {}): ContainerFacts {
 }
 
 /** By name and what follows the base labels. */
-function values(metrics: readonly Metric[]): Record<string, bigint | undefined> {
+function values(metrics: readonly Sample[]): Record<string, bigint | undefined> {
   const named = metrics.map(({ name, labelValues, value }) => {
-    return [[name, ...labelValues.slice(Object.keys(labels).length)].join(" "), value?.value] as const;
+    return [[name, ...labelValues.slice(Object.keys(labels).length)].join(" "), value] as const;
   });
   expect(new Set(named.map(([name]) => name)).size, "no series twice").to.equal(named.length);
   return Object.fromEntries(named);
@@ -30,10 +31,10 @@ describe("metrics over CRI", () => {
   it("have descriptors with a help, and labels that begin alike", () => {
     const all = descriptors();
     expect(new Set(all.map(({ name }) => name)).size).to.equal(all.length);
-    for (const { name, help, labelKeys } of all) {
+    for (const { name, help, labels: keys } of all) {
       expect(name).to.match(/^container_[a-z_]+$/);
       expect(help, name).to.match(/\.$/);
-      expect(labelKeys.slice(0, 6), name).to.deep.equal(Object.keys(labels));
+      expect(keys.slice(0, 6), name).to.deep.equal(Object.keys(labels));
     }
   });
 
@@ -44,7 +45,7 @@ describe("metrics over CRI", () => {
       ioPressure: pressure,
       processes: { openFilesLimit: 5n },
     });
-    const keys = new Map(descriptors().map(({ name, labelKeys }) => [name, labelKeys.length]));
+    const keys = new Map<string, number>(descriptors().map((one) => [one.name, one.labels.length]));
     const metrics = containerSamples(facts({ session }));
     for (const { name, labelValues } of metrics) expect(labelValues.length, name).to.equal(keys.get(name));
     expect(metrics[0]?.labelValues).to.deep.equal(["/kube/pod/c", "c", "i", "main", "p", "n"]);
@@ -90,10 +91,12 @@ describe("metrics over CRI", () => {
   });
 
   it("of a container whose Box does not answer are what the host knows", () => {
-    const resources = LinuxContainerResources.fromPartial({
-      ...{ cpuPeriod: 50_000n, cpuQuota: 20_000n, cpuShares: 512n, memoryLimitInBytes: 64n },
-      unified: { "memory.min": "32" },
-    });
+    const resources = resourceSpecOf(
+      LinuxContainerResources.fromPartial({
+        ...{ cpuPeriod: 50_000n, cpuQuota: 20_000n, cpuShares: 512n, memoryLimitInBytes: 64n },
+        unified: { "memory.min": "32" },
+      }),
+    );
     expect(values(containerSamples(facts({ resources })))).to.deep.equal({
       container_last_seen: 7n,
       container_start_time_seconds: 5n,
@@ -118,6 +121,6 @@ describe("metrics over CRI", () => {
   it("hold at most what CRI has room for, whatever a guest says", () => {
     const samples = new Samples(labels);
     samples.put("container_threads", 2n ** 65n);
-    expect(samples.metrics[0]?.value?.value).to.equal(2n ** 64n - 1n);
+    expect(samples.all[0]?.value).to.equal(2n ** 64n - 1n);
   });
 });

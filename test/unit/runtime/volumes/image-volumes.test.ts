@@ -1,6 +1,8 @@
 import { expect } from "chai";
 import { digest } from "../../../../src/base/ids.js";
 import { ContainerConfig, ImageSpec, Mount } from "../../../../src/gen/runtime/v1/api.js";
+import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
+import { criMount } from "../../../../src/cri/map/mounts.js";
 import { withVolumeIds } from "../../../../src/runtime/volumes/image-volumes.js";
 
 describe("an image as a volume", () => {
@@ -18,7 +20,8 @@ describe("an image as a volume", () => {
   const shown = (imageRef: string): ImageSpec | undefined => {
     const mount = Mount.create({ containerPath: "/data", image: ImageSpec.create({ image: "data", imageRef }) });
     const given = ContainerConfig.create({ mounts: [Mount.create({ containerPath: "/other" }), mount] });
-    return withVolumeIds(given, new Map([[1, image]])).mounts[1]?.image;
+    const [, kept] = withVolumeIds(containerSpecOf(given), new Map([[1, image]])).mounts;
+    return kept && criMount(kept).image;
   };
 
   it("shows in the container's status what PullImage has answered for it, and not a digest of its repository", () => {

@@ -6,12 +6,13 @@ import {
   type RunPodSandboxRequest,
 } from "../../../../src/gen/runtime/v1/api.js";
 import { configOf } from "../../../../src/config/load.js";
-import { checkSandboxRequest as checkRequest } from "../../../../src/runtime/pod/check-request.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { checkPodSpec } from "../../../../src/runtime/pod/check-spec.js";
 import { linuxConfig, podRequest, resources } from "./fakes.js";
 
 const { handlers } = configOf(new Map());
 const checkSandboxRequest = (request: RunPodSandboxRequest) =>
-  checkRequest(request, { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } }, "qemu");
+  checkPodSpec(podSpecOf(request), { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } }, "qemu");
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
 
@@ -59,7 +60,7 @@ describe("the check of a sandbox's config", () => {
   };
   for (const [what, config] of Object.entries(accepted)) {
     it(`accepts ${what}`, () => {
-      expect(checkSandboxRequest(podRequest(config)).metadata).to.deep.equal(metadata);
+      expect(checkSandboxRequest(podRequest(config)).spec).to.deep.include(metadata);
     });
   }
 
@@ -148,7 +149,7 @@ describe("the check of a sandbox's config", () => {
   });
 
   it("takes the handlers that are Boxes and refuses others", () => {
-    expect(checkSandboxRequest({ ...podRequest(), runtimeHandler: "microvm" }).runtimeHandler).to.equal("microvm");
+    expect(checkSandboxRequest({ ...podRequest(), runtimeHandler: "microvm" }).spec.handler).to.equal("microvm");
     expect(() => checkSandboxRequest({ ...podRequest(), runtimeHandler: "gvisor" })).to.throw(/"gvisor" is unknown/);
     expect(() => checkSandboxRequest({ ...podRequest(), runtimeHandler: "native" })).to.throw(/"native" is unknown/);
   });

@@ -3,10 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import pino from "pino";
-import { boxFolderAt, readBoxRecord } from "../../../src/vmm/box-folder.js";
-import { containerRecords } from "../../../src/runtime/container/container-record.js";
-import { sandboxRecords } from "../../../src/runtime/pod/sandbox-record.js";
-import { RecordFolder } from "../../../src/store/records.js";
+import { boxFolderAt, readBoxRecord } from "../../../../src/vmm/box-folder.js";
+import { containerRecords, sandboxRecords } from "../../../../src/cri/records/kinds.js";
+import { RecordFolder } from "../../../../src/store/records.js";
 
 const id = "5f".repeat(32);
 
@@ -55,11 +54,14 @@ describe("records of the first version", () => {
   });
 
   it("of a newer daemon are set aside, and the log says that it was one", async () => {
-    await put("sandboxes", firstSandbox.replace('"version":1', '"version":2'));
+    await put("sandboxes", firstSandbox.replace('"version":1', '"version":3'));
     const lines: string[] = [];
     const log = pino({}, { write: (line: string) => lines.push(line) });
     expect(await (await RecordFolder.open(root, sandboxRecords, log)).load()).to.deep.equal([]);
     expect(await readdir(join(root, "quarantine"))).to.have.length(1);
-    expect(lines.join("")).to.contain("record set aside").and.to.contain("version 2 is not one that this daemon knows");
+    expect(lines.join(""))
+      .to.contain("record set aside")
+      .and.to.contain("a downgrade is not possible")
+      .and.to.contain("version 3 is not one that this daemon knows");
   });
 });

@@ -1,17 +1,5 @@
 import { isIP } from "node:net";
 import { RuntimeError } from "../../base/errors.js";
-import {
-  NamespaceMode,
-  SecurityProfile_ProfileType,
-  type DNSConfig,
-  type LinuxPodSandboxConfig,
-  type NamespaceOption,
-  type PodSandboxConfig,
-  type PodSandboxMetadata,
-  type PortMapping,
-  type RunPodSandboxRequest,
-  type UserNamespace,
-} from "../../gen/runtime/v1/api.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
 import type { HostNamespace, MachineDriver } from "../../vmm/box.js";
 import type { CgroupManager } from "../../vmm/cgroup/plan.js";
@@ -20,18 +8,22 @@ import type { Boundary } from "../boundary/boundary.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import { askedOfHost } from "../boundary/host-namespaces.js";
 import { checkResources, type BoxSize } from "./box-size.js";
-import { checkSelinux } from "../spec/security.js";
 import { handlerSize } from "./handler-size.js";
+import {
+  namespaceModeNames,
+  type NamespaceMode,
+  type NamespaceSpec,
+  type UserNamespaceSpec,
+} from "./namespace-spec.js";
+import type { DnsSpec, PodSpec, PortSpec } from "./pod-spec.js";
 import { userNamespaceOf } from "./user-namespace.js";
 
 const prefix = "config.linux.security_context.namespace_options";
 const prefixOfUsers = `${prefix}.userns_options`;
 
-/** A request that has passed its checks. */
-export interface SandboxRequest {
-  readonly config: PodSandboxConfig;
-  readonly metadata: PodSandboxMetadata;
-  readonly runtimeHandler: string;
+/** A pod that may be made as it was asked for, and how. */
+export interface CheckedPod {
+  readonly spec: PodSpec;
   /** undefined: the daemon's, which makes a machine. */
   readonly driver: HandlerConfig["driver"];
   readonly boundary: Boundary;
@@ -40,39 +32,35 @@ export interface SandboxRequest {
 }
 
 /**
- * Checks a RunPodSandbox request field by field, before anything is made. `machine` is the daemon's driver, for handlers
- * without one. Throws `invalidArgument`.
+ * Checks a pod's spec member by member, before anything is made; errors name CRI's fields. `machine` is the daemon's driver,
+ * for handlers without one. Throws `invalidArgument`.
  */
-export function checkSandboxRequest(
-  request: RunPodSandboxRequest,
+export function checkPodSpec(
+  spec: PodSpec,
   { handlers, hostNamespaces: policy, cgroup }: Pick<Config, "handlers" | "hostNamespaces" | "cgroup">,
   machine: MachineDriver,
-): SandboxRequest {
-  const config = request.config ?? refuse("config", "is missing");
-  const metadata = config.metadata ?? refuse("config.metadata", "is missing");
+): CheckedPod {
   for (const name of ["name", "namespace", "uid"] as const) {
-    if (metadata[name] === "") refuse(`config.metadata.${name}`, "is empty");
-    checkText(`config.metadata.${name}`, metadata[name], 253);
+    if (spec[name] === "") refuse(`config.metadata.${name}`, "is empty");
+    checkText(`config.metadata.${name}`, spec[name], 253);
   }
-  const handler = checkHandler(request.runtimeHandler, handlers);
-  checkHostname(config.hostname);
-  checkAbsolute("config.log_directory", config.logDirectory);
-  if (config.dnsConfig !== undefined) checkDns(config.dnsConfig);
-  for (const mapping of config.portMappings) checkPort(mapping);
-  if (config.linux !== undefined) checkLinux(config.linux, cgroup.driver);
-  const asksHost = askedOfHost(config).length > 0;
-  const driver = asksHost && policy === "native" ? "native" : handler.driver;
+  const handler = checkHandler(spec.handler, handlers);
+  checkHostname(spec.hostname);
+  checkAbsolute("config.log_directory", spec.logDirectory);
+  if (spec.dns !== undefined) checkDns(spec.dns);
+  for (const port of spec.ports) checkPort(port);
+  checkLinux(spec, cgroup.driver);
+  const driver = askedOfHost(spec).length > 0 && policy === "native" ? "native" : handler.driver;
   const boundary = boundaryOf(driver);
-  const hostNamespaces = boundary.hostNamespaces(config);
-  checkUsersAlone(config, hostNamespaces);
-  boundary.checkSysctls(config);
-  const size = handlerSize(config, handler, driver ?? machine);
-  return { config, metadata, runtimeHandler: request.runtimeHandler, driver, boundary, hostNamespaces, size };
+  const hostNamespaces = boundary.hostNamespaces(spec);
+  checkUsersAlone(spec, hostNamespaces);
+  boundary.checkSysctls(spec);
+  return { spec, driver, boundary, hostNamespaces, size: handlerSize(spec, handler, driver ?? machine) };
 }
 
 /** Features of Status: user_namespaces_host_network is false; kubelet refuses the others by itself. */
-function checkUsersAlone(config: PodSandboxConfig, [shared]: readonly HostNamespace[]): void {
-  if (shared === undefined || userNamespaceOf(config) === undefined) return;
+function checkUsersAlone(spec: PodSpec, [shared]: readonly HostNamespace[]): void {
+  if (shared === undefined || userNamespaceOf(spec) === undefined) return;
   const hint = "leave out hostUsers: false, or hostNetwork, hostPID and hostIPC";
   refuse(prefixOfUsers, `is POD, and the ${shared} namespace is the host's`, hint);
 }
@@ -121,7 +109,7 @@ export function isHostname(name: string): boolean {
 }
 
 /** One line of resolv.conf each: what could end the line or the word is refused (resolv.conf(5)). */
-function checkDns(dns: DNSConfig): void {
+function checkDns(dns: DnsSpec): void {
   for (const server of dns.servers) {
     if (isIP(server) === 0) refuse("config.dns_config.servers", `${shown(server)} is not an IP address`);
   }
@@ -133,7 +121,7 @@ function checkDns(dns: DNSConfig): void {
   }
 }
 
-function checkPort(mapping: PortMapping): void {
+function checkPort(mapping: PortSpec): void {
   for (const [field, port] of [
     ["container_port", mapping.containerPort],
     ["host_port", mapping.hostPort],
@@ -145,21 +133,12 @@ function checkPort(mapping: PortMapping): void {
   }
 }
 
-function checkLinux(linux: LinuxPodSandboxConfig, manager: CgroupManager): void {
-  checkCgroupParent(linux.cgroupParent, manager);
-  for (const [name, value] of Object.entries(linux.sysctls)) checkSysctl(name, value);
-  const namespaces = linux.securityContext?.namespaceOptions;
-  if (namespaces !== undefined) checkNamespaces(namespaces);
-  checkSelinux(linux.securityContext?.selinuxOptions);
-  if (linux.securityContext?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
-    refuse(
-      "config.linux.security_context.apparmor",
-      "names a profile, and the guest has no AppArmor",
-      "leave it unset",
-    );
-  }
-  checkResources("config.linux.resources", linux.resources);
-  checkResources("config.linux.overhead", linux.overhead);
+function checkLinux(spec: PodSpec, manager: CgroupManager): void {
+  checkCgroupParent(spec.cgroupParent, manager);
+  for (const [name, value] of Object.entries(spec.sysctls)) checkSysctl(name, value);
+  if (spec.namespaces !== undefined) checkNamespaces(spec.namespaces);
+  checkResources("config.linux.resources", spec.resources);
+  checkResources("config.linux.overhead", spec.overhead);
 }
 
 function checkCgroupParent(parent: string, manager: CgroupManager): void {
@@ -182,30 +161,27 @@ function checkSysctl(name: string, value: string): void {
   checkText(field, value.replaceAll("\t", " "), 4096);
 }
 
-function checkNamespaces(options: NamespaceOption): void {
-  const { POD, CONTAINER, NODE } = NamespaceMode;
-  checkMode(`${prefix}.network`, options.network, [POD, NODE]);
-  checkMode(`${prefix}.pid`, options.pid, [POD, CONTAINER, NODE]);
-  checkMode(`${prefix}.ipc`, options.ipc, [POD, NODE]);
-  if (options.usernsOptions !== undefined) checkUserNamespace(prefixOfUsers, options.usernsOptions);
+function checkNamespaces({ network, pid, ipc, users }: NamespaceSpec): void {
+  checkMode(`${prefix}.network`, network, ["pod", "host"]);
+  checkMode(`${prefix}.pid`, pid, ["pod", "container", "host"]);
+  checkMode(`${prefix}.ipc`, ipc, ["pod", "host"]);
+  if (users !== undefined) checkUserNamespace(prefixOfUsers, users);
 }
 
 function checkMode(field: string, mode: NamespaceMode, allowed: readonly NamespaceMode[]): void {
-  if (allowed.includes(mode)) return;
-  const name = Object.entries(NamespaceMode).find(([, value]) => value === mode)?.[0] ?? String(mode);
-  refuse(field, `${name} does not exist for a sandbox`);
+  if (!allowed.includes(mode)) refuse(field, `${namespaceModeNames[mode]} does not exist for a sandbox`);
 }
 
-/** CRI UserNamespace: NODE is none; POD has one mapping each (api.proto, message UserNamespace). */
-function checkUserNamespace(field: string, userns: UserNamespace): void {
-  if (userns.mode === NamespaceMode.NODE) {
-    if (userns.uids.length + userns.gids.length > 0) refuse(field, "has mappings although its mode is NODE");
+/** Mode "host" is none; "pod" has one mapping each (api.proto, message UserNamespace). */
+function checkUserNamespace(field: string, users: UserNamespaceSpec): void {
+  if (users.mode === "host") {
+    if (users.uids.length + users.gids.length > 0) refuse(field, "has mappings although its mode is NODE");
     return;
   }
-  if (userns.mode !== NamespaceMode.POD) refuse(`${field}.mode`, "is neither POD nor NODE");
+  if (users.mode !== "pod") refuse(`${field}.mode`, "is neither POD nor NODE");
   for (const [name, mappings] of [
-    ["uids", userns.uids],
-    ["gids", userns.gids],
+    ["uids", users.uids],
+    ["gids", users.gids],
   ] as const) {
     const [mapping, ...more] = mappings;
     if (mapping === undefined || more.length > 0) refuse(`${field}.${name}`, "must hold exactly one mapping");

@@ -1,16 +1,11 @@
 /** Which seccomp profile a container gets. Source: CRI SecurityProfile; OCI runtime spec config-linux.md, "Seccomp". */
 import { RuntimeError, unreachable } from "../../base/errors.js";
 import { SecurityProfile_ProfileType, type LinuxContainerSecurityContext } from "../../gen/runtime/v1/api.js";
-
-export type SeccompChoice =
-  | { readonly kind: "none" }
-  | { readonly kind: "default" }
-  /** Absolute path of a JSON profile on the host. */
-  | { readonly kind: "localhost"; readonly path: string };
+import type { SeccompSpec } from "../../runtime/container/container-spec.js";
 
 /** The newer field wins; a privileged container has no filter. */
-export function seccompChoice(security: LinuxContainerSecurityContext | undefined): SeccompChoice {
-  if (security === undefined || security.privileged) return { kind: "none" };
+export function seccompSpecOf(security: LinuxContainerSecurityContext): SeccompSpec {
+  if (security.privileged) return { kind: "none" };
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelet before 1.29 and the CRI test suite still use it
   if (security.seccomp === undefined) return ofDeprecatedPath(security.seccompProfilePath);
   const { profileType, localhostRef } = security.seccomp;
@@ -29,7 +24,7 @@ export function seccompChoice(security: LinuxContainerSecurityContext | undefine
   }
 }
 
-function ofDeprecatedPath(path: string): SeccompChoice {
+function ofDeprecatedPath(path: string): SeccompSpec {
   if (path === "" || path === "unconfined") return { kind: "none" };
   if (path === "runtime/default" || path === "docker/default") return { kind: "default" };
   if (path.startsWith("localhost/")) return localhost(path);
@@ -38,7 +33,7 @@ function ofDeprecatedPath(path: string): SeccompChoice {
   });
 }
 
-function localhost(reference: string): SeccompChoice {
+function localhost(reference: string): SeccompSpec {
   const path = reference.replace(/^localhost\//, "");
   if (path.startsWith("/") && !path.includes("\0")) return { kind: "localhost", path };
   throw new RuntimeError("invalidArgument", `seccomp profile "${path}" is not an absolute path on the host`);

@@ -6,23 +6,25 @@ import {
   type PodSandboxStatus,
 } from "../../gen/runtime/v1/api.js";
 import { attachmentAddresses } from "../../net/attachment.js";
-import type { Sandbox } from "./sandbox.js";
+import type { SandboxFacts } from "../../runtime/pod/sandbox.js";
+import { namespaceOptionOf } from "./namespaces.js";
 
-function podSandboxState(sandbox: Sandbox): PodSandboxState {
+function podSandboxState(sandbox: SandboxFacts): PodSandboxState {
   return sandbox.state === "ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 }
 
 /** CRI PodSandbox, an item of lists. */
-export function podSandboxItem(sandbox: Sandbox): PodSandbox {
-  const { config, record } = sandbox;
+export function podSandboxItem(sandbox: SandboxFacts): PodSandbox {
+  const { spec, record } = sandbox;
+  const { name, namespace, uid, attempt } = spec;
   return {
     id: sandbox.id,
-    metadata: config.metadata,
+    metadata: { name, namespace, uid, attempt },
     state: podSandboxState(sandbox),
     createdAt: record.createdAtNs,
-    labels: config.labels,
-    annotations: config.annotations,
-    runtimeHandler: record.runtimeHandler,
+    labels: { ...spec.labels },
+    annotations: { ...spec.annotations },
+    runtimeHandler: spec.handler,
   };
 }
 
@@ -30,23 +32,24 @@ export function podSandboxItem(sandbox: Sandbox): PodSandbox {
  * CRI PodSandboxStatus. `network` stays unset for a sandbox without one: an empty address in it would make kubelet
  * recreate the sandbox for ever, an unset network only leaves the pod without address (kubelet.md 2.5).
  */
-export function podSandboxStatusOf(sandbox: Sandbox): PodSandboxStatus {
+export function podSandboxStatusOf(sandbox: SandboxFacts): PodSandboxStatus {
+  const { namespaces } = sandbox.spec;
   return {
     ...podSandboxItem(sandbox),
     network: networkStatus(sandbox),
-    linux: { namespaces: { options: sandbox.config.linux?.securityContext?.namespaceOptions } },
+    linux: { namespaces: { options: namespaces && namespaceOptionOf(namespaces) } },
   };
 }
 
-function networkStatus(sandbox: Sandbox): PodSandboxNetworkStatus | undefined {
+function networkStatus(sandbox: SandboxFacts): PodSandboxNetworkStatus | undefined {
   const [ip, ...others] = attachmentAddresses(sandbox.record.network);
   return ip === undefined ? undefined : { ip, additionalIps: others.map((one) => ({ ip: one })) };
 }
 
 /** CRI PodSandboxFilter: what is set must all fit. */
-export function fitsFilter(sandbox: Sandbox, filter: PodSandboxFilter | undefined): boolean {
+export function fitsFilter(sandbox: SandboxFacts, filter: PodSandboxFilter | undefined): boolean {
   if (filter === undefined) return true;
-  const { labels } = sandbox.config;
+  const { labels } = sandbox.spec;
   return (
     sandbox.id.startsWith(filter.id) &&
     (filter.state === undefined || filter.state.state === podSandboxState(sandbox)) &&

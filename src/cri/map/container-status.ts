@@ -2,14 +2,15 @@
 import {
   ContainerState,
   LinuxContainerResources,
-  Signal,
   type Container as CriContainer,
   type ContainerFilter,
   type ContainerStatus,
   type ImageSpec,
 } from "../../gen/runtime/v1/api.js";
-import { criOf } from "../spec/signals.js";
-import type { Container } from "./container.js";
+import type { Container, ContainerFacts } from "../../runtime/container/container.js";
+import { criImageSpec, criMount } from "./mounts.js";
+import { criResources } from "./resources.js";
+import { criSignal } from "./signals.js";
 
 const states = {
   created: ContainerState.CONTAINER_CREATED,
@@ -18,25 +19,25 @@ const states = {
 } as const;
 
 /** CRI Container, an item of lists. */
-export function containerItem(container: Container): CriContainer {
-  const { config, record } = container;
+export function containerItem(container: ContainerFacts): CriContainer {
+  const { spec, record } = container;
   return {
     id: container.id,
     podSandboxId: container.sandboxId,
-    metadata: config.metadata,
+    metadata: { name: spec.name, attempt: spec.attempt },
     image: imageSpecOf(container),
     imageRef: record.image.reference,
     state: states[container.state],
     createdAt: record.createdAtNs,
-    labels: config.labels,
-    annotations: config.annotations,
+    labels: { ...spec.labels },
+    annotations: { ...spec.annotations },
     imageId: record.image.id,
   };
 }
 
 /** Mounts, labels and annotations exactly as they were given: kubelet compares them (kubelet.md 2.7). */
-export function containerStatusOf(container: Container): ContainerStatus {
-  const { config, record } = container;
+export function containerStatusOf(container: ContainerFacts): ContainerStatus {
+  const { spec, record, resources } = container;
   const { user } = record.process;
   return {
     ...withoutSandbox(containerItem(container)),
@@ -45,9 +46,12 @@ export function containerStatusOf(container: Container): ContainerStatus {
     exitCode: record.exit?.code ?? 0,
     reason: record.exit?.reason ?? "",
     message: record.exit?.message ?? "",
-    mounts: config.mounts,
+    mounts: spec.mounts.map(criMount),
     logPath: record.logPath,
-    resources: { linux: container.resources ?? LinuxContainerResources.fromPartial({}), windows: undefined },
+    resources: {
+      linux: resources === undefined ? LinuxContainerResources.fromPartial({}) : criResources(resources),
+      windows: undefined,
+    },
     user: {
       linux: {
         uid: BigInt(user.uid),
@@ -55,7 +59,7 @@ export function containerStatusOf(container: Container): ContainerStatus {
         supplementalGroups: user.additionalGids.map((gid) => BigInt(gid)),
       },
     },
-    stopSignal: config.stopSignal === Signal.RUNTIME_DEFAULT ? criOf(record.stopSignal) : config.stopSignal,
+    stopSignal: criSignal(spec.stopSignal, record.stopSignal),
   };
 }
 
@@ -74,9 +78,9 @@ export function containerInfo(container: Container): Record<string, string> {
 }
 
 /** CRI ContainerFilter: what is set must all fit; ids by prefix. */
-export function fitsFilter(container: Container, filter: ContainerFilter | undefined): boolean {
+export function fitsFilter(container: ContainerFacts, filter: ContainerFilter | undefined): boolean {
   if (filter === undefined) return true;
-  const { labels } = container.config;
+  const { labels } = container.spec;
   return (
     container.id.startsWith(filter.id) &&
     container.sandboxId.startsWith(filter.podSandboxId) &&
@@ -90,12 +94,7 @@ function withoutSandbox(item: CriContainer): Omit<CriContainer, "podSandboxId"> 
   return rest;
 }
 
-function imageSpecOf({ config, record }: Container): ImageSpec {
-  return {
-    image: record.image.name,
-    annotations: config.image?.annotations ?? {},
-    userSpecifiedImage: config.image?.userSpecifiedImage ?? "",
-    runtimeHandler: config.image?.runtimeHandler ?? "",
-    imageRef: record.image.id,
-  };
+/** The image as people call it, and what the request said of it. */
+function imageSpecOf({ spec, record }: ContainerFacts): ImageSpec {
+  return { ...criImageSpec(spec.image), image: record.image.name, imageRef: record.image.id };
 }

@@ -1,34 +1,40 @@
-/**
- * What of a security context is not a capability, a user or a seccomp profile.
- * Source: CRI LinuxContainerSecurityContext; OCI runtime spec config-linux.md, "Namespaces".
- */
+/** Source: CRI LinuxContainerSecurityContext. */
 import { RuntimeError } from "../../base/errors.js";
 import {
+  NamespaceOption,
   SecurityProfile_ProfileType,
   type LinuxContainerSecurityContext,
   type SELinuxOption,
 } from "../../gen/runtime/v1/api.js";
-import type { SpecRules } from "./rules.js";
+import type { SecuritySpec } from "../../runtime/container/container-spec.js";
+import { namespaceSpecOf } from "./namespaces.js";
+import { seccompSpecOf } from "./seccomp.js";
+import { userSpecOf } from "./user.js";
 
-/** Refuses what nothing here can give, what this pod can't, and what contradicts the sandbox. */
-export function checkSecurity(
-  security: LinuxContainerSecurityContext | undefined,
-  sandboxPrivileged: boolean,
-  rules: Pick<SpecRules, "checkNamespaces">,
-): void {
-  if (security === undefined) return;
-  if (security.privileged && !sandboxPrivileged) {
-    throw new RuntimeError("invalidArgument", "a privileged container needs a privileged sandbox", {
-      hint: "set privileged in the sandbox's security context too",
-    });
-  }
-  rules.checkNamespaces(security);
-  checkSelinux(security.selinuxOptions);
-  checkApparmor(security);
+/** Throws `invalidArgument` for what nothing here can give, and for what contradicts itself. */
+export function securitySpecOf(security: LinuxContainerSecurityContext): SecuritySpec {
+  refuseSelinux(security.selinuxOptions);
+  refuseApparmor(security);
+  const { capabilities, namespaceOptions } = security;
+  return {
+    privileged: security.privileged,
+    readonlyRootfs: security.readonlyRootfs,
+    noNewPrivileges: security.noNewPrivs,
+    capabilities: {
+      add: capabilities?.addCapabilities ?? [],
+      drop: capabilities?.dropCapabilities ?? [],
+      ambient: capabilities?.addAmbientCapabilities ?? [],
+    },
+    namespaces: namespaceSpecOf(namespaceOptions ?? NamespaceOption.fromPartial({}), "namespace_options"),
+    user: userSpecOf(security),
+    seccomp: seccompSpecOf(security),
+    maskedPaths: security.maskedPaths,
+    readonlyPaths: security.readonlyPaths,
+  };
 }
 
 /** The guest has no SELinux: a label would protect nothing. `undefined` or an empty one asks for none. */
-export function checkSelinux(options: SELinuxOption | undefined): void {
+export function refuseSelinux(options: SELinuxOption | undefined): void {
   if (options === undefined || Object.values(options).every((part) => part === "")) return;
   throw new RuntimeError("invalidArgument", "SELinux labels are not supported", {
     hint: "leave seLinuxOptions unset: the guest has no SELinux",
@@ -36,7 +42,7 @@ export function checkSelinux(options: SELinuxOption | undefined): void {
 }
 
 /** The newer field wins. The guest has no AppArmor, and a profile of the host means nothing in it. */
-function checkApparmor(security: LinuxContainerSecurityContext): void {
+function refuseApparmor(security: LinuxContainerSecurityContext): void {
   // eslint-disable-next-line @typescript-eslint/no-deprecated -- kubelet before 1.30 and the CRI test suite still use it
   const type = security.apparmor?.profileType ?? apparmorTypeOf(security.apparmorProfile);
   if (type === SecurityProfile_ProfileType.Unconfined) return;

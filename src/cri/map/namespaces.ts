@@ -1,0 +1,62 @@
+import { RuntimeError } from "../../base/errors.js";
+import { NamespaceMode, type IDMapping, type NamespaceOption, type UserNamespace } from "../../gen/runtime/v1/api.js";
+import type {
+  IdMapping,
+  NamespaceSpec,
+  NamespaceMode as Mode,
+  UserNamespaceSpec,
+} from "../../runtime/pod/namespace-spec.js";
+
+const modes: Readonly<Record<Mode, NamespaceMode>> = {
+  pod: NamespaceMode.POD,
+  container: NamespaceMode.CONTAINER,
+  host: NamespaceMode.NODE,
+  target: NamespaceMode.TARGET,
+};
+
+/** `field`: where the options are in the request, for the error. */
+export function namespaceSpecOf(options: NamespaceOption, field: string): NamespaceSpec {
+  const { network, pid, ipc, targetId, usernsOptions } = options;
+  return {
+    network: modeOf(network, `${field}.network`),
+    pid: modeOf(pid, `${field}.pid`),
+    ipc: modeOf(ipc, `${field}.ipc`),
+    targetId,
+    ...(usernsOptions === undefined ? {} : { users: userNamespaceSpecOf(usernsOptions, `${field}.userns_options`) }),
+  };
+}
+
+/** As it was asked for. */
+export function namespaceOptionOf({ network, pid, ipc, targetId, users }: NamespaceSpec): NamespaceOption {
+  return {
+    network: modes[network],
+    pid: modes[pid],
+    ipc: modes[ipc],
+    targetId,
+    usernsOptions: users && { mode: modes[users.mode], uids: [...users.uids], gids: [...users.gids] },
+  };
+}
+
+export function idMappingsOf(mappings: readonly IDMapping[]): IdMapping[] {
+  return mappings.map(({ containerId, hostId, length }) => ({ containerId, hostId, length }));
+}
+
+function userNamespaceSpecOf({ mode, uids, gids }: UserNamespace, field: string): UserNamespaceSpec {
+  return { mode: modeOf(mode, `${field}.mode`), uids: idMappingsOf(uids), gids: idMappingsOf(gids) };
+}
+
+/** A number may come that this version of CRI has no name for. */
+function modeOf(value: NamespaceMode, field: string): Mode {
+  switch (value) {
+    case NamespaceMode.POD:
+      return "pod";
+    case NamespaceMode.CONTAINER:
+      return "container";
+    case NamespaceMode.NODE:
+      return "host";
+    case NamespaceMode.TARGET:
+      return "target";
+    default:
+      throw new RuntimeError("invalidArgument", `${field} ${String(value)} does not exist`);
+  }
+}

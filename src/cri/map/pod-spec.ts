@@ -1,0 +1,76 @@
+import { RuntimeError } from "../../base/errors.js";
+import {
+  Protocol,
+  SecurityProfile_ProfileType,
+  type LinuxPodSandboxConfig,
+  type PortMapping,
+  type RunPodSandboxRequest,
+} from "../../gen/runtime/v1/api.js";
+import { podSpec, type PodSpec, type PortSpec } from "../../runtime/pod/pod-spec.js";
+import { namespaceSpecOf } from "./namespaces.js";
+import { resourceSpecOf } from "./resources.js";
+import { refuseSelinux } from "./security.js";
+
+/**
+ * The pod that CRI RunPodSandbox asks for. Throws `invalidArgument` for what a spec can't say; what is in it the engine
+ * checks. Of the security context's other members there is nothing to be applied: a pod has no pause container.
+ */
+export function podSpecOf(request: Pick<RunPodSandboxRequest, "config" | "runtimeHandler">): PodSpec {
+  const config = request.config ?? refuse("config", "is missing");
+  const { name, namespace, uid, attempt } = config.metadata ?? refuse("config.metadata", "is missing");
+  const { hostname, logDirectory, dnsConfig: dns, linux } = config;
+  const spec: PodSpec = {
+    ...{ name, namespace, uid, attempt },
+    labels: config.labels,
+    annotations: config.annotations,
+    handler: request.runtimeHandler,
+    ...{ hostname, logDirectory },
+    ...(dns === undefined ? {} : { dns: { servers: dns.servers, searches: dns.searches, options: dns.options } }),
+    ports: config.portMappings.map(portSpecOf),
+    cgroupParent: linux?.cgroupParent ?? "",
+    sysctls: linux?.sysctls ?? {},
+    privileged: linux?.securityContext?.privileged === true,
+    ...(linux === undefined ? {} : membersOfLinux(linux)),
+  };
+  return podSpec.parse(spec); // a copy of its own, frozen
+}
+
+function membersOfLinux({
+  securityContext,
+  resources,
+  overhead,
+}: LinuxPodSandboxConfig): Pick<PodSpec, "namespaces" | "resources" | "overhead"> {
+  refuseSelinux(securityContext?.selinuxOptions);
+  if (securityContext?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
+    const hint = "leave it unset";
+    refuse("config.linux.security_context.apparmor", "names a profile, and the guest has no AppArmor", hint);
+  }
+  const namespaces = securityContext?.namespaceOptions;
+  const field = "config.linux.security_context.namespace_options";
+  return {
+    ...(namespaces === undefined ? {} : { namespaces: namespaceSpecOf(namespaces, field) }),
+    ...(resources === undefined ? {} : { resources: resourceSpecOf(resources) }),
+    ...(overhead === undefined ? {} : { overhead: resourceSpecOf(overhead) }),
+  };
+}
+
+function portSpecOf({ protocol, containerPort, hostPort, hostIp }: PortMapping): PortSpec {
+  return { protocol: protocolOf(protocol), containerPort, hostPort, hostIp };
+}
+
+function protocolOf(value: Protocol): PortSpec["protocol"] {
+  switch (value) {
+    case Protocol.TCP:
+      return "tcp";
+    case Protocol.UDP:
+      return "udp";
+    case Protocol.SCTP:
+      return "sctp";
+    default:
+      return refuse("config.port_mappings.protocol", `${String(value)} is not a protocol`);
+  }
+}
+
+function refuse(field: string, why: string, hint?: string): never {
+  throw new RuntimeError("invalidArgument", `${field} ${why}`, hint === undefined ? {} : { hint });
+}

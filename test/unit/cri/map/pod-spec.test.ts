@@ -1,0 +1,135 @@
+import { expect } from "chai";
+import { boxId } from "../../../../src/base/ids.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { podSandboxStatusOf } from "../../../../src/cri/map/pod-status.js";
+import {
+  LinuxContainerResources,
+  LinuxPodSandboxConfig,
+  LinuxSandboxSecurityContext,
+  NamespaceMode,
+  PodSandboxConfig,
+  PodSandboxStatus,
+  Protocol,
+} from "../../../../src/gen/runtime/v1/api.js";
+import type { PodSpec } from "../../../../src/runtime/pod/pod-spec.js";
+import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
+import type { SandboxFacts } from "../../../../src/runtime/pod/sandbox.js";
+
+const { POD, CONTAINER, NODE } = NamespaceMode;
+const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 2 };
+const range = { hostId: 65_536, containerId: 0, length: 4096 };
+const most = (1n << 63n) - 1n;
+
+const config: PodSandboxConfig = {
+  metadata,
+  hostname: "web-0",
+  logDirectory: "/var/log/pods/u-1",
+  dnsConfig: { servers: ["10.0.0.10"], searches: ["a.b"], options: ["ndots:5"] },
+  portMappings: [
+    { protocol: Protocol.UDP, containerPort: 53, hostPort: 5353, hostIp: "10.9.9.9" },
+    { protocol: Protocol.SCTP, containerPort: 1, hostPort: 0, hostIp: "" },
+  ],
+  labels: { app: "web" },
+  annotations: { "a3s-box/vcpus": "2" },
+  linux: {
+    ...LinuxPodSandboxConfig.fromPartial({ cgroupParent: "/kubepods/pod1", sysctls: { "kernel.sem": "1 2 3 4" } }),
+    securityContext: LinuxSandboxSecurityContext.fromPartial({
+      privileged: true,
+      namespaceOptions: {
+        ...{ network: POD, pid: CONTAINER, ipc: NODE, targetId: "t" },
+        usernsOptions: { mode: POD, uids: [range], gids: [{ ...range, hostId: 7 }] },
+      },
+    }),
+    resources: LinuxContainerResources.fromPartial({ cpuQuota: -1n, memoryLimitInBytes: most }),
+    overhead: LinuxContainerResources.fromPartial({ memoryLimitInBytes: 1n }),
+  },
+  windows: undefined,
+};
+
+const noLimits = {
+  ...{
+    cpuPeriodUs: 0n,
+    cpuQuotaUs: 0n,
+    cpuShares: 0n,
+    memoryLimitBytes: 0n,
+    memorySwapLimitBytes: 0n,
+    oomScoreAdj: 0n,
+  },
+  ...{ cpusetCpus: "", cpusetMems: "", hugePageLimits: [], unified: {} },
+};
+const ids = { containerId: 0, hostId: 65_536, length: 4096 };
+const spec: PodSpec = {
+  ...metadata,
+  labels: { app: "web" },
+  annotations: { "a3s-box/vcpus": "2" },
+  handler: "small",
+  hostname: "web-0",
+  logDirectory: "/var/log/pods/u-1",
+  dns: { servers: ["10.0.0.10"], searches: ["a.b"], options: ["ndots:5"] },
+  ports: [
+    { protocol: "udp", containerPort: 53, hostPort: 5353, hostIp: "10.9.9.9" },
+    { protocol: "sctp", containerPort: 1, hostPort: 0, hostIp: "" },
+  ],
+  cgroupParent: "/kubepods/pod1",
+  sysctls: { "kernel.sem": "1 2 3 4" },
+  privileged: true,
+  namespaces: {
+    ...{ network: "pod", pid: "container", ipc: "host", targetId: "t" },
+    users: { mode: "pod", uids: [ids], gids: [{ ...ids, hostId: 7 }] },
+  },
+  resources: { ...noLimits, cpuQuotaUs: -1n, memoryLimitBytes: most },
+  overhead: { ...noLimits, memoryLimitBytes: 1n },
+};
+
+function statusOf(of: PodSpec): PodSandboxStatus {
+  const id = boxId("a".repeat(64));
+  const record: SandboxRecord = {
+    ...{ id, label: "", spec: of, createdAtNs: 5n, netnsPath: "", readyAtNs: 6n },
+    ...{ version: 2, boundary: "machine" },
+  };
+  const facts: SandboxFacts = { id, spec: of, record, state: "ready" };
+  return podSandboxStatusOf(facts);
+}
+
+describe("a pod as CRI asks for it", () => {
+  it("is a spec with every member that means something", () => {
+    expect(podSpecOf({ config, runtimeHandler: "small" })).to.deep.equal(spec);
+  });
+
+  it("that asks for nothing leaves out what is not said", () => {
+    const least = podSpecOf({ config: PodSandboxConfig.fromPartial({ metadata }), runtimeHandler: "" });
+    expect(least).to.not.have.any.keys("dns", "namespaces", "resources", "overhead");
+    expect(least).to.deep.include({ ...metadata, cgroupParent: "", privileged: false, ports: [], sysctls: {} });
+  });
+
+  it("is frozen, and not the request's own", () => {
+    const labels = { app: "web" };
+    const made = podSpecOf({ config: { ...config, labels }, runtimeHandler: "" });
+    labels.app = "other";
+    expect(made.labels["app"]).to.equal("web");
+    for (const part of [made, made.labels, made.ports, made.ports[0], made.namespaces?.users?.uids[0]]) {
+      expect(Object.isFrozen(part)).to.equal(true);
+    }
+  });
+
+  it("is refused where a number has no name", () => {
+    const port = { protocol: Protocol.TCP, containerPort: 1, hostPort: 0, hostIp: "" };
+    const wrong = PodSandboxConfig.decode(PodSandboxConfig.encode({ ...config, portMappings: [port, port] }).finish());
+    Object.assign(wrong.portMappings[1] ?? {}, { protocol: 9 });
+    expect(() => podSpecOf({ config: wrong, runtimeHandler: "" })).to.throw(
+      "port_mappings.protocol 9 is not a protocol",
+    );
+    const mode = structuredClone(config);
+    Object.assign(mode.linux?.securityContext?.namespaceOptions ?? {}, { ipc: 7 });
+    expect(() => podSpecOf({ config: mode, runtimeHandler: "" })).to.throw("namespace_options.ipc 7 does not exist");
+  });
+
+  it("is shown in its status as it was asked for", () => {
+    const shown = statusOf(spec);
+    expect(shown).to.deep.include({ metadata, labels: config.labels, annotations: config.annotations });
+    expect(shown.runtimeHandler).to.equal("small");
+    expect(shown.linux?.namespaces?.options).to.deep.equal(config.linux?.securityContext?.namespaceOptions);
+    const { namespaces: _, ...silent } = spec;
+    expect(statusOf(silent).linux?.namespaces?.options).to.equal(undefined);
+  });
+});
