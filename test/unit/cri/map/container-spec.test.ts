@@ -3,10 +3,11 @@ import { containerId, digest, boxId } from "../../../../src/base/ids.js";
 import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
 import { containerStatusOf } from "../../../../src/cri/map/container-status.js";
 import { criResources, resourceSpecOf } from "../../../../src/cri/map/resources.js";
+import type {
+  ContainerStatus,
+  LinuxContainerResources} from "../../../../src/gen/runtime/v1/api.js";
 import {
   ContainerConfig,
-  ContainerStatus,
-  LinuxContainerResources,
   LinuxContainerSecurityContext,
   MountPropagation,
   NamespaceMode,

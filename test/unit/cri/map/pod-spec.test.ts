@@ -2,13 +2,14 @@ import { expect } from "chai";
 import { boxId } from "../../../../src/base/ids.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import { podSandboxStatusOf } from "../../../../src/cri/map/pod-status.js";
+import type {
+  PodSandboxStatus} from "../../../../src/gen/runtime/v1/api.js";
 import {
   LinuxContainerResources,
   LinuxPodSandboxConfig,
   LinuxSandboxSecurityContext,
   NamespaceMode,
   PodSandboxConfig,
-  PodSandboxStatus,
   Protocol,
 } from "../../../../src/gen/runtime/v1/api.js";
 import type { PodSpec } from "../../../../src/runtime/pod/pod-spec.js";
