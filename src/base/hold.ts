@@ -52,7 +52,13 @@ const settleMs = 3_000;
 export class Hold {
   readonly #steps = new Map<RunningStep, Promise<void>>();
   readonly #undos: (() => Promise<void>)[] = [];
+  readonly #outer: Hold | undefined;
   #undoing: Promise<void> | undefined;
+
+  /** `outer`: also keeps what this one does. */
+  constructor(outer?: Hold) {
+    this.#outer = outer;
+  }
 
   /** Whether nothing that was begun under the key goes on behind its caller's back. */
   get isFree(): boolean {
@@ -72,6 +78,7 @@ export class Hold {
   keep(step: RunningStep, end: Promise<void>): void {
     const kept = end.finally(() => this.#steps.delete(step));
     this.#steps.set(step, kept);
+    this.#outer?.keep(step, end);
   }
 
   /**

@@ -1,3 +1,5 @@
+import { RuntimeError } from "./errors.js";
+
 /** Of what nobody gives up. */
 export const neverAborted: AbortSignal = new AbortController().signal;
 
@@ -12,4 +14,11 @@ export function anyOf(...signals: readonly AbortSignal[]): AbortSignal {
   const any = AbortSignal.any([...signals]);
   sourcesOf.set(any, signals);
   return any;
+}
+
+/** What to throw when a signal is aborted: its reason, where somebody has given one. */
+export function whyAborted(signal: AbortSignal): Error {
+  const reason: unknown = signal.reason;
+  if (reason instanceof Error && reason.name !== "AbortError") return reason;
+  return new RuntimeError("canceled", "the caller gave up", { cause: reason });
 }

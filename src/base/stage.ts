@@ -1,7 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { codeOf, messageOf, RuntimeError } from "./errors.js";
+import { monotonicMs } from "./clock.js";
+import { codeOf, inStage, messageOf, RuntimeError } from "./errors.js";
 import { faults } from "./faults.js";
 import { beginStep, giveUp, inStep, settlesInTime } from "./hold.js";
+import type { Logger } from "./log.js";
 import { anyOf } from "./signals.js";
 
 /**
@@ -67,11 +69,46 @@ export async function stage<T>(
 }
 
 /**
- * A step that has its own words for what goes wrong, and its own limits for what hangs: only a place for faults on
- * purpose, with the name that they know it by.
+ * A stage made of stages: the error says both, "create container web (3f2a…): share rootfs: …", so that one line tells
+ * whose step failed.
  */
-export async function step<T>(name: string, parent: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  return faults === undefined ? await run(parent) : await stage(name, Number.POSITIVE_INFINITY, parent, run);
+export async function operation<T>(
+  name: string,
+  limitMs: number,
+  parent: AbortSignal,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  try {
+    return await stage(name, limitMs, parent, run);
+  } catch (thrown) {
+    throw thrown instanceof RuntimeError && thrown.stage === name ? thrown : inStage(name, thrown);
+  }
+}
+
+/** The stages of one operation: inside its signal, with how long each took. */
+export class Stages {
+  readonly timings: { readonly name: string; readonly ms: number }[] = [];
+  readonly #log: Logger;
+  readonly #signal: AbortSignal;
+
+  constructor(log: Logger, signal: AbortSignal) {
+    this.#log = log;
+    this.#signal = signal;
+  }
+
+  async run<T>(
+    name: string,
+    limitMs: number,
+    step: (limit: AbortSignal) => Promise<T>,
+    signal = this.#signal,
+  ): Promise<T> {
+    const startedMs = monotonicMs();
+    const result = await stage(name, limitMs, signal, step);
+    const ms = Math.round((monotonicMs() - startedMs) * 10) / 10;
+    this.timings.push({ name, ms });
+    this.#log.debug({ stage: name, ms }, "stage done");
+    return result;
+  }
 }
 
 /** Waits; rejects with the signal's reason when it is aborted. */

@@ -1,6 +1,6 @@
 import { once, setMaxListeners } from "node:events";
 import { messageOf } from "../base/errors.js";
-import { JoinedJobs } from "../base/joined-job.js";
+import { SharedWork } from "../base/shared-work.js";
 import type { SandboxId } from "../base/ids.js";
 import { lateStepsNow, tellLateSteps } from "../base/hold.js";
 import { createLogger, type Logger } from "../base/log.js";
@@ -111,7 +111,8 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
   const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts, containerRecords);
   const streaming = await serveStreaming(config.streaming, log);
-  return { ...parts, containers, streaming, metrics, sandboxCreations: new JoinedJobs<string, SandboxId>(), closing };
+  const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
+  return { ...parts, containers, streaming, metrics, sandboxCreations, closing };
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {

@@ -1,4 +1,4 @@
-import type { JoinedJobs } from "../base/joined-job.js";
+import type { SharedWork } from "../base/shared-work.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { ContainerStore } from "./container/container-store.js";
@@ -10,7 +10,7 @@ export interface Deps extends StoreParts {
   /** What is counted on the way. */
   readonly metrics: Metrics;
   /** RunPodSandbox under way, by `sandboxKey`. */
-  readonly sandboxCreations: JoinedJobs<string, SandboxId>;
+  readonly sandboxCreations: SharedWork<string, SandboxId>;
   /** Aborted when the daemon has waited long enough for its calls at shutdown: creations under way undo themselves. */
   readonly closing: AbortSignal;
 }

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
-import pLimit, { type LimitFunction } from "p-limit";
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { codeOf, messageOf } from "../base/errors.js";
+import { Limiter } from "../base/limiter.js";
 import { namesIn } from "../base/names-in.js";
-import { anyOf } from "../base/signals.js";
+import { anyOf, neverAborted } from "../base/signals.js";
 import { stage } from "../base/stage.js";
 import { formerSandboxesFolder, netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
@@ -31,8 +31,8 @@ interface Turn {
 
 interface Recovery {
   readonly deps: Deps;
-  readonly guests: LimitFunction;
-  readonly networkChecks: LimitFunction;
+  readonly guests: Limiter<"guest">;
+  readonly networkChecks: Limiter<"check">;
   /** Ends that came while there was no daemon are being recorded. */
   readonly told: Promise<void>[];
 }
@@ -48,8 +48,8 @@ export async function recover(deps: Deps, served: Promise<unknown> = Promise.res
   const known = deps.sandboxes.all();
   const recovery: Recovery = {
     deps,
-    guests: pLimit(guestsAtOnce),
-    networkChecks: pLimit(networkChecksAtOnce),
+    guests: new Limiter({ inAll: guestsAtOnce }),
+    networkChecks: new Limiter({ inAll: networkChecksAtOnce }),
     told: [],
   };
   const isServed = served.then(
@@ -87,7 +87,7 @@ async function haveTurn(sandbox: Sandbox, began: Promise<boolean>, recovery: Rec
     return (await began) ? await recoverSafely(sandbox, deps) : undefined;
   });
   if (box === undefined) return { rest: Promise.resolve() };
-  return await guests(async () => {
+  return await guests.run("guest", neverAborted, async () => {
     const rest = takeUpSafely(sandbox, box, recovery);
     await Promise.race([rest, delay(turnMs, undefined, { ref: false })]);
     return { rest };
@@ -120,7 +120,7 @@ async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, t
   } catch (thrown) {
     deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "containers could not be taken up");
   }
-  void networkChecks(() => checkNetworkOf(sandbox, deps));
+  void networkChecks.run("check", neverAborted, () => checkNetworkOf(sandbox, deps));
 }
 
 /** What a check finds is only told: it gives way to whoever wants the sandbox, plugins of which never run twice at a time. */

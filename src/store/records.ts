@@ -1,11 +1,12 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ZodType } from "zod";
-import pLimit from "p-limit";
 import { isNotFound, messageOf } from "../base/errors.js";
+import { Limiter } from "../base/limiter.js";
 import type { Logger } from "../base/log.js";
 import { namesIn } from "../base/names-in.js";
 import { readRecord, removeRecord, writeRecord } from "../base/record-file.js";
+import { neverAborted } from "../base/signals.js";
 
 /** A daemon's start waits for all of them; each has one file open. */
 const readsAtOnce = 32;
@@ -45,8 +46,8 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
     }
   };
   const files = (await namesIn(folder)).filter((file) => file.endsWith(".json"));
-  const turns = pLimit(readsAtOnce);
-  await Promise.all(files.map((file) => turns(read, file)));
+  const turns = new Limiter<"read">({ inAll: readsAtOnce });
+  await Promise.all(files.map((file) => turns.run("read", neverAborted, () => read(file))));
   return { records, unreadable };
 }
 

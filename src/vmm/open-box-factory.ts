@@ -1,15 +1,14 @@
 import { mkdir, readdir } from "node:fs/promises";
-import { release } from "node:os";
+import { availableParallelism, release } from "node:os";
 import { join } from "node:path";
-import pLimit from "p-limit";
 import { closedDirectory } from "../base/closed-directory.js";
 import { RuntimeError, messageOf } from "../base/errors.js";
 import type { BoxId } from "../base/ids.js";
+import { Limiter } from "../base/limiter.js";
 import { logOfBox, type Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
-import { BootTurns } from "./boot-turns.js";
 import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, IdMapping, MachineDriver } from "./box.js";
 import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
 import {
@@ -30,6 +29,7 @@ import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
 import { requireUnifiedCgroup } from "./cgroup/limit-facts.js";
 import type { CgroupManager } from "./cgroup/plan.js";
 import { readMountinfo } from "../base/mountinfo.js";
+import { neverAborted } from "../base/signals.js";
 import { launcherPath, libkrunPath } from "./probe.js";
 import { requireSystemd } from "./systemd/require-systemd.js";
 import { probeOwners, type OwnersVerdict } from "./share/probe-owners.js";
@@ -64,6 +64,8 @@ export interface BoxFactoryOptions {
 
 /** The daemon's start waits for all folders to be looked at. */
 const sweepsAtOnce = 32;
+/** A guest that boots keeps a processor busy, under emulation for seconds (docs/adr/0070). */
+const bootsPerProcessor = 2;
 /** sun_path of unix(7), less its closing NUL. */
 const maxSocketPath = 107;
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
@@ -130,8 +132,10 @@ async function sweepUnrecorded(state: string, native: Native, log: Logger): Prom
     await removeBoxFolder(folder, native);
     log.warn({ folder: folder.path }, "removed the folder of a Box that was never started");
   };
-  const turns = pLimit(sweepsAtOnce);
-  await Promise.all((await readdir(boxesFolder(state))).map((name) => turns(sweep, name)));
+  const turns = new Limiter<"sweep">({ inAll: sweepsAtOnce });
+  await Promise.all(
+    (await readdir(boxesFolder(state))).map((name) => turns.run("sweep", neverAborted, () => sweep(name))),
+  );
 }
 
 class Boxes implements BoxFactory {
@@ -141,7 +145,8 @@ class Boxes implements BoxFactory {
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;
   readonly #running = new Map<BoxId, RunningBox>();
-  readonly #turns = new BootTurns();
+  /** All of a node's pods at once would each get so little of the processors that none had booted within its limit. */
+  readonly #boots = new Limiter<BoxId>({ inAll: availableParallelism() * bootsPerProcessor });
 
   constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
     this.driver = choice.driver;
@@ -154,7 +159,7 @@ class Boxes implements BoxFactory {
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<Box> {
     const boot = (): Promise<RunningBox> => this.#bootTwice(spec, signal);
     const isMachine = (spec.driver ?? this.driver) !== "native";
-    return this.#keep(isMachine ? await this.#turns.run(signal, boot) : await boot());
+    return this.#keep(isMachine ? await this.#boots.run(spec.id, signal, boot) : await boot());
   }
 
   async adopt(id: BoxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {

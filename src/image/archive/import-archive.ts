@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Native } from "../../native/addon.js";
 import { adoptBlob, hasBlob } from "../content/blobs.js";
@@ -61,7 +61,7 @@ function checkBlobNames(spool: Spool): void {
 function provideFrom(parts: StoreParts, spool: Spool): ProvideBlob {
   const byDigest = new Map<Digest, SpooledFile>();
   for (const file of spool.files.values()) byDigest.set(file.digest, file);
-  const turns = new KeyedMutex<Digest>(); // layers of one content, in two places of an image
+  const turns = new Limiter<Digest>({ perKey: 1 }); // layers of one content, in two places of an image
   return async (blob) => {
     await turns.run(blob.digest, neverAborted, async () => {
       if (await hasBlob(parts.folder, blob.digest, blob.size)) return;

@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import type { Image } from "../image-store.js";
 import { readBlob } from "./blobs.js";
@@ -67,7 +67,7 @@ const refreshLimitMs = 120_000;
 export class Catalog {
   readonly #folder: StoreFolder;
   readonly #log: Logger;
-  readonly #turn = new KeyedMutex<"refresh">();
+  readonly #turn = new Limiter<"refresh">({ perKey: 1 });
   #stamp = "";
   #known: Known = { entries: [], images: new Map() };
 

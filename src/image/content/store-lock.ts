@@ -1,5 +1,5 @@
 import { errnoOf, RuntimeError } from "../../base/errors.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import { sleep } from "../../base/stage.js";
 import type { FolderLock, Native } from "../../native/addon.js";
@@ -14,7 +14,7 @@ const pollMs = 15;
 export class StoreLock {
   readonly #path: string;
   readonly #native: Native;
-  readonly #mutex = new KeyedMutex<"store">();
+  readonly #mutex = new Limiter<"store">({ perKey: 1 });
 
   constructor(path: string, native: Native) {
     this.#path = path;

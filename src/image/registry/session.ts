@@ -3,6 +3,7 @@
  * serves all others, and is renewed when the host no longer takes it.
  */
 import { RuntimeError } from "../../base/errors.js";
+import { SharedWork } from "../../base/shared-work.js";
 import { parseChallenges } from "./challenge.js";
 import { basicHeader, type Credentials } from "./credentials.js";
 import type { Endpoint } from "./endpoint.js";
@@ -36,11 +37,11 @@ export interface Question {
 export class RegistrySession {
   readonly #options: SessionOptions;
   readonly #scope: string;
-  #root: Promise<URL> | undefined;
+  readonly #root = new SharedWork<"root", URL>({ results: new Map() });
   #authorization: string | undefined;
   #credentials: Credentials | undefined;
   /** The way to a new authorization that several requests wait for. */
-  #authorizing: Promise<string> | undefined;
+  readonly #authorizing = new SharedWork<"authorization", string>();
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -58,8 +59,7 @@ export class RegistrySession {
 
   /** 401 is answered once, redirects are followed. Any other status comes back. */
   async ask(question: Question, signal: AbortSignal): Promise<HttpAnswer> {
-    this.#root ??= this.#findRoot(signal);
-    const root = await this.#root;
+    const root = await this.#root.run("root", signal, (given) => this.#findRoot(given));
     const used = this.#authorization;
     const first = await this.#follow(root, question, used, signal);
     if (first.status !== 401 || first.url.origin !== root.origin) return first;
@@ -82,6 +82,7 @@ export class RegistrySession {
       await answer.discard();
     } catch (thrown) {
       if (isWithoutTls(thrown)) return plain;
+      if (signal.aborted) throw thrown;
     }
     return secure; // whatever else is wrong, the question itself meets it
   }
@@ -143,10 +144,9 @@ export class RegistrySession {
   }
 
   async #authorize(root: URL, header: string, once: boolean, signal: AbortSignal): Promise<string> {
-    this.#authorizing ??= this.#newAuthorization(root, header, once, signal).finally(() => {
-      this.#authorizing = undefined;
-    });
-    return await this.#authorizing;
+    return await this.#authorizing.run("authorization", signal, (given) =>
+      this.#newAuthorization(root, header, once, given),
+    );
   }
 
   async #newAuthorization(root: URL, header: string, once: boolean, signal: AbortSignal): Promise<string> {

@@ -1,7 +1,7 @@
 /** The second half of a pull and of an import: from a manifest and a way to its blobs to a named image. */
 import { RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
-import { step } from "../../base/stage.js";
+import { faultPoint } from "../../base/fault-point.js";
 import { hasBlob, readBlob, writeBlobBytes } from "../content/blobs.js";
 import { joinLayers, type Catalog, type ImageLayer } from "../content/catalog.js";
 import { maxConfigBytes } from "../content/config-bounds.js";
@@ -56,7 +56,7 @@ export async function bringIn(
   try {
     const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
     holds.push(await parts.ingest.hold({ blobs, layers: [] }));
-    const layers = await step("bring the image config", signal, (limited) =>
+    const layers = await faultPoint("bring the image config", signal, (limited) =>
       readLayers(parts, manifest, provide, limited),
     );
     parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
@@ -65,12 +65,12 @@ export async function bringIn(
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.
     for (const layer of layers) await provide(layer.descriptor, signal);
-    const entry = await step("write the manifest", signal, async () => {
+    const entry = await faultPoint("write the manifest", signal, async () => {
       await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
       return await entryOf(parts, image, holds);
     });
     const named = image.names.map((name) => ({ ...entry, name }));
-    await step("record the image", signal, () => recordEntries(parts, named.length === 0 ? [entry] : named));
+    await faultPoint("record the image", signal, () => recordEntries(parts, named.length === 0 ? [entry] : named));
     parts.layers.sync();
     return manifest.config.digest;
   } finally {

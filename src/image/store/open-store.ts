@@ -3,7 +3,8 @@ import { stat } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import { step } from "../../base/stage.js";
+import { faultPoint } from "../../base/fault-point.js";
+import { SharedWork } from "../../base/shared-work.js";
 import type { Native } from "../../native/addon.js";
 import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
@@ -38,7 +39,6 @@ import { checkPins, pinnedImages } from "./pinned.js";
 import { observed } from "./observed.js";
 import { pullImage, type PullParts } from "./pull.js";
 import { pruneNames, removeNames, type RemoveParts } from "./remove.js";
-import { SharedJobs } from "./shared-jobs.js";
 import { fullDisk, isFullDisk, SpaceNeed } from "./space.js";
 
 export interface StoreOptions {
@@ -79,7 +79,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     native,
     log,
     registries: new RegistryClient(options.registry, log),
-    downloads: new SharedJobs(),
+    downloads: new SharedWork(),
     defaultRegistry: options.defaultRegistry,
     pinned: options.pinned,
   };
@@ -106,7 +106,7 @@ class OpenImageStore implements ImageStore {
   readonly #parts: OpenParts;
   readonly #unpacker: Unpacker;
   readonly #usage: Usage;
-  readonly #pulls = new SharedJobs<string, Digest>();
+  readonly #pulls = new SharedWork<string, Digest>();
   readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
   /** What the last one should have taken is still there: a removal that is repeated takes it. */
@@ -189,7 +189,7 @@ class OpenImageStore implements ImageStore {
 
   async remove(reference: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const removed = await step("drop the image's names", signal, () => removeNames(this.#parts, reference));
+    const removed = await faultPoint("drop the image's names", signal, () => removeNames(this.#parts, reference));
     if (removed || this.#sweepOwed) await this.#sweep();
   }
 
@@ -240,8 +240,9 @@ class OpenImageStore implements ImageStore {
   }
 
   async #close(): Promise<void> {
-    await this.#pulls.close();
-    await this.#parts.downloads.close();
+    const why = "the image store is being closed";
+    await this.#pulls.close(why);
+    await this.#parts.downloads.close(why);
     await this.#parts.layers.close();
     await this.#unpacker.close();
     await this.#parts.registries.close();
@@ -280,7 +281,7 @@ class OpenImageStore implements ImageStore {
   async #sweep(): Promise<void> {
     this.#usage.forget();
     try {
-      await step("sweep the store", new AbortController().signal, () => sweep(this.#parts));
+      await faultPoint("sweep the store", new AbortController().signal, () => sweep(this.#parts));
       this.#sweepOwed = false;
     } catch (thrown) {
       this.#sweepOwed = true;

@@ -4,7 +4,8 @@ import type { Digest } from "../../base/ids.js";
 import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
-import { step } from "../../base/stage.js";
+import { faultPoint } from "../../base/fault-point.js";
+import type { SharedWork } from "../../base/shared-work.js";
 import type { PullWatch, RegistryAuth } from "../image-store.js";
 import { formatName, formatReference, type Reference } from "../reference/reference.js";
 import type { FetchedManifest } from "../registry/manifest-question.js";
@@ -12,12 +13,11 @@ import type { RegistryClient } from "../registry/registry-client.js";
 import type { Repository } from "../registry/repository.js";
 import type { ProvideBlob } from "../unpack/layers.js";
 import { bringIn, type StoreParts } from "./bring-in.js";
-import type { SharedJobs } from "./shared-jobs.js";
 
 export interface PullParts extends StoreParts {
   readonly registries: RegistryClient;
   /** One download per blob and registry, whichever images want it. */
-  readonly downloads: SharedJobs<SentBlob, void>;
+  readonly downloads: SharedWork<SentBlob, void>;
 }
 
 /** Resolves to the image's id. What it throws names the reference, the host and the step. */
@@ -29,7 +29,7 @@ export async function pullImage(
 ): Promise<Digest> {
   try {
     const repository = await parts.registries.open(reference, auth);
-    const { served, fetched, manifest } = await step("ask for the manifest", signal, async (limited) => {
+    const { served, fetched, manifest } = await faultPoint("ask for the manifest", signal, async (limited) => {
       const first = await repository.manifest(reference, limited);
       return { served: first, ...(await resolvePlatform(parts, repository, reference, first, limited)) };
     });

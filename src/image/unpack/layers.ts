@@ -4,23 +4,22 @@ import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import pLimit from "p-limit";
 import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId, type Digest } from "../../base/ids.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
-import { anyOf } from "../../base/signals.js";
-import { step } from "../../base/stage.js";
+import { SharedWork } from "../../base/shared-work.js";
+import { anyOf, neverAborted } from "../../base/signals.js";
+import { faultPoint } from "../../base/fault-point.js";
 import type { Native } from "../../native/addon.js";
 import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import type { ImageLayer } from "../content/catalog.js";
 import type { Ingest } from "../content/ingest.js";
 import type { Descriptor } from "../content/manifest.js";
 import { blobPath, layerPath, layerRoot, type StoreFolder } from "../content/store-folder.js";
-import { SharedJobs } from "../store/shared-jobs.js";
 import { isFullDisk } from "../store/space.js";
 import { layerNotesFile, syncedFile, writeLayerNotes } from "./layer-notes.js";
-import { Turns, type Owner } from "./turns.js";
 import type { Unpacker } from "./unpacker.js";
 
 export interface LayersParts {
@@ -38,6 +37,9 @@ export interface ProvideBlob {
   readonly from?: string;
 }
 
+/** The layers of one pull, or of one import. */
+type Owner = symbol;
+
 interface WantedLayer {
   readonly layer: ImageLayer;
   /** Uppermost first. */
@@ -49,12 +51,18 @@ interface WantedLayer {
 }
 
 const parallelLayers = 3;
+/** Unpackers ahead of a download: one costs little while it waits, and shares the processors with all else when it works. */
+const maxAhead = 6;
+/** Unpackers whose blob is there, which work until they are done. */
+const maxWhole = 4;
 const closeWaitMs = 10_000;
 
 export class Layers {
   readonly #parts: LayersParts;
-  readonly #jobs = new SharedJobs<SentBlob, void>();
-  readonly #turns = new Turns();
+  readonly #jobs = new SharedWork<SentBlob, void>();
+  /** One that waits for its download never keeps back one whose blob is there: it takes a place of its own, or none. */
+  readonly #ahead = new Limiter<Owner>({ inAll: maxAhead });
+  readonly #whole = new Limiter<Owner>({ inAll: maxWhole });
   /** Unpacked and not yet known to be on the disk. */
   readonly #unsynced = new Set<Digest>();
   #syncing: Promise<void> | undefined;
@@ -69,7 +77,7 @@ export class Layers {
    * began.
    */
   async ensure(layers: readonly ImageLayer[], provide: ProvideBlob, signal: AbortSignal): Promise<void> {
-    const limit = pLimit(parallelLayers);
+    const limit = new Limiter<Owner>({ inAll: parallelLayers });
     const owner = Symbol("layers of one image");
     const failed = new AbortController();
     const both = anyOf(signal, failed.signal);
@@ -79,9 +87,9 @@ export class Layers {
     for (const [position, layer] of layers.entries()) {
       const lowers = layers.slice(0, position).reverse();
       const belowThis = below;
-      const own = limit(() => this.#ensureOne({ layer, lowers, below: belowThis, provide, owner }, both)).then(
-        () => belowThis,
-      );
+      const own = limit
+        .run(owner, neverAborted, () => this.#ensureOne({ layer, lowers, below: belowThis, provide, owner }, both))
+        .then(() => belowThis);
       below = own.catch((thrown: unknown) => {
         failures.push(thrown);
         failed.abort();
@@ -109,7 +117,7 @@ export class Layers {
 
   /** Waits a little for the disk; what is not marked then is unpacked again after a power cut or a reboot. */
   async close(): Promise<void> {
-    await this.#jobs.close();
+    await this.#jobs.close("the image store is being closed");
     await Promise.race([this.#syncing, delay(closeWaitMs, undefined, { ref: false })]);
     this.#closed = true;
   }
@@ -146,17 +154,17 @@ export class Layers {
     if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
     const begunMs = performance.now();
     const failed = new AbortController();
-    const provided = step("download a layer", anyOf(signal, failed.signal), (limited) =>
+    const provided = faultPoint("download a layer", anyOf(signal, failed.signal), (limited) =>
       provide(layer.descriptor, limited),
     );
     provided.catch(() => undefined); // thrown where it is waited for
     const temporary = ingest.freshPath("layer");
     try {
-      const opaqueFolders = await step("unpack a layer", signal, (limited) =>
+      const opaqueFolders = await faultPoint("unpack a layer", signal, (limited) =>
         this.#unpack(layer, provided, { temporary, owner, from: provide.from ?? "" }, limited),
       );
-      await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
-      await step("publish a layer", signal, async () => {
+      await faultPoint("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
+      await faultPoint("publish a layer", signal, async () => {
         await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
         await this.#publish(temporary, layer.chainId);
       });
@@ -183,18 +191,18 @@ export class Layers {
     const { folder, ingest, native } = this.#parts;
     const { digest } = layer.descriptor;
     const arrival = await ingest.arrivals.next(sentBlob(digest, from), provided);
-    const ahead = arrival === undefined ? undefined : this.#turns.ahead();
-    if (arrival !== undefined && ahead !== undefined) {
+    if (arrival !== undefined && !this.#ahead.isFull) {
       const lost = new AbortController();
       void arrival.whole.then((whole) => {
         if (!whole) lost.abort();
       });
-      const unpacking = this.#unpackFrom(arrival.path, layer, temporary, anyOf(signal, lost.signal));
+      const unpacking = this.#ahead.run(owner, signal, () =>
+        this.#unpackFrom(arrival.path, layer, temporary, anyOf(signal, lost.signal)),
+      );
       const early = await unpacking.then(
         (opaqueFolders) => ({ opaqueFolders }),
         (thrown: unknown) => ({ thrown }),
       );
-      ahead.release();
       if ("thrown" in early && isFullDisk(early.thrown)) throw early.thrown;
       await provided;
       if ("opaqueFolders" in early) return early.opaqueFolders;
@@ -204,12 +212,9 @@ export class Layers {
       await native.removeTree(temporary);
     }
     await provided;
-    const turn = await this.#turns.whole(owner, signal);
-    try {
-      return await this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal);
-    } finally {
-      turn.release();
-    }
+    return await this.#whole.run(owner, signal, () =>
+      this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal),
+    );
   }
 
   async #unpackFrom(

@@ -2,10 +2,10 @@ import { realpath } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { currentHold, type Hold } from "../../base/hold.js";
 import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
-import { JoinedJobs } from "../../base/joined-job.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
+import { SharedWork } from "../../base/shared-work.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Session } from "../../gen/agent/v1/agent.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -46,9 +46,9 @@ interface Creation {
 /** All containers, each a record on disk. */
 export class ContainerStore implements SandboxContainers {
   /** One writer per container. Taken after the lock of its sandbox, never before. */
-  readonly locks = new KeyedMutex<ContainerId>();
+  readonly locks = new Limiter<ContainerId>({ perKey: 1 });
   /** CreateContainer under way, by `containerKey`. */
-  readonly creations = new JoinedJobs<string, ContainerId>();
+  readonly creations = new SharedWork<string, ContainerId>({ outlivesCallers: true });
   readonly parts: StoreParts;
   readonly seccomp: SeccompFilters;
   readonly sources: SharedSources;
@@ -65,7 +65,7 @@ export class ContainerStore implements SandboxContainers {
   readonly #containers = new Map<ContainerId, Container>();
   readonly #creating = new Map<ContainerId, Creation>();
   /** Writes of one record, in order, also those that were given up. */
-  readonly #writes = new KeyedMutex<ContainerId>();
+  readonly #writes = new Limiter<ContainerId>({ perKey: 1 });
 
   private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>, own: readonly string[]) {
     this.parts = parts;

@@ -1,5 +1,5 @@
 import type { ContainerId, SandboxId } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
 import type { ResourceSpec } from "./resource-spec.js";
@@ -18,7 +18,7 @@ export function placeIn(resources: ResourceSpec | undefined): Place {
  * the host is none of this: its containers have groups of their own.
  */
 export class CpuSets {
-  readonly #locks = new KeyedMutex<SandboxId>();
+  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
   /** Of creations and updates under way, over the records. */
   readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly place: Place }>();
   readonly #recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>;

@@ -5,7 +5,7 @@ import { codeOf, messageOf, RuntimeError, type ErrorCode } from "../../base/erro
 import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
-import { stage } from "../../base/stage.js";
+import { operation, stage } from "../../base/stage.js";
 import type { Image } from "../../image/image-store.js";
 import type { Box } from "../../vmm/box.js";
 import { isAgentsAnswer } from "../../vmm/agent/status.js";
@@ -21,7 +21,6 @@ import type { UserDatabase } from "../spec/user.js";
 import type { CheckedContainer } from "./check-spec.js";
 import type { ContainerRecord } from "./container-record.js";
 import type { ContainerStore } from "./container-store.js";
-import { operation } from "./operation.js";
 import { resolveSource } from "../volumes/host-mounts.js";
 import { isImageVolume, withVolumeIds } from "../volumes/image-volumes.js";
 import { placeIn } from "./cpu-sets.js";

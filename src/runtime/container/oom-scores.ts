@@ -1,5 +1,5 @@
 import type { SandboxId } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Box } from "../../vmm/box.js";
 import { podOomScore, type PodQos } from "../pod/oom-score.js";
 
@@ -18,7 +18,7 @@ export interface PodScores {
  * go. Where each container has one of its own there is none.
  */
 export class OomScores {
-  readonly #locks = new KeyedMutex<SandboxId>();
+  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
   /** undefined: the pod has none that is its containers' together. */
   readonly #of: (sandbox: SandboxId) => PodScores | undefined;
   /** What was set last, by this daemon. */

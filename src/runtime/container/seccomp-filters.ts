@@ -6,9 +6,7 @@ import { join } from "node:path";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import { onItsOwn } from "../../base/hold.js";
-import { orAborted } from "../../base/or-aborted.js";
-import { neverAborted } from "../../base/signals.js";
+import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { SeccompSpec } from "./container-spec.js";
 import { defaultSeccompProfile } from "../spec/seccomp-default.js";
@@ -48,7 +46,7 @@ const profileSchema = z.looseObject({
  */
 export class SeccompFilters {
   readonly #compiler: string;
-  readonly #compiled = new LRUCache<string, Promise<Uint8Array>>({ max: 64 });
+  readonly #compiled = new SharedWork<string, Uint8Array>({ results: new LRUCache({ max: 64 }) });
 
   constructor(assetsFolder: string) {
     this.#compiler = join(assetsFolder, "guest", "bin", "agent");
@@ -73,17 +71,9 @@ export class SeccompFilters {
 
   async #compile(profile: string, signal: AbortSignal): Promise<Uint8Array> {
     const key = createHash("sha256").update(profile).digest("hex");
-    let job = this.#compiled.get(key);
-    if (job === undefined) {
-      job = onItsOwn(() =>
-        stage("compile seccomp profile", compileLimitMs, neverAborted, (limit) =>
-          runCompiler(this.#compiler, profile, limit),
-        ),
-      );
-      this.#compiled.set(key, job);
-      job.catch(() => this.#compiled.delete(key));
-    }
-    return await orAborted(job, signal);
+    return await this.#compiled.run(key, signal, (given) =>
+      stage("compile seccomp profile", compileLimitMs, given, (limit) => runCompiler(this.#compiler, profile, limit)),
+    );
   }
 }
 

@@ -1,14 +1,13 @@
 import { nowNs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
-import { stage } from "../../base/stage.js";
+import { operation, stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { LogFile } from "../logs/log-file.js";
 import type { Container } from "./container.js";
 import { follow } from "./follow.js";
 import { startLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
-import { operation } from "./operation.js";
 
 /** containerd's choice for a program that could not be started (kubelet.md 2.8). */
 const startErrorCode = 128;

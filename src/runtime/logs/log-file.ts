@@ -18,7 +18,7 @@ const tailBytes = 64 * 1024;
 
 /**
  * A container's log file. Operations run one after another, in the order of the calls. Lines are appended whole: what a
- * failed write left of them is cut off again. A disk that hangs holds up its own logs alone (`DiskLanes`).
+ * failed write left of them is cut off again. A disk that hangs holds up its own logs alone (`diskLanes`).
  */
 export class LogFile {
   readonly path: string;
@@ -53,7 +53,7 @@ export class LogFile {
       const [old, oldDevice] = [this.#file, this.#device];
       this.#file = file;
       this.#device = device;
-      await diskLanes.run(oldDevice, () => old.close());
+      await diskLanes.runWhenFree(oldDevice, neverAborted, () => old.close());
     });
   }
 
@@ -81,8 +81,9 @@ export class LogFile {
     await turn;
   }
 
+  /** Lines are to be written at last: a call that was given up is waited for as any other. */
   async #onDisk<T>(work: () => Promise<T>): Promise<T> {
-    return await diskLanes.run(this.#device, work);
+    return await diskLanes.runWhenFree(this.#device, neverAborted, work);
   }
 
   async #appendNow(lines: Buffer): Promise<void> {
@@ -135,7 +136,7 @@ async function openLog(path: string, signal: AbortSignal): Promise<OpenedLog> {
     await file.close();
     throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
   };
-  return await diskLanes.run(await deviceOf(dirname(path)), openNow, signal);
+  return await diskLanes.runWhenFree(await deviceOf(dirname(path)), signal, openNow);
 }
 
 /** Of a folder, or of what is there of the way to it. */

@@ -1,9 +1,9 @@
 import { creationNs, monotonicMs, nowNs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
-import { inStage, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import { newBoxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import { sideBySide, stage } from "../../base/stage.js";
+import { operation, sideBySide, Stages } from "../../base/stage.js";
 import { netnsPath, sandboxFolder } from "../../config/paths.js";
 import type { LinkState } from "../../native/addon.js";
 import { tapName as guestTap } from "../../net/guest-link.js";
@@ -26,7 +26,7 @@ import {
 } from "./network.js";
 import { podOomScore, qosOf } from "./oom-score.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
-import type { Sandbox, StageTiming } from "./sandbox.js";
+import type { Sandbox } from "./sandbox.js";
 import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
@@ -47,13 +47,13 @@ export async function createSandbox(request: CheckedPod, deps: Deps): Promise<Sa
   const startedMs = monotonicMs();
   const name = `run sandbox ${shortId(id)}`;
   try {
-    const { stages } = await stage(name, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
+    const { stages } = await operation(name, deps.config.sandbox.runTimeoutMs, deps.closing, (signal) =>
       build(id, request, deps, log, signal),
     );
     deps.metrics.starts.ready(stages);
   } catch (thrown) {
     if (deps.closing.aborted) throw new RuntimeError("unavailable", "the daemon is stopping", { stage: name });
-    throw thrown instanceof RuntimeError && thrown.stage === name ? thrown : inStage(name, thrown);
+    throw thrown;
   }
   log.info({ ms: Math.round(monotonicMs() - startedMs), driver: request.driver ?? deps.boxes.driver }, "sandbox ready");
   return id;
@@ -68,7 +68,7 @@ async function build(
 ): Promise<Sandbox> {
   const { config, boxes, sandboxes } = deps;
   const { boundary, spec } = request;
-  const stages = new StageClock(log, signal);
+  const stages = new Stages(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
   const network = await stages.run("plan network", stepLimitMs, () => planNetwork(id, request, deps));
@@ -194,30 +194,4 @@ async function configure(
     },
     signal,
   );
-}
-
-/** Runs stages and keeps how long each took. */
-class StageClock {
-  readonly timings: StageTiming[] = [];
-  readonly #log: Logger;
-  readonly #signal: AbortSignal;
-
-  constructor(log: Logger, signal: AbortSignal) {
-    this.#log = log;
-    this.#signal = signal;
-  }
-
-  async run<T>(
-    name: string,
-    limitMs: number,
-    step: (limit: AbortSignal) => Promise<T>,
-    signal = this.#signal,
-  ): Promise<T> {
-    const startedMs = monotonicMs();
-    const result = await stage(name, limitMs, signal, step);
-    const ms = Math.round((monotonicMs() - startedMs) * 10) / 10;
-    this.timings.push({ name, ms });
-    this.#log.debug({ stage: name, ms }, "stage done");
-    return result;
-  }
 }

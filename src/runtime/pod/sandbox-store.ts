@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { namesIn } from "../../base/names-in.js";
@@ -28,12 +28,12 @@ export function sandboxKey({ namespace, name, uid, attempt }: PodSpec): string {
 /** All sandboxes, each a record on disk. The finished ones are visible; a creation under way is not. */
 export class SandboxStore {
   /** One writer per sandbox. Taken before any lock of its containers, never after. */
-  readonly locks = new KeyedMutex<SandboxId>();
+  readonly locks = new Limiter<SandboxId>({ perKey: 1 });
   readonly #config: Config;
   readonly #records: RecordFolder<SandboxRecord>;
   readonly #sandboxes = new Map<SandboxId, Sandbox>();
   /** Writes of one record, in order, also those that were given up. */
-  readonly #writes = new KeyedMutex<SandboxId>();
+  readonly #writes = new Limiter<SandboxId>({ perKey: 1 });
 
   private constructor(config: Config, records: RecordFolder<SandboxRecord>) {
     this.#config = config;

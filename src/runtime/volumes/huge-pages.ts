@@ -1,18 +1,20 @@
 /** Huge pages of containers in a Box: they are the guest's, set aside by its agent (docs/adr/0044). */
 import { messageOf, RuntimeError } from "../../base/errors.js";
+import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { GuestFacts } from "../boundary/boundary.js";
-import { AskedOnce } from "../container/asked-once.js";
 import { stepLimitMs } from "../container/limits.js";
 
 /** A guest has two; what says more is none. */
 const maxSizes = 16;
 
 /** Which sizes a Box's guest has, in KiB. Empty where containers can't have any: an agent of an earlier version. */
-export class HugePages extends AskedOnce<readonly bigint[]> {
-  constructor() {
-    super(ask);
+export class HugePages {
+  readonly #answers = new SharedWork<Box, readonly bigint[]>({ results: new WeakMap() });
+
+  async of(box: Box, signal: AbortSignal): Promise<readonly bigint[]> {
+    return await this.#answers.run(box, signal, (given) => ask(box, given));
   }
 
   factsOf(box: Box, signal: AbortSignal): GuestFacts {

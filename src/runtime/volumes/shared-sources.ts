@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { isNotFound } from "../../base/errors.js";
 import type { ContainerId, SandboxId } from "../../base/ids.js";
-import { KeyedMutex } from "../../base/keyed-mutex.js";
+import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { isBelow, mountsBelow, type MountLine } from "../../base/mountinfo.js";
@@ -53,7 +53,7 @@ export interface SharedBy {
  * containers that are to see its mounts come and go.
  */
 export class SharedSources {
-  readonly #locks = new KeyedMutex<SandboxId>();
+  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
   readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly paths: Set<string> }>();
   readonly #recorded: (sandbox: SandboxId) => SharedBy[];
 

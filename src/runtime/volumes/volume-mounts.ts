@@ -1,9 +1,10 @@
 import { basename } from "node:path";
-import pLimit from "p-limit";
 import { codeOf, messageOf } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
+import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import type { MountLine } from "../../base/mountinfo.js";
+import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
@@ -34,8 +35,8 @@ export interface LaterMountsParts {
 
 /** Some side by side; answers in the order given. */
 async function eachOf<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
-  const limited = pLimit(sideBySide);
-  return await Promise.all(all.map((one) => limited(() => work(one))));
+  const limited = new Limiter<"one">({ inAll: sideBySide });
+  return await Promise.all(all.map((one) => limited.run("one", neverAborted, () => work(one))));
 }
 
 /** `at` below the volume, `source` in the share; of the guest. */

@@ -3,10 +3,10 @@ import { expect } from "chai";
 import { Cleanup } from "../../../src/base/cleanup.js";
 import { codeOf, messageOf, RuntimeError } from "../../../src/base/errors.js";
 import { Hold, lateStepsNow, onItsOwn, tellLateSteps, under, type LateStep } from "../../../src/base/hold.js";
-import { JoinedJobs } from "../../../src/base/joined-job.js";
-import { KeyedMutex } from "../../../src/base/keyed-mutex.js";
+import { Limiter } from "../../../src/base/limiter.js";
 import { createLogger } from "../../../src/base/log.js";
 import { untilAborted } from "../../../src/base/or-aborted.js";
+import { SharedWork } from "../../../src/base/shared-work.js";
 import { neverAborted } from "../../../src/base/signals.js";
 import { stage } from "../../../src/base/stage.js";
 
@@ -108,35 +108,35 @@ describe("a stage whose step does not end by its signal", () => {
 
 describe("a key that a given-up step holds", () => {
   it("is refused with what it is busy with, and free when that has settled", async () => {
-    const mutex = new KeyedMutex<string>();
+    const locks = new Limiter<string>({ perKey: 1 });
     const stuck = new Stuck();
-    const first = mutex.run("pod", neverAborted, () => stage("mount volume", 5, neverAborted, stuck.run));
-    const queued = failureOf(mutex.run("pod", neverAborted, () => Promise.resolve()));
+    const first = locks.run("pod", neverAborted, () => stage("mount volume", 5, neverAborted, stuck.run));
+    const queued = failureOf(locks.run("pod", neverAborted, () => Promise.resolve()));
     await failureOf(first);
     const busy = /^unavailable still busy with: mount volume since \d+ s/;
     expect(await soon(queued)).to.match(busy);
-    expect(await soon(failureOf(mutex.run("pod", neverAborted, () => Promise.resolve())))).to.match(busy);
-    const patient = mutex.runWhenFree("pod", neverAborted, () => Promise.resolve("recorded"));
-    expect(await mutex.run("other", neverAborted, () => Promise.resolve("through"))).to.equal("through");
+    expect(await soon(failureOf(locks.run("pod", neverAborted, () => Promise.resolve())))).to.match(busy);
+    const patient = locks.runWhenFree("pod", neverAborted, () => Promise.resolve("recorded"));
+    expect(await locks.run("other", neverAborted, () => Promise.resolve("through"))).to.equal("through");
     stuck.settle();
     expect(await soon(patient)).to.equal("recorded");
-    expect(await soon(mutex.run("pod", neverAborted, () => Promise.resolve("free")))).to.equal("free");
+    expect(await soon(locks.run("pod", neverAborted, () => Promise.resolve("free")))).to.equal("free");
   });
 
   it("is refused also while the one who has it is itself what was given up", async () => {
-    const mutex = new KeyedMutex<string>();
+    const locks = new Limiter<string>({ perKey: 1 });
     const stuck = new Stuck();
-    await failureOf(stage("share mount", 5, neverAborted, () => mutex.run("box", neverAborted, stuck.run)));
-    expect(await soon(failureOf(mutex.run("box", neverAborted, () => Promise.resolve())))).to.match(
+    await failureOf(stage("share mount", 5, neverAborted, () => locks.run("box", neverAborted, stuck.run)));
+    expect(await soon(failureOf(locks.run("box", neverAborted, () => Promise.resolve())))).to.match(
       /^unavailable still busy with: share mount since/,
     );
     stuck.settle();
     await delay(1);
-    expect(await soon(mutex.run("box", neverAborted, () => Promise.resolve("free")))).to.equal("free");
+    expect(await soon(locks.run("box", neverAborted, () => Promise.resolve("free")))).to.equal("free");
   });
 
   it("starts no second creation", async () => {
-    const jobs = new JoinedJobs<string, string>();
+    const jobs = new SharedWork<string, string>({ outlivesCallers: true });
     const stuck = new Stuck<string>();
     let starts = 0;
     const start = (): Promise<string> => {
@@ -196,14 +196,14 @@ describe("an undo stack beside a given-up step", () => {
   });
 });
 
-describe("a mutex by key", () => {
+describe("a limiter of one a key", () => {
   it("lets a waiter leave the line, whose turn does not come then", async () => {
-    const mutex = new KeyedMutex<string>();
+    const locks = new Limiter<string>({ perKey: 1 });
     const [first, gone] = [new Stuck(), new AbortController()];
     const events: string[] = [];
     const enter = (name: string, signal = neverAborted): Promise<void> =>
-      mutex.run("key", signal, () => Promise.resolve(void events.push(name)));
-    const holding = mutex.run("key", neverAborted, first.run);
+      locks.run("key", signal, () => Promise.resolve(void events.push(name)));
+    const holding = locks.run("key", neverAborted, first.run);
     const waiting = failureOf(enter("gone", gone.signal));
     const next = enter("next");
     gone.abort(new RuntimeError("deadlineExceeded", "no result in 5 ms"));
@@ -215,13 +215,13 @@ describe("a mutex by key", () => {
   });
 
   it("has work give way as soon as somebody else wants the key", async () => {
-    const mutex = new KeyedMutex<string>();
+    const locks = new Limiter<string>({ perKey: 1 });
     let given = false;
-    const check = mutex.runUntilWanted("pod", neverAborted, async (wanted) => {
+    const check = locks.runUntilWanted("pod", neverAborted, async (wanted) => {
       await untilAborted(wanted).catch(() => undefined);
       given = true;
     });
-    await soon(mutex.run("pod", neverAborted, () => Promise.resolve(expect(given).to.equal(true))));
+    await soon(locks.run("pod", neverAborted, () => Promise.resolve(expect(given).to.equal(true))));
     await check;
   });
 });

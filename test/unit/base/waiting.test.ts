@@ -4,8 +4,6 @@ import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import { Cleanup } from "../../../src/base/cleanup.js";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { JoinedJobs } from "../../../src/base/joined-job.js";
-import { KeyedMutex } from "../../../src/base/keyed-mutex.js";
 import { createLogger } from "../../../src/base/log.js";
 import { anyOf } from "../../../src/base/signals.js";
 import { orAborted } from "../../../src/base/or-aborted.js";
@@ -116,54 +114,6 @@ describe("the undo stack", () => {
       undo.release();
     }
     expect(undone).to.deep.equal([]);
-  });
-});
-
-describe("a mutex by key", () => {
-  it("lets one in at a time, in order, also after a failure", async () => {
-    const mutex = new KeyedMutex<string>();
-    const events: string[] = [];
-    const enter = (name: string, fails = false) =>
-      mutex.run("key", never, async () => {
-        events.push(`${name} in`);
-        await sleep(1, never);
-        events.push(`${name} out`);
-        if (fails) throw new Error(name);
-      });
-    await Promise.allSettled([enter("a", true), enter("b")]);
-    expect(events).to.deep.equal(["a in", "a out", "b in", "b out"]);
-  });
-
-  it("does not make one key wait for another", async () => {
-    const mutex = new KeyedMutex<string>();
-    let open: () => void = () => undefined;
-    const held = mutex.run("a", never, () => new Promise<void>((resolve) => (open = resolve)));
-    expect(await mutex.run("b", never, () => Promise.resolve("through"))).to.equal("through");
-    open();
-    await held;
-  });
-});
-
-describe("joined jobs", () => {
-  it("give all callers of one key one result, and start afresh after the end", async () => {
-    const jobs = new JoinedJobs<string, number>();
-    let starts = 0;
-    const start = () => Promise.resolve(++starts);
-    expect(await Promise.all([jobs.run("k", never, start), jobs.run("k", never, start)])).to.deep.equal([1, 1]);
-    expect(await jobs.run("k", never, start)).to.equal(2);
-  });
-
-  it("go on when the first caller leaves, for those who join later", async () => {
-    const jobs = new JoinedJobs<string, string>();
-    const caller = new AbortController();
-    let finish: (value: string) => void = () => undefined;
-    const start = () => new Promise<string>((resolve) => (finish = resolve));
-    const first = jobs.run("k", caller.signal, start);
-    caller.abort(new RuntimeError("canceled", "gone"));
-    await thrownBy(() => first);
-    const second = jobs.run("k", never, () => Promise.reject(new Error("must not start again")));
-    finish("made");
-    expect(await second).to.equal("made");
   });
 });
 

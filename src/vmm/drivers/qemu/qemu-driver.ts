@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { realpath, stat } from "node:fs/promises";
 import { RuntimeError } from "../../../base/errors.js";
+import { SharedWork } from "../../../base/shared-work.js";
 import { stage } from "../../../base/stage.js";
 import type { Native, TscReading } from "../../../native/addon.js";
 import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
@@ -42,7 +43,8 @@ export class QemuDriver implements Driver {
   readonly #native: Native;
   readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;
-  #looked: Promise<QemuPrograms> | undefined;
+  /** Looked at by the first Box: the daemon's start does not wait for it. */
+  readonly #programs = new SharedWork<"programs", QemuPrograms>({ results: new Map() });
 
   constructor(native: Native, paths: QemuPaths) {
     this.#native = native;
@@ -53,7 +55,9 @@ export class QemuDriver implements Driver {
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
     const { folder, spec, userNamespace } = request;
     const { launcher } = this.#paths;
-    const { qemu, virtiofsd, kernel } = await stage("look at programs", lookLimitMs, signal, () => this.#look());
+    const { qemu, virtiofsd, kernel } = await this.#programs.run("programs", signal, (given) =>
+      stage("look at programs", lookLimitMs, given, (limited) => lookAt(this.#paths, limited)),
+    );
     await stage("start file server", socketLimitMs, signal, async (limited) => {
       const options = fileServerOptions(folder, { hasUserNamespace: userNamespace !== null });
       // The path is for who looks at the list of processes.
@@ -73,25 +77,13 @@ export class QemuDriver implements Driver {
       return { dialable: waitForSocket(folder.agentSocket, signal) };
     });
   }
-
-  /** Once, by the first Box: the daemon's start does not wait for it. */
-  async #look(): Promise<QemuPrograms> {
-    this.#looked ??= lookAt(this.#paths);
-    try {
-      return await this.#looked;
-    } catch (thrown) {
-      this.#looked = undefined;
-      throw thrown;
-    }
-  }
 }
 
-async function lookAt(paths: QemuPaths): Promise<QemuPrograms> {
-  const limited = AbortSignal.timeout(lookLimitMs);
+async function lookAt(paths: QemuPaths, signal: AbortSignal): Promise<QemuPrograms> {
   const own = join(dirname(await realpath(paths.qemu)), "../share/qemu");
   const [qemu, virtiofsd, kernel] = await Promise.all([
-    jailedProgram(paths.qemu, [own, ...firmware], limited),
-    jailedProgram(paths.virtiofsd, [], limited),
+    jailedProgram(paths.qemu, [own, ...firmware], signal),
+    jailedProgram(paths.virtiofsd, [], signal),
     readableByAll(paths.kernel),
   ]);
   return { qemu, virtiofsd, kernel };

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { digest, newBoxId, type SandboxId } from "../../../../src/base/ids.js";
-import { JoinedJobs } from "../../../../src/base/joined-job.js";
+import { SharedWork } from "../../../../src/base/shared-work.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf } from "../../../../src/config/load.js";
 import {
@@ -436,7 +436,7 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
       networks: new Networks(config.cni, log),
     };
     const containers = await ContainerStore.open(parts);
-    const sandboxCreations = new JoinedJobs<string, SandboxId>();
+    const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
     const metrics = new Metrics();
     return { ...parts, metrics, containers, streaming, sandboxCreations, closing: new AbortController().signal };
   };

@@ -2,7 +2,8 @@
 import { mkdir, readdir, readFile, readlink, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import pLimit from "p-limit";
+import { Limiter } from "../../../../src/base/limiter.js";
+import { neverAborted } from "../../../../src/base/signals.js";
 import { Mount, MountPropagation } from "../../../../src/gen/runtime/v1/api.js";
 import { createContainer } from "../../../../src/cri/rpc/create-container.js";
 import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
@@ -53,8 +54,9 @@ describe("Pods that come and go", () => {
     try {
       await comesAndGoes(0);
       const [descriptors, watches] = [await openFiles(), await inotifyWatches()];
-      const turns = pLimit(20);
-      await Promise.all(Array.from({ length: pods }, (_none, index) => turns(comesAndGoes, index + 1)));
+      const turns = new Limiter<"pod">({ inAll: 20 });
+      const turn = (index: number): Promise<void> => turns.run("pod", neverAborted, () => comesAndGoes(index));
+      await Promise.all(Array.from({ length: pods }, (_none, index) => turn(index + 1)));
       expect(world.deps.containers.list()).to.deep.equal([]);
       const { mirrors, laterMounts } = world.deps.containers;
       expect([mirrors.size, laterMounts.size, world.watches.live.size]).to.deep.equal([0, 0, 0]);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import type { SandboxId } from "../../../../src/base/ids.js";
-import { JoinedJobs } from "../../../../src/base/joined-job.js";
+import { SharedWork } from "../../../../src/base/shared-work.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf, parseFile } from "../../../../src/config/load.js";
 import type { ConfigureSandboxRequest, Session } from "../../../../src/gen/agent/v1/agent.js";
@@ -272,7 +272,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       networks: new Networks(config.cni, log),
       metrics: new Metrics(),
       streaming: {} as unknown as Deps["streaming"],
-      sandboxCreations: new JoinedJobs<string, SandboxId>(),
+      sandboxCreations: new SharedWork<string, SandboxId>({ outlivesCallers: true }),
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,
       containers: containers as unknown as Deps["containers"],
