@@ -25,10 +25,11 @@ function unescapePath(text: string): string {
 export function parseMountinfo(text: string): MountLine[] {
   const lines: MountLine[] = [];
   for (const line of text.split("\n")) {
-    const [before, after] = line.split(" - ");
-    if (before === undefined || after === undefined) continue;
-    const [mountId, , device, root, target, , ...propagation] = before.split(" ");
-    const [type, , options] = after.split(" ");
+    // The first one: what is mounted may be called "-" too.
+    const separator = line.indexOf(" - ");
+    if (separator === -1) continue;
+    const [mountId, , device, root, target, , ...propagation] = line.slice(0, separator).split(" ");
+    const [type, , options] = line.slice(separator + " - ".length).split(" ");
     if (device === undefined || root === undefined || target === undefined || type === undefined) continue;
     const superOptions = options === undefined ? [] : options.split(",");
     const paths = { root: unescapePath(root), target: unescapePath(target) };

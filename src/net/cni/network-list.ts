@@ -4,7 +4,7 @@ import { cniVersions, isCniVersion, type CniVersion } from "./versions.js";
 
 /** One plugin of a list: its whole configuration, as its file has it. */
 const pluginSchema = z.looseObject({
-  type: z.string().regex(/^[^/\0]+$/, "is no plugin's name"),
+  type: z.string().regex(/^(?!\.\.?$)[^/\0]+$/, "is no plugin's name"),
   capabilities: z.record(z.string(), z.boolean()).optional(),
 });
 

@@ -1,6 +1,6 @@
 import { limit } from "../wait.js";
 
-const settleMs = limit(3000);
+const settleMs = limit(10_000);
 
 /** What a promise gives, or that it has given nothing for so long: what waits for ever is found, not waited for. */
 export async function settled<T>(what: string, promise: Promise<T>): Promise<T> {

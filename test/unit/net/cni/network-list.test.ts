@@ -29,6 +29,7 @@ describe("CNI configuration", () => {
       ["{", "not JSON"],
       [one({ name: "a/b" }), "name"],
       [one({ type: "../sh" }), "type"],
+      [one({ type: ".." }), "type"],
       [JSON.stringify({ cniVersion: "1.0.0", name: "a", plugins: [] }), "it lists none"],
       [JSON.stringify({ cniVersion: "1.0.0", name: "a", loadOnlyInlinedPlugins: true }), "it lists none"],
       [one({ disableGC: "no" }), "disableGC"],
