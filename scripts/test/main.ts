@@ -1,9 +1,12 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../../src/base/errors.js";
 import { buildDist } from "../setup/dist.js";
 import { interrupted } from "../setup/interrupted.js";
 import { setUp, setupContext } from "../setup/set-up.js";
 import { Stopwatch } from "../setup/stopwatch.js";
+import { flakyReport, flakyVariable, isTooFlaky, readFlaky, type FlakyTest } from "./flaky.js";
 import { addCounts, type Counts, countsOf, noCounts, runPart } from "./parts.js";
 
 /** In this order: what fails fast comes first. */
@@ -34,8 +37,13 @@ const context = setupContext(root, signal, (line) => {
   console.log(line);
 });
 
-/** What clippy has compiled serves every clone; cargo locks it. */
-const environment = { CARGO_TARGET_DIR: join(context.cache, "cargo-target", "check") };
+const scratch = await mkdtemp(join(tmpdir(), "a3s-test-run-"));
+const flakyFile = join(scratch, "flaky.jsonl");
+const environment = {
+  // What clippy has compiled serves every clone; cargo locks it.
+  CARGO_TARGET_DIR: join(context.cache, "cargo-target", "check"),
+  [flakyVariable]: flakyFile,
+};
 
 /** Of a part with failures, at the end again: what it says of them stands in its last lines. */
 const repeatedLines = 60;
@@ -58,14 +66,19 @@ async function runParts(): Promise<Counts> {
 }
 
 let sum: Counts = { ...noCounts, failed: 1 };
+let flaky: readonly FlakyTest[] = [];
 try {
   watch.add("npm packages", Number(process.env["BOOTSTRAP_MS"] ?? "0"));
   await watch.time("native parts", () => setUp(context, { drivers: ["qemu", "krun"], forTests: true }));
   await watch.time("compile the daemon", () => buildDist(context));
   sum = await runParts();
+  flaky = await readFlaky(flakyFile);
 } catch (thrown) {
   console.error(messageOf(thrown));
+} finally {
+  await rm(scratch, { recursive: true, force: true });
 }
 console.log(`\n${watch.table()}\n`);
+if (flaky.length > 0) console.log(`${flakyReport(flaky)}\n`);
 console.log(`${String(sum.passed)} passed, ${String(sum.failed)} failed, ${String(sum.skipped)} skipped`);
-if (sum.failed > 0 || sum.passed === 0) process.exitCode = 1;
+if (sum.failed > 0 || sum.passed === 0 || isTooFlaky(flaky)) process.exitCode = 1;

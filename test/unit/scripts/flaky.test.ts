@@ -1,0 +1,47 @@
+import { expect } from "chai";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { flakyReport, isTooFlaky, readFlaky, tellFlaky, type FlakyTest } from "../../../scripts/test/flaky.js";
+
+const flaky = (title: string): FlakyTest => ({ part: "test/vmm/**", title, error: "Error: why\n    at somewhere" });
+
+describe("what passes at its second try only", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "flaky-"));
+  });
+  afterEach(async () => {
+    await rm(folder, { recursive: true });
+  });
+
+  it("is listed at the end, a line each with its part and the first of its error", () => {
+    expect(flakyReport([])).to.equal("");
+    expect(flakyReport([flaky("a"), flaky("b")])).to.equal(
+      "flaky: 2 passed at the second try only\n  test/vmm/**: a: Error: why\n  test/vmm/**: b: Error: why",
+    );
+  });
+
+  it("fails the run from three on, and the list says so", () => {
+    const three = [flaky("a"), flaky("b"), flaky("c")];
+    expect(isTooFlaky(three.slice(1))).to.equal(false);
+    expect(isTooFlaky(three)).to.equal(true);
+    expect(flakyReport(three)).to.match(/^flaky: 3 .*; more than 2 fail the run\n/);
+  });
+
+  it("is collected over all parts of a run", async () => {
+    const file = join(folder, "flaky.jsonl");
+    expect(await readFlaky(file)).to.deep.equal([]);
+    await tellFlaky([flaky("a")], { A3S_FLAKY: file });
+    await tellFlaky([], { A3S_FLAKY: file });
+    await tellFlaky([flaky("b"), flaky("c")], { A3S_FLAKY: file });
+    expect((await readFlaky(file)).map(({ title }) => title)).to.deep.equal(["a", "b", "c"]);
+  });
+
+  it("is nothing else that a file may say", async () => {
+    const file = join(folder, "other.jsonl");
+    await writeFile(file, '{"title":"a"}\n');
+    const failure = await readFlaky(file).catch((thrown: unknown) => String(thrown));
+    expect(failure).to.include("not a flaky test");
+  });
+});
