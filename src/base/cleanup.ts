@@ -53,3 +53,13 @@ export class Cleanup {
     }
   }
 }
+
+/** Takes back what was made: at once, but where a step was given up, when that has settled and without the caller. */
+export async function takeBack(undo: () => Promise<unknown>): Promise<void> {
+  const hold = currentHold();
+  if (hold === undefined || hold.isFree) await undo();
+  else
+    hold.undoAfter(async () => {
+      await undo();
+    });
+}

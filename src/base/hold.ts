@@ -90,6 +90,18 @@ export class Hold {
     this.#undoing ??= places.run({ hold: this, step: undefined }, () => this.#undoAll());
   }
 
+  /**
+   * Undoes without its caller, once, when what was given up has settled: for what would only hang where that hangs, and
+   * take one more thread.
+   */
+  undoAfter(undo: () => Promise<void>): void {
+    const work = onItsOwn(() => under(this, () => this.#stepsSettled().then(undo)));
+    this.keep(
+      { name: "take back what was made", beganMs: monotonicMs(), outer: undefined, depth: 0, givenUp: true },
+      work.catch(() => undefined),
+    );
+  }
+
   async #undoAll(): Promise<void> {
     await this.#stepsSettled(settleMs);
     for (let again = true; again;) {

@@ -74,7 +74,7 @@ export class SharedWork<K, T> {
   async close(why: string): Promise<void> {
     this.#closed = why;
     const jobs = [...this.#jobs.values()];
-    for (const { stop } of jobs) stop.abort();
+    for (const { stop } of jobs) stop.abort(nobodyWaits());
     await Promise.allSettled(jobs.map(({ result }) => result));
   }
 
@@ -108,8 +108,7 @@ export class SharedWork<K, T> {
     } catch (thrown) {
       if (!caller.aborted) throw thrown;
       if (job.callers === 1 && this.#sharing.outlivesCallers !== true) {
-        this.#forget(key, job);
-        job.stop.abort();
+        job.stop.abort(nobodyWaits());
         await job.result.catch(() => undefined);
       }
       throw whyAborted(caller);
@@ -121,6 +120,10 @@ export class SharedWork<K, T> {
   #forget(key: K, job: Job<T>): void {
     if (this.#jobs.get(key) === job) this.#jobs.delete(key);
   }
+}
+
+function nobodyWaits(): RuntimeError {
+  return new RuntimeError("canceled", "nobody waits for it any more");
 }
 
 /** As it is now: the compiler takes the answer before a wait for the answer after it. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { monotonicMs } from "./clock.js";
 import { codeOf, inStage, messageOf, RuntimeError } from "./errors.js";
 import { faults } from "./faults.js";
-import { beginStep, giveUp, inStep, settlesInTime } from "./hold.js";
+import { beginStep, giveUp, inStep, settlesInTime, type RunningStep } from "./hold.js";
 import type { Logger } from "./log.js";
 import { anyOf } from "./signals.js";
 
@@ -37,19 +37,13 @@ export async function stage<T>(
   const signal = anyOf(parent, limit.signal);
   const step = beginStep(name);
   try {
-    signal.throwIfAborted();
-    const work = inStep(step, async () => {
+    const work = async (): Promise<T> => {
       await faults?.at("begin", name, signal, end);
       const result = await run(signal);
       await faults?.at("end", name, signal, end);
       return result;
-    });
-    const graceMs = Math.max(shortestGraceMs, longestGraceMs - gracePerDepthMs * step.depth);
-    if (!(await settlesInTime(work, signal, graceMs))) {
-      giveUp(step, work, takeBack);
-      throw new RuntimeError(codeOf(signal.reason), "it does not end, and holds what it is about until it does");
-    }
-    return await work;
+    };
+    return await raced(step, signal, work, takeBack);
   } catch (cause) {
     if (parent.aborted) {
       const why = step.givenUp ? `; ${messageOf(cause)}` : "";
@@ -65,6 +59,35 @@ export async function stage<T>(
     throw cause;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** What a step gives in time; else it is given up. */
+async function raced<T>(
+  step: RunningStep,
+  signal: AbortSignal,
+  run: () => Promise<T>,
+  takeBack?: (late: T) => Promise<unknown>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const work = inStep(step, run);
+  const graceMs = Math.max(shortestGraceMs, longestGraceMs - gracePerDepthMs * step.depth);
+  if (await settlesInTime(work, signal, graceMs)) return await work;
+  giveUp(step, work, takeBack);
+  throw new RuntimeError(codeOf(signal.reason), "it does not end, and holds what it is about until it does");
+}
+
+/**
+ * A step that has its own words for what goes wrong, and no limit but its caller's, which binds it as `stage` does; and a
+ * place for faults on purpose, with the name that they know it by.
+ */
+export async function step<T>(name: string, parent: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  if (faults !== undefined) return await stage(name, Number.POSITIVE_INFINITY, parent, run);
+  const own = beginStep(name);
+  try {
+    return await raced(own, parent, () => run(parent));
+  } catch (thrown) {
+    throw own.givenUp ? inStage(name, thrown) : thrown;
   }
 }
 

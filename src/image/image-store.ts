@@ -95,6 +95,8 @@ export interface WritableSnapshot {
 export interface FsUsage {
   /** Folder on the file system in question. */
   readonly mountpoint: string;
+  /** Number of that file system's device: two with one number are one. */
+  readonly device: number;
   readonly usedBytes: bigint;
   readonly inodesUsed: bigint;
 }

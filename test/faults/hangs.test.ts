@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, rmdir, symlink, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { failure, runtime, status } from "../support/cri-client.js";
+import { failure, image, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
 import { FaultFolder } from "../support/faults/fault-folder.js";
@@ -105,6 +105,44 @@ describe("Calls beside what really hangs", function () {
         return true;
       });
       await rm(join(pod.config.logDirectory, "dead"));
+      await expectSameMachine(daemon.scope, machine);
+    });
+  });
+
+  describe("an image store on a disk that is dead", () => {
+    before(function () {
+      if (!canDie) skipBecause(this, "no /dev/fuse here, by which a file system can be dead");
+    });
+
+    it("ends its calls with their clients, and takes nothing from running pods, nor from the daemon's end", async () => {
+      const containerId = await startContainer(daemon, pod, { logPath: "" });
+      const dead = DeadMount.over(join(daemon.root, "images"));
+      const exactMs = 1_000;
+      const spec = {
+        image: "example.invalid/app:v1",
+        annotations: {},
+        userSpecifiedImage: "",
+        runtimeHandler: "",
+        imageRef: "",
+      };
+      const calls = (): Promise<unknown>[] => [
+        daemon.cri.call(image.listImages, {}, { exactMs }),
+        daemon.cri.call(image.imageStatus, { image: spec }, { exactMs }),
+        daemon.cri.call(image.removeImage, { image: spec }, { exactMs }),
+        daemon.cri.call(image.imageFsInfo, {}, { exactMs }),
+      ];
+      const many = await within(exactMs, () =>
+        Promise.allSettled([...calls(), ...calls(), ...calls(), ...calls(), ...calls()]),
+      );
+      expect(many.filter((one) => one.status === "fulfilled")).to.deep.equal([]);
+      await within(0, () => daemon.cri.call(runtime.execSync, { containerId, cmd: ["true"] }));
+      await within(0, () => daemon.cri.call(runtime.listContainers, {}));
+      const beganMs = performance.now();
+      expect(await daemon.stop(), "the daemon's exit status").to.equal(0);
+      expect(performance.now() - beganMs).to.be.lessThan(limit(15_000));
+      dead.uncover();
+      await daemon.launch();
+      await daemon.cri.call(runtime.removeContainer, { containerId });
       await expectSameMachine(daemon.scope, machine);
     });
   });

@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { nowNs } from "../../base/clock.js";
 import type { FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse } from "../../gen/runtime/v1/api.js";
 import type { FsUsage } from "../../image/image-store.js";
@@ -11,7 +10,8 @@ export async function imageFsInfo(
   deps: Deps,
 ): Promise<ImageFsInfoResponse> {
   const [images, containers] = await Promise.all([deps.images.imageUsage(), deps.images.containerUsage()]);
-  const isApart = !(await onSameFilesystem(images.mountpoint, containers.mountpoint));
+  // container_filesystems is for a storage apart; kubelet would take another directory for another disk (api.proto).
+  const isApart = images.device !== containers.device;
   return {
     imageFilesystems: [filesystemUsage(images)],
     containerFilesystems: isApart ? [filesystemUsage(containers)] : [],
@@ -25,10 +25,4 @@ function filesystemUsage(usage: FsUsage): FilesystemUsage {
     usedBytes: { value: usage.usedBytes },
     inodesUsed: { value: usage.inodesUsed },
   };
-}
-
-/** container_filesystems is for a storage apart; kubelet would take another folder for another disk (api.proto). */
-async function onSameFilesystem(one: string, other: string): Promise<boolean> {
-  const [{ dev }, { dev: otherDev }] = await Promise.all([stat(one), stat(other)]);
-  return dev === otherDev;
 }

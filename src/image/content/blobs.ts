@@ -1,9 +1,12 @@
 /** Blobs by digest: a file is there whole, or not at all. */
 import { createHash } from "node:crypto";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { takeBack } from "../../base/cleanup.js";
 import { isNotFound, RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
 import { syncFolder } from "../../base/record-file.js";
+import { neverAborted } from "../../base/signals.js";
+import { stage } from "../../base/stage.js";
 import { sentBlob } from "./arrivals.js";
 import { sha256Of } from "./image-config.js";
 import type { Ingest } from "./ingest.js";
@@ -52,7 +55,7 @@ export async function writeBlob(
     ended?.(true);
   } catch (thrown) {
     ended?.(false);
-    await rm(temporary, { force: true });
+    await takeBack(() => rm(temporary, { force: true }));
     throw thrown;
   }
 }
@@ -70,6 +73,8 @@ export async function adoptBlob(folder: StoreFolder, blob: Digest, path: string)
   await rename(path, blobPath(folder, blob));
   await syncFolder(folder.blobs);
 }
+
+const syncLimitMs = 300_000;
 
 interface Spooled {
   readonly digest: Digest;
@@ -93,7 +98,8 @@ async function spool(
     hash.update(chunk);
     await file.writeFile(chunk);
   }
-  await file.sync();
+  // A mebibyte a second at least, behind all else that is on its way to the disk.
+  await stage("make a blob durable", syncLimitMs + sizeBytes / 1024, neverAborted, () => file.sync());
   return { digest: digestOf(hash), sizeBytes };
 }
 

@@ -2,8 +2,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
-import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
+import { NextLook } from "../../base/next-look.js";
 import type { Image } from "../image-store.js";
 import { readBlob } from "./blobs.js";
 import { maxConfigBytes } from "./config-bounds.js";
@@ -61,13 +61,10 @@ export interface Known {
   readonly images: ReadonlyMap<Digest, CatalogImage>;
 }
 
-/** For who waits until another call has read what is new: reading is bounded for each image. */
-const refreshLimitMs = 120_000;
-
 export class Catalog {
   readonly #folder: StoreFolder;
   readonly #log: Logger;
-  readonly #turn = new Limiter<"refresh">({ perKey: 1 });
+  readonly #look = new NextLook(() => this.#refreshed());
   #stamp = "";
   #known: Known = { entries: [], images: new Map() };
 
@@ -78,24 +75,25 @@ export class Catalog {
 
   /** One stat where nothing has changed; else each image that is new is read, one after the other. */
   async known(): Promise<Known> {
-    if ((await stampOf(this.#folder.indexFile)) === this.#stamp) return this.#known;
-    return await this.#turn.runWhenFree("refresh", AbortSignal.timeout(refreshLimitMs), async () => {
-      const stamp = await stampOf(this.#folder.indexFile);
-      if (stamp === this.#stamp) return this.#known; // by the one before, while this one waited
-      const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#folder.indexFile, "utf8"));
-      const before = new Map(this.#known.entries.map((known) => [known.entry.digest, known]));
-      const entries: CatalogEntry[] = [];
-      for (const entry of listed) {
-        const known = before.get(entry.digest);
-        const { content, blobs } = known?.blobs === undefined ? await this.#read(entry) : known;
-        const read = { entry, content, blobs };
-        before.set(entry.digest, read); // an image has several names
-        entries.push(read);
-      }
-      this.#known = { entries, images: groupById(entries) };
-      this.#stamp = stamp;
-      return this.#known;
-    });
+    return await this.#look.ask();
+  }
+
+  async #refreshed(): Promise<Known> {
+    const stamp = await stampOf(this.#folder.indexFile);
+    if (stamp === this.#stamp) return this.#known;
+    const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#folder.indexFile, "utf8"));
+    const before = new Map(this.#known.entries.map((known) => [known.entry.digest, known]));
+    const entries: CatalogEntry[] = [];
+    for (const entry of listed) {
+      const known = before.get(entry.digest);
+      const { content, blobs } = known?.blobs === undefined ? await this.#read(entry) : known;
+      const read = { entry, content, blobs };
+      before.set(entry.digest, read); // an image has several names
+      entries.push(read);
+    }
+    this.#known = { entries, images: groupById(entries) };
+    this.#stamp = stamp;
+    return this.#known;
   }
 
   async #read(entry: IndexEntry): Promise<Omit<CatalogEntry, "entry">> {

@@ -69,7 +69,7 @@ export class Ingest {
   }
 
   /** Once it resolves, no sweep takes what is named, whether it is there already or comes later. */
-  async hold(held: Held): Promise<Hold> {
+  async hold(held: Held, signal?: AbortSignal): Promise<Hold> {
     const names = heldNames(held);
     await this.#storeLock.run(async () => {
       for (const name of names) {
@@ -77,7 +77,7 @@ export class Ingest {
         if (count === 0) await writeFile(join(this.path, name), "");
         this.#counts.set(name, count + 1);
       }
-    });
+    }, signal);
     let released = false;
     return {
       release: async () => {

@@ -1,6 +1,6 @@
 import { errnoOf, RuntimeError } from "../../base/errors.js";
 import { Limiter } from "../../base/limiter.js";
-import { neverAborted } from "../../base/signals.js";
+import { anyOf, neverAborted } from "../../base/signals.js";
 import { sleep } from "../../base/stage.js";
 import type { FolderLock, Native } from "../../native/addon.js";
 
@@ -22,16 +22,16 @@ export class StoreLock {
   }
 
   async run<T>(critical: () => Promise<T>, signal = neverAborted): Promise<T> {
-    return await this.#mutex.run("store", signal, () => this.#locked(critical));
+    return await this.#mutex.run("store", signal, () => this.#locked(critical, signal));
   }
 
   /** For what gives something back: it waits also for a writer that was given up. */
   async runWhenFree<T>(critical: () => Promise<T>): Promise<T> {
-    return await this.#mutex.runWhenFree("store", neverAborted, () => this.#locked(critical));
+    return await this.#mutex.runWhenFree("store", neverAborted, () => this.#locked(critical, neverAborted));
   }
 
-  async #locked<T>(critical: () => Promise<T>): Promise<T> {
-    const lock = await this.#lock();
+  async #locked<T>(critical: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const lock = await this.#lock(signal);
     try {
       return await critical();
     } finally {
@@ -39,13 +39,14 @@ export class StoreLock {
     }
   }
 
-  async #lock(): Promise<FolderLock> {
-    const limit = AbortSignal.timeout(waitMs);
+  async #lock(signal: AbortSignal): Promise<FolderLock> {
+    const limit = anyOf(signal, AbortSignal.timeout(waitMs));
     while (!limit.aborted) {
       const lock = await tryLock(() => this.#native.lockFolder(this.#path));
       if (lock !== null) return lock;
       await sleep(pollMs, limit).catch(() => undefined);
     }
+    signal.throwIfAborted();
     throw new RuntimeError("unavailable", `another process has held the image store ${this.#path} for ${waitMs} ms`, {
       hint: "see which one with fuser, and end it",
     });

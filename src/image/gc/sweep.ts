@@ -31,13 +31,13 @@ export interface SweepParts {
   readonly log: Logger;
 }
 
-export async function sweep(parts: SweepParts): Promise<void> {
+export async function sweep(parts: SweepParts, signal?: AbortSignal): Promise<void> {
   await parts.storeLock.run(async () => {
     const needed = await neededNames(parts);
     if (needed === null) return;
     await sweepBlobs(parts.folder, needed);
     await sweepLayers(parts, needed);
-  });
+  }, signal);
   await emptyTrash(parts);
   await keepReserve(parts.folder);
 }

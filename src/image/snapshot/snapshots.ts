@@ -23,7 +23,7 @@ export async function prepareSnapshot(
   const target = containerPath(parts.folder, key);
   const images = [image, ...volumes];
   const chainIds = [...new Set(images.flatMap((one) => one.chainIds))];
-  const hold = await parts.ingest.hold({ blobs: [], layers: chainIds });
+  const hold = await parts.ingest.hold({ blobs: [], layers: chainIds }, signal);
   try {
     for (const one of images)
       await parts.layers.ensure(await imageLayers(parts, one), requireBlob(parts.folder), signal);
@@ -52,10 +52,14 @@ export async function prepareSnapshot(
 }
 
 /** `orphaned`: the image had gone before, so its layers may be for the sweep now. */
-export async function removeSnapshot(parts: SweepParts, key: string): Promise<{ readonly orphaned: boolean }> {
+export async function removeSnapshot(
+  parts: SweepParts,
+  key: string,
+  signal: AbortSignal,
+): Promise<{ readonly orphaned: boolean }> {
   const path = containerPath(parts.folder, key);
   const lease = await readLease(path).catch(() => undefined);
-  await parts.storeLock.run(() => discard(parts.folder, path)); // a sweep is reading leases under it
+  await parts.storeLock.run(() => discard(parts.folder, path), signal); // a sweep is reading leases under it
   await syncFolder(parts.folder.containers);
   await emptyTrash(parts);
   const { images } = await parts.catalog.known();

@@ -1,7 +1,8 @@
 /** What the store takes of the disk: true figures, found again at most every few seconds. */
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, isNotFound } from "../../base/errors.js";
+import { NextLook } from "../../base/next-look.js";
 import type { Native } from "../../native/addon.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import type { FsUsage } from "../image-store.js";
@@ -18,8 +19,10 @@ export class Usage {
   readonly #native: Native;
   /** A layer doesn't change: each is walked once. */
   readonly #layers = new Map<string, Tree>();
-  #images: { atMs: number; usage: Promise<FsUsage> } | undefined;
-  #containers: { atMs: number; usage: Promise<FsUsage> } | undefined;
+  readonly #imagesLook = new NextLook(() => this.#findImages());
+  readonly #containersLook = new NextLook(() => this.#findContainers());
+  #images: Kept | undefined;
+  #containers: Kept | undefined;
 
   constructor(folder: StoreFolder, native: Native) {
     this.#folder = folder;
@@ -33,12 +36,12 @@ export class Usage {
   }
 
   async images(): Promise<FsUsage> {
-    this.#images = isFresh(this.#images) ? this.#images : begin(this.#findImages());
+    this.#images = isFresh(this.#images) ? this.#images : begin(this.#imagesLook.ask());
     return await this.#images.usage;
   }
 
   async containers(): Promise<FsUsage> {
-    this.#containers = isFresh(this.#containers) ? this.#containers : begin(this.#findContainers());
+    this.#containers = isFresh(this.#containers) ? this.#containers : begin(this.#containersLook.ask());
     return await this.#containers.usage;
   }
 
@@ -57,12 +60,12 @@ export class Usage {
       this.#layers.set(name, tree);
       trees.push(tree);
     }
-    return sum(this.#folder.root, trees);
+    return await sum(this.#folder.root, trees);
   }
 
   async #findContainers(): Promise<FsUsage> {
     const tree = await this.#walk(this.#folder.containers);
-    return sum(this.#folder.containers, tree === null ? [] : [tree]);
+    return await sum(this.#folder.containers, tree === null ? [] : [tree]);
   }
 
   /** Null when it has gone. */
@@ -76,22 +79,35 @@ export class Usage {
   }
 }
 
-function isFresh<T extends { readonly atMs: number }>(kept: T | undefined): kept is T {
-  return kept !== undefined && performance.now() - kept.atMs < freshMs;
+interface Kept {
+  readonly usage: Promise<FsUsage>;
+  /** When it began; undefined until it has been found, which all wait for who ask meanwhile. */
+  atMs: number | undefined;
+}
+
+function isFresh(kept: Kept | undefined): kept is Kept {
+  return kept !== undefined && (kept.atMs === undefined || performance.now() - kept.atMs < freshMs);
 }
 
 /** Those who ask while it is being found wait for the same; a failure isn't kept. */
-function begin(usage: Promise<FsUsage>): { atMs: number; usage: Promise<FsUsage> } {
-  const kept = { atMs: performance.now(), usage };
-  usage.catch(() => {
-    kept.atMs = -Infinity;
-  });
+function begin(usage: Promise<FsUsage>): Kept {
+  const begunMs = performance.now();
+  const kept: Kept = { usage, atMs: undefined };
+  usage.then(
+    () => {
+      kept.atMs = begunMs;
+    },
+    () => {
+      kept.atMs = -Infinity;
+    },
+  );
   return kept;
 }
 
-function sum(mountpoint: string, trees: readonly Tree[]): FsUsage {
+async function sum(mountpoint: string, trees: readonly Tree[]): Promise<FsUsage> {
   return {
     mountpoint,
+    device: (await stat(mountpoint)).dev,
     usedBytes: trees.reduce((total, tree) => total + tree.bytes, 0n),
     inodesUsed: trees.reduce((total, tree) => total + tree.inodes, 0n),
   };

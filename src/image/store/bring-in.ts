@@ -1,7 +1,9 @@
 /** The second half of a pull and of an import: from a manifest and a way to its blobs to a named image. */
+import { takeBack } from "../../base/cleanup.js";
 import { RuntimeError } from "../../base/errors.js";
+import { settlesInTime } from "../../base/hold.js";
 import type { Digest } from "../../base/ids.js";
-import { faultPoint } from "../../base/fault-point.js";
+import { stage, step } from "../../base/stage.js";
 import { hasBlob, readBlob, writeBlobBytes } from "../content/blobs.js";
 import { joinLayers, type Catalog, type ImageLayer } from "../content/catalog.js";
 import { maxConfigBytes } from "../content/config-bounds.js";
@@ -29,6 +31,9 @@ export interface StoreParts {
   readonly space?: SpaceNeed | undefined;
 }
 
+/** For small files to be on the disk, behind all that is on its way there. */
+const recordLimitMs = 300_000;
+
 /** A manifest of this machine's platform, and what it is to be called. */
 export interface IncomingImage {
   readonly bytes: Buffer;
@@ -55,27 +60,37 @@ export async function bringIn(
   const holds: Hold[] = [];
   try {
     const blobs = [image.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
-    holds.push(await parts.ingest.hold({ blobs, layers: [] }));
-    const layers = await faultPoint("bring the image config", signal, (limited) =>
+    holds.push(await parts.ingest.hold({ blobs, layers: [] }, signal));
+    const layers = await step("bring the image config", signal, (limited) =>
       readLayers(parts, manifest, provide, limited),
     );
     parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
     await parts.space?.plan(parts.folder, layers);
-    holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }));
+    holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }, signal));
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.
     for (const layer of layers) await provide(layer.descriptor, signal);
-    const entry = await faultPoint("write the manifest", signal, async () => {
+    const entry = await stage("write the manifest", recordLimitMs, signal, async () => {
       await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
       return await entryOf(parts, image, holds);
     });
     const named = image.names.map((name) => ({ ...entry, name }));
-    await faultPoint("record the image", signal, () => recordEntries(parts, named.length === 0 ? [entry] : named));
+    await stage("record the image", recordLimitMs, signal, (limited) =>
+      recordEntries(parts, named.length === 0 ? [entry] : named, limited),
+    );
     parts.layers.sync();
     return manifest.config.digest;
   } finally {
-    for (const hold of holds) await hold.release();
+    await letGo(holds, signal);
   }
+}
+
+/** Not before the store's lock is free, which another call may have on a disk that hangs: it is not waited for then. */
+async function letGo(holds: readonly Hold[], signal: AbortSignal): Promise<void> {
+  const released = takeBack(async () => {
+    for (const hold of holds) await hold.release();
+  });
+  if (await settlesInTime(released, signal, 0)) await released;
 }
 
 async function readLayers(

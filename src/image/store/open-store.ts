@@ -1,16 +1,19 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { messageOf, RuntimeError } from "../../base/errors.js";
+import { takeBack } from "../../base/cleanup.js";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import { faultPoint } from "../../base/fault-point.js";
 import { SharedWork } from "../../base/shared-work.js";
+import { neverAborted } from "../../base/signals.js";
+import { step } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
 import { readBlob } from "../content/blobs.js";
 import { Catalog, type Known } from "../content/catalog.js";
 import { parseImageConfig } from "../content/image-config.js";
+import { DiskWatch } from "../content/disk-watch.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { Ingest } from "../content/ingest.js";
 import { prepareStoreFolder } from "../content/store-folder.js";
@@ -92,7 +95,8 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
     await parts.registries.close();
     throw thrown;
   }
-  return new OpenImageStore(parts, unpacker, options.pullObserver);
+  const disk = new DiskWatch(ingest.freshPath("look"), options.registry.stallMs);
+  return new OpenImageStore(parts, unpacker, disk, options.pullObserver);
 }
 
 /** A layout without its index is no layout to other tools. */
@@ -106,13 +110,15 @@ class OpenImageStore implements ImageStore {
   readonly #parts: OpenParts;
   readonly #unpacker: Unpacker;
   readonly #usage: Usage;
-  readonly #pulls = new SharedWork<string, Digest>();
+  readonly #disk: DiskWatch;
+  readonly #pulls = new SharedWork<string, Image>();
   readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
   /** What the last one should have taken is still there: a removal that is repeated takes it. */
   #sweepOwed = false;
 
-  constructor(parts: OpenParts, unpacker: Unpacker, observer: PullObserver | undefined) {
+  constructor(parts: OpenParts, unpacker: Unpacker, disk: DiskWatch, observer: PullObserver | undefined) {
+    this.#disk = disk;
     this.#observer = observer;
     this.#parts = parts;
     this.#unpacker = unpacker;
@@ -127,23 +133,22 @@ class OpenImageStore implements ImageStore {
   ): Promise<Image> {
     const parsed = parseReference(reference, this.#parts.defaultRegistry);
     const key = `${formatReference(parsed)} ${fingerprint(auth)}`;
-    const id = await this.#pulls.run(key, signal, async (jobSignal) => {
+    return await this.#pulls.run(key, signal, async (jobSignal) => {
       const begunMs = performance.now();
-      const pull = async (seen: PullWatch | undefined): Promise<Digest> =>
-        await this.#changing(`pull ${formatReference(parsed)}`, async (space) => {
-          const pulled = await pullImage({ ...this.#parts, watch: seen, space }, parsed, auth, jobSignal);
+      const pull = async (seen: PullWatch | undefined): Promise<Image> =>
+        await this.#changing(`pull ${formatReference(parsed)}`, jobSignal, async (space, limited) => {
+          const pulled = await pullImage({ ...this.#parts, watch: seen, space }, parsed, auth, limited);
           const pullMs = Math.round(performance.now() - begunMs);
           this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
-          return pulled;
+          return await this.#require(pulled);
         });
       return await observed(this.#observer, parsed.host, watch, pull);
     });
-    return await this.#require(id);
   }
 
   async importArchive(path: string, signal: AbortSignal): Promise<Image[]> {
-    const ids = await this.#changing(`import ${path}`, (space) =>
-      importArchive({ ...this.#parts, space }, path, this.#parts.defaultRegistry, signal),
+    const ids = await this.#changing(`import ${path}`, signal, (space, limited) =>
+      importArchive({ ...this.#parts, space }, path, this.#parts.defaultRegistry, limited),
     );
     this.#parts.log.info({ archive: path, imageIds: ids }, "images imported");
     return await Promise.all(ids.map((id) => this.#require(id)));
@@ -189,14 +194,16 @@ class OpenImageStore implements ImageStore {
 
   async remove(reference: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const removed = await faultPoint("drop the image's names", signal, () => removeNames(this.#parts, reference));
-    if (removed || this.#sweepOwed) await this.#sweep();
+    const removed = await this.#onDisk("drop the image's names", signal, (limited) =>
+      removeNames(this.#parts, reference, limited),
+    );
+    if (removed || this.#sweepOwed) await this.#sweep(signal);
   }
 
   async prune(signal: AbortSignal): Promise<Image[]> {
     signal.throwIfAborted();
-    const pruned = await pruneNames(this.#parts);
-    await this.#sweep();
+    const pruned = await pruneNames(this.#parts, signal);
+    await this.#sweep(signal);
     return pruned;
   }
 
@@ -212,8 +219,8 @@ class OpenImageStore implements ImageStore {
 
   async removeSnapshot(key: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const { orphaned } = await removeSnapshot(this.#parts, key);
-    if (orphaned) await this.#sweep();
+    const { orphaned } = await removeSnapshot(this.#parts, key, signal);
+    if (orphaned) await this.#sweep(signal);
     this.#usage.forget();
   }
 
@@ -261,13 +268,20 @@ class OpenImageStore implements ImageStore {
   }
 
   /** What a failed pull wrote goes at once. */
-  async #changing<T>(what: string, change: (space: SpaceNeed) => Promise<T>): Promise<T> {
+  async #changing<T>(
+    what: string,
+    caller: AbortSignal,
+    change: (space: SpaceNeed, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const space = new SpaceNeed();
     try {
-      return await change(space);
+      return await this.#onDisk(what, caller, async (signal) => {
+        await this.#parts.catalog.known(); // a disk that is dead already is found out on the thread of one look for all
+        return await change(space, signal);
+      });
     } catch (thrown) {
       if (!isFullDisk(thrown)) {
-        await this.#sweep();
+        await takeBack(() => this.#sweep());
         throw thrown;
       }
       const neededBytes = await space.leastBytes(this.#parts.folder);
@@ -278,15 +292,20 @@ class OpenImageStore implements ImageStore {
     }
   }
 
-  async #sweep(): Promise<void> {
+  /** A step that ends with its caller, and when the disk does not answer. */
+  async #onDisk<T>(what: string, caller: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return await this.#disk.during(caller, (signal) => step(what, signal, work));
+  }
+
+  async #sweep(caller = neverAborted): Promise<void> {
     this.#usage.forget();
     try {
-      await faultPoint("sweep the store", new AbortController().signal, () => sweep(this.#parts));
+      await this.#onDisk("sweep the store", caller, (signal) => sweep(this.#parts, signal));
       this.#sweepOwed = false;
     } catch (thrown) {
       this.#sweepOwed = true;
       this.#parts.log.warn({ err: messageOf(thrown) }, "image store not swept; the next removal or start tries again");
-      await emptyTrash(this.#parts);
+      if (!caller.aborted && codeOf(thrown) !== "deadlineExceeded") await emptyTrash(this.#parts);
     }
   }
 }

@@ -4,7 +4,7 @@ import type { Digest } from "../../base/ids.js";
 import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import { hasBlob, readBlob, writeBlob } from "../content/blobs.js";
 import { choosePlatform, hostPlatform, parseManifest, type Descriptor, type Manifest } from "../content/manifest.js";
-import { faultPoint } from "../../base/fault-point.js";
+import { step } from "../../base/stage.js";
 import type { SharedWork } from "../../base/shared-work.js";
 import type { PullWatch, RegistryAuth } from "../image-store.js";
 import { formatName, formatReference, type Reference } from "../reference/reference.js";
@@ -29,7 +29,7 @@ export async function pullImage(
 ): Promise<Digest> {
   try {
     const repository = await parts.registries.open(reference, auth);
-    const { served, fetched, manifest } = await faultPoint("ask for the manifest", signal, async (limited) => {
+    const { served, fetched, manifest } = await step("ask for the manifest", signal, async (limited) => {
       const first = await repository.manifest(reference, limited);
       return { served: first, ...(await resolvePlatform(parts, repository, reference, first, limited)) };
     });
@@ -86,8 +86,10 @@ function provideFrom(parts: PullParts, repository: Repository, from: string): Pr
     const download = async (jobSignal: AbortSignal): Promise<void> => {
       begun.own = true;
       if (await hasBlob(parts.folder, blob.digest, blob.size)) return; // came since
-      await repository.blob(blob, jobSignal, (bytes) =>
-        writeBlob(parts.folder, parts.ingest, { ...blob, from }, watched(bytes, blob, parts.watch)),
+      await step("bring a blob", jobSignal, (limited) =>
+        repository.blob(blob, limited, (bytes) =>
+          writeBlob(parts.folder, parts.ingest, { ...blob, from }, watched(bytes, blob, parts.watch)),
+        ),
       );
     };
     try {
@@ -113,11 +115,19 @@ async function* watched(
 }
 
 function pullFailure(reference: Reference, thrown: unknown, signal: AbortSignal): RuntimeError {
-  if (signal.aborted) return new RuntimeError("canceled", `pull of ${formatReference(reference)} was given up`);
+  if (signal.aborted) return givenUp(reference, thrown, signal);
   if (codeOf(thrown) === "notFound" && messageOf(thrown).startsWith("image ")) return asRuntimeError(thrown);
   return new RuntimeError(codeOf(thrown), `pull ${formatReference(reference)}: ${messageOf(thrown)}`, {
     cause: thrown,
   });
+}
+
+/** By its callers, or for a disk that does not answer; with what it was that did not end, where it was given up. */
+function givenUp(reference: Reference, thrown: unknown, { reason }: AbortSignal): RuntimeError {
+  const code = codeOf(reason);
+  const step = thrown instanceof RuntimeError && thrown.stage !== undefined ? `: ${thrown.message}` : "";
+  const message = `pull of ${formatReference(reference)} was given up${step}`;
+  return new RuntimeError(code === "internal" ? "canceled" : code, message, { cause: thrown });
 }
 
 function asRuntimeError(thrown: unknown): RuntimeError {

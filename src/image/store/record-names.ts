@@ -11,6 +11,7 @@ import type { StoreLock } from "../content/store-lock.js";
 export async function recordEntries(
   parts: { readonly folder: StoreFolder; readonly catalog: Catalog; readonly storeLock: StoreLock },
   added: readonly IndexEntry[],
+  signal: AbortSignal,
 ): Promise<void> {
   await parts.storeLock.run(async () => {
     const { entries: before } = await parts.catalog.known();
@@ -21,7 +22,7 @@ export async function recordEntries(
     const unreadable = before.some(({ content }) => content === undefined);
     if (!unreadable && sameEntries(before, after)) return;
     await writeIndexFile(parts.folder.indexFile, after);
-  });
+  }, signal);
 }
 
 export function withEntries(before: readonly IndexEntry[], added: readonly IndexEntry[]): IndexEntry[] {

@@ -16,7 +16,7 @@ export interface RemoveParts extends SweepParts {
 }
 
 /** False when there was nothing to remove. `failedPrecondition` for a pinned image. */
-export async function removeNames(parts: RemoveParts, reference: string): Promise<boolean> {
+export async function removeNames(parts: RemoveParts, reference: string, signal: AbortSignal): Promise<boolean> {
   return await parts.storeLock.run(async () => {
     const known = await parts.catalog.known();
     const found = findImage(known, reference, parts.defaultRegistry)?.image;
@@ -27,11 +27,11 @@ export async function removeNames(parts: RemoveParts, reference: string): Promis
     const removed = await dropEntries(parts, gone);
     if (removed) parts.log.info({ image: reference, imageId: found?.id, names: found?.repoTags }, "image removed");
     return removed;
-  });
+  }, signal);
 }
 
 /** Takes every image that is neither pinned nor used by a container; what it has taken. */
-export async function pruneNames(parts: RemoveParts): Promise<Image[]> {
+export async function pruneNames(parts: RemoveParts, signal: AbortSignal): Promise<Image[]> {
   return await parts.storeLock.run(async () => {
     const known = await parts.catalog.known();
     const pins = pinnedImages(known, parts.pinned, parts.defaultRegistry);
@@ -41,7 +41,7 @@ export async function pruneNames(parts: RemoveParts): Promise<Image[]> {
     await dropEntries(parts, ({ content }) => content !== undefined && ids.has(content.id));
     for (const { id, repoTags } of idle) parts.log.info({ imageId: id, names: repoTags }, "image pruned");
     return idle;
-  });
+  }, signal);
 }
 
 async function dropEntries(parts: RemoveParts, gone: (entry: CatalogEntry) => boolean): Promise<boolean> {

@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { takeBack } from "../../base/cleanup.js";
 import { codeOf, errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
 import { shortId, type Digest } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
@@ -11,7 +12,7 @@ import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { anyOf, neverAborted } from "../../base/signals.js";
-import { faultPoint } from "../../base/fault-point.js";
+import { step } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import type { ImageLayer } from "../content/catalog.js";
@@ -154,17 +155,17 @@ export class Layers {
     if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
     const begunMs = performance.now();
     const failed = new AbortController();
-    const provided = faultPoint("download a layer", anyOf(signal, failed.signal), (limited) =>
+    const provided = step("download a layer", anyOf(signal, failed.signal), (limited) =>
       provide(layer.descriptor, limited),
     );
     provided.catch(() => undefined); // thrown where it is waited for
     const temporary = ingest.freshPath("layer");
     try {
-      const opaqueFolders = await faultPoint("unpack a layer", signal, (limited) =>
+      const opaqueFolders = await step("unpack a layer", signal, (limited) =>
         this.#unpack(layer, provided, { temporary, owner, from: provide.from ?? "" }, limited),
       );
-      await faultPoint("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
-      await faultPoint("publish a layer", signal, async () => {
+      await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
+      await step("publish a layer", signal, async () => {
         await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
         await this.#publish(temporary, layer.chainId);
       });
@@ -173,7 +174,7 @@ export class Layers {
     } catch (thrown) {
       failed.abort();
       await provided.catch(() => undefined);
-      await native.removeTree(temporary);
+      await takeBack(() => native.removeTree(temporary));
       throw thrown;
     }
   }

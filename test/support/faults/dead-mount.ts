@@ -35,7 +35,11 @@ export class DeadMount implements AsyncDisposable {
   }
 
   static async make(): Promise<DeadMount> {
-    const path = await mkdtemp(join(tmpdir(), "a3s-dead-"));
+    return DeadMount.over(await mkdtemp(join(tmpdir(), "a3s-dead-")));
+  }
+
+  /** Over a directory that is there, and in use: its disk is dead from now on. */
+  static over(path: string): DeadMount {
     const device = openSync("/dev/fuse", constants.O_RDWR | constants.O_NONBLOCK); // nobody ever reads what is asked
     const options = "fd=3,rootmode=40000,user_id=0,group_id=0";
     const mounted = spawnSync("mount", ["-i", "-t", "fuse", "dead", path, "-o", options], {
@@ -72,9 +76,14 @@ export class DeadMount implements AsyncDisposable {
     this.#device = undefined;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** What it lay over is there again. */
+  uncover(): void {
     this.end();
     spawnSync("umount", ["--lazy", this.path]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.uncover();
     await rm(this.path, { recursive: true });
   }
 }

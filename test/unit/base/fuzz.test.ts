@@ -58,6 +58,7 @@ describe("what the kernel says, with names that anybody has chosen", () => {
         expect(parseProcStat(text)).to.deep.equal({
           state,
           parent,
+          processGroup: 1,
           cpuTicks: BigInt(user) + BigInt(system),
           startTime: BigInt(start),
         });
