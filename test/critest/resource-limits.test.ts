@@ -107,11 +107,22 @@ describe("Resource limits", () => {
     await failure(
       update(first, { cpusetCpus: "0,4095" }),
       status.INVALID_ARGUMENT,
-      /"0,4095" can't be set.*may have 0/,
+      /cpuset_cpus "0,4095": the host has no CPU 4095 \(it has 0/,
     );
     await failure(on("two"), status.INVALID_ARGUMENT, /cpuset_cpus "two" is no list.*0-3,7/);
     expect(await cpusOfBox(own.id)).to.equal("0");
     const anywhere = await createContainer(daemon, own);
+    expect(await cpusOfBox(own.id)).to.equal(all);
+    // Beside one that may run anywhere the kernel is not asked.
+    for (const nowhere of [{ cpusetCpus: "0,4095" }, { cpusetCpus: "0", cpusetMems: "63" }]) {
+      const linux = { resources: partial(nowhere) };
+      const said = /cpuset_(cpus "0,4095": the host has no CPU 4095|mems "63": the host has no memory node 63)/;
+      await failure(createContainer(daemon, own, { linux }), status.INVALID_ARGUMENT, said);
+      await failure(update(anywhere, nowhere), status.INVALID_ARGUMENT, said);
+    }
+    const { containers } = await daemon.cri.call(runtime.listContainers, { filter: undefined });
+    const ofPod = containers.filter(({ podSandboxId }) => podSandboxId === own.id).map(({ id }) => id);
+    expect(ofPod).to.have.members([first, anywhere]);
     expect(await cpusOfBox(own.id)).to.equal(all);
     await removeContainer(daemon, anywhere);
     expect(await cpusOfBox(own.id)).to.equal("0");

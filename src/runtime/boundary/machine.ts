@@ -1,5 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { HostNamespace } from "../../vmm/box.js";
+import { checkOnHost } from "../../vmm/cgroup/host-cpus.js";
 import type { ResourceSpec } from "../container/resource-spec.js";
 import { guestRulesOf } from "../spec/guest-rules.js";
 import { guestLimits } from "../spec/resources.js";
@@ -30,9 +31,22 @@ export const machineBoundary: Boundary = {
     );
   },
   checkSysctls: () => undefined,
-  specRules: async (spec, _pod, guest) => guestRulesOf(spec, await pagesFor(spec.resources, guest)),
-  resources: async (resources, guest) => guestLimits(resources, await pagesFor(resources, guest)),
+  async specRules(spec, _pod, guest) {
+    const rules = guestRulesOf(spec, await pagesFor(spec.resources, guest));
+    await checkPlace(spec.resources);
+    return rules;
+  },
+  async resources(resources, guest) {
+    const limits = guestLimits(resources, await pagesFor(resources, guest));
+    await checkPlace(resources);
+    return limits;
+  },
 };
+
+/** The Box runs there, and not the container alone: nobody but us would see it (`CpuSets`). */
+async function checkPlace(resources: ResourceSpec | undefined): Promise<void> {
+  await checkOnHost({ cpuset_cpus: resources?.cpusetCpus ?? "", cpuset_mems: resources?.cpusetMems ?? "" });
+}
 
 async function pagesFor(resources: ResourceSpec | undefined, guest: GuestFacts): Promise<readonly bigint[]> {
   return (resources?.hugePageLimits.length ?? 0) === 0 ? [] : await guest.hugePageKib();

@@ -87,11 +87,17 @@ function checkUnifiedPages({ unified }: ResourceSpec): void {
 /** The Box's, in the end; here is what is no list at all. */
 function checkLists({ cpusetCpus, cpusetMems }: ResourceSpec): void {
   for (const [name, list] of Object.entries({ cpuset_cpus: cpusetCpus, cpuset_mems: cpusetMems })) {
-    if (/^(?:\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)?$/.test(list)) continue;
+    if (/^(?:\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)?$/.test(list) && !list.split(",").some(isBackwards)) continue;
     throw new RuntimeError("invalidArgument", `${name} "${list.slice(0, 80)}" is no list of numbers`, {
       hint: 'write it like "0-3,7"',
     });
   }
+}
+
+/** "3-1" */
+function isBackwards(range: string): boolean {
+  const [first = "", last = first] = range.split("-");
+  return Number(last) < Number(first);
 }
 
 /** Clamped to what the kernel takes (proc_pid_oom_score_adj(5)); undefined leaves the agent's choice, 0. */
