@@ -15,12 +15,12 @@ export class BoxFigures {
     this.#register = register;
     this.#lost = new Counter({
       name: "a3s_box_boxes_lost_total",
-      help: "Boxes that ended although nobody had stopped them; kubelet starts their pods again.",
+      help: "Pods that ended although nobody had stopped them; kubelet starts them again.",
       registers: [register],
     });
     this.#recovered = new Counter({
       name: "a3s_box_recovered_sandboxes_total",
-      help: "Sandboxes of an earlier daemon by what this one found: adopted, lost its Box, half-made and discarded, not ready, failed.",
+      help: "Sandboxes of an earlier daemon by what this one found: adopted, ended meanwhile, half-made and discarded, not ready, failed.",
       labelNames: ["outcome"],
       registers: [register],
     });
@@ -48,7 +48,7 @@ export class BoxFigures {
   watchMemory(bytes: () => Promise<bigint>): void {
     new Gauge({
       name: "a3s_box_memory_bytes",
-      help: "Host memory (PSS) of all Boxes: VMMs and file servers.",
+      help: "Memory of the host that all pods take: of a Box its VMM and file server (PSS), of a pod of the host its control group.",
       registers: [this.#register],
       async collect() {
         this.set(Number(await bytes()));

@@ -38,6 +38,10 @@ describe("metrics over CRI", () => {
     }
   });
 
+  it("say what is true of every pod, whether it is a machine or one of the host's", () => {
+    for (const { name, help } of descriptors()) expect(help, name).to.not.match(/\b(?:Box|guest|VM|microVM|VMM)\b/i);
+  });
+
   it("of a container have as many label values as their descriptors have keys", () => {
     const session = SessionStats.fromPartial({
       cpuPressure: pressure,
