@@ -1,9 +1,7 @@
 import { readdir } from "node:fs/promises";
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { RuntimeError } from "../../../src/base/errors.js";
+import { checkSha256 } from "../digests.js";
 import { run, type SetupContext } from "../run.js";
 import type { PrivateApt } from "./private-apt.js";
 
@@ -24,13 +22,7 @@ export async function downloadPinned(
   folder: string,
 ): Promise<string> {
   const deb = await download(context, apt, `${wish.name}=${wish.version}`, folder);
-  const sha256 = await sha256Of(deb);
-  if (sha256 !== wish.sha256) {
-    throw new RuntimeError(
-      "failedPrecondition",
-      `${wish.name} ${wish.version} has sha256 ${sha256}, not ${wish.sha256}`,
-    );
-  }
+  await checkSha256(`${wish.name} ${wish.version}`, deb, wish.sha256);
   return deb;
 }
 
@@ -59,10 +51,4 @@ export async function downloadClosure(
 
 export async function unpack(context: SetupContext, deb: string, folder: string): Promise<void> {
   await run("dpkg-deb", ["-x", deb, folder], { signal: context.signal });
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path), hash);
-  return hash.digest("hex");
 }

@@ -4,10 +4,13 @@ import { RuntimeError } from "../../../src/base/errors.js";
 import { downloadClosure, unpack } from "../apt/packages.js";
 import { privateApt } from "../apt/private-apt.js";
 import { cached, exists } from "../cache.js";
+import { checkSha256 } from "../digests.js";
 import { run, type SetupContext } from "../run.js";
 
 const suite = "trixie";
 const crunVersion = "1.21";
+/** Of Debian's package of that version. What it needs is whatever Debian signs today: it has security updates. */
+const crunSha256 = "f94f8d4acf08a304884666d67d9faa797ab8401b46c311827783a432cb15b652";
 const libraryFolder = "usr/lib/x86_64-linux-gnu";
 const loader = "ld-linux-x86-64.so.2";
 
@@ -23,9 +26,11 @@ export async function crunBase(context: SetupContext): Promise<string> {
       const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
       const work = await mkdtemp(join(folder, "work-"));
       const debs = await downloadClosure(context, apt, ["crun"]);
-      if (!debs.some((deb) => basename(deb).startsWith(`crun_${crunVersion}-`))) {
+      const crun = debs.find((deb) => basename(deb).startsWith(`crun_${crunVersion}-`));
+      if (crun === undefined) {
         throw new RuntimeError("failedPrecondition", `${suite} has another crun than ${crunVersion}`);
       }
+      await checkSha256(`crun ${crunVersion}`, crun, crunSha256);
       for (const deb of debs) await unpack(context, deb, work);
       await mergedUsr(folder);
       await install(join(work, "usr/bin/crun"), join(folder, "usr/bin/crun"));

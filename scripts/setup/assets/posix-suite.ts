@@ -4,6 +4,7 @@ import type { SetupContext } from "../run.js";
 import { crateProgram, ensureRust, rustInputs } from "./rust.js";
 
 const version = "0.2.2";
+const sha256 = "bb5e2bea16df357ae879d1585bedaffe5913ab8f45e874f623b0b2f5555c8376";
 
 /** The folder with `pjdfstest`, which asks a file system for what POSIX promises: static, to run in any container. */
 export async function posixSuite(context: SetupContext): Promise<string> {
@@ -13,7 +14,7 @@ export async function posixSuite(context: SetupContext): Promise<string> {
     inputs: [version, ...(await rustInputs(context))],
     build: async (folder, logFile) => {
       await installSystemPackages(context, { names: ["gcc", "libc6-dev"], fromBackports: [] });
-      const crate = { name: "pjdfstest", version, more: ["--target", "x86_64-unknown-linux-gnu"] };
+      const crate = { name: "pjdfstest", version, sha256, more: ["--target", "x86_64-unknown-linux-gnu"] };
       const env = { RUSTFLAGS: "-C target-feature=+crt-static" };
       await crateProgram(context, crate, folder, { logFile, env });
     },

@@ -1,6 +1,7 @@
-import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hasRust, installSystemPackages } from "../apt/system-packages.js";
+import { checkLockedCrate } from "../digests.js";
 import { run, type SetupContext, tryRun } from "../run.js";
 
 /**
@@ -29,18 +30,44 @@ export async function cargo(context: SetupContext, args: readonly string[], opti
   await run("cargo", args, { signal: context.signal, cwd: options.cwd, logFile: options.logFile, env });
 }
 
+/** A published crate, and the digest of what was published. */
+export interface CrateWish {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: string;
+  /** Of `cargo install`. */
+  readonly more?: readonly string[];
+}
+
 /** Builds a program of a published crate, with the versions of its own lock file, and puts it into `folder`. */
 export async function crateProgram(
   context: SetupContext,
-  { name, version, more = [] }: { readonly name: string; readonly version: string; readonly more?: readonly string[] },
+  { name, version, sha256, more = [] }: CrateWish,
   folder: string,
   options: Omit<CargoOptions, "cwd">,
 ): Promise<void> {
   const work = await mkdtemp(join(folder, "work-"));
+  await checkPublished(context, { name, version, sha256 }, work, options);
   const args = ["install", name, "--version", version, "--locked", "--root", work, ...more];
   await cargo(context, [...args, "--target-dir", join(work, "target")], { ...options, cwd: folder });
   await copyFile(join(work, "bin", name), join(folder, name));
   await rm(work, { recursive: true });
+}
+
+/** Before anything of it is built: its build script would run. */
+async function checkPublished(
+  context: SetupContext,
+  { name, version, sha256 }: CrateWish,
+  work: string,
+  options: Omit<CargoOptions, "cwd">,
+): Promise<void> {
+  const folder = join(work, "digest");
+  await mkdir(join(folder, "src"), { recursive: true });
+  await writeFile(join(folder, "src/lib.rs"), "");
+  const manifest = `[package]\nname = "digest"\nversion = "0.0.0"\n[dependencies]\n${name} = "=${version}"\n[workspace]\n`;
+  await writeFile(join(folder, "Cargo.toml"), manifest);
+  await cargo(context, ["generate-lockfile"], { ...options, cwd: folder });
+  checkLockedCrate(await readFile(join(folder, "Cargo.lock"), "utf8"), name, version, sha256);
 }
 
 /**

@@ -4,6 +4,7 @@ import type { SetupContext } from "../run.js";
 import { crateProgram, ensureRust, rustInputs } from "./rust.js";
 
 const version = "1.14.0";
+const sha256 = "7051accc9cf2816e25945c8216e6d4be2b4e75fc5e77559cd7eed5e400245cc1";
 
 /** The file server of the qemu driver. Debian 12 has none, and sid's needs a newer libc: built from its crate. */
 export async function virtiofsd(context: SetupContext): Promise<string> {
@@ -14,7 +15,7 @@ export async function virtiofsd(context: SetupContext): Promise<string> {
     build: async (folder, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libcap-ng-dev", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      await crateProgram(context, { name: "virtiofsd", version }, folder, { logFile });
+      await crateProgram(context, { name: "virtiofsd", version, sha256 }, folder, { logFile });
     },
   });
 }

@@ -1,0 +1,30 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { RuntimeError } from "../../src/base/errors.js";
+
+/** What is downloaded is what was looked at when its version was chosen, whoever serves it now. */
+export async function checkSha256(what: string, path: string, sha256: string): Promise<void> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path), hash);
+  refuseOther(what, hash.digest("hex"), sha256);
+}
+
+/**
+ * A crate by the lock file that Cargo has made for a package that depends on it: Cargo takes no other content than what is
+ * named there.
+ */
+export function checkLockedCrate(lock: string, name: string, version: string, sha256: string): void {
+  const entry = lock
+    .split("[[package]]")
+    .find((text) => text.includes(`\nname = "${name}"\n`) && text.includes(`\nversion = "${version}"\n`));
+  const found = /^checksum = "([0-9a-f]{64})"$/m.exec(entry ?? "")?.[1];
+  refuseOther(`the crate ${name} ${version}`, found ?? "none", sha256);
+}
+
+function refuseOther(what: string, found: string, wanted: string): void {
+  if (found === wanted) return;
+  throw new RuntimeError("failedPrecondition", `${what} has sha256 ${found}, not ${wanted}`, {
+    hint: "see what has changed before the digest in scripts/setup is changed",
+  });
+}
