@@ -76,7 +76,7 @@ export interface BoxExit {
 
 /** One entry of a Box's share. Mounted under a fresh, unguessable name; never over something the guest has seen. */
 export interface SharedPath {
-  /** Absolute path as the agent sees it: "/c/5f…" in a guest. */
+  /** Absolute path as the agent sees it (share/layout.ts). */
   readonly guestPath: string;
   /** The same on the host, for `removeShared`. */
   readonly hostPath: string;

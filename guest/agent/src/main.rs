@@ -7,6 +7,7 @@ mod console;
 mod failure;
 mod guest;
 mod init;
+mod layout;
 mod link;
 mod net;
 mod poll;

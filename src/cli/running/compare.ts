@@ -6,6 +6,7 @@ import { netnsFolder, shortNameDigits } from "../../config/paths.js";
 import { containerState } from "../../runtime/container/container-record.js";
 import { sandboxState, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
 import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
+import { areas } from "../../vmm/share/layout.js";
 import type { Found } from "./found.js";
 import type { Known } from "./known.js";
 
@@ -148,7 +149,7 @@ function strayMounts(known: Known, found: Found, config: Folders, shortNames: Re
     const [area = "", name = "", folder, kind, entry] = target.slice(config.state.length + 1).split("/");
     if (area !== "boxes" && area !== "netns") return false;
     if (!shortNames.has(name)) return true;
-    const isEntry = folder === "share" && (kind === "c" || kind === "v") && entry !== undefined;
+    const isEntry = folder === "share" && areas.some((area) => area === kind) && entry !== undefined;
     if (!isEntry) return false;
     if ([...found.young].some((path) => target === path || isBelow(target, path))) return false;
     if (followed.some((begin) => target.startsWith(begin))) return false;

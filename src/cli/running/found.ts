@@ -9,6 +9,7 @@ import { formerSandboxesFolder, netnsFolder, sandboxesFolder } from "../../confi
 import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
 import { cgroupHierarchies } from "../../base/cgroups.js";
 import { ownCgroupParent } from "../../vmm/cgroup/plan.js";
+import { areas } from "../../vmm/share/layout.js";
 import { ownSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { emptyGroupsBeside } from "./cgroups.js";
@@ -81,7 +82,7 @@ async function youngOf(config: Config, settledMs: number): Promise<Set<string>> 
   for (const key of await namesIn(snapshotsFolder(config))) await note(join(snapshotsFolder(config), key), key);
   for (const name of await namesIn(boxesFolder(config.state))) {
     const { layout, share } = boxFolderAt(join(boxesFolder(config.state), name));
-    for (const area of ["c", "v"]) {
+    for (const area of areas) {
       for (const entry of await namesIn(join(layout, area))) {
         await note(join(layout, area, entry), join(share, area, entry));
       }

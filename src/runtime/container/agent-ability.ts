@@ -5,9 +5,6 @@ import type { AgentClient } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import { stepLimitMs } from "./limits.js";
 
-/** A place in a guest that no session has. */
-export const noPlace = "/v/none";
-
 /**
  * Whether a Box's agent knows a call, which those of earlier versions do not; each Box is asked once. `ask` makes the call
  * about something that is not there: an agent that knows it says `notFound`.

@@ -4,13 +4,13 @@ import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
+import { volumeAt } from "../../vmm/share/layout.js";
 import { LogFile } from "../logs/log-file.js";
 import type { Sandbox } from "../pod/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
 import { boxExited } from "./of-sandbox.js";
-import { placeOf } from "../volumes/shared-sources.js";
 import { submountPrefix } from "../volumes/submounts.js";
 
 export async function recoverEndOf(sandbox: Sandbox, store: ContainerStore): Promise<void> {
@@ -92,7 +92,7 @@ async function takeUp(
   }
   watchMirrors(container, box, store);
   for (const { place, source } of record.followed) {
-    store.laterMounts.takeUp(box, container.id, { place: placeOf(place), source });
+    store.laterMounts.takeUp(box, container.id, { place: volumeAt(place), source });
   }
   if (state === "created") {
     if (session.state === SessionState.CREATED) return;
@@ -106,7 +106,7 @@ async function takeUp(
 /** What has changed while there was no daemon is seen at once. */
 function watchMirrors(container: Container, box: Box, store: ContainerStore): void {
   for (const hostPath of container.record.mirroredPaths) {
-    store.mirrors.watch(box, container.id, placeOf(hostPath), true);
+    store.mirrors.watch(box, container.id, volumeAt(hostPath), true);
   }
 }
 

@@ -2,7 +2,8 @@ import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import type { Box } from "../../vmm/box.js";
-import { AgentAbility, noPlace } from "../container/agent-ability.js";
+import { noVolume } from "../../vmm/share/layout.js";
+import { AgentAbility } from "../container/agent-ability.js";
 import { MountChanges } from "./mount-changes.js";
 import { PlaceWatches } from "./place-watches.js";
 import { submountsOf, type FollowedVolume, type Submount } from "./submounts.js";
@@ -18,7 +19,7 @@ export class LaterMounts {
     this.#changes?.close();
     this.#changes = undefined;
   });
-  readonly #ability = new AgentAbility((agent, signal) => agent.syncSubmounts(noPlace, [], signal));
+  readonly #ability = new AgentAbility((agent, signal) => agent.syncSubmounts(noVolume, [], signal));
   readonly #parts: LaterMountsParts;
   /** While there are volumes. */
   #changes: MountChanges | undefined;

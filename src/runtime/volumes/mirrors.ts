@@ -4,23 +4,17 @@ import type { ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { AgentAbility, noPlace } from "../container/agent-ability.js";
+import { noVolume } from "../../vmm/share/layout.js";
+import { AgentAbility } from "../container/agent-ability.js";
 import { stepLimitMs } from "../container/limits.js";
 import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
 
-/** Where the agent has its copies (guest/agent/src/session/mirror.rs). */
-const guestFolder = "/run/mirrors";
 /** Folders that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
 const defaultMaxWatched = 4096;
 /** A swap is a few events in a row. */
 const settleMs = 30;
 /** The guest believes for a second what it has seen of a folder: what was read just before that is read once more. */
 const secondLookMs = 1_200;
-
-/** Where in the guest the copy of a volume is. */
-export function mirrorOf(place: SharedPath): string {
-  return `${guestFolder}/${place.guestPath.slice("/v/".length)}`;
-}
 
 /**
  * Watches of the volumes that the agents have copies of: events of the host don't cross virtio-fs, so the daemon watches
@@ -29,7 +23,7 @@ export function mirrorOf(place: SharedPath): string {
  */
 export class Mirrors {
   readonly #watches = new PlaceWatches<Watch>();
-  readonly #ability = new AgentAbility((agent, signal) => agent.syncMirror(noPlace, signal));
+  readonly #ability = new AgentAbility((agent, signal) => agent.syncMirror(noVolume, signal));
   readonly #log: Logger;
   readonly #maxWatched: number;
 

@@ -6,6 +6,7 @@ import { stage } from "../../base/stage.js";
 import type { HugeVolume } from "../../gen/agent/v1/agent.js";
 import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import { mirrorOf } from "../../vmm/share/layout.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { MountSpec } from "../container/container-spec.js";
 import type { Deps } from "../deps.js";
@@ -22,7 +23,6 @@ import {
 import { guestPathOf, hugeVolume, mountOfPages } from "./huge-volumes.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "../container/limits.js";
-import { mirrorOf } from "./mirrors.js";
 import { checkCount, visitedIn, type PlacedSource } from "./nested-mounts.js";
 import { isProjected } from "./projected.js";
 import { hostSource } from "./shared-sources.js";

@@ -7,6 +7,7 @@ import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { isBelow, mountsBelow, type MountLine } from "../../base/mountinfo.js";
+import { volumeAt } from "../../vmm/share/layout.js";
 
 /** A file or folder of the host, as it is now. */
 export interface HostSource {
@@ -33,11 +34,6 @@ export async function hostSource(
   const facts = JSON.stringify([path, String(device), String(inode), below]);
   const key = createHash("sha256").update(facts).digest("hex").slice(0, 16);
   return { alone: mounts === null, without: own, path, device, inode, key };
-}
-
-/** Of a source that is in a Box's share. */
-export function placeOf(hostPath: string): SharedPath {
-  return { hostPath, guestPath: `/v/${basename(hostPath)}` };
 }
 
 /** What is shared with whom; containers' records are the truth, claims are of those that have none yet. */
@@ -109,7 +105,7 @@ export class SharedSources {
     for (const access of readonly ? (["rw", "ro"] as const) : (["rw"] as const)) {
       const found = [...paths].filter((path) => basename(path).startsWith(`${prefixOf(access, source)}-`));
       for (const hostPath of found) {
-        if (await isMountOf(hostPath, source)) return placeOf(hostPath);
+        if (await isMountOf(hostPath, source)) return volumeAt(hostPath);
       }
     }
     return undefined;

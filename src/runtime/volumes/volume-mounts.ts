@@ -8,6 +8,7 @@ import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
+import { volumeAt } from "../../vmm/share/layout.js";
 import { longStepLimitMs } from "../container/limits.js";
 import type { PlaceWatch } from "./place-watches.js";
 import {
@@ -217,7 +218,7 @@ export class VolumeMounts implements PlaceWatch {
     this.#places = new Map(
       found.map((hostPath) => {
         const name = basename(hostPath);
-        return [name.slice(0, name.lastIndexOf("-")), { hostPath, guestPath: `/v/${name}` }];
+        return [name.slice(0, name.lastIndexOf("-")), volumeAt(hostPath)];
       }),
     );
     return this.#places;

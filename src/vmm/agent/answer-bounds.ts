@@ -74,7 +74,7 @@ export const answerBounds: Readonly<Record<AgentPath, Bounds>> = {
   "/agent.v1.AgentService/Stats": stats,
   "/agent.v1.AgentService/DropCaches": plain,
   "/agent.v1.AgentService/SyncMirror": plain,
-  // A source has up to 258 bytes ("/v/" and a name), and the failure 4 KiB.
+  // A source has up to 258 bytes (a volume's path), and the failure 4 KiB.
   "/agent.v1.AgentService/SyncSubmounts": {
     bytes: 1024 * kib,
     fields: 2112,

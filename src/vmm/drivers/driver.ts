@@ -6,6 +6,7 @@ import type { BoxFolder } from "../box-folder.js";
 import type { ProcessRole } from "../box-processes.js";
 import type { BoxCgroup } from "../cgroup/create.js";
 import type { GroupUse } from "../cgroup/plan.js";
+import { guestInit } from "../share/layout.js";
 
 export interface StartRequest {
   readonly spec: BoxSpec;
@@ -71,9 +72,6 @@ const agentOomScore = -998;
 
 /** Name of the virtio-fs device, the kernel's `root=`. */
 export const rootTag = "podroot";
-
-/** Agent binary in the guest. */
-const guestInit = "/base/bin/agent";
 
 /** The kernel cuts longer command lines (COMMAND_LINE_SIZE of x86, less the closing NUL). */
 const maxCommandLine = 2047;

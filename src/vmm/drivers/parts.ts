@@ -7,6 +7,7 @@ import { isBoxGroup } from "../cgroup/plan.js";
 import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
 import { GuestShare } from "../share/guest-share.js";
 import { HostShare } from "../share/host-share.js";
+import { guestLayout } from "../share/layout.js";
 import type { Share } from "../share/share.js";
 
 /** What of a Box depends on whether there is a machine in it. */
@@ -17,9 +18,6 @@ export interface BoxDriverParts {
   /** The agent is asked to end what it is number 1 of, and to write back what is not; else it is killed at once. */
   readonly shutsDown: boolean;
 }
-
-/** The pod's shared memory in a guest; the agent makes it in ConfigureSandbox. */
-const guestShm = "/run/a3s/shm";
 
 /** `guestBase`: for who lays the share out. */
 export function partsOf(
@@ -35,5 +33,10 @@ export function partsOf(
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
   const owners = serverRoot === undefined ? null : movedRoot(serverRoot);
-  return { share: new GuestShare(guestBase, owners, folder, native), sharedMemory: guestShm, usage, shutsDown: true };
+  return {
+    share: new GuestShare(guestBase, owners, folder, native),
+    sharedMemory: guestLayout.SHM,
+    usage,
+    shutsDown: true,
+  };
 }

@@ -4,12 +4,13 @@ import { errnoOf, RuntimeError } from "../../base/errors.js";
 import { isBelow, mountsBelow, readMountinfo } from "../../base/mountinfo.js";
 import type { MountFlags, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
-import { Share, type Area, type BindOptions } from "./share.js";
+import { areas, guestPathOf, type Area } from "./layout.js";
+import { Share, type BindOptions } from "./share.js";
 
 /** Names at the top of the guest's root that lead into the guest base, which has a merged /usr. */
 const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
-/** Empty folders of the guest's root: what the agent mounts on, container roots (c) and volumes (v). */
-const emptyFolders = ["proc", "sys", "dev", "run", "tmp", "c", "v", "base"] as const;
+/** Empty folders of the guest's root: what the agent mounts on, and what the share's entries go into. */
+const emptyFolders = ["proc", "sys", "dev", "run", "tmp", ...areas, "base"] as const;
 
 /**
  * The root of a guest: what its file server serves, read-only at the top. Nobody on the host may run what is in it. Its
@@ -78,6 +79,6 @@ export class GuestShare extends Share {
   }
 
   protected seenAt(area: Area, name: string): string {
-    return `/${area}/${name}`;
+    return guestPathOf(area, name);
   }
 }

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { errnoOf, RuntimeError } from "../../base/errors.js";
 import type { HostIds, IdMap, MountFlags } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
-import { Share, type Area, type BindOptions, type Snapshot } from "./share.js";
+import { areas, type Area } from "./layout.js";
+import { Share, type BindOptions, type Snapshot } from "./share.js";
 
 const shmBytes = 64 * 1024 * 1024;
 /** /proc/sys/kernel/overflowuid. */
@@ -23,7 +24,7 @@ export class HostShare extends Share {
   }
 
   async create(): Promise<void> {
-    await this.makeFolders(["c", "v"]);
+    await this.makeFolders(areas);
     await this.setApart(null);
     await mkdir(this.folder.shm, { mode: 0o755 });
     await this.native.mountTmpfs(this.folder.shm, shmBytes, 0o1777);

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { lstat, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
 import type { MountFlags, Native, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
+import { areas, entryAt, type Area } from "./layout.js";
 
 /** A container's writable tree. */
 export interface Snapshot {
@@ -20,10 +21,6 @@ export interface BindOptions {
   /** but in none of these folders of the host. */
   readonly without: readonly string[];
 }
-
-/** Where an entry goes: container roots and volumes. */
-export type Area = "c" | "v";
-const areas: readonly Area[] = ["c", "v"];
 
 /** What of the host a pod sees, as mounts below the Box's folder. */
 export abstract class Share {
@@ -76,14 +73,11 @@ export abstract class Share {
 
   /** Lazy always: a file server holds what the guest has looked into, and a plain umount is EBUSY. */
   async remove(hostPath: string): Promise<void> {
-    const area = basename(dirname(hostPath));
-    const name = basename(hostPath);
     const { layout, share } = this.folder;
-    if ((area !== "c" && area !== "v") || hostPath !== join(share, area, name) || name === "..") {
-      throw new RuntimeError("internal", `${hostPath} is not an entry of ${share}`);
-    }
+    const entry = entryAt(share, hostPath);
+    if (entry === undefined) throw new RuntimeError("internal", `${hostPath} is not an entry of ${share}`);
     await this.native.unmount(hostPath, true);
-    const point = join(layout, area, name);
+    const point = join(layout, entry.area, entry.name);
     try {
       await ((await lstat(point)).isDirectory() ? rmdir(point) : rm(point));
     } catch (thrown) {

@@ -5,9 +5,8 @@ use std::fs;
 use nix::mount::{MsFlags, mount};
 
 use crate::failure::{Failure, while_doing};
+use crate::layout::SHM as PATH;
 
-/// Where specs bind it from.
-const PATH: &str = "/run/a3s/shm";
 const DEFAULT_BYTES: u64 = 64 * 1024 * 1024;
 
 pub fn mount_with(stage: &'static str, size_bytes: u64) -> Result<(), Failure> {

@@ -7,7 +7,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
-use crate::session::{mirror, quiet};
+use crate::layout;
+use crate::session::quiet;
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
@@ -54,7 +55,7 @@ const FOR_CONTAINERS: [Entry; 6] = [
         options: "gid=5,mode=620,ptmxmode=666",
     },
     // programs in volumes may be executed; nobody but the agent gets here by this path
-    Entry { kind: "tmpfs", target: mirror::GUEST_FOLDER, flags: NOSUID_NODEV, options: "mode=700,size=64m" },
+    Entry { kind: "tmpfs", target: layout::MIRRORS, flags: NOSUID_NODEV, options: "mode=700,size=64m" },
     Entry { kind: "tmpfs", target: "/dev/shm", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
     Entry { kind: "tmpfs", target: "/tmp", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
 ];

@@ -15,6 +15,7 @@ use crate::cgroup::Parent;
 use crate::guest::caches::Caches;
 use crate::guest::huge_pages::HugePages;
 use crate::guest::sandbox::Sandbox;
+use crate::layout;
 use crate::pb;
 use crate::pb::agent_service_server::AgentService;
 use crate::rpc;
@@ -22,7 +23,6 @@ use crate::runtime::Runtime;
 use crate::runtime::guest::Guest;
 use crate::runtime::plain::Plain;
 use crate::runtime::runc::Runc;
-use crate::session::mirror;
 use crate::session::table::Table;
 
 const GUEST_FOLDER: &str = "/run/a3s";
@@ -55,7 +55,7 @@ impl Agent {
     pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
         let supervisor = Supervisor::new(link)?;
         let (folder, mirrors) = match &start.listen {
-            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), PathBuf::from(mirror::GUEST_FOLDER)),
+            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), PathBuf::from(layout::MIRRORS)),
             Listen::Unix(path) => (path.with_extension("sessions"), path.with_extension("mirrors")),
         };
         fs::create_dir_all(&folder)?;

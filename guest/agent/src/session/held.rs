@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::quiet;
 use crate::console;
 use crate::guest::caches::Caches;
+use crate::layout;
 use kernel::Kernel;
 use turns::{Turn, Turns};
 
@@ -337,9 +338,8 @@ fn volume_of_name(name: &CString) -> String {
 }
 
 fn check(path: &str) -> Result<CString, HeldError> {
-    let shared = path.starts_with("/c/") || path.starts_with("/v/");
     let plain = !path.split('/').any(|part| part == ".." || part == ".");
-    let name = CString::new(path).ok().filter(|_| shared && plain);
+    let name = CString::new(path).ok().filter(|_| layout::is_in_share(path) && plain);
     name.ok_or_else(|| HeldError::Path(path.to_owned()))
 }
 

@@ -15,10 +15,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::failure::{Failure, Kind, while_doing};
+use crate::layout;
 use listing::Listing;
-
-/// Where copies are in a guest; specs bind them from there.
-pub const GUEST_FOLDER: &str = "/run/mirrors";
 
 /// The host may swap a folder away while it is read.
 const TRIES: u32 = 5;
@@ -91,8 +89,9 @@ impl Mirrors {
 
 /// Of a volume in the share: "/v/ro-5f…".
 fn name_of(stage: &'static str, path: &str) -> Result<String, Failure> {
-    let name = path.strip_prefix("/v/").filter(|name| !name.is_empty() && !name.contains(['/', '\0']) && *name != "..");
-    name.map(str::to_owned).ok_or_else(|| Failure::invalid(stage, format!("{path:?} is not a volume of the share")))
+    layout::volume_name(path)
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::invalid(stage, format!("{path:?} is not a volume of the share")))
 }
 
 async fn brought_up_to_date(source: PathBuf, target: PathBuf, before: Listing) -> io::Result<Listing> {

@@ -22,7 +22,7 @@ import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image
 import type { HostFile, MountWatch } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
-import { noPlace } from "../../../../src/runtime/container/agent-ability.js";
+import { noVolume } from "../../../../src/vmm/share/layout.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
 import type { CallContext, Deps } from "../../../../src/cri/deps.js";
 import type { StreamRequest } from "../../../../src/streaming/requests.js";
@@ -237,7 +237,7 @@ class FakeAgent {
 /** As the agent answers about a place that is not there. */
 async function knownPlace(path: string): Promise<void> {
   await Promise.resolve();
-  if (path === noPlace) throw new RuntimeError("notFound", "no such place");
+  if (path === noVolume) throw new RuntimeError("notFound", "no such place");
 }
 
 class FakeBox {

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { newContainerId } from "../../../../src/base/ids.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { Mirrors } from "../../../../src/runtime/volumes/mirrors.js";
-import { placeOf } from "../../../../src/runtime/volumes/shared-sources.js";
+import { volumeAt } from "../../../../src/vmm/share/layout.js";
 import type { Box, SharedPath } from "../../../../src/vmm/box.js";
 import { makeWorld, type World } from "../container/fakes.js";
 
@@ -29,7 +29,7 @@ describe("Mirrors", () => {
     await rm(folder, { recursive: true });
   });
 
-  const placed = async (name: string): Promise<SharedPath> => placeOf(await mkdtemp(join(folder, name)));
+  const placed = async (name: string): Promise<SharedPath> => volumeAt(await mkdtemp(join(folder, name)));
 
   it("say which volume is one too many to be watched, and take those that are watched already", async () => {
     const [first, second] = [await placed("first-"), await placed("second-")];

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::program::Program;
 use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, wants_terminal};
 use crate::failure::{Failure, while_doing};
+use crate::layout::PROGRAMS;
 use crate::runtime::own::capabilities;
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
 use crate::session::stdio::Theirs;
 
-const PATH: &str = "/base/bin/crun";
 const STATE: &str = "/run/crun";
 
 pub struct Crun(Program);
@@ -21,7 +21,7 @@ pub struct Crun(Program);
 impl Crun {
     pub fn new(supervisor: Arc<Supervisor>) -> Self {
         let arguments = ["--root", STATE, "--cgroup-manager=cgroupfs", "--log-format=json"].map(str::to_owned).to_vec();
-        let (path, state, search, calls) = (PATH.to_owned(), STATE.into(), "/base/bin", 0.into());
+        let (path, state, search, calls) = (format!("{PROGRAMS}/crun"), STATE.into(), PROGRAMS, 0.into());
         Self(Program { supervisor, path, arguments, state, search, calls })
     }
 }

@@ -1,0 +1,49 @@
+/**
+ * The paths of a Box's share, on the host and as its agent sees them, and what the agent has beside them in a guest. Nobody
+ * else builds one. The agent's side of it is guest/agent/src/layout.rs; a test compares the two.
+ */
+import { basename, dirname, join } from "node:path";
+import type { SharedPath } from "../box.js";
+
+/** Where an entry goes: container roots and volumes. */
+export type Area = "c" | "v";
+export const areas: readonly Area[] = ["c", "v"];
+
+/** By the names that the agent has for them. */
+export const guestLayout = {
+  ROOTS: "/c/",
+  VOLUMES: "/v/",
+  /** The guest base's programs. */
+  PROGRAMS: "/base/bin",
+  /** The pod's shared memory; the agent makes it when the pod is configured. */
+  SHM: "/run/a3s/shm",
+  /** Copies of volumes, by the volumes' names. */
+  MIRRORS: "/run/mirrors",
+} as const;
+
+/** The agent's binary. */
+export const guestInit = `${guestLayout.PROGRAMS}/agent`;
+
+/** A volume that no guest has: for questions whose answer is that it is not there. */
+export const noVolume = `${guestLayout.VOLUMES}none`;
+
+export function guestPathOf(area: Area, name: string): string {
+  return `${area === "c" ? guestLayout.ROOTS : guestLayout.VOLUMES}${name}`;
+}
+
+/** Of a volume that is in a guest's share. */
+export function volumeAt(hostPath: string): SharedPath {
+  return { hostPath, guestPath: guestPathOf("v", basename(hostPath)) };
+}
+
+/** Where in the guest the copy of a volume is. */
+export function mirrorOf({ guestPath }: Pick<SharedPath, "guestPath">): string {
+  return `${guestLayout.MIRRORS}/${guestPath.slice(guestLayout.VOLUMES.length)}`;
+}
+
+/** The entry of a share that a path of the host is; undefined for any other path. */
+export function entryAt(share: string, hostPath: string): { readonly area: Area; readonly name: string } | undefined {
+  const name = basename(hostPath);
+  const area = areas.find((one) => one === basename(dirname(hostPath)));
+  return area === undefined || name === ".." || hostPath !== join(share, area, name) ? undefined : { area, name };
+}
