@@ -35,17 +35,6 @@ export function paxNumber(records: PaxRecords, key: string): number | undefined 
   return parsed;
 }
 
-/** Seconds with a fraction ("1700000000.25", also negative) as nanoseconds. */
-export function paxTimeNs(records: PaxRecords, key: string): bigint | undefined {
-  const value = paxText(records, key);
-  if (value === undefined) return undefined;
-  const parts = /^(-?)([0-9]{1,12})(?:\.([0-9]*))?$/.exec(value);
-  if (parts === null) throw malformedTar(`the PAX record ${key} is not a time`);
-  const [, sign, seconds, fraction] = parts;
-  const ns = BigInt(seconds ?? "0") * 1_000_000_000n + BigInt((fraction ?? "").slice(0, 9).padEnd(9, "0"));
-  return sign === "-" ? -ns : ns;
-}
-
 function paxText(records: PaxRecords, key: string): string | undefined {
   const value = records.get(key);
   return value === undefined || value.length === 0 ? undefined : value.toString("latin1");

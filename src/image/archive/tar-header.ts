@@ -8,13 +8,7 @@ export interface RawHeader {
   readonly flag: string;
   readonly name: string;
   readonly link: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
   readonly sizeBytes: number;
-  readonly mtimeSeconds: number;
-  readonly major: number;
-  readonly minor: number;
 }
 
 /** Null for a block of zeros: the end of the archive. */
@@ -28,13 +22,7 @@ export function parseHeader(block: Buffer): RawHeader | null {
     flag: block.toString("latin1", 156, 157),
     name: prefix === "" ? name : `${prefix}/${name}`,
     link: text(block, 157, 100),
-    mode: number(block, 100, 8, "mode") & 0o7777,
-    uid: number(block, 108, 8, "uid"),
-    gid: number(block, 116, 8, "gid"),
     sizeBytes: number(block, 124, 12, "size"),
-    mtimeSeconds: number(block, 136, 12, "mtime"),
-    major: number(block, 329, 8, "major number"),
-    minor: number(block, 337, 8, "minor number"),
   };
 }
 
@@ -88,13 +76,9 @@ function number(block: Buffer, at: number, length: number, what: string): number
 }
 
 function binaryNumber(field: Buffer, what: string): number {
-  const negative = field[0] === 0xff;
+  if (field[0] === 0xff) throw malformedTar(`a header's ${what} is negative`);
   let value = 0n;
-  for (const [position, byte] of field.entries()) {
-    value = (value << 8n) | BigInt(position === 0 && !negative ? byte & 0x7f : byte);
-  }
-  if (negative) value = BigInt.asIntN(field.length * 8, value);
-  if (negative && what !== "mtime") throw malformedTar(`a header's ${what} is negative`);
+  for (const [position, byte] of field.entries()) value = (value << 8n) | BigInt(position === 0 ? byte & 0x7f : byte);
   return checked(Number(value), what);
 }
 

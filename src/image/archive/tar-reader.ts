@@ -1,27 +1,19 @@
 /**
- * Reads a tar as it streams by: ustar, GNU long names and numbers, PAX records. Bounded: of an archive only headers and
- * records are ever held, never content.
+ * Reads the names, links and contents of a tar as it streams by: ustar, GNU long names and numbers, PAX records. Bounded: of
+ * an archive only headers and records are ever held, never content. Why not tar-stream: docs/adr/0101.
  */
 import { RuntimeError } from "../../base/errors.js";
-import { parsePax, paxNumber, paxTimeNs, type PaxRecords } from "./pax.js";
+import { parsePax, paxNumber, type PaxRecords } from "./pax.js";
 import { blockBytes, decodeText, malformedTar, parseHeader, type RawHeader } from "./tar-header.js";
 
-type TarEntryType = "file" | "directory" | "symlink" | "hardlink" | "character" | "block" | "fifo";
+type TarEntryType = "file" | "symlink" | "hardlink" | "other";
 
 export interface TarEntry {
   /** As written: may be absolute, may have "..". */
   readonly name: string;
   readonly type: TarEntryType;
   readonly link: string;
-  /** Permission bits, set-uid, set-gid, sticky. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
   readonly sizeBytes: number;
-  readonly mtimeNs: bigint;
-  readonly major: number;
-  readonly minor: number;
-  readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
 /** Takes an entry's content; `end` comes after all of it. Either may return a promise to be waited for. */
@@ -34,7 +26,6 @@ export interface TarSink {
 export type TarVisitor = (entry: TarEntry) => TarSink | null | Promise<TarSink | null>;
 
 const maxRecordBytes = 1024 * 1024;
-const xattrPrefix = "SCHILY.xattr.";
 
 const entryTypes: Readonly<Record<string, TarEntryType>> = {
   "0": "file",
@@ -42,10 +33,10 @@ const entryTypes: Readonly<Record<string, TarEntryType>> = {
   "7": "file",
   "1": "hardlink",
   "2": "symlink",
-  "3": "character",
-  "4": "block",
-  "5": "directory",
-  "6": "fifo",
+  "3": "other", // character device
+  "4": "other", // block device
+  "5": "other", // directory
+  "6": "other", // FIFO
 };
 
 /** Reads to the end of the source, also past the end of the archive: whoever hashes the source sees all of it. */
@@ -194,14 +185,7 @@ class TarReader {
       name,
       type,
       link,
-      mode: raw.mode,
-      uid: paxNumber(records, "uid") ?? raw.uid,
-      gid: paxNumber(records, "gid") ?? raw.gid,
       sizeBytes: type === "file" ? sizeBytes : 0, // pax(5): others have no content, whatever the field says
-      mtimeNs: paxTimeNs(records, "mtime") ?? BigInt(raw.mtimeSeconds) * 1_000_000_000n,
-      major: raw.major,
-      minor: raw.minor,
-      xattrs: xattrsOf(records),
     };
   }
 }
@@ -213,15 +197,7 @@ function typeOf(raw: RawHeader, name: string, records: PaxRecords): TarEntryType
   if (type === undefined) {
     throw new RuntimeError("unimplemented", `"${shown(name)}" has the unknown tar type ${JSON.stringify(raw.flag)}`);
   }
-  return type === "file" && name.endsWith("/") && raw.flag !== "7" ? "directory" : type; // before ustar
-}
-
-function xattrsOf(records: PaxRecords): ReadonlyMap<string, Uint8Array> {
-  const xattrs = new Map<string, Uint8Array>();
-  for (const [key, value] of records) {
-    if (key.startsWith(xattrPrefix)) xattrs.set(key.slice(xattrPrefix.length), Buffer.from(value));
-  }
-  return xattrs;
+  return type === "file" && name.endsWith("/") && raw.flag !== "7" ? "other" : type; // a directory, before ustar
 }
 
 function textOf(records: PaxRecords, key: string): string | undefined {
