@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly apart?: boolean;
   /** On top of this process's. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** The folder of the build that is started; else this one's. */
+  readonly build?: string;
   /** Where the config makes it listen; else the state folder's `cri.sock`. */
   readonly socket?: string;
   /** Gives its folders a disk of their own, in memory; else they are on the machine's. */
@@ -39,8 +41,12 @@ export interface CommandResult {
 }
 
 /** Runs the command line of the built daemon to its end. */
-export async function command(args: readonly string[], limitMs = 60_000): Promise<CommandResult> {
-  const child = spawn(process.execPath, [join(projectFolder, "dist/main.js"), ...args], {
+export async function command(
+  args: readonly string[],
+  limitMs = 60_000,
+  build = projectFolder,
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [join(build, "dist/main.js"), ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     signal: AbortSignal.timeout(limit(limitMs)),
   });
@@ -89,13 +95,15 @@ export class Daemon {
   readonly #nodeNetns: string | undefined;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #apart: boolean;
+  #build: string;
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
   private constructor(base: string, cgroupParent: string, options: DaemonOptions) {
-    const { socket, nodeNetns, environment, apart } = options;
+    const { socket, nodeNetns, environment, apart, build } = options;
     this.base = base;
     this.#apart = apart ?? false;
+    this.#build = build ?? projectFolder;
     this.#nodeNetns = nodeNetns;
     this.#environment = environment ?? {};
     this.root = join(base, "root");
@@ -156,7 +164,7 @@ export class Daemon {
   /** A command of the command line on this daemon's folders; it need not run. */
   async command(name: string, ...args: readonly string[]): Promise<CommandResult> {
     const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
-    return await command([...name.split(" "), ...flags, ...args]);
+    return await command([...name.split(" "), ...flags, ...args], 60_000, this.#build);
   }
 
   /** Runs a program of the machine among the mounts of a daemon that is `apart`. */
@@ -176,7 +184,7 @@ export class Daemon {
     const leave = this.#apart
       ? ["unshare", "--mount", "--propagation=private", "sh", "-c", dropTestMounts, tmpdir()]
       : [];
-    const serve = [process.execPath, join(projectFolder, "dist/main.js"), "serve", ...flags, "--network", network];
+    const serve = [process.execPath, join(this.#build, "dist/main.js"), "serve", ...flags, "--network", network];
     const [program = "", ...args] = [...enter, ...leave, ...serve];
     const env = { ...process.env, ...this.#environment };
     const child = spawn(program, args, { stdio: ["ignore", log, log], env });
@@ -195,6 +203,13 @@ export class Daemon {
     } catch (thrown) {
       throw new Error(`the daemon does not serve; its log:\n${await this.logTail()}`, { cause: thrown });
     }
+  }
+
+  /** Ends it, and starts another build on the folders there are: what an operator does who puts another version in place. */
+  async replaceWith(build: string): Promise<void> {
+    await this.stop();
+    this.#build = build;
+    await this.launch();
   }
 
   /** Asks it to end and waits for that; pods stay. */
