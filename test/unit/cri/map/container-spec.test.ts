@@ -3,71 +3,16 @@ import { containerId, digest, boxId } from "../../../../src/base/ids.js";
 import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
 import { containerStatusOf } from "../../../../src/cri/map/container-status.js";
 import { criResources, resourceSpecOf } from "../../../../src/cri/map/resources.js";
-import type {
-  ContainerStatus,
-  LinuxContainerResources} from "../../../../src/gen/runtime/v1/api.js";
-import {
-  ContainerConfig,
-  LinuxContainerSecurityContext,
-  MountPropagation,
-  NamespaceMode,
-  SecurityProfile_ProfileType,
-  Signal,
-  SupplementalGroupsPolicy,
-} from "../../../../src/gen/runtime/v1/api.js";
+import { ContainerConfig, Signal, type ContainerStatus } from "../../../../src/gen/runtime/v1/api.js";
 import type { ContainerFacts } from "../../../../src/runtime/container/container.js";
 import type { ContainerRecord } from "../../../../src/runtime/container/container-record.js";
 import type { ContainerSpec } from "../../../../src/runtime/container/container-spec.js";
-
-const image = {
-  image: "docker.io/library/app:1",
-  annotations: { a: "b" },
-  userSpecifiedImage: "app",
-  runtimeHandler: "h",
-  imageRef: "r",
-};
-const range = { hostId: 65_536, containerId: 0, length: 10 };
-const resources: LinuxContainerResources = {
-  ...{ cpuPeriod: 1n, cpuQuota: -1n, cpuShares: 3n, memoryLimitInBytes: (1n << 63n) - 1n, oomScoreAdj: -5n },
-  ...{ cpusetCpus: "0-1", cpusetMems: "0", hugepageLimits: [{ pageSize: "2MB", limit: 7n }] },
-  ...{ unified: { "memory.min": "1" }, memorySwapLimitInBytes: 4n },
-};
-const mounts: ContainerConfig["mounts"] = [
-  {
-    ...{ containerPath: "/data", hostPath: "/host", readonly: true, recursiveReadOnly: true, selinuxRelabel: true },
-    ...{ propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER, mountOptions: ["noexec"] },
-    ...{ uidMappings: [range], gidMappings: [{ ...range, hostId: 9 }], image: undefined, imageSubPath: "" },
-  },
-  {
-    ...{ containerPath: "/img", hostPath: "", readonly: true, recursiveReadOnly: false, selinuxRelabel: false },
-    ...{ propagation: MountPropagation.PROPAGATION_PRIVATE, mountOptions: [], uidMappings: [], gidMappings: [] },
-    ...{ image, imageSubPath: "sub" },
-  },
-];
-const config: ContainerConfig = {
-  metadata: { name: "app", attempt: 3 },
-  image,
-  ...{ command: ["/app"], args: ["-x"], workingDir: "/w", envs: [{ key: "A", value: Buffer.from("ü") }], mounts },
-  devices: [{ hostPath: "/dev/fuse", containerPath: "/dev/fuse", permissions: "rw" }],
-  ...{ labels: { l: "1" }, annotations: { n: "2" }, logPath: "app/3.log", stdin: true, stdinOnce: true, tty: false },
-  linux: {
-    resources,
-    securityContext: LinuxContainerSecurityContext.fromPartial({
-      capabilities: { addCapabilities: ["NET_ADMIN"], dropCapabilities: ["ALL"], addAmbientCapabilities: ["KILL"] },
-      namespaceOptions: {
-        network: NamespaceMode.POD,
-        pid: NamespaceMode.TARGET,
-        ipc: NamespaceMode.POD,
-        targetId: "t",
-      },
-      ...{ runAsUser: { value: 5n }, runAsGroup: { value: 6n }, supplementalGroups: [7n] },
-      ...{ supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict, noNewPrivs: true, readonlyRootfs: true },
-      ...{ maskedPaths: ["/m"], readonlyPaths: ["/r"] },
-      seccomp: { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: "/p.json" },
-    }),
-  },
-  ...{ windows: undefined, CDIDevices: [{ name: "v/c=d" }], stopSignal: Signal.SIGRTMINPLUS3 },
-};
+import {
+  fullContainer as config,
+  fullImage as image,
+  fullMounts as mounts,
+  fullResources as resources,
+} from "../requests.js";
 
 const imageSpec = { name: image.image, annotations: { a: "b" }, userSpecified: "app", handler: "h", reference: "r" };
 const spec: ContainerSpec = {
@@ -77,8 +22,8 @@ const spec: ContainerSpec = {
     {
       ...{ containerPath: "/data", hostPath: "/host", readonly: true, recursiveReadonly: true, selinuxRelabel: true },
       ...{ propagation: "hostToContainer", options: ["noexec"], imageSubPath: "" },
-      uidMappings: [{ containerId: 0, hostId: 65_536, length: 10 }],
-      gidMappings: [{ containerId: 0, hostId: 9, length: 10 }],
+      uidMappings: [{ containerId: 0, hostId: 65_536, length: 4096 }],
+      gidMappings: [{ containerId: 0, hostId: 9, length: 4096 }],
     },
     {
       ...{ containerPath: "/img", hostPath: "", readonly: true, recursiveReadonly: false, selinuxRelabel: false },

@@ -2,50 +2,11 @@ import { expect } from "chai";
 import { boxId } from "../../../../src/base/ids.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import { podSandboxStatusOf } from "../../../../src/cri/map/pod-status.js";
-import type {
-  PodSandboxStatus} from "../../../../src/gen/runtime/v1/api.js";
-import {
-  LinuxContainerResources,
-  LinuxPodSandboxConfig,
-  LinuxSandboxSecurityContext,
-  NamespaceMode,
-  PodSandboxConfig,
-  Protocol,
-} from "../../../../src/gen/runtime/v1/api.js";
+import { PodSandboxConfig, Protocol, type PodSandboxStatus } from "../../../../src/gen/runtime/v1/api.js";
 import type { PodSpec } from "../../../../src/runtime/pod/pod-spec.js";
 import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
 import type { SandboxFacts } from "../../../../src/runtime/pod/sandbox.js";
-
-const { POD, CONTAINER, NODE } = NamespaceMode;
-const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 2 };
-const range = { hostId: 65_536, containerId: 0, length: 4096 };
-const most = (1n << 63n) - 1n;
-
-const config: PodSandboxConfig = {
-  metadata,
-  hostname: "web-0",
-  logDirectory: "/var/log/pods/u-1",
-  dnsConfig: { servers: ["10.0.0.10"], searches: ["a.b"], options: ["ndots:5"] },
-  portMappings: [
-    { protocol: Protocol.UDP, containerPort: 53, hostPort: 5353, hostIp: "10.9.9.9" },
-    { protocol: Protocol.SCTP, containerPort: 1, hostPort: 0, hostIp: "" },
-  ],
-  labels: { app: "web" },
-  annotations: { "a3s-box/vcpus": "2" },
-  linux: {
-    ...LinuxPodSandboxConfig.fromPartial({ cgroupParent: "/kubepods/pod1", sysctls: { "kernel.sem": "1 2 3 4" } }),
-    securityContext: LinuxSandboxSecurityContext.fromPartial({
-      privileged: true,
-      namespaceOptions: {
-        ...{ network: POD, pid: CONTAINER, ipc: NODE, targetId: "t" },
-        usernsOptions: { mode: POD, uids: [range], gids: [{ ...range, hostId: 7 }] },
-      },
-    }),
-    resources: LinuxContainerResources.fromPartial({ cpuQuota: -1n, memoryLimitInBytes: most }),
-    overhead: LinuxContainerResources.fromPartial({ memoryLimitInBytes: 1n }),
-  },
-  windows: undefined,
-};
+import { fullPod as config, mostBytes as most, podMetadata as metadata } from "../requests.js";
 
 const noLimits = {
   ...{

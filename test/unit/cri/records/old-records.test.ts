@@ -1,10 +1,15 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import pino from "pino";
 import { boxFolderAt, readBoxRecord } from "../../../../src/vmm/box-folder.js";
 import { containerRecords, sandboxRecords } from "../../../../src/cri/records/kinds.js";
+import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
+import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
+import { resourceSpecOf } from "../../../../src/cri/map/resources.js";
+import { ContainerConfig } from "../../../../src/gen/runtime/v1/api.js";
+import { fullContainer, fullMounts, fullPod, fullResources } from "../requests.js";
 import { RecordFolder } from "../../../../src/store/records.js";
 
 const id = "5f".repeat(32);
@@ -46,6 +51,35 @@ describe("records of the first version", () => {
     expect(record?.process.args).to.deep.equal(["sleep", "9"]);
     expect(record?.startedAtNs).to.equal(1_764_000_003_123_456_789n);
     expect(record?.mirroredPaths).to.deep.equal([]);
+  });
+
+  it("become the specs that the same requests make now, whatever was asked for", async () => {
+    const text = (name: string): Promise<string> =>
+      readFile(join(import.meta.dirname, "version-1", `${name}.json`), "utf8");
+    await mkdir(join(root, "records/sandboxes"), { recursive: true });
+    await mkdir(join(root, "records/containers"), { recursive: true });
+    await writeFile(join(root, `records/sandboxes/${"a".repeat(64)}.json`), await text("pod"));
+    await writeFile(join(root, `records/containers/${"c".repeat(64)}.json`), await text("container"));
+    const [pod] = await (await RecordFolder.open(root, sandboxRecords, silent)).load();
+    expect(pod?.spec).to.deep.equal(podSpecOf({ config: fullPod, runtimeHandler: "small" }));
+    expect(pod).to.deep.include({ version: 2, boundary: "namespaces", size: { vcpus: 2, memoryMib: 512 } });
+    const folder = await RecordFolder.open(root, containerRecords, silent);
+    const [container] = await folder.load();
+    expect(container?.spec).to.deep.equal(containerSpecOf(fullContainer));
+    expect(container?.resources).to.deep.equal({ ...resourceSpecOf(fullResources), cpuShares: 9n });
+    if (container === undefined) throw new Error("no record");
+    await folder.write(container);
+    expect(await folder.load()).to.deep.equal([container]);
+  });
+
+  it("with numbers that CRI has no name for are what they were taken for", async () => {
+    const [mount] = fullMounts;
+    if (mount === undefined) throw new Error("no mount");
+    const config = ContainerConfig.create({ mounts: [Object.assign({ ...mount }, { propagation: 9 })] });
+    const encoded = Buffer.from(ContainerConfig.encode(config).finish()).toString("base64");
+    await put("containers", firstContainer.replace('"config":"CgA="', `"config":"${encoded}"`));
+    const [record] = await (await RecordFolder.open(root, containerRecords, silent)).load();
+    expect(record?.spec.mounts[0]?.propagation).to.equal("private");
   });
 
   it("of a Box are read", async () => {
