@@ -11,6 +11,7 @@
         "addon/id_namespace.cc",
         "addon/look_up.cc",
         "addon/mount_attributes.cc",
+        "addon/mount_namespace.cc",
         "addon/mount_target.cc",
         "addon/mount_watch.cc",
         "addon/mounter.cc",

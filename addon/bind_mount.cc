@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +9,7 @@
 
 #include "arguments.h"
 #include "id_namespace.h"
+#include "mount_namespace.h"
 #include "mount_target.h"
 #include "pool_work.h"
 
@@ -23,14 +23,9 @@ struct Shown {
   std::optional<IdMap> ids;
   /** What is mounted below the source, and unmounted, comes to the copy too. */
   bool follows = false;
+  /** Whose mounts it becomes one of; none: ours. */
+  std::optional<NamedProcess> among;
 };
-
-/** The file system itself is not asked, which may never answer. */
-Outcome<bool> IsFolder(int fd) {
-  struct statx info;
-  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) return Failed("statx");
-  return S_ISDIR(info.stx_mode);
-}
 
 /** Where what is mounted below has no mapped owners, it is shown as nobody's. */
 Failure ShowOwners(int tree, const IdMap& ids, const std::string& source, unsigned recurse) {
@@ -59,40 +54,38 @@ Failure LeavePeers(int tree, const std::string& source, unsigned recurse, bool f
 }
 
 /**
- * open_tree(2), mount_setattr(2), move_mount(2): the copy gets its flags before anyone can see it, and what fails half
- * way leaves nothing mounted. The source is followed, so that `/proc/self/fd/N` of an opened file can be one.
+ * open_tree(2), mount_setattr(2): a copy that is mounted nowhere, with its flags. The source is followed, so that
+ * `/proc/self/fd/N` of an opened file can be one.
  */
-Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags,
-             const Shown& shown) {
-  Outcome<UniqueFd> place = OpenMountTarget(target);
-  if (const SystemError* error = place.error()) return *error;
+Outcome<UniqueFd> Copy(const std::string& source, bool recursive, const MountFlags& flags, const Shown& shown) {
   const unsigned recurse = recursive ? AT_RECURSIVE : 0U;
   UniqueFd tree(::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recurse));
   if (!tree.valid()) return Failed("open_tree", source);
-  Outcome<bool> from_folder = IsFolder(tree.get());
-  Outcome<bool> to_folder = IsFolder(place.value().get());
-  if (const SystemError* error = from_folder.error()) return *error;
-  if (const SystemError* error = to_folder.error()) return *error;
-  if (from_folder.value() != to_folder.value()) return FailedWith(ENOTDIR, "move_mount", target);
   struct mount_attr attributes = {};
   attributes.attr_set = MountAttributeBits(flags);
   if (attributes.attr_set != 0 && ::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
     return Failed("mount_setattr", source);
   }
   if (shown.ids) {
-    if (Failure failure = ShowOwners(tree.get(), *shown.ids, source, recurse)) return failure;
+    if (Failure failure = ShowOwners(tree.get(), *shown.ids, source, recurse)) return *failure;
   }
-  if (Failure failure = LeavePeers(tree.get(), source, recurse, shown.follows)) return failure;
-  if (::move_mount(tree.get(), "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
-    return Failed("move_mount", target);
-  }
-  return std::nullopt;
+  if (Failure failure = LeavePeers(tree.get(), source, recurse, shown.follows)) return *failure;
+  return tree;
+}
+
+/** The copy gets its flags before anyone can see it, and what fails half way leaves nothing mounted. */
+Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags,
+             const Shown& shown) {
+  Outcome<UniqueFd> tree = Copy(source, recursive, flags, shown);
+  if (const SystemError* error = tree.error()) return *error;
+  return AttachAmong(shown.among, tree.value().get(), target);
 }
 
 bool Read(const Napi::Value& value, Shown& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
-  return ReadMember(object, "ids", out.ids) && ReadMember(object, "follows", out.follows);
+  return ReadMember(object, "ids", out.ids) && ReadMember(object, "follows", out.follows) &&
+         ReadOptional(object.Get("among"), out.among);
 }
 
 /** What a tmpfs can have beside its size. */
@@ -142,6 +135,17 @@ Napi::Value BindMount(const Napi::CallbackInfo& info) {
   if (!ReadArguments(info, source, target, recursive, flags)) return info.Env().Undefined();
   if (!info[4].IsUndefined() && !Read(info[4], shown)) return RefuseArgument(info, 4);
   return StartOnPool(info.Env(), [=] { return Bind(source, target, recursive, flags, shown); });
+}
+
+Napi::Value CopyMount(const Napi::CallbackInfo& info) {
+  std::string source;
+  bool recursive = false;
+  MountFlags flags;
+  Shown shown;
+  if (!ReadArguments(info, source, recursive, flags, shown)) return info.Env().Undefined();
+  return PoolWork<UniqueFd>::Start(
+      info.Env(), [=] { return Copy(source, recursive, flags, shown); },
+      [](Napi::Env env, UniqueFd& tree) -> Napi::Value { return Napi::Number::New(env, tree.Release()); });
 }
 
 Napi::Value MountTmpfs(const Napi::CallbackInfo& info) {

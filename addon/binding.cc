@@ -7,6 +7,7 @@
 #include "id_namespace.h"
 #include "look_up.h"
 #include "mount_attributes.h"
+#include "mount_namespace.h"
 #include "mount_watch.h"
 #include "netns.h"
 #include "notify.h"
@@ -28,12 +29,15 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("bindMount", a3s::BindMount);
+  add("copyMount", a3s::CopyMount);
   add("mountOverlay", a3s::MountOverlay);
   add("mountTmpfs", a3s::MountTmpfs);
   add("openUserNamespace", a3s::OpenUserNamespace);
   add("setPropagation", a3s::SetPropagation);
   add("setReadonly", a3s::SetReadonly);
   add("unmount", a3s::Unmount);
+  add("openAmongMounts", a3s::OpenAmongMounts);
+  add("readMounts", a3s::ReadMounts);
   add("createNetns", a3s::CreateNetns);
   add("removeNetns", a3s::RemoveNetns);
   add("createTap", a3s::CreateTap);

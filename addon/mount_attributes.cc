@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "arguments.h"
+#include "mount_namespace.h"
 #include "pool_work.h"
 
 namespace a3s {
@@ -62,8 +63,14 @@ Napi::Value SetReadonly(const Napi::CallbackInfo& info) {
 Napi::Value Unmount(const Napi::CallbackInfo& info) {
   std::string target;
   bool lazy = false;
+  std::optional<NamedProcess> among;
   if (!ReadArguments(info, target, lazy)) return info.Env().Undefined();
-  return StartOnPool(info.Env(), [=] { return Detach(target, lazy); });
+  if (!ReadOptional(info[2], among)) return RefuseArgument(info, 2);
+  return StartOnPool(info.Env(), [=]() -> Failure {
+    Failure failure = AmongMountsOf(among, [&] { return Detach(target, lazy); });
+    if (failure && among && failure->number == ESRCH) return std::nullopt;  // its mounts have gone with it
+    return failure;
+  });
 }
 
 }  // namespace a3s

@@ -17,6 +17,37 @@ Outcome<UniqueFd> OpenMountTarget(const std::string& path) {
   return target;
 }
 
+namespace {
+
+/** The file system itself is not asked, which may never answer. */
+Outcome<bool> IsFolder(int fd, const std::string& path) {
+  struct statx info;
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) return Failed("statx", path);
+  return S_ISDIR(info.stx_mode);
+}
+
+Failure AttachAt(int tree, Outcome<UniqueFd> place, const std::string& target) {
+  if (const SystemError* error = place.error()) return *error;
+  Outcome<bool> from_folder = IsFolder(tree, target);
+  Outcome<bool> to_folder = IsFolder(place.value().get(), target);
+  if (const SystemError* error = from_folder.error()) return *error;
+  if (const SystemError* error = to_folder.error()) return *error;
+  if (from_folder.value() != to_folder.value()) return FailedWith(ENOTDIR, "move_mount", target);
+  if (::move_mount(tree, "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
+    return Failed("move_mount", target);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Failure Attach(int tree, const std::string& target) { return AttachAt(tree, OpenMountTarget(target), target); }
+
+Failure AttachAmong(const std::optional<NamedProcess>& process, int tree, const std::string& target) {
+  if (!process) return Attach(tree, target);
+  return AmongMountsOf(process, [&] { return AttachAt(tree, OpenWithoutLinks(target), target); });
+}
+
 std::string FdPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 unsigned long MountOptionBits(const MountFlags& flags) {

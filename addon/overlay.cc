@@ -11,6 +11,7 @@
 
 #include "arguments.h"
 #include "id_namespace.h"
+#include "mount_namespace.h"
 #include "mount_target.h"
 #include "mounter.h"
 #include "pool_work.h"
@@ -30,6 +31,8 @@ struct OverlayMount {
   std::optional<IdMap> ids;
   /** and those in the upper: what lies on the disk has the owners that it has without a namespace. */
   bool maps_upper = false;
+  /** Whose mounts it becomes one of; none: ours. */
+  std::optional<NamedProcess> among;
 };
 
 /** mount(2) hands one page of options to the kernel, its last byte a NUL. */
@@ -96,10 +99,15 @@ Failure MountByContext(const OverlayMount& mount, int place) {
   return std::nullopt;
 }
 
-Failure Mount(OverlayMount mount) {
+Failure CheckParts(const OverlayMount& mount) {
   if (mount.lowers.empty() || mount.upper.has_value() != mount.work.has_value() || (mount.index && !mount.upper)) {
     return FailedWith(EINVAL, "mount", mount.target);
   }
+  return std::nullopt;
+}
+
+Failure Mount(OverlayMount mount) {
+  if (Failure failure = CheckParts(mount)) return failure;
   Outcome<UniqueFd> place = OpenMountTarget(mount.target);
   if (const SystemError* error = place.error()) return *error;
   std::deque<UniqueFd> open;
@@ -164,19 +172,28 @@ Failure MountWithUpper(const OverlayMount& mount) {
   return CheckWritable(mount);
 }
 
-/** Changes the mount namespace of the thread it runs on. */
-Outcome<UniqueFd> MakeMapped(const OverlayMount& mount) {
-  if (::unshare(CLONE_NEWNS) != 0) return Failed("unshare", mount.target);
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Failed("mount", "/");
+Failure CoverLayers(const OverlayMount& mount) {
   Outcome<UniqueFd> names = OpenIdNamespace(*mount.ids);
   if (const SystemError* error = names.error()) return *error;
   for (const std::string& lower : mount.lowers) {
-    if (Failure failure = CoverByMapped(lower, names.value().get())) return *failure;
+    if (Failure failure = CoverByMapped(lower, names.value().get())) return failure;
   }
-  if (mount.maps_upper && mount.upper) {
-    if (Failure failure = CoverUpper(mount, names.value().get())) return *failure;
+  if (!mount.maps_upper || !mount.upper) return std::nullopt;
+  return CoverUpper(mount, names.value().get());
+}
+
+/**
+ * Changes the mount namespace of the thread it runs on. It is mounted on the uppermost layer for a moment, which is a
+ * folder for certain.
+ */
+Outcome<UniqueFd> MakeDetached(OverlayMount mount) {
+  if (::unshare(CLONE_NEWNS) != 0) return Failed("unshare", mount.target);
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return Failed("mount", "/");
+  if (mount.ids) {
+    if (Failure failure = CoverLayers(mount)) return *failure;
   }
-  if (Failure failure = mount.maps_upper ? MountWithUpper(mount) : Mount(mount)) return *failure;
+  mount.target = mount.lowers.front();
+  if (Failure failure = mount.ids && mount.maps_upper ? MountWithUpper(mount) : Mount(mount)) return *failure;
   UniqueFd made(::open_tree(AT_FDCWD, mount.target.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!made.valid()) return Failed("open_tree", mount.target);
   return made;
@@ -185,19 +202,14 @@ Outcome<UniqueFd> MakeMapped(const OverlayMount& mount) {
 /**
  * An overlay maps no owners, its layers can (since Linux 5.19): without the upper, what it copies up belongs to the
  * mapped owner. It takes layers that are attached somewhere. That is a mount namespace which ends with its thread:
- * nothing of it can stay.
+ * nothing of it can stay. So it is too for one that is to be among other mounts, where there are no layers.
  */
-Failure MountMapped(const OverlayMount& mount) {
+Failure MountDetached(const OverlayMount& mount) {
+  if (Failure failure = CheckParts(mount)) return failure;
   Outcome<UniqueFd> made = FailedWith(EIO, "mount", mount.target);
-  std::thread([&] { made = MakeMapped(mount); }).join();
+  std::thread([&] { made = MakeDetached(mount); }).join();
   if (const SystemError* error = made.error()) return *error;
-  Outcome<UniqueFd> place = OpenMountTarget(mount.target);
-  if (const SystemError* error = place.error()) return *error;
-  if (::move_mount(made.value().get(), "", place.value().get(), "",
-                   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
-    return Failed("move_mount", mount.target);
-  }
-  return std::nullopt;
+  return AttachAmong(mount.among, made.value().get(), mount.target);
 }
 
 bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
@@ -206,7 +218,7 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
   return ReadMember(object, "lowers", out.lowers) && ReadMember(object, "upper", out.upper) &&
          ReadMember(object, "work", out.work) && ReadMember(object, "target", out.target) &&
          ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index) &&
-         ReadOptional(object.Get("ids"), out.ids) &&
+         ReadOptional(object.Get("ids"), out.ids) && ReadOptional(object.Get("among"), out.among) &&
          (object.Get("mapsUpper").IsUndefined() || ReadMember(object, "mapsUpper", out.maps_upper));
 }
 
@@ -215,7 +227,7 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
 Napi::Value MountOverlay(const Napi::CallbackInfo& info) {
   OverlayMount mount;
   if (!ReadOverlay(info[0], mount)) return RefuseArgument(info, 0);
-  return StartOnPool(info.Env(), [mount] { return mount.ids ? MountMapped(mount) : Mount(mount); });
+  return StartOnPool(info.Env(), [mount] { return mount.ids || mount.among ? MountDetached(mount) : Mount(mount); });
 }
 
 }  // namespace a3s

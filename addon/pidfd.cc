@@ -29,10 +29,9 @@ Outcome<uint64_t> StartTimeOf(int pid) {
 }
 
 // Through syscall(2): glibc 2.36 declares its own wrappers without extern "C".
-namespace {
 
-/** -1 when that process is gone. The descriptor is taken first: what it names can't change while the time is read. */
-Outcome<UniqueFd> Adopt(int pid, uint64_t start_time) {
+/** The descriptor is taken first: what it names can't change while the time is read. */
+Outcome<UniqueFd> OpenProcess(int pid, uint64_t start_time) {
   if (pid <= 0) return UniqueFd();
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) {
@@ -47,6 +46,8 @@ Outcome<UniqueFd> Adopt(int pid, uint64_t start_time) {
   if (found.value() != start_time) return UniqueFd();
   return pidfd;
 }
+
+namespace {
 
 Napi::Value GiveOrNull(Napi::Env env, UniqueFd& fd) {
   if (!fd.valid()) return env.Null();
@@ -66,7 +67,7 @@ Napi::Value AdoptProcess(const Napi::CallbackInfo& info) {
   uint64_t start_time = 0;
   if (!ReadArguments(info, pid, start_time)) return info.Env().Undefined();
   return PoolWork<UniqueFd>::Start(
-      info.Env(), [=] { return Adopt(pid, start_time); }, GiveOrNull);
+      info.Env(), [=] { return OpenProcess(pid, start_time); }, GiveOrNull);
 }
 
 Napi::Value SignalProcess(const Napi::CallbackInfo& info) {

@@ -18,6 +18,7 @@ import { QemuDriver } from "../src/vmm/drivers/qemu/qemu-driver.js";
 import { findProgram, qemuProgram } from "../src/vmm/choose-driver.js";
 import { launcherPath, libkrunPath } from "../src/vmm/probe.js";
 import { GuestShare } from "../src/vmm/share/guest-share.js";
+import { ServerMounts } from "../src/vmm/share/share-mounts.js";
 import { createLogger } from "../src/base/log.js";
 import { ticks } from "./ticks.js";
 
@@ -60,7 +61,9 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
     await mkdir(folder.logs, { recursive: true });
     await mkdir(folder.sockets);
     await native.createNetns(netnsPath);
-    await new GuestShare(join(assets, "guest"), null, folder, native).create();
+    const share = new GuestShare(null, folder, native, new ServerMounts(native, folder.share, undefined));
+    await share.create();
+    await using trees = await share.trees(join(assets, "guest"));
     const processes: SpawnedProcess[] = [];
     const awake = setInterval(() => undefined, limitMs); // the watch on a process alone does not keep Node running
     try {
@@ -72,6 +75,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
           folder,
           cgroup: { path: "", procs: [] },
           userNamespace: null,
+          trees: trees.given,
           kernelParameters: ["a3s.bare=1", ...parameters],
           started: (_role, process) => {
             processes.push(process);

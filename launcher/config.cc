@@ -83,6 +83,12 @@ uint64_t Number(const char* key, std::string_view text, uint64_t low, uint64_t h
   return number;
 }
 
+int Descriptor(const char* key, const std::string& text) {
+  return static_cast<int>(Number(key, text, kFirstDescriptor, kLastDescriptor));
+}
+
+int TakeDescriptor(Values& values, const char* key) { return Descriptor(key, Take(values, key)); }
+
 void ParseMac(const std::string& text, uint8_t (&mac)[6]) {
   if (text.size() != 17) Refuse("mac is \"" + text + "\", allowed is XX:XX:XX:XX:XX:XX");
   for (size_t i = 0; i < 6; i++) {
@@ -115,7 +121,8 @@ Config ReadConfig(int fd) {
   if (config.cmdline.size() > kMaxCmdlineBytes) Refuse("cmdline is longer than 2047 bytes");
   config.vcpus = static_cast<uint8_t>(Number("vcpus", Take(values, "vcpus"), 1, 255));
   config.memory_mib = static_cast<uint32_t>(Number("memory_mib", Take(values, "memory_mib"), 64, UINT32_MAX));
-  config.share = TakePath(values, "share");
+  config.share = TakeDescriptor(values, "share");
+  config.base = TakeDescriptor(values, "base");
   config.tag = Take(values, "tag");
   if (config.tag.size() > kMaxTagBytes) Refuse("tag is longer than 35 bytes");
   config.console = TakePath(values, "console");
@@ -125,7 +132,7 @@ Config ReadConfig(int fd) {
     config.log_level = static_cast<uint32_t>(Number("log_level", *level, 0, 5));
   }
   if (const auto fd = TakeOptional(values, "userns")) {
-    config.user_namespace = static_cast<int>(Number("userns", *fd, kFirstDescriptor, kLastDescriptor));
+    config.user_namespace = Descriptor("userns", *fd);
   }
   if (const auto files = TakeOptional(values, "nofile")) config.open_files = Number("nofile", *files, 256, UINT32_MAX);
   if (!values.empty()) Refuse("unknown key " + values.begin()->first);

@@ -27,8 +27,12 @@ struct Config {
   uint8_t vcpus = 0;
   /** memory_mib=N, 64 or more. */
   uint32_t memory_mib = 0;
-  /** share=PATH, the folder the guest gets by virtio-fs; a shared mount, so that later mounts below it arrive. */
-  std::string share;
+  /**
+   * share=N and base=N: descriptors of mounts that are mounted nowhere (open_tree(2)): of the folder that the guest
+   * gets by virtio-fs, and of the guest's base, which is mounted on its `base`.
+   */
+  int share = -1;
+  int base = -1;
   /** tag=NAME of the share. */
   std::string tag;
   /** console=PATH, made or emptied: the guest's console (hvc0). Only its last megabyte or so is kept. */

@@ -7,7 +7,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "../addon/unique_fd.h"
 #include "allowed_calls.h"
@@ -82,17 +84,34 @@ UniqueFd Open(const Inherited& what) {
   __builtin_unreachable();
 }
 
+/** What is given by the caller, and is the program's no more. */
+struct Given {
+  UniqueFd user_namespace;
+  UniqueFd share;
+  UniqueFd base;
+};
+
+UniqueFd OutOfTheWay(const char* key, std::optional<int> fd) {
+  if (!fd) return UniqueFd();
+  UniqueFd moved(::fcntl(*fd, F_DUPFD_CLOEXEC, kOutOfTheWay));
+  if (!moved.valid()) DieOfErrno(ExitCode::kUsage, "arguments", std::string(key) + "=" + std::to_string(*fd));
+  return moved;
+}
+
 /** Moves it out of the way of what is inherited, and closes everything else but the standard ones. */
-UniqueFd KeepAlone(std::optional<int> fd) {
-  UniqueFd kept;
-  if (fd) {
-    kept = UniqueFd(::fcntl(*fd, F_DUPFD_CLOEXEC, kOutOfTheWay));
-    if (!kept.valid()) DieOfErrno(ExitCode::kUsage, "arguments", "userns=" + std::to_string(*fd));
+Given KeepAlone(const EnterOptions& options) {
+  Given given{OutOfTheWay("userns", options.user_namespace), OutOfTheWay("share", options.share),
+              OutOfTheWay("base", options.base)};
+  int kept[] = {given.user_namespace.get(), given.share.get(), given.base.get()};
+  std::sort(std::begin(kept), std::end(kept));
+  int first = kFirstInherited;
+  for (const int number : kept) {
+    if (number < 0) continue;
+    if (number > first) ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(number - 1), 0);
+    first = number + 1;
   }
-  const unsigned number = kept.valid() ? static_cast<unsigned>(kept.get()) : ~0U;
-  ::close_range(kFirstInherited, number - 1, 0);
-  if (kept.valid()) ::close_range(number + 1, ~0U, 0);
-  return kept;
+  ::close_range(static_cast<unsigned>(first), ~0U, 0);
+  return given;
 }
 
 /** They get the lowest numbers, for nothing but the standard ones is open there. */
@@ -109,18 +128,19 @@ std::vector<UniqueFd> OpenInherited(const std::vector<Inherited>& list) {
 }  // namespace
 
 void Enter(std::span<char*> arguments) {
-  const EnterOptions options = ReadEnterOptions(arguments);
-  UniqueFd user_namespace = KeepAlone(options.user_namespace);
+  EnterOptions options = ReadEnterOptions(arguments);
+  Given given = KeepAlone(options);
+  if (given.share.valid()) options.jail.trees = ShareTrees(given.share.Release(), given.base.Release());
   const std::vector<UniqueFd> inherited = OpenInherited(options.inherited);
   SetLimits(options.open_files);
   ::umask(022);  // another user is to find its way in the jail
   EnterJail(options.jail);
   for (const UniqueFd& fd : inherited) ::fcntl(fd.get(), F_SETFD, 0);
   if (options.processes) LimitProcesses(*options.processes);
-  if (user_namespace.valid()) {
+  if (given.user_namespace.valid()) {
     // Last: its root could do none of what is above.
-    EnterUserNamespace(user_namespace);
-    user_namespace.Reset();
+    EnterUserNamespace(given.user_namespace);
+    given.user_namespace.Reset();
   }
   DropPrivileges(options.user, options.capabilities);
   if (options.vmm_calls) AllowVmmCalls();

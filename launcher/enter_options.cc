@@ -23,6 +23,10 @@ uint64_t Number(std::string_view key, std::string_view text, uint64_t most) {
   Refuse(std::string(key) + " is \"" + std::string(text) + "\"");
 }
 
+int Descriptor(std::string_view key, std::string_view text) {
+  return static_cast<int>(Number(key, text, kMostDescriptors));
+}
+
 std::string AbsolutePath(std::string_view key, std::string_view text) {
   if (!text.starts_with('/')) Refuse(std::string(key) + " is no absolute path: " + std::string(text));
   return std::string(text);
@@ -65,7 +69,9 @@ void ReadOption(std::string_view key, std::string_view value, EnterOptions& out)
   } else if (key == "link") {
     out.jail.links.push_back(PathAndText(key, value));
   } else if (key == "share") {
-    out.jail.views.push_back(ShareView(AbsolutePath(key, value)));
+    out.share = Descriptor(key, value);
+  } else if (key == "base") {
+    out.base = Descriptor(key, value);
   } else if (key == "file") {
     out.jail.files.push_back(PathAndText(key, value));
   } else if (key == "proc" && value == "fd") {
@@ -73,7 +79,7 @@ void ReadOption(std::string_view key, std::string_view value, EnterOptions& out)
   } else if (key == "user") {
     out.user = static_cast<uid_t>(Number(key, value, UINT32_MAX - 1));
   } else if (key == "userns") {
-    out.user_namespace = static_cast<int>(Number(key, value, kMostDescriptors));
+    out.user_namespace = Descriptor(key, value);
   } else if (key == "keep") {
     out.capabilities |= uint64_t{1} << Number(key, value, 63);
   } else if (key == "processes") {
@@ -102,6 +108,7 @@ EnterOptions ReadEnterOptions(std::span<char*> arguments) {
     ReadOption(text.substr(0, equals), text.substr(equals + 1), options);
   }
   if (arguments.size() < i + 3) Refuse("no program after \"--\"");
+  if (options.share.has_value() != options.base.has_value()) Refuse("share and base go together");
   options.program = AbsolutePath("the program", arguments[i + 1]);
   options.argv.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i + 2), arguments.end());
   options.argv.push_back(nullptr);

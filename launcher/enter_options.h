@@ -26,6 +26,9 @@ struct EnterOptions {
   uid_t user = 0;
   /** Descriptor of a user namespace to enter. */
   std::optional<int> user_namespace;
+  /** Descriptors of mounts: what is served, and the guest's base in it; both or none. */
+  std::optional<int> share;
+  std::optional<int> base;
   uint64_t capabilities = 0;
   std::optional<uint64_t> processes;
   std::optional<uint64_t> open_files;

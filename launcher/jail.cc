@@ -61,13 +61,23 @@ void Bind(const View& view, const UniqueFd& opened) {
   const std::string path = Inside(view.target);
   MakeTarget(view, path);
   const std::string source = "/proc/self/fd/" + std::to_string(opened.get());
-  unsigned long recurse = 0;
-  if (view.recursive) recurse = MS_REC;
-  Must(::mount(source.c_str(), path.c_str(), nullptr, MS_BIND | recurse, nullptr) == 0, "bind " + path);
+  Must(::mount(source.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) == 0, "bind " + path);
   struct mount_attr attributes = {};
   attributes.attr_set = view.attributes;
   Must(::mount_setattr(AT_FDCWD, path.c_str(), 0, &attributes, sizeof attributes) == 0, "flags of " + path);
-  Must(::mount(nullptr, path.c_str(), nullptr, recurse | MS_SLAVE, nullptr) == 0, "rslave " + path);
+  Must(::mount(nullptr, path.c_str(), nullptr, MS_SLAVE, nullptr) == 0, "slave " + path);
+}
+
+/** The descriptor is closed then: who takes the process over has no other way to the mount than the jail's. */
+void Attach(const Tree& tree) {
+  const UniqueFd opened(tree.fd);
+  const std::string path = Inside(tree.target);
+  MakeParents(path);
+  Must(::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST || errno == EROFS, "mkdir " + path);
+  struct mount_attr attributes = {};
+  attributes.attr_set = tree.attributes;
+  Must(::mount_setattr(opened.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0, "flags of " + path);
+  Must(::move_mount(opened.get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) == 0, "attach " + path);
 }
 
 void Link(const std::string& path, const std::string& text) {
@@ -113,8 +123,10 @@ void PivotHere() {
 
 }  // namespace
 
-View ShareView(const std::string& folder) {
-  return {folder, kJailShare, View::Kind::kFolder, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, true};
+std::vector<Tree> ShareTrees(int share, int base) {
+  constexpr uint64_t kHarmless = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  const std::string top = kJailShare;
+  return {{share, top, kHarmless | MOUNT_ATTR_NOEXEC}, {base, top + "/base", kHarmless}};
 }
 
 void EnterJail(const JailPlan& plan) {
@@ -126,6 +138,7 @@ void EnterJail(const JailPlan& plan) {
   Must(::mount("jail", kPlace, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") == 0, "mount tmpfs");
   Must(::chdir(kPlace) == 0, "chdir");
   for (size_t i = 0; i < plan.views.size(); i++) Bind(plan.views[i], sources[i]);
+  for (const Tree& tree : plan.trees) Attach(tree);
   for (const auto& [path, text] : plan.links) Link(path, text);
   for (const auto& [path, text] : plan.files) MakeFile(path, text);
   if (plan.own_descriptors) ShowOwnDescriptors();

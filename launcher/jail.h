@@ -18,12 +18,20 @@ struct View {
   Kind kind = Kind::kFolder;
   /** MOUNT_ATTR_* to add; what the source has besides (read-only) stays. */
   uint64_t attributes = 0;
-  /** With everything mounted on it, now and later. */
-  bool recursive = false;
+};
+
+/** A mount that is mounted nowhere yet: its descriptor (open_tree(2)), and the absolute path inside. */
+struct Tree {
+  int fd = -1;
+  std::string target;
+  /** MOUNT_ATTR_* to add. */
+  uint64_t attributes = 0;
 };
 
 struct JailPlan {
   std::vector<View> views;
+  /** One on another, in this order. */
+  std::vector<Tree> trees;
   /** Symbolic links: absolute path inside, and what is in it. */
   std::vector<std::pair<std::string, std::string>> links;
   /** Files of the jail's own: absolute path inside, and what is in it. */
@@ -37,8 +45,11 @@ struct JailPlan {
 /** Where the share is inside. */
 constexpr char kJailShare[] = "/share";
 
-/** The folder that the guest gets, for a file server: later mounts below it still arrive. */
-View ShareView(const std::string& folder);
+/**
+ * The folder that the guest gets, for a file server, and the guest's base in it. What is mounted there later is mounted
+ * by who enters this namespace.
+ */
+std::vector<Tree> ShareTrees(int share, int base);
 
 /**
  * A mount namespace of its own whose root is an empty, read-only tmpfs with what the plan names, and nothing else: this

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 #include <charconv>
 #include <string_view>
@@ -90,8 +91,8 @@ JailPlan JailOf(const Config& config) {
   JailPlan plan;
   plan.own_descriptors = true;
   plan.no_network = true;
-  plan.views = {ShareView(config.share),
-                {config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
+  plan.trees = ShareTrees(config.share, config.base);
+  plan.views = {{config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
                 Device("/dev/null"),
                 Device("/dev/urandom")};
   return plan;
@@ -125,6 +126,8 @@ UniqueFd TakeUserNamespace(const Config& config) {
     // Last: its root could open none of what is above, and make no jail.
     EnterUserNamespace(user_namespace);
     user_namespace.Reset();
+    // Who made the namespace enters our mounts, by its right over it, once more as if we had been executed in there.
+    if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) DieOfErrno(ExitCode::kPrivileges, "user namespace", "dumpable");
   }
   DropPrivileges(0, kFileServerCapabilities);
   SetUp(krun, ctx, config, opened);

@@ -33,6 +33,7 @@ async function look(config: Config): Promise<Trouble[]> {
   const before = await readKnown(config);
   const boxes = before.sandboxes.flatMap(({ box }) => box ?? []);
   const found = await lookAround(config, {
+    boxes,
     pids: boxes.flatMap(({ processes }) => processes.map(({ pid }) => pid)),
     cgroups: boxes.flatMap(({ cgroups }) => cgroups),
   });

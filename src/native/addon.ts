@@ -61,15 +61,23 @@ export interface IdExtent {
 /** Of a user namespace: from 0 on, or in pieces that are the same for users and groups; at least one. */
 export type OwnerMap = IdMap | { readonly extents: readonly IdExtent[] };
 
+/** By its number and field 22 of /proc/PID/stat: no other process that has the number later. */
+export interface NamedProcess {
+  readonly pid: number;
+  readonly startTime: bigint;
+}
+
 /** What a bind mount can be beside its flags. */
-interface BindShown {
+export interface BindShown {
   /** Owners are shown as a user namespace with these ids has them (mount_setattr(2), MOUNT_ATTR_IDMAP); null: as they are. */
   readonly ids: OwnerMap | null;
   /** What comes to be mounted below the source comes to the copy too. */
   readonly follows: boolean;
+  /** Whose mounts it becomes one of, the target being a path there without links; absent is this process. */
+  readonly among?: NamedProcess | null;
 }
 
-interface OverlayMount {
+export interface OverlayMount {
   /** Lower folders, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
   readonly lowers: readonly string[];
   /** Both null: a read-only overlay of the lowers. */
@@ -87,6 +95,8 @@ interface OverlayMount {
    * EROFS where the kernel could mount it only to be read. Absent is false.
    */
   readonly mapsUpper?: boolean;
+  /** As `BindShown.among`; the layers' paths are this process's. */
+  readonly among?: NamedProcess | null;
 }
 
 type Propagation = "private" | "shared" | "slave";
@@ -119,12 +129,9 @@ export interface SpawnOptions {
   readonly oomScoreAdj: number | null;
 }
 
-export interface SpawnedProcess {
-  readonly pid: number;
+export interface SpawnedProcess extends NamedProcess {
   /** Close-on-exec pidfd; the caller closes it with `closeFd`. */
   readonly pidfd: number;
-  /** Field 22 of /proc/PID/stat: with the pid it names this process for ever (until reboot). */
-  readonly startTime: bigint;
 }
 
 export interface ExitInfo {
@@ -214,6 +221,8 @@ export interface Native {
    * where the source's file system can't show other owners (`shown`; absent is as they are, and alone).
    */
   bindMount(source: string, target: string, recursive: boolean, flags: MountFlags, shown?: BindShown): Promise<void>;
+  /** The same, mounted nowhere yet: its close-on-exec descriptor (open_tree(2)), with which it ends. */
+  copyMount(source: string, recursive: boolean, flags: MountFlags, shown: BindShown): Promise<number>;
   mountOverlay(mount: OverlayMount): Promise<void>;
   /** nosuid and nodev always. */
   mountTmpfs(target: string, sizeBytes: number, mode: number, more?: TmpfsMore): Promise<void>;
@@ -226,8 +235,15 @@ export interface Native {
   setPropagation(target: string, propagation: Propagation, recursive: boolean): Promise<void>;
   /** mount_setattr/remount of one bind mount to read-only or back. */
   setReadonly(target: string, readonly: boolean): Promise<void>;
-  /** umount2; lazy is MNT_DETACH. UMOUNT_NOFOLLOW always. EINVAL and ENOENT (nothing there) are success. */
-  unmount(target: string, lazy: boolean): Promise<void>;
+  /**
+   * umount2; lazy is MNT_DETACH. UMOUNT_NOFOLLOW always. EINVAL and ENOENT (nothing there) are success. With `among` in that
+   * process's mount namespace; success too when the process has ended.
+   */
+  unmount(target: string, lazy: boolean, among?: NamedProcess | null): Promise<void>;
+  /** O_PATH of a path without links in the mount namespace of that process; ESRCH when it has ended. */
+  openAmongMounts(process: NamedProcess, path: string): Promise<number>;
+  /** The mounts of that namespace, as a thread of this process in it is shown them (proc_pid_mountinfo(5)). */
+  readMounts(process: NamedProcess): Promise<string>;
   /**
    * A new network namespace with its loopback up, bound to `path` (created, parent must exist). Undoes itself. With
    * `owner` it is a new user namespace's with these ids, which lives as long; absent is null.
@@ -288,12 +304,15 @@ export interface Native {
 
 const declared: Record<keyof Native, true> = {
   bindMount: true,
+  copyMount: true,
   mountOverlay: true,
   mountTmpfs: true,
   openUserNamespace: true,
   setPropagation: true,
   setReadonly: true,
   unmount: true,
+  openAmongMounts: true,
+  readMounts: true,
   createNetns: true,
   removeNetns: true,
   createTap: true,

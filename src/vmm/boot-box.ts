@@ -72,11 +72,15 @@ function checkIds({ name, idMapping }: Driver, { idMap }: BoxSpec): void {
   throw new RuntimeError("invalidArgument", `the driver ${name} can't show other owners than the host's`);
 }
 
-/** As the share's mounts are to show owners. */
-function mountedIds({ driver, owners }: BootDeps, { id, idMap }: BoxSpec): Pick<BoxHandle, "idMap" | "serverRoot"> {
+/** Where the share's mounts are, and how they show owners. */
+function shareFacts(
+  { driver, owners }: BootDeps,
+  { id, idMap }: BoxSpec,
+): Pick<BoxHandle, "idMap" | "serverRoot" | "sharedBy"> {
   return {
     ...(idMap !== undefined && driver.idMapping.by === "mounts" ? { idMap } : {}),
     ...(driver.entersUserNamespace && owners.mapped ? { serverRoot: serverRootOf(id) } : {}),
+    ...(driver.name === "native" ? {} : { sharedBy: "server" as const }),
   };
 }
 
@@ -103,13 +107,13 @@ async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
 }
 
 async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder, signal: AbortSignal): Promise<BoxCgroup> {
-  const { driver, native, log, guestBase, cgroupManager } = deps;
+  const { driver, native, log, cgroupManager } = deps;
   await mkdir(folder.sockets, { mode: 0o700 });
   await mkdir(folder.logs, { mode: 0o700 });
   await native.mountTmpfs(folder.logs, logsBytes, 0o700);
   const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
-  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...mountedIds(deps, spec) };
-  await partsOf(spec.id, folder, handle, native, guestBase).share.create();
+  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...shareFacts(deps, spec) };
+  await partsOf(spec.id, folder, handle, native).share.create();
   await writeTrail(deps, spec, folder, groups.folders, []);
   const processes = mostProcesses(driver.groups, spec);
   return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", processes, log, signal });
@@ -129,7 +133,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     cgroup.holder?.end();
     return Promise.resolve();
   });
-  const { native, log, driver, healthTimeoutMs } = deps;
+  const { native, log, driver, guestBase, healthTimeoutMs } = deps;
   const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
   undo.add("kill box", (limited) => processes.kill(limited));
   const over = new AbortController();
@@ -137,8 +141,10 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     over.abort();
   });
   const lives = anyOf(signal, over.signal);
-  const owned = mountedIds(deps, spec);
-  await using namespace = await BoxNamespace.open(native, owned.serverRoot);
+  const facts = shareFacts(deps, spec);
+  await using namespace = await BoxNamespace.open(native, facts.serverRoot);
+  const laidOut = { driver: driver.name, processes: [], cgroups: cgroup.folders, ...facts };
+  await using trees = await partsOf(spec.id, folder, laidOut, native).share.trees(guestBase);
   try {
     const started = await driver.start(
       {
@@ -146,6 +152,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
         folder,
         cgroup,
         userNamespace: namespace.given,
+        trees: trees?.given ?? null,
         kernelParameters: deps.kernelParameters,
         started: async (role, process) => {
           processes.add(role, process);
@@ -171,7 +178,7 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     log.debug({ ...stages, hello }, "box booted");
     const handle = {
       ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
-      ...owned,
+      ...facts,
     };
     const parts = partsOf(spec.id, folder, handle, native);
     return new RunningBox({ id: spec.id, handle, folder, processes, agent, parts, log, healthTimeoutMs });

@@ -4,6 +4,7 @@
  * speaks CRI.
  */
 import type { BoxId } from "../base/ids.js";
+import type { MountLine } from "../base/mountinfo.js";
 import type { IdMap } from "../native/addon.js";
 import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
@@ -66,6 +67,11 @@ export interface BoxHandle {
    * host's own, as Boxes of earlier daemons have it.
    */
   readonly serverRoot?: number | undefined;
+  /**
+   * The mounts of the share are among those of the process that serves it (`fs` or `vmm`). Absent: among the daemon's own,
+   * as a pod of the host has them, and Boxes of earlier daemons.
+   */
+  readonly sharedBy?: "server" | undefined;
 }
 
 export interface BoxExit {
@@ -78,7 +84,7 @@ export interface BoxExit {
 export interface SharedPath {
   /** Absolute path as the agent sees it (share/layout.ts). */
   readonly guestPath: string;
-  /** The same on the host, for `removeShared`. */
+  /** Its name on the host, below the Box's folder: what is there is seen by `Box.lookAtShared` alone. */
   readonly hostPath: string;
 }
 
@@ -126,6 +132,13 @@ export interface Box {
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */
   listShared(): Promise<string[]>;
+  /** What is mounted in the share, named as `SharedPath.hostPath` names it, a mount after the one that it is on. */
+  mountedShared(): Promise<MountLine[]>;
+  /**
+   * `look` gets a path by which this process sees an entry of the share, good until it ends. The host does not see what a
+   * Box has mounted. ENOENT for what is not there.
+   */
+  lookAtShared<T>(hostPath: string, look: (path: string) => Promise<T>): Promise<T>;
   /** Asks the agent to shut down, waits `graceMs`, kills; resolves when the Box's processes are gone. */
   stop(graceMs: number, signal: AbortSignal): Promise<void>;
   /** Last lines of the guest's console, or of what the agent said on the host, for messages. At most 4 KiB. */

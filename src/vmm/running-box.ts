@@ -1,6 +1,7 @@
 import type { BoxId } from "../base/ids.js";
 import { messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import type { MountLine } from "../base/mountinfo.js";
 import { anyOf } from "../base/signals.js";
 import type { AgentClient } from "./agent/agent-client.js";
 import type { Box, BoxExit, BoxHandle, SharedPath } from "./box.js";
@@ -9,7 +10,7 @@ import { deviceMacOf } from "./box-ids.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
 import { confineGroups, type CpuSet } from "./cgroup/cpu-set.js";
-import type { BoxDriverParts } from "./drivers/parts.js";
+import { serverOf, type BoxDriverParts } from "./drivers/parts.js";
 import { isBoxGroup } from "./cgroup/plan.js";
 import { setOomScore } from "./oom-score.js";
 import type { Snapshot } from "./share/share.js";
@@ -70,7 +71,7 @@ export class RunningBox implements Box {
     });
     if (agent.broken.aborted) giveUp(messageOf(agent.broken.reason));
     void watchHealth({ id, agent, timeoutMs: healthTimeoutMs, spread, giveUp, over: over.signal, log });
-    const server = handle.processes.find(({ role }) => role === (handle.driver === "qemu" ? "fs" : "vmm"));
+    const server = handle.driver === "native" ? undefined : serverOf(handle.driver, handle.processes);
     if (server !== undefined) void watchDescriptors({ pid: server.pid, agent, over: over.signal, log });
   }
 
@@ -114,6 +115,14 @@ export class RunningBox implements Box {
 
   async listShared(): Promise<string[]> {
     return await this.#parts.parts.share.list();
+  }
+
+  async mountedShared(): Promise<MountLine[]> {
+    return await this.#parts.parts.share.mounted();
+  }
+
+  async lookAtShared<T>(hostPath: string, look: (path: string) => Promise<T>): Promise<T> {
+    return await this.#parts.parts.share.lookAt(hostPath, look);
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {

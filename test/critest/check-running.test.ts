@@ -58,7 +58,7 @@ describe("check --running", () => {
     expect(all).to.include.members([
       `container ${container}`,
       `folder ${daemon.state}/boxes/${name}`,
-      `mount ${daemon.state}/boxes/${name}/share`,
+      `mount ${daemon.state}/boxes/${name}/log`,
       `namespace ${daemon.state}/netns/${name}`,
       `folder sandboxes/${pod.id}`,
       `folder sandboxes/${"f".repeat(64)}`,

@@ -7,6 +7,7 @@ import { containerStatus, exec, removeContainer, runPod, shell, startContainer, 
 import { projectFolder } from "../support/project.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
 import { sharedPod } from "../support/shared-pod.js";
+import { shareMountinfo } from "../support/share-mountinfo.js";
 import { limit } from "../support/wait.js";
 
 describe("Volume mounts", () => {
@@ -204,10 +205,7 @@ describe("Volume mounts", () => {
 
   it("let no set-uid program or device of a volume work on the host", async () => {
     const id = await startContainer(daemon, pod, { mounts: [{ hostPath: folder, containerPath: "/data" }] });
-    const mounts = (await readFile("/proc/self/mountinfo", "utf8"))
-      .split("\n")
-      .filter((line) => line.includes(daemon.state));
-    const inShare = mounts.filter((line) => /\/(c|v)\/[^/ ]+/.test(line.split(" ")[4] ?? ""));
+    const inShare = await shareMountinfo(daemon, pod);
     expect(inShare.length, "mounts of the share").to.be.greaterThan(0);
     for (const line of inShare)
       expect(line.split(" ")[5], line)

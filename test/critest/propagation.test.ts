@@ -18,6 +18,7 @@ import {
   type Pod,
 } from "../support/pods.js";
 import { projectFolder } from "../support/project.js";
+import { shareMountinfo } from "../support/share-mountinfo.js";
 import { SlowDisk } from "../support/slow-disk.js";
 import { Undo } from "../support/undo.js";
 import { eventually } from "../support/wait.js";
@@ -63,10 +64,7 @@ describe("Mount propagation into a Box", () => {
     });
   };
   const inShares = async (): Promise<string[]> =>
-    (await readFile("/proc/self/mountinfo", "utf8"))
-      .split("\n")
-      .map((line) => line.split(" ")[4] ?? "")
-      .filter((target) => target.startsWith(`${daemon.state}/`) && target.includes("/v/late-"));
+    (await shareMountinfo(daemon, pod)).filter((line) => line.includes("/v/late-"));
   const followedBy = async (id: string): Promise<ContainerRecord["followed"]> => {
     const { records } = await readRecords(daemon.root, containerRecords);
     const found = records.find((record) => record.id === id);

@@ -9,14 +9,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { loadNative } from "../../src/native/addon.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxFolderAt, type BoxFolder } from "../../src/vmm/box-folder.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
+import { givenDescriptors } from "../../src/vmm/drivers/driver.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { fileServerOptions, virtiofsdArguments } from "../../src/vmm/drivers/qemu/qemu-arguments.js";
 import { waitForSocket } from "../../src/vmm/drivers/wait-for-socket.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
-import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
+import { hostedShare } from "../support/hosted-share.js";
 import { projectFolder } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
@@ -43,14 +45,14 @@ describe("the file server, of a guest's kernel that lies", function () {
     await writeFile(canary, "untouched\n");
     await Promise.all(["box", "base", "volume"].map((name) => mkdir(join(base, name))));
     const folder = boxFolderAt(join(base, "box"));
-    const guest = new GuestShare(join(base, "base"), movedRoot(root), folder, native);
-    await guest.create();
+    const { guest, trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
     share = folder.share;
     await writeFile(join(folder.layout, "inside"), "");
     const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
     // The client knows it by this name.
     nobodys = [hostPath];
-    answers = await attack(folder, hostPath.slice(share.length + 1));
+    await using served = await trees();
+    answers = await attack(folder, served.given, hostPath.slice(share.length + 1));
   });
 
   after(async () => {
@@ -59,7 +61,7 @@ describe("the file server, of a guest's kernel that lies", function () {
   });
 
   /** What each request was answered, until the server had enough. */
-  async function attack(folder: ReturnType<typeof boxFolderAt>, area: string): Promise<Map<string, string[]>> {
+  async function attack(folder: BoxFolder, trees: GivenTrees, area: string): Promise<Map<string, string[]>> {
     const limited = AbortSignal.timeout(limit(40_000));
     const program = await jailedProgram(join(assets, "bin/virtiofsd"), [], limited);
     const options = fileServerOptions(folder, { hasUserNamespace: true });
@@ -72,7 +74,7 @@ describe("the file server, of a guest's kernel that lies", function () {
         args,
         env: [],
         cwd: "/",
-        stdio: [null, log.fd, log.fd, namespace.given?.fd ?? null],
+        stdio: [null, log.fd, log.fd, ...givenDescriptors({ trees, userNamespace: namespace.given })],
         netns: null,
         newMountNamespace: false,
       },

@@ -12,9 +12,10 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { loadNative } from "../../src/native/addon.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
+import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
-import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import { hostedShare } from "../support/hosted-share.js";
 import { projectFolder } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
@@ -52,12 +53,12 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
     await mkdir(join(volume, "inner"));
     for (let at = 0; at < files; at++) await writeFile(join(volume, String(at).padEnd(at + 3, "x")), "");
     const folder = boxFolderAt(join(base, "box"));
-    const guest = new GuestShare(join(base, "base"), movedRoot(root), folder, native);
-    await guest.create();
+    const { guest, trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
     await writeFile(join(folder.layout, "inside"), "");
     const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
     area = hostPath;
-    ended = await attack(folder.share);
+    await using served = await trees();
+    ended = await attack(folder.share, served.given);
     answers = byRequest(ended.stdout);
   });
 
@@ -66,20 +67,20 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
     await rm(base, { recursive: true, force: true });
   });
 
-  async function attack(share: string): Promise<Ended> {
+  async function attack(share: string, trees: GivenTrees): Promise<Ended> {
     const library = join(base, "libkrun.so.1");
     await buildLibrary(library, ["fuse-in-process", "fuse-client"], [join(assets, "lib/libkrun_file_server.so")]);
     const fd = await native.openUserNamespace(movedRoot(root));
     try {
       const config = {
         ...{ libkrun: library, kernel: join(base, "kernel"), cmdline: `${canary} ${area.slice(share.length + 1)}` },
-        ...{ vcpus: "1", memory_mib: "64", share, tag: "podroot", socket_folder: join(base, "sockets") },
-        ...{ console: join(base, "console"), userns: "3" },
+        ...{ vcpus: "1", memory_mib: "64", tag: "podroot", socket_folder: join(base, "sockets") },
+        ...{ share: "3", base: "4", console: join(base, "console"), userns: "5" },
       };
       const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`);
       await writeFile(join(base, "config"), lines.join(""));
       const child = spawn(join(assets, "bin/a3s-box-launcher"), ["run", join(base, "config")], {
-        stdio: ["ignore", "pipe", "pipe", fd],
+        stdio: ["ignore", "pipe", "pipe", trees.share, trees.base, fd],
         timeout: limit(30_000),
         killSignal: "SIGKILL",
       });

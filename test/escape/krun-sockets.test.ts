@@ -11,8 +11,9 @@ import { connectAgent } from "../../src/vmm/agent/connect-agent.js";
 import { movedRoot, serverRootOf } from "../../src/vmm/box-ids.js";
 import { boxFolderAt, type BoxFolder } from "../../src/vmm/box-folder.js";
 import { KrunDriver } from "../../src/vmm/drivers/krun/krun-driver.js";
-import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { FakeAgent } from "../unit/vmm/agent/fake-agent.js";
+import { hostedShare } from "../support/hosted-share.js";
 import { projectFolder } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
@@ -39,12 +40,12 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
     await Promise.all(["box", "base"].map((name) => mkdir(join(base, name))));
     await writeFile(join(base, "kernel"), "");
     for (const path of [folder.sockets, folder.logs]) await mkdir(path, { mode: 0o700 });
-    await new GuestShare(join(base, "base"), movedRoot(root), folder, native).create();
+    const { trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
+    await using served = await trees();
     const libkrun = join(base, "libkrun.so.1");
     await buildLibrary(libkrun, ["krun-taken-over"]);
-    await start(
-      new KrunDriver(native, { launcher: join(assets, "bin/a3s-box-launcher"), libkrun, kernel: join(base, "kernel") }),
-    );
+    const programs = { launcher: join(assets, "bin/a3s-box-launcher"), libkrun, kernel: join(base, "kernel") };
+    await start(new KrunDriver(native, programs), served.given);
     await eventually("it has filled what it can", 30_000, async () =>
       /^bytes /m.test(await said()) ? true : undefined,
     );
@@ -62,7 +63,7 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
     await rm(base, { recursive: true, force: true });
   });
 
-  async function start(driver: KrunDriver): Promise<void> {
+  async function start(driver: KrunDriver, trees: GivenTrees): Promise<void> {
     const fd = await native.openUserNamespace(movedRoot(root));
     try {
       const started = await driver.start(
@@ -71,6 +72,7 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
           folder,
           cgroup: { path: "", procs: [] },
           userNamespace: { fd, root },
+          trees,
           kernelParameters: [`victim=${victim.socketPath}`],
           started: (_role, process) => {
             vmm = process;

@@ -13,8 +13,9 @@ import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { fileServerOptions } from "../../src/vmm/drivers/qemu/qemu-arguments.js";
-import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { probeOwners } from "../../src/vmm/share/probe-owners.js";
+import { hostedShare } from "../support/hosted-share.js";
 import { projectFolder } from "../support/project.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
@@ -70,20 +71,21 @@ for (const mapped of [true, false]) {
         await chmod(join(base, path), mode);
       }
       const folder = boxFolderAt(join(base, "box"));
-      const share = new GuestShare(join(base, "base"), mapped ? movedRoot(root) : null, folder, native);
-      await share.create();
+      const owners = mapped ? movedRoot(root) : null;
+      const { guest, trees } = await hostedShare(native, folder, join(base, "base"), owners);
       const how = { readonly: false, recursive: true, without: [] };
       const areas = [
-        await share.bind("own", join(base, "own"), how),
-        await share.bind("other", join(base, "other"), how),
+        await guest.bind("own", join(base, "own"), how),
+        await guest.bind("other", join(base, "other"), how),
       ];
       const program = await jailedProgram(await build("taken-over", base), [], AbortSignal.timeout(limit(10_000)));
       const options = fileServerOptions(folder, { hasUserNamespace: mapped });
       const args = areas.map(({ hostPath }) => basename(hostPath));
-      return await run(enterArguments({ ...program, name: "virtiofsd", args, options }));
+      await using served = await trees();
+      return await run(enterArguments({ ...program, name: "virtiofsd", args, options }), served.given);
     }
 
-    async function run(args: string[]): Promise<TakenOver> {
+    async function run(args: string[], trees: GivenTrees): Promise<TakenOver> {
       const said = join(base, "said");
       const stop = join(base, "stop");
       execFileSync("sh", ["-c", `mkfifo ${stop}`]);
@@ -96,7 +98,7 @@ for (const mapped of [true, false]) {
       const server = await native.spawn({
         file: join(assets, "bin/a3s-box-launcher"),
         ...{ args, env: [], cwd: "/", netns: null, newMountNamespace: false },
-        stdio: [input.fd, log.fd, log.fd, ...(namespace === undefined ? [] : [namespace])],
+        stdio: [input.fd, log.fd, log.fd, trees.share, trees.base, ...(namespace === undefined ? [] : [namespace])],
         ...{ newIpcAndUts: true, newPidNamespace: true, cgroupProcs: [], maxOpenFiles: null, oomScoreAdj: null },
       });
       const watch = native.watchExit(server.pidfd);

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import { nestedMounts } from "../../src/runtime/volumes/nested-mounts.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
-import { GuestShare } from "../../src/vmm/share/guest-share.js";
+import { hostedShare } from "../support/hosted-share.js";
 import { Scratch, native, plain } from "./scratch.js";
 
 describe("a source that the daemon's own folders are in", () => {
@@ -21,17 +21,17 @@ describe("a source that the daemon's own folders are in", () => {
     }
     await writeFile(scratch.in("source/file"), "");
     await native.bindMount(scratch.in("source/file"), scratch.in("source/file"), false, plain);
-    const share = new GuestShare(scratch.in("base"), null, boxFolderAt(scratch.in("box")), native);
-    await share.create();
+    const { guest } = await hostedShare(native, boxFolderAt(scratch.in("box")), scratch.in("base"), null);
     const before = mountsBelow(await readMountinfo(), source).length;
-    const { hostPath } = await share.bind("all", source, { readonly: false, recursive: true, without: [own] });
-    const mounts = await readMountinfo();
+    const { hostPath } = await guest.bind("all", source, { readonly: false, recursive: true, without: [own] });
+    const mounts = await guest.mounted();
     expect(mountsBelow(mounts, hostPath).reverse()).to.deep.equal(
       ["", "a b", "a b/deep", "file"].map((name) => join(hostPath, name)),
     );
-    expect(await nestedMounts(source, hostPath, mounts, native)).to.deep.equal(["a b", "a b/deep"]);
-    expect(mountsBelow(mounts, source)).to.have.lengthOf(before);
-    await share.remove(hostPath);
+    const box = { lookAtShared: guest.lookAt.bind(guest) };
+    expect(await nestedMounts(box, source, hostPath, mounts, native)).to.deep.equal(["a b", "a b/deep"]);
+    expect(mountsBelow(await readMountinfo(), source)).to.have.lengthOf(before);
+    await guest.remove(hostPath);
     expect(mountsBelow(await readMountinfo(), source)).to.have.lengthOf(before);
   });
 });

@@ -4,11 +4,17 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chown, mkdir, open, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { text as textOf } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
+import { ShareTrees } from "../../src/vmm/share/share-trees.js";
 import { eventually } from "../support/wait.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
+
+const readonly = { ...plain, readonly: true };
+const alone = { ids: null, follows: false };
 
 const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
 
@@ -35,13 +41,11 @@ async function ended(file: string, ...args: string[]): Promise<Ended> {
 
 /** Everything a machine is made of, with a library that only tells what it was asked and what it sees. */
 async function prepare(scratch: Scratch): Promise<Map<string, string>> {
-  for (const name of ["layout", "share", "sockets"]) await mkdir(scratch.in(name));
+  for (const name of ["layout", "layout/base", "base", "base/usr", "sockets"]) await mkdir(scratch.in(name));
   await writeFile(scratch.in("layout/inside"), "");
   await mkdir(scratch.in("layout/folder/inner"), { recursive: true });
   await writeFile(scratch.in("outside"), "");
   await writeFile(scratch.in("kernel"), "the kernel\n");
-  await native.bindMount(scratch.in("layout"), scratch.in("share"), false, { ...plain, readonly: true });
-  await native.setPropagation(scratch.in("share"), "shared", false);
   const source = join(import.meta.dirname, "fake-libkrun.c");
   expect(
     await run(shell(`cc -shared -fPIC -o ${scratch.in("libkrun.so")} ${source}`, { stdio: [null, 1, 2] })),
@@ -54,17 +58,36 @@ async function prepare(scratch: Scratch): Promise<Map<string, string>> {
     ["cmdline", "console=hvc0 init=/a b=c"],
     ["vcpus", "2"],
     ["memory_mib", "512"],
-    ["share", scratch.in("share")],
+    ["share", "3"],
+    ["base", "4"],
     ["tag", "podroot"],
     ["console", scratch.in("console.log")],
     ["socket_folder", scratch.in("sockets")],
   ]);
 }
 
+async function said(out: Readable | null): Promise<string> {
+  return out === null ? "" : await textOf(out);
+}
+
 async function runWith(scratch: Scratch, values: Map<string, string>, more = ""): Promise<Ended> {
   const text = [...values].map(([key, value]) => `${key}=${value}\n`).join("");
   await writeFile(scratch.in("config"), text + more);
-  return await launcher("run", scratch.in("config"));
+  return await served(scratch, [program, "run", scratch.in("config")]);
+}
+
+/** With the share's mounts as 3 and 4, and what else is given after them. */
+async function served(scratch: Scratch, [file = "", ...args]: string[], given: number[] = []): Promise<Ended> {
+  await using trees = await ShareTrees.open(
+    native,
+    () => native.copyMount(scratch.in("layout"), false, readonly, alone),
+    () => native.copyMount(scratch.in("base"), false, readonly, alone),
+  );
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe", trees.given.share, trees.given.base, ...given] });
+  const closed = once(child, "close");
+  const [stdout, stderr] = await Promise.all([said(child.stdout), said(child.stderr)]);
+  await closed;
+  return { code: child.exitCode, stdout, stderr };
 }
 
 /** What the library saw in that directory of its jail. */
@@ -100,11 +123,14 @@ describe("the launcher", () => {
     await using scratch = await Scratch.make();
     const { stdout } = await runWith(scratch, await prepare(scratch));
     expect(entriesOf(stdout, "/")).to.deep.equal(["dev", "proc", "share", "sockets"]);
-    expect(entriesOf(stdout, "/share")).to.deep.equal(["folder", "inside"]);
+    expect(entriesOf(stdout, "/share")).to.deep.equal(["base", "folder", "inside"]);
     expect(stdout).to.include("write to share 0, to sockets 1, to root 0\n");
     const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
-    expect(points.sort()).to.deep.equal(["/", "/dev/null", "/dev/urandom", "/proc/self/fd", "/share", "/sockets"]);
-    expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,\S+ master:\d+ /);
+    expect(points.sort()).to.deep.equal([
+      ...["/", "/dev/null", "/dev/urandom", "/proc/self/fd", "/share", "/share/base", "/sockets"],
+    ]);
+    expect(stdout).to.match(/ \/share ro,nosuid,nodev,noexec,/);
+    expect(stdout).to.match(/ \/share\/base ro,nosuid,nodev,/);
     for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(stdout).to.include(`${set}:\t00000000800000db\n`);
     for (const set of ["CapInh", "CapAmb"]) expect(stdout).to.include(`${set}:\t0000000000000000\n`);
     expect(stdout).to.include("NoNewPrivs:\t1\n").and.to.include("Seccomp:\t2\n");
@@ -133,7 +159,8 @@ describe("the launcher", () => {
         await native.createTap(scratch.in("pod"), "tap7");
         const config = [...values, ["tap", "tap7"], ["mac", "02:00:00:00:00:01"]].map((pair) => `${pair.join("=")}\n`);
         await writeFile(scratch.in("config"), config.join(""));
-        const { stdout } = await ended("nsenter", `--net=${scratch.in("pod")}`, program, "run", scratch.in("config"));
+        const enter = ["nsenter", `--net=${scratch.in("pod")}`, program, "run", scratch.in("config")];
+        const { stdout } = await served(scratch, enter);
         expect(stdout).to.include("tap tap7 02:00:01 header 12 nonblock 1\n");
         expect([...stdout.matchAll(/^ *(\S+): +\d+ +\d+ /gm)].map(([, link]) => link)).to.deep.equal(["lo"]);
         const tried = stdout.split("\n").filter((line) => /^(tap (sends|again)|open .*tun|socket )/.test(line));
@@ -159,17 +186,12 @@ describe("the launcher", () => {
     const values = await prepare(scratch);
     await chown(scratch.in("sockets"), ownRoot, ownRoot);
     const fd = await native.openUserNamespace(movedRoot(ownRoot));
-    await using output = await open(scratch.in("out"), "w");
-    try {
-      const config = [...values, ["userns", "3"]].map((pair) => `${pair.join("=")}\n`);
-      await writeFile(scratch.in("config"), config.join(""));
-      const options = { file: program, args: ["launcher", "run", scratch.in("config")] };
-      const exit = await run(shell("", { ...options, stdio: [null, output.fd, output.fd, fd] }));
-      expect(exit).to.include({ code: 111 });
-    } finally {
-      await native.closeFd(fd);
-    }
-    const stdout = await readFile(scratch.in("out"), "utf8");
+    const config = [...values, ["userns", "5"]].map((pair) => `${pair.join("=")}\n`);
+    await writeFile(scratch.in("config"), config.join(""));
+    const exit = await served(scratch, [program, "run", scratch.in("config")], [fd]);
+    await native.closeFd(fd);
+    expect(exit).to.include({ code: 111 });
+    const { stdout } = exit;
     // Though it has a way to the host's /proc, and though capabilities it has.
     for (const path of ["sys/kernel/core_pattern", "sys/kernel/panic", "sys/kernel/poweroff_cmd"]) {
       expect(stdout).to.include(`outside ${path} Permission denied\n`);
@@ -186,18 +208,16 @@ describe("the launcher", () => {
     const values = await prepare(scratch);
     await writeFile(scratch.in("config"), [...values].map(([key, value]) => `${key}=${value}\n`).join(""));
     await using config = await open(scratch.in("config"));
-    await using output = await open(scratch.in("out"), "w");
-    const options = { file: program, args: ["launcher", "run", "--config-fd", "3"] };
-    const exit = await run(shell("", { ...options, stdio: [null, output.fd, null, config.fd] }));
+    const exit = await served(scratch, [program, "run", "--config-fd", "5"], [config.fd]);
     expect(exit).to.include({ code: 111 });
-    expect(await readFile(scratch.in("out"), "utf8")).to.include("machine 7 2 512\n");
+    expect(exit.stdout).to.include("machine 7 2 512\n");
   });
 
   const refused: [name: string, change: Record<string, string | null>, code: number, message: RegExp][] = [
     ["a missing key", { vcpus: null }, 101, /config: vcpus is missing/],
     ["a number out of range", { vcpus: "0" }, 101, /config: vcpus is "0", allowed is 1 to 255/],
     ["a number with a tail", { memory_mib: "512M" }, 101, /config: memory_mib is "512M"/],
-    ["a relative path", { share: "share" }, 101, /config: share is no absolute path: share/],
+    ["a relative path", { kernel: "kernel" }, 101, /config: kernel is no absolute path: kernel/],
     ["an unknown key", { vcpu: "1" }, 101, /config: unknown key vcpu/],
     ["a tap without a MAC", { tap: "tap0" }, 101, /config: tap and mac go together/],
     ["a MAC that is none", { tap: "tap0", mac: "02:00:00:00:00:0g" }, 101, /config: mac is "02/],
@@ -205,7 +225,8 @@ describe("the launcher", () => {
     ["no libkrun", { libkrun: "/none.so" }, 102, /load libkrun: .*none\.so/],
     ["another library", { libkrun: "libc.so.6" }, 101, /libkrun is no absolute path/],
     ["no kernel", { kernel: "/none" }, 105, /kernel: \/none: No such file/],
-    ["no share", { share: "/none" }, 108, /jail: open \/none: No such file/],
+    ["no share", { share: "9" }, 108, /jail: flags of share: Bad file descriptor/],
+    ["a share that is none", { share: "0" }, 101, /config: share is "0"/],
     ["no tap of that name", { tap: "a3s-none", mac: "02:00:00:00:00:01" }, 104, /tap: a3s-none: No such device/],
   ];
   for (const [name, change, code, message] of refused) {
@@ -355,6 +376,7 @@ s.accept()`;
     expect(await launcher("enter", "user=x", "--", cat, "cat")).to.deep.include({ code: 100 });
     expect(await launcher("enter", "see=usr", "--", cat, "cat")).to.deep.include({ code: 100 });
     expect(await launcher("enter", "see=/usr")).to.deep.include({ code: 100 });
+    expect(await launcher("enter", "share=1", "--", cat, "cat")).to.deep.include({ code: 100 });
     expect(await launcher("enter", "see=/none", "--", cat, "cat")).to.deep.include({ code: 108 });
     expect(await launcher("enter", "--", "/none", "none")).to.deep.include({ code: 111 });
     expect(await launcher("enter", "connect=/none", "--", cat, "cat")).to.deep.include({ code: 112 });

@@ -175,15 +175,19 @@ export class Daemon {
     return stdout;
   }
 
-  /** Starts the process on the folders there are, as a supervisor does after a crash. */
-  async launch(): Promise<void> {
+  /**
+   * Starts the process on the folders there are, as a supervisor does after a crash; "elsewhere": as one in another container
+   * is, in a mount namespace of its own, which has these folders, and nothing that was mounted below them. `inMounts` acts
+   * there.
+   */
+  async launch(where: "here" | "elsewhere" = "here"): Promise<void> {
     const network = this.#nodeNetns === undefined ? "loopback" : "cni";
     const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state, "--driver", driver];
     const log = openSync(join(this.base, "daemon.log"), "a");
     const enter = this.#nodeNetns === undefined ? [] : ["nsenter", `--net=${this.#nodeNetns}`];
-    const leave = this.#apart
-      ? ["unshare", "--mount", "--propagation=private", "sh", "-c", dropTestMounts, tmpdir()]
-      : [];
+    const unshare = ["unshare", "--mount", "--propagation=private", "sh", "-c"];
+    const leave = this.#apart ? [...unshare, dropTestMounts, tmpdir()] : [];
+    if (where === "elsewhere") leave.push(...unshare, bindFolders, this.state, this.root);
     const serve = [process.execPath, join(this.#build, "dist/main.js"), "serve", ...flags, "--network", network];
     const [program = "", ...args] = [...enter, ...leave, ...serve];
     const env = { ...process.env, ...this.#environment };
@@ -284,14 +288,25 @@ export class Daemon {
   }
 }
 
-/** $0 is the temporary folder; what follows is run. */
-const dropTestMounts = `
+/** A shell's lines that unmount what the pattern has. */
+function unmountAll(pattern: string): string {
+  return `
 mounts=$(cat /proc/self/mountinfo)
 while read -r _ _ _ _ target _; do
-  case $target in "$0"/*|*/netns/*) umount --lazy "$target" 2>/dev/null;; esac
+  case $target in ${pattern}) umount --lazy "$target" 2>/dev/null;; esac
 done <<.
 $mounts
 .
+`;
+}
+
+/** $0 is the temporary folder; what follows is run. */
+const dropTestMounts = `${unmountAll('"$0"/*|*/netns/*')}exec "$@"`;
+
+/** $0 and $1 are folders; what follows is run. */
+const bindFolders = `${unmountAll('"$0"/*|"$1"/*')}
+for folder in "$0" "$1"; do mount --bind "$folder" "$folder" || exit; done
+shift
 exec "$@"`;
 
 function addons(): Native {

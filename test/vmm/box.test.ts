@@ -125,7 +125,8 @@ describe("a Box", function () {
     try {
       await writeFile(join(source, "inner/file"), "still here");
       const { hostPath } = await box.shareBind("nested", source, true);
-      expect(await readFile(join(hostPath, "inner/file"), "utf8")).to.equal("still here");
+      const inside = await box.lookAtShared(hostPath, (path) => readFile(join(path, "inner/file"), "utf8"));
+      expect(inside).to.equal("still here");
       expect(await mountsInside(box, hostPath)).to.have.length(2); // the bind, and what is mounted in it
       await box.removeShared(hostPath);
       expect(await mountsInside(box, hostPath)).to.deep.equal([]);

@@ -12,8 +12,10 @@ import { ownCgroupParent } from "../../vmm/cgroup/plan.js";
 import { areas } from "../../vmm/share/layout.js";
 import { ownSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
+import type { BoxHandle } from "../../vmm/box.js";
 import { emptyGroupsBeside } from "./cgroups.js";
 import { boxProcesses, startTimeOf, type BoxProcess } from "./processes.js";
+import { shareMountsOf } from "./share-mounts.js";
 
 /** What of the runtime's things is on this machine now. */
 export interface Found {
@@ -21,7 +23,7 @@ export interface Found {
   readonly served: boolean;
   /** Folders of Boxes by name, and the record in each that has one. */
   readonly boxFolders: ReadonlyMap<string, BoxRecord | undefined>;
-  /** Every mount point below the state folder. */
+  /** Every mount point below the state folder, with those that the host does not see but a file server. */
   readonly mounts: readonly string[];
   /** Entries of shares and snapshots that may be of a creation under way, whose container has no record yet. */
   readonly young: ReadonlySet<string>;
@@ -41,6 +43,7 @@ export interface Found {
 
 /** What the records name, to be looked up one by one. */
 export interface Named {
+  readonly boxes: readonly BoxHandle[];
   readonly pids: readonly number[];
   readonly cgroups: readonly string[];
 }
@@ -57,7 +60,10 @@ export async function lookAround(config: Config, named: Named): Promise<Found> {
   return {
     served,
     boxFolders: await boxFoldersOf(config.state),
-    mounts: mounts.map(({ target }) => target).filter((target) => target.startsWith(`${config.state}/`)),
+    mounts: [
+      ...mounts.map(({ target }) => target),
+      ...(await Promise.all(named.boxes.map(shareMountsOf))).flat(),
+    ].filter((target) => target.startsWith(`${config.state}/`)),
     young: await youngOf(config, settledMs),
     netns: await namesIn(netnsFolder(config)),
     podFolders: [...(await namesIn(sandboxesFolder(config))), ...(await namesIn(formerSandboxesFolder(config)))],

@@ -90,7 +90,7 @@ async function takeUp(
     await store.recordExit(container, lostExit("the agent does not know it any more", nowNs()));
     return;
   }
-  watchMirrors(container, box, store);
+  await watchMirrors(container, box, store);
   for (const { place, source } of record.followed) {
     store.laterMounts.takeUp(box, container.id, { place: volumeAt(place), source });
   }
@@ -104,9 +104,9 @@ async function takeUp(
 }
 
 /** What has changed while there was no daemon is seen at once. */
-function watchMirrors(container: Container, box: Box, store: ContainerStore): void {
+async function watchMirrors(container: Container, box: Box, store: ContainerStore): Promise<void> {
   for (const hostPath of container.record.mirroredPaths) {
-    store.mirrors.watch(box, container.id, volumeAt(hostPath), true);
+    await store.mirrors.watch(box, container.id, volumeAt(hostPath), true);
   }
 }
 

@@ -17,6 +17,7 @@ const boxHandle: z.ZodType<BoxHandle> = z.object({
   cgroups: z.array(z.string()),
   idMap: z.object({ uids: hostIds, gids: hostIds }).optional(),
   serverRoot: z.int().positive().optional(),
+  sharedBy: z.literal("server").optional(),
 });
 
 /**

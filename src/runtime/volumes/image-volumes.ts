@@ -4,7 +4,7 @@ import { readlink } from "node:fs/promises";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Image, ImageStore } from "../../image/image-store.js";
 import type { Native } from "../../native/addon.js";
-import type { SharedPath } from "../../vmm/box.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
 import type { ContainerSpec, MountSpec } from "../container/container-spec.js";
 
 /** By the position of their mount in the request. kubelet has pulled them and names them by id. */
@@ -40,19 +40,30 @@ export async function imageVolumesOf(
  * Where in the guest the wanted part of an image is. The sub-path is resolved on the host inside the read-only overlay,
  * links too: nobody can change it any more, and it can't lead out.
  */
-export async function subPathOf(shared: SharedPath, mount: MountSpec, native: Native): Promise<string> {
+export async function subPathOf(
+  box: Pick<Box, "lookAtShared">,
+  shared: SharedPath,
+  mount: MountSpec,
+  native: Native,
+): Promise<string> {
   if (mount.imageSubPath === "") return shared.guestPath;
-  const fd = await native
-    .openIn(shared.hostPath, mount.imageSubPath, constants.O_RDONLY | pathOnly, 0, "inRoot")
-    .catch((cause: unknown) => {
+  return await box.lookAtShared(shared.hostPath, async (root) => {
+    const top = await nameIn(root, ".", native);
+    const found = await nameIn(root, mount.imageSubPath, native).catch((cause: unknown) => {
       const why = `the image has no "${mount.imageSubPath}" (${messageOf(cause)})`;
       throw new RuntimeError("failedPrecondition", `${failureWord}: ${mount.containerPath}: ${why}`, { cause });
     });
-  try {
-    const found = await readlink(`/proc/self/fd/${fd}`);
-    if (found === shared.hostPath) return shared.guestPath;
-    if (found.startsWith(`${shared.hostPath}/`)) return shared.guestPath + found.slice(shared.hostPath.length);
+    if (found === top) return shared.guestPath;
+    if (found.startsWith(`${top}/`)) return shared.guestPath + found.slice(top.length);
     throw new RuntimeError("internal", `${failureWord}: "${mount.imageSubPath}" was found at ${found}`);
+  });
+}
+
+/** What the kernel calls what is found there. */
+async function nameIn(root: string, path: string, native: Native): Promise<string> {
+  const fd = await native.openIn(root, path, constants.O_RDONLY | pathOnly, 0, "inRoot");
+  try {
+    return await readlink(`/proc/self/fd/${fd}`);
   } finally {
     await native.closeFd(fd);
   }

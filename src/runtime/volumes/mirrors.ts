@@ -52,8 +52,9 @@ export class Mirrors {
    * From now on, also before there is a copy; `place` is of the box's share. `missed`: something may have changed since
    * the copy was made. Nothing, when the Box has ended.
    */
-  watch(box: Box, owner: ContainerId, place: SharedPath, missed: boolean): void {
+  async watch(box: Box, owner: ContainerId, place: SharedPath, missed: boolean): Promise<void> {
     const one = this.#watches.add(box, owner, place.hostPath, () => new Watch(box, place, this.#log));
+    await one?.begun;
     if (missed) one?.look();
   }
 
@@ -71,6 +72,8 @@ export class Mirrors {
 class Watch implements PlaceWatch {
   readonly owners = new Set<ContainerId>();
   readonly box: Box;
+  /** What changes from then on is seen, or it has been said why not. */
+  readonly begun: Promise<void>;
   readonly #place: SharedPath;
   readonly #log: Logger;
   readonly #closed = new AbortController();
@@ -84,17 +87,29 @@ class Watch implements PlaceWatch {
     this.box = box;
     this.#place = place;
     this.#log = log.child({ sandboxId: box.id, path: place.hostPath });
+    this.begun = this.#begin();
+  }
+
+  /** inotify(7) watches what is there, whatever the path by which that was found. */
+  async #begin(): Promise<void> {
     try {
-      this.#watcher = watch(place.hostPath, { persistent: false }, () => {
-        this.look();
-      });
-      this.#watcher.on("error", (thrown: unknown) => {
-        this.#log.warn({ err: messageOf(thrown) }, "volume is not watched any more");
+      await this.box.lookAtShared(this.#place.hostPath, (path) => {
+        if (!this.#closed.signal.aborted) this.#watchAt(path);
+        return Promise.resolve();
       });
     } catch (thrown) {
       // the host is out of watches: the container runs with what the volume is now
       this.#log.warn({ err: messageOf(thrown) }, "volume can't be watched");
     }
+  }
+
+  #watchAt(path: string): void {
+    this.#watcher = watch(path, { persistent: false }, () => {
+      this.look();
+    });
+    this.#watcher.on("error", (thrown: unknown) => {
+      this.#log.warn({ err: messageOf(thrown) }, "volume is not watched any more");
+    });
   }
 
   look(): void {

@@ -1,9 +1,8 @@
 import { constants } from "node:fs";
-import { realpath } from "node:fs/promises";
 import { relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
-import { mountsBelow, readMountinfo, type MountLine } from "../../base/mountinfo.js";
-import type { SharedPath } from "../../vmm/box.js";
+import { mountsBelow, type MountLine } from "../../base/mountinfo.js";
+import type { Box, SharedPath } from "../../vmm/box.js";
 import type { Native } from "../../native/addon.js";
 import { maxSubmounts, pathOnly } from "./submounts.js";
 
@@ -11,9 +10,10 @@ import { maxSubmounts, pathOnly } from "./submounts.js";
  * Folders below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
  * its own, which comes to be when someone walks there: that must be the agent, before the container. Else the options
  * of the container's mount would not reach it, and the guest's kernel may die (guest/agent/src/session/held.rs).
- * `place` is the source's, in the share, resolved; `mounts` as they are now that it is mounted there.
+ * `place` is the source's, in the share; `mounts` the share's as they are now that it is mounted there.
  */
 export async function nestedMounts(
+  box: Pick<Box, "lookAtShared">,
   source: string,
   place: string,
   mounts: readonly MountLine[],
@@ -21,11 +21,14 @@ export async function nestedMounts(
 ): Promise<string[]> {
   const all = new Set(mountsBelow(mounts, place).map((target) => relative(place, target)));
   all.delete("");
+  if (all.size === 0) return [];
   const found: string[] = [];
-  for (const path of [...all].sort()) {
-    // one that is hidden under another, or that even root may not enter, is not there for the container either
-    if (await isFolder(place, path, native)) found.push(path);
-  }
+  await box.lookAtShared(place, async (root) => {
+    for (const path of [...all].sort()) {
+      // one that is hidden under another, or that even root may not enter, is not there for the container either
+      if (await isFolder(root, path, native)) found.push(path);
+    }
+  });
   checkCount(found.length, source);
   return found;
 }
@@ -46,10 +49,14 @@ export interface PlacedSource {
 }
 
 /** `nestedMounts` of all, as the guest names them; after they are in the share, and so all that is mounted there. */
-export async function visitedIn(placed: readonly PlacedSource[], native: Native): Promise<string[]> {
-  const mounts = await readMountinfo();
+export async function visitedIn(
+  box: Pick<Box, "lookAtShared" | "mountedShared">,
+  placed: readonly PlacedSource[],
+  native: Native,
+): Promise<string[]> {
+  const mounts = placed.length === 0 ? [] : await box.mountedShared();
   const visited = placed.map(async ({ source, place: { hostPath, guestPath } }) => {
-    const nested = await nestedMounts(source, await realpath(hostPath).catch(() => hostPath), mounts, native);
+    const nested = await nestedMounts(box, source, hostPath, mounts, native);
     return nested.map((path) => `${guestPath}/${path}`);
   });
   return (await Promise.all(visited)).flat();

@@ -111,7 +111,8 @@ export class MountPlacer {
   /** What the agent visits and holds for the container, in this order; when all is in its place. */
   async heldPaths(): Promise<string[]> {
     if (!this.#creation.boundary.placesSources) return [];
-    return [...guestPaths(this.shared), ...new Set(await visitedIn(this.#withMounts, this.#creation.deps.native))];
+    const { box, deps } = this.#creation;
+    return [...guestPaths(this.shared), ...new Set(await visitedIn(box, this.#withMounts, deps.native))];
   }
 
   /** Belongs to root of the pod's user namespace already: it needs a place that this root can reach, and is shown as it is. */
@@ -123,7 +124,7 @@ export class MountPlacer {
   async #image(mount: MountSpec, lowers: readonly string[]): Promise<string> {
     const { id, box, deps } = this.#creation;
     const place = await this.#share(nameOf(mount), () => box.shareImage(shortId(id), lowers));
-    return await subPathOf(place, mount, deps.native);
+    return await subPathOf(box, place, mount, deps.native);
   }
 
   async #volume(mount: MountSpec, source: string, readonly: boolean): Promise<string> {
@@ -134,8 +135,9 @@ export class MountPlacer {
       return guestPath;
     }
     const place = await this.#source(nameOf(mount), source, readonly);
-    const { boundary } = this.#creation;
-    const copied = boundary.placesSources && mount.readonly && (await isProjected(place.hostPath));
+    const { box, boundary } = this.#creation;
+    const copied =
+      boundary.placesSources && mount.readonly && (await box.lookAtShared(place.hostPath, (path) => isProjected(path)));
     return copied ? await this.#mirror(place) : place.guestPath;
   }
 
@@ -198,7 +200,7 @@ export class MountPlacer {
       mirrors.forget(id);
       return Promise.resolve();
     });
-    mirrors.watch(box, id, place, false);
+    await mirrors.watch(box, id, place, false);
     return mirrorOf(place);
   }
 

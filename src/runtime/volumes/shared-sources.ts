@@ -66,7 +66,7 @@ export class SharedSources {
     signal = neverAborted,
   ): Promise<SharedPath> {
     return await this.#locks.run(box.id, signal, async () => {
-      const path = (await this.#existing(box.id, source, readonly)) ?? (await this.#make(box, source, readonly));
+      const path = (await this.#existing(box, source, readonly)) ?? (await this.#make(box, source, readonly));
       const claim = this.#claims.get(owner) ?? { sandbox: box.id, paths: new Set() };
       claim.paths.add(path.hostPath);
       this.#claims.set(owner, claim);
@@ -100,12 +100,12 @@ export class SharedSources {
     );
   }
 
-  async #existing(sandbox: SandboxId, source: HostSource, readonly: boolean): Promise<SharedPath | undefined> {
-    const paths = new Set(this.#users(sandbox).flatMap((user) => user.paths));
+  async #existing(box: Box, source: HostSource, readonly: boolean): Promise<SharedPath | undefined> {
+    const paths = new Set(this.#users(box.id).flatMap((user) => user.paths));
     for (const access of readonly ? (["rw", "ro"] as const) : (["rw"] as const)) {
       const found = [...paths].filter((path) => basename(path).startsWith(`${prefixOf(access, source)}-`));
       for (const hostPath of found) {
-        if (await isMountOf(hostPath, source)) return volumeAt(hostPath);
+        if (await isMountOf(box, hostPath, source)) return volumeAt(hostPath);
       }
     }
     return undefined;
@@ -122,9 +122,9 @@ function prefixOf(access: "ro" | "rw", { alone, key }: HostSource): string {
 }
 
 /** One of a container that is being removed may have gone already. */
-async function isMountOf(hostPath: string, source: HostSource): Promise<boolean> {
+async function isMountOf(box: Box, hostPath: string, source: HostSource): Promise<boolean> {
   try {
-    const { dev, ino } = await stat(hostPath, { bigint: true });
+    const { dev, ino } = await box.lookAtShared(hostPath, (path) => stat(path, { bigint: true }));
     return dev === source.device && ino === source.inode;
   } catch (thrown) {
     if (isNotFound(thrown)) return false;

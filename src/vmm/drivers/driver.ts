@@ -7,6 +7,7 @@ import type { ProcessRole } from "../box-processes.js";
 import type { BoxCgroup } from "../cgroup/create.js";
 import type { GroupUse } from "../cgroup/plan.js";
 import { guestInit } from "../share/layout.js";
+import type { GivenTrees } from "../share/share-trees.js";
 
 export interface StartRequest {
   readonly spec: BoxSpec;
@@ -18,6 +19,8 @@ export interface StartRequest {
    * share's mounts show its owners. Null: there is none, where the kernel can't or the driver doesn't.
    */
   readonly userNamespace: { readonly fd: number; readonly root: number } | null;
+  /** What it serves, to be mounted where it serves it; the descriptors stay the caller's. Null: it serves nothing. */
+  readonly trees: GivenTrees | null;
   /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
   readonly kernelParameters?: readonly string[];
   /** Takes over each process as soon as it runs, and its pidfd with it. */
@@ -83,6 +86,15 @@ export function kernelCommandLine(ofDriver: readonly string[], request: StartReq
   return line;
 }
 
+/** The numbers in the program of what `givenDescriptors` gives. */
+export const givenNumbers = { share: 3, base: 4, userNamespace: 5 } as const;
+
+/** For what serves the share. */
+export function givenDescriptors({ trees, userNamespace }: Pick<StartRequest, "trees" | "userNamespace">): number[] {
+  if (trees === null) throw new RuntimeError("internal", "there is no share to serve");
+  return [trees.share, trees.base, ...(userNamespace === null ? [] : [userNamespace.fd])];
+}
+
 /** Starts one of a Box's programs: its own session, in the Box's cgroup, its words in a file. */
 export async function spawnProgram(
   native: Native,
@@ -94,8 +106,8 @@ export async function spawnProgram(
     readonly netns: string | null;
     /** Number 1 of a PID namespace of its own, with a /proc that it mounts itself. */
     readonly ownPidNamespace: boolean;
-    /** Number 3 of the program; absent: none. */
-    readonly userNamespace?: number | undefined;
+    /** Descriptors that become 3, 4, … of the program; absent: none. */
+    readonly given?: readonly number[];
     /** Makes namespaces for itself, and is not to be the kernel's choice when memory runs out. Absent is false. */
     readonly isAgent?: boolean;
   },
@@ -107,7 +119,7 @@ export async function spawnProgram(
       args: program.args,
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: "/",
-      stdio: [null, log.fd, log.fd, ...(program.userNamespace === undefined ? [] : [program.userNamespace])],
+      stdio: [null, log.fd, log.fd, ...(program.given ?? [])],
       netns: program.netns,
       newMountNamespace: false,
       newIpcAndUts: program.isAgent !== true,

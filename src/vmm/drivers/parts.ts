@@ -1,6 +1,6 @@
 import type { BoxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
-import type { BoxHandle } from "../box.js";
+import type { BoxHandle, MachineDriver } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import { movedRoot } from "../box-ids.js";
 import { isBoxGroup } from "../cgroup/plan.js";
@@ -9,6 +9,7 @@ import { GuestShare } from "../share/guest-share.js";
 import { HostShare } from "../share/host-share.js";
 import { guestLayout } from "../share/layout.js";
 import type { Share } from "../share/share.js";
+import { HostMounts, ServerMounts } from "../share/share-mounts.js";
 
 /** What of a Box depends on whether there is a machine in it. */
 export interface BoxDriverParts {
@@ -19,24 +20,33 @@ export interface BoxDriverParts {
   readonly shutsDown: boolean;
 }
 
-/** `guestBase`: for who lays the share out. */
+/** `processes` of the handle: none before they are started, where what needs them fails. */
 export function partsOf(
   id: BoxId,
   folder: BoxFolder,
-  { driver, processes, cgroups, idMap, serverRoot }: Omit<BoxHandle, "folder">,
+  { driver, processes, cgroups, idMap, serverRoot, sharedBy }: Omit<BoxHandle, "folder">,
   native: Native,
-  guestBase = "",
 ): BoxDriverParts {
+  const onHost = new HostMounts(native, folder.share);
   if (driver === "native") {
     const usage = new GroupUsage(cgroups.filter((group) => isBoxGroup(group, id)));
-    return { share: new HostShare(idMap, folder, native), sharedMemory: folder.shm, usage, shutsDown: false };
+    return { share: new HostShare(idMap, folder, native, onHost), sharedMemory: folder.shm, usage, shutsDown: false };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
   const owners = serverRoot === undefined ? null : movedRoot(serverRoot);
+  const mounts = sharedBy === "server" ? new ServerMounts(native, folder.share, serverOf(driver, processes)) : onHost;
   return {
-    share: new GuestShare(guestBase, owners, folder, native),
+    share: new GuestShare(owners, folder, native, mounts),
     sharedMemory: guestLayout.SHM,
     usage,
     shutsDown: true,
   };
+}
+
+/** What serves the share to the guest. */
+export function serverOf(
+  driver: MachineDriver,
+  processes: BoxHandle["processes"],
+): BoxHandle["processes"][number] | undefined {
+  return processes.find(({ role }) => role === (driver === "qemu" ? "fs" : "vmm"));
 }

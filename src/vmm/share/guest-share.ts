@@ -1,11 +1,12 @@
-import { lstat, realpath, symlink } from "node:fs/promises";
+import { lstat, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { errnoOf, RuntimeError } from "../../base/errors.js";
-import { isBelow, mountsBelow, readMountinfo } from "../../base/mountinfo.js";
+import { isBelow, mountsBelow } from "../../base/mountinfo.js";
 import type { MountFlags, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import { areas, guestPathOf, type Area } from "./layout.js";
 import { Share, type BindOptions } from "./share.js";
+import { ShareTrees } from "./share-trees.js";
 
 /** Names at the top of the guest's root that lead into the guest base, which has a merged /usr. */
 const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
@@ -19,23 +20,27 @@ const emptyFolders = ["proc", "sys", "dev", "run", "tmp", ...areas, "base"] as c
 export class GuestShare extends Share {
   protected readonly flags = { readonly: false, nosuid: true, nodev: true };
   protected readonly ids: OwnerMap | null;
-  readonly #guestBase: string;
 
-  constructor(guestBase: string, owners: OwnerMap | null, ...place: ConstructorParameters<typeof Share>) {
+  constructor(owners: OwnerMap | null, ...place: ConstructorParameters<typeof Share>) {
     super(...place);
     this.ids = owners;
-    this.#guestBase = guestBase;
   }
 
-  /** Before the file server starts, so that later mounts reach the server's namespace. */
   async create(): Promise<void> {
-    const { layout, share } = this.folder;
+    const { layout } = this.folder;
     await this.makeFolders(emptyFolders);
     await Promise.all(baseLinks.map((name) => symlink(`base/usr/${name}`, join(layout, name))));
     await symlink("base/usr", join(layout, "usr"));
-    await this.setApart(this.ids);
-    await this.bindTo(join(share, "base"), this.#guestBase, false, { ...this.flags, readonly: true });
-    await this.native.setReadonly(share, true);
+  }
+
+  async trees(guestBase: string): Promise<ShareTrees> {
+    const { native } = this;
+    const flags = { ...this.flags, readonly: true };
+    return await ShareTrees.open(
+      native,
+      () => native.copyMount(this.folder.layout, false, flags, { ids: this.ids, follows: false }),
+      () => this.#asMapped((ids) => native.copyMount(guestBase, false, flags, { ids, follows: false })),
+    );
   }
 
   async bind(name: string, source: string, { readonly, recursive, without }: BindOptions): Promise<SharedPath> {
@@ -53,24 +58,29 @@ export class GuestShare extends Share {
   async #leaveOut(source: string, target: string, folders: readonly string[]): Promise<void> {
     const within = folders.filter((folder) => folder !== source && isBelow(folder, source));
     if (within.length === 0) return;
-    const top = await realpath(target);
-    const places = within.map((folder) => join(top, relative(source, folder)));
-    for (const mount of mountsBelow(await readMountinfo(), top)) {
-      if (places.some((place) => isBelow(mount, place))) await this.native.unmount(mount, true);
+    const places = within.map((folder) => join(target, relative(source, folder)));
+    for (const mount of mountsBelow(await this.mounts.list(), target)) {
+      if (places.some((place) => isBelow(mount, place))) await this.mounts.unmount(mount);
     }
+  }
+
+  protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
+    await this.#asMapped((ids) =>
+      this.mounts.bind(target, { source, recursive, flags, shown: { ids, follows: false } }),
+    );
   }
 
   /**
    * What can't be mapped, or shows other owners already, is served as it is: to the server's root its files are somebody
    * else's, as they are to root over NFS (root_squash).
    */
-  protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
+  async #asMapped<T>(mount: (ids: OwnerMap | null) => Promise<T>): Promise<T> {
     const { ids } = this;
     try {
-      await this.native.bindMount(source, target, recursive, flags, { ids, follows: false });
+      return await mount(ids);
     } catch (thrown) {
       if (ids === null || (errnoOf(thrown) !== "EINVAL" && errnoOf(thrown) !== "EPERM")) throw thrown;
-      await this.native.bindMount(source, target, recursive, flags);
+      return await mount(null);
     }
   }
 

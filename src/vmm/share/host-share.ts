@@ -24,11 +24,18 @@ export class HostShare extends Share {
   }
 
   async create(): Promise<void> {
+    const { layout, share } = this.folder;
     await this.makeFolders(areas);
-    await this.setApart(null);
+    // In a peer group of its own from the first: what is mounted in it must not appear in the layout too.
+    await this.native.bindMount(layout, share, false, this.flags);
     await mkdir(this.folder.shm, { mode: 0o755 });
     await this.native.mountTmpfs(this.folder.shm, shmBytes, 0o1777);
     if (this.ids !== null) await this.letIn(this.ids);
+  }
+
+  /** The agent and its containers see the host's own mounts. */
+  trees(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** Follows what is mounted below the source: whether a container does is its own mount's to say. */
@@ -45,13 +52,13 @@ export class HostShare extends Share {
   override async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
     const flags = { ...this.flags, readonly: false };
     return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
-      await this.native.bindMount(descriptorPath, target, false, flags);
+      await this.mounts.bind(target, { source: descriptorPath, recursive: false, flags });
     });
   }
 
   protected async bindTo(target: string, source: string, recursive: boolean, flags: MountFlags): Promise<void> {
     try {
-      await this.native.bindMount(source, target, recursive, flags, { ids: this.ids, follows: true });
+      await this.mounts.bind(target, { source, recursive, flags, shown: { ids: this.ids, follows: true } });
     } catch (cause) {
       if (errnoOf(cause) !== "EINVAL" && errnoOf(cause) !== "EPERM") throw cause;
       const what = `the file system of ${source} can't show its owners as a user namespace has them`;

@@ -5,7 +5,10 @@ import { RuntimeError, isNotFound } from "../../base/errors.js";
 import type { MountFlags, Native, OwnerMap } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
+import type { MountLine } from "../../base/mountinfo.js";
 import { areas, entryAt, type Area } from "./layout.js";
+import type { ShareMounts } from "./share-mounts.js";
+import type { ShareTrees } from "./share-trees.js";
 
 /** A container's writable tree. */
 export interface Snapshot {
@@ -22,22 +25,26 @@ export interface BindOptions {
   readonly without: readonly string[];
 }
 
-/** What of the host a pod sees, as mounts below the Box's folder. */
+/** What of the host a pod sees, as mounts below the Box's folder, or as if they were there (`ShareMounts`). */
 export abstract class Share {
   protected readonly folder: BoxFolder;
   protected readonly native: Native;
+  protected readonly mounts: ShareMounts;
   /** As its mounts show owners; null: as they are. */
   protected abstract readonly ids: OwnerMap | null;
   /** Of every mount in it. */
   protected abstract readonly flags: MountFlags;
 
-  constructor(folder: BoxFolder, native: Native) {
+  constructor(folder: BoxFolder, native: Native, mounts: ShareMounts) {
     this.folder = folder;
     this.native = native;
+    this.mounts = mounts;
   }
 
   /** Lays it out. Undone by unmounting everything below the Box's folder. */
   abstract create(): Promise<void>;
+  /** For who serves it, once it is laid out; undefined where nobody does. */
+  abstract trees(guestBase: string): Promise<ShareTrees | undefined>;
   abstract bind(name: string, source: string, how: BindOptions): Promise<SharedPath>;
   /** How a container's tree shows owners. */
   protected abstract ownersOf(
@@ -51,7 +58,7 @@ export abstract class Share {
     const { flags } = this;
     const shown = await this.ownersOf(snapshot);
     return await this.mountEntry({ area: "c", name, file: false }, async (target) => {
-      await this.native.mountOverlay({ ...snapshot, target, flags, index: true, ...shown });
+      await this.mounts.overlay({ ...snapshot, target, flags, index: true, ...shown });
     });
   }
 
@@ -59,7 +66,7 @@ export abstract class Share {
     const { ids } = this;
     const flags = { ...this.flags, readonly: true };
     return await this.mountEntry({ area: "v", name, file: false }, async (target) => {
-      await this.native.mountOverlay({ lowers, upper: null, work: null, target, flags, index: false, ids });
+      await this.mounts.overlay({ lowers, upper: null, work: null, target, flags, index: false, ids });
     });
   }
 
@@ -76,13 +83,23 @@ export abstract class Share {
     const { layout, share } = this.folder;
     const entry = entryAt(share, hostPath);
     if (entry === undefined) throw new RuntimeError("internal", `${hostPath} is not an entry of ${share}`);
-    await this.native.unmount(hostPath, true);
+    await this.mounts.unmount(hostPath);
     const point = join(layout, entry.area, entry.name);
     try {
       await ((await lstat(point)).isDirectory() ? rmdir(point) : rm(point));
     } catch (thrown) {
       if (!isNotFound(thrown)) throw thrown;
     }
+  }
+
+  /** What is mounted in it, by paths as entries have them. */
+  async mounted(): Promise<MountLine[]> {
+    return await this.mounts.list();
+  }
+
+  /** `look` gets a path of that entry for this process, good until it ends: the entry's own is only its name. */
+  async lookAt<T>(hostPath: string, look: (path: string) => Promise<T>): Promise<T> {
+    return await this.mounts.lookAt(hostPath, look);
   }
 
   /** Entries whose mount point is there, mounted or not. */
@@ -105,23 +122,11 @@ export abstract class Share {
     try {
       await mount(target);
     } catch (thrown) {
-      await this.native.unmount(target, true).catch(() => undefined);
+      await this.mounts.unmount(target).catch(() => undefined);
       await (file ? rm(point, { force: true }) : rmdir(point)).catch(() => undefined);
       throw thrown;
     }
     return { guestPath: this.seenAt(area, name), hostPath: target };
-  }
-
-  /**
-   * `share` becomes a bind mount of `layout` in a peer group of its own: mounts on it reach whoever has a copy of it by
-   * then. A bind of a shared mount joins its peer group, and mounts made here would appear below `layout` too: it leaves
-   * that first.
-   */
-  protected async setApart(ids: OwnerMap | null): Promise<void> {
-    const { layout, share } = this.folder;
-    await this.native.bindMount(layout, share, false, this.flags, { ids, follows: false });
-    await this.native.setPropagation(share, "private", false);
-    await this.native.setPropagation(share, "shared", false);
   }
 
   protected async makeFolders(names: readonly string[]): Promise<void> {

@@ -21,6 +21,7 @@ function request(over: Partial<StartRequest> = {}): StartRequest {
     folder: boxFolderAt("/s/boxes/1,2"),
     cgroup: { path: "", procs: [] },
     userNamespace: null,
+    trees: { share: 20, base: 21 },
     started: () => Promise.resolve(),
     ...over,
   };
@@ -101,7 +102,7 @@ describe("the launcher's config", () => {
 
   it("names the descriptor of the user namespace, where there is one", () => {
     const inNamespace = request({ userNamespace: { fd: 17, root: 0x8000_0001 } });
-    expect(launcherConfig(inNamespace, programs)).to.include("\nuserns=3\n");
+    expect(launcherConfig(inNamespace, programs)).to.include("\nuserns=5\n");
     expect(launcherConfig(request(), programs)).to.not.include("userns");
   });
 

@@ -1,7 +1,7 @@
 import { chown, writeFile } from "node:fs/promises";
 import { stage } from "../../../base/stage.js";
 import type { Native } from "../../../native/addon.js";
-import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
+import { givenDescriptors, spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { launcherConfig, type KrunPrograms } from "./launcher-config.js";
 import { listenForReady } from "./ready-line.js";
 
@@ -42,7 +42,7 @@ export class KrunDriver implements Driver {
         log: folder.vmmLog,
         netns: spec.netnsPath,
         ownPidNamespace: true,
-        userNamespace: userNamespace?.fd,
+        given: givenDescriptors(request),
       };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: ready };

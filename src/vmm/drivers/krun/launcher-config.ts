@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../../base/errors.js";
 import { deviceMacOf } from "../../box-ids.js";
-import { kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
+import { givenNumbers, kernelCommandLine, rootTag, type StartRequest } from "../driver.js";
 
 export interface KrunPrograms {
   /** Absolute paths. */
@@ -12,9 +12,6 @@ export interface KrunPrograms {
 /** Only `reboot=k` ends the VMM under KVM. */
 const kernelParameters = ["reboot=k"] as const;
 
-/** After the standard ones: see spawnProgram. */
-const userNamespaceDescriptor = 3;
-
 /** What the launcher is told: lines of `key=value`, launcher/config.h. */
 export function launcherConfig(request: StartRequest, programs: KrunPrograms): string {
   const { spec, folder } = request;
@@ -24,12 +21,13 @@ export function launcherConfig(request: StartRequest, programs: KrunPrograms): s
     ["cmdline", kernelCommandLine(kernelParameters, request)],
     ["vcpus", String(spec.vcpus)],
     ["memory_mib", String(spec.memoryMib)],
-    ["share", folder.share],
+    ["share", String(givenNumbers.share)],
+    ["base", String(givenNumbers.base)],
     ["tag", rootTag],
     ["console", folder.console],
     ["socket_folder", folder.sockets],
   ];
-  if (request.userNamespace !== null) values.push(["userns", String(userNamespaceDescriptor)]);
+  if (request.userNamespace !== null) values.push(["userns", String(givenNumbers.userNamespace)]);
   if (spec.tap !== null) values.push(["tap", spec.tap], ["mac", deviceMacOf(spec.id)]);
   for (const [key, value] of values) {
     if (/[\n\0]/.test(value)) throw new RuntimeError("internal", `${key} of the launcher has a line break in it`);

@@ -4,7 +4,7 @@ import type { BoxSpec } from "../../box.js";
 import type { BoxFolder } from "../../box-folder.js";
 import { deviceMacOf, vmmUserOf } from "../../box-ids.js";
 import { ofFileServer } from "../jailed-program.js";
-import { kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRequest } from "../driver.js";
+import { givenNumbers, kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRequest } from "../driver.js";
 
 /** Descriptors that the launcher gives, in the order of its options. */
 const firstInherited = 3;
@@ -33,9 +33,6 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
 /** One thread serves the guest's requests, one QEMU's; the rest is for a version that has more. */
 const fileServerProcesses = 16;
 
-/** Number of a namespace's descriptor that the launcher is started with. */
-const givenNamespace = 3;
-
 /**
  * What the launcher prepares for virtiofsd. Of proc it opens files again by their descriptors. It reads two more files when it
  * starts and makes nothing of them (what is mounted: for file handles; the most a limit can be: to raise it). It would answer
@@ -44,12 +41,13 @@ const givenNamespace = 3;
 export function fileServerOptions(folder: BoxFolder, { hasUserNamespace }: { hasUserNamespace: boolean }): string[] {
   return [
     ...[
-      `share=${folder.share}`,
+      `share=${givenNumbers.share}`,
+      `base=${givenNumbers.base}`,
       "proc=fd",
       "file=/proc/self/mountinfo:",
       `file=/proc/sys/fs/nr_open:${vmmMaxOpenFiles}`,
     ],
-    ...(hasUserNamespace ? [`userns=${givenNamespace}`] : []),
+    ...(hasUserNamespace ? [`userns=${givenNumbers.userNamespace}`] : []),
     ...[...ofFileServer, `processes=${fileServerProcesses}`, "refuse=syncfs", `listen=${folder.fsSocket}`],
   ];
 }

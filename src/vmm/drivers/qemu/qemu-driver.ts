@@ -4,7 +4,7 @@ import { RuntimeError } from "../../../base/errors.js";
 import { SharedWork } from "../../../base/shared-work.js";
 import { stage } from "../../../base/stage.js";
 import type { Native, TscReading } from "../../../native/addon.js";
-import { spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
+import { givenDescriptors, spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { enterArguments, jailedProgram, type JailedProgram } from "../jailed-program.js";
 import { waitForSocket } from "../wait-for-socket.js";
 import { fileServerOptions, qemuArguments, virtiofsdArguments, vmmOptions } from "./qemu-arguments.js";
@@ -63,8 +63,8 @@ export class QemuDriver implements Driver {
       // The path is for who looks at the list of processes.
       const name = `virtiofsd ${folder.share}`;
       const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments(spec), options });
-      const given = { userNamespace: userNamespace?.fd };
-      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true, ...given };
+      const given = givenDescriptors(request);
+      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true, given };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });

@@ -288,6 +288,14 @@ class FakeBox {
     return Promise.resolve([...this.shared.keys()]);
   }
 
+  mountedShared(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
+  async lookAtShared<T>(hostPath: string, look: (path: string) => Promise<T>): Promise<T> {
+    return await look(hostPath);
+  }
+
   stop(): Promise<void> {
     this.die("stopped");
     return Promise.resolve();

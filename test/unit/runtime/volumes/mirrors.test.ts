@@ -33,7 +33,7 @@ describe("Mirrors", () => {
 
   it("say which volume is one too many to be watched, and take those that are watched already", async () => {
     const [first, second] = [await placed("first-"), await placed("second-")];
-    mirrors.watch(box, newContainerId(), first, false);
+    await mirrors.watch(box, newContainerId(), first, false);
     expect(await mirrors.canWatch(box, first, signal)).to.equal(true);
     expect(said).to.deep.equal([]);
     expect(await mirrors.canWatch(box, second, signal)).to.equal(false);
@@ -44,13 +44,13 @@ describe("Mirrors", () => {
   it("keep a volume for as long as one container has it, and no longer than its Box lives", async () => {
     const place = await placed("shared-");
     const [one, two] = [newContainerId(), newContainerId()];
-    for (const owner of [one, two]) mirrors.watch(box, owner, place, false);
+    for (const owner of [one, two]) await mirrors.watch(box, owner, place, false);
     mirrors.forget(one);
     expect(mirrors.size).to.equal(1);
     world.box.die("killed");
     await box.exited;
     expect(mirrors.size).to.equal(0);
-    mirrors.watch(box, two, place, true);
+    await mirrors.watch(box, two, place, true);
     expect(mirrors.size).to.equal(0);
   });
 });

@@ -28,6 +28,7 @@ describe("SharedSources", () => {
         return { hostPath, guestPath: `/v/${name}-${String(count - 1)}` };
       },
       removeShared: (hostPath: string) => rm(hostPath, { force: true }),
+      lookAtShared: <T>(hostPath: string, look: (path: string) => Promise<T>) => look(hostPath),
     };
     box = fake as unknown as Box;
     sources = new SharedSources(() => recorded);
