@@ -25,8 +25,8 @@ interface Job<T> {
  * Work that callers with the same key share: the first begins it, the others join it, and all get its result. It hears no
  * caller's signal, only one of its own. A failure is for those who waited: the next one begins anew.
  *
- * A step that was given up in the work holds the key until it has settled: who comes after the answer is told what the key
- * is busy with (docs/adr/0076).
+ * While it ends nobody begins it anew. A step that was given up in the work holds the key until it has settled: who comes
+ * after the answer is told what the key is busy with (docs/adr/0076).
  */
 export class SharedWork<K, T> {
   readonly #jobs = new Map<K, Job<T>>();
@@ -52,11 +52,11 @@ export class SharedWork<K, T> {
       const job = known ?? this.#begin(key, start);
       if (job.answered) throw job.hold.busy();
       try {
-        return await this.#join(key, job, caller);
+        return await this.#join(job, caller);
       } catch (thrown) {
-        // Given up by those who began it, in the moment in which this caller joined: it begins its own.
+        // Given up by those who began it, before or while this caller joined: it begins its own.
         const isOthers = known !== undefined && this.#sharing.outlivesCallers !== true && !isAborted(caller);
-        if (!isOthers || codeOf(thrown) !== "canceled") throw thrown;
+        if (!isOthers || (codeOf(thrown) !== "canceled" && !job.stop.signal.aborted)) throw thrown;
       }
     }
   }
@@ -82,11 +82,8 @@ export class SharedWork<K, T> {
     const [hold, stop] = [new Hold(), new AbortController()];
     const end = (): void => {
       job.answered = true;
-      if (hold.isFree) this.#forget(key, job);
-      else
-        void hold.freed().then(() => {
-          this.#forget(key, job);
-        });
+      if (hold.isFree) this.#jobs.delete(key);
+      else void hold.freed().then(() => this.#jobs.delete(key));
     };
     const work = async (): Promise<T> => {
       const result = await start(stop.signal);
@@ -101,7 +98,7 @@ export class SharedWork<K, T> {
   }
 
   /** A caller that gives up leaves at once, but for the last one of work that ends with it: that waits for the end. */
-  async #join(key: K, job: Job<T>, caller: AbortSignal): Promise<T> {
+  async #join(job: Job<T>, caller: AbortSignal): Promise<T> {
     job.callers += 1;
     try {
       return await orAborted(job.result, caller);
@@ -116,10 +113,10 @@ export class SharedWork<K, T> {
       job.callers -= 1;
     }
   }
+}
 
-  #forget(key: K, job: Job<T>): void {
-    if (this.#jobs.get(key) === job) this.#jobs.delete(key);
-  }
+function nobodyWaits(): RuntimeError {
+  return new RuntimeError("canceled", "nobody waits for it any more");
 }
 
 function nobodyWaits(): RuntimeError {

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
 import { SharedWork } from "../../../src/base/shared-work.js";
@@ -71,6 +72,29 @@ describe("shared work", () => {
     const second = shared.run("a", neverAborted, start);
     expect(await first).to.equal("canceled ended");
     expect(await second).to.equal("done");
+  });
+
+  it("is begun anew only when what others gave up has ended, however it ends", async () => {
+    const shared = new SharedWork<string, string>();
+    const first = new AbortController();
+    const events: string[] = [];
+    let end = (): void => undefined;
+    const ends = new Promise<void>((resolve) => (end = resolve));
+    const gaveUp = failure(
+      shared.run("a", first.signal, async (signal) => {
+        await whenAborted(signal).catch(() => events.push("aborted"));
+        await ends;
+        events.push("ended");
+        throw new Error("the connection was closed");
+      }),
+    );
+    first.abort();
+    await turn();
+    const second = shared.run("a", neverAborted, () => Promise.resolve(`begun after ${events.join(", ")}`));
+    await turn();
+    end();
+    expect(await second).to.equal("begun after aborted, ended");
+    expect(await gaveUp).to.match(/^canceled/);
   });
 
   it("ends at close, and none is begun for those who waited", async () => {
