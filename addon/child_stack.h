@@ -2,6 +2,10 @@
 
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <cstddef>
 
 namespace a3s {
@@ -14,6 +18,11 @@ class ChildStack {
       ::munmap(base_, kBytes);
       base_ = MAP_FAILED;
     }
+#ifdef __SANITIZE_ADDRESS__
+    // A child leaves its stack by execve or _exit, and never returns: AddressSanitizer goes on believing in its
+    // variables, at the place where the next child's stack may come to be.
+    if (valid()) ASAN_UNPOISON_MEMORY_REGION(base_, kBytes);
+#endif
   }
   ChildStack(const ChildStack&) = delete;
   ChildStack& operator=(const ChildStack&) = delete;

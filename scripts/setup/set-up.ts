@@ -16,6 +16,7 @@ import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
+import { sanitized } from "./assets/sanitized.js";
 import { testUnpackers, unpacker, unpackerPackages } from "./assets/unpacker.js";
 import { virtiofsd } from "./assets/virtiofsd.js";
 import { type SetupContext, tryRun } from "./run.js";
@@ -94,7 +95,9 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await place(join(await launcher(inner), "a3s-box-launcher"), "bin/a3s-box-launcher");
     await place(join(await unpacker(inner), "a3s-box-unpacker"), "bin/a3s-box-unpacker");
     await place(join(await addon(inner), "a3s_box.node"), "native/a3s_box.node");
-    if (wish.forTests) await place(await testUnpackers(inner), "unpackers");
+    if (!wish.forTests) return;
+    await place(await testUnpackers(inner), "unpackers");
+    await place(await sanitized(inner), "sanitized");
   };
   const go = async (inner: SetupContext): Promise<void> => {
     const folder = await kubelet(inner);

@@ -14,6 +14,7 @@ const allParts = [
   "check",
   "test:unit",
   "test:native",
+  "test:sanitized",
   "test:net",
   "test:image",
   "test:vmm",

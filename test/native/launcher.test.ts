@@ -10,13 +10,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { ShareTrees } from "../../src/vmm/share/share-trees.js";
+import { launcherProgram } from "../support/native-builds.js";
 import { eventually } from "../support/wait.js";
 import { Scratch, native, plain, run, shell } from "./scratch.js";
 
 const readonly = { ...plain, readonly: true };
 const alone = { ids: null, follows: false };
 
-const program = join(import.meta.dirname, "../../build/assets/bin/a3s-box-launcher");
+const program = launcherProgram;
 
 /** The host's id of a namespace's root: nobody has it. */
 const ownRoot = 0x8000_c0de;

@@ -2,8 +2,8 @@ import { expect } from "chai";
 import { spawnSync } from "node:child_process";
 import { mkdir, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { projectFolder } from "../support/project.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
+import { addonFile } from "../support/native-builds.js";
 import { Scratch, failure, native } from "./scratch.js";
 import { skipBecause } from "../support/skip.js";
 
@@ -41,10 +41,9 @@ describe("lookUp", () => {
 
     it("does not keep a process that is to end now", async () => {
       await using dead = await DeadMount.make();
-      const addon = join(projectFolder, "build/assets/native/a3s_box.node");
       // One in the pool, too: exit(3) would wait for it.
       const program = `
-        const native = require(${JSON.stringify(addon)});
+        const native = require(${JSON.stringify(addonFile)});
         void native.lookUp(${JSON.stringify(join(dead.path, "a"))});
         require("node:fs").stat(${JSON.stringify(join(dead.path, "b"))}, () => undefined);
         setTimeout(() => native.exitNow(7), 100);`;

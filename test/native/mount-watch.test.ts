@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, readlink } from "node:fs/promises";
-import { join } from "node:path";
 import { expect } from "chai";
 import { Worker } from "node:worker_threads";
 import { orAborted } from "../../src/base/or-aborted.js";
 import type { MountWatch } from "../../src/native/addon.js";
+import { addonFile } from "../support/native-builds.js";
 import { Scratch, native } from "./scratch.js";
 
 describe("a watch of the host's mounts", () => {
@@ -60,9 +60,8 @@ describe("a watch of the host's mounts", () => {
   });
 
   it("goes with its worker, and keeps no process alive", async () => {
-    const path = join(import.meta.dirname, "../../build/assets/native/a3s_box.node");
     const code = `
-      const watch = require(${JSON.stringify(path)}).watchMounts();
+      const watch = require(${JSON.stringify(addonFile)}).watchMounts();
       void watch.next();
       globalThis.kept = watch;`;
     const before = await ownParts();

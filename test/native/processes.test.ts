@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, open, readFile, readdir, readlink, rm, rmdir, symlink }
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { eventually } from "../support/wait.js";
+import { addonFile } from "../support/native-builds.js";
 import { Scratch, failure, native, run, shell } from "./scratch.js";
 
 /** What the command wrote to its standard output. */
@@ -175,8 +176,11 @@ describe("process descriptors", () => {
       const addon = require(workerData.path);
       addon.watchExit(workerData.pidfd);
       addon.lockFolder("/").then(() => parentPort.postMessage("watching"));`;
-    const path = join(import.meta.dirname, "../../build/assets/native/a3s_box.node");
-    const worker = new Worker(code, { eval: true, execArgv: [], workerData: { path, pidfd: started.pidfd } });
+    const worker = new Worker(code, {
+      eval: true,
+      execArgv: [],
+      workerData: { path: addonFile, pidfd: started.pidfd },
+    });
     const exited = new Promise((resolve) => worker.once("exit", resolve));
     expect(await exited).to.equal(0);
     await native.signalProcess(started.pidfd, 9);

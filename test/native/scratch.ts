@@ -2,9 +2,10 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadNative, type MountFlags, type NativeError, type SpawnOptions } from "../../src/native/addon.js";
+import { nativeAssets } from "../support/native-builds.js";
 
 /** The addon as the set-up built it. These tests need root. */
-export const { native } = loadNative(join(import.meta.dirname, "../../build/assets"));
+export const { native } = loadNative(nativeAssets);
 
 export const plain: MountFlags = { readonly: false, nosuid: false, nodev: false };
 

@@ -8,31 +8,44 @@ import { run, type SetupContext } from "../run.js";
 
 const compilers = ["g++", "make", "python3", "libc6-dev"];
 
-/** The folder with `a3s_box.node`. Built in a copy: node-gyp's own place, `build/`, is where the assets lie. */
+/** The folder with `a3s_box.node`. */
 export async function addon(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: compilers, fromBackports: [] });
-  const nodedir = await nodeHeaders(context);
+  return await cached(context, {
+    name: "addon",
+    inputs: await addonInputs(context),
+    build: async (folder, logFile) => {
+      await buildAddon(context, folder, {}, logFile);
+    },
+  });
+}
+
+export async function addonInputs(context: SetupContext): Promise<string[]> {
   const sources = await sourceInputs(context.root, [
     "addon",
     "binding.gyp",
     "node_modules/node-addon-api/package.json",
   ]);
-  const inputs = [...sources, process.version, process.arch, await toolVersion("g++", context)];
-  return await cached(context, {
-    name: "addon",
-    inputs,
-    build: async (folder, logFile) => {
-      const work = await mkdtemp(join(folder, "work-"));
-      await cp(join(context.root, "addon"), join(work, "addon"), { recursive: true });
-      for (const name of ["binding.gyp", "package.json"]) await copyFile(join(context.root, name), join(work, name));
-      await symlink(join(context.root, "node_modules"), join(work, "node_modules"));
-      const gyp = join(context.root, "node_modules/node-gyp/bin/node-gyp.js");
-      const args = [gyp, "configure", "build", "--release", `--nodedir=${nodedir}`, "--jobs=2"];
-      await run(process.execPath, args, { signal: context.signal, cwd: work, logFile });
-      await copyFile(join(work, "build/Release/a3s_box.node"), join(folder, "a3s_box.node"));
-      await rm(work, { recursive: true });
-    },
-  });
+  return [...sources, process.version, process.arch, await toolVersion("g++", context)];
+}
+
+/** Into the folder. Built in a copy: node-gyp's own place, `build/`, is where the assets lie. */
+export async function buildAddon(
+  context: SetupContext,
+  folder: string,
+  env: Readonly<Record<string, string>>,
+  logFile: string,
+): Promise<void> {
+  const nodedir = await nodeHeaders(context);
+  const work = await mkdtemp(join(folder, "work-"));
+  await cp(join(context.root, "addon"), join(work, "addon"), { recursive: true });
+  for (const name of ["binding.gyp", "package.json"]) await copyFile(join(context.root, name), join(work, name));
+  await symlink(join(context.root, "node_modules"), join(work, "node_modules"));
+  const gyp = join(context.root, "node_modules/node-gyp/bin/node-gyp.js");
+  const args = [gyp, "configure", "build", "--release", `--nodedir=${nodedir}`, "--jobs=2"];
+  await run(process.execPath, args, { signal: context.signal, cwd: work, logFile, env });
+  await copyFile(join(work, "build/Release/a3s_box.node"), join(folder, "a3s_box.node"));
+  await rm(work, { recursive: true });
 }
 
 /** Node's headers as they came with it: node-gyp would else download them from where only the open internet leads. */

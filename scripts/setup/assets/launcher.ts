@@ -8,19 +8,30 @@ import { run, type SetupContext } from "../run.js";
 /** The folder with `a3s-box-launcher`: the program that becomes a Box under libkrun, and judges the machine's KVM. */
 export async function launcher(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: ["g++", "make", "libc6-dev"], fromBackports: [] });
-  const inputs = [
-    ...(await sourceInputs(context.root, ["launcher", "jail", "addon/unique_fd.h"])),
-    await toolVersion("g++", context),
-  ];
   return await cached(context, {
     name: "launcher",
-    inputs,
+    inputs: await launcherInputs(context),
     build: async (folder, logFile) => {
-      const work = await mkdtemp(join(folder, "work-"));
-      const args = ["-C", join(context.root, "launcher"), `OUT=${work}`, "-j2"];
-      await run("make", args, { signal: context.signal, logFile });
-      await copyFile(join(work, "a3s-box-launcher"), join(folder, "a3s-box-launcher"));
-      await rm(work, { recursive: true });
+      await buildLauncher(context, folder, [], logFile);
     },
   });
+}
+
+export async function launcherInputs(context: SetupContext): Promise<string[]> {
+  const sources = await sourceInputs(context.root, ["launcher", "jail", "addon/unique_fd.h"]);
+  return [...sources, await toolVersion("g++", context)];
+}
+
+/** Into the folder; `options` are the Makefile's. */
+export async function buildLauncher(
+  context: SetupContext,
+  folder: string,
+  options: readonly string[],
+  logFile: string,
+): Promise<void> {
+  const work = await mkdtemp(join(folder, "work-"));
+  const args = ["-C", join(context.root, "launcher"), `OUT=${work}`, "-j2", ...options];
+  await run("make", args, { signal: context.signal, logFile });
+  await copyFile(join(work, "a3s-box-launcher"), join(folder, "a3s-box-launcher"));
+  await rm(work, { recursive: true });
 }
