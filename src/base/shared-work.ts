@@ -119,10 +119,6 @@ function nobodyWaits(): RuntimeError {
   return new RuntimeError("canceled", "nobody waits for it any more");
 }
 
-function nobodyWaits(): RuntimeError {
-  return new RuntimeError("canceled", "nobody waits for it any more");
-}
-
 /** As it is now: the compiler takes the answer before a wait for the answer after it. */
 function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
