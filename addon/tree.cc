@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <memory>
 #include <set>
 
 #include "arguments.h"
@@ -49,13 +50,31 @@ struct Usage {
   uint64_t inodes = 0;
 };
 
+/** A number of JavaScript's that says whether somebody still waits: 0. Made and given up on its thread. */
+class StopFlag {
+ public:
+  StopFlag() = default;
+  explicit StopFlag(const Napi::Int32Array& numbers)
+      : kept_(std::make_shared<Napi::Reference<Napi::Int32Array>>(Napi::Persistent(numbers))),
+        number_(numbers.Data()) {}
+
+  bool raised() const { return number_ != nullptr && __atomic_load_n(number_, __ATOMIC_RELAXED) != 0; }
+
+ private:
+  std::shared_ptr<Napi::Reference<Napi::Int32Array>> kept_;
+  const int32_t* number_ = nullptr;
+};
+
 class Counter final : public TreeVisitor {
  public:
+  explicit Counter(const StopFlag& stop) : stop_(stop) {}
+
   const Usage& usage() const { return usage_; }
 
   void OnFolder(const struct stat& info) override { Add(info); }
 
   int OnFile(int folder, const char* name) override {
+    if (stop_.raised()) return ECANCELED;
     struct stat info;
     if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return errno;
     if (info.st_nlink > 1 && !seen_.emplace(info.st_dev, info.st_ino).second) return 0;
@@ -64,7 +83,7 @@ class Counter final : public TreeVisitor {
   }
 
   int OnOtherMount(int, const char*) override { return 0; }
-  int AfterFolder(int, const char*, After&) override { return 0; }
+  int AfterFolder(int, const char*, After&) override { return stop_.raised() ? ECANCELED : 0; }
 
  private:
   void Add(const struct stat& info) {
@@ -72,6 +91,7 @@ class Counter final : public TreeVisitor {
     usage_.inodes++;
   }
 
+  const StopFlag& stop_;
   Usage usage_;
   std::set<std::pair<dev_t, ino_t>> seen_;
 };
@@ -102,14 +122,14 @@ Failure Remove(const std::string& path) {
   return RemoveTreeAt(place.value().parent.get(), place.value().name, path);
 }
 
-Outcome<Usage> Measure(const std::string& path) {
+Outcome<Usage> Measure(const std::string& path, const StopFlag& stop) {
   // The top may be a mount of its own: it is entered as "." of itself.
   UniqueFd top(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!top.valid()) return Failed("open", path);
   struct stat info;
   if (::fstat(top.get(), &info) != 0) return Failed("fstat", path);
   if (!S_ISDIR(info.st_mode)) return Usage{static_cast<uint64_t>(info.st_blocks) * 512, 1};
-  Counter counter;
+  Counter counter(stop);
   if (Failure failure = TreeWalk(counter).Run(top.get(), ".", path)) return *failure;
   return counter.usage();
 }
@@ -139,8 +159,16 @@ Napi::Value RemoveTree(const Napi::CallbackInfo& info) {
 Napi::Value TreeUsage(const Napi::CallbackInfo& info) {
   std::string path;
   if (!ReadArguments(info, path)) return info.Env().Undefined();
+  const Napi::Value numbers = info[1];
+  StopFlag stop;
+  if (!numbers.IsUndefined()) {
+    const bool good = numbers.IsTypedArray() && numbers.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array &&
+                      numbers.As<Napi::TypedArray>().ElementLength() > 0;
+    if (!good) return RefuseArgument(info, 1);
+    stop = StopFlag(numbers.As<Napi::Int32Array>());
+  }
   return PoolWork<Usage>::Start(
-      info.Env(), [=] { return Measure(path); }, Give);
+      info.Env(), [=] { return Measure(path, stop); }, Give);
 }
 
 }  // namespace a3s

@@ -285,8 +285,11 @@ export interface Native {
   openIn(root: string, path: string, flags: number, mode: number, resolve: "beneath" | "inRoot"): Promise<number>;
   /** Removes a tree without following links. EBUSY, and nothing behind it touched, at a mount. Success when not there. */
   removeTree(path: string): Promise<void>;
-  /** Bytes (512 × st_blocks) and inodes of a tree, links not followed, one file system; hard links counted once. */
-  treeUsage(path: string): Promise<{ bytes: bigint; inodes: bigint }>;
+  /**
+   * Bytes (512 × st_blocks) and inodes of a tree, links not followed, one file system; hard links counted once. Ends with
+   * ECANCELED soon after the first number of `stop` is no longer 0.
+   */
+  treeUsage(path: string, stop?: Int32Array): Promise<{ bytes: bigint; inodes: bigint }>;
   /** The processor's time stamp counter and CLOCK_MONOTONIC of the same moment; at once. */
   readTsc(): TscReading;
   /** One datagram to a Unix socket ("@name": an abstract one), as sd_notify(3) sends it; at once. Throws `NativeError`. */

@@ -109,4 +109,13 @@ describe("treeUsage", () => {
     expect((await native.treeUsage(scratch.in("tree/sub/mount"))).inodes).to.equal(2n);
     expect(await failure(() => native.treeUsage(scratch.in("none")))).to.include({ code: "ENOENT" });
   });
+
+  it("ends when it is told that nobody waits for it any more", async () => {
+    await using scratch = await Scratch.make();
+    await mkdir(scratch.in("tree/sub"), { recursive: true });
+    const stop = new Int32Array(1);
+    expect(await native.treeUsage(scratch.in("tree"), stop)).to.have.property("inodes", 2n);
+    Atomics.store(stop, 0, 1);
+    expect(await failure(() => native.treeUsage(scratch.in("tree"), stop))).to.include({ code: "ECANCELED" });
+  });
 });

@@ -16,6 +16,7 @@ import { qosOf } from "../pod/oom-score.js";
 import type { SandboxContainers } from "../pod/sandbox-containers.js";
 import type { Sandbox } from "../pod/sandbox.js";
 import { oomScoreAdj } from "../spec/resources.js";
+import { TreeWalks } from "../stats/tree-walks.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
 import type { ContainerSpec } from "./container-spec.js";
@@ -58,6 +59,7 @@ export class ContainerStore implements SandboxContainers {
   readonly lookups: HostLookups;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
+  readonly trees: TreeWalks;
   readonly cpuSets: CpuSets;
   readonly oomScores: OomScores;
   readonly log: Logger;
@@ -76,6 +78,7 @@ export class ContainerStore implements SandboxContainers {
     this.ownFolders = own;
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
+    this.trees = new TreeWalks(parts.native);
     this.cpuSets = new CpuSets(
       (sandbox) => this.#placesOf(sandbox),
       (sandbox) => this.#boundaryOf(sandbox)?.sharesCpus === true,

@@ -29,7 +29,7 @@ export async function usageOf(
   signal: AbortSignal,
 ): Promise<ContainerUsage[]> {
   const answers = await askBoxes(new Set(containers.map(({ sandboxId }) => sandboxId)), deps, signal);
-  return await fromAnswers(containers, answers, deps);
+  return await fromAnswers(containers, answers, deps, signal);
 }
 
 /** As `usageOf`, of Boxes that have answered already. */
@@ -37,6 +37,7 @@ export async function fromAnswers(
   containers: readonly Container[],
   answers: BoxAnswers,
   deps: Deps,
+  signal: AbortSignal,
 ): Promise<ContainerUsage[]> {
   const { mountpoint } = await deps.images.containerUsage();
   return await Promise.all(
@@ -44,18 +45,24 @@ export async function fromAnswers(
       container,
       atNs: nowNs(),
       session: answers.get(container.sandboxId)?.sessions.find(({ sessionId }) => sessionId === container.id),
-      layer: await layerUsage(container, mountpoint, deps),
+      layer: await layerUsage(container, mountpoint, deps, signal),
     })),
   );
 }
 
 /** Size of the container's own layer. A tree that changes under the walk is counted as far as it was seen. */
-export async function layerUsage(container: Container, mountpoint: string, deps: Deps): Promise<LayerUsage> {
+export async function layerUsage(
+  container: Container,
+  mountpoint: string,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<LayerUsage> {
   const { upper } = container.record;
   let usage = { bytes: 0n, inodes: 0n };
   try {
-    if (upper !== undefined) usage = await deps.native.treeUsage(upper);
+    if (upper !== undefined) usage = await deps.containers.trees.size(upper, signal);
   } catch (thrown) {
+    signal.throwIfAborted();
     deps.log.debug({ containerId: container.id, err: messageOf(thrown) }, "writable layer not measured");
   }
   return { atNs: nowNs(), mountpoint, ...usage };

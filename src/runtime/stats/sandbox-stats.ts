@@ -42,16 +42,21 @@ export async function sandboxUsageOf(
     deps,
     signal,
   );
-  return await Promise.all(sandboxes.map((sandbox) => usageOfOne(sandbox, answers, deps)));
+  return await Promise.all(sandboxes.map((sandbox) => usageOfOne(sandbox, answers, deps, signal)));
 }
 
-async function usageOfOne(sandbox: Sandbox, answers: BoxAnswers, deps: Deps): Promise<SandboxUsage> {
+async function usageOfOne(
+  sandbox: Sandbox,
+  answers: BoxAnswers,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<SandboxUsage> {
   const running = deps.containers.listOf(sandbox.id).filter(({ state }) => state === "running");
   const answer = answers.get(sandbox.id);
   const [cpuNs, memoryBytes, containers] = await Promise.all([
     sandbox.box?.cpuTime() ?? 0n,
     sandbox.box?.memoryUsage() ?? 0n,
-    fromAnswers(running, answers, deps),
+    fromAnswers(running, answers, deps, signal),
   ]);
   const count = answer?.sessions.reduce((sum, { pids }) => sum + pids, 0n) ?? 0n;
   const processes = BigInt.asUintN(64, count);

@@ -43,7 +43,7 @@ export async function metricsOf(
       const running = deps.containers.listOf(sandbox.id).filter(({ state }) => state === "running");
       const [samples, containers] = await Promise.all([
         sandboxSamples(sandbox, answer),
-        Promise.all(running.map((one) => metricsOfContainer(one, sandbox, answer, fileSystem, deps))),
+        Promise.all(running.map((one) => metricsOfContainer(one, sandbox, answer, fileSystem, deps, signal))),
       ]);
       return { sandboxId: sandbox.id, samples, containers };
     }),
@@ -75,8 +75,9 @@ async function metricsOfContainer(
   answer: StatsResponse | undefined,
   fileSystem: LayerFileSystem,
   deps: Deps,
+  signal: AbortSignal,
 ): Promise<ContainerMetrics> {
-  const layer = await layerUsage(container, fileSystem.mountpoint, deps);
+  const layer = await layerUsage(container, fileSystem.mountpoint, deps, signal);
   const samples = containerSamples({
     labels: labelsOf(sandbox, container),
     nowNs: nowNs(),
