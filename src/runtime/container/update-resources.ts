@@ -2,7 +2,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import { stage } from "../../base/stage.js";
 import type { Deps } from "../deps.js";
-import { mergeResources } from "../spec/resources.js";
+import { mergeResources, oomScoreAdj } from "../spec/resources.js";
 import { explained } from "../volumes/huge-pages.js";
 import type { Container } from "./container.js";
 import { placeIn } from "./cpu-sets.js";
@@ -10,9 +10,9 @@ import { stepLimitMs } from "./limits.js";
 import type { ResourceSpec } from "./resource-spec.js";
 
 /**
- * Changes a container's limits. What is zero or empty stays as it is; on an error nothing has changed. The OOM score counts
- * for the Box (docs/adr/0079); the container's process keeps the one that it was started with, and so does all of a pod of
- * the host.
+ * Changes a container's limits. What is zero or empty stays as it is; on an error nothing has changed. An OOM score is given
+ * to the container's processes in their guest, to its execs from then on, and counts for the Box (docs/adr/0079); a container
+ * of the host keeps the one that it was started with, as with runc, which changes none of a running one.
  */
 export async function updateResources(
   container: Container,
@@ -29,8 +29,12 @@ export async function updateResources(
     const box = await sandbox.liveBox(signal);
     const guest = deps.containers.hugePages.factsOf(box, signal);
     const limits = await sandbox.boundary.resources(wish, guest);
-    const update = { sessionId: container.id, ociResources: Buffer.from(JSON.stringify(limits)) };
     const counts = sandbox.boundary.sharesOomScore ? wish : { ...wish, oomScoreAdj: 0n };
+    const update = {
+      sessionId: container.id,
+      ociResources: Buffer.from(JSON.stringify(limits)),
+      oomScoreAdj: counts.oomScoreAdj === 0n ? undefined : oomScoreAdj(counts),
+    };
     const merged = mergeResources(container.resources, counts);
     await deps.containers.cpuSets.during(box, container.id, placeIn(merged), signal, async () => {
       await stage("update session", stepLimitMs, signal, (limit) => explained(box.agent.updateSession(update, limit)));

@@ -5,6 +5,8 @@ import type { ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { execProcess } from "../spec/build-spec.js";
+import type { OciProcess } from "../spec/oci.js";
+import { oomScoreAdj } from "../spec/resources.js";
 import type { Container } from "../container/container.js";
 import { undoLimitMs } from "../container/limits.js";
 import type { ExecSpec } from "./exec-spec.js";
@@ -47,7 +49,7 @@ async function start(
   box: Box,
   signal: AbortSignal,
 ): Promise<void> {
-  const ociProcess = Buffer.from(JSON.stringify(execProcess(container.record.process, args, terminal)));
+  const ociProcess = Buffer.from(JSON.stringify(execProcess(processOf(container), args, terminal)));
   try {
     await box.agent.startExec({ ...process, ociProcess, stdin }, signal);
   } catch (thrown) {
@@ -55,6 +57,12 @@ async function start(
     if (codeOf(thrown) !== "notFound") throw thrown;
     throw new RuntimeError("failedPrecondition", messageOf(thrown), { cause: thrown });
   }
+}
+
+/** With the OOM score that the container has now, and not the one that it was made with. */
+function processOf({ record, resources }: Container): OciProcess {
+  const score = oomScoreAdj(resources);
+  return score === undefined ? record.process : { ...record.process, oomScoreAdj: score };
 }
 
 /** Kills what is left of it. The agent does that with the session too: a failure here is not the command's. */

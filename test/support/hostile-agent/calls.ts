@@ -32,7 +32,8 @@ export const calls = {
   },
   deleteSession: (agent, signal) => agent.deleteSession("s", signal),
   forgetExec: (agent, signal) => agent.forgetExec("s", "e", signal),
-  updateSession: (agent, signal) => agent.updateSession({ sessionId: "s", ociResources: Buffer.alloc(0) }, signal),
+  updateSession: (agent, signal) =>
+    agent.updateSession({ sessionId: "s", ociResources: Buffer.alloc(0), oomScoreAdj: undefined }, signal),
   listSessions: (agent, signal) => agent.listSessions(signal),
   stats: (agent, signal) => agent.stats({ sessionId: "", processes: true }, signal),
   dropCaches: (agent, signal) => agent.dropCaches(signal),

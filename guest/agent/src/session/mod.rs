@@ -8,6 +8,7 @@ pub mod held;
 pub mod huge_volumes;
 pub mod id;
 pub mod mirror;
+pub mod oom_score;
 pub mod output;
 pub mod process;
 pub mod pump;
