@@ -1,6 +1,7 @@
 /** What the store takes of the disk: true figures, found again at most every few seconds. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import pLimit from "p-limit";
 import { errnoOf, isNotFound } from "../../base/errors.js";
 import { NextLook } from "../../base/next-look.js";
 import type { Native } from "../../native/addon.js";
@@ -19,8 +20,10 @@ export class Usage {
   readonly #native: Native;
   /** A layer doesn't change: each is walked once. */
   readonly #layers = new Map<string, Tree>();
-  readonly #imagesLook = new NextLook(() => this.#findImages());
-  readonly #containersLook = new NextLook(() => this.#findContainers());
+  /** One thread for both, where the disk is dead. */
+  readonly #turns = pLimit(1);
+  readonly #imagesLook = new NextLook(() => this.#turns(() => this.#findImages()));
+  readonly #containersLook = new NextLook(() => this.#turns(() => this.#findContainers()));
   #images: Kept | undefined;
   #containers: Kept | undefined;
 

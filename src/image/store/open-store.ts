@@ -275,10 +275,7 @@ class OpenImageStore implements ImageStore {
   ): Promise<T> {
     const space = new SpaceNeed();
     try {
-      return await this.#onDisk(what, caller, async (signal) => {
-        await this.#parts.catalog.known(); // a disk that is dead already is found out on the thread of one look for all
-        return await change(space, signal);
-      });
+      return await this.#onDisk(what, caller, (signal) => change(space, signal));
     } catch (thrown) {
       if (!isFullDisk(thrown)) {
         await takeBack(() => this.#sweep());
@@ -292,9 +289,14 @@ class OpenImageStore implements ImageStore {
     }
   }
 
-  /** A step that ends with its caller, and when the disk does not answer. */
+  /** A step that ends with its caller, and when the disk does not answer. One that is dead already is found out by the look of all. */
   async #onDisk<T>(what: string, caller: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return await this.#disk.during(caller, (signal) => step(what, signal, work));
+    return await this.#disk.during(caller, (signal) =>
+      step(what, signal, async (limited) => {
+        await this.#parts.catalog.known();
+        return await work(limited);
+      }),
+    );
   }
 
   async #sweep(caller = neverAborted): Promise<void> {
