@@ -14,6 +14,7 @@ import {
   runPod,
   runToEnd,
   startContainer,
+  vmmPid,
   type Pod,
 } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
@@ -176,6 +177,25 @@ describe("Container", () => {
       }
       expect(item?.podSandboxId).to.equal(pod.id);
       expect(item?.createdAt).to.equal(found.createdAt);
+      await removeContainer(daemon, id);
+    });
+
+    it("tells who asks verbosely its pod's process on the host, its own in the guest, and the spec that it runs by", async () => {
+      const envs = [{ key: "TOKEN", value: Buffer.from("seen") }];
+      const id = await startContainer(daemon, pod, { command: ["sleep", "4711"], envs });
+      const told = async (): Promise<Record<string, unknown>> => {
+        const { info } = await daemon.cri.call(runtime.containerStatus, { containerId: id, verbose: true });
+        return JSON.parse(info["info"] ?? "null") as Record<string, unknown>;
+      };
+      const running = await told();
+      expect(running).to.include({ sandboxID: pod.id, pid: await vmmPid(daemon, pod), pidOf: "vmm", snapshotKey: id });
+      expect(running["guestPid"]).to.be.greaterThan(1);
+      expect(running).to.have.nested.property("runtimeSpec.process.args").that.deep.equals(["sleep", "4711"]);
+      expect(running).to.have.nested.property("runtimeSpec.process.env").that.includes("TOKEN=seen");
+      expect(running).to.have.nested.property("runtimeSpec.mounts[0].destination").that.is.a("string");
+      expect(running).to.have.nested.property("runtimeSpec.linux.namespaces").that.is.an("array");
+      await daemon.cri.call(runtime.stopContainer, { containerId: id, timeout: 0n });
+      expect(await told()).to.include({ pid: 0, guestPid: 0 });
       await removeContainer(daemon, id);
     });
 

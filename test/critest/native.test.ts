@@ -157,6 +157,16 @@ describe("the native handler", function () {
     });
   });
 
+  it("shows who asks verbosely the process of a container, on the host", async () => {
+    await inPod({}, async (pod) => {
+      const containerId = await startContainer(daemon, pod, { command: ["sleep", "4712"] });
+      const { info } = await daemon.cri.call(runtime.containerStatus, { containerId, verbose: true });
+      const told = JSON.parse(info["info"] ?? "null") as { readonly pid: number; readonly pidOf: string };
+      expect(told).to.include({ pidOf: "container" }).and.to.not.have.property("guestPid");
+      expect(await readFile(`/proc/${String(told.pid)}/cmdline`, "utf8")).to.equal(["sleep", "4712", ""].join("\0"));
+    });
+  });
+
   describe("namespaces", () => {
     it("pid NODE: sees the processes of the host (42)", async () => {
       await inPod({ pid: NODE }, async (pod) => {

@@ -18,7 +18,7 @@ export function shownSandbox({ spec, network, ...record }: SandboxRecord): unkno
 }
 
 /** Environment and annotations keep their names, command lines their program. */
-export function shownContainer({ spec, process, resources, ...record }: ContainerRecord): unknown {
+export function shownContainer({ spec, process, resources, ociSpec: _, ...record }: ContainerRecord): unknown {
   const shown = {
     ...spec,
     annotations: hiddenValues(spec.annotations),

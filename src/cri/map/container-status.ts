@@ -63,20 +63,6 @@ export function containerStatusOf(container: ContainerFacts): ContainerStatus {
   };
 }
 
-/** For people: `info` of a verbose ContainerStatus. Without the environment: it holds secrets. */
-export function containerInfo(container: Container): Record<string, string> {
-  const { record } = container;
-  const { env, ...process } = record.process;
-  const text = {
-    sandboxId: container.sandboxId,
-    process: { ...process, envCount: env.length },
-    sharedPaths: record.sharedPaths,
-    stopSignal: record.stopSignal,
-    following: container.follower !== undefined && container.state === "running",
-  };
-  return { info: JSON.stringify(text) };
-}
-
 /** CRI ContainerFilter: what is set must all fit; ids by prefix. */
 export function fitsFilter(container: ContainerFacts, filter: ContainerFilter | undefined): boolean {
   if (filter === undefined) return true;

@@ -1,6 +1,7 @@
 import { nowNs } from "../../base/clock.js";
 import type { PodSandboxStatusRequest, PodSandboxStatusResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
+import { podPid } from "../../runtime/pod/pid.js";
 import type { Sandbox } from "../../runtime/pod/sandbox.js";
 import { podSandboxStatusOf } from "../map/pod-status.js";
 
@@ -19,10 +20,13 @@ export async function podSandboxStatus(
   };
 }
 
-/** For people and benches: how the Box was started and what it costs. */
+/** For people and benches (docs/adr/0095): its process on the host, how the Box was started and what it costs. */
 async function verboseInfo(sandbox: Sandbox): Promise<string> {
   const { box, record, stages } = sandbox;
   return JSON.stringify({
+    pid: box === undefined || box.exit !== undefined ? 0 : (podPid(box.handle) ?? 0),
+    pidOf: record.box?.driver === "native" ? "agent" : "vmm",
+    runtimeHandler: record.spec.handler,
     driver: record.box?.driver,
     vmmPid: record.box?.processes.find(({ role }) => role === "vmm")?.pid,
     memoryBytes: box === undefined ? 0 : Number(await box.memoryUsage()),

@@ -59,6 +59,10 @@ const schema = z.object({
   /** Absolute; "": no log. */
   logPath: z.string(),
   process: ociProcess,
+  /** The rest of the OCI spec that the agent was given, as JSON (`recordedSpec`): for people. */
+  ociSpec: z.string().exactOptional(),
+  /** Of init, as the agent numbers it: the guest's, or the host's in a pod of the host. */
+  pid: z.int().exactOptional(),
   /** Linux number. */
   stopSignal: z.int(),
   /** Entries of the share that the container owns, on the host. */

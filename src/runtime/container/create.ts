@@ -25,6 +25,7 @@ import { resolveSource } from "../volumes/host-mounts.js";
 import { isImageVolume, withVolumeIds } from "../volumes/image-volumes.js";
 import { placeIn } from "./cpu-sets.js";
 import { explained } from "../volumes/huge-pages.js";
+import { recordedSpec } from "./recorded-spec.js";
 import { guestPaths, MountPlacer } from "../volumes/place-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
@@ -97,7 +98,8 @@ async function build(
   const ociSpec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const startFailure = await createSession({ id, spec: ociSpec, placed, seccomp, stdin: spec.stdin }, box, signal);
+  const parts = { id, spec: ociSpec, placed, seccomp, stdin: spec.stdin };
+  const { startFailure, pid } = await createSession(parts, box, signal);
   for (const volume of startFailure === "" ? placed.followed : []) {
     await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
       containers.laterMounts.follow(box, id, volume, limit),
@@ -109,7 +111,8 @@ async function build(
     await containers.add({
       ...recordOf(id, request, plan, placed),
       upper,
-      ...(startFailure === "" ? {} : { startFailure }),
+      ...recordedSpec(ociSpec),
+      ...(startFailure === "" ? { pid } : { startFailure }),
     });
   };
   await stage("write record", stepLimitMs, signal, write, () => containers.remove(id));
@@ -157,7 +160,7 @@ async function createSession(
   { id, spec, placed, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<{ readonly startFailure: string; readonly pid: number }> {
   const request = {
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
@@ -170,12 +173,12 @@ async function createSession(
     stdin,
   };
   try {
-    await explained(box.agent.createSession(request, signal));
-    return "";
+    const { pid } = await explained(box.agent.createSession(request, signal));
+    return { startFailure: "", pid };
   } catch (thrown) {
     const isRefusal = isAgentsAnswer(thrown) && refusals.includes(codeOf(thrown));
     if (signal.aborted || box.exit !== undefined || !isRefusal) throw thrown;
-    return messageOf(thrown);
+    return { startFailure: messageOf(thrown), pid: 0 };
   }
 }
 

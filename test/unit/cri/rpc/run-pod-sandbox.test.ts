@@ -171,7 +171,7 @@ describe("RunPodSandbox", () => {
     const { podSandboxId } = await run();
     const { info } = await podSandboxStatus({ podSandboxId, verbose: true }, call(), world.deps);
     const shown: unknown = JSON.parse(info["info"] ?? "");
-    expect(shown).to.include({ driver: "qemu", vmmPid: 4711, memoryBytes: 1 });
+    expect(shown).to.include({ driver: "qemu", pid: 4711, pidOf: "vmm", vmmPid: 4711, memoryBytes: 1 });
     expect(shown).to.have.nested.property("stages[0].name", "plan network");
     expect(JSON.stringify(shown)).to.include('"boot box"');
   });
