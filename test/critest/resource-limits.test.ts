@@ -96,17 +96,17 @@ describe("Resource limits", () => {
   });
 
   it("given anew are an OOM score of what runs and of later execs, but for a program that has chosen its own", async () => {
-    const inner = "echo 77 > /proc/self/oom_score_adj; exec sleep 5001";
+    const inner = "echo 777 > /proc/self/oom_score_adj; exec sleep 5001";
     const command = ["sh", "-c", `sh -c '${inner}' & echo $! > /own; sleep 5002 & echo $! > /other; exec sleep 5003`];
     const id = await startContainer(daemon, pod, { command, linux: { resources: partial({ oomScoreAdj: 321n }) } });
     const files = "/proc/$(cat /own)/oom_score_adj /proc/$(cat /other)/oom_score_adj /proc/1/oom_score_adj";
     const scores = async (): Promise<string[]> => (await shell(daemon, id, `cat ${files}`)).trim().split("\n");
-    await eventually("all run", 10_000, async () => ((await scores()).join() === "77,321,321" ? true : undefined));
+    await eventually("all run", 10_000, async () => ((await scores()).join() === "777,321,321" ? true : undefined));
     await update(id, { oomScoreAdj: 654n });
-    expect(await scores()).to.deep.equal(["77", "654", "654"]);
+    expect(await scores()).to.deep.equal(["777", "654", "654"]);
     expect(await shell(daemon, id, "cat /proc/self/oom_score_adj")).to.equal("654\n");
     await update(id, { memoryLimitInBytes: 64n << 20n });
-    expect(await scores()).to.deep.equal(["77", "654", "654"]);
+    expect(await scores()).to.deep.equal(["777", "654", "654"]);
     expect((await containerStatus(daemon, id)).resources?.linux?.oomScoreAdj).to.equal(654n);
     await removeContainer(daemon, id);
   });
