@@ -1,7 +1,9 @@
+import { setMaxListeners } from "node:events";
 import { RuntimeError } from "./errors.js";
 
-/** Of what nobody gives up. */
+/** Of what nobody gives up. Everybody waits with the same one: many listeners are no leak. */
 export const neverAborted: AbortSignal = new AbortController().signal;
+setMaxListeners(0, neverAborted);
 
 /** The sources of each signal, for as long as that signal is in use. */
 const sourcesOf = new WeakMap<AbortSignal, readonly AbortSignal[]>();

@@ -55,6 +55,20 @@ describe("a limiter", () => {
     expect(limiter.isFull).to.equal(false);
   });
 
+  it("has as many wait as like, without a word about listeners", async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", note);
+    try {
+      const limiter = new Limiter<string>({ inAll: 1 });
+      await Promise.all(Array.from({ length: 50 }, () => limiter.run("a", neverAborted, () => turn())));
+      await turn();
+    } finally {
+      process.off("warning", note);
+    }
+    expect(warnings).to.deep.equal([]);
+  });
+
   it("of both counts both: a key that waits for itself keeps nobody else back", async () => {
     const limiter = new Limiter<number>({ perKey: 1, inAll: 2 });
     const works = [working(limiter, 1), working(limiter, 1), working(limiter, 2), working(limiter, 3)] as const;
