@@ -1,5 +1,5 @@
 import { realpath } from "node:fs/promises";
-import { messageOf, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import { currentHold, type Hold } from "../../base/hold.js";
 import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
@@ -8,28 +8,24 @@ import { orAborted } from "../../base/or-aborted.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Session } from "../../gen/agent/v1/agent.js";
-import type { Boundary } from "../boundary/boundary.js";
 import { publish, type Happening } from "../events/publish.js";
 import { RecordFolder } from "../../store/records.js";
-import type { Box, BoxExit } from "../../vmm/box.js";
-import { qosOf } from "../pod/oom-score.js";
+import type { BoxExit } from "../../vmm/box.js";
 import type { SandboxContainers } from "../pod/sandbox-containers.js";
 import type { Sandbox } from "../pod/sandbox.js";
-import { oomScoreAdj } from "../spec/resources.js";
 import { TreeWalks } from "../stats/tree-walks.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
+import { DecidedTogether } from "./decided-together.js";
 import type { ContainerSpec } from "./container-spec.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
 import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
 import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
-import { CpuSets, placeIn, type Place } from "./cpu-sets.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { HostLookups } from "../volumes/host-lookups.js";
 import { HugePages } from "../volumes/huge-pages.js";
 import { LaterMounts } from "../volumes/later-mounts.js";
 import { Mirrors } from "../volumes/mirrors.js";
-import { OomScores, type PodScores } from "./oom-scores.js";
 import { SharedSources } from "../volumes/shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
@@ -60,8 +56,7 @@ export class ContainerStore implements SandboxContainers {
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownFolders: readonly string[];
   readonly trees: TreeWalks;
-  readonly cpuSets: CpuSets;
-  readonly oomScores: OomScores;
+  readonly together: DecidedTogether;
   readonly log: Logger;
   readonly #records: RecordFolder<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
@@ -79,11 +74,7 @@ export class ContainerStore implements SandboxContainers {
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
     this.trees = new TreeWalks(parts.native);
-    this.cpuSets = new CpuSets(
-      (sandbox) => this.#placesOf(sandbox),
-      (sandbox) => this.#boundaryOf(sandbox)?.sharesCpus === true,
-    );
-    this.oomScores = new OomScores((sandbox) => this.#scoresOf(sandbox));
+    this.together = new DecidedTogether(parts, (sandbox) => this.#aliveOf(sandbox));
     this.sources = new SharedSources((sandbox) =>
       this.listOf(sandbox).map(({ id, record }) => ({ id, paths: record.sharedPaths })),
     );
@@ -172,7 +163,7 @@ export class ContainerStore implements SandboxContainers {
       this.#containers.set(record.id, container);
     });
     this.#tell("created", container);
-    await this.#settleScore(container);
+    await this.together.settleScore(container);
     return container;
   }
 
@@ -187,7 +178,7 @@ export class ContainerStore implements SandboxContainers {
     });
     if (before === "created" && container.state === "running") this.#tell("started", container);
     if (before !== "exited" && container.state === "exited") this.#tell("stopped", container);
-    await this.#settleScore(container);
+    await this.together.settleScore(container);
   }
 
   /** The first exit that is recorded stays. The caller holds the container's lock. */
@@ -199,7 +190,7 @@ export class ContainerStore implements SandboxContainers {
       { containerId: container.id, sandboxId: container.sandboxId, code, reason, message },
       "container exited",
     );
-    await this.#settleCpus(container);
+    await this.together.settleCpus(container);
   }
 
   /** Success when it is not there. The caller holds the container's lock. */
@@ -212,8 +203,8 @@ export class ContainerStore implements SandboxContainers {
     });
     if (container === undefined) return;
     this.#tell("deleted", container);
-    await this.#settleScore(container);
-    await this.#settleCpus(container);
+    await this.together.settleScore(container);
+    await this.together.settleCpus(container);
   }
 
   async stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
@@ -245,49 +236,8 @@ export class ContainerStore implements SandboxContainers {
     return await this.#writes.runWhenFree(id, neverAborted, write);
   }
 
-  /** Of those that may run. */
-  #placesOf(sandbox: SandboxId): Map<ContainerId, Place> {
-    return new Map(this.#aliveOf(sandbox).map(({ id, resources }) => [id, placeIn(resources)]));
-  }
-
-  #boundaryOf(sandbox: SandboxId): Boundary | undefined {
-    return this.parts.sandboxes.find(sandbox)?.boundary;
-  }
-
   #aliveOf(sandbox: SandboxId): Container[] {
     return this.listOf(sandbox).filter(({ state }) => state !== "exited");
-  }
-
-  /** The container's CPUs are not wanted any more. */
-  async #settleCpus(container: Container): Promise<void> {
-    await this.#settle(container, this.cpuSets, "the pod stays on a container's CPUs");
-  }
-
-  #scoresOf(sandbox: SandboxId): PodScores | undefined {
-    const pod = this.parts.sandboxes.find(sandbox);
-    if (pod?.boundary.sharesOomScore !== true) return undefined;
-    const containers = this.#aliveOf(sandbox).map(({ resources }) => oomScoreAdj(resources) ?? 0);
-    return { qos: qosOf(pod.spec.cgroupParent), containers };
-  }
-
-  /** What it counts for in its pod may have changed. */
-  async #settleScore(container: Container): Promise<void> {
-    await this.#settle(container, this.oomScores, "the pod's OOM score can't be set");
-  }
-
-  /** What of the pod's Box its containers decide together; a failure costs the container nothing. */
-  async #settle(
-    { id, sandboxId }: Container,
-    kept: { settle(box: Box): Promise<void> },
-    warning: string,
-  ): Promise<void> {
-    const box = this.parts.sandboxes.find(sandboxId)?.box;
-    if (box === undefined) return;
-    try {
-      await kept.settle(box);
-    } catch (thrown) {
-      this.log.warn({ containerId: id, sandboxId, err: messageOf(thrown) }, warning);
-    }
   }
 
   /** What has just changed shows already. */

@@ -81,9 +81,9 @@ async function build(
   );
 
   await using undo = new Cleanup(log, undoLimitMs);
-  undo.add("give CPUs back", () => containers.cpuSets.release(box, id));
+  undo.add("give CPUs back", () => containers.together.cpuSets.release(box, id));
   await stage("set CPUs", stepLimitMs, signal, (limit) =>
-    containers.cpuSets.claim(box, id, placeIn(spec.resources), limit),
+    containers.together.cpuSets.claim(box, id, placeIn(spec.resources), limit),
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const declared = declaredVolumes(imageConfig, spec.mounts);
@@ -123,7 +123,7 @@ async function build(
 /** The container is there, and answers for its CPUs: whatever goes wrong here does not unmake it. */
 async function giveCpusBack(id: ContainerId, box: Box, containers: ContainerStore, log: Logger): Promise<void> {
   try {
-    await stage("settle CPUs", stepLimitMs, neverAborted, () => containers.cpuSets.release(box, id));
+    await stage("settle CPUs", stepLimitMs, neverAborted, () => containers.together.cpuSets.release(box, id));
   } catch (thrown) {
     log.warn({ err: messageOf(thrown) }, "the pod's CPUs could not be settled");
   }

@@ -37,10 +37,10 @@ export async function takeUpOf(
     await box.agent.deleteSession(sessionId, signal);
   }
   await removeUnowned(sandbox, box, store);
-  await store.oomScores.settle(box).catch((thrown: unknown) => {
+  await store.together.oomScores.settle(box).catch((thrown: unknown) => {
     store.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the pod's OOM score can't be set");
   });
-  await store.cpuSets.takeUp(box).catch((thrown: unknown) => {
+  await store.together.cpuSets.takeUp(box).catch((thrown: unknown) => {
     store.log.warn({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the pod's CPUs can't be set");
   });
 }

@@ -36,7 +36,7 @@ export async function updateResources(
       oomScoreAdj: counts.oomScoreAdj === 0n ? undefined : oomScoreAdj(counts),
     };
     const merged = mergeResources(container.resources, counts);
-    await deps.containers.cpuSets.during(box, container.id, placeIn(merged), signal, async () => {
+    await deps.containers.together.cpuSets.during(box, container.id, placeIn(merged), signal, async () => {
       await stage("update session", stepLimitMs, signal, (limit) => explained(box.agent.updateSession(update, limit)));
       await deps.containers.update(container, { resources: merged });
     });

@@ -3,7 +3,7 @@ import type { ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import type { Box } from "../../vmm/box.js";
 import { noVolume } from "../../vmm/share/layout.js";
-import { AgentAbility } from "../container/agent-ability.js";
+import { AgentAbility } from "./agent-ability.js";
 import { MountChanges } from "./mount-changes.js";
 import { PlaceWatches } from "./place-watches.js";
 import { submountsOf, type FollowedVolume, type Submount } from "./submounts.js";

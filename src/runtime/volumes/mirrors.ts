@@ -5,7 +5,7 @@ import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { noVolume } from "../../vmm/share/layout.js";
-import { AgentAbility } from "../container/agent-ability.js";
+import { AgentAbility } from "./agent-ability.js";
 import { stepLimitMs } from "../container/limits.js";
 import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
 

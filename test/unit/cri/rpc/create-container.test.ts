@@ -155,8 +155,8 @@ describe("CreateContainer", () => {
   }
 
   it("has succeeded once its record is there, whatever comes of the pod's CPUs after that", async () => {
-    const release = world.deps.containers.cpuSets.release.bind(world.deps.containers.cpuSets);
-    world.deps.containers.cpuSets.release = async (box, id) => {
+    const release = world.deps.containers.together.cpuSets.release.bind(world.deps.containers.together.cpuSets);
+    world.deps.containers.together.cpuSets.release = async (box, id) => {
       await release(box, id);
       throw new RuntimeError("internal", "the group is gone");
     };

@@ -3,7 +3,7 @@ import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { AgentClient } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
-import { stepLimitMs } from "./limits.js";
+import { stepLimitMs } from "../container/limits.js";
 
 /**
  * Whether a Box's agent knows a call, which those of earlier versions do not; each Box is asked once. `ask` makes the call
