@@ -4,7 +4,7 @@ import { isThere } from "../base/is-there.js";
 import type { Config } from "../config/config.js";
 import { loadNative } from "../native/addon.js";
 import { probeOwners } from "../vmm/share/probe-owners.js";
-import type { Finding } from "./findings.js";
+import type { Finding } from "./finding.js";
 
 const subject = "file server's user";
 const remedy = "Linux 6.3 or newer (Debian 12: from bookworm-backports), ext4, xfs or btrfs, user namespaces";

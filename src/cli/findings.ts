@@ -11,18 +11,9 @@ import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver } from "../vmm/choose-driver.js";
 import { fileServerFinding } from "./file-server-finding.js";
+import type { Finding } from "./finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
-
-/** `missing`: no Box without it. `optional`: something is lost without it. */
-type Verdict = "OK" | "missing" | "optional";
-
-export interface Finding {
-  readonly subject: string;
-  readonly verdict: Verdict;
-  readonly detail: string;
-  readonly remedy?: string;
-}
 
 const setUp = "npm run quickstart sets it up";
 const qemuPackage = "apt install qemu-system-x86 (Debian 12: from bookworm-backports)";

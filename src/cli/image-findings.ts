@@ -7,7 +7,7 @@ import type { Config } from "../config/config.js";
 import { openUsers, usersRoot } from "../image/unpack/users.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
 import { loadNative } from "../native/addon.js";
-import type { Finding } from "./findings.js";
+import type { Finding } from "./finding.js";
 
 const probeLimitMs = 10_000;
 

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.js";
-import { driverFindings, type Finding, hostFindings, networkFindings } from "./findings.js";
+import type { Finding } from "./finding.js";
+import { driverFindings, hostFindings, networkFindings } from "./findings.js";
 import { unpackersUsersFinding } from "./image-findings.js";
 import { table } from "./table.js";
 

@@ -7,7 +7,7 @@ import type { Config } from "../config/config.js";
 import { findProgram, runcProgram } from "../vmm/choose-driver.js";
 import { requireUnifiedCgroup } from "../vmm/cgroup/limit-facts.js";
 import { isSystemdRunning } from "../vmm/systemd/require-systemd.js";
-import type { Finding } from "./findings.js";
+import type { Finding } from "./finding.js";
 
 const versionLimitMs = 10_000;
 

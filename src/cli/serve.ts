@@ -13,6 +13,7 @@ import { Metrics } from "../metrics/metrics.js";
 import { loadNative } from "../native/addon.js";
 import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
+import { PodContainers } from "../runtime/container/pod-containers.js";
 import type { Deps } from "../cri/deps.js";
 import { ContainerEvents } from "../runtime/events/container-events.js";
 import { containerRecords, sandboxRecords } from "../cri/records/kinds.js";
@@ -111,8 +112,9 @@ async function openParts(config: Config, log: Logger, native: Deps["native"], cl
   const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts, containerRecords);
   const streaming = await serveStreaming(config.streaming, log);
+  const podContainers = new PodContainers(containers);
   const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
-  return { ...parts, containers, streaming, metrics, sandboxCreations, closing };
+  return { ...parts, containers, podContainers, streaming, metrics, sandboxCreations, closing };
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {

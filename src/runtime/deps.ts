@@ -2,11 +2,13 @@ import type { SharedWork } from "../base/shared-work.js";
 import type { SandboxId } from "../base/ids.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { ContainerStore } from "./container/container-store.js";
+import type { SandboxContainers } from "./pod/sandbox-containers.js";
 import type { StoreParts } from "./store-parts.js";
 
 /** What the engine works with; made once, in `cli/serve.ts`. */
 export interface Deps extends StoreParts {
   readonly containers: ContainerStore;
+  readonly podContainers: SandboxContainers;
   /** What is counted on the way. */
   readonly metrics: Metrics;
   /** RunPodSandbox under way, by `sandboxKey`. */

@@ -142,7 +142,7 @@ async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<voi
 
 /** What became of it, or the Box that lives on. */
 async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome | Box> {
-  const { boxes, containers, sandboxes } = deps;
+  const { boxes, podContainers, sandboxes } = deps;
   switch (sandbox.state) {
     case "creating":
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
@@ -156,7 +156,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
     case "notReady":
       sandbox.endTold = true;
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
-      await containers.recoverEndOf(sandbox);
+      await podContainers.recoverEndOf(sandbox);
       return "notReady";
   }
 }
@@ -166,7 +166,7 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
   const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
   if (box === null) {
     await recordBoxGone(sandbox, { atNs: nowNs(), reason: "its box was gone when the daemon started" }, deps);
-    await deps.containers.recoverEndOf(sandbox);
+    await deps.podContainers.recoverEndOf(sandbox);
     return undefined;
   }
   sandbox.setBox(box);
@@ -205,7 +205,7 @@ async function discardStrays(deps: Deps): Promise<void> {
       signal,
     );
   });
-  await tolerant(deps, "discard stray containers", (signal) => deps.containers.discardStrays(signal));
+  await tolerant(deps, "discard stray containers", (signal) => deps.podContainers.discardStrays(signal));
 }
 
 async function tolerant(deps: Deps, name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {

@@ -3,7 +3,7 @@
  * from the statuses in the event and asks for nothing more.
  */
 import { ContainerEventType, type ContainerEventResponse } from "../../gen/runtime/v1/api.js";
-import type { ContainerEvent, Happening } from "../../runtime/events/publish.js";
+import type { ContainerEvent, Happening } from "../../runtime/events/container-event.js";
 import { containerStatusOf } from "./container-status.js";
 import { podSandboxStatusOf } from "./pod-status.js";
 

@@ -1,7 +1,7 @@
 import type { ContainerEventResponse, GetEventsRequest } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { criEvent } from "../map/events.js";
-import type { ContainerEvent } from "../../runtime/events/publish.js";
+import type { ContainerEvent } from "../../runtime/events/container-event.js";
 
 /**
  * CRI GetContainerEvents: what happens to sandboxes and containers from now on, until the caller leaves. The answer's

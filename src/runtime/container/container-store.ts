@@ -7,20 +7,15 @@ import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { neverAborted } from "../../base/signals.js";
-import type { Session } from "../../gen/agent/v1/agent.js";
-import { publish, type Happening } from "../events/publish.js";
+import { publish } from "../events/publish.js";
+import type { Happening } from "../events/container-event.js";
 import { RecordFolder } from "../../store/records.js";
-import type { BoxExit } from "../../vmm/box.js";
-import type { SandboxContainers } from "../pod/sandbox-containers.js";
-import type { Sandbox } from "../pod/sandbox.js";
 import { TreeWalks } from "../stats/tree-walks.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
 import { DecidedTogether } from "./decided-together.js";
 import type { ContainerSpec } from "./container-spec.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
-import { boxExited, removeAllOf, stopAllOf } from "./of-sandbox.js";
-import { discardStrays, recoverEndOf, takeUpOf } from "./recover.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { HostLookups } from "../volumes/host-lookups.js";
 import { HugePages } from "../volumes/huge-pages.js";
@@ -41,7 +36,7 @@ interface Creation {
 }
 
 /** All containers, each a record on disk. */
-export class ContainerStore implements SandboxContainers {
+export class ContainerStore {
   /** One writer per container. Taken after the lock of its sandbox, never before. */
   readonly locks = new Limiter<ContainerId>({ perKey: 1 });
   /** CreateContainer under way, by `containerKey`. */
@@ -205,30 +200,6 @@ export class ContainerStore implements SandboxContainers {
     this.#tell("deleted", container);
     await this.together.settleScore(container);
     await this.together.settleCpus(container);
-  }
-
-  async stopAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
-    await stopAllOf(sandbox, this, signal);
-  }
-
-  async removeAllOf(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
-    await removeAllOf(sandbox, this, signal);
-  }
-
-  async boxExited(sandbox: Sandbox, exit: BoxExit): Promise<void> {
-    await boxExited(sandbox, exit, this);
-  }
-
-  async recoverEndOf(sandbox: Sandbox): Promise<void> {
-    await recoverEndOf(sandbox, this);
-  }
-
-  async takeUpOf(sandbox: Sandbox, sessions: readonly Session[], signal: AbortSignal): Promise<void> {
-    await takeUpOf(sandbox, sessions, this, signal);
-  }
-
-  async discardStrays(signal: AbortSignal): Promise<void> {
-    await discardStrays(this, signal);
   }
 
   /** A write that was given up may still come: the next one of the record builds on it. */

@@ -1,7 +1,7 @@
 import { nowNs } from "../../base/clock.js";
 import { RuntimeError } from "../../base/errors.js";
 import { EventQueue } from "./event-queue.js";
-import type { ContainerEvent } from "./publish.js";
+import type { ContainerEvent } from "./container-event.js";
 
 /** kubelet reads as fast as it can. */
 const usualMaxBehind = 1000;

@@ -1,6 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 import { orAborted } from "../../base/or-aborted.js";
-import type { ContainerEvent } from "./publish.js";
+import type { ContainerEvent } from "./container-event.js";
 
 /** What one subscriber has not read yet. One reader. */
 export class EventQueue {

@@ -4,10 +4,10 @@ import type { Config, HandlerConfig } from "../../config/config.js";
 import type { HostNamespace, MachineDriver } from "../../vmm/box.js";
 import type { CgroupManager } from "../../vmm/cgroup/plan.js";
 import { sliceOf } from "../../vmm/systemd/slice-path.js";
-import type { Boundary } from "../boundary/boundary.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import { askedOfHost } from "../boundary/host-namespaces.js";
-import { checkResources, type BoxSize } from "./box-size.js";
+import { checkResources } from "./box-size.js";
+import type { CheckedPod } from "./checked-pod.js";
 import { handlerSize } from "./handler-size.js";
 import {
   namespaceModeNames,
@@ -20,16 +20,6 @@ import { userNamespaceOf } from "./user-namespace.js";
 
 const prefix = "config.linux.security_context.namespace_options";
 const prefixOfUsers = `${prefix}.userns_options`;
-
-/** A pod that may be made as it was asked for, and how. */
-export interface CheckedPod {
-  readonly spec: PodSpec;
-  /** undefined: the daemon's, which makes a machine. */
-  readonly driver: HandlerConfig["driver"];
-  readonly boundary: Boundary;
-  readonly hostNamespaces: readonly HostNamespace[];
-  readonly size: BoxSize;
-}
 
 /**
  * Checks a pod's spec member by member, before anything is made; errors name CRI's fields. `machine` is the daemon's driver,

@@ -12,7 +12,7 @@ import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import type { Config } from "../../config/config.js";
-import type { CheckedPod } from "./check-spec.js";
+import type { CheckedPod } from "./checked-pod.js";
 import { watchBox } from "./end.js";
 import {
   claimHostPorts,

@@ -39,7 +39,7 @@ async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<voi
 /** Records that the Box is gone, and takes back what it had. The caller holds the sandbox's lock. */
 export async function recordBoxGone(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
   if (sandbox.record.end === undefined) await deps.sandboxes.update(sandbox, { end: exit });
-  await deps.containers.boxExited(sandbox, exit);
+  await deps.podContainers.boxExited(sandbox, exit);
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, AbortSignal.timeout(reclaimLimitMs));
 }
@@ -63,7 +63,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   }
   const { box } = sandbox;
   await orWarn(log, "containers did not stop; the box ends them", signal, () =>
-    stage("stop containers", stopContainersLimitMs, signal, (limit) => deps.containers.stopAllOf(sandbox, limit)),
+    stage("stop containers", stopContainersLimitMs, signal, (limit) => deps.podContainers.stopAllOf(sandbox, limit)),
   );
   if (box !== undefined) {
     const graceMs = deps.config.sandbox.stopTimeoutMs;
@@ -71,7 +71,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
       stage("stop box", graceMs + reclaimLimitMs, signal, (limit) => box.stop(graceMs, limit)),
     );
   }
-  await deps.containers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
+  await deps.podContainers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
   await leaveNetwork(sandbox, deps, signal);
@@ -83,7 +83,7 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */
 export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
   await stopSandbox(sandbox, deps, signal);
-  await deps.containers.removeAllOf(sandbox, signal);
+  await deps.podContainers.removeAllOf(sandbox, signal);
   await stage("remove record", reclaimLimitMs, signal, () => deps.sandboxes.remove(sandbox.id));
   publish(deps.events, "deleted", sandbox.id, sandbox, () => []);
   deps.log.info({ sandboxId: sandbox.id }, "sandbox removed");

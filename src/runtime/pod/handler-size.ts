@@ -3,7 +3,7 @@ import type { Config, HandlerConfig } from "../../config/config.js";
 import type { DriverName } from "../../vmm/box.js";
 import { parentLimits } from "../../vmm/cgroup/parent-limits.js";
 import { boxSize, wantedSize, withHugePages, type BoxSize } from "./box-size.js";
-import type { CheckedPod } from "./check-spec.js";
+import type { CheckedPod } from "./checked-pod.js";
 import type { PodSpec } from "./pod-spec.js";
 
 /** Annotations of a pod that set the size of its Box, where the handler allows it. */

@@ -8,7 +8,7 @@ import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/a
 import { joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
-import type { CheckedPod } from "./check-spec.js";
+import type { CheckedPod } from "./checked-pod.js";
 import type { PodSpec, PortSpec } from "./pod-spec.js";
 import type { Sandbox } from "./sandbox.js";
 

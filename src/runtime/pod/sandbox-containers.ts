@@ -2,7 +2,7 @@ import type { Session } from "../../gen/agent/v1/agent.js";
 import type { BoxExit } from "../../vmm/box.js";
 import type { Sandbox } from "./sandbox.js";
 
-/** What the sandbox's life needs of its containers; `runtime/container/container-store.ts` does it. */
+/** What the sandbox's life needs of its containers; `runtime/container/pod-containers.ts` does it. */
 export interface SandboxContainers {
   /**
    * Kills every process of the sandbox's containers, waits until they are gone and their exits are recorded.

@@ -73,7 +73,7 @@ async function takeUpContainers(
   await deps.sandboxes.locks.run(sandbox.id, over, async () => {
     if (sandbox.state !== "ready") return;
     await stage("recover: take up containers", takeUpLimitMs, over, (signal) =>
-      deps.containers.takeUpOf(sandbox, sessions, signal),
+      deps.podContainers.takeUpOf(sandbox, sessions, signal),
     );
   });
 }

@@ -24,6 +24,7 @@ import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { noVolume } from "../../../../src/vmm/share/layout.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
+import { PodContainers } from "../../../../src/runtime/container/pod-containers.js";
 import type { CallContext, Deps } from "../../../../src/cri/deps.js";
 import type { StreamRequest } from "../../../../src/streaming/requests.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
@@ -446,7 +447,9 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
     const containers = await ContainerStore.open(parts);
     const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
     const metrics = new Metrics();
-    return { ...parts, metrics, containers, streaming, sandboxCreations, closing: new AbortController().signal };
+    const podContainers = new PodContainers(containers);
+    const closing = new AbortController().signal;
+    return { ...parts, metrics, containers, podContainers, streaming, sandboxCreations, closing };
   };
   const deps = await open();
   const sandbox = await addSandbox(deps, id, box);
@@ -471,12 +474,12 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
       world.deps = await open();
       world.sandbox = world.deps.sandboxes.require(id);
       if (box.exit === undefined) world.sandbox.setBox(box as unknown as Box);
-      if (world.sandbox.box === undefined) await world.deps.containers.recoverEndOf(world.sandbox);
+      if (world.sandbox.box === undefined) await world.deps.podContainers.recoverEndOf(world.sandbox);
       else {
         const sessions = await box.agent.listSessions();
-        await world.deps.containers.takeUpOf(world.sandbox, sessions, new AbortController().signal);
+        await world.deps.podContainers.takeUpOf(world.sandbox, sessions, new AbortController().signal);
       }
-      await world.deps.containers.discardStrays(new AbortController().signal);
+      await world.deps.podContainers.discardStrays(new AbortController().signal);
     },
     async remove() {
       await world.deps.containers.close();

@@ -183,7 +183,7 @@ describe("a container's life", () => {
     it("works when the Box is dead", async () => {
       await start();
       world.box.die("vmm killed by signal 9");
-      await world.deps.containers.boxExited(world.sandbox, { atNs: 9n, reason: "vmm killed by signal 9" });
+      await world.deps.podContainers.boxExited(world.sandbox, { atNs: 9n, reason: "vmm killed by signal 9" });
       await removeContainer({ containerId }, call(), world.deps);
       expect(world.images.snapshots.size).to.equal(0);
     });
@@ -194,7 +194,7 @@ describe("a container's life", () => {
       await start();
       init.print("half a li");
       world.box.die("vmm killed by signal 9");
-      await world.deps.containers.boxExited(world.sandbox, { atNs: 9n, reason: "vmm killed by signal 9" });
+      await world.deps.podContainers.boxExited(world.sandbox, { atNs: 9n, reason: "vmm killed by signal 9" });
       const { exitCode, reason, message } = await status();
       expect([exitCode, reason, message]).to.deep.equal([137, "Error", "vmm killed by signal 9"]);
       expect(await logText()).to.match(/ stdout P half a li\n$/);

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { criEvent } from "../../../../src/cri/map/events.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
-import type { ContainerEvent } from "../../../../src/runtime/events/publish.js";
+import type { ContainerEvent } from "../../../../src/runtime/events/container-event.js";
 import { createContainer } from "../../../../src/cri/rpc/create-container.js";
 import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
 import { startContainer } from "../../../../src/cri/rpc/start-container.js";

@@ -276,6 +276,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,
       containers: containers as unknown as Deps["containers"],
+      podContainers: containers,
       images: {} as unknown as Deps["images"],
     };
   };
