@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -7,7 +7,9 @@ import { image, runtime } from "../support/cri-client.js";
 import { command, Daemon } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { removePod, runPod, runToEnd } from "../support/pods.js";
-import { limit } from "../support/wait.js";
+import { projectFolder } from "../support/project.js";
+import { eventually, limit } from "../support/wait.js";
+import { fullMounts, fullPod, fullResources } from "../unit/cri/requests.js";
 
 describe("The daemon and its command line", () => {
   let folder: string;
@@ -59,6 +61,29 @@ describe("The daemon and its command line", () => {
         connect(socket).once("error", resolve).once("connect", resolve);
       });
       expect(refused).to.be.instanceOf(Error);
+    } finally {
+      await daemon.remove();
+    }
+  });
+
+  it("shows pods that a daemon of before has recorded with CRI's messages, as they were asked for", async () => {
+    const daemon = await Daemon.start();
+    try {
+      await daemon.stop();
+      const old = join(projectFolder, "test/unit/cri/records/version-1");
+      const [podSandboxId, containerId] = ["a".repeat(64), "c".repeat(64)];
+      await cp(join(old, "pod.json"), join(daemon.root, `records/sandboxes/${podSandboxId}.json`));
+      await cp(join(old, "container.json"), join(daemon.root, `records/containers/${containerId}.json`));
+      await daemon.launch();
+      const { status: pod } = await daemon.cri.call(runtime.podSandboxStatus, { podSandboxId });
+      expect(pod?.metadata).to.deep.equal(fullPod.metadata);
+      expect(pod?.linux?.namespaces?.options).to.deep.equal(fullPod.linux?.securityContext?.namespaceOptions);
+      const { status: container } = await daemon.cri.call(runtime.containerStatus, { containerId });
+      expect(container?.mounts).to.deep.equal(fullMounts);
+      expect(container?.resources?.linux).to.deep.equal({ ...fullResources, cpuShares: 9n });
+      await eventually("what is left of them is as the records have it", 10_000, async () => {
+        return (await daemon.command("check", "--running")).status === 0 ? true : undefined;
+      });
     } finally {
       await daemon.remove();
     }
