@@ -38,17 +38,11 @@ Failure ShowOwners(int tree, const IdMap& ids, const std::string& source, unsign
   return MapIds(tree, names.value().get(), 0, source);
 }
 
-/**
- * Takes the copy out of the source's peer group, else a lazy unmount of it would unmount the source's own submounts;
- * then into one of its own, so that the unmount takes along what has been propagated to a file server's namespace.
- */
-Failure LeavePeers(int tree, const std::string& source, unsigned recurse, bool follows) {
-  for (const uint64_t propagation : {follows ? MS_SLAVE : MS_PRIVATE, MS_SHARED}) {
-    struct mount_attr attributes = {};
-    attributes.propagation = propagation;
-    if (::mount_setattr(tree, "", AT_EMPTY_PATH | recurse, &attributes, sizeof attributes) != 0) {
-      return Failed("mount_setattr", source);
-    }
+Failure Propagate(int tree, const std::string& source, unsigned recurse, uint64_t propagation) {
+  struct mount_attr attributes = {};
+  attributes.propagation = propagation;
+  if (::mount_setattr(tree, "", AT_EMPTY_PATH | recurse, &attributes, sizeof attributes) != 0) {
+    return Failed("mount_setattr", source);
   }
   return std::nullopt;
 }
@@ -69,15 +63,26 @@ Outcome<UniqueFd> Copy(const std::string& source, bool recursive, const MountFla
   if (shown.ids) {
     if (Failure failure = ShowOwners(tree.get(), *shown.ids, source, recurse)) return *failure;
   }
-  if (Failure failure = LeavePeers(tree.get(), source, recurse, shown.follows)) return *failure;
+  // Out of the source's peer group, else a lazy unmount of the copy would unmount the source's own submounts.
+  if (Failure failure = Propagate(tree.get(), source, recurse, shown.follows ? MS_SLAVE : MS_PRIVATE)) {
+    return *failure;
+  }
   return tree;
 }
 
-/** The copy gets its flags before anyone can see it, and what fails half way leaves nothing mounted. */
+/**
+ * The copy gets its flags before anyone can see it, and what fails half way leaves nothing mounted. Here it is in a
+ * peer group of its own, so that its unmount takes along what has been propagated from it; elsewhere nobody has it but
+ * who is there.
+ */
 Failure Bind(const std::string& source, const std::string& target, bool recursive, const MountFlags& flags,
              const Shown& shown) {
   Outcome<UniqueFd> tree = Copy(source, recursive, flags, shown);
   if (const SystemError* error = tree.error()) return *error;
+  if (!shown.among) {
+    const unsigned recurse = recursive ? AT_RECURSIVE : 0U;
+    if (Failure failure = Propagate(tree.value().get(), source, recurse, MS_SHARED)) return failure;
+  }
   return AttachAmong(shown.among, tree.value().get(), target);
 }
 

@@ -118,12 +118,16 @@ describe("root in a Box, with every capability", function () {
     const said = await inGuest("/tool handles /etc/hosts");
     const found = [...said.matchAll(/^(top|c|v) (.+)$/gm)].map(([, where = "", name = ""]) => ({ where, name }));
     expect(found.length, said).to.be.greaterThan(10);
-    const share = join(boxOf(attacker), "share");
-    const own = { top: await readdir(share), c: await readdir(join(share, "c")), v: await readdir(join(share, "v")) };
+    const layout = join(boxOf(attacker), "layout");
+    const own = {
+      top: await readdir(layout),
+      c: await readdir(join(layout, "c")),
+      v: await readdir(join(layout, "v")),
+    };
     for (const { where, name } of found) {
       expect(where === "top" ? own.top : where === "c" ? own.c : own.v, `${name} is the pod's own`).to.include(name);
     }
-    for (const name of await readdir(join(boxOf(neighbour), "share/c"))) expect(said).to.not.include(name);
+    for (const name of await readdir(join(boxOf(neighbour), "layout/c"))) expect(said).to.not.include(name);
     expect(said).to.not.match(/^(wrote|outside)/m);
     expect(own.top).to.not.include("new");
   });
@@ -141,7 +145,7 @@ describe("root in a Box, with every capability", function () {
     const said = await tried(
       "mkdir -p /mnt/again; mount -t virtiofs podroot /mnt/again; find /mnt/again -xdev | head -1000",
     );
-    for (const name of await readdir(join(boxOf(neighbour), "share/c"))) expect(said).to.not.include(name);
+    for (const name of await readdir(join(boxOf(neighbour), "layout/c"))) expect(said).to.not.include(name);
     expect(said).to.not.include("canary");
     await tried("umount /mnt/again");
   });

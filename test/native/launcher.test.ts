@@ -226,7 +226,7 @@ describe("the launcher", () => {
     ["no libkrun", { libkrun: "/none.so" }, 102, /load libkrun: .*none\.so/],
     ["another library", { libkrun: "libc.so.6" }, 101, /libkrun is no absolute path/],
     ["no kernel", { kernel: "/none" }, 105, /kernel: \/none: No such file/],
-    ["no share", { share: "9" }, 108, /jail: flags of share: Bad file descriptor/],
+    ["no share", { share: "900" }, 108, /jail: flags of share: Bad file descriptor/],
     ["a share that is none", { share: "0" }, 101, /config: share is "0"/],
     ["no tap of that name", { tap: "a3s-none", mac: "02:00:00:00:00:01" }, 104, /tap: a3s-none: No such device/],
   ];

@@ -12,9 +12,11 @@ import type { SpawnedProcess } from "../../src/native/addon.js";
 import type { SharedPath } from "../../src/vmm/box.js";
 import { boxFolderAt } from "../../src/vmm/box-folder.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
+import { givenDescriptors } from "../../src/vmm/drivers/driver.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { GuestShare } from "../../src/vmm/share/guest-share.js";
 import { ServerMounts } from "../../src/vmm/share/share-mounts.js";
+import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { projectFolder } from "../support/project.js";
 import { eventually } from "../support/wait.js";
 import { Scratch, failure, native } from "./scratch.js";
@@ -23,7 +25,7 @@ const root = 0x8000_c0df;
 const owners = movedRoot(root);
 const writable = { readonly: false, recursive: true, without: [] };
 
-/** One that is served; `mapped` where the kernel can show owners. */
+/** One that is served; `mapped`: with the owners of a user namespace, by its root. */
 class Served implements AsyncDisposable {
   readonly share: GuestShare;
   readonly server: SpawnedProcess;
@@ -41,11 +43,13 @@ class Served implements AsyncDisposable {
     await of(undefined).create();
     await using trees = await of(undefined).trees(scratch.in("base"));
     const program = await jailedProgram("/bin/sleep", [], AbortSignal.timeout(10_000));
-    const args = enterArguments({ ...program, name: "sleep", args: ["1000"], options: ["share=3", "base=4"] });
+    await using namespace = await BoxNamespace.open(native, mapped ? root : undefined);
+    const options = ["share=3", "base=4", ...(mapped ? ["userns=5"] : [])];
+    const args = enterArguments({ ...program, name: "sleep", args: ["1000"], options });
     const server = await native.spawn({
       file: join(projectFolder, "build/assets/bin/a3s-box-launcher"),
       ...{ args, env: [], cwd: "/", netns: null, newMountNamespace: false, newIpcAndUts: false },
-      stdio: [null, null, null, trees.given.share, trees.given.base],
+      stdio: [null, null, null, ...givenDescriptors({ trees: trees.given, userNamespace: namespace.given })],
       ...{ cgroupProcs: [], maxOpenFiles: null, oomScoreAdj: null },
     });
     const comm = `/proc/${String(server.pid)}/comm`;

@@ -9,6 +9,7 @@ import { loadNative, type Native } from "../../src/native/addon.js";
 import { CriClient, runtime } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
 import { machineState, type MachineScope, type MachineState } from "./machine.js";
+import { bindFolders, dropTestMounts } from "./mount-scripts.js";
 import { projectFolder } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
@@ -177,8 +178,7 @@ export class Daemon {
 
   /**
    * Starts the process on the folders there are, as a supervisor does after a crash; "elsewhere": as one in another container
-   * is, in a mount namespace of its own, which has these folders, and nothing that was mounted below them. `inMounts` acts
-   * there.
+   * is, in a mount namespace of its own, which has what the host has mounted then, and nothing later. `inMounts` acts there.
    */
   async launch(where: "here" | "elsewhere" = "here"): Promise<void> {
     const network = this.#nodeNetns === undefined ? "loopback" : "cni";
@@ -287,27 +287,6 @@ export class Daemon {
     return text.slice(-bytes);
   }
 }
-
-/** A shell's lines that unmount what the pattern has. */
-function unmountAll(pattern: string): string {
-  return `
-mounts=$(cat /proc/self/mountinfo)
-while read -r _ _ _ _ target _; do
-  case $target in ${pattern}) umount --lazy "$target" 2>/dev/null;; esac
-done <<.
-$mounts
-.
-`;
-}
-
-/** $0 is the temporary folder; what follows is run. */
-const dropTestMounts = `${unmountAll('"$0"/*|*/netns/*')}exec "$@"`;
-
-/** $0 and $1 are folders; what follows is run. */
-const bindFolders = `${unmountAll('"$0"/*|"$1"/*')}
-for folder in "$0" "$1"; do mount --bind "$folder" "$folder" || exit; done
-shift
-exec "$@"`;
 
 function addons(): Native {
   return loadNative(join(projectFolder, "build/assets")).native;

@@ -171,7 +171,7 @@ describe("the jail of a Box", function () {
 
   it("has the share as the file server's root, read-only at its top", async () => {
     expect((await readdir(`/proc/${fs.pid}/root`)).sort()).to.deep.equal(
-      (await readdir(`${box.handle.folder}/share`)).sort(),
+      (await readdir(`${box.handle.folder}/layout`)).sort(),
     );
     const top = parseMountinfo(await fs.mounts()).filter(({ target }) => target === "/");
     expect(top).to.have.length(1);
