@@ -1,5 +1,6 @@
 /** That nobody who reads is sent where nothing is. */
 import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { expect } from "chai";
 import { anchorsOf, documents, inlineCodeOf, linksOf, textOf } from "../../support/documents.js";
@@ -58,6 +59,24 @@ describe("the documents", () => {
       missing.push(...pages.filter((path) => !linked.has(path)));
     }
     expect(missing).to.deep.equal([]);
+  });
+
+  it("name variables that tests, scripts or the daemon read", async () => {
+    const read = new Set<string>();
+    for (const directory of ["src", "test", "scripts", "bench"]) {
+      for (const path of await readdir(join(projectFolder, directory), { recursive: true })) {
+        if (!/\.(?:ts|mjs|sh)$/.test(path)) continue;
+        const text = await readFile(join(projectFolder, directory, path), "utf8");
+        for (const [variable] of text.matchAll(/\bA3S_[A-Z_]+\b/g)) read.add(variable);
+      }
+    }
+    const lost: string[] = [];
+    for (const document of (await documents()).filter((path) => path.endsWith("README.md"))) {
+      for (const [variable] of (await textOf(document)).matchAll(/\bA3S_[A-Z_]+\b/g)) {
+        if (!read.has(variable)) lost.push(`${document}: ${variable}`);
+      }
+    }
+    expect(lost).to.deep.equal([]);
   });
 
   it("have a front page that fits on one", async () => {
