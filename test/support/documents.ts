@@ -20,6 +20,17 @@ export async function textOf(document: string): Promise<string> {
   return await readFile(join(projectFolder, document), "utf8");
 }
 
+/** The text of all files below the directories whose paths fit, generated ones left out. */
+export async function textsBelow(directories: readonly string[], fits: RegExp): Promise<string[]> {
+  const paths: string[] = [];
+  for (const directory of directories) {
+    for (const path of await readdir(join(projectFolder, directory), { recursive: true })) {
+      if (fits.test(path) && !path.startsWith("gen/")) paths.push(`${directory}/${path}`);
+    }
+  }
+  return await Promise.all(paths.map(textOf));
+}
+
 export interface CodeBlock {
   /** "sh", "toml", …; "" for none. */
   readonly language: string;

@@ -7,7 +7,7 @@ import { commands } from "../../../src/cli/commands.js";
 import { loadConfig } from "../../../src/config/load.js";
 import { settingNames } from "../../../src/config/settings.js";
 import { parseHostsFile } from "../../../src/image/registry/hosts-file.js";
-import { codeBlocksOf, documents, inlineCodeOf, rowsIn, textOf } from "../../support/documents.js";
+import { codeBlocksOf, documents, inlineCodeOf, rowsIn, textOf, textsBelow } from "../../support/documents.js";
 import { projectFolder } from "../../support/project.js";
 
 const guide = async (): Promise<string[]> => [
@@ -47,14 +47,8 @@ function mistakeIn(line: string): string | undefined {
 
 /** All source text, with strings that go on in the next line put together. */
 async function sources(): Promise<string> {
-  const parts: string[] = [];
-  for (const directory of ["src", "guest/agent/src"]) {
-    for (const path of await readdir(join(projectFolder, directory), { recursive: true })) {
-      if (!/\.(?:ts|rs)$/.test(path) || path.startsWith("gen/")) continue;
-      parts.push(await readFile(join(projectFolder, directory, path), "utf8"));
-    }
-  }
-  const joined = parts.join("\n").replaceAll(/["'`]\s*\+\s*["'`]/g, "");
+  const all = (await textsBelow(["src", "guest/agent/src"], /\.(?:ts|rs)$/)).join("\n");
+  const joined = all.replaceAll(/["'`]\s*\+\s*["'`]/g, "");
   return joined.replaceAll(/\\\n/g, "").replaceAll(/\\(["'])/g, "$1");
 }
 

@@ -1,9 +1,8 @@
 /** That nobody who reads is sent where nothing is. */
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { expect } from "chai";
-import { anchorsOf, documents, inlineCodeOf, linksOf, textOf } from "../../support/documents.js";
+import { anchorsOf, documents, inlineCodeOf, linksOf, textOf, textsBelow } from "../../support/documents.js";
 import { projectFolder } from "../../support/project.js";
 
 /** "docs/guide/node.md#x" for a link of a document, whichever way it is written. */
@@ -63,12 +62,8 @@ describe("the documents", () => {
 
   it("name variables that tests, scripts or the daemon read", async () => {
     const read = new Set<string>();
-    for (const directory of ["src", "test", "scripts", "bench"]) {
-      for (const path of await readdir(join(projectFolder, directory), { recursive: true })) {
-        if (!/\.(?:ts|mjs|sh)$/.test(path)) continue;
-        const text = await readFile(join(projectFolder, directory, path), "utf8");
-        for (const [variable] of text.matchAll(/\bA3S_[A-Z_]+\b/g)) read.add(variable);
-      }
+    for (const text of await textsBelow(["src", "test", "scripts", "bench"], /\.(?:ts|mjs|sh)$/)) {
+      for (const [variable] of text.matchAll(/\bA3S_[A-Z_]+\b/g)) read.add(variable);
     }
     const lost: string[] = [];
     for (const document of (await documents()).filter((path) => path.endsWith("README.md"))) {
