@@ -137,6 +137,16 @@ describe("the guide", () => {
     expect(quoted).to.be.greaterThan(50);
   });
 
+  it("knows lines of the log by the words that they have", async () => {
+    const text = await textOf("docs/guide/troubleshooting.md");
+    const from = text.indexOf("## Lines of the log");
+    const rows = rowsIn(text.slice(from, text.indexOf("\n## ", from + 1)));
+    const lines = rows.flatMap(([first = ""]) => inlineCodeOf(first)).filter((line) => line !== "msg");
+    const said = await sources();
+    expect(lines.length).to.be.greaterThan(10);
+    expect(lines.filter((line) => !said.includes(`"${line}"`))).to.deep.equal([]);
+  });
+
   it("says of each finding of `check` what to do", async () => {
     const findings: string[] = [];
     for (const file of await readdir(join(projectFolder, "src/cli"))) {
