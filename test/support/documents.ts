@@ -53,6 +53,13 @@ export function inlineCodeOf(text: string): string[] {
   return [...proseOf(text).matchAll(/`([^`\n]+)`/g)].map(([, code = ""]) => code);
 }
 
+/** What people are told to type, without what is set before it: commands of shell blocks, and code in sentences. */
+export function typedIn(text: string): string[] {
+  const blocks = codeBlocksOf(text).filter(({ language }) => language === "sh");
+  const lines = [...blocks.flatMap((shell) => shell.text.split("\n")), ...inlineCodeOf(text)];
+  return lines.flatMap((line) => line.split(/&&|\||;|#/)).map((line) => line.trim().replace(/^(?:[A-Z]\w+=\S+ )+/, ""));
+}
+
 /** Targets of `[text](target)`, but those on other machines. */
 export function linksOf(text: string): string[] {
   const targets = [...proseOf(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);

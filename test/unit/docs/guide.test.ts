@@ -7,7 +7,7 @@ import { commands } from "../../../src/cli/commands.js";
 import { loadConfig } from "../../../src/config/load.js";
 import { settingNames } from "../../../src/config/settings.js";
 import { parseHostsFile } from "../../../src/image/registry/hosts-file.js";
-import { codeBlocksOf, documents, inlineCodeOf, rowsIn, textOf, textsBelow } from "../../support/documents.js";
+import { codeBlocksOf, documents, inlineCodeOf, rowsIn, textOf, textsBelow, typedIn } from "../../support/documents.js";
 import { projectFolder } from "../../support/project.js";
 
 const guide = async (): Promise<string[]> => [
@@ -27,11 +27,7 @@ interface Said {
 async function typed(): Promise<Said[]> {
   const found: Said[] = [];
   for (const document of await guide()) {
-    const text = await textOf(document);
-    const blocks = codeBlocksOf(text).filter(({ language }) => language === "sh");
-    const lines = [...blocks.flatMap((block) => block.text.split("\n")), ...inlineCodeOf(text)];
-    const parts = lines.flatMap((line) => line.split(/&&|\||;|#/)).map((line) => line.trim());
-    found.push(...parts.map((what) => ({ document, what })));
+    found.push(...typedIn(await textOf(document)).map((what) => ({ document, what })));
   }
   return found;
 }
@@ -67,16 +63,6 @@ describe("the guide", () => {
     const cells = rowsIn(await textOf("docs/guide/README.md")).map(([first = ""]) => first);
     const missing = commands.filter(({ name }) => !cells.some((cell) => cell.includes(`\`${name}`)));
     expect(missing.map(({ name }) => name)).to.deep.equal([]);
-  });
-
-  it("names npm scripts that there are", async () => {
-    const text = await readFile(join(projectFolder, "package.json"), "utf8");
-    const asked = (await typed()).flatMap(({ document, what }) => {
-      const script = /^npm (?:run )?([a-z][\w:-]*)/.exec(what)?.[1];
-      return script === undefined ? [] : [{ document, script }];
-    });
-    expect(asked.length).to.be.greaterThan(5);
-    expect(asked.filter(({ script }) => !text.includes(`"${script}": `))).to.deep.equal([]);
   });
 
   it("names keys of the configuration that there are", async () => {
