@@ -1,0 +1,26 @@
+/** That a release has one number, wherever it stands. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect } from "chai";
+import { textOf } from "../../support/documents.js";
+import { packageVersion } from "../../../src/base/version.js";
+import { projectFolder } from "../../support/project.js";
+
+const read = async (path: string): Promise<string> => await readFile(join(projectFolder, path), "utf8");
+
+describe("the version", () => {
+  it("is that of the last release in the changelog, of the lock files and of the agent", async () => {
+    const changelog = await textOf("CHANGELOG.md");
+    const released = /^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d$/m.exec(changelog)?.[1];
+    const lock = /^ {2}"version": "([^"]+)",\n.*?\n {6}"version": "([^"]+)"/ms.exec(await read("package-lock.json"));
+    const agent = /^version = "([^"]+)"/m.exec(await read("guest/Cargo.toml"))?.[1];
+    const locked = /name = "agent"\nversion = "([^"]+)"/.exec(await read("guest/Cargo.lock"))?.[1];
+    const found = [released, lock?.[1], lock?.[2], agent, locked];
+    expect(found).to.deep.equal(found.map(() => packageVersion()));
+  });
+
+  it("has a place above it for what comes", async () => {
+    const headings = [...(await textOf("CHANGELOG.md")).matchAll(/^## (.*)$/gm)].map(([, heading = ""]) => heading);
+    expect(headings[0]).to.equal("Unreleased");
+  });
+});
