@@ -73,10 +73,16 @@ export function parsePlugin(text: string): PluginConfig {
 
 function json(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(text, finite) as unknown;
   } catch (thrown) {
     throw new RuntimeError("invalidArgument", `it is not JSON: ${messageOf(thrown)}`, { cause: thrown });
   }
+}
+
+/** A number beyond all numbers would be null to the plugin. */
+function finite(_name: string, value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new Error("it has a number that is too large");
+  return value;
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {
