@@ -7,7 +7,7 @@ import {
   type ContainerStatus,
   type ImageSpec,
 } from "../../gen/runtime/v1/api.js";
-import type { Container, ContainerFacts } from "../../runtime/container/container.js";
+import type { ContainerFacts } from "../../runtime/container/container.js";
 import { criImageSpec, criMount } from "./mounts.js";
 import { criResources } from "./resources.js";
 import { criSignal } from "./signals.js";
