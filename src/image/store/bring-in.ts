@@ -85,12 +85,15 @@ export async function bringIn(
   }
 }
 
-/** Not before the store's lock is free, which another call may have on a disk that hangs: it is not waited for then. */
+/** The store's lock is free in a moment, but where another call has it on a disk that hangs: that is not waited for. */
+const letGoGraceMs = 100;
+
+/** A caller who has gone gets its answer when nothing is held for it any more, or soon after where that can't be had. */
 async function letGo(holds: readonly Hold[], signal: AbortSignal): Promise<void> {
   const released = takeBack(async () => {
     for (const hold of holds) await hold.release();
   });
-  if (await settlesInTime(released, signal, 0)) await released;
+  if (await settlesInTime(released, signal, letGoGraceMs)) await released;
 }
 
 async function readLayers(
