@@ -97,9 +97,13 @@ describe("Resource limits", () => {
 
   it("given anew are an OOM score of what runs and of later execs, but for a program that has chosen its own", async () => {
     const inner = "echo 777 > /proc/self/oom_score_adj; exec sleep 5001";
-    const command = ["sh", "-c", `sh -c '${inner}' & echo $! > /own; sleep 5002 & echo $! > /other; exec sleep 5003`];
+    const command = [
+      "sh",
+      "-c",
+      `sh -c '${inner}' & echo $! > /own; sleep 5002 & echo $! > /other; echo $$ > /init; exec sleep 5003`,
+    ];
     const id = await startContainer(daemon, pod, { command, linux: { resources: partial({ oomScoreAdj: 321n }) } });
-    const files = "/proc/$(cat /own)/oom_score_adj /proc/$(cat /other)/oom_score_adj /proc/1/oom_score_adj";
+    const files = "/proc/$(cat /own)/oom_score_adj /proc/$(cat /other)/oom_score_adj /proc/$(cat /init)/oom_score_adj";
     const scores = async (): Promise<string[]> => (await shell(daemon, id, `cat ${files}`)).trim().split("\n");
     await eventually("all run", 10_000, async () => ((await scores()).join() === "777,321,321" ? true : undefined));
     await update(id, { oomScoreAdj: 654n });

@@ -18,8 +18,8 @@ export interface Operation<Subject> {
   readonly goesOn: boolean;
 }
 
-/** The question whether a Box lives comes when it comes. */
-const anyTime = /agent list sessions$/;
+/** The question whether a Box lives comes when it comes; which programs there are is asked once of each daemon. */
+const anyTime = /(agent list sessions|look at programs)$/;
 
 /** These come also when all has been done. */
 const madeIt: ReadonlySet<Fault["kind"]> = new Set(["die", "stick"]);
