@@ -21,6 +21,10 @@ export default tseslint.config(
   },
   {
     files: ["src/**/*.ts"],
+    rules: { "max-lines": ["error", 300], "max-lines-per-function": ["error", 60] },
+  },
+  {
+    files: ["src/**/*.ts"],
     ignores: ["src/base/signals.ts"],
     rules: {
       "no-restricted-properties": [

@@ -92,12 +92,11 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       hint: `known: ${settingNames.join(", ")}`,
     });
   }
-  const read = <T>(name: SettingName, setting: Setting<T>): T => valueOf(name, setting, values.get(name));
+  const read: Read = (name, setting) => valueOf(name, setting, values.get(name));
   const state = read("state", settings.state);
   const listen = read("listen", settings.listen);
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
-  const dockerConfig = read("image.docker_config", settings["image.docker_config"]);
   const runc = read("native.runc", settings["native.runc"]);
   const sizes = {
     vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
@@ -124,36 +123,51 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
       hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
       healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
     },
-    cni: {
-      confDir: read("cni.conf_dir", settings["cni.conf_dir"]),
-      binDirs: read("cni.bin_dirs", settings["cni.bin_dirs"]),
-      pluginTimeoutMs: read("cni.plugin_timeout_ms", settings["cni.plugin_timeout_ms"]),
-      timeoutMs: read("cni.timeout_ms", settings["cni.timeout_ms"]),
-      gc: read("cni.gc", settings["cni.gc"]),
-    },
-    image: {
-      defaultRegistry: read("image.default_registry", settings["image.default_registry"]),
-      plainHttp: read("image.plain_http", settings["image.plain_http"]),
-      hostsDirs: read("image.hosts_dirs", settings["image.hosts_dirs"]),
-      auth: read("image.auth", settings["image.auth"]),
-      dockerConfig: dockerConfig === "" ? undefined : dockerConfig,
-      pinned: read("image.pinned", settings["image.pinned"]),
-      stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
-    },
-    streaming: {
-      address: read("streaming.address", settings["streaming.address"]),
-      port: read("streaming.port", settings["streaming.port"]),
-      idleTimeoutMs: read("streaming.idle_timeout_ms", settings["streaming.idle_timeout_ms"]),
-      tls: tlsOf(
-        read("streaming.tls_cert_file", settings["streaming.tls_cert_file"]),
-        read("streaming.tls_key_file", settings["streaming.tls_key_file"]),
-      ),
-    },
+    cni: cniOf(read),
+    image: imageOf(read),
+    streaming: streamingOf(read),
     metrics: listenAddress(read("metrics.address", settings["metrics.address"])),
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
   };
   checkSocketPaths(config);
   return deepFreeze(config);
+}
+
+type Read = <T>(name: SettingName, setting: Setting<T>) => T;
+
+function cniOf(read: Read): Config["cni"] {
+  return {
+    confDir: read("cni.conf_dir", settings["cni.conf_dir"]),
+    binDirs: read("cni.bin_dirs", settings["cni.bin_dirs"]),
+    pluginTimeoutMs: read("cni.plugin_timeout_ms", settings["cni.plugin_timeout_ms"]),
+    timeoutMs: read("cni.timeout_ms", settings["cni.timeout_ms"]),
+    gc: read("cni.gc", settings["cni.gc"]),
+  };
+}
+
+function imageOf(read: Read): Config["image"] {
+  const dockerConfig = read("image.docker_config", settings["image.docker_config"]);
+  return {
+    defaultRegistry: read("image.default_registry", settings["image.default_registry"]),
+    plainHttp: read("image.plain_http", settings["image.plain_http"]),
+    hostsDirs: read("image.hosts_dirs", settings["image.hosts_dirs"]),
+    auth: read("image.auth", settings["image.auth"]),
+    dockerConfig: dockerConfig === "" ? undefined : dockerConfig,
+    pinned: read("image.pinned", settings["image.pinned"]),
+    stallTimeoutMs: read("image.stall_timeout_ms", settings["image.stall_timeout_ms"]),
+  };
+}
+
+function streamingOf(read: Read): Config["streaming"] {
+  return {
+    address: read("streaming.address", settings["streaming.address"]),
+    port: read("streaming.port", settings["streaming.port"]),
+    idleTimeoutMs: read("streaming.idle_timeout_ms", settings["streaming.idle_timeout_ms"]),
+    tls: tlsOf(
+      read("streaming.tls_cert_file", settings["streaming.tls_cert_file"]),
+      read("streaming.tls_key_file", settings["streaming.tls_key_file"]),
+    ),
+  };
 }
 
 function valueOf<T>(name: SettingName, setting: Setting<T>, given: Given | undefined): T {

@@ -170,12 +170,9 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     });
     const startedMs = monotonicMs();
     const hello = await stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited));
-    const stages = {
-      prepareMs: preparedMs - made.beganMs,
-      startVmmMs: startedMs - preparedMs,
-      helloMs: monotonicMs() - startedMs,
-    };
-    log.debug({ ...stages, hello }, "box booted");
+    const prepareMs = preparedMs - made.beganMs;
+    const startVmmMs = startedMs - preparedMs;
+    log.debug({ prepareMs, startVmmMs, helloMs: monotonicMs() - startedMs, hello }, "box booted");
     const handle = {
       ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
       ...facts,
@@ -185,10 +182,15 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
   } catch (thrown) {
     over.abort();
     if (processes.exit === undefined || signal.aborted) throw thrown;
-    const at = thrown instanceof RuntimeError ? thrown.stage : undefined;
-    const detail = at === undefined ? { cause: thrown } : { stage: at, cause: thrown };
-    throw new RuntimeError("internal", processes.exit.reason, detail);
+    throw ended(processes.exit.reason, thrown);
   }
+}
+
+/** A process of the Box has ended, which says more than what failed of it. */
+function ended(reason: string, thrown: unknown): RuntimeError {
+  const at = thrown instanceof RuntimeError ? thrown.stage : undefined;
+  const detail = at === undefined ? { cause: thrown } : { stage: at, cause: thrown };
+  return new RuntimeError("internal", reason, detail);
 }
 
 async function writeTrail(

@@ -20,6 +20,7 @@ import type { OciSpec } from "../spec/oci.js";
 import type { UserDatabase } from "../spec/user.js";
 import type { CheckedContainer } from "./check-spec.js";
 import type { ContainerRecord } from "./container-record.js";
+import type { ContainerSpec } from "./container-spec.js";
 import type { ContainerStore } from "./container-store.js";
 import { resolveSource } from "../volumes/host-mounts.js";
 import { isImageVolume, withVolumeIds } from "../volumes/image-volumes.js";
@@ -64,16 +65,7 @@ async function build(
   const box = await sandbox.liveBox(signal);
   const { boundary } = sandbox;
   const plan = await planOf(id, request, box, deps, signal);
-  const devices = !boundary.placesSources;
-  const sources = await Promise.all(
-    spec.mounts.map(async (mount, index) =>
-      isImageVolume(mount)
-        ? ""
-        : await stage(`resolve mount ${mount.containerPath}`, stepLimitMs, signal, (limit) =>
-            resolveSource(mount, index, { devices }, containers.lookups, limit),
-          ),
-    ),
-  );
+  const sources = await sourcesOf(spec, !boundary.placesSources, containers, signal);
   const seccomp = await containers.seccomp.filterFor(
     spec.security.seccomp,
     plan.process.capabilities.effective,
@@ -118,6 +110,24 @@ async function build(
   await stage("write record", stepLimitMs, signal, write, () => containers.remove(id));
   undo.release();
   await giveCpusBack(id, box, containers, log);
+}
+
+/** Where the mounts' sources are on the host, by position; "" for an image. `devices`: one may be a device. */
+async function sourcesOf(
+  spec: ContainerSpec,
+  devices: boolean,
+  { lookups }: ContainerStore,
+  signal: AbortSignal,
+): Promise<string[]> {
+  return await Promise.all(
+    spec.mounts.map(async (mount, index) =>
+      isImageVolume(mount)
+        ? ""
+        : await stage(`resolve mount ${mount.containerPath}`, stepLimitMs, signal, (limit) =>
+            resolveSource(mount, index, { devices }, lookups, limit),
+          ),
+    ),
+  );
 }
 
 /** The container is there, and answers for its CPUs: whatever goes wrong here does not unmake it. */

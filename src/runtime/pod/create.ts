@@ -5,9 +5,10 @@ import { newBoxId, shortId, type SandboxId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { operation, sideBySide, Stages } from "../../base/stage.js";
 import { netnsPath, sandboxFolder } from "../../config/paths.js";
-import type { LinkState } from "../../native/addon.js";
+import type { IdMap, LinkState } from "../../native/addon.js";
+import type { Attachment } from "../../net/attachment.js";
 import { tapName as guestTap } from "../../net/guest-link.js";
-import type { Box } from "../../vmm/box.js";
+import type { Box, BoxSpec } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
@@ -93,44 +94,17 @@ async function build(
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  const boxSpec = {
-    ...{ id, ...request.size, netnsPath: sandbox.record.netnsPath === "" ? null : sandbox.record.netnsPath },
-    cgroupParent: cgroupParent(request, config),
-    oomScore: podOomScore(qosOf(spec.cgroupParent), []),
-    hostNamespaces: request.hostNamespaces,
-    ...(request.driver === undefined ? {} : { driver: request.driver }),
-    ...(idMap === undefined ? {} : { idMap }),
-    tap: tapName ?? null,
-  };
-  // Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first.
-  const [box, link] = await sideBySide(
-    signal,
-    // Its own steps have their limits; before them it may wait for its turn.
-    (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(boxSpec, limit), both),
-    async (both) => {
-      if (network === undefined) return undefined;
-      const limitMs = config.cni.timeoutMs + stepLimitMs;
-      return await stages.run(
-        "join network",
-        limitMs,
-        (limit) => joinNetwork(sandbox, network, tapName, deps, limit),
-        both,
-      );
-    },
-  );
+  const boxSpec = boxSpecOf(sandbox, request, { idMap, tap: tapName ?? null }, config);
+  const [box, link] = await bootAndJoin({ sandbox, boxSpec, network, tapName }, stages, deps, signal);
   sandbox.setBox(box);
   if (network !== undefined) {
     await stages.run("tell pod files", stepLimitMs, () =>
       tellPodFiles(folder, hostname, spec.dns, sandbox.record.network),
     );
   }
+  const identity = { link, hostname: ownHostname(hostname, request), boundary };
   await stages.run("configure sandbox", guestLimitMs, (limit) =>
-    configure(
-      sandbox,
-      box,
-      { link, hostname: ownHostname(hostname, request), boundary, sysctls: networkSysctls(sandbox, request) },
-      limit,
-    ),
+    configure(sandbox, box, { ...identity, sysctls: networkSysctls(sandbox, request) }, limit),
   );
   await stages.run("record ready", stepLimitMs, () =>
     sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
@@ -142,6 +116,52 @@ async function build(
   }
   watchBox(sandbox, box, deps);
   return sandbox;
+}
+
+function boxSpecOf(
+  { id, record }: Sandbox,
+  request: CheckedPod,
+  { idMap, tap }: { readonly idMap: IdMap | undefined; readonly tap: string | null },
+  config: Config,
+): BoxSpec {
+  return {
+    ...{ id, ...request.size, netnsPath: record.netnsPath === "" ? null : record.netnsPath },
+    cgroupParent: cgroupParent(request, config),
+    oomScore: podOomScore(qosOf(request.spec.cgroupParent), []),
+    hostNamespaces: request.hostNamespaces,
+    ...(request.driver === undefined ? {} : { driver: request.driver }),
+    ...(idMap === undefined ? {} : { idMap }),
+    tap,
+  };
+}
+
+interface Joining {
+  readonly sandbox: Sandbox;
+  readonly boxSpec: BoxSpec;
+  readonly network: Attachment | undefined;
+  readonly tapName: string | undefined;
+}
+
+/** Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first. */
+async function bootAndJoin(
+  { sandbox, boxSpec, network, tapName }: Joining,
+  stages: Stages,
+  deps: Deps,
+  signal: AbortSignal,
+): Promise<[Box, LinkState | undefined]> {
+  const { config, boxes } = deps;
+  const joinLimitMs = config.cni.timeoutMs + stepLimitMs;
+  return await sideBySide(
+    signal,
+    // Its own steps have their limits; before them it may wait for its turn.
+    (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(boxSpec, limit), both),
+    async (both) => {
+      if (network === undefined) return undefined;
+      const join = (limit: AbortSignal): Promise<LinkState | undefined> =>
+        joinNetwork(sandbox, network, tapName, deps, limit);
+      return await stages.run("join network", joinLimitMs, join, both);
+    },
+  );
 }
 
 function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, size }: CheckedPod, deps: Deps) {
