@@ -167,6 +167,48 @@ describe("the native handler", function () {
     });
   });
 
+  it("has an agent whose file no container changes, though an exec of a script for /proc/self/exe runs it in there", async () => {
+    // The kernel looks the interpreter up in the agent's child. Who sees that first keeps the file open.
+    const catcher = `
+      echo $$ > /me
+      printf '#!/proc/self/exe serve-unix\n' > /script; chmod +x /script; mkdir /seen
+      for p in /proc/[0-9]*; do : > /seen/\${p#/proc/}; done
+      echo ready
+      while :; do
+        for p in /proc/[0-9]*; do
+          [ -e /seen/\${p#/proc/} ] && continue
+          { command exec 9< $p/exe; } 2>/dev/null || continue
+          [ /proc/self/fd/9 -ef /bin/busybox ] && continue
+          break 2
+        done
+      done
+      echo caught; exec sleep 1000`;
+    await inPod({}, async (pod) => {
+      const id = await startContainer(daemon, pod, { command: ["sh", "-c", catcher] });
+      const printed = async (): Promise<string> =>
+        (await logLines((await containerStatus(daemon, id)).logPath)).map(({ text }) => text).join(" ");
+      await eventually("it looks", 10_000, async () => ((await printed()) === "ready" ? true : undefined));
+      for (const link of ["/proc/self/exe", "/link"]) {
+        await shell(daemon, id, "ln -sf /proc/self/exe /link");
+        await exec(daemon, id, [link, "--version"]).then(
+          ({ exitCode, stdout }) => expect([exitCode === 0, stdout]).to.deep.equal([false, ""]),
+          (thrown: unknown) => expect(String(thrown)).to.match(/\/proc\/self\/exe|\/link/),
+        );
+      }
+      await eventually("the agent's file is caught", 30_000, async () => {
+        await exec(daemon, id, ["/script"]).catch(() => undefined);
+        return (await printed()).endsWith("caught") ? true : undefined;
+      });
+      const held = "/proc/$(cat /me)/fd/9";
+      expect(await shell(daemon, id, `head -c 4 ${held} | tail -c 3`), "what is held").to.equal("ELF");
+      for (const change of [`touch -c ${held}`, `chmod 4755 ${held}`, `chown 7 ${held}`, `exec 8>> ${held}`]) {
+        const { exitCode, stderr } = await exec(daemon, id, ["sh", "-c", change]);
+        expect([change, exitCode === 0], stderr).to.deep.equal([change, false]);
+        expect(stderr, change).to.match(/Read-only file system|Text file busy/);
+      }
+    });
+  });
+
   describe("namespaces", () => {
     it("pid NODE: sees the processes of the host (42)", async () => {
       await inPod({ pid: NODE }, async (pod) => {

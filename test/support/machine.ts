@@ -83,7 +83,9 @@ export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
       const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       if (state === "Z" || state === "X") continue;
       const command = (await readFile(`/proc/${entry}/cmdline`, "utf8")).replaceAll("\0", " ");
-      const program = await readlink(`/proc/${entry}/exe`).catch(() => command.split(" ")[0] ?? "");
+      const [called = ""] = command.split(" ");
+      const path = await readlink(`/proc/${entry}/exe`).catch(() => called);
+      const program = path === "/" ? called : path; // of a mount that is nowhere: the agent of a pod of the host
       all.set(Number(entry), {
         parent: Number(parent),
         name: basename(program.replace(/ \(deleted\)$/, "")),

@@ -41,7 +41,7 @@ export async function startTimeOf(pid: number): Promise<bigint | undefined> {
 }
 
 async function boxProcess(pid: number, folders: BoxFolders): Promise<BoxProcess | undefined> {
-  const program = basename((await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, ""));
+  const program = await programOf(pid);
   if (!programs.test(program)) return undefined;
   const stat = await procStat(pid);
   if (stat === undefined || stat.state === "Z") return undefined;
@@ -50,6 +50,12 @@ async function boxProcess(pid: number, folders: BoxFolders): Promise<BoxProcess 
   const box =
     (at === -1 ? undefined : nameIn(commandLine.slice(at), folders.path)) ?? (await boxOfJailed(pid, folders));
   return box === undefined ? undefined : { pid, parent: stat.parent, program, box };
+}
+
+/** The agent of a pod of the host runs from a mount that is nowhere, where its file has no name. */
+async function programOf(pid: number): Promise<string> {
+  const path = (await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, "");
+  return basename(path === "/" ? ((await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0")[0] ?? "") : path);
 }
 
 async function boxOfJailed(pid: number, folders: BoxFolders): Promise<string | undefined> {

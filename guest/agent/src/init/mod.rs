@@ -76,6 +76,10 @@ pub fn run_on_host(path: &str, runtime: RuntimeName) -> ExitCode {
 
 /// Entry of `agent host`: what a native pod has in place of a Box. What its end leaves behind is in the pod's cgroup.
 pub fn run_pod_on_host(path: &str, options: host::Options) -> ExitCode {
+    if let Err(errno) = crate::runtime::runc::read_only::ensure() {
+        console::say(&format!("run where containers can't write to this program: {errno}"));
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = host::set_apart(&options) {
         console::say(&error);
         return ExitCode::FAILURE;

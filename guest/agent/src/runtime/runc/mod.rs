@@ -5,6 +5,7 @@ mod allowed;
 mod config;
 mod gate;
 pub mod pause;
+pub mod read_only;
 
 use std::fs;
 use std::io;

@@ -49,8 +49,8 @@ async fn start(supervisor: &Supervisor, has_users: bool) -> Result<i32, Failure>
     let (ours, theirs) = pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"))?;
     stdio::set_non_blocking(&ours).map_err(failed("watch a pipe"))?;
     let [null, _, errors] = stdio::nothing().map_err(failed("open /dev/null"))?;
-    let program = std::env::current_exe().map_err(while_doing(STAGE, "find the agent"))?;
-    let mut argv = vec![program.display().to_string(), "pause".to_owned()];
+    // By this link, and not by a path: the agent's file is on a mount that is nowhere (`read_only`).
+    let mut argv = vec!["/proc/self/exe".to_owned(), "pause".to_owned()];
     argv.extend(has_users.then(|| USERS.to_owned()));
     let command = Command { argv, env: Vec::new(), cwd: "/".to_owned(), stdio: [null, theirs, errors] };
     let _child = supervisor.spawn(command).await.map_err(while_doing(STAGE, "start the pod's first process"))?;
