@@ -52,10 +52,12 @@ async function boxProcess(pid: number, folders: BoxFolders): Promise<BoxProcess 
   return box === undefined ? undefined : { pid, parent: stat.parent, program, box };
 }
 
-/** The agent of a pod of the host runs from a mount that is nowhere, where its file has no name. */
+/** The agent of a pod of the host runs from a mount that is nowhere, where its file has no name; it starts itself by a link. */
 async function programOf(pid: number): Promise<string> {
   const path = (await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, "");
-  return basename(path === "/" ? ((await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0")[0] ?? "") : path);
+  if (path !== "/") return basename(path);
+  const [called = ""] = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0");
+  return called === "/proc/self/exe" ? "agent" : basename(called);
 }
 
 async function boxOfJailed(pid: number, folders: BoxFolders): Promise<string | undefined> {
