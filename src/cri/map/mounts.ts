@@ -1,6 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import { MountPropagation, type ImageSpec as CriImageSpec, type Mount } from "../../gen/runtime/v1/api.js";
 import type { ImageSpec, MountPropagation as Propagation, MountSpec } from "../../runtime/container/container-spec.js";
+import { nameOf } from "./names.js";
 import { idMappingsOf } from "./namespaces.js";
 
 const propagations: Readonly<Record<Propagation, MountPropagation>> = {
@@ -63,14 +64,7 @@ export function criImageSpec({ name, annotations, userSpecified, handler, refere
 }
 
 function propagationOf(value: MountPropagation, field: string): Propagation {
-  switch (value) {
-    case MountPropagation.PROPAGATION_PRIVATE:
-      return "private";
-    case MountPropagation.PROPAGATION_HOST_TO_CONTAINER:
-      return "hostToContainer";
-    case MountPropagation.PROPAGATION_BIDIRECTIONAL:
-      return "bidirectional";
-    default:
-      throw new RuntimeError("invalidArgument", `${field} ${String(value)} does not exist`);
-  }
+  const name = nameOf(propagations, value);
+  if (name === undefined) throw new RuntimeError("invalidArgument", `${field} ${String(value)} does not exist`);
+  return name;
 }

@@ -6,6 +6,7 @@ import type {
   NamespaceMode as Mode,
   UserNamespaceSpec,
 } from "../../runtime/pod/namespace-spec.js";
+import { nameOf } from "./names.js";
 
 const modes: Readonly<Record<Mode, NamespaceMode>> = {
   pod: NamespaceMode.POD,
@@ -45,18 +46,8 @@ function userNamespaceSpecOf({ mode, uids, gids }: UserNamespace, field: string)
   return { mode: modeOf(mode, `${field}.mode`), uids: idMappingsOf(uids), gids: idMappingsOf(gids) };
 }
 
-/** A number may come that this version of CRI has no name for. */
 function modeOf(value: NamespaceMode, field: string): Mode {
-  switch (value) {
-    case NamespaceMode.POD:
-      return "pod";
-    case NamespaceMode.CONTAINER:
-      return "container";
-    case NamespaceMode.NODE:
-      return "host";
-    case NamespaceMode.TARGET:
-      return "target";
-    default:
-      throw new RuntimeError("invalidArgument", `${field} ${String(value)} does not exist`);
-  }
+  const name = nameOf(modes, value);
+  if (name === undefined) throw new RuntimeError("invalidArgument", `${field} ${String(value)} does not exist`);
+  return name;
 }

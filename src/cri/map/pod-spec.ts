@@ -7,9 +7,16 @@ import {
   type RunPodSandboxRequest,
 } from "../../gen/runtime/v1/api.js";
 import { podSpec, type PodSpec, type PortSpec } from "../../runtime/pod/pod-spec.js";
+import { nameOf } from "./names.js";
 import { namespaceSpecOf } from "./namespaces.js";
 import { resourceSpecOf } from "./resources.js";
 import { refuseSelinux } from "./security.js";
+
+const protocols: Readonly<Record<PortSpec["protocol"], Protocol>> = {
+  tcp: Protocol.TCP,
+  udp: Protocol.UDP,
+  sctp: Protocol.SCTP,
+};
 
 /**
  * The pod that CRI RunPodSandbox asks for. Throws `invalidArgument` for what a spec can't say; what is in it the engine
@@ -59,16 +66,7 @@ function portSpecOf({ protocol, containerPort, hostPort, hostIp }: PortMapping):
 }
 
 function protocolOf(value: Protocol): PortSpec["protocol"] {
-  switch (value) {
-    case Protocol.TCP:
-      return "tcp";
-    case Protocol.UDP:
-      return "udp";
-    case Protocol.SCTP:
-      return "sctp";
-    default:
-      return refuse("config.port_mappings.protocol", `${String(value)} is not a protocol`);
-  }
+  return nameOf(protocols, value) ?? refuse("config.port_mappings.protocol", `${String(value)} is not a protocol`);
 }
 
 function refuse(field: string, why: string, hint?: string): never {
