@@ -18,16 +18,17 @@ class ChildStack {
       ::munmap(base_, kBytes);
       base_ = MAP_FAILED;
     }
-#ifdef __SANITIZE_ADDRESS__
-    // A child leaves its stack by execve or _exit, and never returns: AddressSanitizer goes on believing in its
-    // variables, at the place where the next child's stack may come to be.
-    if (valid()) ASAN_UNPOISON_MEMORY_REGION(base_, kBytes);
-#endif
   }
   ChildStack(const ChildStack&) = delete;
   ChildStack& operator=(const ChildStack&) = delete;
   ~ChildStack() {
-    if (valid()) ::munmap(base_, kBytes);
+    if (!valid()) return;
+#ifdef __SANITIZE_ADDRESS__
+    // A child leaves its stack by execve, _exit or a signal, and never returns: AddressSanitizer would go on believing
+    // in its variables, at a place where the next memory is another child's, V8's or a thread's.
+    ASAN_UNPOISON_MEMORY_REGION(base_, kBytes);
+#endif
+    ::munmap(base_, kBytes);
   }
   bool valid() const { return base_ != MAP_FAILED; }
   void* top() const { return static_cast<char*>(base_) + kBytes; }
