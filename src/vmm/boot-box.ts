@@ -20,6 +20,7 @@ import { createBoxCgroup, type BoxCgroup } from "./cgroup/create.js";
 import { mostProcesses } from "./cgroup/limit-processes.js";
 import { planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
 import { RunningBox } from "./running-box.js";
+import { orWhySilent } from "./silent-boot.js";
 import type { OwnersVerdict } from "./share/probe-owners.js";
 import { BoxNamespace } from "./user-namespace.js";
 
@@ -162,14 +163,15 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
       },
       lives,
     );
-    started.dialable.catch(() => undefined); // the channel is who waits for it
     const agent = connectAgent({ socketPath: folder.agentSocket, booting: started.dialable }, spec.id);
     undo.add("close agent channel", () => {
       agent.close("the Box did not come up");
       return Promise.resolve();
     });
     const startedMs = monotonicMs();
-    const hello = await stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited));
+    const hello = await orWhySilent(started.dialable, processes, () =>
+      stage("wait for agent", deps.bootTimeoutMs, lives, (limited) => agent.hello(limited)),
+    );
     const prepareMs = preparedMs - made.beganMs;
     const startVmmMs = startedMs - preparedMs;
     log.debug({ prepareMs, startVmmMs, helloMs: monotonicMs() - startedMs, hello }, "box booted");

@@ -21,7 +21,7 @@ interface Member {
 const vmmGoesFirstMs = 150;
 
 const sigkill = 9;
-const nameOf = { vmm: "vmm", fs: "file server", agent: "agent" } satisfies Record<ProcessRole, string>;
+export const nameOf = { vmm: "vmm", fs: "file server", agent: "agent" } satisfies Record<ProcessRole, string>;
 
 function describeExit(role: ProcessRole, exit: ExitInfo): string {
   if (exit.signal !== null) return `${nameOf[role]} killed by signal ${exit.signal}`;
