@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { soak } from "../support/soak/soak.js";
 import { limit } from "../support/wait.js";
 
-const minutes = Number(process.env["A3S_SOAK_MINUTES"] ?? "5");
+const minutes = Number(process.env["A3S_SOAK_MINUTES"] ?? "3");
 const workers = Number(process.env["A3S_SOAK_WORKERS"] ?? "3");
 const seed = Number(process.env["A3S_SOAK_SEED"] ?? String(randomInt(2 ** 31)));
 
