@@ -4,8 +4,10 @@
  * agent enters it before.
  */
 import { expect } from "chai";
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { copyFile, mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Box, SharedPath } from "../../src/vmm/box.js";
 import { busyboxProgram } from "../support/busybox.js";
 import { eventually, limit } from "../support/wait.js";
@@ -14,6 +16,7 @@ import { startSession } from "./sessions.js";
 import { baseSpec } from "../oracle/bundles.js";
 import { skipBecause } from "../support/skip.js";
 
+const readsAhead = join(import.meta.dirname, "reads-ahead.c");
 const died = /Busy inodes after unmount|kernel BUG/;
 
 describe("mounts within a volume", function () {
@@ -64,11 +67,15 @@ describe("mounts within a volume", function () {
 
   it("may go while the file server still has requests of them: containers that are removed as soon as they run", async () => {
     const box = await bench.boot();
+    await bench.snapshot();
+    const layer = join(bench.folder, "layer");
+    await promisify(execFile)("cc", ["-static", "-O1", "-o", join(layer, "bin/reads-ahead"), readsAhead]);
+    await writeFile(join(layer, "large"), "");
+    await truncate(join(layer, "large"), 16 << 20);
     const hurried = async (): Promise<void> => {
-      for (let turn = 0; turn < 15; turn++) {
+      for (let turn = 0; turn < 8; turn++) {
         const session = await startSession(box, bench, {
-          spec: (root) =>
-            baseSpec(root, "own", "/bin/busybox cat /bin/busybox >/dev/null; exec /bin/busybox sleep 1000"),
+          spec: (root) => baseSpec(root, "own", "exec /bin/reads-ahead /large"),
         });
         await session.remove();
       }

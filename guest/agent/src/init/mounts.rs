@@ -8,7 +8,6 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
 use crate::layout;
-use crate::session::quiet;
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
@@ -39,15 +38,13 @@ const FOR_THE_SERVER: [Entry; 3] = [
     Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
 ];
 
-const FOR_CONTAINERS: [Entry; 6] = [
+const FOR_CONTAINERS: [Entry; 5] = [
     Entry {
         kind: "cgroup2",
         target: CGROUP_ROOT,
         flags: NOSUID_NODEV_NOEXEC,
         options: "nsdelegate,memory_recursiveprot",
     },
-    // says when the share has nothing under way (session/quiet.rs)
-    Entry { kind: "fusectl", target: quiet::CONNECTIONS, flags: NOSUID_NODEV_NOEXEC, options: "" },
     Entry {
         kind: "devpts",
         target: "/dev/pts",

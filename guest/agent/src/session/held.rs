@@ -2,8 +2,13 @@
 //!
 //! A folder of the share that is a mount on the host appears in the guest as an automounted submount. When its first
 //! visitor is a container, the guest kernel dies at the container's exit ("VFS: Busy inodes after unmount"). So the
-//! agent goes there first, keeps it until the container is gone, and unmounts it itself once the share is quiet. Sessions
-//! that use the same path hold it together: mounted a second time it would be another file system to the kernel.
+//! agent goes there first, keeps it until the container is gone, and unmounts it itself. Sessions that use the same path
+//! hold it together: mounted a second time it would be another file system to the kernel.
+//!
+//! Even then a file may be open to the kernel that no process has any more: what was being read ahead of a process that
+//! was killed has it until the file server has answered, and its closing has the inode until that is answered too. Neither
+//! holds the file system. So the agent still has a copy of the mount when it unmounts, and lets go of that only when the
+//! file server has answered whatever was asked before (docs/adr/0119).
 //!
 //! Either can take as long as a file system of the host does, or for ever. So both are done off the event loop, those of
 //! one volume in turn, and volumes side by side.
@@ -22,7 +27,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::quiet;
 use crate::console;
 use crate::guest::caches::Caches;
 use crate::layout;
@@ -56,6 +60,8 @@ struct State {
     leaving: Vec<Leaving>,
     /// Somebody looks after those that were not let go in time.
     looked_after: bool,
+    /// To be closed as what is leaving is: not before the file server has answered.
+    parting: Vec<OwnedFd>,
 }
 
 struct Entry {
@@ -64,10 +70,11 @@ struct Entry {
     end: End,
 }
 
-#[derive(Clone)]
 struct Leaving {
     name: CString,
     end: End,
+    /// Has its file system; nobody's while it is being unmounted.
+    keeper: Option<OwnedFd>,
 }
 
 /// What is done when nobody has it any more.
@@ -96,17 +103,19 @@ pub enum HeldError {
 impl State {
     /// One more session has it, when any has.
     fn join(&mut self, name: &CString) -> bool {
-        self.leaving.retain(|leaving| leaving.name != *name);
+        let back = self.leaving.extract_if(.., |leaving| leaving.name == *name);
+        self.parting.extend(back.filter_map(|leaving| leaving.keeper));
         self.held.get_mut(name).map(|entry| entry.sessions += 1).is_some()
     }
 
     fn leave(&mut self, name: CString) {
         let Some(entry) = self.held.get_mut(&name) else { return };
         entry.sessions -= 1;
-        if entry.sessions == 0 {
-            let end = entry.end;
-            self.held.remove(&name);
-            self.leaving.push(Leaving { name, end });
+        if entry.sessions > 0 {
+            return;
+        }
+        if let Some(Entry { descriptor, end, .. }) = self.held.remove(&name) {
+            self.leaving.push(Leaving { name, end, keeper: Some(descriptor) });
         }
     }
 
@@ -208,9 +217,9 @@ impl HeldPaths {
         tokio::task::spawn_blocking(move || {
             for name in names {
                 let Err(mpsc::error::SendError(late)) = answers.send(kernel.walk_into(&name)) else { continue };
-                if late.is_ok() {
-                    drop(late);
-                    state.lock().unwrap_or_else(PoisonError::into_inner).leaving.push(Leaving { name, end });
+                if let Ok(descriptor) = late {
+                    let leaving = Leaving { name, end, keeper: Some(descriptor) };
+                    state.lock().unwrap_or_else(PoisonError::into_inner).leaving.push(leaving);
                 }
                 break;
             }
@@ -267,9 +276,7 @@ impl HeldPaths {
             if Instant::now() > deadline {
                 break false;
             }
-            if quiet::share_is_quiet() {
-                let _ = timeout_at(deadline, self.unmount_what_can_be()).await;
-            }
+            let _ = timeout_at(deadline, self.unmount_what_can_be()).await;
             if is_left(&self.state()) {
                 tokio::time::sleep(pause).await;
             }
@@ -301,16 +308,10 @@ impl HeldPaths {
 
     async fn unmount_in(&self, volume: &str) {
         let turn = self.turns.of(volume).await;
-        let is_of = |leaving: &&Leaving| volume_of_name(&leaving.name) == volume;
-        let names: Vec<CString> = self.state().leaving.iter().filter(is_of).map(|one| one.name.clone()).collect();
         let (kernel, state) = (Arc::clone(&self.kernel), Arc::clone(&self.state));
+        let volume = volume.to_owned();
         let work = tokio::task::spawn_blocking(move || {
-            for name in names {
-                if kernel.unmount(&name) {
-                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                    state.leaving.retain(|leaving| leaving.name != name);
-                }
-            }
+            unmount_now(kernel.as_ref(), &state, &volume);
             drop(turn);
         });
         let _ = work.await;
@@ -326,11 +327,41 @@ impl HeldPaths {
         tokio::spawn(async move {
             let is_left = |state: &State| !state.leaving.is_empty();
             if !all.unmount_leaving(LONG_PATIENCE, LONG_PAUSE, is_left).await {
-                console::say("submounts stay: the share was never quiet, or somebody is in them");
+                console::say("submounts stay: somebody is in them, or the share does not answer");
             }
             all.state().looked_after = false;
         });
     }
+}
+
+/// What is leaving of one volume, whose turn the caller has.
+fn unmount_now(kernel: &dyn Kernel, state: &Mutex<State>, volume: &str) {
+    let state = || state.lock().unwrap_or_else(PoisonError::into_inner);
+    let (names, mut keepers) = {
+        let mut state = state();
+        let is_of = |leaving: &&Leaving| volume_of_name(&leaving.name) == volume;
+        let names: Vec<CString> = state.leaving.iter().filter(is_of).map(|one| one.name.clone()).collect();
+        (names, std::mem::take(&mut state.parting))
+    };
+    keepers = keepers.into_iter().map(|one| kernel.keep(one)).collect();
+    let mut gone = Vec::new();
+    for name in names {
+        let taken = state().leaving.iter_mut().find(|one| one.name == name).and_then(|one| one.keeper.take());
+        let keeper = taken.map(|one| kernel.keep(one));
+        if kernel.unmount(&name) {
+            gone.push(name);
+            keepers.extend(keeper);
+        } else if let Some(one) = state().leaving.iter_mut().find(|one| one.name == name) {
+            one.keeper = keeper;
+        } else {
+            keepers.extend(keeper);
+        }
+    }
+    if !keepers.is_empty() {
+        kernel.settle();
+    }
+    drop(keepers);
+    state().leaving.retain(|leaving| !gone.contains(&leaving.name));
 }
 
 fn volume_of_name(name: &CString) -> String {
@@ -347,9 +378,12 @@ fn check(path: &str) -> Result<CString, HeldError> {
 mod tests {
     use super::*;
     use std::ffi::CStr;
-    use std::fs::File;
+    use std::io::PipeReader;
+    use std::os::fd::AsFd;
     use std::sync::Condvar;
     use std::thread;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     /// Whatever has "hung" in its name is not answered until it is let go.
     #[derive(Default)]
@@ -357,6 +391,10 @@ mod tests {
         calls: Mutex<Vec<String>>,
         let_go: Mutex<bool>,
         changed: Condvar,
+        /// Of each descriptor that was given: it ends when that is closed.
+        given: Mutex<Vec<PipeReader>>,
+        /// How often an unmount says that somebody is in it.
+        busy: Mutex<usize>,
     }
 
     impl Fake {
@@ -367,6 +405,16 @@ mod tests {
             while name.contains("hung") && !*let_go {
                 let_go = self.changed.wait(let_go).unwrap();
             }
+        }
+
+        /// Of those that were given, how many are open.
+        fn open(&self) -> usize {
+            let given = self.given.lock().unwrap();
+            let is_open = |reader: &&PipeReader| {
+                let mut files = [PollFd::new(reader.as_fd(), PollFlags::empty())];
+                poll(&mut files, PollTimeout::ZERO).unwrap() == 0
+            };
+            given.iter().filter(is_open).count()
         }
 
         fn let_go(&self) {
@@ -382,12 +430,29 @@ mod tests {
     impl Kernel for Fake {
         fn walk_into(&self, name: &CStr) -> Result<OwnedFd, Errno> {
             self.call("walk", name);
-            if name.to_bytes().ends_with(b"missing") { Err(Errno::ENOENT) } else { Ok(File::open("/").unwrap().into()) }
+            if name.to_bytes().ends_with(b"missing") {
+                return Err(Errno::ENOENT);
+            }
+            let (reader, writer) = std::io::pipe().unwrap();
+            self.given.lock().unwrap().push(reader);
+            Ok(writer.into())
+        }
+
+        fn keep(&self, descriptor: OwnedFd) -> OwnedFd {
+            descriptor
         }
 
         fn unmount(&self, name: &CStr) -> bool {
             self.call("unmount", name);
-            true
+            let mut busy = self.busy.lock().unwrap();
+            let is_busy = *busy > 0;
+            *busy = busy.saturating_sub(1);
+            !is_busy
+        }
+
+        fn settle(&self) {
+            let open = format!("settle with {} open", self.open());
+            self.calls.lock().unwrap().push(open);
         }
     }
 
@@ -425,8 +490,9 @@ mod tests {
             assert!(visited.is_ok() && all.is_there("/v/a/b"));
             assert_eq!(fake.calls(), ["walk /v/a", "walk /v/a/b", "walk /v/a/b/c"]);
             all.release(held).await;
-            assert_eq!(fake.calls()[3..], ["unmount /v/a/b/c", "unmount /v/a/b", "unmount /v/a"]);
+            assert_eq!(fake.calls()[3..], ["unmount /v/a/b/c", "unmount /v/a/b", "unmount /v/a", "settle with 3 open"]);
             assert!(!all.is_there("/v/a"));
+            assert_eq!(fake.open(), 0);
         });
     }
 
@@ -439,7 +505,34 @@ mod tests {
             all.release(vec![first]).await;
             assert!(all.is_there("/v/a") && all.descriptor(&second).is_ok());
             all.release(vec![second]).await;
-            assert_eq!(fake.calls(), ["walk /v/a", "unmount /v/a"]);
+            assert_eq!(fake.calls(), ["walk /v/a", "unmount /v/a", "settle with 1 open"]);
+        });
+    }
+
+    #[test]
+    fn keeps_what_somebody_is_in_until_it_can_go_and_the_file_server_has_answered() {
+        run(async {
+            let (fake, all) = over_fake();
+            *fake.busy.lock().unwrap() = 2;
+            let held = all.visit("/v/a").await.unwrap();
+            all.release(vec![held]).await;
+            let unmount = "unmount /v/a";
+            assert_eq!(fake.calls()[1..], [unmount, unmount, unmount, "settle with 1 open"]);
+            assert_eq!(fake.open(), 0);
+        });
+    }
+
+    #[test]
+    fn closes_what_came_back_before_it_could_go_only_when_the_file_server_has_answered() {
+        run(async {
+            let (fake, all) = over_fake();
+            let held = all.visit("/v/a").await.unwrap();
+            all.state().leave(held.0);
+            let again = all.visit("/v/a").await.unwrap();
+            assert_eq!(fake.open(), 2);
+            all.release(vec![again]).await;
+            assert_eq!(fake.calls(), ["walk /v/a", "walk /v/a", "unmount /v/a", "settle with 2 open"]);
+            assert_eq!(fake.open(), 0);
         });
     }
 
@@ -478,7 +571,7 @@ mod tests {
             }
             let held = all.visit("/v/a").await.unwrap();
             all.release(vec![held]).await;
-            assert_eq!(fake.calls()[1..], ["walk /v/a", "unmount /v/a"]);
+            assert_eq!(fake.calls()[1..], ["walk /v/a", "unmount /v/a", "settle with 1 open"]);
             let waiting = all.clone();
             let more = paths(&["/v/hung/x", "/v/hung/y"]);
             let next = tokio::spawn(async move { waiting.visit_all(&more, End::Unmount).await });
@@ -490,7 +583,7 @@ mod tests {
             // its turn is not over: nobody else is sent after it
             assert!(matches!(next.await.unwrap().1, Err(HeldError::Silent(_))));
             tokio::time::resume();
-            assert_eq!(fake.calls().len(), 3);
+            assert_eq!(fake.calls().len(), 4);
             fake.let_go();
             while !all.is_there("/v/hung") {
                 thread::yield_now();

@@ -12,7 +12,6 @@ pub mod oom_score;
 pub mod output;
 pub mod process;
 pub mod pump;
-pub mod quiet;
 
 pub mod start;
 pub mod stdio;

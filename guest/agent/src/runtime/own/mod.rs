@@ -8,7 +8,7 @@ mod channel;
 mod device_cgroup;
 mod device_program;
 mod id_map;
-pub(in crate::runtime) mod options;
+pub mod options;
 mod rlimits;
 mod spec;
 mod wire;

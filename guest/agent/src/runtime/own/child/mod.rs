@@ -13,7 +13,7 @@ mod inside;
 mod mounts;
 mod program;
 mod resolve;
-pub(in crate::runtime) mod sys;
+pub mod sys;
 mod terminal;
 mod user_namespace;
 
