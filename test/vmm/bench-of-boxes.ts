@@ -118,7 +118,7 @@ export class BoxBench implements AsyncDisposable {
   }
 }
 
-async function openFactory(folder: string, owners?: OwnersVerdict): Promise<BoxFactory> {
+export async function openFactory(folder: string, owners?: OwnersVerdict): Promise<BoxFactory> {
   return await openBoxFactory({
     state: join(folder, "state"),
     layers: folder,

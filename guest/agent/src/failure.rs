@@ -15,6 +15,8 @@ pub enum Kind {
     State,
     /// Another client took over.
     Aborted,
+    /// The kernel, or a scope, forbids it.
+    Denied,
     /// The guest has not enough of it.
     Exhausted,
     /// This agent does not do that.

@@ -5,7 +5,9 @@ mod cgroup;
 mod clock;
 mod console;
 mod failure;
+mod files;
 mod guest;
+mod hold;
 mod init;
 mod layout;
 mod link;
@@ -28,6 +30,7 @@ mod pb {
 const USAGE: &str = "usage: agent host PATH --runc PROGRAM --cgroup GROUP [--new ipc,uts] [--users of-network]
                                                   a pod of the host, served on a socket
        agent serve-unix PATH [--runtime own|crun|plain]   serve the agent's API on a socket of the host
+       agent hold [PROGRAM …]                     number 1 of a container that stays whatever runs in it
        agent seccomp                              OCI linux.seccomp (stdin) to BPF (stdout)
        agent --version
 As PID 1 it takes no arguments: see a3s.channel and a3s.bare on the kernel's command line.";
@@ -35,6 +38,10 @@ As PID 1 it takes no arguments: see a3s.channel and a3s.bare on the kernel's com
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Before all: in a container it is number 1, too.
+    if let ["hold", program @ ..] = words.as_slice() {
+        return hold::run(program);
+    }
     if std::process::id() == 1 {
         return init::run_as_pid_1();
     }

@@ -21,6 +21,8 @@ import type {
   UpdateSessionRequest,
 } from "../../gen/agent/v1/agent.js";
 
+import type { AgentFiles } from "./agent-files.js";
+
 /** An output stream being read. Chunks come in order, each once per stream; acknowledge what is safe on disk. */
 export interface OutputReader extends AsyncIterable<OutputChunk> {
   acknowledge(sequence: bigint): void;
@@ -34,6 +36,8 @@ export interface InputWriter {
   end(): Promise<void>;
   /** Leaves the process's stdin open. */
   close(): void;
+  /** As `close`; resolves when the process's side has all that was written: in its pipe, or in its terminal. */
+  finish(): Promise<void>;
 }
 
 /** A TCP connection in the guest. Reading ends when the program there ends its direction; throws when it broke. */
@@ -91,6 +95,8 @@ export interface AgentClient {
    * now or before, that the guest still uses, and with why the first that could not be mounted was not.
    */
   syncSubmounts(path: string, submounts: readonly Submount[], signal: AbortSignal): Promise<SyncSubmountsResponse>;
+  /** Files of sessions. */
+  readonly files: AgentFiles;
   shutdown(signal: AbortSignal): Promise<void>;
   /** Ends the channel for good: what waits fails with `unavailable` and this reason. */
   close(reason: string): void;

@@ -54,6 +54,37 @@ const stats: Bounds = {
   },
 };
 
+const fileEntry: MessageBound = {
+  1: { name: "entry.path", bytes: 8 * kib },
+  7: { name: "entry.owner", bytes: 256 },
+  8: { name: "entry.group", bytes: 256 },
+  10: { name: "entry.target", bytes: 4 * kib },
+};
+
+const oneEntry: Bounds = { ...plain, message: { 1: { name: "entry", message: fileEntry } } };
+
+/** An entry has up to 11 fields. */
+const fileList: Bounds = {
+  bytes: 64 * kib,
+  fields: 6144,
+  message: {
+    1: { name: "directory", message: fileEntry },
+    2: { name: "entries", most: 512, message: fileEntry },
+  },
+};
+
+const fileData: Bounds = {
+  bytes: 320 * kib,
+  fields: 64,
+  message: { 1: { name: "entry", message: fileEntry }, 2: { name: "data", bytes: 256 * kib } },
+};
+
+const fileEvents: Bounds = {
+  bytes: 64 * kib,
+  fields: 2048,
+  message: { 1: { name: "events", most: 512, message: { 2: { name: "events.path", bytes: 4 * kib } } } },
+};
+
 export const answerBounds: Readonly<Record<AgentPath, Bounds>> = {
   "/agent.v1.AgentService/Hello": { ...plain, message: { 8: { name: "huge_page_kib", most: 32, packed: true } } },
   "/agent.v1.AgentService/ConfigureSandbox": plain,
@@ -80,6 +111,14 @@ export const answerBounds: Readonly<Record<AgentPath, Bounds>> = {
     fields: 2112,
     message: { 1: { name: "in_use", most: 2048 } },
   },
+  "/agent.v1.AgentService/StatFile": oneEntry,
+  "/agent.v1.AgentService/ListFiles": fileList,
+  "/agent.v1.AgentService/ReadFile": fileData,
+  "/agent.v1.AgentService/WriteFile": oneEntry,
+  "/agent.v1.AgentService/MakeDirectory": oneEntry,
+  "/agent.v1.AgentService/MoveFile": oneEntry,
+  "/agent.v1.AgentService/RemoveFile": plain,
+  "/agent.v1.AgentService/WatchFiles": fileEvents,
   "/agent.v1.AgentService/Shutdown": plain,
 };
 

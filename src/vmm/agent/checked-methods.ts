@@ -1,4 +1,11 @@
-import type { Client, ClientDuplexStream, ClientWritableStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import type {
+  Client,
+  ClientDuplexStream,
+  ClientReadableStream,
+  ClientWritableStream,
+  Metadata,
+  ServiceError,
+} from "@grpc/grpc-js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { answerBounds, type AgentPath } from "./answer-bounds.js";
 import type { CallScope } from "./call-scope.js";
@@ -42,6 +49,12 @@ export class CheckedMethods {
   ): ClientWritableStream<Req> {
     const { path, requestSerialize } = method;
     return this.#client.makeClientStreamRequest(path, requestSerialize, this.#decoderOf(method), reply);
+  }
+
+  /** One message from here, many answers. */
+  serverStream<Req, Res>(method: Method<Req, Res>, request: Req): ClientReadableStream<Res> {
+    const { path, requestSerialize } = method;
+    return this.#client.makeServerStreamRequest(path, requestSerialize, this.#decoderOf(method), request);
   }
 
   duplex<Req, Res>(method: Method<Req, Res>, metadata: Metadata): ClientDuplexStream<Req, Res> {

@@ -21,7 +21,9 @@ import type {
 import { AgentServiceService as agent } from "../../gen/agent/v1/agent.js";
 import { printable } from "../console.js";
 import type { AgentClient, InputWriter, OutputReader, PortConnection } from "./agent-client.js";
+import type { AgentFiles } from "./agent-files.js";
 import type { CallScope } from "./call-scope.js";
+import { GrpcAgentFiles } from "./grpc-agent-files.js";
 import { ProcessInput } from "./input-writer.js";
 import { ResumingOutput } from "./output-reader.js";
 import type { CheckedMethods } from "./checked-methods.js";
@@ -38,12 +40,14 @@ const shortestRetryMs = 100;
 const longestRetryMs = 1000;
 
 export class GrpcAgentClient implements AgentClient {
+  readonly files: AgentFiles;
   readonly #methods: CheckedMethods;
   readonly #scope: CallScope;
   readonly #boxId: string;
   readonly #hangUp: () => void;
 
   constructor(methods: CheckedMethods, scope: CallScope, boxId: string, hangUp: () => void) {
+    this.files = new GrpcAgentFiles(methods, scope);
     this.#methods = methods;
     this.#scope = scope;
     this.#boxId = boxId;

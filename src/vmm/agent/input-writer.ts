@@ -65,6 +65,11 @@ export class ProcessInput implements InputWriter {
     if (this.#failure === undefined) this.#call.end();
   }
 
+  async finish(): Promise<void> {
+    if (this.#failure === undefined) this.#call.end();
+    await this.#finished;
+  }
+
   async #send(part: { readonly data: Uint8Array; readonly close: boolean }): Promise<void> {
     this.#throwIfOver();
     const process = this.#named ? undefined : this.#process;

@@ -1,11 +1,13 @@
-import type { ClientDuplexStream } from "@grpc/grpc-js";
+import type { ClientDuplexStream, ClientReadableStream } from "@grpc/grpc-js";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 /** So long other work waits for one call's messages: of what has arrived together they come without a turn of the loop. */
 const longestTurnMs = 10;
 
 /** A call's messages. Leaving the loop does not destroy the stream, which may have more to send. */
-export async function* messagesOf<Req, Res>(call: ClientDuplexStream<Req, Res>): AsyncGenerator<Res, void> {
+export async function* messagesOf<Req, Res>(
+  call: ClientDuplexStream<Req, Res> | ClientReadableStream<Res>,
+): AsyncGenerator<Res, void> {
   const state: { failure?: Error; over: boolean; wake: () => void } = { over: false, wake: () => undefined };
   const onReadable = (): void => {
     state.wake();

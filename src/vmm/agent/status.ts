@@ -16,6 +16,7 @@ const codeOfStatus: Partial<Record<status, ErrorCode>> = {
   [status.UNAVAILABLE]: "unavailable",
   [status.DEADLINE_EXCEEDED]: "deadlineExceeded",
   [status.CANCELLED]: "canceled",
+  [status.PERMISSION_DENIED]: "permissionDenied",
   [status.UNIMPLEMENTED]: "unimplemented",
   // The agent ends a stream with ABORTED when another reader has taken its place.
   [status.ABORTED]: "failedPrecondition",

@@ -10,6 +10,8 @@ export interface FieldBound {
   readonly message?: MessageBound;
   /** Its elements are varints, which may be packed into one field or stand alone. */
   readonly packed?: true;
+  /** Longest element, of text or bytes. */
+  readonly bytes?: number;
 }
 
 /** By field number. */
@@ -84,6 +86,9 @@ class Scan {
       this.#count(field, this.#varints(end));
     } else if (field !== undefined) {
       this.#count(field, 1);
+      if (field.bytes !== undefined && end - this.#at > field.bytes) {
+        throw broken(`${end - this.#at} bytes of ${field.name}, at most ${field.bytes} are allowed`);
+      }
       if (field.message !== undefined) this.message(end, field.message);
     }
     this.#at = end;

@@ -2,6 +2,14 @@ import type { AgentClient } from "../../../src/vmm/agent/agent-client.js";
 
 const ref = { sessionId: "s", execId: "" };
 
+const path = Buffer.from("/a");
+const scope = {
+  ...{ sessionId: "s", user: "", uid: 0, gid: 0, groups: [], capabilities: [], oomScoreAdj: 0 },
+  ...{ base: Buffer.alloc(0), root: Buffer.alloc(0) },
+};
+
+async function* noBody(): AsyncGenerator<Uint8Array, void> {}
+
 /** Reads to the end, and keeps nothing. */
 async function readAll(source: AsyncIterable<unknown>): Promise<void> {
   for await (const _part of source);
@@ -39,5 +47,13 @@ export const calls = {
   dropCaches: (agent, signal) => agent.dropCaches(signal),
   syncMirror: (agent, signal) => agent.syncMirror("/v/a", signal),
   syncSubmounts: (agent, signal) => agent.syncSubmounts("/v/a", [], signal),
+  statFile: (agent, signal) => agent.files.stat({ scope, path, follow: true }, signal),
+  listFiles: (agent, signal) => readAll(agent.files.list({ scope, path, depth: 1, limit: 1 }, signal)),
+  readFile: (agent, signal) => readAll(agent.files.read({ scope, path, offset: 0n, length: undefined }, signal)),
+  writeFile: (agent, signal) => agent.files.write({ scope, path, mode: 0o644, parents: false }, noBody(), signal),
+  makeDirectory: (agent, signal) => agent.files.makeDirectory({ scope, path, mode: 0o755 }, signal),
+  moveFile: (agent, signal) => agent.files.move({ scope, from: path, to: path }, signal),
+  removeFile: (agent, signal) => agent.files.remove({ scope, path, recursive: false }, signal),
+  watchFiles: (agent, signal) => readAll(agent.files.watch({ scope, path, recursive: false }, signal)),
   shutdown: (agent, signal) => agent.shutdown(signal),
 } satisfies Record<string, (agent: AgentClient, signal: AbortSignal) => Promise<unknown>>;

@@ -4,6 +4,7 @@ pub mod configure_sandbox;
 pub mod create_session;
 pub mod delete_session;
 pub mod drop_caches;
+pub mod files;
 pub mod forget_exec;
 pub mod hello;
 pub mod input;
@@ -41,6 +42,7 @@ pub fn status(failure: &Failure) -> Status {
         Kind::Exists => Code::AlreadyExists,
         Kind::State => Code::FailedPrecondition,
         Kind::Aborted => Code::Aborted,
+        Kind::Denied => Code::PermissionDenied,
         Kind::Exhausted => Code::ResourceExhausted,
         Kind::Unimplemented => Code::Unimplemented,
         Kind::Internal => Code::Internal,

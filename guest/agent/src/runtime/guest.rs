@@ -1,6 +1,7 @@
 //! The back ends of a Box side by side: a session can ask for the other one, so that one guest can compare them.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::crun::Crun;
 use super::devices;
 use super::own::Own;
-use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime};
+use super::{Container, CreateSpec, ExecSpec, FileWorker, Launched, Reach, Runtime};
 use crate::failure::Failure;
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
@@ -90,6 +91,10 @@ impl Runtime for Guest {
 
     async fn exec(&self, container: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
         self.of(container).exec(container, exec, stdio).await
+    }
+
+    async fn files(&self, container: &Container, worker: FileWorker, socket: OwnedFd) -> Result<Launched, Failure> {
+        self.of(container).files(container, worker, socket).await
     }
 
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {

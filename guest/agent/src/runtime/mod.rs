@@ -13,6 +13,7 @@ pub mod users;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -53,6 +54,15 @@ pub struct ExecSpec {
     pub cgroup: Option<Cgroup>,
 }
 
+/// What a process that works on a container's files is made from.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FileWorker {
+    /// By the container's own names; empty: the user of `process`.
+    pub user: String,
+    /// OCI `process`: user, OOM score, and as capabilities what root has.
+    pub process: Value,
+}
+
 /// A process that the runtime has made.
 #[derive(Debug)]
 pub struct Launched {
@@ -83,6 +93,12 @@ pub trait Runtime: Send + Sync {
 
     /// One more process in a started container. A missing program is `NotFound`.
     async fn exec(&self, container: &Container, exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure>;
+
+    /// A process that works on the files of a started container, and listens on the socket.
+    async fn files(&self, container: &Container, _: FileWorker, _: OwnedFd) -> Result<Launched, Failure> {
+        let what = format!("container {} is of a runtime that has no access to files", container.id);
+        Err(Failure::new(Kind::Unimplemented, crate::files::lease::STAGE, what))
+    }
 
     /// Success for processes that have exited.
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure>;

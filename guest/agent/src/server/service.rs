@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::supervisor::Supervisor;
 use super::{Listen, RuntimeName, Start};
 use crate::cgroup::Parent;
+use crate::files::lease;
 use crate::guest::caches::Caches;
 use crate::guest::huge_pages::HugePages;
 use crate::guest::sandbox::Sandbox;
@@ -40,6 +41,9 @@ pub struct Parts {
     pub caches: Caches,
     /// Room for connections of PortForward.
     pub connections: Arc<Semaphore>,
+    /// Room for processes that work on files, and those of them that watch.
+    pub file_workers: Arc<Semaphore>,
+    pub file_watches: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for Agent {
@@ -77,7 +81,16 @@ impl Agent {
         };
         let sessions = Table::new(runtime, folder, mirrors, groups, caches.clone(), huge_pages);
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
-        Ok(Self(Arc::new(Parts { started_ns: start.started_ns, supervisor, sessions, sandbox, caches, connections })))
+        Ok(Self(Arc::new(Parts {
+            started_ns: start.started_ns,
+            supervisor,
+            sessions,
+            sandbox,
+            caches,
+            connections,
+            file_workers: Arc::new(Semaphore::new(lease::MAX_WORKERS)),
+            file_watches: Arc::new(Semaphore::new(lease::MAX_WATCHES)),
+        })))
     }
 }
 
@@ -116,6 +129,9 @@ type Answer<T> = Result<Response<T>, Status>;
 impl AgentService for Agent {
     type OutputStream = rpc::output::Chunks;
     type PortForwardStream = rpc::port_forward::Received;
+    type ListFilesStream = rpc::files::Answers<pb::ListFilesResponse>;
+    type ReadFileStream = rpc::files::Answers<pb::ReadFileResponse>;
+    type WatchFilesStream = rpc::files::Answers<pb::WatchFilesResponse>;
 
     async fn hello(&self, _: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
         rpc::answer(Ok(rpc::hello::run(self)))
@@ -197,6 +213,38 @@ impl AgentService for Agent {
 
     async fn sync_submounts(&self, request: Request<pb::SyncSubmountsRequest>) -> Answer<pb::SyncSubmountsResponse> {
         rpc::answer(rpc::sync_submounts::run(self, request.into_inner()).await)
+    }
+
+    async fn stat_file(&self, request: Request<pb::StatFileRequest>) -> Answer<pb::StatFileResponse> {
+        rpc::answer(rpc::files::stat_file(self, request.into_inner()).await)
+    }
+
+    async fn make_directory(&self, request: Request<pb::MakeDirectoryRequest>) -> Answer<pb::MakeDirectoryResponse> {
+        rpc::answer(rpc::files::make_directory(self, request.into_inner()).await)
+    }
+
+    async fn move_file(&self, request: Request<pb::MoveFileRequest>) -> Answer<pb::MoveFileResponse> {
+        rpc::answer(rpc::files::move_file(self, request.into_inner()).await)
+    }
+
+    async fn remove_file(&self, request: Request<pb::RemoveFileRequest>) -> Answer<pb::RemoveFileResponse> {
+        rpc::answer(rpc::files::remove_file(self, request.into_inner()).await)
+    }
+
+    async fn list_files(&self, request: Request<pb::ListFilesRequest>) -> Answer<Self::ListFilesStream> {
+        rpc::answer(rpc::files::list_files(self, request.into_inner()).await)
+    }
+
+    async fn read_file(&self, request: Request<pb::ReadFileRequest>) -> Answer<Self::ReadFileStream> {
+        rpc::answer(rpc::files::read_file(self, request.into_inner()).await)
+    }
+
+    async fn watch_files(&self, request: Request<pb::WatchFilesRequest>) -> Answer<Self::WatchFilesStream> {
+        rpc::answer(rpc::files::watch_files(self, request.into_inner()).await)
+    }
+
+    async fn write_file(&self, request: Request<Streaming<pb::WriteFileRequest>>) -> Answer<pb::WriteFileResponse> {
+        rpc::answer(rpc::files::write_file(self, request.into_inner()).await)
     }
 
     async fn shutdown(&self, _: Request<pb::ShutdownRequest>) -> Answer<pb::ShutdownResponse> {

@@ -23,6 +23,7 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
     if *phase == Phase::Gone {
         return Ok(());
     }
+    session.files.end().await;
     for process in session.processes() {
         table.runtime.signal(&process, libc::SIGKILL, Reach::All)?;
     }

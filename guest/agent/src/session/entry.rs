@@ -11,6 +11,7 @@ use super::mirror::Mirrored;
 use super::process::Process;
 use super::submounts::Propagated;
 use crate::failure::{Failure, Kind};
+use crate::files::lease::Workers;
 use crate::runtime::Container;
 
 /// What has been done with it. What its processes do is read from them.
@@ -27,6 +28,8 @@ pub struct Session {
     pub created_at_ns: i64,
     /// Creating, starting and deleting write; execs read, and so run side by side.
     pub phase: Arc<RwLock<Phase>>,
+    /// What works on its files.
+    pub files: Workers,
     facts: Mutex<Facts>,
 }
 
@@ -51,7 +54,7 @@ pub enum Slot {
 impl Session {
     pub fn new(container: Container, created_at_ns: i64) -> Self {
         let phase = Arc::new(RwLock::new(Phase::Creating));
-        Self { container, created_at_ns, phase, facts: Mutex::default() }
+        Self { container, created_at_ns, phase, files: Workers::default(), facts: Mutex::default() }
     }
 
     /// Never held across an await.

@@ -1,6 +1,6 @@
 //! One process of a session, init or exec, from the agent's side.
 
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -90,17 +90,7 @@ impl Process {
 
     /// A signal to this process alone. Success when it has exited.
     pub fn signal(&self, signal: i32) -> Result<(), Errno> {
-        let Some(pidfd) = &self.pidfd else { return Ok(()) };
-        use std::os::fd::AsRawFd;
-        // SAFETY: a system call on an open pidfd; no siginfo and no flags.
-        let result = unsafe {
-            let none = std::ptr::null::<libc::siginfo_t>();
-            libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
-        };
-        match Errno::result(result) {
-            Ok(_) | Err(Errno::ESRCH) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        self.pidfd.as_ref().map_or(Ok(()), |pidfd| send_signal(pidfd, signal))
     }
 
     /// Lets go of what a deleted session must not hold.
@@ -128,12 +118,25 @@ fn connect(terminal: Option<OwnedFd>, ours: Ours) -> std::io::Result<Connected> 
     Ok((stdin, None, vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)]))
 }
 
-fn open_pidfd(pid: i32) -> Result<OwnedFd, Errno> {
+pub fn open_pidfd(pid: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: a system call without pointers.
     let raw = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
     let raw = RawFd::try_from(raw).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has just made this descriptor for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Success when it has exited.
+pub fn send_signal(pidfd: &OwnedFd, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a system call on an open pidfd; no siginfo and no flags.
+    let result = unsafe {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0)
+    };
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn exit_status(status: i32, exited_at_ns: i64, oom_killed: bool) -> ExitStatus {

@@ -225,14 +225,14 @@ describe("the bounds of the agent's answers", () => {
       expect(messages.has(answer), answer).to.equal(true);
       compare(answer, bounds?.message ?? {});
     }
-    expect(seen).to.have.length(6);
+    expect(seen).to.have.length(8);
   });
 
   it("are between 64 KiB and 1 MiB for each method", () => {
     const methods: Method[] = Object.keys(AgentServiceService).filter(
       (name): name is Method => name in AgentServiceService,
     );
-    expect(methods).to.have.length(20);
+    expect(methods).to.have.length(28);
     for (const name of methods) {
       const { bytes } = answerBounds[AgentServiceService[name].path];
       expect(bytes, name).to.be.within(64 * 1024, 1024 * 1024);

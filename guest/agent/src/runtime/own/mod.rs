@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 use serde_json::Value;
 
-use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime};
+use super::{Container, CreateSpec, ExecSpec, FileWorker, Launched, Reach, Runtime};
 use crate::cgroup::{Cgroup, limits};
 use crate::failure::{Failure, while_doing};
 use crate::server::supervisor::Supervisor;
@@ -184,6 +184,23 @@ impl Runtime for Own {
         let request = Request { stage: STAGE, job, stdio, cgroup, pidfd: Some(pidfd) };
         let made = self.launch(request).await?.wait_until_executed().await?;
         Ok(Launched { pid: made.pid, exit: self.supervisor.claim(made.pid, before), terminal: made.terminal })
+    }
+
+    async fn files(&self, container: &Container, worker: FileWorker, socket: OwnedFd) -> Result<Launched, Failure> {
+        const STAGE: &str = crate::files::lease::STAGE;
+        let known = self.find(STAGE, container)?;
+        let cgroup = cgroup_of(STAGE, container)?;
+        let pidfd = known.pidfd.try_clone().map_err(while_doing(STAGE, "duplicate the container's pidfd"))?;
+        let null = || std::fs::File::open("/dev/null").map(OwnedFd::from).map_err(while_doing(STAGE, "open /dev/null"));
+        let stdio = [socket, null()?, null()?];
+        let json = serde_json::to_vec(&worker).map_err(while_doing(STAGE, "write the job"))?;
+        let old_groups = container.cgroup.as_ref().map(Cgroup::old_paths).unwrap_or_default();
+        let filter = Filter::default();
+        let job = Job { verb: Verb::Files, namespaces: known.namespaces, filter, old_groups, json };
+        let before = self.supervisor.mark();
+        let request = Request { stage: STAGE, job, stdio, cgroup, pidfd: Some(pidfd) };
+        let made = self.launch(request).await?.wait_until_executed().await?;
+        Ok(Launched { pid: made.pid, exit: self.supervisor.claim(made.pid, before), terminal: None })
     }
 
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {

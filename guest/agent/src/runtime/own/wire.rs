@@ -14,7 +14,7 @@ pub const JOB: usize = 0;
 pub const STDIO: [usize; 3] = [1, 2, 3];
 pub const CHANNEL: usize = 4;
 pub const CGROUP: usize = 5;
-/// Of the container's init; for execs only.
+/// Of the container's init; for execs and files only.
 pub const PIDFD: usize = 6;
 
 /// The one message of the server: execute the program.
@@ -26,6 +26,7 @@ const HEAD_BYTES: usize = 20;
 pub enum Verb {
     Create,
     Exec,
+    Files,
 }
 
 /// A seccomp filter as seccomp(2) takes it.
@@ -39,12 +40,12 @@ pub struct Filter {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Job {
     pub verb: Verb,
-    /// Exec: namespaces of the container that differ from the agent's, as CLONE_NEW* bits.
+    /// Exec and files: namespaces of the container that differ from the agent's, as CLONE_NEW* bits.
     pub namespaces: i32,
     pub filter: Filter,
-    /// Exec: groups of cgroup v1 to enter first.
+    /// Exec and files: groups of cgroup v1 to enter first.
     pub old_groups: Vec<String>,
-    /// Create: the OCI spec. Exec: the OCI process.
+    /// Create: the OCI spec. Exec: the OCI process. Files: a `FileWorker`.
     pub json: Vec<u8>,
 }
 
@@ -66,6 +67,7 @@ impl Job {
         let verb: u32 = match self.verb {
             Verb::Create => 1,
             Verb::Exec => 2,
+            Verb::Files => 3,
         };
         let length = u32::try_from(self.filter.bpf.len()).map_err(|_| Errno::E2BIG)?;
         let groups = self.old_groups.join("\0");
@@ -89,6 +91,7 @@ impl Job {
         let verb = match word(0)? {
             1 => Verb::Create,
             2 => Verb::Exec,
+            3 => Verb::Files,
             _ => return None,
         };
         let (bpf, json) = rest.split_at_checked(usize::try_from(word(3)?).ok()?)?;

@@ -21,7 +21,7 @@ use pause::Pause;
 use super::own::child::sys::Context;
 use super::own::{Filter, Joined, Own};
 use super::program::Program;
-use super::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime, users, wants_terminal};
+use super::{Container, CreateSpec, ExecSpec, FileWorker, Launched, Reach, Runtime, users, wants_terminal};
 use crate::cgroup::Parent;
 use crate::failure::{Failure, while_doing};
 use crate::init::host::Options;
@@ -106,6 +106,11 @@ impl Runtime for Runc {
     async fn exec(&self, container: &Container, mut exec: ExecSpec, stdio: Theirs) -> Result<Launched, Failure> {
         self.allowed.clamp(&mut exec.process);
         self.own.exec(container, exec, stdio).await
+    }
+
+    async fn files(&self, container: &Container, mut worker: FileWorker, socket: OwnedFd) -> Result<Launched, Failure> {
+        self.allowed.clamp(&mut worker.process);
+        self.own.files(container, worker, socket).await
     }
 
     fn signal(&self, process: &Process, signal: i32, reach: Reach) -> Result<(), Failure> {

@@ -84,7 +84,7 @@ fn open_terminal(process: &Process, given: &Given) -> Result<Option<Terminal>, T
 }
 
 /// What is cloned afterwards is in it too. A hierarchy that the container has no group in is passed over.
-fn enter_old_group(path: &str) -> Result<(), Trouble> {
+pub fn enter_old_group(path: &str) -> Result<(), Trouble> {
     match std::fs::write(format!("{path}/cgroup.procs"), "0") {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         written => written.map_err(|error| {
@@ -108,7 +108,7 @@ fn not_running() -> Trouble {
     Trouble { cause: Cause::NotRunning, what: "the container is not running".to_owned() }
 }
 
-fn enter(init: &OwnedFd, namespaces: i32) -> Result<(), Trouble> {
+pub fn enter(init: &OwnedFd, namespaces: i32) -> Result<(), Trouble> {
     match sys::set_namespaces(init, namespaces) {
         Err(Errno::ESRCH) => Err(not_running()),
         other => other.map_err(during("join the container's namespaces")),

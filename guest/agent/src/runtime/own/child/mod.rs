@@ -9,6 +9,7 @@ mod create;
 pub mod credentials;
 mod devices;
 mod exec;
+mod files;
 mod inside;
 mod mounts;
 mod program;
@@ -26,7 +27,7 @@ use nix::errno::Errno;
 use super::spec::User;
 use super::wire::{CGROUP, CHANNEL, JOB, Job, PIDFD, Report, STDIO, Trouble, Verb, during};
 use crate::link::packet;
-use crate::runtime::users;
+use crate::runtime::{FileWorker, users};
 
 /// What came with the request.
 struct Given {
@@ -103,6 +104,12 @@ fn make(job: OwnedFd, given: &Given) -> Result<(), Trouble> {
         Verb::Exec => {
             let process = super::spec::parse_process(&value).map_err(Trouble::invalid)?;
             exec::run(&process, job.namespaces, job.filter, &job.old_groups, given)
+        }
+        Verb::Files => {
+            let worker: FileWorker =
+                serde_json::from_value(value).map_err(|error| Trouble::invalid(error.to_string()))?;
+            let process = super::spec::parse_process(&worker.process).map_err(Trouble::invalid)?;
+            files::run(process, &worker.user, job.namespaces, &job.old_groups, given)
         }
     }
 }
