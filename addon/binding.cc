@@ -57,6 +57,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("readTsc", a3s::ReadTsc);
   add("notifySocket", a3s::NotifySocket);
   add("peerCredentials", a3s::PeerCredentials);
+  add("openPeer", a3s::OpenPeer);
   add("lookUp", a3s::LookUp);
   add("exitNow", a3s::ExitNow);
   return exports;

@@ -1,5 +1,5 @@
 /**
- * What went wrong, in our own words. gRPC statuses are made from these codes in one place, `cri/grpc/status.ts`.
+ * What went wrong, in our own words. gRPC statuses are made from these codes in one place, `grpc/status.ts`.
  *
  * - `invalidArgument`: the request or the config is wrong; repeating it can't help.
  * - `notFound`: the sandbox, container, image or file named does not exist.
@@ -9,6 +9,8 @@
  * - `unavailable`: something we depend on can't be reached now; repeating may help.
  * - `deadlineExceeded`: a step took longer than its limit.
  * - `canceled`: the caller gave up.
+ * - `permissionDenied`: the caller is known, and may not; or the kernel says so of the user in a sandbox.
+ * - `unauthenticated`: who calls is not known, and has to be.
  * - `unimplemented`: not built, with the reason.
  * - `brokenContract`: a guest's agent sent what its contract forbids; its Box is ended.
  * - `unknown`: a failure whose message the caller must see without a prefix (kubelet's image pull reasons).
@@ -23,6 +25,8 @@ export type ErrorCode =
   | "unavailable"
   | "deadlineExceeded"
   | "canceled"
+  | "permissionDenied"
+  | "unauthenticated"
   | "unimplemented"
   | "brokenContract"
   | "unknown"

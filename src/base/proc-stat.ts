@@ -7,6 +7,8 @@ export interface ProcStat {
   readonly state: string;
   readonly parent: number;
   readonly processGroup: number;
+  /** It has begun to end; once so, it stays so. Its group in a hierarchy of cgroup version 1 is not told any more. */
+  readonly isExiting: boolean;
   /** CPU time since its start in ticks of sysconf(3) _SC_CLK_TCK, of all its threads. */
   readonly cpuTicks: bigint;
   /** In ticks since the machine's start: with the pid it names a process for good. */
@@ -15,6 +17,9 @@ export interface ProcStat {
 
 /** The second: the process went between opening its file and reading it. */
 const goneErrnos = new Set(["ENOENT", "ESRCH"]);
+
+/** PF_EXITING of the kernel's, in the flags of proc_pid_stat(5). */
+const exitingFlag = 0x4;
 
 /** Undefined: there is no such process. */
 export async function procStat(pid: number | "self"): Promise<ProcStat | undefined> {
@@ -36,6 +41,7 @@ export function parseProcStat(text: string): ProcStat {
     state: field(3),
     parent: Number(field(4)),
     processGroup: Number(field(5)),
+    isExiting: (Number(field(9)) & exitingFlag) !== 0,
     cpuTicks: BigInt(field(14)) + BigInt(field(15)),
     startTime: BigInt(field(22)),
   };

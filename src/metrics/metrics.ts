@@ -1,7 +1,9 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BoxFigures } from "./box-figures.js";
 import { CallFigures } from "./call-figures.js";
+import { PortFigures } from "./port-figures.js";
 import { PullFigures } from "./pull-figures.js";
+import { SandboxFigures } from "./sandbox-figures.js";
 import { StartFigures } from "./start-figures.js";
 
 /** States of things that are there now; each of `states` is told, also where there is none. */
@@ -16,15 +18,19 @@ export interface StateGauge {
 export class Metrics {
   readonly boxes: BoxFigures;
   readonly calls: CallFigures;
+  readonly port: PortFigures;
   readonly pulls: PullFigures;
   readonly starts: StartFigures;
+  readonly agentSandboxes: SandboxFigures;
   readonly #register = new Registry();
 
   constructor(knownRegistries: readonly string[] = []) {
     this.boxes = new BoxFigures(this.#register);
     this.calls = new CallFigures(this.#register);
+    this.port = new PortFigures(this.#register);
     this.pulls = new PullFigures(this.#register, knownRegistries);
     this.starts = new StartFigures(this.#register);
+    this.agentSandboxes = new SandboxFigures(this.#register);
   }
 
   /** `labels` say what this daemon is. */

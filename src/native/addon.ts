@@ -115,6 +115,11 @@ export interface Native {
   /** Who has connected a Unix socket (unix(7), SO_PEERCRED); at once. Throws `NativeError`. */
   peerCredentials(fd: number): PeerCredentials;
   /**
+   * A close-on-exec pidfd of that process (SO_PEERPIDFD; of the one that has its number now before Linux 6.5), null when it is
+   * gone; at once. The caller closes it with `closeFd`. Throws `NativeError`.
+   */
+  openPeer(fd: number): number | null;
+  /**
    * realpath and stat of a path on the host, whose file system may never answer: each question waits on a thread of its
    * own, and no other call waits behind it.
    */
@@ -153,6 +158,7 @@ const declared: Record<keyof Native, true> = {
   readTsc: true,
   notifySocket: true,
   peerCredentials: true,
+  openPeer: true,
   lookUp: true,
   exitNow: true,
 };

@@ -13,7 +13,7 @@ import type { Logger } from "../../base/log.js";
 import { monotonicMs } from "../../base/clock.js";
 import type { CallContext, Deps } from "../deps.js";
 import { limitMsOf } from "./limits.js";
-import { statusName, toStatus } from "./status.js";
+import { statusName, toStatus } from "../../grpc/status.js";
 
 type UnaryRpc<Request, Response> = (request: Request, call: CallContext, deps: Deps) => Promise<Response>;
 /** Items are written as fast as the client reads; the iterable is closed when the client goes. */

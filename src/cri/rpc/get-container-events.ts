@@ -4,7 +4,7 @@ import { criEvent } from "../map/events.js";
 import type { ContainerEvent } from "../../runtime/events/container-event.js";
 
 /**
- * CRI GetContainerEvents: what happens to sandboxes and containers from now on, until the caller leaves. The answer's
+ * CRI GetContainerEvents: what happens to sandboxes and containers of CRI from now on, until the caller leaves. The answer's
  * headers are sent when the subscription stands: who lists after them misses nothing.
  * Source: api.proto, rpc GetContainerEvents; caller: kubelet's evented PLEG (kubelet.md 2.15).
  */
@@ -17,5 +17,5 @@ export function getContainerEvents(
 }
 
 async function* criEvents(events: AsyncIterable<ContainerEvent>): AsyncGenerator<ContainerEventResponse> {
-  for await (const event of events) yield criEvent(event);
+  for await (const event of events) if (event.pod?.spec.madeFor === undefined) yield criEvent(event);
 }

@@ -1,9 +1,10 @@
 import type { ListContainersRequest, ListContainersResponse } from "../../gen/runtime/v1/api.js";
-import { containerItem, fitsFilter } from "../map/container-status.js";
+import { containerItem } from "../map/container-status.js";
 import type { CallContext, Deps } from "../deps.js";
+import { shownContainers } from "../shown.js";
 
 /**
- * CRI ListContainers, by any combination of id, sandbox, state and labels; no filter is all. Never waits: kubelet asks
+ * CRI ListContainers, by any combination of id, sandbox, state and labels; no filter is all of CRI's own. Never waits: kubelet asks
  * every second.
  */
 export async function listContainers(
@@ -11,6 +12,5 @@ export async function listContainers(
   call: CallContext,
   deps: Deps,
 ): Promise<ListContainersResponse> {
-  const fitting = deps.containers.list().filter((container) => fitsFilter(container, request.filter));
-  return { containers: fitting.map((container) => containerItem(container)) };
+  return { containers: shownContainers(request.filter, deps).map((container) => containerItem(container)) };
 }

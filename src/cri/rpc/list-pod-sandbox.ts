@@ -1,13 +1,13 @@
 import type { ListPodSandboxRequest, ListPodSandboxResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { fitsFilter, podSandboxItem } from "../map/pod-status.js";
+import { podSandboxItem } from "../map/pod-status.js";
+import { shownPods } from "../shown.js";
 
-/** CRI ListPodSandbox, by any combination of id, state and labels; no filter is all. Never waits. */
+/** CRI ListPodSandbox, by any combination of id, state and labels; no filter is all of CRI's own. Never waits. */
 export async function listPodSandbox(
   request: ListPodSandboxRequest,
   _call: CallContext,
   deps: Deps,
 ): Promise<ListPodSandboxResponse> {
-  const fitting = deps.sandboxes.list().filter((sandbox) => fitsFilter(sandbox, request.filter));
-  return { items: fitting.map(podSandboxItem) };
+  return { items: shownPods(request.filter, deps).map(podSandboxItem) };
 }

@@ -1,7 +1,8 @@
 import type { StreamContainersRequest, StreamContainersResponse } from "../../gen/runtime/v1/api.js";
-import { containerItem, fitsFilter } from "../map/container-status.js";
+import { containerItem } from "../map/container-status.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
+import { shownContainers } from "../shown.js";
 
 /** CRI StreamContainers: ListContainers in parts, as all of it was at one moment. */
 export async function* streamContainers(
@@ -9,6 +10,6 @@ export async function* streamContainers(
   _call: CallContext,
   deps: Deps,
 ): AsyncGenerator<StreamContainersResponse> {
-  const fitting = deps.containers.list().filter((container) => fitsFilter(container, request.filter));
+  const fitting = shownContainers(request.filter, deps);
   for (const containers of inParts(fitting.map(containerItem))) yield { containers };
 }

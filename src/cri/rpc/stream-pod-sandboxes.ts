@@ -1,7 +1,8 @@
 import type { StreamPodSandboxesRequest, StreamPodSandboxesResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
-import { fitsFilter, podSandboxItem } from "../map/pod-status.js";
+import { podSandboxItem } from "../map/pod-status.js";
+import { shownPods } from "../shown.js";
 
 /** CRI StreamPodSandboxes: ListPodSandbox in parts, as all of it was at one moment. */
 export async function* streamPodSandboxes(
@@ -9,6 +10,6 @@ export async function* streamPodSandboxes(
   _call: CallContext,
   deps: Deps,
 ): AsyncGenerator<StreamPodSandboxesResponse> {
-  const fitting = deps.sandboxes.list().filter((sandbox) => fitsFilter(sandbox, request.filter));
+  const fitting = shownPods(request.filter, deps);
   for (const podSandboxes of inParts(fitting.map(podSandboxItem))) yield { podSandboxes };
 }

@@ -5,6 +5,7 @@ import { messageOf } from "../../base/errors.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { volumeAt } from "../../vmm/share/layout.js";
+import { keptExecPrefix } from "../exec/exec-spec.js";
 import { LogFile } from "../logs/log-file.js";
 import type { Sandbox } from "../pod/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
@@ -45,7 +46,7 @@ export async function takeUpOf(
   });
 }
 
-/** Whoever waited for these has gone with the daemon before. Nothing waits for their end: a guest may take its time. */
+/** Whoever waited for these has gone with the daemon before; but those that are on record somewhere stay. Nothing waits for their end: a guest may take its time. */
 async function forgetExecs(
   sandbox: Sandbox,
   box: Box,
@@ -54,7 +55,7 @@ async function forgetExecs(
 ): Promise<void> {
   const never = new AbortController().signal; // the call has a limit, and ends with the Box
   for (const { sessionId, execIds } of sessions) {
-    for (const execId of execIds) {
+    for (const execId of execIds.filter((id) => !id.startsWith(keptExecPrefix))) {
       await box.agent.forgetExec(sessionId, execId, never).catch((thrown: unknown) => {
         store.log.debug(
           { sandboxId: sandbox.id, err: messageOf(thrown) },

@@ -12,7 +12,7 @@ import { undoLimitMs } from "../container/limits.js";
 import type { ExecSpec } from "./exec-spec.js";
 
 /** `failedPrecondition` unless the container runs. */
-export function requireRunning(container: Container): void {
+export function requireRunning(container: Pick<Container, "id" | "state">): void {
   if (container.state === "running") return;
   throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} is ${container.state}`, {
     hint: "commands run in running containers only",
@@ -59,8 +59,8 @@ async function start(
   }
 }
 
-/** With the OOM score that the container has now, and not the one that it was made with. */
-function processOf({ record, resources }: Container): OciProcess {
+/** What an exec is made from: with the OOM score that the container has now, and not the one that it was made with. */
+export function processOf({ record, resources }: Container): OciProcess {
   const score = oomScoreAdj(resources);
   return score === undefined ? record.process : { ...record.process, oomScoreAdj: score };
 }

@@ -7,3 +7,18 @@ export interface ExecSpec {
   /** A pipe as stdin, else /dev/null. */
   readonly stdin: boolean;
 }
+
+/** One that outlives whoever starts it (`DetachedExecs`). */
+export interface DetachedExecSpec extends ExecSpec {
+  /** Over the container's own. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute, or relative to the container's; "": that. */
+  readonly workingDir: string;
+  /** Name, id or "user:group", as the image's /etc/passwd and /etc/group have them; "": the container's. */
+  readonly user: string;
+  /** Of its terminal, before the program begins; absent: none is set. */
+  readonly size?: { readonly columns: number; readonly rows: number };
+}
+
+/** Begins the ids of detached execs, which somebody has on record: recovery forgets all others. */
+export const keptExecPrefix = "kept-";

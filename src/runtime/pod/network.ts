@@ -16,6 +16,7 @@ import type { Sandbox } from "./sandbox.js";
 export async function planNetwork(id: SandboxId, request: CheckedPod, deps: Deps): Promise<Attachment | undefined> {
   if (deps.config.network === "loopback" || request.hostNamespaces.includes("network")) return undefined;
   const { spec } = request;
+  if (spec.network === "none") return undefined;
   const { namespace, name, uid } = spec;
   const args = {
     IgnoreUnknown: "1",

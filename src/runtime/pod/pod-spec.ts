@@ -48,6 +48,10 @@ export const podSpec = z
     sysctls: words,
     /** LinuxSandboxSecurityContext.privileged: its containers may be. */
     privileged: z.boolean(),
+    /** none: a loopback alone, whatever the node's network is. Absent: as the configuration has it. */
+    network: z.literal("none").exactOptional(),
+    /** Who has made it, where that is not CRI: no client of CRI can say so, and kubelet is not told of it (docs/adr/0104). */
+    madeFor: z.literal("agents").exactOptional(),
     /** Absent: the request says nothing, which is all of its own. */
     namespaces: namespaceSpec.exactOptional(),
     /** What all containers may use together. */

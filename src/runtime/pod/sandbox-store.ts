@@ -21,7 +21,12 @@ async function closedNamesIn(path: string): Promise<string[]> {
 }
 
 /** What makes a sandbox unique to kubelet, as one string. */
-export function sandboxKey({ namespace, name, uid, attempt }: PodSpec): string {
+export function sandboxKey({
+  namespace,
+  name,
+  uid,
+  attempt,
+}: Pick<PodSpec, "namespace" | "name" | "uid" | "attempt">): string {
   return JSON.stringify([namespace, name, uid, attempt]);
 }
 

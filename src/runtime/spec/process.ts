@@ -59,7 +59,7 @@ export function workingFolder(spec: ContainerSpec, image: ImageConfig): string {
   return spec.workingDir;
 }
 
-function assignmentOf({ name, value }: ContainerSpec["env"][number]): string {
+export function assignmentOf({ name, value }: ContainerSpec["env"][number]): string {
   if (name === "" || name.includes("=")) {
     throw new RuntimeError("invalidArgument", `"${name}" is not a name for an environment variable`);
   }

@@ -13,6 +13,8 @@ export interface ResolvedUser {
   readonly oci: OciUser;
   /** Home folder of the passwd entry, "/" without one. */
   readonly home: string;
+  /** Of the passwd entry; absent without one. */
+  readonly name?: string;
 }
 
 interface PasswdEntry {
@@ -47,7 +49,13 @@ export function resolveUser(asked: UserSpec, imageUser: string, database: UserDa
   return {
     oci: { uid, gid, additionalGids: [...new Set([gid, ...asked.supplementalGroups, ...ofImage])] },
     home: entry === undefined || entry.home === "" ? "/" : entry.home,
+    ...(entry === undefined ? {} : { name: entry.name }),
   };
+}
+
+/** What the image calls a user by its id; absent where it has none such. */
+export function nameOfUser(uid: number, { passwd }: UserDatabase): string | undefined {
+  return parsePasswd(passwd).find((entry) => entry.uid === uid)?.name;
 }
 
 /** The container's wish, else the image's USER; the image's group goes with the image's user only. */

@@ -59,6 +59,7 @@ describe("what the kernel says, with names that anybody has chosen", () => {
           state,
           parent,
           processGroup: 1,
+          isExiting: false,
           cpuTicks: BigInt(user) + BigInt(system),
           startTime: BigInt(start),
         });

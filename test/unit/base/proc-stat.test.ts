@@ -7,7 +7,9 @@ describe("the stat of a process", () => {
   it("is read behind the last bracket, whatever the process calls itself", () => {
     const numbers = Array.from({ length: 49 }, (_, index) => String(index + 4)).join(" ");
     const stat = parseProcStat(`17 (a) b (c) R 1) S ${numbers}`);
-    expect(stat).to.deep.equal({ state: "S", parent: 4, processGroup: 5, cpuTicks: 14n + 15n, startTime: 22n });
+    const facts = { state: "S", parent: 4, processGroup: 5, isExiting: false, cpuTicks: 14n + 15n, startTime: 22n };
+    expect(stat).to.deep.equal(facts);
+    expect(parseProcStat(`17 (a) S ${numbers.replace(" 9 ", " 4194308 ")}`).isExiting).to.equal(true);
   });
 
   it("has this process's parent, and a start time that stays", async () => {
