@@ -1,4 +1,6 @@
 import type { LogLevel } from "../base/log.js";
+import type { SandboxesConfig } from "./sandboxes.js";
+import type { SandboxPortConfig } from "./sandboxes-listen.js";
 
 /** Everything the daemon can be told, after file and flags; frozen. Units are in the names. */
 export interface Config {
@@ -79,6 +81,12 @@ export interface Config {
     /** Who makes the groups of Boxes, and what a sandbox's cgroup_parent is: a path, or a slice of systemd's. */
     readonly driver: "cgroupfs" | "systemd";
   };
+  /** Sandboxes for agents. */
+  readonly sandboxes: SandboxesConfig;
+  /** Whether CRI is served. */
+  readonly cri: { readonly enabled: boolean };
+  /** Where the agents' edge listens, and who may call. */
+  readonly sandboxPort: SandboxPortConfig;
 }
 
 /** What a RuntimeClass' handler gives its pods. */

@@ -9,7 +9,8 @@ export function defaultConfigText(): string {
   let section = "";
   for (const name of settingNames) {
     const { about, allowed, standard } = settings[name];
-    const [key = name, owner = ""] = name.split(".").reverse();
+    const dot = name.lastIndexOf(".");
+    const [owner, key] = [name.slice(0, Math.max(dot, 0)), name.slice(dot + 1)];
     if (owner !== section) lines.push("", `[${owner}]`);
     section = owner;
     lines.push("", `# ${about}`, `# Allowed: ${allowed}.`, assignment(key, standard));

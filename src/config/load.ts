@@ -6,7 +6,10 @@ import type { Config, StreamingConfig } from "./config.js";
 import { handlersOf } from "./handlers.js";
 import { listenAddress } from "./listen-address.js";
 import { shortNameDigits } from "./paths.js";
-import { settingNames, settings, type Setting, type SettingName } from "./settings.js";
+import { sandboxesOf } from "./sandboxes.js";
+import { sandboxPortOf } from "./sandboxes-listen.js";
+import type { Setting } from "./setting.js";
+import { settingNames, settings, type SettingName } from "./settings.js";
 
 /** Read where no `--config` is given and it exists. */
 const usualConfigFile = "/etc/a3s-box/config.toml";
@@ -24,6 +27,10 @@ export interface ConfigFlags {
   readonly network?: string | undefined;
   /** `metrics.address`. */
   readonly metrics?: string | undefined;
+  /** The only one of `sandboxes.listen`. */
+  readonly sandboxes?: string | undefined;
+  /** `cri.enabled`: "on" or "off". */
+  readonly cri?: string | undefined;
 }
 
 /** File, then flags over it. `invalidArgument` names the key, the value and what is allowed. */
@@ -35,7 +42,14 @@ export async function loadConfig(flags: ConfigFlags): Promise<Config> {
     if (value !== undefined) values.set(name, { value, from: `--${name}` });
   }
   if (flags.metrics !== undefined) values.set("metrics.address", { value: flags.metrics, from: "--metrics" });
+  if (flags.sandboxes !== undefined) values.set("sandboxes.listen", { value: [flags.sandboxes], from: "--sandboxes" });
+  if (flags.cri !== undefined) values.set("cri.enabled", { value: onOrOff(flags.cri), from: "--cri" });
   return configOf(values);
+}
+
+/** What is neither is shown as it is. */
+function onOrOff(word: string): boolean | string {
+  return word === "on" || word === "off" ? word === "on" : word;
 }
 
 /** A value with where it came from, for messages. */
@@ -128,6 +142,9 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     streaming: streamingOf(read),
     metrics: listenAddress(read("metrics.address", settings["metrics.address"])),
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
+    sandboxes: sandboxesOf(read),
+    cri: { enabled: read("cri.enabled", settings["cri.enabled"]) },
+    sandboxPort: sandboxPortOf(read),
   };
   checkSocketPaths(config);
   return deepFreeze(config);

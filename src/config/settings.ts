@@ -1,35 +1,9 @@
 import * as z from "zod";
 import type { RegistryLogin } from "./config.js";
 import { listenAddress } from "./listen-address.js";
-
-/** One key of the config file. */
-export interface Setting<T> {
-  readonly schema: z.ZodType<T>;
-  readonly standard: T;
-  /** What may stand there; ends the message about a wrong value. */
-  readonly allowed: string;
-  /** For the reader of `config default`. */
-  readonly about: string;
-  /** Not to be shown, not even when it is wrong. */
-  readonly secret: boolean;
-}
-
-function setting<T>(schema: z.ZodType<T>, standard: T, allowed: string, about: string): Setting<T> {
-  return { schema, standard, allowed, about, secret: false };
-}
-
-function oneOf<const T extends string>(values: readonly T[], standard: T, about: string): Setting<T> {
-  return setting(z.enum(values), standard, `one of ${values.map((value) => `"${value}"`).join(", ")}`, about);
-}
-
-function whole(min: number, max: number, standard: number, about: string): Setting<number> {
-  const allowed = `a whole number from ${String(min)} to ${String(max)}`;
-  return setting(z.int().min(min).max(max), standard, allowed, about);
-}
-
-function folder(standard: string, about: string): Setting<string> {
-  return setting(z.string().regex(absolutePath), standard, "an absolute path without . or .. in it", about);
-}
+import { sandboxesSettings, templateSettings } from "./sandboxes.js";
+import { sandboxPortSettings } from "./sandboxes-listen.js";
+import { absolutePath, dayMs, folder, oneOf, setting, whole, type Setting } from "./setting.js";
 
 const loginSchema = z
   .strictObject({
@@ -59,12 +33,10 @@ function certificateFile(about: string): Setting<string> {
   return setting(schema, "", 'an absolute path, or "" for no TLS', about);
 }
 
-const absolutePath = /^(?:\/(?!\.\.?(?:\/|$))[^/\0]+)+$/;
 const registryHost = /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?$/i;
 const hostText = 'a registry as "host" or "host:port"';
 /** In a reference a first part without a dot or a port is a path: a name completed with it would read back as another. */
 const referenceHost = /^(?=.*[.:]|localhost$)/i;
-const dayMs = 86_400_000;
 
 /** Every key, in the order in which `config default` shows them. */
 export const settings = {
@@ -101,6 +73,7 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "refuse",
     "Pods that ask for network, PIDs or IPC of the host under a handler that makes a Box. native: they get none.",
   ),
+  ...templateSettings,
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(
     z.union([z.literal(""), z.string().regex(absolutePath)]),
@@ -227,6 +200,14 @@ of user:password), or identity_token, or registry_token`,
     ["cgroupfs", "systemd"],
     "cgroupfs",
     "Must be kubelet's cgroupDriver; kubelet asks for it since 1.34. systemd: the right one where that is number 1.",
+  ),
+  ...sandboxPortSettings, // before the others, which end with a section of their own
+  ...sandboxesSettings,
+  "cri.enabled": setting(
+    z.boolean(),
+    true,
+    "true or false",
+    "Serve CRI. false: where there is no kubelet, and the agents' edge is all that is wanted.",
   ),
 };
 
