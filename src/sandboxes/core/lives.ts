@@ -1,0 +1,133 @@
+import { setInterval } from "node:timers";
+import { codeOf, messageOf } from "../../base/errors.js";
+import { onItsOwn } from "../../base/hold.js";
+import { neverAborted } from "../../base/signals.js";
+import { SharedWork } from "../../base/shared-work.js";
+import { operation, stage } from "../../base/stage.js";
+import type { SandboxEnd } from "../../metrics/sandbox-figures.js";
+import type { Core } from "./core.js";
+import { podOf, removePod } from "./pod-of.js";
+import type { AgentSandboxRecord } from "./record.js";
+import type { SandboxName } from "./sandbox.js";
+import { TimerQueue } from "./timer-queue.js";
+import { Uses } from "./uses.js";
+import { liveSandbox } from "./view.js";
+
+/** How often the machine's facts are looked at: Boxes that have gone, owners that have ended. No call to anybody. */
+const lookEveryMs = 1000;
+/** An end that did not come about is tried again. */
+const againMs = 10_000;
+const endLimitMs = 180_000;
+const stepLimitMs = 20_000;
+/** A use is written down when this part of the idle time has passed since the last that was. */
+const partOfIdle = 10;
+
+/** The ends of sandboxes: at their time, for want of use, with their owner, when their Box has gone, and when asked for. */
+export class Lives {
+  readonly uses: Uses;
+  readonly #core: Core;
+  readonly #timers: TimerQueue<SandboxName>;
+  readonly #endings = new SharedWork<SandboxName, void>({ outlivesCallers: true });
+  #looking: NodeJS.Timeout | undefined;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#timers = new TimerQueue((id) => {
+      this.#timeCame(id);
+    });
+    this.uses = new Uses((id, atMs) => {
+      this.#used(id, atMs);
+    });
+  }
+
+  /** Of one that is ready, and again when its record has changed. */
+  watch(record: AgentSandboxRecord): void {
+    this.#timers.set(record.id, this.#dueMs(record));
+    this.#looking ??= setInterval(() => {
+      this.#look();
+    }, lookEveryMs).unref();
+  }
+
+  /** Records that it is to end, then ends it. Joins an end that is under way. */
+  async end(id: SandboxName, reason: SandboxEnd, signal: AbortSignal): Promise<void> {
+    await this.#endings.run(id, signal, () =>
+      operation(`end sandbox ${id}`, endLimitMs, this.#core.engine.closing, (limit) => this.#end(id, reason, limit)),
+    );
+  }
+
+  /** Nothing ends any more: what is due, the next daemon does. */
+  close(): void {
+    this.#timers.clear();
+    clearInterval(this.#looking);
+    this.#looking = undefined;
+  }
+
+  async #end(id: SandboxName, reason: SandboxEnd, signal: AbortSignal): Promise<void> {
+    const { engine, figures, insides, log, records } = this.#core;
+    const before = records.get(id);
+    if (before === undefined) return;
+    this.#timers.delete(id);
+    const end = before.end ?? { atMs: Date.now(), reason };
+    if (before.end === undefined) await stage("record end", stepLimitMs, signal, () => records.update(id, { end }));
+    const pod = podOf(before, engine);
+    await pod?.whenSettled(signal);
+    await removePod(pod, engine, signal);
+    await insides.remove(id, signal);
+    await stage("remove record", stepLimitMs, signal, () => records.remove(id));
+    this.uses.forget(id);
+    figures.ended(end.reason);
+    log.info({ sandbox: id, tenant: before.tenant, reason: end.reason }, "sandbox ended");
+  }
+
+  /** Tries again later, until it has come about. */
+  endSoon(id: SandboxName, reason: SandboxEnd): void {
+    if (this.#endings.has(id)) return;
+    void onItsOwn(async () => {
+      try {
+        await this.end(id, reason, neverAborted);
+      } catch (thrown) {
+        if (this.#core.engine.closing.aborted) return;
+        this.#core.log.warn(
+          { sandbox: id, code: codeOf(thrown), err: messageOf(thrown) },
+          "sandbox could not be ended",
+        );
+        this.#timers.set(id, Date.now() + againMs);
+      }
+    });
+  }
+
+  #timeCame(id: SandboxName): void {
+    const record = this.#core.records.get(id);
+    if (record === undefined) return;
+    if (record.end !== undefined) this.endSoon(id, record.end.reason);
+    else if (record.endsAtMs <= Date.now()) this.endSoon(id, "time");
+    else if (this.#dueMs(record) <= Date.now()) this.endSoon(id, "idle");
+    else this.#timers.set(id, this.#dueMs(record));
+  }
+
+  #dueMs({ id, endsAtMs, idleMs, usedAtMs }: AgentSandboxRecord): number {
+    if (idleMs === 0) return endsAtMs;
+    const lastMs = this.uses.lastMs(id, usedAtMs);
+    return lastMs === undefined ? endsAtMs : Math.min(endsAtMs, lastMs + idleMs);
+  }
+
+  #used(id: SandboxName, atMs: number): void {
+    const { log, records } = this.#core;
+    const record = records.get(id);
+    if (record === undefined || record.idleMs === 0) return;
+    this.#timers.set(id, this.#dueMs(record));
+    if (atMs - record.usedAtMs < record.idleMs / partOfIdle) return;
+    records.update(id, { usedAtMs: atMs }).catch((thrown: unknown) => {
+      log.warn({ sandbox: id, err: messageOf(thrown) }, "use of a sandbox could not be written down");
+    });
+  }
+
+  #look(): void {
+    for (const record of this.#core.records.all()) {
+      const { id, end, owner, ready } = record;
+      if (ready === undefined || end !== undefined) continue;
+      if (liveSandbox(record, this.#core) === undefined) this.endSoon(id, "lost");
+      else if (owner !== undefined && this.#core.owners.isThere(owner) === false) this.endSoon(id, "owner");
+    }
+  }
+}

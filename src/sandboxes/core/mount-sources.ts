@@ -1,0 +1,40 @@
+import { realpath } from "node:fs/promises";
+import { RuntimeError } from "../../base/errors.js";
+import { stage } from "../../base/stage.js";
+import type { Core } from "./core.js";
+import type { SandboxMount } from "./sandbox.js";
+import { tenantConfig } from "./tenants.js";
+
+const lookLimitMs = 20_000;
+
+/** What is mounted has to be in a directory that the tenant may mount from, also when all links are resolved. */
+export async function checkSources(
+  mounts: readonly SandboxMount[],
+  tenant: string,
+  { config, engine }: Core,
+  signal: AbortSignal,
+): Promise<void> {
+  if (mounts.length === 0) return;
+  const allowed = tenantConfig(tenant, config).mounts;
+  const resolved = await Promise.all(allowed.map(async (path) => await realpath(path).catch(() => path)));
+  for (const { hostPath } of mounts) {
+    if (!allowed.some((directory) => isIn(hostPath, directory))) throw refused(hostPath, tenant);
+    const source = await stage(`look at mount ${hostPath}`, lookLimitMs, signal, (limit) => {
+      return engine.containers.lookups.lookUp(hostPath, limit).catch((cause: unknown) => {
+        if (cause instanceof RuntimeError) throw cause; // there is no answer
+        throw new RuntimeError("invalidArgument", `${hostPath} is not there to be mounted`, { cause });
+      });
+    });
+    if (!resolved.some((directory) => isIn(source.path, directory))) throw refused(hostPath, tenant);
+  }
+}
+
+function isIn(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
+}
+
+function refused(hostPath: string, tenant: string): RuntimeError {
+  return new RuntimeError("permissionDenied", `${tenant} may not mount ${hostPath}`, {
+    hint: "directories that may be mounted are in mounts of [sandboxes] or [sandboxes.tenants.NAME]",
+  });
+}

@@ -1,0 +1,24 @@
+import type { SandboxStore } from "../../runtime/pod/sandbox-store.js";
+import type { OwnerPod } from "./caller.js";
+
+/** Who knows whether pods are there that sandboxes end with. */
+export interface Owners {
+  /** Undefined: it can't be told now. */
+  isThere(owner: OwnerPod): boolean | undefined;
+}
+
+/** Pods of this daemon. */
+export class EnginePods implements Owners {
+  readonly #pods: Pick<SandboxStore, "list">;
+
+  constructor(pods: Pick<SandboxStore, "list">) {
+    this.#pods = pods;
+  }
+
+  /** A pod may have been made anew on this node, with the same uid and another attempt. */
+  isThere({ namespace, name, uid }: OwnerPod): boolean {
+    return this.#pods.list().some(({ spec, state }) => {
+      return state === "ready" && spec.uid === uid && spec.name === name && spec.namespace === namespace;
+    });
+  }
+}

@@ -1,0 +1,168 @@
+/** What a caller asks for, checked, with what the template and the configuration say where the caller doesn't. Pure. */
+import { posix } from "node:path";
+import { RuntimeError } from "../../base/errors.js";
+import type { SandboxesConfig, TemplateConfig } from "../../config/sandboxes.js";
+import { formatReference, parseReference } from "../../image/reference/reference.js";
+import type { Caller, OwnerPod } from "./caller.js";
+import { fits } from "./patterns.js";
+import type { SandboxMount, SandboxWanted } from "./sandbox.js";
+import { tenantConfig } from "./tenants.js";
+
+export interface SandboxPlan {
+  readonly template: string;
+  readonly image: string;
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  readonly diskMib: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly workingDir: string;
+  readonly mounts: readonly SandboxMount[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly network: "none" | "pod";
+  readonly lifeMs: number;
+  readonly idleMs: number;
+  readonly owner: OwnerPod | undefined;
+  readonly startCommand: readonly string[];
+  readonly readyCommand: readonly string[];
+  readonly readyTimeoutMs: number;
+}
+
+/** Of an image that is named in place of a template. */
+const plain: Omit<TemplateConfig, "image"> = {
+  user: "",
+  workingDir: "",
+  startCommand: [],
+  readyCommand: [],
+  readyTimeoutMs: 60_000,
+  env: {},
+};
+
+/** All names and values of one map together: they are in records, and in the environment of each process. */
+const mostBytes = 262_144;
+const mostMounts = 64;
+const longestPath = 4096;
+const longestUser = 256;
+
+export interface PlanContext {
+  readonly config: SandboxesConfig;
+  /** Of image references that name none. */
+  readonly defaultRegistry: string;
+}
+
+/** Throws `invalidArgument`, `notFound` for a template, `permissionDenied` for what the tenant may not have. */
+export function planSandbox(
+  caller: Caller,
+  wanted: SandboxWanted,
+  { config, defaultRegistry }: PlanContext,
+): SandboxPlan {
+  const template = templateOf(caller, wanted.template, config, defaultRegistry);
+  const env = { ...template.env, ...wanted.env };
+  checkEnv(env);
+  checkWords("metadata", wanted.metadata);
+  const user = wanted.user ?? template.user;
+  if (user.length > longestUser || hasControls(user)) refuse("user", "is no name, id or user:group");
+  const workingDir = wanted.workingDir ?? template.workingDir;
+  if (workingDir !== "") checkPath("working directory", workingDir);
+  checkMounts(wanted.mounts);
+  if (wanted.atEnd === "pause") {
+    throw new RuntimeError("unimplemented", "sandboxes can't be paused here yet", {
+      hint: "ask for one that ends at the end of its time",
+    });
+  }
+  return {
+    template: wanted.template,
+    image: template.image,
+    vcpus: size("vcpus", wanted.vcpus ?? template.vcpus ?? config.vcpus, 1, config.maxVcpus),
+    memoryMib: size("memory_mib", wanted.memoryMib ?? template.memoryMib ?? config.memoryMib, 256, config.maxMemoryMib),
+    diskMib: size("disk_mib", wanted.diskMib ?? template.diskMib ?? config.diskMib, 16, config.maxDiskMib),
+    ...{ env, user, workingDir, mounts: wanted.mounts, metadata: wanted.metadata },
+    network: wanted.network ?? template.network ?? config.network,
+    lifeMs: checkLife(wanted.lifeMs ?? config.lifeMs, config),
+    idleMs: size("idle time (ms)", wanted.idleMs ?? config.idleMs, 0, config.maxLifeMs),
+    owner: wanted.endsWithOwner === true ? ownerOf(caller) : undefined,
+    startCommand: template.startCommand,
+    readyCommand: template.readyCommand,
+    readyTimeoutMs: template.readyTimeoutMs,
+  };
+}
+
+/** Of a new sandbox, and of one that is extended. */
+export function checkLife(lifeMs: number, { maxLifeMs }: Pick<SandboxesConfig, "maxLifeMs">): number {
+  return size("life time (ms)", lifeMs, 0, maxLifeMs);
+}
+
+function templateOf(caller: Caller, name: string, config: SandboxesConfig, defaultRegistry: string): TemplateConfig {
+  const known = Object.hasOwn(config.templates, name) ? config.templates[name] : undefined;
+  if (known !== undefined) return known;
+  const { images } = tenantConfig(caller.tenant, config);
+  const templates = Object.keys(config.templates);
+  const hint = templates.length === 0 ? "no template is configured" : `templates: ${templates.join(", ")}`;
+  if (images.length === 0 || name === "")
+    throw new RuntimeError("notFound", `template ${shown(name)} is not known`, { hint });
+  const reference = formatReference(parseReference(name, defaultRegistry));
+  if (images.some((pattern) => fits(pattern, reference))) return { ...plain, image: name };
+  throw new RuntimeError("permissionDenied", `image ${shown(reference)} may not be used by ${caller.tenant}`, { hint });
+}
+
+function ownerOf({ owner, name }: Caller): OwnerPod {
+  if (owner !== undefined) return owner;
+  throw new RuntimeError("invalidArgument", `a sandbox can't end with its owner: ${name} is no pod that is known`, {
+    hint: "give it a life time instead",
+  });
+}
+
+function size(what: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  return refuse(what, `${String(value)} is not allowed`, `a whole number from ${String(least)} to ${String(most)}`);
+}
+
+function checkEnv(env: Readonly<Record<string, string>>): void {
+  checkWords("env", env);
+  for (const name of Object.keys(env)) {
+    if (name === "" || name.includes("=")) refuse("env", `${shown(name)} is no name of a variable`);
+  }
+}
+
+function checkWords(what: string, words: Readonly<Record<string, string>>): void {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(words)) {
+    if (name.includes("\0") || value.includes("\0")) refuse(what, `${shown(name)} has a NUL byte in it`);
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+  }
+  if (bytes > mostBytes) refuse(what, `has ${String(bytes)} bytes`, `at most ${String(mostBytes)}`);
+}
+
+function checkMounts(mounts: readonly SandboxMount[]): void {
+  if (mounts.length > mostMounts) refuse("mounts", `are ${String(mounts.length)}`, `at most ${String(mostMounts)}`);
+  for (const { hostPath, path } of mounts) {
+    checkPath("path of a mount on the host", hostPath);
+    checkPath("path of a mount", path);
+    // What the kernel and the sandbox's own first process need is not a client's to cover.
+    const [, top = ""] = posix.normalize(path).split("/");
+    if (["", "dev", "proc", "sys"].includes(top)) refuse("path of a mount", `${shown(path)} is not allowed`);
+  }
+}
+
+function checkPath(what: string, path: string): void {
+  if (Buffer.byteLength(path) > longestPath || hasControls(path))
+    refuse(what, "is too long, or has control characters");
+  if (!path.startsWith("/")) refuse(what, `${shown(path)} is not absolute`);
+  if (path.split("/").includes("..")) refuse(what, `${shown(path)} has ".." in it`);
+}
+
+function hasControls(text: string): boolean {
+  return /[\u0000-\u001f\u007f]/.test(text);
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.slice(0, 120));
+}
+
+function refuse(what: string, why: string, allowed?: string): never {
+  throw new RuntimeError(
+    "invalidArgument",
+    `${what} ${why}`,
+    allowed === undefined ? {} : { hint: `allowed: ${allowed}` },
+  );
+}

@@ -1,0 +1,121 @@
+/** The pod and the container that a sandbox is. Pure. */
+import { join } from "node:path";
+import { RuntimeError } from "../../base/errors.js";
+import {
+  containerSpec,
+  type ContainerSpec,
+  type MountSpec,
+  type UserSpec,
+} from "../../runtime/container/container-spec.js";
+import { podSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
+import type { SandboxPlan } from "./plan.js";
+import type { SandboxMount, SandboxName } from "./sandbox.js";
+
+/** For `crictl pods --label`; the values are not read back: a pod's spec says whose it is. */
+const labelOf = {
+  madeFor: "a3s.dev/made-for",
+  sandbox: "a3s.dev/sandbox",
+  tenant: "a3s.dev/tenant",
+  template: "a3s.dev/template",
+} as const;
+export const containerName = "main";
+/** In the container's own /dev, which is no part of its root: nothing is left in what it writes. */
+export const holderPath = "/dev/a3s-init";
+/** Of the guest base, in the directory of assets: static, it needs nothing of the image. */
+const holderProgram = "guest/usr/bin/agent";
+const periodUs = 100_000n;
+const bytesPerMib = 1_048_576n;
+
+/** Those that container engines hide and lock by default: nothing in them is a program's business. */
+const maskedPaths = [
+  "/proc/acpi",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/timer_list",
+  "/proc/scsi",
+  "/sys/firmware",
+];
+const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan): PodSpec {
+  const nothing = { cpuShares: 0n, memorySwapLimitBytes: 0n, oomScoreAdj: 0n, cpusetCpus: "", cpusetMems: "" };
+  const spec: PodSpec = {
+    ...{ name: id, namespace: tenant, uid: id, attempt: 0 },
+    labels: {
+      [labelOf.madeFor]: "agents",
+      [labelOf.sandbox]: id,
+      [labelOf.tenant]: tenant,
+      [labelOf.template]: plan.template,
+    },
+    annotations: {},
+    handler: "",
+    hostname: "",
+    logDirectory: "",
+    ports: [],
+    cgroupParent: "",
+    sysctls: {},
+    privileged: false,
+    resources: {
+      cpuPeriodUs: periodUs,
+      cpuQuotaUs: BigInt(plan.vcpus) * periodUs,
+      memoryLimitBytes: BigInt(plan.memoryMib) * bytesPerMib,
+      ...{ ...nothing, hugePageLimits: [], unified: {} },
+    },
+    madeFor: "agents",
+    ...(plan.network === "none" ? { network: "none" } : {}),
+  };
+  return podSpec.parse(spec); // a copy of its own, frozen
+}
+
+/** Its first process is ours: a sandbox must not end because the program of an image does, or because it has none. */
+export function containerSpecOf(plan: SandboxPlan, assetsDir: string): ContainerSpec {
+  const holder = { hostPath: join(assetsDir, holderProgram), path: holderPath, readonly: true };
+  const spec: ContainerSpec = {
+    ...{ name: containerName, attempt: 0, labels: {}, annotations: {} },
+    image: { name: plan.image, annotations: {}, userSpecified: "", handler: "", reference: "" },
+    command: [holderPath, "hold", ...plan.startCommand],
+    args: [],
+    workingDir: plan.workingDir,
+    env: Object.entries(plan.env).map(([name, value]) => ({ name, value })),
+    mounts: [holder, ...plan.mounts].map(mountSpecOf),
+    ...{ devices: [], cdiDevices: [], logPath: "", stdin: false, stdinOnce: false, tty: false },
+    security: {
+      ...{ privileged: false, readonlyRootfs: false, noNewPrivileges: false },
+      capabilities: { add: [], drop: [], ambient: [] },
+      namespaces: { network: "pod", pid: "container", ipc: "pod", targetId: "" },
+      user: userSpecOf(plan.user),
+      seccomp: { kind: "default" },
+      ...{ maskedPaths, readonlyPaths },
+    },
+    stopSignal: "SIGTERM",
+  };
+  return containerSpec.parse(spec); // a copy of its own, frozen
+}
+
+/** Those that the caller has asked for. */
+export function mountsOf({ mounts }: Pick<ContainerSpec, "mounts">): SandboxMount[] {
+  return mounts
+    .filter(({ containerPath }) => containerPath !== holderPath)
+    .map(({ hostPath, containerPath: path, readonly }) => ({ hostPath, path, readonly }));
+}
+
+/** As the caller wrote it. */
+export function userOf({ security: { user } }: Pick<ContainerSpec, "security">): string {
+  return user.group === "" ? user.user : `${user.user}:${user.group}`;
+}
+
+function userSpecOf(text: string): UserSpec {
+  const [user = "", group = "", ...more] = text.split(":");
+  if (more.length > 0 || (user === "" && group !== "")) {
+    throw new RuntimeError("invalidArgument", `user ${JSON.stringify(text)} is no name, id or user:group`);
+  }
+  return { user, group, supplementalGroups: [], hasGroupsOfImage: true };
+}
+
+function mountSpecOf({ hostPath, path, readonly }: SandboxMount): MountSpec {
+  return {
+    ...{ containerPath: path, hostPath, readonly, recursiveReadonly: false, propagation: "private", options: [] },
+    ...{ imageSubPath: "", uidMappings: [], gidMappings: [], selinuxRelabel: false },
+  };
+}

@@ -1,0 +1,50 @@
+import type { Container } from "../../runtime/container/container.js";
+import type { Sandbox } from "../../runtime/pod/sandbox.js";
+import type { Core } from "./core.js";
+import type { AgentSandboxRecord } from "./record.js";
+import type { SandboxView } from "./sandbox.js";
+import { mountsOf, userOf } from "./specs.js";
+
+/** A sandbox that runs: its record, and the facts that are the engine's. */
+export interface LiveSandbox {
+  readonly record: AgentSandboxRecord;
+  readonly readyAtMs: number;
+  readonly pod: Sandbox;
+  readonly container: Container;
+}
+
+/** Undefined for one that is being made, and for one that has ended, whether or not that is recorded yet. */
+export function liveSandbox(
+  record: AgentSandboxRecord,
+  { engine: { sandboxes, containers } }: Pick<Core, "engine">,
+): LiveSandbox | undefined {
+  const { ready, end } = record;
+  if (ready === undefined || end !== undefined) return undefined;
+  const pod = sandboxes.find(ready.podId);
+  const container = containers.find(ready.containerId);
+  if (pod?.state !== "ready" || container?.state !== "running") return undefined;
+  return { record, readyAtMs: ready.atMs, pod, container };
+}
+
+export function viewOf({ record, readyAtMs, pod, container }: LiveSandbox): SandboxView {
+  const { spec } = container;
+  return {
+    ...{ id: record.id, tenant: record.tenant, template: record.template, image: spec.image.name },
+    command: record.command,
+    ...{ state: "running", startedAtMs: readyAtMs, endsAtMs: record.endsAtMs },
+    vcpus: pod.record.size?.vcpus ?? record.vcpus,
+    memoryMib: pod.record.size?.memoryMib ?? record.memoryMib,
+    diskMib: record.diskMib,
+    env: Object.fromEntries(spec.env.map(({ name, value }) => [name, value])),
+    user: userOf(spec),
+    workingDir: spec.workingDir,
+    mounts: mountsOf(spec),
+    metadata: record.metadata,
+    network: pod.record.network === undefined ? "none" : "pod",
+    atEnd: record.atEnd,
+    endsWithOwner: record.owner !== undefined,
+    accessToken: record.accessToken,
+    podId: pod.id,
+    containerId: container.id,
+  };
+}
