@@ -1,0 +1,35 @@
+import { createMcpHandler } from "@modelcontextprotocol/server";
+import { RuntimeError } from "../../base/errors.js";
+import type { Sandboxes } from "../core/sandboxes.js";
+import type { HttpProtocol, HttpRequest } from "../listen/protocol.js";
+import { toolServer, type ToolParts } from "./tools.js";
+import { sendWebResponse, webRequestOf } from "./web-request.js";
+
+/** The largest file that a call may bring, in base64, and what is around it. */
+const mostRequestBytes = 24 * 1024 * 1024;
+
+/**
+ * The Model Context Protocol at `/mcp`, both eras of it: that of 2026-07-28, where each request stands for itself, and
+ * those before, whose clients begin with `initialize`. Nothing is kept between requests: a sandbox's id is what goes on.
+ */
+export function mcpProtocol(core: Sandboxes, theOne?: ToolParts["theOne"]): HttpProtocol {
+  return {
+    name: "mcp",
+    takes: ({ url }) => url.pathname === "/mcp",
+    handle: async (request, response) => {
+      const caller = callerOf(request);
+      const parts: ToolParts = { core, caller, ...(theOne === undefined ? {} : { theOne }) };
+      const handler = createMcpHandler(() => toolServer(parts), { maxRequestBodySize: mostRequestBytes });
+      try {
+        await sendWebResponse(await handler.fetch(webRequestOf(request)), response);
+      } finally {
+        await handler.close();
+      }
+    },
+  };
+}
+
+function callerOf({ caller }: HttpRequest) {
+  if (caller !== undefined) return caller;
+  throw new RuntimeError("unauthenticated", "who calls is not known", { hint: "send a token of the configuration" });
+}
