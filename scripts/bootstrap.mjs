@@ -11,7 +11,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const oldestNode = [20, 11];
 
 /** Why this machine can't run the scripts, or undefined. */
-function whyNot() {
+function whyNot(needsRoot) {
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major < oldestNode[0] || (major === oldestNode[0] && minor < oldestNode[1])) {
     return `Node ${process.versions.node} is too old: ${oldestNode.join(".")} or newer is needed`;
@@ -19,7 +19,7 @@ function whyNot() {
   if (process.platform !== "linux" || process.arch !== "x64") {
     return `${process.platform} on ${process.arch}: only Linux on x86-64 is supported`;
   }
-  if (process.getuid() !== 0) return "not root: microVMs, mounts and namespaces need it; try sudo";
+  if (needsRoot && process.getuid() !== 0) return "not root: microVMs, mounts and namespaces need it; try sudo";
   const release = readFileSync("/etc/os-release", "utf8");
   if (!/^ID="?debian"?$/m.test(release) || !/^VERSION_CODENAME="?(bookworm|trixie)"?$/m.test(release)) {
     return "not Debian 12 or 13: the set-up takes its parts from Debian's packages";
@@ -41,8 +41,8 @@ function isInstalled() {
 }
 
 /** Runs a TypeScript file of this folder to its end, which is this process' end too. */
-export function continueIn(file, args) {
-  const reason = whyNot();
+export function continueIn(file, args, { needsRoot = true } = {}) {
+  const reason = whyNot(needsRoot);
   if (reason !== undefined) {
     console.error(reason);
     process.exit(2);

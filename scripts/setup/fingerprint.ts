@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { run, type SetupContext } from "./run.js";
 
-const notSources = new Set(["target", "build", "node_modules", ".git"]);
+const notSources = new Set(["target", "build", "node_modules", ".git", "__pycache__"]);
 
 /** Hex of the digest of what an asset is made from; order counts. */
 export function fingerprint(inputs: readonly string[]): string {

@@ -1,93 +1,75 @@
 /**
- * An image of one layer as a tar of an OCI image layout, the same bytes each time: no clock, no user, no order of the
- * file system in it. Source: OCI image spec 1.1, image-layout.md, manifest.md, config.md.
+ * An image as a tar of an OCI image layout, the same bytes each time: no clock, no user, no order of the file system in
+ * it. Source: OCI image spec 1.1, image-layout.md, manifest.md, config.md.
  */
-import { createHash } from "node:crypto";
-import { buffer } from "node:stream/consumers";
-import { gzipSync } from "node:zlib";
-import { type Header, pack } from "tar-stream";
+import { type ImageFile, type ImageLayer, sha256, tarOf } from "./image-layer.js";
 
-export type ImageFile =
-  | { readonly path: string; readonly kind: "folder"; readonly mode: number }
-  | { readonly path: string; readonly kind: "file"; readonly mode: number; readonly content: Buffer }
-  | { readonly path: string; readonly kind: "symlink"; readonly to: string };
-
-export interface ImageWish {
-  readonly name: string;
-  readonly files: readonly ImageFile[];
-  readonly command: readonly string[];
+/** What a container has where nobody says otherwise; members as config.md names them. */
+export interface ImageConfig {
+  readonly Cmd: readonly string[];
+  readonly Env: readonly string[];
+  readonly User?: string;
+  readonly WorkingDir?: string;
+  readonly Labels?: Readonly<Record<string, string>>;
 }
 
-const epoch = new Date(0);
+export interface Image {
+  readonly name: string;
+  /** The lowest first. */
+  readonly layers: readonly ImageLayer[];
+  readonly config: ImageConfig;
+  /** When what is in it was made; the epoch where it is left out. */
+  readonly created?: Date;
+}
 
-export async function ociArchive(wish: ImageWish): Promise<Buffer> {
-  const layer = await tarOf(wish.files);
-  const compressed = gzipSync(layer, { level: 9 });
+export const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export interface ImageArchive {
+  readonly tar: Buffer;
+  /** Of the manifest: what the image is known by. */
+  readonly digest: string;
+}
+
+export async function ociArchive(image: Image): Promise<ImageArchive> {
+  const created = (image.created ?? new Date(0)).toISOString();
   const config = json({
     architecture: "amd64",
     os: "linux",
-    config: { Cmd: wish.command, Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"] },
-    rootfs: { type: "layers", diff_ids: [digest(layer)] },
-    history: [{ created: epoch.toISOString(), created_by: "a3s-box set-up" }],
+    config: image.config,
+    rootfs: { type: "layers", diff_ids: image.layers.map((layer) => layer.diffId) },
+    history: image.layers.map((layer) => ({ created, created_by: layer.createdBy })),
   });
   const manifest = json({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
     config: descriptor("application/vnd.oci.image.config.v1+json", config),
-    layers: [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", compressed)],
+    layers: image.layers.map(({ bytes }) => descriptor("application/vnd.oci.image.layer.v1.tar+gzip", bytes)),
   });
   const named = {
     ...descriptor("application/vnd.oci.image.manifest.v1+json", manifest),
-    annotations: { "org.opencontainers.image.ref.name": wish.name, "io.containerd.image.name": wish.name },
+    annotations: { "org.opencontainers.image.ref.name": image.name, "io.containerd.image.name": image.name },
   };
   const index = json({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [named] });
-  const blobs = [config, manifest, compressed].map((content): ImageFile => ({
-    path: `blobs/sha256/${hex(content)}`,
+  const blobs = [config, manifest, ...image.layers.map((layer) => layer.bytes)].map((content): ImageFile => ({
+    path: `blobs/${sha256(content).replace(":", "/")}`,
     kind: "file",
     mode: 0o644,
     content,
   }));
-  return await tarOf([
+  const tar = await tarOf([
     { path: "oci-layout", kind: "file", mode: 0o644, content: json({ imageLayoutVersion: "1.0.0" }) },
     { path: "index.json", kind: "file", mode: 0o644, content: index },
     { path: "blobs", kind: "folder", mode: 0o755 },
     { path: "blobs/sha256", kind: "folder", mode: 0o755 },
     ...blobs,
   ]);
-}
-
-async function tarOf(files: readonly ImageFile[]): Promise<Buffer> {
-  const tar = pack();
-  const whole = buffer(tar);
-  for (const file of files) tar.entry(headerOf(file), file.kind === "file" ? file.content : "");
-  tar.finalize();
-  return await whole;
-}
-
-function headerOf(file: ImageFile): Partial<Header> & Pick<Header, "name"> {
-  const common = { uid: 0, gid: 0, mtime: epoch };
-  switch (file.kind) {
-    case "folder":
-      return { ...common, name: `${file.path}/`, type: "directory", mode: file.mode };
-    case "file":
-      return { ...common, name: file.path, type: "file", mode: file.mode, size: file.content.length };
-    case "symlink":
-      return { ...common, name: file.path, type: "symlink", mode: 0o777, linkname: file.to };
-  }
+  return { tar, digest: sha256(manifest) };
 }
 
 function json(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-function hex(content: Buffer): string {
-  return createHash("sha256").update(content).digest("hex");
-}
-
-function digest(content: Buffer): string {
-  return `sha256:${hex(content)}`;
-}
-
 function descriptor(mediaType: string, content: Buffer): { mediaType: string; digest: string; size: number } {
-  return { mediaType, digest: digest(content), size: content.length };
+  return { mediaType, digest: sha256(content), size: content.length };
 }

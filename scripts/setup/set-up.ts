@@ -6,6 +6,7 @@ import { installSystemPackages } from "./apt/system-packages.js";
 import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
+import { e2bPython } from "./assets/e2b-python.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
@@ -16,7 +17,9 @@ import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
+import { grpcurl, pythonClients } from "./assets/sandbox-clients.js";
 import { sanitized } from "./assets/sanitized.js";
+import { templateImages } from "./assets/template-images.js";
 import { testUnpackers, unpacker, unpackerPackages } from "./assets/unpacker.js";
 import { virtiofsd } from "./assets/virtiofsd.js";
 import { type SetupContext, tryRun } from "./run.js";
@@ -80,7 +83,11 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await crunBase(inner);
     if (wish.forTests) {
       await place(await imagePackages(inner), "packages");
+      await place(await pythonClients(inner), "python-clients");
+      await place(await templateImages(inner), "templates");
       await place(await outerKernel(inner), "outer");
+      const python = await e2bPython(inner);
+      if (python !== undefined) await place(python, "e2b-python");
     }
   };
   const rust = async (inner: SetupContext): Promise<void> => {
@@ -106,6 +113,8 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
     const reference = await seccompReference(inner);
     if (reference !== undefined) await place(join(reference, "seccomp-reference"), "bin/seccomp-reference");
+    const caller = await grpcurl(inner);
+    if (caller !== undefined) await place(join(caller, "grpcurl"), "bin/grpcurl");
     const containerd = await containerdPrograms(inner).catch((thrown: unknown) => {
       inner.signal.throwIfAborted();
       inner.say(`what is compared with containerd is skipped: ${messageOf(thrown)}`);

@@ -149,7 +149,7 @@ export const packageImages: readonly PackageImage[] = [
 ];
 
 /** Each package's own tar as a layer, gzip. */
-async function packages(...names: readonly string[]): Promise<BuiltLayer[]> {
+export async function packages(...names: readonly string[]): Promise<BuiltLayer[]> {
   return await Promise.all(names.map(async (name) => layerOf(await dataTar(name))));
 }
 

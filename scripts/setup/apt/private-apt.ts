@@ -3,7 +3,15 @@ import { join } from "node:path";
 import { isNotFound, RuntimeError } from "../../../src/base/errors.js";
 import { withLock } from "../lock.js";
 import { run, type SetupContext } from "../run.js";
-import { type AptSource, mainArchive, parseDeb822, parseOneLine, renderSources, withSuites } from "./sources.js";
+import {
+  type AptSource,
+  mainArchive,
+  parseDeb822,
+  parseOneLine,
+  renderSources,
+  securityArchive,
+  withSuites,
+} from "./sources.js";
 
 /** apt with lists, cache and sources of its own: nothing under /etc/apt or /var/lib/apt changes. */
 export interface PrivateApt {
@@ -18,6 +26,8 @@ export interface PrivateAptWish {
   readonly name: string;
   /** Suites of the main archive to read. */
   readonly suites: readonly string[];
+  /** Read the security updates of the first of them too, where the machine's sources name an archive of such. */
+  readonly security?: true;
   /** Read the machine's own sources too, and see its installed packages; else apt believes that nothing is installed. */
   readonly onTopOfMachine: boolean;
 }
@@ -37,6 +47,7 @@ export async function privateApt(context: SetupContext, wish: PrivateAptWish): P
     const machine = (await machineSources()).filter((source) =>
       source.suites.some((suite) => suite.startsWith(codename)),
     );
+    const fixes = wish.security === true ? securityArchive(machine, codename) : undefined;
     const archive = mainArchive(machine, codename);
     if (archive === undefined) {
       throw new RuntimeError("failedPrecondition", "no Debian archive in the apt sources", {
@@ -44,6 +55,7 @@ export async function privateApt(context: SetupContext, wish: PrivateAptWish): P
       });
     }
     const wanted = wish.suites.length === 0 ? [] : [withSuites(archive, wish.suites)];
+    if (fixes !== undefined) wanted.push(withSuites(fixes, [`${wish.suites[0] ?? codename}-security`]));
     const text = renderSources(wish.onTopOfMachine ? [...machine, ...wanted] : wanted);
     const before = await textOf(sourcesFile);
     if (before === text && (await isFresh(join(folder, "updated")))) return { options, folder };

@@ -72,6 +72,11 @@ export function mainArchive(sources: readonly AptSource[], codename: string): Ap
   );
 }
 
+/** The source that has the release's security updates, which is an archive of its own at Debian. */
+export function securityArchive(sources: readonly AptSource[], codename: string): AptSource | undefined {
+  return sources.find((source) => source.suites.some((suite) => suite.startsWith(`${codename}-security`)));
+}
+
 /** The same archive, other suites. */
 export function withSuites(archive: AptSource, suites: readonly string[]): AptSource {
   return { ...archive, suites, components: ["main"] };

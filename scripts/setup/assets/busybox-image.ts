@@ -4,13 +4,18 @@ import { download, unpack } from "../apt/packages.js";
 import { privateApt } from "../apt/private-apt.js";
 import { cached } from "../cache.js";
 import { sourceInputs } from "../fingerprint.js";
-import { type ImageFile, ociArchive } from "../oci-archive.js";
+import { type ImageFile, imageLayer } from "../image-layer.js";
+import { defaultPath, ociArchive } from "../oci-archive.js";
 import { run, type SetupContext } from "../run.js";
 
 export const busyboxImageName = "localhost/a3s-box/busybox:1";
 
 const suite = "trixie";
-const sources = ["scripts/setup/assets/busybox-image.ts", "scripts/setup/oci-archive.ts"];
+const sources = [
+  "scripts/setup/assets/busybox-image.ts",
+  "scripts/setup/image-layer.ts",
+  "scripts/setup/oci-archive.ts",
+];
 
 /** The folder with `busybox`, the static program of Debian's package, and `busybox.tar`, the image made from it. */
 export async function busyboxImage(context: SetupContext): Promise<string> {
@@ -32,8 +37,9 @@ export async function busyboxImage(context: SetupContext): Promise<string> {
       await chmod(program, 0o755);
       await rm(work, { recursive: true });
       const applets = (await run(program, ["--list"], { signal: context.signal })).trim().split("\n");
-      const image = { name: busyboxImageName, files: rootFiles(await readFile(program), applets), command: ["sh"] };
-      await writeFile(join(folder, "busybox.tar"), await ociArchive(image));
+      const layers = [await imageLayer(rootFiles(await readFile(program), applets), "a3s-box set-up", 9)];
+      const image = { name: busyboxImageName, layers, config: { Cmd: ["sh"], Env: [defaultPath] } };
+      await writeFile(join(folder, "busybox.tar"), (await ociArchive(image)).tar);
     },
   });
 }

@@ -13,7 +13,7 @@ const source = "scripts/setup/assets/image-packages.ts";
 const names = [
   ...["base-files", "libc6", "coreutils", "tar", "perl-base", "libpython3.13-minimal", "python3.13-minimal"],
   ...["git", "curl", "nginx", "nginx-common", "openssh-client", "passwd", "sudo", "iputils-ping", "tzdata"],
-  ...["ncurses-base", "ncurses-term"],
+  ...["ncurses-base", "ncurses-term", "bash", "libtinfo6", "libexpat1", "zlib1g"],
 ];
 
 /** The folder with `NAME.deb` for each. */

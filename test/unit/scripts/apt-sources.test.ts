@@ -5,6 +5,7 @@ import {
   parseDeb822,
   parseOneLine,
   renderSources,
+  securityArchive,
   withSuites,
 } from "../../../scripts/setup/apt/sources.js";
 
@@ -56,6 +57,12 @@ describe("the machine's apt sources", () => {
       "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm-backports\nComponents: main\n" +
         "signed-by: /usr/share/keyrings/k.gpg\n",
     );
+  });
+
+  it("give the archive of security updates, where they name one", () => {
+    const text = "deb https://m.example/debian trixie main\ndeb https://m.example/fixes trixie-security main\n";
+    expect(securityArchive(parseOneLine(text), "trixie")?.uris).to.deep.equal(["https://m.example/fixes"]);
+    expect(securityArchive(parseDeb822(deb822), "bookworm")).to.equal(undefined);
   });
 
   it("keep a key that stands in the source itself", () => {
