@@ -24,6 +24,12 @@ export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<M
     read: () => sandboxes.all().map(({ state }) => state),
   });
   metrics.watchStates({
+    name: "a3s_box_agent_sandboxes",
+    help: "Sandboxes for agents, by the state of their pods; they are among a3s_box_sandboxes, too.",
+    states: sandboxStates,
+    read: () => sandboxes.all().flatMap(({ spec, state }) => (spec.madeFor === undefined ? [] : state)),
+  });
+  metrics.watchStates({
     name: "a3s_box_containers",
     help: "Containers by state.",
     states: containerStates,

@@ -2,6 +2,7 @@ import type { Config } from "../../config/config.js";
 import { containerRecords, sandboxRecords } from "../../cri/records/kinds.js";
 import type { ContainerRecord } from "../../runtime/container/container-record.js";
 import type { SandboxRecord } from "../../runtime/pod/sandbox-record.js";
+import { agentSandboxRecords } from "../../sandboxes/core/record.js";
 import { readRecords } from "../../store/records.js";
 
 /** What the records say. */
@@ -16,8 +17,10 @@ export async function readKnown({ root }: Pick<Config, "root">): Promise<Known> 
   // Containers first: the sandbox of one that is made in between is there already.
   const containers = await readRecords(root, containerRecords);
   const sandboxes = await readRecords(root, sandboxRecords);
+  const ofAgents = await readRecords(root, agentSandboxRecords);
   const unreadable = [
     ...sandboxes.unreadable.map(({ file, reason }) => ({ file: `records/sandboxes/${file}`, reason })),
+    ...ofAgents.unreadable.map(({ file, reason }) => ({ file: `records/agent-sandboxes/${file}`, reason })),
     ...containers.unreadable.map(({ file, reason }) => ({ file: `records/containers/${file}`, reason })),
   ];
   return { sandboxes: sandboxes.records, containers: containers.records, unreadable };

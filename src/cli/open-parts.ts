@@ -1,0 +1,54 @@
+import type { SandboxId } from "../base/ids.js";
+import type { Logger } from "../base/log.js";
+import { SharedWork } from "../base/shared-work.js";
+import type { Config } from "../config/config.js";
+import type { Deps } from "../cri/deps.js";
+import { containerRecords, sandboxRecords } from "../cri/records/kinds.js";
+import { openImageStore } from "../image/open-image-store.js";
+import { Metrics } from "../metrics/metrics.js";
+import { Networks } from "../net/networks.js";
+import { ContainerStore } from "../runtime/container/container-store.js";
+import { PodContainers } from "../runtime/container/pod-containers.js";
+import { ContainerEvents } from "../runtime/events/container-events.js";
+import { SandboxStore } from "../runtime/pod/sandbox-store.js";
+import { serveStreaming } from "../streaming/server.js";
+import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
+import { knownRegistries } from "./metrics-endpoint.js";
+
+/** All parts, on the folders of the config; whoever opens them has locked those. */
+export async function openParts(
+  config: Config,
+  log: Logger,
+  native: Deps["native"],
+  closing: AbortSignal,
+): Promise<Deps> {
+  const metrics = new Metrics(knownRegistries(config));
+  const [images, boxes, sandboxes] = await Promise.all([
+    openImageStore({ config, log, native, pullObserver: metrics.pulls }),
+    openBoxFactory(boxOptions(config, log, native)),
+    SandboxStore.open(config, log, sandboxRecords),
+  ]);
+  const networks = new Networks(config.cni, log);
+  const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
+  const containers = await ContainerStore.open(parts, containerRecords);
+  const streaming = await serveStreaming(config.streaming, log);
+  const podContainers = new PodContainers(containers);
+  const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
+  return { ...parts, containers, podContainers, streaming, metrics, sandboxCreations, closing };
+}
+
+function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
+  const { assets, driver, native: pods, qemu, root, sandbox, state } = config;
+  const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
+  const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
+  const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
+  const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager: config.cgroup.driver };
+  const common = { state, layers: root, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
+  return {
+    ...common,
+    driver,
+    moreDrivers,
+    ...(qemu.binary === undefined ? {} : { qemuBinary: qemu.binary }),
+    ...(pods.runc === undefined ? {} : { runcBinary: pods.runc }),
+  };
+}
