@@ -22,6 +22,7 @@ const allParts = [
   "test:escape",
   "test:faults",
   "test:critest",
+  "test:sandboxes",
   "test:beside",
   "test:soak",
   "test:kubelet",

@@ -1,5 +1,5 @@
 /**
- * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file of a folder in a mocha process
+ * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file below a folder in a mocha process
  * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. With `**` in FOLDER's place of a
  * file name ("test/unit/**") all below it runs in one process, its output shown as it comes.
  *
@@ -45,7 +45,7 @@ try {
 }
 
 async function filesOf(folder: string): Promise<string[]> {
-  const names = (await readdir(join(projectFolder, folder))).filter((name) => name.endsWith(".test.ts"));
+  const names = (await readdir(join(projectFolder, folder), { recursive: true })).filter((name) => name.endsWith(".test.ts"));
   console.log(`${names.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
   return inRandomOrder(names.sort(), seed).map((name) => join(folder, name));
 }
