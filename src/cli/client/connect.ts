@@ -99,7 +99,10 @@ export class Edge implements Disposable {
   }
 
   /** Sends all parts, at the other side's speed, and answers what is answered. */
-  async send<Part, Answer>(method: MethodDefinition<Part, Answer>, parts: AsyncIterable<Part>): Promise<Answer> {
+  async send<Part, Answer>(
+    method: MethodDefinition<Part, Answer>,
+    parts: AsyncIterable<Part> | Iterable<Part>,
+  ): Promise<Answer> {
     const { path, requestSerialize, responseDeserialize } = method;
     let stream: ClientWritableStream<Part> | undefined;
     const answered = new Promise<Answer>((resolve, reject) => {
@@ -113,7 +116,7 @@ export class Edge implements Disposable {
     });
     answered.catch(() => undefined); // it is seen below
     try {
-      for await (const part of parts) {
+      for await (const part of untilAnswered(parts, answered)) {
         if (stream?.writable !== true) break;
         await written(stream, part, answered);
       }
@@ -140,6 +143,23 @@ export class Edge implements Disposable {
       return nobodyThere(this.#endpoint, thrown);
     }
     return new RuntimeError(codes[thrown.code] ?? "internal", thrown.details, { cause: thrown });
+  }
+}
+
+/** Who waits for the next part learns of an answer, or a failure, that comes before it. */
+async function* untilAnswered<Part>(
+  parts: AsyncIterable<Part> | Iterable<Part>,
+  answered: Promise<unknown>,
+): AsyncGenerator<Part, void> {
+  const iterator = Symbol.asyncIterator in parts ? parts[Symbol.asyncIterator]() : parts[Symbol.iterator]();
+  const over = answered.then(
+    () => undefined,
+    () => undefined,
+  );
+  for (;;) {
+    const next = await Promise.race([iterator.next(), over]);
+    if (next === undefined || next.done === true) return;
+    yield next.value;
   }
 }
 

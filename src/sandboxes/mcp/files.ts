@@ -1,4 +1,5 @@
 /** The tools about files: what each takes and gives, and what it does. */
+import { Readable } from "node:stream";
 import * as z from "zod";
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import type { FileEntry, Files, FileScope } from "../core/file.js";
@@ -43,7 +44,7 @@ export const uploadFile = {
       throw new RuntimeError("invalidArgument", "give either content or content_base64");
     }
     const bytes = content === undefined ? Buffer.from(encoded ?? "", "base64") : Buffer.from(content);
-    const written = await files.write(path, scope, once(bytes), { parents: true }, signal);
+    const written = await files.write(path, scope, Readable.from([bytes]), { parents: true }, signal);
     return { path: written.path, size: written.sizeBytes };
   },
 };
@@ -134,9 +135,4 @@ function readable(bytes: Buffer, isCut: boolean): { content: string; encoding: "
   } catch {
     return { content: bytes.toString("base64"), encoding: "base64" };
   }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }
