@@ -7,6 +7,7 @@ import { benchNetwork } from "./network/network.js";
 import { benchNative } from "./native/native.js";
 import { benchOverhead } from "./overhead.js";
 import { benchPull } from "./pull/pull.js";
+import { benchSandboxes } from "./sandboxes.js";
 import { benchStart } from "./start.js";
 
 export interface BenchOptions {
@@ -21,6 +22,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   native: benchNative,
   overhead: benchOverhead,
   network: benchNetwork,
+  sandboxes: benchSandboxes,
 };
 
 const { values, positionals } = parseArgs({

@@ -15,8 +15,9 @@ export interface SandboxdPort {
   close(): Promise<void>;
 }
 
-const toml = `
+const tomlOf = (mounts: readonly string[]): string => `
 [sandboxes]
+mounts = ${JSON.stringify(mounts)}
 listen = ["tcp://127.0.0.1:0", "tcp://127.0.0.1:0"]
 vcpus = 1
 memory_mib = 256
@@ -26,8 +27,9 @@ image = "${busyboxImage}"
 workdir = "/workspace"
 `;
 
-export async function openSandboxdPort(): Promise<SandboxdPort> {
-  const core = await openCore(await makeBase(), toml, [await busybox()]);
+/** `mounts`: directories of the host of which sandboxes may have what is in them. */
+export async function openSandboxdPort(mounts: readonly string[] = []): Promise<SandboxdPort> {
+  const core = await openCore(await makeBase(), tomlOf(mounts), [await busybox()]);
   const { config, engine, sandboxes } = core;
   const log = createLogger("warn");
   const stopping = new AbortController();
