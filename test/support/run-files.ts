@@ -45,7 +45,9 @@ try {
 }
 
 async function filesOf(folder: string): Promise<string[]> {
-  const names = (await readdir(join(projectFolder, folder), { recursive: true })).filter((name) => name.endsWith(".test.ts"));
+  const names = (await readdir(join(projectFolder, folder), { recursive: true })).filter((name) =>
+    name.endsWith(".test.ts"),
+  );
   console.log(`${names.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
   return inRandomOrder(names.sort(), seed).map((name) => join(folder, name));
 }

@@ -31,7 +31,9 @@ export type FilesContainer = Pick<Container, "id" | "sandboxId" | "state" | "res
 /** The engine's `Deps` are such. */
 export interface FilesDeps {
   readonly sandboxes: {
-    require(id: SandboxId): { liveBox(signal: AbortSignal): Promise<{ readonly agent: { readonly files: AgentFiles } }> };
+    require(id: SandboxId): {
+      liveBox(signal: AbortSignal): Promise<{ readonly agent: { readonly files: AgentFiles } }>;
+    };
   };
 }
 

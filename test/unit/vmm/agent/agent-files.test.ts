@@ -13,7 +13,17 @@ const scope: FileScope = {
 };
 const path = Buffer.from("/a");
 const entry = {
-  ...{ path, kind: FileKind.FILE, sizeBytes: 3n, mode: 0o644, uid: 0, gid: 0, owner: none, group: none, modifiedAtNs: 0n },
+  ...{
+    path,
+    kind: FileKind.FILE,
+    sizeBytes: 3n,
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    owner: none,
+    group: none,
+    modifiedAtNs: 0n,
+  },
   target: none,
 } as const;
 const open = { scope, path, mode: 0o644, parents: false };
