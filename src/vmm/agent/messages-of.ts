@@ -35,10 +35,10 @@ export async function* messagesOf<Req, Res>(
       else if (state.failure !== undefined) throw state.failure;
       else if (state.over) return;
       else {
+        // Not a turn by itself: what has arrived already comes as soon as it is asked for, one message at a time.
         await new Promise<void>((resolve) => {
           state.wake = resolve;
         });
-        turnEndsMs = performance.now() + longestTurnMs;
       }
     }
   } finally {
