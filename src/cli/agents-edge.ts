@@ -61,7 +61,7 @@ async function openPort(
   const ofSandboxd = sandboxdProtocols({ sandboxes, log, stopping: stopping.signal });
   const port = await openSandboxPort({
     ...{ config: config.sandboxPort, log, native, health, figures: metrics.port, pods: podsOfRuntime(pods) },
-    protocolsHttp: [...ofE2b.protocols, mcpProtocol(sandboxes), ...ofSandboxd.http],
+    protocolsHttp: [...ofE2b.protocols, mcpProtocol(sandboxes, log), ...ofSandboxd.http],
     protocolsGrpc: ofSandboxd.grpc,
   });
   return {

@@ -1,5 +1,6 @@
 import { createMcpHandler } from "@modelcontextprotocol/server";
 import { RuntimeError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
 import type { Sandboxes } from "../core/sandboxes.js";
 import type { HttpProtocol, HttpRequest } from "../listen/protocol.js";
 import { toolServer, type ToolParts } from "./tools.js";
@@ -12,13 +13,13 @@ const mostRequestBytes = 24 * 1024 * 1024;
  * The Model Context Protocol at `/mcp`, both eras of it: that of 2026-07-28, where each request stands for itself, and
  * those before, whose clients begin with `initialize`. Nothing is kept between requests: a sandbox's id is what goes on.
  */
-export function mcpProtocol(core: Sandboxes, theOne?: ToolParts["theOne"]): HttpProtocol {
+export function mcpProtocol(core: Sandboxes, log: Logger, theOne?: ToolParts["theOne"]): HttpProtocol {
   return {
     name: "mcp",
     takes: ({ url }) => url.pathname === "/mcp",
     handle: async (request, response) => {
       const caller = callerOf(request);
-      const parts: ToolParts = { core, caller, ...(theOne === undefined ? {} : { theOne }) };
+      const parts: ToolParts = { core, caller, log, ...(theOne === undefined ? {} : { theOne }) };
       const handler = createMcpHandler(() => toolServer(parts), { maxRequestBodySize: mostRequestBytes });
       try {
         await sendWebResponse(await handler.fetch(webRequestOf(request)), response);

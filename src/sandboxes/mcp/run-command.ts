@@ -1,10 +1,10 @@
-import { neverAborted } from "../../base/signals.js";
+import type { Logger } from "../../base/log.js";
+import { forgetLost } from "../core/forget-lost.js";
 import type { Processes, ProcessExit, ProcessWanted } from "../core/process.js";
 import { BoundedOutput } from "./bounded-output.js";
 
 /** Of each stream: what a model is given to read. */
 export const mostOutputBytes = 64 * 1024;
-const signalOfKill = 9;
 
 export interface CommandResult {
   readonly stdout: string;
@@ -17,14 +17,14 @@ export interface CommandResult {
 export async function runCommand(
   processes: Processes,
   wanted: ProcessWanted,
+  log: Logger,
   signal: AbortSignal,
 ): Promise<CommandResult> {
   const { id } = await processes.start(wanted, signal);
   try {
     return await collect(processes, id, signal);
   } finally {
-    if (signal.aborted) await processes.signal(id, signalOfKill, true, neverAborted).catch(() => undefined);
-    await processes.forget(id, neverAborted).catch(() => undefined);
+    await forgetLost(processes, id, log);
   }
 }
 

@@ -6,6 +6,7 @@
 import { McpServer, type CallToolResult } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
 import { packageVersion } from "../../base/version.js";
 import type { Caller } from "../core/caller.js";
 import type { FileScope } from "../core/file.js";
@@ -17,6 +18,7 @@ import { mostOutputBytes, runCommand } from "./run-command.js";
 export interface ToolParts {
   readonly core: Sandboxes;
   readonly caller: Caller;
+  readonly log: Logger;
   /** The sandbox that calls without an id are about; absent: there is none, and each names its own. */
   readonly theOne?: (signal: AbortSignal) => Promise<string>;
 }
@@ -106,7 +108,7 @@ function addCommandTool(server: McpServer, parts: ToolParts): void {
           workingDir: asked.working_directory,
           ...{ user: "", stdin: false, tag: "", limitMs: asked.timeout_seconds * 1000 },
         };
-        const { stdout, stderr, exit, truncated } = await runCommand(processes, wanted, signal);
+        const { stdout, stderr, exit, truncated } = await runCommand(processes, wanted, parts.log, signal);
         return { stdout, stderr, exit_code: exit.code, timed_out: exit.timedOut, truncated };
       }),
   );

@@ -1,7 +1,6 @@
-import { messageOf, RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import { neverAborted } from "../../base/signals.js";
-import { stage } from "../../base/stage.js";
+import { forgetLost } from "../core/forget-lost.js";
 import type { ProcessExit, ProcessNumber, Processes, ProcessWanted } from "../core/process.js";
 import { ByteBudget } from "./byte-budget.js";
 
@@ -73,18 +72,6 @@ export function lostOutput(bytes: number): RuntimeError {
   return new RuntimeError("resourceExhausted", `${String(bytes)} bytes of output were lost, unread`, {
     hint: "read faster, or take it up with sandboxes.v1 ConnectProcess",
   });
-}
-
-const forgetLimitMs = 10_000;
-
-/** Kills what is left of a program whose client has its exit, or has gone. */
-export async function forgetLost(processes: Processes, id: ProcessNumber, log: Logger): Promise<void> {
-  try {
-    await stage("forget a process", forgetLimitMs, neverAborted, (limit) => processes.forget(id, limit));
-  } catch (thrown) {
-    // With its sandbox it has gone anyway; else it stays listed, and is ended with the sandbox.
-    log.debug({ process: id, err: messageOf(thrown) }, "could not forget a process");
-  }
 }
 
 class Gathered {

@@ -12,7 +12,8 @@ import type { GrpcProtocol } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
 import { piecesOf } from "../pieces.js";
 import { withinRoot } from "../root.js";
-import { forgetLost, longestOutput, lostOutput, runToEnd } from "../run-to-end.js";
+import { forgetLost } from "../../core/forget-lost.js";
+import { longestOutput, lostOutput, runToEnd } from "../run-to-end.js";
 import { type Asked, type Calls, callsOf, usualLimitMs } from "./calls.js";
 import { checkedSize } from "./map/process.js";
 

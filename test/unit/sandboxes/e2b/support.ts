@@ -5,9 +5,8 @@ export async function collect<T>(from: AsyncIterable<T>): Promise<T[]> {
 }
 
 /** Bytes as they come from a socket. */
-// eslint-disable-next-line @typescript-eslint/require-await
 export async function* cut(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
-  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
 }
 
 export async function refusal(promise: Promise<unknown>): Promise<unknown> {

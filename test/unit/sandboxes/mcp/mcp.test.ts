@@ -3,12 +3,14 @@ import { Client, StreamableHTTPClientTransport, type VersionNegotiationOptions }
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect } from "chai";
 import * as z from "zod";
+import { createLogger } from "../../../../src/base/log.js";
 import { mcpProtocol } from "../../../../src/sandboxes/mcp/mcp-protocol.js";
 import { projectFolder } from "../../../support/project.js";
 import { eventually } from "../../../support/wait.js";
 import { DoubleSandboxes } from "../../../support/sandboxes/double.js";
 import { openHttpPort, type HttpPort } from "../../../support/sandboxes/http-port.js";
 
+const log = createLogger("error");
 const caller = { tenant: "local", name: "test" };
 type Negotiation = Extract<VersionNegotiationOptions["mode"], "auto" | "legacy">;
 
@@ -18,9 +20,9 @@ describe("the tools for models", () => {
   let single: HttpPort;
   before(async () => {
     core = await DoubleSandboxes.open();
-    port = await openHttpPort([mcpProtocol(core)], caller);
+    port = await openHttpPort([mcpProtocol(core, log)], caller);
     const { id } = await core.create(caller, { template: "base", env: {}, metadata: {}, mounts: [] });
-    single = await openHttpPort([mcpProtocol(core, () => Promise.resolve(id))], caller);
+    single = await openHttpPort([mcpProtocol(core, log, () => Promise.resolve(id))], caller);
   });
   after(async () => {
     await port.close();
