@@ -13,7 +13,7 @@ export interface FlakyTest {
   readonly error: string;
 }
 
-/** More fail the run. */
+/** More causes fail the run. */
 export const mostFlaky = 2;
 
 /** Names the file in which the parts of a whole run collect theirs. */
@@ -49,13 +49,18 @@ export async function readFlaky(file: string): Promise<FlakyTest[]> {
 /** One line for each, with the first of its error; "" for none. */
 export function flakyReport(tests: readonly FlakyTest[]): string {
   if (tests.length === 0) return "";
-  const verdict = isTooFlaky(tests) ? `; more than ${String(mostFlaky)} fail the run` : "";
-  const lines = tests.map(({ part, title, error }) => `  ${part}: ${title}: ${error.split("\n")[0] ?? ""}`);
+  const verdict = isTooFlaky(tests) ? `; more than ${String(mostFlaky)} causes fail the run` : "";
+  const lines = tests.map((test) => `  ${test.part}: ${test.title}: ${firstLine(test)}`);
   return `flaky: ${String(tests.length)} passed at the second try only${verdict}\n${lines.join("\n")}`;
 }
 
+/** Those of one part that fail with the same words have one cause: what the first has left can fail all that follow. */
 export function isTooFlaky(tests: readonly FlakyTest[]): boolean {
-  return tests.length > mostFlaky;
+  return new Set(tests.map((test) => `${test.part}: ${firstLine(test)}`)).size > mostFlaky;
+}
+
+function firstLine({ error }: FlakyTest): string {
+  return error.split("\n")[0] ?? "";
 }
 
 function isFlakyTest(parsed: unknown): parsed is FlakyTest {

@@ -18,7 +18,7 @@ interface Member {
 }
 
 /** How long a VMM's own end may be behind that of its file server. */
-const vmmGoesFirstMs = 150;
+const vmmGoesFirstMs = 400;
 
 const sigkill = 9;
 export const nameOf = { vmm: "vmm", fs: "file server", agent: "agent" } satisfies Record<ProcessRole, string>;
@@ -66,6 +66,11 @@ export class BoxProcesses {
     const member: Member = { role, process, gone: Promise.resolve(), signals: Promise.resolve() };
     member.gone = this.#watch(member, this.#native.watchExit(process.pidfd));
     this.#members.push(member);
+  }
+
+  /** The exit, also one that is only being noticed: what a process held is closed before its end is told. */
+  async exitWithin(ms: number): Promise<BoxExit | undefined> {
+    return await orAborted(this.exited, AbortSignal.timeout(ms)).catch(() => undefined);
   }
 
   /** Kills all and resolves when all are gone. */

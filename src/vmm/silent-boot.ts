@@ -5,6 +5,8 @@ import { printable } from "./console.js";
 
 /** In a message; a VMM has fewer. */
 const mostThreads = 16;
+/** A VMM's death closes the agent's channel, and is noticed a little later where the machine is busy. */
+const exitNoticedMs = 300;
 /** USER_HZ, in which proc_pid_stat(5) counts. */
 const ticksPerSecond = 100;
 
@@ -16,7 +18,7 @@ const ticksPerSecond = 100;
  */
 export async function orWhySilent<T>(
   dialable: Promise<void>,
-  processes: Pick<BoxProcesses, "exit" | "list">,
+  processes: Pick<BoxProcesses, "exitWithin" | "list">,
   wait: () => Promise<T>,
 ): Promise<T> {
   const channel = { text: "its channel could not be dialled yet" };
@@ -28,7 +30,7 @@ export async function orWhySilent<T>(
   try {
     return await wait();
   } catch (thrown) {
-    if (processes.exit !== undefined) throw thrown;
+    if ((await processes.exitWithin(exitNoticedMs)) !== undefined) throw thrown;
     const threads = processes.list.map(async ({ role, pid }) => `${nameOf[role]}: ${await threadsOf(pid)}`);
     const message = [messageOf(thrown), channel.text, ...(await Promise.all(threads))].join("; ");
     throw new RuntimeError(codeOf(thrown), message, { cause: thrown });

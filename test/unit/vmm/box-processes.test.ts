@@ -71,6 +71,14 @@ describe("the processes of a Box", () => {
     expect(kernel.signalled).to.deep.equal([200]);
   });
 
+  it("give an exit that is only being noticed, and none while they live", async () => {
+    const { kernel, processes } = start();
+    expect(await processes.exitWithin(1)).to.equal(undefined);
+    const noticed = processes.exitWithin(2000);
+    kernel.end(200, { code: null, signal: 9 });
+    expect((await noticed)?.reason).to.equal("vmm killed by signal 9");
+  });
+
   it("are listed VMM first, and close their descriptors once, after the last signal", async () => {
     const { kernel, processes } = start();
     expect(processes.list.map(({ role }) => role)).to.deep.equal(["vmm", "fs"]);

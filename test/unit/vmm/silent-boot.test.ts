@@ -1,20 +1,24 @@
 import { expect } from "chai";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import { RuntimeError } from "../../../src/base/errors.js";
-import type { BoxHandle } from "../../../src/vmm/box.js";
+import type { BoxExit, BoxHandle } from "../../../src/vmm/box.js";
 import { orWhySilent } from "../../../src/vmm/silent-boot.js";
 import { eventually } from "../../support/wait.js";
 
 const thrown = new RuntimeError("deadlineExceeded", "no result in 5 ms", { stage: "wait for agent" });
 const never = new Promise<void>(() => undefined);
 
-async function told(
-  dialable: Promise<void>,
-  list: BoxHandle["processes"],
-  exit?: { reason: string; atNs: bigint },
-): Promise<unknown> {
-  return await orWhySilent(dialable, { exit, list }, () => Promise.reject(thrown)).catch((error: unknown) => error);
+async function told(dialable: Promise<void>, list: BoxHandle["processes"], exit?: BoxExit): Promise<unknown> {
+  const exitWithin = async (ms: number): Promise<BoxExit | undefined> => {
+    await setImmediate(); // it is told after the channel's end
+    expect(ms).to.be.greaterThan(0);
+    return exit;
+  };
+  return await orWhySilent(dialable, { exitWithin, list }, () => Promise.reject(thrown)).catch(
+    (error: unknown) => error,
+  );
 }
 
 describe("a Box whose agent is not heard of", () => {
