@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json] [--runs N]`: exit status 1 where a ratio misses its goal. */
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
+import { benchBefore } from "./before.js";
 import { benchExec } from "./exec.js";
 import { benchGuest } from "./guest.js";
 import { benchNetwork } from "./network/network.js";
@@ -16,6 +17,7 @@ export interface BenchOptions {
 
 const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report>>> = {
   start: benchStart,
+  before: benchBefore,
   exec: benchExec,
   guest: benchGuest,
   pull: benchPull,

@@ -29,7 +29,7 @@ const kubelet: Part = { files: "test/kubelet/**", timeoutMs: 600_000, env: qemu,
 const notSanitized = ["check-file-server", "install", "launcher-fuzz"];
 
 const parts = {
-  unit: { files: "test/unit/**", timeoutMs: 10_000 },
+  unit: { files: "test/unit/**", timeoutMs: 10_000, env: { A3S_TEST_PROCESSES: "2" } },
   native: { files: "test/native/**", timeoutMs: 20_000 },
   sanitized: {
     files: "test/native/**",
@@ -38,12 +38,12 @@ const parts = {
     under: [sanitizers],
   },
   net: { files: "test/net/**", timeoutMs: 30_000, under: [ownNetwork] },
-  image: { files: "test/image/**", timeoutMs: 20_000 },
+  image: { files: "test/image", timeoutMs: 20_000 },
   "image-kills": { files: "test/image/kills.test.ts", timeoutMs: 3_600_000, env: { A3S_KILLS: "200" }, once: true },
-  vmm: { files: "test/vmm/**", timeoutMs: 120_000, env: qemu },
+  vmm: { files: "test/vmm", timeoutMs: 120_000, env: qemu },
   systemd: { files: "test/systemd/**", timeoutMs: 90_000, env: qemu, under: [ownNetwork, systemd] },
   escape: { files: "test/escape", timeoutMs: 120_000, env: qemu },
-  faults: { files: "test/faults/**", env: qemu },
+  faults: { files: "test/faults", env: qemu },
   upgrade: { files: "test/upgrade/upgrade.test.ts", timeoutMs: 120_000, env: qemu, once: true },
   critest: { files: "test/critest", timeoutMs: 120_000, env: qemu },
   sandboxes: { files: "test/sandboxes", timeoutMs: 120_000, env: qemu },

@@ -5,7 +5,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { monotonicMs } from "../../src/base/clock.js";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api.js";
 import { containerdPrograms, containerdVersion } from "../../scripts/setup/assets/containerd.js";
 import { interrupted } from "../../scripts/setup/interrupted.js";
@@ -19,7 +18,8 @@ import { NodeNetwork } from "../../test/support/node-network.js";
 import { containerConfig, podConfig } from "../../test/support/pods.js";
 import { projectFolder } from "../../test/support/project.js";
 import { pushImage, startRegistry } from "../../test/support/registry.js";
-import { machineFacts, percentile, round, row, type Ratio, type Report, type Row } from "../report.js";
+import { Figures } from "../figures.js";
+import { machineFacts, round, type Ratio, type Report } from "../report.js";
 import { memoryOf } from "./memory.js";
 
 /** Issue: "each no slower", "memory per pod no higher"; execs "at a third". */
@@ -40,31 +40,6 @@ interface Side {
   readonly overhead: RegExp;
   /** In the command line of those that are this side's. */
   readonly mark: string;
-}
-
-class Figures {
-  readonly #rows = new Map<string, { unit: string; values: number[] }>();
-
-  add(name: string, unit: string, value: number): void {
-    const known = this.#rows.get(name) ?? { unit, values: [] };
-    known.values.push(value);
-    this.#rows.set(name, known);
-  }
-
-  async time<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const beganMs = monotonicMs();
-    const result = await work();
-    this.add(name, "ms", monotonicMs() - beganMs);
-    return result;
-  }
-
-  p50(name: string): number {
-    return percentile(this.#rows.get(name)?.values ?? [], 50);
-  }
-
-  rows(): Row[] {
-    return [...this.#rows].map(([name, { unit, values }]) => row(name, unit, values));
-  }
 }
 
 const steps = ["RunPodSandbox", "create and start", "ExecSync true", "stop and remove", "10 pods at once"] as const;

@@ -18,7 +18,8 @@ import { busybox, type NamedImage } from "../../test/support/images.js";
 import { removePod, runPod, startContainer } from "../../test/support/pods.js";
 import { projectFolder } from "../../test/support/project.js";
 import { pushImage, startRegistry, type ImageSource, type TestRegistry } from "../../test/support/registry.js";
-import { machineFacts, percentile, round, row, type Ratio, type Report, type Row } from "../report.js";
+import { Figures } from "../figures.js";
+import { machineFacts, round, type Ratio, type Report } from "../report.js";
 import { largeFiles, smallFiles } from "./images.js";
 import { costOf, peakMib } from "./processes.js";
 
@@ -38,28 +39,6 @@ const kinds = [
   { name: "small files", build: smallFiles },
   { name: "large files", build: largeFiles },
 ] as const;
-
-class Figures {
-  readonly #values = new Map<string, { unit: string; values: number[] }>();
-
-  add(name: string, unit: string, value: number): void {
-    const known = this.#values.get(name) ?? { unit, values: [] };
-    known.values.push(value);
-    this.#values.set(name, known);
-  }
-
-  p50(name: string): number {
-    return percentile(this.#values.get(name)?.values ?? [], 50);
-  }
-
-  most(name: string): number {
-    return Math.max(...(this.#values.get(name)?.values ?? []));
-  }
-
-  rows(): Row[] {
-    return [...this.#values].map(([name, { unit, values }]) => row(name, unit, values));
-  }
-}
 
 interface Bed {
   readonly registry: TestRegistry;

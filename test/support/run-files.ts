@@ -1,7 +1,8 @@
 /**
  * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file below a folder in a mocha process
  * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. With `**` in FOLDER's place of a
- * file name ("test/unit/**") all below it runs in one process, its output shown as it comes.
+ * file name ("test/unit/**") all below it runs in one process, its output shown as it comes; with `A3S_TEST_PROCESSES` in
+ * that many, each with its share of the files.
  *
  * What fails is tried once more, alone. A test that passes only then counts as passed, and is named with its first
  * error: it is one to look into. From three such tests on the run has failed.
@@ -21,8 +22,17 @@ if (folder === undefined) throw new Error("which folder of tests?");
 const jobs = Number(process.env["A3S_TEST_JOBS"] ?? "2");
 const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000)));
 
-/** Ends the folder whose tests run in one process. */
+/** Ends the folder whose tests run together. */
 const together = "/**";
+const processes = Number(process.env["A3S_TEST_PROCESSES"] ?? "1");
+
+/** Files of one mocha process. */
+interface Job {
+  readonly name: string;
+  readonly files: readonly string[];
+  /** Shown as it comes; else at its end. */
+  readonly live: boolean;
+}
 /** After a file's end: a process that it has left may hold its output for ever. */
 const outputLimitMs = 20_000;
 
@@ -39,26 +49,40 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 const startMs = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "a3s-run-"));
 try {
-  await runAll(folder.endsWith(together) ? [`${folder}/*.test.ts`] : await filesOf(folder));
+  await runAll(folder.endsWith(together) ? await togetherIn(folder) : await apartIn(folder));
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }
 
-async function filesOf(folder: string): Promise<string[]> {
-  const names = (await readdir(join(projectFolder, folder), { recursive: true })).filter((name) =>
-    name.endsWith(".test.ts"),
-  );
-  console.log(`${names.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
-  return inRandomOrder(names.sort(), seed).map((name) => join(folder, name));
+async function filesBelow(folder: string): Promise<string[]> {
+  const names = await readdir(join(projectFolder, folder), { recursive: true });
+  return names
+    .filter((name) => name.endsWith(".test.ts"))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
-async function runAll(files: readonly string[]): Promise<void> {
+async function apartIn(folder: string): Promise<Job[]> {
+  const files = await filesBelow(folder);
+  console.log(`${files.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
+  return inRandomOrder(files, seed).map((file) => ({ name: file, files: [file], live: false }));
+}
+
+async function togetherIn(folder: string): Promise<Job[]> {
+  if (processes === 1) return [{ name: folder, files: [`${folder}/*.test.ts`], live: true }];
+  const files = await filesBelow(folder.slice(0, -together.length));
+  const shares = Array.from({ length: processes }, (_, at) => files.filter((_, index) => index % processes === at));
+  return shares.map((share, at) => ({ name: `${folder} (${at + 1} of ${processes})`, files: share, live: at === 0 }));
+}
+
+async function runAll(all: readonly Job[]): Promise<void> {
   const turn = pLimit(jobs);
-  const first = await Promise.all(files.map((file) => turn(() => runFile(file, mochaArguments))));
+  const first = await Promise.all(all.map((job) => turn(() => runJob(job, mochaArguments))));
   const again: FileRun[] = [];
-  for (const run of first) {
+  for (const [at, run] of first.entries()) {
     const once = onlyFailed(run);
-    if (once !== undefined) again.push(await runFile(run.file, [...mochaArguments, ...once]));
+    const job = all[at];
+    if (once !== undefined && job !== undefined) again.push(await runJob(job, [...mochaArguments, ...once]));
   }
   const { passed, failed, skipped, second } = tally(first, again);
   const flaky = second.map(({ title, error }) => ({ part: folder ?? "", title, error: error ?? "" }));
@@ -71,13 +95,12 @@ async function runAll(files: readonly string[]): Promise<void> {
   process.exitCode = failed.length === 0 && passed > 0 && !isLucky ? 0 : 1;
 }
 
-async function runFile(file: string, more: readonly string[]): Promise<FileRun> {
-  if (ending) return { file, results: [], status: null };
+async function runJob({ name, files, live }: Job, more: readonly string[]): Promise<FileRun> {
+  if (ending) return { file: name, results: [], status: null };
   const channel = join(scratch, `${randomInt(2 ** 40)}.jsonl`);
-  const live = file.includes(together);
   const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit"];
   const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
-  const child = spawn(process.execPath, [...mocha, ...reporter, ...more, file], {
+  const child = spawn(process.execPath, [...mocha, ...reporter, ...more, ...files], {
     cwd: projectFolder,
     env: { ...process.env, A3S_RESULTS: channel },
     stdio: ["ignore", live ? "inherit" : "pipe", live ? "inherit" : "pipe"],
@@ -93,12 +116,12 @@ async function runFile(file: string, more: readonly string[]): Promise<FileRun> 
     child.once("exit", (code) => setTimeout(resolve, outputLimitMs, code).unref());
   });
   const isHeld = child.stdout?.closed === false || child.stderr?.closed === false;
-  if (isHeld) output += `\n${file} has left a process that holds its output\n`;
+  if (isHeld) output += `\n${name} has left a process that holds its output\n`;
   for (const stream of [child.stdout, child.stderr]) stream?.destroy();
   running.delete(child);
   const lines = (await readFile(channel, "utf8").catch(() => "")).split("\n").filter((line) => line !== "");
-  if (!live && (lines.length > 0 || status !== 0)) process.stdout.write(`\n-- ${file}\n${output}`);
-  return { file, results: lines.map(resultOf), status };
+  if (!live && (lines.length > 0 || status !== 0)) process.stdout.write(`\n-- ${name}\n${output}`);
+  return { file: name, results: lines.map(resultOf), status };
 }
 
 /** Mocha's arguments for what failed in a file; none, the whole file, where a hook failed or mocha ended badly. */
