@@ -20,7 +20,7 @@ module.exports = {
     only("streaming", ["base", "config"]),
     only("net", ["base", "config", "native"]),
     only("image", ["base", "config", "native", "store"]),
-    only("vmm", ["base", "config", "native", "gen"]),
+    only("vmm", ["base", "config", "native", "grpc", "gen"]),
     only("runtime", ["base", "config", "metrics", "native", "store", "streaming", "net", "image", "vmm", "gen"]),
     only("cri", [
       "base",

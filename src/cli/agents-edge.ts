@@ -60,7 +60,8 @@ async function openPort(
   });
   const ofSandboxd = sandboxdProtocols({ sandboxes, log, stopping: stopping.signal });
   const port = await openSandboxPort({
-    ...{ config: config.sandboxPort, log, native, health, figures: metrics.port, pods: podsOfRuntime(pods) },
+    ...{ config: config.sandboxPort, log, native, health, figures: metrics.port },
+    pods: podsOfRuntime(pods, config.sandboxPort.kubelet),
     protocolsHttp: [...ofE2b.protocols, mcpProtocol(sandboxes, log), ...ofSandboxd.http],
     protocolsGrpc: ofSandboxd.grpc,
   });

@@ -11,6 +11,8 @@ export interface SandboxPortConfig {
   readonly socketMode: number;
   /** known: pods of this node and its root. anyone: whoever can open the socket is tenant "local". */
   readonly unixCallers: "known" | "anyone";
+  /** Undefined: callers from pods of other runtimes are refused. */
+  readonly kubelet: KubeletConfig | undefined;
   /** Names by which the port is called, beside localhost and addresses: "box.example.org", "*.box.example.org". */
   readonly hosts: readonly string[];
   /** Web pages that may call, by their origin. */
@@ -32,6 +34,14 @@ export interface SandboxPortTls {
   readonly clientCaFile: string | undefined;
 }
 
+/** Whom to ask for the namespaces of pods that another runtime runs. */
+export interface KubeletConfig {
+  readonly url: string;
+  /** In PEM: for https. */
+  readonly caFile: string | undefined;
+  readonly tokenFile: string | undefined;
+}
+
 export interface TokenConfig {
   /** Its first line is the token; undefined: a client certificate with the owner's name stands for it. */
   readonly file: string | undefined;
@@ -46,6 +56,8 @@ function file(about: string): Setting<string> {
 /** What a namespace of Kubernetes and a name in a log line may be. */
 const name = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 const hostName = /^(?:\*\.)?[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
+/** Of this node alone: its answer says who somebody is. */
+const kubeletUrl = /^https?:\/\/(?:127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$/;
 const origin = /^https?:\/\/[^/?#\s]+$/;
 
 const tokenSchema = z.strictObject({
@@ -71,6 +83,16 @@ export const sandboxPortSettings = {
     ["known", "anyone"],
     "known",
     'Who may call by a Unix socket. known: pods of this node, each its namespace\'s tenant, and root. anyone: tenant "local".',
+  ),
+  "sandboxes.kubelet": setting(
+    z.union([z.literal(""), z.string().regex(kubeletUrl)]),
+    "",
+    '"https://127.0.0.1:10250", "http://127.0.0.1:10255", or "" for nobody',
+    "Who is asked for the namespace of a pod that calls by a Unix socket and is another runtime's; else such are refused.",
+  ),
+  "sandboxes.kubelet_ca_file": file("Authorities in PEM that kubelet's certificate is from, for https."),
+  "sandboxes.kubelet_token_file": file(
+    "A token whose owner may get nodes/proxy (or nodes/pods); read for each question.",
   ),
   "sandboxes.hosts": setting(
     z.array(z.string().max(253).regex(hostName)).max(64),
@@ -130,6 +152,11 @@ export function sandboxPortOf(read: Read): SandboxPortConfig {
     ...{ listen, tls, plain, tokens },
     socketMode: Number.parseInt(read("sandboxes.socket_mode", given("sandboxes.socket_mode")), 8),
     unixCallers: read("sandboxes.unix_callers", given("sandboxes.unix_callers")),
+    kubelet: kubeletOf(
+      read("sandboxes.kubelet", given("sandboxes.kubelet")),
+      read("sandboxes.kubelet_ca_file", given("sandboxes.kubelet_ca_file")),
+      read("sandboxes.kubelet_token_file", given("sandboxes.kubelet_token_file")),
+    ),
     hosts: read("sandboxes.hosts", given("sandboxes.hosts")),
     origins: read("sandboxes.origins", given("sandboxes.origins")),
     maxConnections: read("sandboxes.max_connections", given("sandboxes.max_connections")),
@@ -166,6 +193,22 @@ function tlsOf(certFile: string, keyFile: string, clientCaFile: string): Sandbox
   throw new RuntimeError("invalidArgument", "sandboxes.client_ca_file is set, and there is no TLS", {
     hint: "set sandboxes.tls_cert_file and sandboxes.tls_key_file, too",
   });
+}
+
+function kubeletOf(url: string, caFile: string, tokenFile: string): KubeletConfig | undefined {
+  if (url === "") return undefined;
+  const isTls = url.startsWith("https:");
+  if (isTls && caFile === "") {
+    throw new RuntimeError("invalidArgument", `sandboxes.kubelet is ${url}, and nothing says that it is kubelet`, {
+      hint: "set sandboxes.kubelet_ca_file: the cluster's authority, or kubelet's own certificate (pki/kubelet.crt)",
+    });
+  }
+  if (!isTls && tokenFile !== "") {
+    throw new RuntimeError("invalidArgument", `sandboxes.kubelet is ${url}, and the token would travel in clear`, {
+      hint: "ask at https://127.0.0.1:10250, or leave sandboxes.kubelet_token_file out",
+    });
+  }
+  return { url, caFile: isTls ? caFile : undefined, tokenFile: tokenFile === "" ? undefined : tokenFile };
 }
 
 function tokensOf(

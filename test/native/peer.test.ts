@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { cgroupHierarchies, makeGroup, type CgroupHierarchy } from "../../src/base/cgroups.js";
+import { RuntimeError } from "../../src/base/errors.js";
 import { readMountinfo } from "../../src/base/mountinfo.js";
 import { procStat } from "../../src/base/proc-stat.js";
 import { descriptorOf } from "../../src/base/unix-socket.js";
@@ -36,6 +37,8 @@ describe("who calls on a Unix socket", () => {
   const prefix = `a3stest${randomBytes(4).toString("hex")}`;
   const uid = randomUUID();
   const pod: OwnerPod = { namespace: "team-a", name: "app-0", uid };
+  const theirs = randomUUID();
+  const their: OwnerPod = { namespace: "team-b", name: "app-1", uid: theirs };
   const pods: PeerParts["pods"] = { byUid: (one) => (one === uid ? pod : undefined), byBox: () => undefined };
   const made: string[] = [];
   const children: { readonly child: ChildProcess; readonly closed: Promise<unknown> }[] = [];
@@ -95,9 +98,13 @@ describe("who calls on a Unix socket", () => {
     return { socket, pid };
   }
 
-  async function knownBy(socket: Socket, callers: PeerParts["callers"] = "known"): Promise<Known> {
+  async function knownBy(
+    socket: Socket,
+    callers: PeerParts["callers"] = "known",
+    among: PeerParts["pods"] = pods,
+  ): Promise<Known> {
     try {
-      return await peerOf(descriptorOf(socket) ?? -1, { native, pods, callers });
+      return await peerOf(descriptorOf(socket) ?? -1, { native, pods: among, callers });
     } finally {
       socket.destroy();
     }
@@ -122,6 +129,21 @@ describe("who calls on a Unix socket", () => {
     const other = `${prefix}-kubepods/pod${randomUUID()}`;
     const { socket } = await connected(await groupsOf(`${other}/${prefix}-kubepods/pod${uid}`));
     expect(whyOf(await knownBy(socket))).to.match(/^permissionDenied: pod .* its namespace is not known/);
+  });
+
+  it("is a pod of another runtime's by kubelet's word, and owns nothing; nobody where kubelet does not know it", async () => {
+    const others = { ...pods, ofOthers: (one: string) => Promise.resolve(one === theirs ? their : undefined) };
+    const procs = await groupsOf(`${prefix}-kubepods/burstable/pod${theirs}/${"a".repeat(64)}`);
+    const { socket } = await connected(procs, "stay", "1000");
+    expect(await knownBy(socket, "known", others)).to.deep.equal({
+      kind: "caller",
+      caller: { tenant: "team-b", name: "pod team-b/app-1" },
+    });
+    const nobody = await connected(await groupsOf(`${prefix}b-kubepods/pod${randomUUID()}`), "stay");
+    expect(whyOf(await knownBy(nobody.socket, "known", others))).to.match(/^permissionDenied: .* is not known/);
+    const silent = { ...pods, ofOthers: () => Promise.reject(new RuntimeError("unavailable", "no answer")) };
+    const unheard = await connected(procs, "stay");
+    expect(whyOf(await knownBy(unheard.socket, "known", silent))).to.equal("unavailable: no answer");
   });
 
   it("is the node's administrator as root of the machine, and nobody as another user of it", async () => {

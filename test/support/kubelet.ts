@@ -20,6 +20,8 @@ export const kubeletProgram = join(projectFolder, "build/assets/bin", kubeletNam
 /** Only one of a network namespace: the ports are fixed. */
 const ports = { https: 20250, readOnly: 20255, health: 20248 };
 export const nodeName = "node1";
+export const readOnlyUrl = `http://127.0.0.1:${String(ports.readOnly)}`;
+const usualNamespace = "default";
 
 const stateSchema = z.looseObject({
   running: z.looseObject({ startedAt: z.string() }).optional(),
@@ -125,11 +127,12 @@ export class Kubelet {
   }
 
   /** Has a static pod run, or, when there is one of that name, replaces it. */
-  async place(name: string, spec: Readonly<Record<string, unknown>>): Promise<void> {
-    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "default" }, spec };
+  async place(name: string, spec: Readonly<Record<string, unknown>>, namespace = usualNamespace): Promise<void> {
+    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name, namespace }, spec };
+    const file = namespace === usualNamespace ? `${name}.json` : `${namespace}.${name}.json`;
     // In one step: half a file would be a pod that can't be read.
-    await writeFile(join(this.base, `${name}.json`), JSON.stringify(pod));
-    await rename(join(this.base, `${name}.json`), join(this.base, "manifests", `${name}.json`));
+    await writeFile(join(this.base, file), JSON.stringify(pod));
+    await rename(join(this.base, file), join(this.base, "manifests", file));
   }
 
   /** Success when it is not there. */
@@ -138,15 +141,23 @@ export class Kubelet {
   }
 
   /** What the kubelet says of a pod; undefined when it knows none of that name. */
-  async pod(name: string): Promise<PodView | undefined> {
+  async pod(name: string, namespace = usualNamespace): Promise<PodView | undefined> {
     const list = z.object({ items: z.array(podSchema).nullable() }).parse(await this.json("/pods"));
-    return list.items?.find(({ metadata }) => metadata.name === `${name}-${nodeName}`);
+    const isIt = ({ metadata }: PodView): boolean =>
+      metadata.name === `${name}-${nodeName}` && metadata.namespace === namespace;
+    return list.items?.find(isIt);
   }
 
   /** Waits until the pod is as `wanted`, and answers it; the error tells how it was last. */
-  async until(name: string, what: string, limitMs: number, wanted: (pod: PodView) => boolean): Promise<PodView> {
+  async until(
+    name: string,
+    what: string,
+    limitMs: number,
+    wanted: (pod: PodView) => boolean,
+    namespace = usualNamespace,
+  ): Promise<PodView> {
     return await eventually(`${name} ${what}`, limitMs, async () => {
-      const pod = await this.pod(name);
+      const pod = await this.pod(name, namespace);
       if (pod !== undefined && wanted(pod)) return pod;
       throw new Error(pod === undefined ? "it is unknown" : JSON.stringify(pod.status));
     });

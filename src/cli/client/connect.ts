@@ -10,25 +10,12 @@ import {
   type MethodDefinition,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { RuntimeError, type ErrorCode } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
+import { fromStatusCode } from "../../grpc/status.js";
 import { nobodyThere, type Endpoint } from "./endpoint.js";
 
 const longestMessageBytes = 8 * 1024 * 1024;
 const connectMs = 5_000;
-
-const codes: Partial<Record<status, ErrorCode>> = {
-  [status.INVALID_ARGUMENT]: "invalidArgument",
-  [status.NOT_FOUND]: "notFound",
-  [status.ALREADY_EXISTS]: "alreadyExists",
-  [status.FAILED_PRECONDITION]: "failedPrecondition",
-  [status.RESOURCE_EXHAUSTED]: "resourceExhausted",
-  [status.PERMISSION_DENIED]: "permissionDenied",
-  [status.UNAUTHENTICATED]: "unauthenticated",
-  [status.UNAVAILABLE]: "unavailable",
-  [status.DEADLINE_EXCEEDED]: "deadlineExceeded",
-  [status.CANCELLED]: "canceled",
-  [status.UNIMPLEMENTED]: "unimplemented",
-};
 
 export class Edge implements Disposable {
   readonly #client: Client;
@@ -142,7 +129,7 @@ export class Edge implements Disposable {
     if (thrown.code === status.UNAVAILABLE && thrown.details.includes("ECONNREFUSED")) {
       return nobodyThere(this.#endpoint, thrown);
     }
-    return new RuntimeError(codes[thrown.code] ?? "internal", thrown.details, { cause: thrown });
+    return new RuntimeError(fromStatusCode(thrown.code), thrown.details, { cause: thrown });
   }
 }
 

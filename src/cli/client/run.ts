@@ -2,6 +2,7 @@ import { AtEnd, Network, SandboxServiceService as service, type Sandbox } from "
 import { ProcessServiceService as processes } from "../../gen/sandboxes/v1/processes.js";
 import { exitStatus, parseFlags, print, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
+import { createShown } from "./create.js";
 import { durationMs, edgeOf, envOf, mebibytes, programFlags, splitAtFirstWord, wholeNumber } from "./flags.js";
 import { nameKey } from "./find-sandbox.js";
 import { forwardPorts, portsOf } from "./forward-ports.js";
@@ -39,8 +40,7 @@ export async function run(args: string[]): Promise<number> {
   if (values.detach === true && values.rm === true)
     throw usageError("run: -d and --rm can't be together: who would wait?");
   using edge = await edgeOf(values);
-  const { sandbox } = await edge.call(service.createSandbox, requestOf(template, values));
-  if (sandbox === undefined) throw new Error("the daemon has answered without a sandbox");
+  const sandbox = await createShown(edge, requestOf(template, values), process.stderr);
   try {
     return await runIn(edge, sandbox, program, values);
   } catch (thrown) {

@@ -2,11 +2,13 @@
 import { basename } from "node:path";
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
+import { neverAborted } from "../../base/signals.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { volumeAt } from "../../vmm/share/layout.js";
 import { keptExecPrefix } from "../exec/exec-spec.js";
 import { LogFile } from "../logs/log-file.js";
+import { mostLogBytes } from "../logs/most-log-bytes.js";
 import type { Sandbox } from "../pod/sandbox.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
@@ -116,7 +118,8 @@ async function reopenLog(container: Container, store: ContainerStore): Promise<L
   const { logPath } = container.record;
   if (logPath === "") return undefined;
   try {
-    return await LogFile.open(logPath, store.log);
+    const { spec } = store.parts.sandboxes.require(container.sandboxId);
+    return await LogFile.open(logPath, store.log, neverAborted, mostLogBytes(spec));
   } catch (thrown) {
     store.log.error({ containerId: container.id, err: messageOf(thrown) }, "log can't be opened; output is dropped");
     return undefined;

@@ -5,6 +5,7 @@ import { operation, stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { LogFile } from "../logs/log-file.js";
+import { mostLogBytes } from "../logs/most-log-bytes.js";
 import type { Container } from "./container.js";
 import { follow } from "./follow.js";
 import { startLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
@@ -52,6 +53,7 @@ async function start(container: Container, deps: Deps, signal: AbortSignal): Pro
 
 async function startOn(container: Container, box: Box, deps: Deps, signal: AbortSignal): Promise<void> {
   const { startFailure, logPath } = container.record;
+  const mostBytes = mostLogBytes(deps.sandboxes.require(container.sandboxId).spec);
   if (startFailure !== undefined) throw new RuntimeError("failedPrecondition", startFailure);
   const file =
     logPath === ""
@@ -60,7 +62,7 @@ async function startOn(container: Container, box: Box, deps: Deps, signal: Abort
           "open log",
           stepLimitMs,
           signal,
-          (limit) => LogFile.open(logPath, deps.log, limit),
+          (limit) => LogFile.open(logPath, deps.log, limit, mostBytes),
           (late) => late.close(),
         );
   try {

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { mkdir, open, readdir, stat, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
@@ -27,17 +27,29 @@ export class LogFile {
   #device: number;
   #turn: Promise<void> = Promise.resolve();
   #droppedBytes = 0;
+  readonly #mostBytes: number;
+  #bytes: number;
 
-  private constructor(path: string, { file, device }: OpenedLog, log: Logger) {
+  private constructor(path: string, { file, device, bytes }: OpenedLog, log: Logger, mostBytes: number) {
     this.path = path;
     this.#file = file;
     this.#device = device;
+    this.#bytes = bytes;
     this.#log = log;
+    this.#mostBytes = mostBytes;
   }
 
-  /** Opens or creates the file, and its folders where they are missing. The last component is never followed as a link. */
-  static async open(path: string, log: Logger, signal = neverAborted): Promise<LogFile> {
-    return new LogFile(path, await openLog(path, signal), log);
+  /**
+   * Opens or creates the file, and its folders where they are missing. The last component is never followed as a link.
+   * `mostBytes`: of the file and the one before it, where nobody else rotates them.
+   */
+  static async open(
+    path: string,
+    log: Logger,
+    signal = neverAborted,
+    mostBytes = Number.POSITIVE_INFINITY,
+  ): Promise<LogFile> {
+    return new LogFile(path, await openLog(path, signal), log, mostBytes);
   }
 
   /** Resolves when the lines are written, or given up with a warning. Never rejects. */
@@ -48,13 +60,7 @@ export class LogFile {
 
   /** The path's file is there, and this log's, when it resolves; nothing more goes to the old one. */
   async reopen(): Promise<void> {
-    await this.#next(async () => {
-      const { file, device } = await openLog(this.path, neverAborted);
-      const [old, oldDevice] = [this.#file, this.#device];
-      this.#file = file;
-      this.#device = device;
-      await diskLanes.runWhenFree(oldDevice, neverAborted, () => old.close());
-    });
+    await this.#next(() => this.#reopenNow());
   }
 
   async close(): Promise<void> {
@@ -86,12 +92,37 @@ export class LogFile {
     return await diskLanes.runWhenFree(this.#device, neverAborted, work);
   }
 
+  async #reopenNow(): Promise<void> {
+    const { file, device, bytes } = await openLog(this.path, neverAborted);
+    const [old, oldDevice] = [this.#file, this.#device];
+    this.#file = file;
+    this.#device = device;
+    this.#bytes = bytes;
+    await diskLanes.runWhenFree(oldDevice, neverAborted, () => old.close());
+  }
+
+  /** The file becomes the one before it, under a name as kubelet's rotation gives it; the one before that goes. */
+  async #rotate(): Promise<void> {
+    try {
+      await this.#onDisk(async () => {
+        for (const name of await rotatedOf(this.path)) await unlink(join(dirname(this.path), name));
+        await rename(this.path, `${this.path}.${rotationStamp(new Date())}`);
+      });
+      await this.#reopenNow();
+    } catch (thrown) {
+      this.#bytes = 0; // tried again when as much has come once more
+      this.#log.warn({ path: this.path, err: messageOf(thrown) }, "log could not be rotated");
+    }
+  }
+
   async #appendNow(lines: Buffer): Promise<void> {
     const delaysMs = this.#droppedBytes > 0 ? [] : retryDelaysMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
         await this.#onDisk(() => writeWhole(this.#file, lines));
         this.#recovered();
+        this.#bytes += lines.length;
+        if (this.#bytes > this.#mostBytes / 2) await this.#rotate();
         return;
       } catch (thrown) {
         const waitMs = delaysMs[attempt];
@@ -116,9 +147,16 @@ export class LogFile {
   }
 }
 
+/** "20260102-030405". */
+function rotationStamp(time: Date): string {
+  const digits = time.toISOString().replaceAll(/\D/g, "");
+  return `${digits.slice(0, 8)}-${digits.slice(8, 14)}`;
+}
+
 interface OpenedLog {
   readonly file: FileHandle;
   readonly device: number;
+  readonly bytes: number;
 }
 
 async function openLog(path: string, signal: AbortSignal): Promise<OpenedLog> {
@@ -132,7 +170,7 @@ async function openLog(path: string, signal: AbortSignal): Promise<OpenedLog> {
       throw new RuntimeError("internal", `can't open log ${path}: ${messageOf(cause)}`, { hint, cause });
     }
     const facts = await file.stat();
-    if (facts.isFile()) return { file, device: facts.dev };
+    if (facts.isFile()) return { file, device: facts.dev, bytes: facts.size };
     await file.close();
     throw new RuntimeError("invalidArgument", `log ${path} is not a regular file`, { hint: "remove it" });
   };
@@ -176,11 +214,7 @@ async function lastStampOf(file: FileHandle, cutTorn: boolean): Promise<bigint |
 
 /** kubelet renames `0.log` to `0.log.20260102-030405`; older ones are packed. Source: container_log_manager.go. */
 async function lastStampOfRotated(path: string): Promise<bigint | undefined> {
-  const prefix = `${basename(path)}.`;
-  const names = (await readdir(dirname(path))).filter((name) => {
-    return name.startsWith(prefix) && /^\d{8}-\d{6}$/.test(name.slice(prefix.length));
-  });
-  const newest = names.sort().at(-1);
+  const newest = (await rotatedOf(path)).at(-1);
   if (newest === undefined) return undefined;
   try {
     await using file = await open(join(dirname(path), newest), constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -189,4 +223,11 @@ async function lastStampOfRotated(path: string): Promise<bigint | undefined> {
     if (isNotFound(thrown)) return undefined;
     throw thrown;
   }
+}
+
+/** Names of the files that the path's has been before, the newest last. */
+export async function rotatedOf(path: string): Promise<string[]> {
+  const prefix = `${basename(path)}.`;
+  const isOne = (name: string): boolean => name.startsWith(prefix) && /^\d{8}-\d{6}$/.test(name.slice(prefix.length));
+  return (await readdir(dirname(path))).filter(isOne).sort();
 }

@@ -3,13 +3,14 @@ import { Cleanup } from "../../base/cleanup.js";
 import { RuntimeError } from "../../base/errors.js";
 import { anyOf, whyAborted } from "../../base/signals.js";
 import { operation, stage } from "../../base/stage.js";
-import type { Image } from "../../image/image-store.js";
+import type { Image, PullWatch } from "../../image/image-store.js";
 import { createInPod } from "../../runtime/container/create-in-pod.js";
 import { createLimitMs, startLimitMs, undoLimitMs } from "../../runtime/container/limits.js";
 import { startContainerIn } from "../../runtime/container/start.js";
 import { runPod } from "../../runtime/pod/run-pod.js";
 import type { Caller } from "./caller.js";
 import type { Core } from "./core.js";
+import { removeLogs } from "./logs.js";
 import { checkSources } from "./mount-sources.js";
 import type { SandboxPlan } from "./plan.js";
 import { podOf, removePod } from "./pod-of.js";
@@ -54,17 +55,24 @@ export async function createSandbox(
   record: AgentSandboxRecord,
   plan: SandboxPlan,
   core: Core,
-  caller: AbortSignal,
+  { caller, watch }: CreationOf,
 ): Promise<void> {
   const { engine } = core;
   const bootLimitMs = engine.config.sandbox.runTimeoutMs;
   const limitMs = pullLimitMs + bootLimitMs + createLimitMs + startLimitMs + plan.readyTimeoutMs + 4 * stepLimitMs;
   await operation(`create sandbox ${record.id}`, limitMs, engine.closing, (signal) =>
-    build(record, plan, core, { signal, wanted: anyOf(signal, caller) }),
+    build(record, plan, core, { signal, wanted: anyOf(signal, caller), watch }),
   );
 }
 
+/** Who waits for it, and who is told of its pull. */
+export interface CreationOf {
+  readonly caller: AbortSignal;
+  readonly watch: PullWatch | undefined;
+}
+
 interface Signals {
+  readonly watch: PullWatch | undefined;
   readonly signal: AbortSignal;
   /** Aborted also when the caller has gone. */
   readonly wanted: AbortSignal;
@@ -74,7 +82,7 @@ async function build(
   record: AgentSandboxRecord,
   plan: SandboxPlan,
   core: Core,
-  { signal, wanted }: Signals,
+  { signal, wanted, watch }: Signals,
 ): Promise<void> {
   const { engine, records, log } = core;
   const { id, tenant } = record;
@@ -82,11 +90,12 @@ async function build(
   undoRecord.add("remove record", () => records.remove(id));
   await stage("write record", stepLimitMs, signal, () => records.add(record));
   await checkSources(plan.mounts, tenant, core, wanted);
-  const command = await commandOf(await haveImage(plan.image, core, wanted), core);
+  const command = await commandOf(await haveImage(plan.image, core, wanted, watch), core);
 
   await using undo = new Cleanup(log, undoPodLimitMs);
+  undo.add("remove its log", () => removeLogs(engine.config.root, id));
   undo.add("remove pod", (limit) => removePod(podOf(record, engine), engine, limit));
-  const podId = await runPod(podSpecOf(id, tenant, plan), engine, signal);
+  const podId = await runPod(podSpecOf(id, tenant, plan, engine.config.root), engine, signal);
   goOn(wanted);
   const containerId = await createInPod(podId, containerSpecOf(plan, engine.config.assets.dir), engine, signal);
   const container = engine.containers.require(containerId);
@@ -110,7 +119,12 @@ function goOn(wanted: AbortSignal): void {
   if (wanted.aborted) throw whyAborted(wanted);
 }
 
-async function haveImage(name: string, { engine: { images }, config }: Core, signal: AbortSignal): Promise<Image> {
+async function haveImage(
+  name: string,
+  { engine: { images }, config }: Core,
+  signal: AbortSignal,
+  watch: PullWatch | undefined,
+): Promise<Image> {
   const found = await images.find(name);
   if (found !== undefined) return found;
   if (config.pull === "never") {
@@ -118,7 +132,7 @@ async function haveImage(name: string, { engine: { images }, config }: Core, sig
       hint: 'bring it with `image pull` or `image import`, or set sandboxes.pull = "missing"',
     });
   }
-  return await stage("pull image", pullLimitMs, signal, (limit) => images.pull(name, undefined, limit));
+  return await stage("pull image", pullLimitMs, signal, (limit) => images.pull(name, undefined, limit, watch));
 }
 
 /** What would run in a container that names no program. */

@@ -1,6 +1,7 @@
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
+import type { PullWatch } from "../../image/image-store.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import { audited } from "./audit.js";
 import type { Caller } from "./caller.js";
@@ -8,6 +9,7 @@ import type { Core } from "./core.js";
 import { createSandbox, firstRecord } from "./create.js";
 import type { Files } from "./file.js";
 import type { Lives } from "./lives.js";
+import { logLines, type SandboxLogLine } from "./logs.js";
 import { newSandboxName, sandboxName } from "./names.js";
 import { fitsFilter, pageOf } from "./pages.js";
 import { checkLife, planSandbox } from "./plan.js";
@@ -44,7 +46,7 @@ export class EngineSandboxes implements Sandboxes {
     this.#starts = new Starts(core.config, Date.now);
   }
 
-  async create(caller: Caller, wanted: SandboxWanted, signal: AbortSignal): Promise<SandboxView> {
+  async create(caller: Caller, wanted: SandboxWanted, signal: AbortSignal, watch?: PullWatch): Promise<SandboxView> {
     const { config, engine, figures, log, records } = this.#core;
     const id = newSandboxName();
     try {
@@ -54,7 +56,7 @@ export class EngineSandboxes implements Sandboxes {
         this.#starts.take(caller.tenant);
         const record = firstRecord(id, caller, plan, Date.now());
         return await this.#creations.run(id, signal, async () => {
-          await createSandbox(record, plan, this.#core, signal);
+          await createSandbox(record, plan, this.#core, { caller: signal, watch });
           const live = this.#live(id);
           this.#lives.watch(live.record);
           if (signal.aborted) this.#lives.endSoon(id, "unfinished"); // nobody has been told of it
@@ -126,6 +128,15 @@ export class EngineSandboxes implements Sandboxes {
   async usage(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxUsage> {
     const live = this.#require(caller, id);
     return await this.#meter.read(live, this.#core.engine, signal);
+  }
+
+  async logs(caller: Caller, id: string): Promise<readonly SandboxLogLine[]> {
+    const { record } = this.#require(caller, id);
+    const { engine, insides } = this.#core;
+    const processes = insides.processes(record.id).list();
+    return await stage("read its log", stepLimitMs, engine.closing, () =>
+      logLines(engine.config.root, record, processes),
+    );
   }
 
   processes(caller: Caller, id: string): Processes {

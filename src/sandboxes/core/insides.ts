@@ -6,6 +6,7 @@ import type { Container } from "../../runtime/container/container.js";
 import type { Deps } from "../../runtime/deps.js";
 import { filesOf } from "./container-files.js";
 import type { Files } from "./file.js";
+import { removeLogs, removeStrayLogs } from "./logs.js";
 import { openProcesses, removeStrayProcesses } from "./processes/open-processes.js";
 import type { ProcessStore } from "./processes/process-store.js";
 import type { SandboxName } from "./sandbox.js";
@@ -60,6 +61,7 @@ export class Insides {
 
   /** Its Box has gone: all that is kept of it goes. Success when there is nothing. */
   async remove(id: SandboxName, signal: AbortSignal): Promise<void> {
+    await stage("remove its log", stepLimitMs, signal, () => removeLogs(this.#engine.config.root, id));
     const inside = this.#of.get(id);
     if (inside === undefined) return;
     await stage("remove what its processes have left", stepLimitMs, signal, () => inside.processes.remove());
@@ -69,6 +71,7 @@ export class Insides {
   /** What is kept of sandboxes that are not `known`. */
   async removeStrays(known: ReadonlySet<string>): Promise<void> {
     await removeStrayProcesses(known, this.#engine);
+    await removeStrayLogs(this.#engine.config.root, known);
   }
 
   /** The daemon stops: all goes on without it. */

@@ -1,6 +1,8 @@
+import type { PullWatch } from "../../image/image-store.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import type { Caller } from "./caller.js";
 import type { Files } from "./file.js";
+import type { SandboxLogLine } from "./logs.js";
 import type { Processes } from "./process.js";
 import type { Page, PageWanted, SandboxFilter, SandboxUsage, SandboxView, SandboxWanted } from "./sandbox.js";
 
@@ -10,10 +12,10 @@ import type { Page, PageWanted, SandboxFilter, SandboxUsage, SandboxView, Sandbo
  */
 export interface Sandboxes {
   /**
-   * Resolves when its container runs and its template's ready check has passed. Undoes itself. `notFound`: no such
+   * Resolves when its container runs and its template's ready check has passed. Undoes itself. `watch`: of the image's pull. `notFound`: no such
    * template or image; `invalidArgument`: sizes beyond what is allowed; `resourceExhausted`: the tenant's quota.
    */
-  create(caller: Caller, wanted: SandboxWanted, signal: AbortSignal): Promise<SandboxView>;
+  create(caller: Caller, wanted: SandboxWanted, signal: AbortSignal, watch?: PullWatch): Promise<SandboxView>;
   get(caller: Caller, id: string): SandboxView;
   /**
    * Of any tenant: for a protocol whose clients show the sandbox's own `accessToken`, which has to know it to compare. What
@@ -30,6 +32,8 @@ export interface Sandboxes {
   pause(caller: Caller, id: string, signal: AbortSignal): Promise<void>;
   resume(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxView>;
   usage(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxUsage>;
+  /** What is kept of its start command's output, and what has happened, in the order of time; no use of the sandbox. */
+  logs(caller: Caller, id: string): Promise<readonly SandboxLogLine[]>;
   /** Each counts as a use of the sandbox: its idle time begins anew. */
   processes(caller: Caller, id: string): Processes;
   files(caller: Caller, id: string): Files;

@@ -8,6 +8,7 @@ import {
   type UserSpec,
 } from "../../runtime/container/container-spec.js";
 import { podSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
+import { logDirectory, logName } from "./logs.js";
 import type { SandboxPlan } from "./plan.js";
 import type { SandboxMount, SandboxName } from "./sandbox.js";
 
@@ -38,7 +39,7 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan): PodSpec {
+export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, root: string): PodSpec {
   const nothing = { cpuShares: 0n, memorySwapLimitBytes: 0n, oomScoreAdj: 0n, cpusetCpus: "", cpusetMems: "" };
   const spec: PodSpec = {
     ...{ name: id, namespace: tenant, uid: id, attempt: 0 },
@@ -51,7 +52,7 @@ export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan): P
     annotations: {},
     handler: "",
     hostname: "",
-    logDirectory: "",
+    logDirectory: logDirectory(root, id),
     ports: [],
     cgroupParent: "",
     sysctls: {},
@@ -79,7 +80,7 @@ export function containerSpecOf(plan: SandboxPlan, assetsDir: string): Container
     workingDir: plan.workingDir,
     env: Object.entries(plan.env).map(([name, value]) => ({ name, value })),
     mounts: [holder, ...plan.mounts].map(mountSpecOf),
-    ...{ devices: [], cdiDevices: [], logPath: "", stdin: false, stdinOnce: false, tty: false },
+    ...{ devices: [], cdiDevices: [], logPath: logName, stdin: false, stdinOnce: false, tty: false },
     security: {
       ...{ privileged: false, readonlyRootfs: false, noNewPrivileges: false },
       capabilities: { add: [], drop: [], ambient: [] },

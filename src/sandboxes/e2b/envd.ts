@@ -14,7 +14,7 @@ import { filesystemMethods } from "./filesystem/service.js";
 import type { Watchers } from "./filesystem/watchers.js";
 import type { E2bOptions } from "./options.js";
 import { processMethods } from "./process/service.js";
-import { bodyBytes } from "./read-body.js";
+import { bodyBytes } from "../http/read-body.js";
 
 const mostInitBytes = 1024 * 1024;
 const mib = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import { forgetLost } from "../core/forget-lost.js";
-import type { ProcessExit, ProcessNumber, Processes, ProcessWanted } from "../core/process.js";
+import type { ProcessExit, Processes, ProcessWanted } from "../core/process.js";
+import { runToExit, type Written } from "../core/run-to-exit.js";
 import { ByteBudget } from "./byte-budget.js";
 
 /** Of one program's output in one answer, which is a message of 16 MiB at most. */
@@ -21,49 +21,26 @@ export interface RunOptions {
 }
 
 /**
- * A program that lives no longer than the call about it: run to its end, all it has written in memory. It is gone when this
- * settles, whatever the way. `resourceExhausted`: it has written more than `longest`.
+ * Runs a program to its end, with all it has written in memory (`runToExit`). `resourceExhausted`: it has written more than
+ * `longest`.
  */
 export async function runToEnd(
   processes: Processes,
   wanted: ProcessWanted,
-  options: RunOptions,
+  { longest, input }: RunOptions,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Ran> {
-  const { id } = await processes.start(wanted, signal);
-  const output = new Gathered(options.longest);
+  const output = new Gathered(longest);
+  const take = (event: Written): void => {
+    if (event.kind === "lost") throw lostOutput(event.bytes);
+    output.add(event.stream, event.data);
+  };
   try {
-    const feeding = feed(processes, id, options.input, signal);
-    for await (const event of processes.connect(id, "start", signal)) {
-      if (event.kind === "output") output.add(event.stream, event.data);
-      else if (event.kind === "lost") throw lostOutput(event.bytes);
-      else {
-        await feeding;
-        return { exit: event.exit, stdout: output.of("stdout"), stderr: output.of("stderr") };
-      }
-    }
-    signal.throwIfAborted();
-    throw new RuntimeError("unavailable", "the program's output ended before its exit");
+    const exit = await runToExit(processes, wanted, { input, take, log }, signal);
+    return { exit, stdout: output.of("stdout"), stderr: output.of("stderr") };
   } finally {
     output.free();
-    await forgetLost(processes, id, log);
-  }
-}
-
-/** A program that does not read, or has gone, is no failure of the call. */
-async function feed(
-  processes: Processes,
-  id: ProcessNumber,
-  input: Uint8Array | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  if (input === undefined) return;
-  try {
-    await processes.write(id, input, signal);
-    await processes.closeInput(id, signal);
-  } catch {
-    return;
   }
 }
 

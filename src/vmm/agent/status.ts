@@ -1,26 +1,12 @@
 import { status, type ServiceError } from "@grpc/grpc-js";
-import { RuntimeError, type ErrorCode } from "../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
+import { fromStatusCode } from "../../grpc/status.js";
 import { printable } from "../console.js";
 import type { CallScope } from "./call-scope.js";
 import { broken } from "./wire-scan.js";
 
 /** The agent's words are a guest's: at most this much of them goes into messages. */
 const maxDetailsLength = 2000;
-
-const codeOfStatus: Partial<Record<status, ErrorCode>> = {
-  [status.INVALID_ARGUMENT]: "invalidArgument",
-  [status.NOT_FOUND]: "notFound",
-  [status.ALREADY_EXISTS]: "alreadyExists",
-  [status.FAILED_PRECONDITION]: "failedPrecondition",
-  [status.RESOURCE_EXHAUSTED]: "resourceExhausted",
-  [status.UNAVAILABLE]: "unavailable",
-  [status.DEADLINE_EXCEEDED]: "deadlineExceeded",
-  [status.CANCELLED]: "canceled",
-  [status.PERMISSION_DENIED]: "permissionDenied",
-  [status.UNIMPLEMENTED]: "unimplemented",
-  // The agent ends a stream with ABORTED when another reader has taken its place.
-  [status.ABORTED]: "failedPrecondition",
-};
 
 /** What grpc-js says, itself, of messages that are too long, or compressed: nobody has asked for that. */
 const forbidden =
@@ -42,7 +28,7 @@ export function failureOf(
 
 /** What a failed call of the agent means. The message is kept, the stage names the call. */
 export function fromStatus(call: string, error: ServiceError, limitMs: number | null): RuntimeError {
-  const code = isLostConnection(error) ? "unavailable" : (codeOfStatus[error.code] ?? "internal");
+  const code = isLostConnection(error) ? "unavailable" : fromStatusCode(error.code);
   const details = printable(detailsOf(error) ?? "").slice(0, maxDetailsLength);
   const limit = code === "deadlineExceeded" && limitMs !== null ? `no answer in ${limitMs} ms; ` : "";
   return new RuntimeError(code, `${limit}${details}`, { stage: `agent ${call}`, cause: error });

@@ -3,6 +3,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { orAborted } from "../../base/or-aborted.js";
 import type { WriteFileOpen, WriteFileRequest, WriteFileResponse } from "../../gen/agent/v1/agent.js";
 import type { CallScope } from "./call-scope.js";
+import { Gather } from "./gather.js";
 import { failureOf } from "./status.js";
 
 type UploadCall = ClientWritableStream<WriteFileRequest>;
@@ -51,15 +52,16 @@ export class Upload {
 
   async run(open: WriteFileOpen, body: AsyncIterable<Uint8Array>): Promise<WriteFileResponse> {
     const chunks = body[Symbol.asyncIterator]();
+    const gather = new Gather(maxDataBytes);
     try {
       await this.#send({ open, data: nothing, end: false });
       for (;;) {
         const next = await this.#within(bodyStallMs, "the body", orAborted(chunks.next(), this.#over.signal));
         if (next.done === true) break;
-        for (let at = 0; at < next.value.length; at += maxDataBytes) {
-          await this.#send({ open: undefined, data: next.value.subarray(at, at + maxDataBytes), end: false });
-        }
+        for (const data of gather.add(next.value)) await this.#send({ open: undefined, data, end: false });
       }
+      const rest = gather.rest();
+      if (rest.length > 0) await this.#send({ open: undefined, data: rest, end: false });
       await this.#send({ open: undefined, data: nothing, end: true });
       this.#call.end();
       return await this.#within(stallMs, "the agent", this.#reply);

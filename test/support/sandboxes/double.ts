@@ -8,8 +8,10 @@ import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
+import type { PullWatch } from "../../../src/image/image-store.js";
 import type { Caller } from "../../../src/sandboxes/core/caller.js";
 import type { Files } from "../../../src/sandboxes/core/file.js";
+import type { SandboxLogLine } from "../../../src/sandboxes/core/logs.js";
 import type { Processes } from "../../../src/sandboxes/core/process.js";
 import type {
   Page,
@@ -37,6 +39,10 @@ export class DoubleSandboxes implements Sandboxes {
   /** What the next creation fails with. */
   refusal: RuntimeError | undefined;
   canPause = false;
+  /** Of the image of the next creation. */
+  pull: ((watch: PullWatch) => void) | undefined;
+  /** What each says in its log. */
+  lines: readonly SandboxLogLine[] = [];
 
   private constructor(directory: string) {
     this.#directory = directory;
@@ -51,7 +57,8 @@ export class DoubleSandboxes implements Sandboxes {
     await rm(this.#directory, { recursive: true });
   }
 
-  async create(caller: Caller, wanted: SandboxWanted): Promise<SandboxView> {
+  async create(caller: Caller, wanted: SandboxWanted, _?: AbortSignal, watch?: PullWatch): Promise<SandboxView> {
+    if (watch !== undefined) this.pull?.(watch);
     if (this.refusal !== undefined) throw this.refusal;
     if (wanted.template.startsWith("no-")) throw new RuntimeError("notFound", `no template ${wanted.template}`);
     if (wanted.atEnd === "pause") throw new RuntimeError("unimplemented", "pause: not built");
@@ -104,6 +111,11 @@ export class DoubleSandboxes implements Sandboxes {
     const held = this.#of(caller, id);
     held.view = { ...held.view, state: "running" };
     return Promise.resolve(held.view);
+  }
+
+  logs(caller: Caller, id: string): Promise<readonly SandboxLogLine[]> {
+    this.#of(caller, id);
+    return Promise.resolve(this.lines);
   }
 
   usage(caller: Caller, id: string): Promise<SandboxUsage> {

@@ -11,7 +11,7 @@ import type { SandboxView } from "../../core/sandbox.js";
 import type { HttpRequest } from "../../listen/protocol.js";
 import { sendJson, sendRefusal, writeTo } from "../answer.js";
 import { connectError, connectStatus, type ConnectError } from "../errors.js";
-import { bodyBytes, bytesOf, parsed } from "../read-body.js";
+import { bodyBytes, bytesOf, parsed } from "../../http/read-body.js";
 import { endFrame, messageFrame, messagesIn } from "./frames.js";
 import { keptAlive } from "./keepalive.js";
 

@@ -9,6 +9,7 @@ import type { Action, ControlCall } from "./call.js";
 import { create } from "./create.js";
 import * as life from "./life.js";
 import { list } from "./list.js";
+import { logs } from "./logs.js";
 
 const notBuilt =
   (what: string): Action =>
@@ -31,7 +32,7 @@ const ofSandboxes: Readonly<Record<string, Action>> = {
   "POST /refreshes": life.refresh,
   "GET /metrics": life.metrics,
   "PUT /network": life.network,
-  "GET /logs": notBuilt("logs (a process keeps its output: connect to it)"),
+  "GET /logs": logs,
   "POST /snapshots": notBuilt("snapshots of sandboxes"),
   "POST /fork": notBuilt("forks of sandboxes"),
 };

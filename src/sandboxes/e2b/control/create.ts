@@ -3,7 +3,7 @@ import * as z from "zod";
 import { RuntimeError } from "../../../base/errors.js";
 import type { SandboxWanted } from "../../core/sandbox.js";
 import { sendJson } from "../answer.js";
-import { jsonBody } from "../read-body.js";
+import { jsonBody } from "../../http/read-body.js";
 import type { ControlCall } from "./call.js";
 import { networkOf, networkRules } from "./network.js";
 import { sandboxOf } from "./shapes.js";

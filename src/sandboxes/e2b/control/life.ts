@@ -3,7 +3,7 @@ import * as z from "zod";
 import { codeOf, RuntimeError } from "../../../base/errors.js";
 import { sendJson, sendNothing } from "../answer.js";
 import { RestFailure } from "../errors.js";
-import { jsonBody } from "../read-body.js";
+import { jsonBody } from "../../http/read-body.js";
 import type { ControlCall } from "./call.js";
 import { seconds } from "./create.js";
 import { networkOf, networkRules } from "./network.js";

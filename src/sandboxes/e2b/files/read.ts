@@ -3,7 +3,7 @@ import { RuntimeError } from "../../../base/errors.js";
 import type { ByteRange } from "../../core/file.js";
 import { sendJson, writeTo } from "../answer.js";
 import type { FilesCall } from "./files-call.js";
-import { rangeAsked } from "./range.js";
+import { rangeAsked } from "../../http/range.js";
 
 /** GET /files: the bytes of one file, all or a range, as fast as the client takes them. */
 export async function readFile(call: FilesCall, path: string): Promise<void> {

@@ -2,9 +2,9 @@ import { RuntimeError } from "../../../base/errors.js";
 import type { FileEntry } from "../../core/file.js";
 import { sendJson } from "../answer.js";
 import { RestFailure } from "../errors.js";
-import { bytesOf } from "../read-body.js";
+import { bytesOf } from "../../http/read-body.js";
 import type { FilesCall } from "./files-call.js";
-import { boundaryOf, partsOf } from "./multipart.js";
+import { boundaryOf, partsOf } from "../../http/multipart.js";
 
 /** Of one request. */
 const mostFiles = 1000;

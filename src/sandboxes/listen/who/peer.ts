@@ -60,7 +60,7 @@ async function ownerOf(pid: number): Promise<GroupOwner> {
 async function callerIn(owner: GroupOwner, { uid }: PeerCredentials, pods: PodsOfNode): Promise<Caller> {
   switch (owner.kind) {
     case "pod":
-      return callerOfPod(pods.byUid(owner.uid)) ?? (await callerInOwnPod(owner.uid, uid));
+      return callerOfPod(pods.byUid(owner.uid)) ?? (await callerInOtherPod(owner.uid, uid, pods));
     case "box": {
       const known = callerOfPod(pods.byBox(owner.id));
       if (known !== undefined) return known;
@@ -91,12 +91,20 @@ function callerOfPod(pod: OwnerPod | undefined): Caller | undefined {
     : { tenant: pod.namespace, name: `pod ${pod.namespace}/${pod.name}`, owner: pod };
 }
 
-/** Where the daemon is a pod of somebody else's, root beside it is who looks after it. */
-async function callerInOwnPod(podUid: string, uid: number): Promise<Caller> {
+/**
+ * Where the daemon is a pod of somebody else's, root beside it is who looks after it. A pod that another runtime runs is
+ * its namespace's tenant, and owns nothing: when it ends is not for this runtime to see.
+ */
+async function callerInOtherPod(podUid: string, uid: number, { ofOthers }: PodsOfNode): Promise<Caller> {
   const own = groupOwner(await readFile("/proc/self/cgroup", "utf8"));
   if (uid === 0 && own.kind === "pod" && own.uid === podUid) return { tenant: nodeTenant, name: "uid 0" };
+  const pod = await ofOthers?.(podUid);
+  if (pod !== undefined) return { tenant: pod.namespace, name: `pod ${pod.namespace}/${pod.name}` };
   throw new RuntimeError("permissionDenied", `pod ${podUid} is none of this runtime's: its namespace is not known`, {
-    hint: "give the pod a RuntimeClass of this runtime, or call by TCP with a token",
+    hint:
+      ofOthers === undefined
+        ? "give the pod a RuntimeClass of this runtime, set sandboxes.kubelet, or call by TCP with a token"
+        : "kubelet knows no such pod; call by TCP with a token",
   });
 }
 

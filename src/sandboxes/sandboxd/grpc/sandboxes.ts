@@ -4,6 +4,7 @@ import type { SandboxdParts } from "../parts.js";
 import { type Calls, callsOf, usualLimitMs } from "./calls.js";
 import { filterOf, sandboxMessage, sandboxWanted } from "./map/sandbox.js";
 import { wholeNumber } from "../given.js";
+import { watchedCreation } from "./watched-creation.js";
 
 const usualPage = 100;
 const largestPage = 1000;
@@ -18,11 +19,14 @@ export function sandboxService(parts: SandboxdParts): GrpcProtocol {
   };
 }
 
-function service({ sandboxes }: SandboxdParts, { unary }: Calls): SandboxServiceServer {
+function service({ sandboxes }: SandboxdParts, { unary, streams }: Calls): SandboxServiceServer {
   return {
     createSandbox: unary("CreateSandbox", ownLimits, async (request, { caller, signal }) => ({
       sandbox: sandboxMessage(await sandboxes.create(caller, sandboxWanted(request), signal)),
     })),
+    createSandboxWatched: streams("CreateSandboxWatched", (request, asked) =>
+      watchedCreation(sandboxes, request, asked),
+    ),
     getSandbox: unary("GetSandbox", usualLimitMs, ({ sandboxId }, { caller, sandbox }) =>
       Promise.resolve({ sandbox: sandboxMessage(sandboxes.get(caller, sandbox(sandboxId))) }),
     ),

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { RuntimeError } from "../../../base/errors.js";
-import { jsonBody } from "../../e2b/read-body.js";
+import { jsonBody } from "../../http/read-body.js";
 import type { HttpProtocol, HttpRequest } from "../../listen/protocol.js";
 import { given } from "../given.js";
 import type { SandboxdParts } from "../parts.js";

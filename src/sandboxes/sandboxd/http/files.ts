@@ -1,15 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { codeOf, RuntimeError } from "../../../base/errors.js";
 import type { FileEntry, Files, FileScope } from "../../core/file.js";
-import { boundaryOf, partsOf } from "../../e2b/files/multipart.js";
-import { bytesOf } from "../../e2b/read-body.js";
+import { boundaryOf, partsOf } from "../../http/multipart.js";
+import { bytesOf } from "../../http/read-body.js";
 import type { HttpProtocol, HttpRequest } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
 import { withinRoot } from "../root.js";
 import { emptied, listed } from "./directory.js";
 import { sendJson, sendNothing } from "./errors.js";
 import { callerOf, decoded, flagOf, restProtocol, sandboxOf } from "./protocol.js";
-import { partOf } from "./range.js";
+import { rangeAsked } from "../../http/range.js";
 import { sendBody } from "./send-body.js";
 
 const prefix = "/v1/files";
@@ -104,8 +104,8 @@ async function sendFile(
   { files, scope, path }: Place,
   seen: FileEntry,
 ): Promise<void> {
-  const part = partOf(request.message.headers.range, seen.sizeBytes);
-  if (part === "none") {
+  const part = rangeAsked(request.message.headers.range, seen.sizeBytes);
+  if (part === "unsatisfiable") {
     response.setHeader("content-range", `bytes */${String(seen.sizeBytes)}`);
     sendJson(response, 416, { code: "INVALID_ARGUMENT", message: "the range begins behind the file's end" });
     return;

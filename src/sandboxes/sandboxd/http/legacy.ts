@@ -1,8 +1,8 @@
 import type { ServerResponse } from "node:http";
 import * as z from "zod";
 import { codeOf, RuntimeError } from "../../../base/errors.js";
-import { boundaryOf, partsOf } from "../../e2b/files/multipart.js";
-import { bytesOf, jsonBody } from "../../e2b/read-body.js";
+import { boundaryOf, partsOf } from "../../http/multipart.js";
+import { bytesOf, jsonBody } from "../../http/read-body.js";
 import type { Files, FileScope } from "../../core/file.js";
 import type { HttpProtocol, HttpRequest } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";

@@ -1,7 +1,7 @@
 import { expect } from "chai";
-import { mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createLogger } from "../../../../src/base/log.js";
 import { lineParts, parseStamp } from "../../../../src/runtime/logs/log-format.js";
 import { LogFile } from "../../../../src/runtime/logs/log-file.js";
@@ -74,6 +74,23 @@ describe("LogFile", () => {
     await writeFile(`${path}.20250102-030405`, line(5n, "older"));
     const again = await LogFile.open(path, log);
     expect(await again.lastStamp()).to.equal(timeNs);
+    await again.close();
+  });
+
+  it("has no more than its most bytes, with what it was before, where nobody else rotates it", async () => {
+    const mostBytes = 10_000;
+    const file = await LogFile.open(path, log, undefined, mostBytes);
+    const text = "x".repeat(200);
+    for (let at = 0; at < 200; at += 1) await file.append(line(timeNs + BigInt(at), text));
+    const names = await readdir(dirname(path));
+    expect(names).to.have.length(2);
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(dirname(path), name))).size));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).to.be.below(mostBytes + 500);
+    expect(await file.lastStamp()).to.equal(timeNs + 199n);
+    await file.close();
+    const again = await LogFile.open(path, log, undefined, mostBytes);
+    for (let at = 200; at < 230; at += 1) await again.append(line(timeNs + BigInt(at), text));
+    expect(await readdir(dirname(path))).to.have.length(2);
     await again.close();
   });
 

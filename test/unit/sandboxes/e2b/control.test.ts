@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import * as z from "zod";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { e2b, type E2b } from "../../../../src/sandboxes/e2b/e2b.js";
@@ -114,6 +115,41 @@ describe("E2B's control REST", () => {
     expect((await ask("POST", `/sandboxes/${id}/timeout`, { timeout: -1 })).status).to.equal(400);
   });
 
+  it("tells the log of a sandbox in both versions, by time, direction, level and words", async () => {
+    const id = await made();
+    sandboxes.lines = [
+      { atMs: 1000, source: "event", text: "sandbox ready" },
+      { atMs: 2000, source: "stdout", text: "listening" },
+      { atMs: 3000, source: "stderr", text: "a warning" },
+      { atMs: 4000, source: "event", text: "process 7 started: listen", process: 7 },
+    ];
+    const said = async (query: string) => {
+      const { status, body } = await ask("GET", `/v2/sandboxes/${id}/logs${query}`);
+      expect(status, query).to.equal(200);
+      return z
+        .object({ logs: z.array(z.object({ message: z.string() })) })
+        .parse(body)
+        .logs.map((one) => one.message);
+    };
+    const all = sandboxes.lines.map(({ text }) => text);
+    expect(await said("")).to.deep.equal(all);
+    expect(await said("?direction=backward&limit=2")).to.deep.equal([all[3], all[2]]);
+    expect(await said("?cursor=2000&limit=1")).to.deep.equal([all[1]]);
+    expect(await said("?cursor=2000&direction=backward")).to.deep.equal([all[1], all[0]]);
+    expect(await said("?level=warn")).to.deep.equal([all[2]]);
+    expect(await said("?search=listen")).to.deep.equal([all[1], all[3]]);
+    const last = { level: "info", message: all[3], fields: { source: "event", pid: "7" } };
+    const { body } = await ask("GET", `/sandboxes/${id}/logs?start=4000`);
+    expect(body).to.deep.equal({
+      logs: [{ timestamp: "1970-01-01T00:00:04.000Z", line: all[3] }],
+      logEntries: [{ timestamp: "1970-01-01T00:00:04.000Z", ...last }],
+    });
+    for (const query of ["?limit=-1", "?cursor=x", "?direction=up", "?level=loud"]) {
+      expect((await ask("GET", `/v2/sandboxes/${id}/logs${query}`)).status, query).to.equal(400);
+    }
+    expect((await ask("GET", "/v2/sandboxes/nothing/logs")).status).to.equal(404);
+  });
+
   it("says 501 and why for what is not built, and 409 for what is paused already", async () => {
     const id = await made();
     const tries = [
@@ -121,7 +157,6 @@ describe("E2B's control REST", () => {
       ["POST", `/sandboxes/${id}/snapshots`, {}],
       ["POST", `/sandboxes/${id}/fork`, { count: 2 }],
       ["GET", "/snapshots", undefined],
-      ["GET", `/v2/sandboxes/${id}/logs`, undefined],
       ["POST", "/v3/templates", {}],
       ["GET", "/volumes", undefined],
       ["PUT", `/sandboxes/${id}/network`, { denyOut: ["10.0.0.0/8"] }],

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { listDirRequest, moveRequest, pathRequest } from "../../../../src/sandboxes/e2b/filesystem/messages.js";
 import { sendInputRequest, startRequest, streamInputRequest } from "../../../../src/sandboxes/e2b/process/messages.js";
-import { parsed } from "../../../../src/sandboxes/e2b/read-body.js";
+import { parsed } from "../../../../src/sandboxes/http/read-body.js";
 import { fuzz } from "../../../support/fuzzing/run.js";
 
 const text = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));

@@ -1,8 +1,7 @@
-/** The small tables: how ends, modes, ranges, users and bytes are said. */
+/** The small tables: how ends, modes, users and bytes are said. */
 import { expect } from "chai";
 import { bytes, uint32 } from "../../../../src/sandboxes/e2b/connect/json.js";
 import { userOf } from "../../../../src/sandboxes/e2b/connect/user.js";
-import { rangeAsked } from "../../../../src/sandboxes/e2b/files/range.js";
 import { permissionsOf } from "../../../../src/sandboxes/e2b/filesystem/entry.js";
 import { endOf } from "../../../../src/sandboxes/e2b/process/exit-status.js";
 import { headersInto } from "../../../../src/sandboxes/e2b/proxy/headers.js";
@@ -34,26 +33,6 @@ describe("E2B's words", () => {
       ["file", 0, "----------"],
     ] as const;
     for (const [kind, mode, text] of said) expect(permissionsOf({ kind, mode })).to.equal(text);
-  });
-
-  it("for a range of a file are HTTP's, and what is none is all of it", () => {
-    expect(rangeAsked("bytes=2-4", 10)).to.deep.equal({ offset: 2, length: 3 });
-    expect(rangeAsked("bytes=2-", 10)).to.deep.equal({ offset: 2, length: 8 });
-    expect(rangeAsked("bytes=-3", 10)).to.deep.equal({ offset: 7, length: 3 });
-    expect(rangeAsked("bytes=-30", 10)).to.deep.equal({ offset: 0, length: 10 });
-    expect(rangeAsked("bytes=2-400", 10)).to.deep.equal({ offset: 2, length: 8 });
-    for (const header of ["bytes=10-", "bytes=-0"]) expect(rangeAsked(header, 10), header).to.equal("unsatisfiable");
-    for (const header of [
-      undefined,
-      "",
-      "bytes=-",
-      "bytes=4-2",
-      "bytes=0-1,3-4",
-      `bytes=${"9".repeat(30)}-`,
-      "x=1-2",
-    ]) {
-      expect(rangeAsked(header, 10), header).to.equal(undefined);
-    }
   });
 
   it("for a user are Basic's, with a group where one is said", () => {

@@ -1,5 +1,6 @@
 import { ChannelCredentials, type Client, type ClientReadableStream } from "@grpc/grpc-js";
 import { expect } from "chai";
+import { digest } from "../../../../src/base/ids.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { FileServiceClient, type WriteFileRequest } from "../../../../src/gen/sandboxes/v1/files.js";
 import { PortServiceClient, type ForwardPortResponse } from "../../../../src/gen/sandboxes/v1/ports.js";
@@ -68,6 +69,32 @@ describe("sandboxes.v1", () => {
   });
   const start = (request: StartProcessRequest): Promise<StartProcessResponse> =>
     called(processes, processes.startProcess.bind(processes), request, of);
+
+  it("tells of a pull as it goes, and of the sandbox at last", async () => {
+    const puller = metadataOf("b");
+    const blob = digest(`sha256:${"a".repeat(64)}`);
+    core.pull = (watch) => {
+      watch.planned([{ digest: blob, sizeBytes: 1000 }]);
+      watch.received(blob, 600);
+      watch.received(blob, 400);
+    };
+    try {
+      const events = await allOf(sandboxes.createSandboxWatched({ create: wanted() }, puller));
+      expect(events.map(({ pull }) => pull)).to.deep.equal([
+        { layers: [{ digest: blob, sizeBytes: 1000n, receivedBytes: 1000n }] },
+        undefined,
+      ]);
+      expect(events.at(-1)?.sandbox).to.include({ template: "base", tenant: "b" });
+      core.pull = undefined;
+      expect(await allOf(sandboxes.createSandboxWatched({ create: wanted() }, puller))).to.have.length(1);
+      const nothing = allOf(sandboxes.createSandboxWatched({ create: undefined }, puller));
+      expect(await statusOf(nothing)).to.equal("INVALID_ARGUMENT");
+      const unknown = allOf(sandboxes.createSandboxWatched({ create: wanted({ template: "no-such" }) }, puller));
+      expect(await statusOf(unknown)).to.equal("NOT_FOUND");
+    } finally {
+      core.pull = undefined;
+    }
+  });
 
   it("creates, shows, pages through and ends sandboxes", async () => {
     const { sandbox: made } = await create({ lifeMs: 5000n });

@@ -1,5 +1,5 @@
 /** `multipart/form-data` as it comes (RFC 7578): one part after the other, nothing of a file kept but what its end may be in. */
-import { RuntimeError } from "../../../base/errors.js";
+import { RuntimeError } from "../../base/errors.js";
 
 const mostHeadBytes = 16 * 1024;
 const mostPreambleBytes = 64 * 1024;

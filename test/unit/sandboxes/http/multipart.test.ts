@@ -1,8 +1,8 @@
 import { expect } from "chai";
 import { codeOf, RuntimeError } from "../../../../src/base/errors.js";
-import { boundaryOf, partsOf } from "../../../../src/sandboxes/e2b/files/multipart.js";
+import { boundaryOf, partsOf } from "../../../../src/sandboxes/http/multipart.js";
 import { fuzz } from "../../../support/fuzzing/run.js";
-import { collect, cut, refusal } from "./support.js";
+import { collect, cut, refusal } from "../e2b/support.js";
 
 async function read(bytes: Buffer, size: number, mostParts = 10): Promise<(string | undefined)[][]> {
   const found: (string | undefined)[][] = [];
