@@ -9,6 +9,7 @@ import { e2b } from "../sandboxes/e2b/e2b.js";
 import { envdPort } from "../sandboxes/e2b/options.js";
 import { openSandboxPort, type SandboxPort } from "../sandboxes/listen/open-port.js";
 import { podsOfRuntime } from "../sandboxes/listen/who/pods-of-node.js";
+import { openRuntimeApi } from "../sandboxes/in-pod/runtime-api.js";
 import { mcpProtocol } from "../sandboxes/mcp/mcp-protocol.js";
 import { sandboxdProtocols } from "../sandboxes/sandboxd/sandboxd.js";
 
@@ -30,12 +31,15 @@ export interface AgentsEdge {
  */
 export async function openAgentsEdge(deps: Deps, health: () => string | undefined): Promise<AgentsEdge> {
   const { config } = deps;
+  const api = await openRuntimeApi(deps, health);
   const isOn = config.sandboxPort.listen.length > 0;
   const core = isOn || (await hasSandboxes(config)) ? await openSandboxes(deps) : undefined;
   try {
     const port = isOn && core !== undefined ? await openPort(deps, core, health) : undefined;
     return {
-      close: async (graceMs) => await port?.close(graceMs),
+      close: async (graceMs) => {
+        await Promise.all([port?.close(graceMs), api.close(AbortSignal.timeout(graceMs))]);
+      },
       idle: async () => await core?.idle(),
       leave: async () => await core?.close(),
     };

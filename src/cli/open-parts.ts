@@ -11,6 +11,7 @@ import { ContainerStore } from "../runtime/container/container-store.js";
 import { PodContainers } from "../runtime/container/pod-containers.js";
 import { ContainerEvents } from "../runtime/events/container-events.js";
 import { SandboxStore } from "../runtime/pod/sandbox-store.js";
+import { ServedPorts } from "../runtime/served-ports/served-ports.js";
 import { serveStreaming } from "../streaming/server.js";
 import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
 import { knownRegistries } from "./metrics-endpoint.js";
@@ -34,7 +35,8 @@ export async function openParts(
   const streaming = await serveStreaming(config.streaming, log);
   const podContainers = new PodContainers(containers);
   const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
-  return { ...parts, containers, podContainers, streaming, metrics, sandboxCreations, closing };
+  const servedPorts = new ServedPorts(log, closing);
+  return { ...parts, containers, podContainers, streaming, metrics, sandboxCreations, servedPorts, closing };
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {

@@ -99,8 +99,8 @@ export interface HandlerConfig {
   /** Pods that want more are refused; undefined: no such limit. */
   readonly maxVcpus: number | undefined;
   readonly maxMemoryMib: number | undefined;
-  /** Which sizes a pod's annotations may set. */
-  readonly annotations: readonly ("vcpus" | "memory_mib")[];
+  /** What a pod's annotations may set: sizes, and whether it has the runtime API at ports of its own. */
+  readonly annotations: readonly ("vcpus" | "memory_mib" | "runtime_api")[];
 }
 
 /** What a registry wants to know; "" for what is not given. */

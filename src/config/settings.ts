@@ -23,7 +23,7 @@ const handlerSchema = z.strictObject({
   memory_mib: z.int().min(128).max(1_048_576).optional(),
   max_vcpus: z.int().min(1).max(64).optional(),
   max_memory_mib: z.int().min(128).max(1_048_576).optional(),
-  annotations: z.array(z.enum(["vcpus", "memory_mib"])).default([]),
+  annotations: z.array(z.enum(["vcpus", "memory_mib", "runtime_api"])).default([]),
 });
 /** RuntimeClass: a DNS label (RFC 1123). */
 const handlerName = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -65,7 +65,7 @@ export const settings = {
     {},
     'tables named [handlers.NAME], a DNS label, each with any of driver ("krun", "qemu", "native": without a Box), vcpus, \
 memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused) and annotations (of \
-"vcpus" and "memory_mib", those that pods may set)',
+"vcpus", "memory_mib" and "runtime_api", those that pods may set)',
     'Handlers for RuntimeClasses, beside "" and "microvm". Take this line away when writing such a table.',
   ),
   host_namespaces: oneOf(

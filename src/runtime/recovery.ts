@@ -115,6 +115,7 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefi
 }
 
 async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, told }: Recovery): Promise<void> {
+  deps.servedPorts.takeUp(sandbox, box);
   try {
     told.push((await takeUp(sandbox, box, deps)).told);
   } catch (thrown) {

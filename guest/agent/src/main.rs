@@ -16,6 +16,7 @@ mod poll;
 mod rpc;
 mod runtime;
 mod seccomp;
+mod served;
 mod server;
 mod session;
 

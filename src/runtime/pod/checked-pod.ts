@@ -1,6 +1,7 @@
 import type { HandlerConfig } from "../../config/config.js";
 import type { HostNamespace } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
+import type { ServedByHost } from "../served-ports/served-by-host.js";
 import type { BoxSize } from "./box-size.js";
 import type { PodSpec } from "./pod-spec.js";
 
@@ -12,4 +13,6 @@ export interface CheckedPod {
   readonly boundary: Boundary;
   readonly hostNamespaces: readonly HostNamespace[];
   readonly size: BoxSize;
+  /** Its ports that services of the daemon serve; absent: none. */
+  readonly served?: readonly ServedByHost[];
 }

@@ -106,6 +106,9 @@ async function build(
   await stages.run("configure sandbox", guestLimitMs, (limit) =>
     configure(sandbox, box, { ...identity, sysctls: networkSysctls(sandbox, request) }, limit),
   );
+  if (request.served !== undefined && request.served.length > 0) {
+    await stages.run("serve ports", guestLimitMs, (limit) => deps.servedPorts.begin(sandbox, box, limit));
+  }
   await stages.run("record ready", stepLimitMs, () =>
     sandboxes.update(sandbox, { box: box.handle, readyAtNs: nowNs() }),
   );
@@ -164,7 +167,7 @@ async function bootAndJoin(
   );
 }
 
-function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, size }: CheckedPod, deps: Deps) {
+function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, served, size }: CheckedPod, deps: Deps) {
   const { namespace, name, uid, attempt } = spec;
   return {
     version: 2 as const,
@@ -172,6 +175,7 @@ function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, size }: Ch
     label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
     spec,
     boundary: boundary.name,
+    ...(served === undefined || served.length === 0 ? {} : { served }),
     size,
     createdAtNs: creationNs(),
     netnsPath: hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),

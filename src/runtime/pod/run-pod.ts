@@ -15,6 +15,7 @@ import { idMapOf } from "./user-namespace.js";
 export async function runPod(spec: PodSpec, deps: Deps, signal: AbortSignal): Promise<SandboxId> {
   const checked = checkPodSpec(spec, deps.config, deps.boxes.driver);
   idMapOf(spec, deps.boxes, checked.driver); // before anything is made
+  const served = deps.servedPorts.planFor(checked, deps.config.handlers[spec.handler]);
   const key = sandboxKey(spec);
   // One that is being made, or taken back, is shown when its record has been written.
   const existing = deps.sandboxCreations.has(key) ? undefined : deps.sandboxes.findByKey(key);
@@ -27,6 +28,6 @@ export async function runPod(spec: PodSpec, deps: Deps, signal: AbortSignal): Pr
   }
   return await deps.sandboxCreations.run(key, signal, async () => {
     const size = await sizeWithPages(checked, deps.config, checked.driver ?? deps.boxes.driver);
-    return await createSandbox({ ...checked, size }, deps);
+    return await createSandbox({ ...checked, served, size }, deps);
   });
 }

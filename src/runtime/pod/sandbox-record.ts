@@ -4,6 +4,7 @@ import { attachmentSchema } from "../../net/attachment.js";
 import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
 import { boundaryName } from "../boundary/boundary.js";
+import { servedByHost } from "../served-ports/served-by-host.js";
 import { podSpec } from "./pod-spec.js";
 
 const newest = 2;
@@ -41,6 +42,8 @@ const schema = z.object({
   netnsPath: z.string(),
   /** Absent: the sandbox has a loopback only, or has left its network. */
   network: attachmentSchema.optional(),
+  /** Ports of the pod that services of the daemon serve. Absent: none. */
+  served: z.array(servedByHost).readonly().optional(),
   /** Absent until the Box has booted. */
   box: boxHandle.optional(),
   /** Absent: the creation is under way, or the daemon died in it. */

@@ -1,11 +1,11 @@
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { ListenerKind } from "../../metrics/port-figures.js";
 import type { Known } from "./who/known.js";
 
 /** One client that has connected, when it is known what it speaks. */
 export interface Connection {
   /** Where its bytes are: of TLS, what is inside. */
-  readonly socket: Socket;
+  readonly socket: Duplex;
   readonly listener: ListenerKind;
   readonly known: Known;
   /** "pod team-a/app-0", "127.0.0.1:5123": for the log. */

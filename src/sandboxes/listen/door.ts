@@ -40,6 +40,11 @@ export interface DoorListener {
   readonly loopback: boolean;
 }
 
+/** One that has come by a listener of this machine. */
+interface Incoming extends Connection {
+  readonly socket: Socket;
+}
+
 export class Door {
   readonly #options: SandboxPortOptions;
   readonly #limits: DoorLimits;
@@ -158,7 +163,7 @@ export class Door {
     return { kind: "token" };
   }
 
-  async #throughTls(tls: TlsDoor, connection: Connection): Promise<void> {
+  async #throughTls(tls: TlsDoor, connection: Incoming): Promise<void> {
     let socket: TLSSocket;
     try {
       socket = await tls.enter(connection.socket);
@@ -175,7 +180,7 @@ export class Door {
     this.#hand({ ...connection, socket, known }, spoken);
   }
 
-  #hand(connection: Connection, spoken: Awaited<ReturnType<typeof peek>>): void {
+  #hand(connection: Incoming, spoken: Awaited<ReturnType<typeof peek>>): void {
     const { socket, from, listener } = connection;
     if (spoken === undefined) return;
     if (spoken === "silent") {

@@ -50,6 +50,22 @@ export interface PortConnection extends AsyncIterable<Uint8Array> {
   close(): void;
 }
 
+export interface ServedPortWanted {
+  readonly port: number;
+  /** Every address of the pod, not its loopback alone. */
+  readonly anyAddress: boolean;
+  readonly mostConnections: number;
+  /** A connection that was not taken for that long is reset. */
+  readonly waitMs: number;
+}
+
+/** A connection to a served port that waits to be taken. */
+export interface WaitingConnection {
+  readonly id: bigint;
+  /** "10.88.0.7:41234", "[::1]:41234", as the guest says; "": nothing that is an address. */
+  readonly peer: string;
+}
+
 /**
  * Calls fail with `unavailable` while the agent can't be reached (the channel redials by itself), and with
  * `deadlineExceeded` after their own limit (10 s unless the call waits for a process).
@@ -73,6 +89,14 @@ export interface AgentClient {
    * connection too.
    */
   connectPort(port: number, signal: AbortSignal): Promise<PortConnection>;
+  /**
+   * Has the agent listen on a port of the pod; resolves when it does. `alreadyExists`: a program there has the port. What
+   * waits is told of no faster than it is read. It goes on to listen when the signal aborts.
+   */
+  servePort(wanted: ServedPortWanted, signal: AbortSignal): Promise<AsyncGenerator<WaitingConnection, void>>;
+  /** `notFound`: it waits no more. Closing it before both ends have ended resets it in the pod; so does the signal. */
+  takeConnection(id: bigint, signal: AbortSignal): Promise<PortConnection>;
+  stopServing(port: number, signal: AbortSignal): Promise<void>;
   deleteSession(sessionId: string, signal: AbortSignal): Promise<void>;
   forgetExec(sessionId: string, execId: string, signal: AbortSignal): Promise<void>;
   updateSession(request: UpdateSessionRequest, signal: AbortSignal): Promise<void>;

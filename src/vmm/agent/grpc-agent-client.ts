@@ -20,14 +20,22 @@ import type {
 } from "../../gen/agent/v1/agent.js";
 import { AgentServiceService as agent } from "../../gen/agent/v1/agent.js";
 import { printable } from "../console.js";
-import type { AgentClient, InputWriter, OutputReader, PortConnection } from "./agent-client.js";
+import type {
+  AgentClient,
+  InputWriter,
+  OutputReader,
+  PortConnection,
+  ServedPortWanted,
+  WaitingConnection,
+} from "./agent-client.js";
 import type { AgentFiles } from "./agent-files.js";
 import type { CallScope } from "./call-scope.js";
 import { GrpcAgentFiles } from "./grpc-agent-files.js";
 import { ProcessInput } from "./input-writer.js";
 import { ResumingOutput } from "./output-reader.js";
 import type { CheckedMethods } from "./checked-methods.js";
-import { connectPort } from "./port-connection.js";
+import { openConnection } from "./port-connection.js";
+import { servePort } from "./served-port.js";
 import { isUnavailable, unary, type StartCall } from "./unary.js";
 
 /** Version of proto/agent/v1 that this daemon speaks. */
@@ -120,7 +128,31 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async connectPort(port: number, signal: AbortSignal): Promise<PortConnection> {
-    return await connectPort(this.#scope, port, signal, () => this.#methods.duplex(agent.portForward, new Metadata()));
+    const call = {
+      name: "port forward",
+      open: () => this.#methods.duplex(agent.portForward, new Metadata()),
+      first: { port, data: Buffer.alloc(0) },
+      next: (data: Uint8Array) => ({ port: 0, data }),
+    };
+    return await openConnection(this.#scope, call, signal);
+  }
+
+  async servePort(wanted: ServedPortWanted, signal: AbortSignal): Promise<AsyncGenerator<WaitingConnection, void>> {
+    return await servePort(this.#scope, signal, () => this.#methods.serverStream(agent.servePort, wanted));
+  }
+
+  async takeConnection(id: bigint, signal: AbortSignal): Promise<PortConnection> {
+    const call = {
+      name: "take connection",
+      open: () => this.#methods.duplex(agent.takeConnection, new Metadata()),
+      first: { connectionId: id, data: Buffer.alloc(0) },
+      next: (data: Uint8Array) => ({ connectionId: 0n, data }),
+    };
+    return await openConnection(this.#scope, call, signal);
+  }
+
+  async stopServing(port: number, signal: AbortSignal): Promise<void> {
+    await this.#call("stop serving", callMs, signal, this.#methods.unary(agent.stopServing, { port }));
   }
 
   async deleteSession(sessionId: string, signal: AbortSignal): Promise<void> {

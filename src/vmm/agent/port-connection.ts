@@ -1,46 +1,60 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
-import type { PortForwardRequest, PortForwardResponse } from "../../gen/agent/v1/agent.js";
 import type { PortConnection } from "./agent-client.js";
 import type { CallScope } from "./call-scope.js";
 import { messagesOf, refuseMore } from "./messages-of.js";
 import { failureOf, isServiceError } from "./status.js";
 
-type ForwardCall = ClientDuplexStream<PortForwardRequest, PortForwardResponse>;
+/** What the agent sends of a connection: PortForwardResponse, TakeConnectionResponse. */
+interface Part {
+  readonly data: Uint8Array;
+  readonly end: boolean;
+}
 
-/** PortForwardRequest.data and PortForwardResponse.data of the contract. */
+/** A call of the contract that is a connection. */
+export interface ConnectionCall<Req, Res extends Part> {
+  /** "port forward": for errors. */
+  readonly name: string;
+  readonly open: () => ClientDuplexStream<Req, Res>;
+  readonly first: Req;
+  readonly next: (data: Uint8Array) => Req;
+}
+
+/** Data of one message of the contract, either way. */
 const maxDataBytes = 32 * 1024;
 /** The agent dials two addresses, each for 10 s at most. */
 const dialMs = 25_000;
 
-/** Opens the call and waits until the agent has connected. */
-export async function connectPort(
+/** Opens the call and waits until the agent has the connection. */
+export async function openConnection<Req, Res extends Part>(
   scope: CallScope,
-  port: number,
+  wanted: ConnectionCall<Req, Res>,
   signal: AbortSignal,
-  open: () => ForwardCall,
 ): Promise<PortConnection> {
   scope.throwIfClosed();
   signal.throwIfAborted();
-  const connection = new AgentPortConnection(scope, signal, open());
-  await connection.dial(port);
+  const connection = new AgentPortConnection(scope, signal, wanted);
+  await connection.dial();
   return connection;
 }
 
-class AgentPortConnection implements PortConnection {
+class AgentPortConnection<Req, Res extends Part> implements PortConnection {
   readonly #scope: CallScope;
   readonly #signal: AbortSignal;
-  readonly #call: ForwardCall;
-  readonly #messages: AsyncGenerator<PortForwardResponse, void>;
+  readonly #wanted: ConnectionCall<Req, Res>;
+  readonly #call: ClientDuplexStream<Req, Res>;
+  readonly #messages: AsyncGenerator<Res, void>;
   /** Set when the dialling took too long. */
   #tooLate: RuntimeError | undefined;
   readonly #ended = { call: false, ours: false, theirs: false };
 
-  constructor(scope: CallScope, signal: AbortSignal, call: ForwardCall) {
+  constructor(scope: CallScope, signal: AbortSignal, wanted: ConnectionCall<Req, Res>) {
+    const call = wanted.open();
     this.#scope = scope;
     this.#signal = signal;
+    this.#wanted = wanted;
     this.#call = call;
-    this.#messages = messagesOf<PortForwardRequest, PortForwardResponse>(call);
+    this.#messages = messagesOf<Req, Res>(call);
     const cancel = (): void => {
       call.cancel();
     };
@@ -55,15 +69,15 @@ class AgentPortConnection implements PortConnection {
   }
 
   /** The agent's first message, empty, says that it has connected. */
-  async dial(port: number): Promise<void> {
+  async dial(): Promise<void> {
     const limit = setTimeout(() => {
       this.#tooLate = new RuntimeError("deadlineExceeded", `no connection in ${String(dialMs)} ms`, {
-        stage: "agent port forward",
+        stage: `agent ${this.#wanted.name}`,
       });
       this.#call.cancel();
     }, dialMs);
     try {
-      this.#call.write({ port, data: Buffer.alloc(0) });
+      this.#call.write(this.#wanted.first);
       const first = await this.#next();
       if (first === undefined || first.data.length > 0) throw this.#wrong("no answer to the connection");
     } catch (thrown) {
@@ -105,7 +119,7 @@ class AgentPortConnection implements PortConnection {
   }
 
   async #send(data: Uint8Array): Promise<void> {
-    const broke = new RuntimeError("canceled", "the connection has ended", { stage: "agent port forward" });
+    const broke = new RuntimeError("canceled", "the connection has ended", { stage: `agent ${this.#wanted.name}` });
     if (this.#ended.call) throw broke;
     await new Promise<void>((resolve, reject) => {
       // A call that has ended leaves writes without an answer.
@@ -113,7 +127,7 @@ class AgentPortConnection implements PortConnection {
         reject(broke);
       };
       this.#call.once("status", over);
-      this.#call.write({ port: 0, data }, (error: Error | null | undefined) => {
+      this.#call.write(this.#wanted.next(data), (error: Error | null | undefined) => {
         this.#call.off("status", over);
         if (error instanceof Error) reject(error);
         else resolve();
@@ -121,18 +135,18 @@ class AgentPortConnection implements PortConnection {
     });
   }
 
-  async #next(): Promise<PortForwardResponse | undefined> {
+  async #next(): Promise<Res | undefined> {
     try {
       const next = await this.#messages.next();
       return next.done === true ? undefined : next.value;
     } catch (thrown) {
       if (this.#tooLate !== undefined) throw this.#tooLate;
-      if (isServiceError(thrown)) throw failureOf(this.#scope, "port forward", thrown, dialMs, this.#signal);
+      if (isServiceError(thrown)) throw failureOf(this.#scope, this.#wanted.name, thrown, dialMs, this.#signal);
       throw this.#scope.endedBecause(this.#signal) ?? thrown;
     }
   }
 
   #wrong(what: string): RuntimeError {
-    return new RuntimeError("internal", what, { stage: "agent port forward" });
+    return new RuntimeError("internal", what, { stage: `agent ${this.#wanted.name}` });
   }
 }

@@ -12,13 +12,17 @@ pub mod list_sessions;
 pub mod output;
 pub mod port_forward;
 pub mod resize;
+pub mod serve_port;
 pub mod shutdown;
 pub mod signal;
 pub mod start_exec;
 pub mod start_session;
 pub mod stats;
+pub mod stop_serving;
 pub mod sync_mirror;
 pub mod sync_submounts;
+pub mod take_connection;
+mod tcp_stream;
 pub mod update_session;
 pub mod wait;
 

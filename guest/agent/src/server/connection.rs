@@ -11,9 +11,9 @@ use crate::pb::agent_service_server::AgentServiceServer;
 /// An OCI spec of 8 MiB and what is around it.
 const MAX_REQUEST_BYTES: usize = 9 * 1024 * 1024;
 /// What a call whose process or socket does not read may hold, and for how many such calls there is room before they
-/// stop all others: 256.
+/// stop all others: connections from the host to the pod, and from the pod to the host, and some more.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 256 * STREAM_WINDOW_BYTES;
+const CONNECTION_WINDOW_BYTES: u32 = 640 * STREAM_WINDOW_BYTES;
 /// Output waits in its own buffers, where it survives the connection; here it would not.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const MAX_STREAMS: u32 = 1024;

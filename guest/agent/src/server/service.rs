@@ -24,6 +24,7 @@ use crate::runtime::Runtime;
 use crate::runtime::guest::Guest;
 use crate::runtime::plain::Plain;
 use crate::runtime::runc::Runc;
+use crate::served::ServedPorts;
 use crate::session::table::Table;
 
 const GUEST_FOLDER: &str = "/run/a3s";
@@ -41,6 +42,8 @@ pub struct Parts {
     pub caches: Caches,
     /// Room for connections of PortForward.
     pub connections: Arc<Semaphore>,
+    /// Ports of the pod that the host serves.
+    pub served: Arc<ServedPorts>,
     /// Room for processes that work on files, and those of them that watch.
     pub file_workers: Arc<Semaphore>,
     pub file_watches: Arc<Semaphore>,
@@ -88,6 +91,7 @@ impl Agent {
             sandbox,
             caches,
             connections,
+            served: ServedPorts::new(),
             file_workers: Arc::new(Semaphore::new(lease::MAX_WORKERS)),
             file_watches: Arc::new(Semaphore::new(lease::MAX_WATCHES)),
         })))
@@ -129,6 +133,8 @@ type Answer<T> = Result<Response<T>, Status>;
 impl AgentService for Agent {
     type OutputStream = rpc::output::Chunks;
     type PortForwardStream = rpc::port_forward::Received;
+    type ServePortStream = rpc::serve_port::Told;
+    type TakeConnectionStream = rpc::take_connection::Received;
     type ListFilesStream = rpc::files::Answers<pb::ListFilesResponse>;
     type ReadFileStream = rpc::files::Answers<pb::ReadFileResponse>;
     type WatchFilesStream = rpc::files::Answers<pb::WatchFilesResponse>;
@@ -181,6 +187,21 @@ impl AgentService for Agent {
         request: Request<Streaming<pb::PortForwardRequest>>,
     ) -> Answer<Self::PortForwardStream> {
         rpc::answer(rpc::port_forward::run(self, request.into_inner()).await)
+    }
+
+    async fn serve_port(&self, request: Request<pb::ServePortRequest>) -> Answer<Self::ServePortStream> {
+        rpc::answer(rpc::serve_port::run(self, request.get_ref()))
+    }
+
+    async fn take_connection(
+        &self,
+        request: Request<Streaming<pb::TakeConnectionRequest>>,
+    ) -> Answer<Self::TakeConnectionStream> {
+        rpc::answer(rpc::take_connection::run(self, request.into_inner()).await)
+    }
+
+    async fn stop_serving(&self, request: Request<pb::StopServingRequest>) -> Answer<pb::StopServingResponse> {
+        rpc::answer(rpc::stop_serving::run(self, request.get_ref()))
     }
 
     async fn delete_session(&self, request: Request<pb::DeleteSessionRequest>) -> Answer<pb::DeleteSessionResponse> {

@@ -8,7 +8,7 @@ import type { Granted } from "../access.js";
 import type { Sandboxes } from "../../core/sandboxes.js";
 import type { HttpRequest } from "../../listen/protocol.js";
 import { headersInto, headersOutOf, type ProxyHeaders } from "./headers.js";
-import { PortStream } from "./port-stream.js";
+import { PortStream } from "../../../runtime/served-ports/port-stream.js";
 
 const connectLimitMs = 10_000;
 

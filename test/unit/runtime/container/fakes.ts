@@ -31,6 +31,7 @@ import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import type { Sandbox } from "../../../../src/runtime/pod/sandbox.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
+import { ServedPorts } from "../../../../src/runtime/served-ports/served-ports.js";
 import type { OutputReader } from "../../../../src/vmm/agent/agent-client.js";
 import type { Box, BoxExit, SharedPath } from "../../../../src/vmm/box.js";
 import { image as plainConfig } from "../spec/support.js";
@@ -449,7 +450,8 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
     const metrics = new Metrics();
     const podContainers = new PodContainers(containers);
     const closing = new AbortController().signal;
-    return { ...parts, metrics, containers, podContainers, streaming, sandboxCreations, closing };
+    const servedPorts = new ServedPorts(log, closing);
+    return { ...parts, metrics, containers, podContainers, streaming, sandboxCreations, servedPorts, closing };
   };
   const deps = await open();
   const sandbox = await addSandbox(deps, id, box);

@@ -20,6 +20,7 @@ import type { LinkState, PeerCredentials } from "../../../../src/native/addon.js
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
+import { ServedPorts } from "../../../../src/runtime/served-ports/served-ports.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec, IdMapping } from "../../../../src/vmm/box.js";
 
 class FakeBox {
@@ -273,6 +274,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       metrics: new Metrics(),
       streaming: {} as unknown as Deps["streaming"],
       sandboxCreations: new SharedWork<string, SandboxId>({ outlivesCallers: true }),
+      servedPorts: new ServedPorts(log, closing.signal),
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,
       containers: containers as unknown as Deps["containers"],

@@ -1,11 +1,13 @@
 import { Duplex } from "node:stream";
-import type { PortConnection } from "../../../vmm/agent/agent-client.js";
+import type { PortConnection } from "../../vmm/agent/agent-client.js";
 
-/** A connection to a port of a sandbox, as Node's HTTP client wants one. */
+/** A connection of a pod as a stream, with what Node's HTTP asks of sockets beside: its client and its servers take it. */
 export class PortStream extends Duplex {
   readonly #connection: PortConnection;
   readonly #chunks: AsyncIterator<Uint8Array>;
   #reading = false;
+  #idleMs = 0;
+  #idle: NodeJS.Timeout | undefined;
 
   constructor(connection: PortConnection) {
     super({ allowHalfOpen: true });
@@ -19,6 +21,7 @@ export class PortStream extends Duplex {
     this.#chunks.next().then(
       (next) => {
         this.#reading = false;
+        this.#moved();
         this.push(next.done === true ? null : next.value);
       },
       (cause: unknown) => {
@@ -34,6 +37,7 @@ export class PortStream extends Duplex {
     }
     this.#connection.write(chunk).then(
       () => {
+        this.#moved();
         done();
       },
       (cause: unknown) => {
@@ -48,14 +52,22 @@ export class PortStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#idle);
     this.#connection.close();
     done(error);
   }
 
-  /** What Node's HTTP client does to sockets, and means nothing here. */
-  setTimeout(): this {
+  /** As a socket's: "timeout" after that long without a byte either way, and nothing else. 0: never. */
+  setTimeout(ms: number, listener?: () => void): this {
+    this.#idleMs = ms;
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    if (listener !== undefined) this.once("timeout", listener);
+    this.#moved();
     return this;
   }
+
+  /** What else is done to sockets, and means nothing here. */
   setNoDelay(): this {
     return this;
   }
@@ -67,5 +79,15 @@ export class PortStream extends Duplex {
   }
   unref(): this {
     return this;
+  }
+
+  #moved(): void {
+    if (this.#idleMs === 0 || this.destroyed) return;
+    if (this.#idle === undefined) {
+      this.#idle = setTimeout(() => {
+        this.#idle = undefined;
+        this.emit("timeout");
+      }, this.#idleMs).unref();
+    } else this.#idle.refresh();
   }
 }

@@ -1,0 +1,45 @@
+//! The sockets of one port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Whoever finds no place in it tries again by itself.
+const BACKLOG: u32 = 256;
+
+/// One for IPv4, and one for IPv6 where the pod has it.
+pub fn listen(port: u16, any_address: bool) -> io::Result<Vec<TcpListener>> {
+    let (v4, v6) = if any_address {
+        (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED)
+    } else {
+        (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST)
+    };
+    let mut listeners = vec![bound(v4.into(), port)?];
+    match bound(v6.into(), port) {
+        Ok(listener) => listeners.push(listener),
+        Err(error) if has_no_such(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(listeners)
+}
+
+fn bound(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = match address {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => {
+            let socket = TcpSocket::new_v6()?;
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+            socket
+        }
+    };
+    // Connections of an earlier listener may be a while in going.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(address, port))?;
+    socket.listen(BACKLOG)
+}
+
+fn has_no_such(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
