@@ -87,6 +87,20 @@ module.exports = {
       to: { path: "^src/cri/grpc/" },
     },
     {
+      name: "sdk-knows-the-protos-alone",
+      severity: "error",
+      comment:
+        "sdk/typescript is a package of its own (docs/adr/0118): of this repository it has what is generated from proto/",
+      from: { path: "^sdk/" },
+      to: { path: "^(src|test|bench|scripts)/" },
+    },
+    {
+      name: "sdk-imports-what-it-declares",
+      severity: "error",
+      from: { path: "^sdk/" },
+      to: { path: "node_modules/", pathNot: "node_modules/(@grpc/grpc-js|@bufbuild/protobuf|@types/node)/" },
+    },
+    {
       name: "only-main-wires",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/(main\\.ts|cli/)" },

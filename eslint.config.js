@@ -1,7 +1,12 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules/", "dist/", "build/", "src/gen/", "guest/", "coverage/", "native-deps/"] },
+  {
+    ignores: [
+      ...["node_modules/", "dist/", "build/", "src/gen/", "guest/", "coverage/", "native-deps/"],
+      ...["sdk/typescript/dist/", "sdk/typescript/src/gen/"],
+    ],
+  },
   {
     files: ["**/*.ts"],
     extends: [...tseslint.configs.strictTypeChecked],
@@ -20,7 +25,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/**/*.ts"],
+    files: ["src/**/*.ts", "sdk/typescript/src/**/*.ts"],
     rules: { "max-lines": ["error", 300], "max-lines-per-function": ["error", 60] },
   },
   {
@@ -46,5 +51,5 @@ export default tseslint.config(
     files: ["test/**/*.ts", "bench/**/*.ts"],
     rules: { "@typescript-eslint/no-unused-expressions": "off", "max-lines": "off" },
   },
-  { files: ["bench/**/*.ts", "scripts/**/*.ts", "test/support/**/*.ts"], rules: { "no-console": "off" } },
+  { files: ["bench/**/*.ts", "scripts/**/*.ts", "test/support/**/*.ts", "sdk/typescript/examples/**/*.ts"], rules: { "no-console": "off" } },
 );

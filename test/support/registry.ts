@@ -279,7 +279,7 @@ function registryConfig(folder: string, port: number, options: TestRegistryOptio
   });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   return await new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

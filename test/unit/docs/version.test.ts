@@ -9,13 +9,14 @@ import { projectFolder } from "../../support/project.js";
 const read = async (path: string): Promise<string> => await readFile(join(projectFolder, path), "utf8");
 
 describe("the version", () => {
-  it("is that of the last release in the changelog, of the lock files and of the agent", async () => {
+  it("is that of the last release in the changelog, of the lock files, of the agent and of the SDK", async () => {
     const changelog = await textOf("CHANGELOG.md");
     const released = /^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d$/m.exec(changelog)?.[1];
     const lock = /^ {2}"version": "([^"]+)",\n.*?\n {6}"version": "([^"]+)"/ms.exec(await read("package-lock.json"));
     const agent = /^version = "([^"]+)"/m.exec(await read("guest/Cargo.toml"))?.[1];
     const locked = /name = "agent"\nversion = "([^"]+)"/.exec(await read("guest/Cargo.lock"))?.[1];
-    const found = [released, lock?.[1], lock?.[2], agent, locked];
+    const sdk = /^ {2}"version": "([^"]+)"/m.exec(await read("sdk/typescript/package.json"))?.[1];
+    const found = [released, lock?.[1], lock?.[2], agent, locked, sdk];
     expect(found).to.deep.equal(found.map(() => packageVersion()));
   });
 
