@@ -6,7 +6,6 @@ import { installSystemPackages } from "./apt/system-packages.js";
 import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
-import { e2bPython } from "./assets/e2b-python.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
@@ -17,7 +16,8 @@ import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
 import { posixSuite } from "./assets/posix-suite.js";
 import { ensureRust } from "./assets/rust.js";
-import { grpcurl, pythonClients } from "./assets/sandbox-clients.js";
+import { pythonClients, pythonSdk } from "./assets/python-clients.js";
+import { grpcurl } from "./assets/sandbox-clients.js";
 import { sanitized } from "./assets/sanitized.js";
 import { templateImages } from "./assets/template-images.js";
 import { testUnpackers, unpacker, unpackerPackages } from "./assets/unpacker.js";
@@ -83,11 +83,12 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await crunBase(inner);
     if (wish.forTests) {
       await place(await imagePackages(inner), "packages");
-      await place(await pythonClients(inner), "python-clients");
       await place(await templateImages(inner), "templates");
       await place(await outerKernel(inner), "outer");
-      const python = await e2bPython(inner);
-      if (python !== undefined) await place(python, "e2b-python");
+      const clients = await pythonClients(inner);
+      if (clients !== undefined) await place(clients, "python-clients");
+      const sdk = clients === undefined ? undefined : await pythonSdk(inner, clients);
+      if (sdk !== undefined) await place(sdk, "python-sdk");
     }
   };
   const rust = async (inner: SetupContext): Promise<void> => {

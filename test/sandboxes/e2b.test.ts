@@ -19,7 +19,7 @@ import { openE2bPort, type E2bPort } from "../support/sandboxes/e2b-port.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
-const python = join(projectFolder, "build/assets/e2b-python/bin/python");
+const python = join(projectFolder, "build/assets/python-clients/bin/python");
 const timeoutMs = 600_000;
 
 describe("unmodified clients of E2B", () => {

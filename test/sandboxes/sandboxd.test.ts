@@ -32,7 +32,7 @@ import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
 const grpcurl = join(projectFolder, "build/assets/bin/grpcurl");
-const pythonClients = join(projectFolder, "build/assets/python-clients");
+const python = join(projectFolder, "build/assets/python-clients/bin/python");
 
 describe("sandboxd", () => {
   let port: SandboxdPort;
@@ -147,10 +147,10 @@ describe("sandboxd", () => {
   });
 
   it("carries agent-sandbox's client: commands, files, deadlines, what leads out", async function () {
-    if (!existsSync(pythonClients)) skipBecause(this, "no python-clients: run the set-up");
+    if (!existsSync(python)) skipBecause(this, "no python-clients: run the set-up");
     const script = join(projectFolder, "test/sandboxes/k8s_agent_sandbox_client.py");
     const [rest = "", grpc = ""] = [port.address, port.second].map((address) => address.split(":")[1]);
-    const { stdout, stderr } = await ran("python3", [script, rest, grpc, id], { PYTHONPATH: pythonClients });
+    const { stdout, stderr } = await ran(python, [script, rest, grpc, id], { PYTHONDONTWRITEBYTECODE: "1" });
     const line = stdout.trim().split("\n").at(-1) ?? "";
     expect(line, stderr).to.match(/^\{/);
     expect(JSON.parse(line)).to.deep.equal({
