@@ -18,6 +18,7 @@ module.exports = {
     only("grpc", ["base"]),
     only("store", ["base", "native"]),
     only("streaming", ["base", "config"]),
+    only("llm", ["base", "config", "metrics"]),
     only("net", ["base", "config", "native"]),
     only("image", ["base", "config", "native", "store"]),
     only("vmm", ["base", "config", "native", "grpc", "gen"]),

@@ -4,6 +4,7 @@ import { missed, printTable, type Report } from "./report.js";
 import { benchBefore } from "./before.js";
 import { benchExec } from "./exec.js";
 import { benchGuest } from "./guest.js";
+import { benchLlm } from "./llm.js";
 import { benchNetwork } from "./network/network.js";
 import { benchNative } from "./native/native.js";
 import { benchOverhead } from "./overhead.js";
@@ -25,6 +26,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   overhead: benchOverhead,
   network: benchNetwork,
   sandboxes: benchSandboxes,
+  llm: benchLlm,
 };
 
 const { values, positionals } = parseArgs({

@@ -47,6 +47,7 @@ const parts = {
   upgrade: { files: "test/upgrade/upgrade.test.ts", timeoutMs: 120_000, env: qemu, once: true },
   critest: { files: "test/critest", timeoutMs: 120_000, env: qemu },
   sandboxes: { files: "test/sandboxes", timeoutMs: 120_000, env: qemu },
+  models: { files: "test/models", timeoutMs: 120_000, env: qemu },
   beside: { files: "test/beside/**", timeoutMs: 120_000, env: qemu, under: [ownNetwork] },
   soak: { files: "test/soak/**", env: qemu, under: [ownNetwork] },
   "soak-long": { files: "test/soak/soak.test.ts", under: [ownNetwork], once: true },

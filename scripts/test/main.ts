@@ -23,6 +23,7 @@ const allParts = [
   "test:faults",
   "test:critest",
   "test:sandboxes",
+  "test:models",
   "test:beside",
   "test:soak",
   "test:kubelet",

@@ -1,4 +1,5 @@
 import type { LogLevel } from "../base/log.js";
+import type { LlmConfig } from "./llm.js";
 import type { SandboxesConfig } from "./sandboxes.js";
 import type { SandboxPortConfig } from "./sandboxes-listen.js";
 
@@ -87,6 +88,8 @@ export interface Config {
   readonly cri: { readonly enabled: boolean };
   /** Where the agents' edge listens, and who may call. */
   readonly sandboxPort: SandboxPortConfig;
+  /** Models that Boxes reach by the gateway. */
+  readonly llm: readonly LlmConfig[];
 }
 
 /** What a RuntimeClass' handler gives its pods. */
@@ -101,6 +104,8 @@ export interface HandlerConfig {
   readonly maxMemoryMib: number | undefined;
   /** What a pod's annotations may set: sizes, and whether it has the runtime API at ports of its own. */
   readonly annotations: readonly ("vcpus" | "memory_mib" | "runtime_api")[];
+  /** Patterns of the names of models' providers that its pods may ask for. */
+  readonly llm: readonly string[];
 }
 
 /** What a registry wants to know; "" for what is not given. */

@@ -6,7 +6,7 @@ type Given = (typeof settings)["handlers"]["standard"];
 
 /** Those of the file, over the two that are always there; what a handler leaves out is the daemon's. */
 export function handlersOf(given: Given, sizes: Pick<HandlerConfig, "vcpus" | "memoryMib">): Config["handlers"] {
-  const plain = { driver: undefined, ...sizes, maxVcpus: undefined, maxMemoryMib: undefined, annotations: [] };
+  const plain = { driver: undefined, ...sizes, maxVcpus: undefined, maxMemoryMib: undefined, annotations: [], llm: [] };
   const handlers: Record<string, HandlerConfig> = { "": plain, microvm: plain };
   for (const [name, one] of Object.entries(given)) {
     handlers[name] = {
@@ -16,6 +16,7 @@ export function handlersOf(given: Given, sizes: Pick<HandlerConfig, "vcpus" | "m
       maxVcpus: one.max_vcpus,
       maxMemoryMib: one.max_memory_mib,
       annotations: one.annotations,
+      llm: one.llm,
     };
     checkMost(`handlers.${name}.vcpus`, one.vcpus, one.max_vcpus);
     checkMost(`handlers.${name}.memory_mib`, one.memory_mib, one.max_memory_mib);

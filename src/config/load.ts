@@ -5,6 +5,7 @@ import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
 import type { Config, StreamingConfig } from "./config.js";
 import { handlersOf } from "./handlers.js";
 import { listenAddress } from "./listen-address.js";
+import { llmOf, llmSettings, type LlmConfigFile } from "./llm.js";
 import { shortNameDigits } from "./paths.js";
 import { sandboxesOf } from "./sandboxes.js";
 import { sandboxPortOf } from "./sandboxes-listen.js";
@@ -44,7 +45,7 @@ export async function loadConfig(flags: ConfigFlags): Promise<Config> {
   if (flags.metrics !== undefined) values.set("metrics.address", { value: flags.metrics, from: "--metrics" });
   if (flags.sandboxes !== undefined) values.set("sandboxes.listen", { value: [flags.sandboxes], from: "--sandboxes" });
   if (flags.cri !== undefined) values.set("cri.enabled", { value: onOrOff(flags.cri), from: "--cri" });
-  return configOf(values);
+  return configOf(values, await readLlmConfig(values));
 }
 
 /** What is neither is shown as it is. */
@@ -69,6 +70,19 @@ async function readConfigFile(asked: string | undefined): Promise<{ path: string
       hint: "`a3s-box-cri-runtime config default` prints one to begin with",
       cause: thrown,
     });
+  }
+}
+
+/** Where it is not there, and nobody has named it, there is none. */
+async function readLlmConfig(values: ReadonlyMap<string, Given>): Promise<LlmConfigFile | undefined> {
+  const given = values.get("llm_config");
+  const path = valueOf("llm_config", llmSettings.llm_config, given);
+  if (path === "") return undefined;
+  try {
+    return { path, text: await readFile(path, "utf8") };
+  } catch (thrown) {
+    if (given === undefined && isNotFound(thrown)) return undefined;
+    throw new RuntimeError("invalidArgument", messageOf(thrown), { stage: "read llm_config", cause: thrown });
   }
 }
 
@@ -99,7 +113,7 @@ function isSettingName(name: string): name is SettingName {
 }
 
 /** Checks every value and makes the one frozen object. */
-export function configOf(values: ReadonlyMap<string, Given>): Config {
+export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfigFile): Config {
   for (const [name, given] of values) {
     if (isSettingName(name)) continue;
     throw new RuntimeError("invalidArgument", `${name} in ${given.from} is no setting`, {
@@ -145,6 +159,7 @@ export function configOf(values: ReadonlyMap<string, Given>): Config {
     sandboxes: sandboxesOf(read),
     cri: { enabled: read("cri.enabled", settings["cri.enabled"]) },
     sandboxPort: sandboxPortOf(read),
+    llm: llmOf(read, llmFile),
   };
   checkSocketPaths(config);
   return deepFreeze(config);
@@ -194,7 +209,9 @@ function valueOf<T>(name: SettingName, setting: Setting<T>, given: Given | undef
   const shown = JSON.stringify(given.value, (_key, value: unknown) =>
     typeof value === "bigint" ? Number(value) : value,
   );
-  const what = setting.secret ? name : `${name} = ${shown}`;
+  const [issue] = parsed.error.issues;
+  const member = [name, ...(issue?.path ?? []).map(String)].join(".");
+  const what = setting.secret ? `${member} (${issue?.message ?? "wrong"})` : `${name} = ${shown}`;
   throw new RuntimeError("invalidArgument", `${what} in ${given.from} is not allowed`, {
     hint: `allowed: ${setting.allowed}`,
   });

@@ -1,6 +1,7 @@
 /** What the configuration says of sandboxes for agents: how large, how long, whose, and from which templates. */
 import * as z from "zod";
 import { RuntimeError } from "../base/errors.js";
+import { llmName } from "./llm.js";
 import { absolutePath, dayMs, oneOf, setting, whole, type Setting } from "./setting.js";
 
 /** What one tenant's sandboxes may take together; 0 is no limit. */
@@ -34,6 +35,8 @@ export interface TemplateConfig {
   readonly readyTimeoutMs: number;
   readonly env: Readonly<Record<string, string>>;
   readonly network?: "none" | "pod" | undefined;
+  /** Names of models' providers that its sandboxes have. */
+  readonly llm?: readonly string[] | undefined;
 }
 
 export interface SandboxesConfig {
@@ -94,6 +97,7 @@ const templateSchema = z.strictObject({
   ready_timeout_ms: z.int().min(100).max(dayMs).default(60_000),
   env: z.record(z.string().regex(variableName), z.string()).default({}),
   network: z.enum(["none", "pod"]).optional(),
+  llm: z.array(z.string().regex(llmName)).max(32).optional(),
 });
 
 type GivenTenants = Readonly<Record<string, z.infer<typeof tenantSchema>>>;
@@ -105,7 +109,8 @@ export const templateSettings = {
     z.record(z.string().regex(templateName), templateSchema),
     {},
     'tables named [templates.NAME], each with image and any of vcpus, memory_mib, disk_mib, user, workdir, start_command \
-and ready_command (lists: program and arguments), ready_timeout_ms (60000), env (a table) and network ("none", "pod")',
+and ready_command (lists: program and arguments), ready_timeout_ms (60000), env (a table), network \
+("none", "pod") and llm (names of [[llm]] that its sandboxes have)',
     "Templates that sandboxes for agents are made from. Take this line away when writing such a table.",
   ),
 };
@@ -247,6 +252,7 @@ function templatesOf(given: GivenTemplates): Record<string, TemplateConfig> {
       readyTimeoutMs: one.ready_timeout_ms,
       env: one.env,
       network: one.network,
+      llm: one.llm,
     },
   ]);
   return Object.fromEntries(entries);

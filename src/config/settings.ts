@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { RegistryLogin } from "./config.js";
 import { listenAddress } from "./listen-address.js";
+import { llmSettings } from "./llm.js";
 import { sandboxesSettings, templateSettings } from "./sandboxes.js";
 import { sandboxPortSettings } from "./sandboxes-listen.js";
 import { absolutePath, dayMs, folder, oneOf, setting, whole, type Setting } from "./setting.js";
@@ -24,6 +25,7 @@ const handlerSchema = z.strictObject({
   max_vcpus: z.int().min(1).max(64).optional(),
   max_memory_mib: z.int().min(128).max(1_048_576).optional(),
   annotations: z.array(z.enum(["vcpus", "memory_mib", "runtime_api"])).default([]),
+  llm: z.array(z.string().min(1).max(200)).default([]),
 });
 /** RuntimeClass: a DNS label (RFC 1123). */
 const handlerName = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -64,8 +66,8 @@ export const settings = {
     z.record(z.string().regex(handlerName), handlerSchema),
     {},
     'tables named [handlers.NAME], a DNS label, each with any of driver ("krun", "qemu", "native": without a Box), vcpus, \
-memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused) and annotations (of \
-"vcpus", "memory_mib" and "runtime_api", those that pods may set)',
+memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused), annotations (of \
+"vcpus", "memory_mib" and "runtime_api", those that pods may set) and llm (patterns of names of [[llm]] that pods may ask for)',
     'Handlers for RuntimeClasses, beside "" and "microvm". Take this line away when writing such a table.',
   ),
   host_namespaces: oneOf(
@@ -73,6 +75,7 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "refuse",
     "Pods that ask for network, PIDs or IPC of the host under a handler that makes a Box. native: they get none.",
   ),
+  ...llmSettings,
   ...templateSettings,
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(

@@ -3,7 +3,7 @@ import type { Logger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import type { Native } from "../native/addon.js";
 import type { ImageStore, PullObserver } from "./image-store.js";
-import { proxyFromEnvironment } from "./registry/proxy.js";
+import { proxyFromEnvironment } from "../base/proxy.js";
 import { openStore } from "./store/open-store.js";
 
 export interface ImageStoreParts {

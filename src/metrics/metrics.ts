@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BoxFigures } from "./box-figures.js";
 import { CallFigures } from "./call-figures.js";
+import { LlmFigures } from "./llm-figures.js";
 import { PortFigures } from "./port-figures.js";
 import { PullFigures } from "./pull-figures.js";
 import { SandboxFigures } from "./sandbox-figures.js";
@@ -18,15 +19,17 @@ export interface StateGauge {
 export class Metrics {
   readonly boxes: BoxFigures;
   readonly calls: CallFigures;
+  readonly llm: LlmFigures;
   readonly port: PortFigures;
   readonly pulls: PullFigures;
   readonly starts: StartFigures;
   readonly agentSandboxes: SandboxFigures;
   readonly #register = new Registry();
 
-  constructor(knownRegistries: readonly string[] = []) {
+  constructor(knownRegistries: readonly string[] = [], knownModels: readonly string[] = []) {
     this.boxes = new BoxFigures(this.#register);
     this.calls = new CallFigures(this.#register);
+    this.llm = new LlmFigures(this.#register, knownModels);
     this.port = new PortFigures(this.#register);
     this.pulls = new PullFigures(this.#register, knownRegistries);
     this.starts = new StartFigures(this.#register);

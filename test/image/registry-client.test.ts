@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
-import { proxyFromEnvironment } from "../../src/image/registry/proxy.js";
+import { proxyFromEnvironment } from "../../src/base/proxy.js";
 import { makeAuthority, type Certificate, type TestAuthority } from "../support/certificates.js";
 import { startHostileRegistry } from "../support/hostile-registry.js";
 import { startProxy } from "../support/http-proxy.js";

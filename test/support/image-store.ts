@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { createLogger } from "../../src/base/log.js";
 import { writersLock } from "../../src/image/content/ingest.js";
 import type { ImageStore } from "../../src/image/image-store.js";
-import { proxyFromEnvironment } from "../../src/image/registry/proxy.js";
+import { proxyFromEnvironment } from "../../src/base/proxy.js";
 import type { RegistryOptions } from "../../src/image/registry/registry-client.js";
 import { openStore, type StoreOptions } from "../../src/image/store/open-store.js";
 import { loadNative, type Native } from "../../src/native/addon.js";

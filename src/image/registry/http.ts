@@ -6,7 +6,7 @@ import type { Dispatcher } from "undici";
 import { RuntimeError } from "../../base/errors.js";
 import { sleep } from "../../base/stage.js";
 import { connectionFailure, isPassing, type Exchange } from "./failure.js";
-import { loadUndici } from "./load-undici.js";
+import { loadUndici } from "../../base/load-undici.js";
 import { paced } from "./pace.js";
 import { retryAfterMs } from "./retry-after.js";
 

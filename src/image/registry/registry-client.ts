@@ -5,7 +5,7 @@ import { endpointsOf, type Endpoint } from "./endpoint.js";
 import { readHosts } from "./hosts-folder.js";
 import type { HttpSettings } from "./http.js";
 import { keychainOf, type KeychainOptions } from "./keychain.js";
-import type { ProxySettings } from "./proxy.js";
+import type { ProxySettings } from "../../base/proxy.js";
 import { Repository } from "./repository.js";
 import { RegistrySession } from "./session.js";
 import { readTlsMaterial } from "./tls-material.js";

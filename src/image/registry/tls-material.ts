@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
+import { systemAuthorities } from "../../base/authorities.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { HostSettings } from "./hosts-file.js";
 
@@ -10,15 +11,6 @@ export interface TlsMaterial {
   readonly fingerprint: string;
   context(): SecureContext;
 }
-
-/** Where distributions keep the authorities that this machine knows (Go's crypto/x509/root_linux.go has the same). */
-const systemBundles = [
-  "/etc/ssl/certs/ca-certificates.crt",
-  "/etc/pki/tls/certs/ca-bundle.crt",
-  "/etc/ssl/ca-bundle.pem",
-  "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-  "/etc/ssl/cert.pem",
-];
 
 /**
  * The system's authorities and the host's own. Several client pairs are allowed, but of each kind of key only the last
@@ -64,13 +56,4 @@ async function readPem(path: string, key: string): Promise<string> {
       cause,
     });
   }
-}
-
-async function systemAuthorities(): Promise<readonly string[]> {
-  const asked = process.env["SSL_CERT_FILE"];
-  for (const path of asked === undefined || asked === "" ? systemBundles : [asked, ...systemBundles]) {
-    const text = await readFile(path, "utf8").catch(() => undefined);
-    if (text !== undefined) return [text];
-  }
-  return rootCertificates;
 }

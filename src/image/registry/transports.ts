@@ -1,8 +1,8 @@
 import type { Dispatcher } from "undici";
 import type { HostSettings } from "./hosts-file.js";
 import type { Route } from "./http.js";
-import { loadUndici, type Undici } from "./load-undici.js";
-import { proxyFor, type ProxySettings } from "./proxy.js";
+import { loadUndici, type Undici } from "../../base/load-undici.js";
+import { proxyFor, type ProxySettings } from "../../base/proxy.js";
 import type { TlsMaterial } from "./tls-material.js";
 
 const usualDialTimeoutMs = 15_000;

@@ -51,7 +51,11 @@ export class EngineSandboxes implements Sandboxes {
     const id = newSandboxName();
     try {
       const view = await audited(log, caller, { what: "create", sandbox: id, detail: wanted.template }, async () => {
-        const plan = planSandbox(caller, wanted, { config, defaultRegistry: engine.config.image.defaultRegistry });
+        const plan = planSandbox(caller, wanted, {
+          config,
+          defaultRegistry: engine.config.image.defaultRegistry,
+          llm: engine.config.llm,
+        });
         checkQuota(caller.tenant, plan, records.ofTenant(caller.tenant), config);
         this.#starts.take(caller.tenant);
         const record = firstRecord(id, caller, plan, Date.now());

@@ -1,10 +1,12 @@
 /** What a caller asks for, checked, with what the template and the configuration say where the caller doesn't. Pure. */
 import { posix } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
+import type { LlmConfig } from "../../config/llm.js";
+import { checkGranted } from "../../config/llm-grants.js";
 import type { SandboxesConfig, TemplateConfig } from "../../config/sandboxes.js";
 import { formatReference, parseReference } from "../../image/reference/reference.js";
 import type { Caller, OwnerPod } from "./caller.js";
-import { fits } from "./patterns.js";
+import { fits } from "../../base/patterns.js";
 import type { SandboxMount, SandboxWanted } from "./sandbox.js";
 import { tenantConfig } from "./tenants.js";
 
@@ -20,6 +22,7 @@ export interface SandboxPlan {
   readonly mounts: readonly SandboxMount[];
   readonly metadata: Readonly<Record<string, string>>;
   readonly network: "none" | "pod";
+  readonly llm: readonly string[];
   readonly lifeMs: number;
   readonly idleMs: number;
   readonly owner: OwnerPod | undefined;
@@ -48,13 +51,15 @@ export interface PlanContext {
   readonly config: SandboxesConfig;
   /** Of image references that name none. */
   readonly defaultRegistry: string;
+  /** Models' providers that there are. */
+  readonly llm: readonly Pick<LlmConfig, "name" | "tenants">[];
 }
 
 /** Throws `invalidArgument`, `notFound` for a template, `permissionDenied` for what the tenant may not have. */
 export function planSandbox(
   caller: Caller,
   wanted: SandboxWanted,
-  { config, defaultRegistry }: PlanContext,
+  { config, defaultRegistry, llm }: PlanContext,
 ): SandboxPlan {
   const template = templateOf(caller, wanted.template, config, defaultRegistry);
   const env = { ...template.env, ...wanted.env };
@@ -65,6 +70,8 @@ export function planSandbox(
   const workingDir = wanted.workingDir ?? template.workingDir;
   if (workingDir !== "") checkPath("working directory", workingDir);
   checkMounts(wanted.mounts);
+  const models = wanted.llm ?? template.llm ?? [];
+  checkGranted(models, caller.tenant, llm);
   if (wanted.atEnd === "pause") {
     throw new RuntimeError("unimplemented", "sandboxes can't be paused here yet", {
       hint: "ask for one that ends at the end of its time",
@@ -78,6 +85,7 @@ export function planSandbox(
     diskMib: size("disk_mib", wanted.diskMib ?? template.diskMib ?? config.diskMib, 16, config.maxDiskMib),
     ...{ env, user, workingDir, mounts: wanted.mounts, metadata: wanted.metadata },
     network: wanted.network ?? template.network ?? config.network,
+    llm: models,
     lifeMs: checkLife(wanted.lifeMs ?? config.lifeMs, config),
     idleMs: size("idle time (ms)", wanted.idleMs ?? config.idleMs, 0, config.maxLifeMs),
     owner: wanted.endsWithOwner === true ? ownerOf(caller) : undefined,

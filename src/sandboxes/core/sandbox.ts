@@ -21,6 +21,8 @@ export interface SandboxWanted {
   readonly metadata: Readonly<Record<string, string>>;
   /** none: a loopback alone. pod: what the node's CNI gives a pod. */
   readonly network?: "none" | "pod";
+  /** Names of models' providers that it has on its loopback, without their keys. */
+  readonly llm?: readonly string[];
   /** From now; the sandbox ends then. Absent: the configuration's. */
   readonly lifeMs?: number;
   /** Without a call about it for that long it ends. 0: never for that reason. */

@@ -1,6 +1,7 @@
 /** The pod and the container that a sandbox is. Pure. */
 import { join } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
+import { llmAnnotation } from "../../config/llm-grants.js";
 import {
   containerSpec,
   type ContainerSpec,
@@ -49,7 +50,7 @@ export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, ro
       [labelOf.tenant]: tenant,
       [labelOf.template]: plan.template,
     },
-    annotations: {},
+    annotations: plan.llm.length === 0 ? {} : { [llmAnnotation]: plan.llm.join(",") },
     handler: "",
     hostname: "",
     logDirectory: logDirectory(root, id),

@@ -78,7 +78,7 @@ describe("the configuration", () => {
       "registry.example:5000": { username: "u", password: "p", auth: "", identityToken: "", registryToken: "" },
     });
     expect(() => fromText('[image.auth."registry.example"]\npasword = "secret"'))
-      .to.throw(/^image\.auth in a\.toml is not allowed/)
+      .to.throw(/^image\.auth\.registry\.example \(Unrecognized key: "pasword"\) in a\.toml is not allowed/)
       .with.property("message")
       .that.does.not.include("secret");
   });

@@ -4,7 +4,7 @@ import { defaultConfigText } from "../../../../src/config/default-text.js";
 import type { SandboxesConfig } from "../../../../src/config/sandboxes.js";
 import { newSandboxName, sandboxName } from "../../../../src/sandboxes/core/names.js";
 import { fitsFilter, pageOf } from "../../../../src/sandboxes/core/pages.js";
-import { fits } from "../../../../src/sandboxes/core/patterns.js";
+import { fits } from "../../../../src/base/patterns.js";
 import type { SandboxView } from "../../../../src/sandboxes/core/sandbox.js";
 import { checkQuota, Starts } from "../../../../src/sandboxes/core/tenants.js";
 import { TimerQueue } from "../../../../src/sandboxes/core/timer-queue.js";

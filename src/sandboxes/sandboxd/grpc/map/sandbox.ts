@@ -31,6 +31,7 @@ export function sandboxWanted(request: CreateSandboxRequest): SandboxWanted {
     ...given("user", user),
     ...given("workingDir", workingDir),
     ...given("network", networkOf(request.network)),
+    ...given("llm", request.llm?.names),
     ...given("lifeMs", request.lifeMs === undefined ? undefined : wholeNumber("life_ms", request.lifeMs)),
     ...given("idleMs", request.idleMs === undefined ? undefined : wholeNumber("idle_ms", request.idleMs)),
     ...given("atEnd", atEndOf(request.atEnd)),

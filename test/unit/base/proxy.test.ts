@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { proxyFor, proxyFromEnvironment } from "../../../../src/image/registry/proxy.js";
-import "../../../support/fuzz.js";
+import { proxyFor, proxyFromEnvironment } from "../../../src/base/proxy.js";
+import "../../support/fuzz.js";
 
 const both = { HTTP_PROXY: "http://plain.example:3128", HTTPS_PROXY: "secure.example:3129" };
 

@@ -3,7 +3,7 @@
  * (golang.org/x/net/http/httpproxy): what a node's unit file says for containerd holds for us.
  */
 import { BlockList, isIP } from "node:net";
-import { RuntimeError } from "../../base/errors.js";
+import { RuntimeError } from "./errors.js";
 
 export interface ProxySettings {
   readonly http: URL | undefined;
