@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { messageOf } from "../base/errors.js";
 import { createLogger } from "../base/log.js";
 import { isUsable } from "../base/is-there.js";
@@ -9,7 +9,7 @@ import type { Config } from "../config/config.js";
 import { loadNative } from "../native/addon.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
-import { chooseDriver } from "../vmm/choose-driver.js";
+import { chooseDriver, findQemu } from "../vmm/choose-driver.js";
 import { fileServerFinding } from "./file-server-finding.js";
 import type { Finding } from "./finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
@@ -107,15 +107,13 @@ async function redirection(config: Config): Promise<Finding> {
   }
 }
 
-async function qemu(config: Config, needed: boolean): Promise<Finding> {
-  const folders = (process.env["PATH"] ?? "").split(delimiter);
-  const paths =
-    config.qemu.binary === undefined ? folders.map((at) => join(at, "qemu-system-x86_64")) : [config.qemu.binary];
-  for (const path of paths) {
-    if (await isUsable(path, constants.X_OK)) return { subject: "QEMU", verdict: "OK", detail: path };
+async function qemu({ assets, qemu: { binary } }: Config, needed: boolean): Promise<Finding> {
+  const subject = "QEMU";
+  try {
+    return { subject, verdict: "OK", detail: await findQemu(assets.dir, binary) };
+  } catch (thrown) {
+    return { subject, verdict: needed ? "missing" : "optional", detail: messageOf(thrown), remedy: qemuPackage };
   }
-  const detail = config.qemu.binary ?? "no qemu-system-x86_64 in PATH";
-  return { subject: "QEMU", verdict: needed ? "missing" : "optional", detail, remedy: qemuPackage };
 }
 
 async function file(subject: string, path: string, needed: boolean, remedy: string): Promise<Finding> {

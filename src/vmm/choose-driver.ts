@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { RuntimeError } from "../base/errors.js";
-import { isUsable } from "../base/is-there.js";
+import { isThere, isUsable } from "../base/is-there.js";
 import type { MachineDriver } from "./box.js";
 import { launcherPath, libkrunPath, probeKvm } from "./probe.js";
 
@@ -59,6 +59,12 @@ export async function findProgram({ name, hint }: Wanted, setting: string | unde
     stage: "open box factory",
     hint,
   });
+}
+
+/** The program a setting names, else the assets' own (a release has one), else that of PATH. */
+export async function findQemu(assetsDir: string, setting: string | undefined): Promise<string> {
+  const own = join(assetsDir, "qemu/bin", qemuProgram.name);
+  return await findProgram(qemuProgram, setting ?? ((await isThere(own)) ? own : undefined));
 }
 
 async function firstMissing(paths: readonly string[]): Promise<string | undefined> {

@@ -14,7 +14,7 @@ import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, 
 import {
   chooseDriver,
   findProgram,
-  qemuProgram,
+  findQemu,
   requireAssets,
   runcProgram,
   type DriverChoice,
@@ -44,7 +44,7 @@ export interface BoxFactoryOptions {
   readonly driver: "auto" | MachineDriver;
   /** Beside it: those that some Boxes are to be booted by (`BoxSpec.driver`). What they need must be there. */
   readonly moreDrivers?: readonly DriverName[];
-  /** Absolute path; absent: `qemu-system-x86_64` from PATH. */
+  /** Absolute path; absent: that of the assets, else `qemu-system-x86_64` from PATH. */
   readonly qemuBinary?: string;
   /** Folder on the file system that has images' layers. */
   readonly layers: string;
@@ -107,7 +107,7 @@ async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise
   const virtiofsd = join(assetsDir, "bin", "virtiofsd");
   const launcher = launcherPath(assetsDir);
   await requireAssets([launcher, kernel, virtiofsd]);
-  const qemu = await findProgram(qemuProgram, options.qemuBinary);
+  const qemu = await findQemu(assetsDir, options.qemuBinary);
   return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
 }
 

@@ -77,6 +77,9 @@ export class PodSandboxes implements Sandboxes {
   async end(): Promise<never> {
     return await Promise.reject(notHere());
   }
+  async logs(): Promise<never> {
+    return await Promise.reject(notHere());
+  }
   async pause(): Promise<never> {
     return await Promise.reject(notHere());
   }

@@ -1,8 +1,11 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
-import { librariesOf, parseLdd } from "../../../src/vmm/drivers/libraries.js";
+import { librariesOf, parseLoaderList } from "../../../src/vmm/drivers/libraries.js";
 
 describe("the libraries of a program", () => {
-  it("are read from what ldd prints, with the loader, without what the kernel brings", () => {
+  it("are read from what the loader prints, with the loader, without what the kernel brings", () => {
     const text = [
       "\tlinux-vdso.so.1 (0x00007ffd2a7f2000)",
       "\tlibz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x00007f9b1c000000)",
@@ -10,7 +13,7 @@ describe("the libraries of a program", () => {
       "\t/lib64/ld-linux-x86-64.so.2 (0x00007f9b1d000000)",
       "",
     ].join("\n");
-    expect(parseLdd(text)).to.deep.equal(["/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2"]);
+    expect(parseLoaderList(text)).to.deep.equal(["/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2"]);
   });
 
   it("lie in folders that are no links, and include those of a running program", async () => {
@@ -19,8 +22,24 @@ describe("the libraries of a program", () => {
     expect(folders.some((folder) => /^\/.*lib/.test(folder))).to.equal(true);
   });
 
+  it("are none for a program without a loader", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "a3s-libraries-"));
+    try {
+      const file = join(folder, "static");
+      // The header alone, of a program without segments: elf(5).
+      const head = Buffer.alloc(64);
+      head.write("\u007fELF\u0002\u0001", "latin1");
+      await writeFile(file, head);
+      expect(await librariesOf(file, AbortSignal.timeout(5000))).to.deep.equal({ file, folders: [], links: [] });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it("can't be told of what is no program", async () => {
-    const failure = await librariesOf("/none/program", AbortSignal.timeout(5000)).catch((thrown: unknown) => thrown);
-    expect(failure).to.be.instanceOf(Error);
+    for (const path of ["/none/program", import.meta.filename]) {
+      const failure = await librariesOf(path, AbortSignal.timeout(5000)).catch((thrown: unknown) => thrown);
+      expect(failure).to.be.instanceOf(Error);
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { realpath, stat } from "node:fs/promises";
 import { RuntimeError } from "../../../base/errors.js";
+import { isThere } from "../../../base/is-there.js";
 import { SharedWork } from "../../../base/shared-work.js";
 import { stage } from "../../../base/stage.js";
 import type { Native, TscReading } from "../../../native/addon.js";
@@ -24,6 +25,8 @@ interface QemuPrograms {
   readonly virtiofsd: JailedProgram;
   /** No link. */
   readonly kernel: string;
+  /** QEMU's own, beside it; undefined: it knows its place. */
+  readonly firmware: string | undefined;
 }
 
 /** Where QEMU has its firmware, by the distributions' packages. */
@@ -55,7 +58,7 @@ export class QemuDriver implements Driver {
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
     const { folder, spec, userNamespace } = request;
     const { launcher } = this.#paths;
-    const { qemu, virtiofsd, kernel } = await this.#programs.run("programs", signal, (given) =>
+    const { qemu, virtiofsd, kernel, firmware: own } = await this.#programs.run("programs", signal, (given) =>
       stage("look at programs", lookLimitMs, given, (limited) => lookAt(this.#paths, limited)),
     );
     await stage("start file server", socketLimitMs, signal, async (limited) => {
@@ -69,7 +72,8 @@ export class QemuDriver implements Driver {
       await waitForSocket(folder.fsSocket, limited);
     });
     return await stage("start vmm", socketLimitMs, signal, async (limited) => {
-      const machine = qemuArguments(request, kernel, await tscKhz(this.#firstTsc, this.#native, limited));
+      const khz = await tscKhz(this.#firstTsc, this.#native, limited);
+      const machine = [...(own === undefined ? [] : ["-L", own]), ...qemuArguments(request, kernel, khz)];
       const options = vmmOptions(request, kernel);
       const args = enterArguments({ ...qemu, name: "qemu-system-x86_64", args: machine, options });
       const vmm = { file: launcher, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: true };
@@ -86,7 +90,7 @@ async function lookAt(paths: QemuPaths, signal: AbortSignal): Promise<QemuProgra
     jailedProgram(paths.virtiofsd, [], signal),
     readableByAll(paths.kernel),
   ]);
-  return { qemu, virtiofsd, kernel };
+  return { qemu, virtiofsd, kernel, firmware: (await isThere(own)) ? own : undefined };
 }
 
 /** The path without links. In its jail QEMU is a user that owns nothing. */
