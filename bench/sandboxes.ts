@@ -9,6 +9,7 @@ import { monotonicMs } from "../src/base/clock.js";
 import { neverAborted } from "../src/base/signals.js";
 import { Edge } from "../src/cli/client/connect.js";
 import { findEndpoint } from "../src/cli/client/endpoint.js";
+import { writeFile } from "../src/cli/client/write-file.js";
 import { FileServiceService as files, type WriteFileRequest } from "../src/gen/sandboxes/v1/files.js";
 import { ProcessServiceService as processes } from "../src/gen/sandboxes/v1/processes.js";
 import { SandboxServiceService as service, type CreateSandboxRequest } from "../src/gen/sandboxes/v1/sandboxes.js";
@@ -107,7 +108,7 @@ async function runInCore(inCore: Processes): Promise<void> {
 }
 
 async function measureFiles(edge: Edge, sandboxId: string, runs: number, times: Times): Promise<void> {
-  const write = (path: string, bytes: number) => () => edge.send(files.writeFile, parts(sandboxId, path, bytes));
+  const write = (path: string, bytes: number) => () => edge.send(writeFile, parts(sandboxId, path, bytes));
   const read = (path: string) => async () => {
     const request = { sandboxId, path, user: "", offset: 0n, length: undefined };
     let size = 0;

@@ -15,6 +15,7 @@ import { exitStatus, parseFlags, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
 import { findSandbox } from "./find-sandbox.js";
 import { edgeOf, endpointFlag } from "./flags.js";
+import { writeFile } from "./write-file.js";
 
 const options = { ...endpointFlag, user: { type: "string", short: "u" } } as const;
 const partBytes = 64 * 1024;
@@ -87,7 +88,7 @@ async function sendFile({ edge, sandboxId, user }: There, from: string, path: st
     }
     yield { end: {} };
   }
-  await edge.send(service.writeFile, parts());
+  await edge.send(writeFile, parts());
 }
 
 async function fetchAll(there: There, from: string, to: string): Promise<void> {

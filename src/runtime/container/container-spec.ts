@@ -27,6 +27,8 @@ const mountSpec = z
     containerPath: z.string(),
     /** "" where an image is mounted. */
     hostPath: z.string(),
+    /** A directory of the host, resolved, that what is mounted has to be in, whoever may write there. Absent: anywhere. */
+    within: z.string().exactOptional(),
     /** The mount itself; `recursiveReadonly`: and all that is mounted below it. */
     readonly: z.boolean(),
     recursiveReadonly: z.boolean(),

@@ -20,6 +20,7 @@ import {
   type PlacedMount,
   type PodFile,
 } from "../spec/mounts.js";
+import { checkBeneath } from "./beneath.js";
 import { guestPathOf, hugeVolume, mountOfPages } from "./huge-volumes.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "../container/limits.js";
@@ -131,14 +132,21 @@ export class MountPlacer {
     const onHugePages = mountOfPages(source, this.#hostMounts);
     if (onHugePages !== undefined) return await this.#hugeVolume(source, onHugePages);
     if (await this.#follows(mount, source)) {
-      const { guestPath } = await this.#alone(nameOf(mount), source, readonly);
-      return guestPath;
+      const place = await this.#alone(nameOf(mount), source, readonly);
+      await this.#checkBeneath(mount, source, place);
+      return place.guestPath;
     }
     const place = await this.#source(nameOf(mount), source, readonly);
+    await this.#checkBeneath(mount, source, place);
     const { box, boundary } = this.#creation;
     const copied =
       boundary.placesSources && mount.readonly && (await box.lookAtShared(place.hostPath, (path) => isProjected(path)));
     return copied ? await this.#mirror(place) : place.guestPath;
+  }
+
+  async #checkBeneath({ within }: MountSpec, source: string, place: SharedPath): Promise<void> {
+    const { box, deps, signal } = this.#creation;
+    if (within !== undefined) await checkBeneath({ source, within, place }, box, deps.native, signal);
   }
 
   async #hugeVolume(source: string, line: MountLine): Promise<string> {

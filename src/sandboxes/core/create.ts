@@ -89,7 +89,7 @@ async function build(
   await using undoRecord = new Cleanup(log, undoLimitMs);
   undoRecord.add("remove record", () => records.remove(id));
   await stage("write record", stepLimitMs, signal, () => records.add(record));
-  await checkSources(plan.mounts, tenant, core, wanted);
+  const within = await checkSources(plan.mounts, tenant, core, wanted);
   const command = await commandOf(await haveImage(plan.image, core, wanted, watch), core);
 
   await using undo = new Cleanup(log, undoPodLimitMs);
@@ -97,7 +97,7 @@ async function build(
   undo.add("remove pod", (limit) => removePod(podOf(record, engine), engine, limit));
   const podId = await runPod(podSpecOf(id, tenant, plan, engine.config.root), engine, signal);
   goOn(wanted);
-  const containerId = await createInPod(podId, containerSpecOf(plan, engine.config.assets.dir), engine, signal);
+  const containerId = await createInPod(podId, containerSpecOf(plan, engine.config.assets.dir, within), engine, signal);
   const container = engine.containers.require(containerId);
   await startContainerIn(container, engine);
   goOn(wanted);

@@ -7,16 +7,20 @@ import { tenantConfig } from "./tenants.js";
 
 const lookLimitMs = 20_000;
 
-/** What is mounted has to be in a directory that the tenant may mount from, also when all links are resolved. */
+/**
+ * What is mounted has to be in a directory that the tenant may mount from, also when all links are resolved. Answers the
+ * directory of each, resolved: the engine looks again at what it has mounted.
+ */
 export async function checkSources(
   mounts: readonly SandboxMount[],
   tenant: string,
   { config, engine }: Core,
   signal: AbortSignal,
-): Promise<void> {
-  if (mounts.length === 0) return;
+): Promise<string[]> {
+  if (mounts.length === 0) return [];
   const allowed = tenantConfig(tenant, config).mounts;
   const resolved = await Promise.all(allowed.map(async (path) => await realpath(path).catch(() => path)));
+  const found: string[] = [];
   for (const { hostPath } of mounts) {
     if (!allowed.some((directory) => isIn(hostPath, directory))) throw refused(hostPath, tenant);
     const source = await stage(`look at mount ${hostPath}`, lookLimitMs, signal, (limit) => {
@@ -25,8 +29,11 @@ export async function checkSources(
         throw new RuntimeError("invalidArgument", `${hostPath} is not there to be mounted`, { cause });
       });
     });
-    if (!resolved.some((directory) => isIn(source.path, directory))) throw refused(hostPath, tenant);
+    const within = resolved.find((directory) => isIn(source.path, directory));
+    if (within === undefined) throw refused(hostPath, tenant);
+    found.push(within);
   }
+  return found;
 }
 
 function isIn(path: string, directory: string): boolean {

@@ -70,8 +70,8 @@ export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, ro
   return podSpec.parse(spec); // a copy of its own, frozen
 }
 
-/** Its first process is ours: a sandbox must not end because the program of an image does, or because it has none. */
-export function containerSpecOf(plan: SandboxPlan, assetsDir: string): ContainerSpec {
+/** `within`: of each mount, the directory that it has to be in. Its first process is ours: a sandbox must not end because the program of an image does, or because it has none. */
+export function containerSpecOf(plan: SandboxPlan, assetsDir: string, within: readonly string[]): ContainerSpec {
   const holder = { hostPath: join(assetsDir, holderProgram), path: holderPath, readonly: true };
   const spec: ContainerSpec = {
     ...{ name: containerName, attempt: 0, labels: {}, annotations: {} },
@@ -80,7 +80,7 @@ export function containerSpecOf(plan: SandboxPlan, assetsDir: string): Container
     args: [],
     workingDir: plan.workingDir,
     env: Object.entries(plan.env).map(([name, value]) => ({ name, value })),
-    mounts: [holder, ...plan.mounts].map(mountSpecOf),
+    mounts: [mountSpecOf(holder), ...plan.mounts.map((mount, at) => mountSpecOf(mount, within[at]))],
     ...{ devices: [], cdiDevices: [], logPath: logName, stdin: false, stdinOnce: false, tty: false },
     security: {
       ...{ privileged: false, readonlyRootfs: false, noNewPrivileges: false },
@@ -115,8 +115,9 @@ function userSpecOf(text: string): UserSpec {
   return { user, group, supplementalGroups: [], hasGroupsOfImage: true };
 }
 
-function mountSpecOf({ hostPath, path, readonly }: SandboxMount): MountSpec {
+function mountSpecOf({ hostPath, path, readonly }: SandboxMount, within?: string): MountSpec {
   return {
+    ...(within === undefined ? {} : { within }),
     ...{ containerPath: path, hostPath, readonly, recursiveReadonly: false, propagation: "private", options: [] },
     ...{ imageSubPath: "", uidMappings: [], gidMappings: [], selinuxRelabel: false },
   };

@@ -13,7 +13,9 @@ import {
   type WatchFilesRequest,
   type WatchFilesResponse,
   type WriteFileOpen,
+  type WriteFileRequest,
 } from "../../gen/agent/v1/agent.js";
+import { dataMessage } from "../../grpc/data-message.js";
 import type { AgentFiles } from "./agent-files.js";
 import { answersOf } from "./answers-of.js";
 import type { CallScope } from "./call-scope.js";
@@ -24,6 +26,16 @@ import { unary, type StartCall } from "./unary.js";
 const callMs = 20_000;
 /** A guest may be busy, its disk too; but this long without a byte it is stuck. */
 const stallMs = 60_000;
+
+/** WriteFileRequest.data of the contract. */
+const dataField = 2;
+const writeFile = {
+  ...agent.writeFile,
+  requestSerialize: (request: WriteFileRequest): Buffer =>
+    request.open === undefined && !request.end && request.data.length > 0
+      ? dataMessage(dataField, request.data)
+      : agent.writeFile.requestSerialize(request),
+};
 
 export class GrpcAgentFiles implements AgentFiles {
   readonly #methods: CheckedMethods;
@@ -50,7 +62,7 @@ export class GrpcAgentFiles implements AgentFiles {
   }
 
   async write(open: WriteFileOpen, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<FileEntry> {
-    const upload = new Upload(this.#scope, signal, (reply) => this.#methods.clientStream(agent.writeFile, reply));
+    const upload = new Upload(this.#scope, signal, (reply) => this.#methods.clientStream(writeFile, reply));
     return entryIn("write file", await upload.run(open, body));
   }
 

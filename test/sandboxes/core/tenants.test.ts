@@ -1,5 +1,5 @@
-import { mkdir, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { codeOf, messageOf } from "../../../src/base/errors.js";
 import { neverAborted } from "../../../src/base/signals.js";
@@ -158,6 +158,40 @@ describe("tenants of the agents' edge", () => {
     ];
     for (const [caller, wanted, expected] of table) {
       expect(await failure(() => create(caller, wanted)), JSON.stringify(wanted).slice(0, 200)).to.match(expected);
+    }
+    await nothingLeft();
+  });
+
+  it("mount nothing outside of what they may, however names are exchanged between a look and a mount", async () => {
+    const third: Caller = { tenant: "team-c", name: "uid 0" };
+    const outside = join(dirname(allowed), "outside");
+    const mine = join(allowed, "mine");
+    const place = join(mine, "below");
+    await mkdir(join(outside, "below"), { recursive: true });
+    const { lookups } = core.engine.containers;
+    const honest = lookups.lookUp.bind(lookups);
+    // After the core has looked, and after the engine has.
+    for (const looks of [1, 2]) {
+      await mkdir(place, { recursive: true });
+      let seen = 0;
+      Object.assign(lookups, {
+        lookUp: async (path: string, signal: AbortSignal) => {
+          const found = await honest(path, signal);
+          if (path !== place || ++seen !== looks) return found;
+          await rm(mine, { recursive: true });
+          await symlink(outside, mine);
+          return found;
+        },
+      });
+      try {
+        const mounts = [{ hostPath: place, path: "/data", readonly: false }];
+        const said = await failure(() => create(third, { mounts }));
+        expect(said, said).to.match(/^permissionDenied: .*(?:outside|mine)\/below is not in/);
+        expect(seen).to.be.at.least(looks);
+      } finally {
+        Object.assign(lookups, { lookUp: honest });
+        await rm(mine, { recursive: true, force: true });
+      }
     }
     await nothingLeft();
   });

@@ -81,9 +81,9 @@ export class ControlPlane implements HttpProtocol {
   }
 }
 
-/** "/v2/sandboxes/ID/timeout" in its parts. */
+/** "/v2/sandboxes/ID/timeout" in its parts. What begins with /v1 is ours, on the same port: of E2B nothing does. */
 function placeIn(pathname: string): { version: number; kind: string; rest: readonly string[] } {
-  const [, version, path = ""] = /^(?:\/v(\d))?\/(.*)$/s.exec(pathname) ?? [];
+  const [, version, path = ""] = /^(?:\/v([2-9]))?\/(.*)$/s.exec(pathname) ?? [];
   const [kind = "", ...rest] = path.split("/");
   return { version: Number(version ?? "1"), kind, rest };
 }

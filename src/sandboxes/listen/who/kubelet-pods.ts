@@ -91,7 +91,9 @@ async function listed({ url, caFile, tokenFile }: KubeletConfig, signal: AbortSi
 async function bodyOf(answer: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  const body: AsyncIterable<unknown> = answer;
+  for await (const chunk of body) {
+    if (!Buffer.isBuffer(chunk)) continue;
     bytes += chunk.length;
     if (bytes > longestListBytes) throw new Error(`a list of more than ${String(longestListBytes)} bytes`);
     chunks.push(chunk);

@@ -10,6 +10,7 @@ import {
   type WriteFileRequest,
   type WriteFileResponse,
 } from "../../../gen/sandboxes/v1/files.js";
+import { dataMessage } from "../../../grpc/data-message.js";
 import type { Files, FileScope } from "../../core/file.js";
 import type { GrpcProtocol } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
@@ -24,10 +25,22 @@ const longestList = 10_000;
 const deepest = 64;
 const usualDirectoryMode = 0o755;
 
+/** ReadFileResponse.data. */
+const dataField = 2;
+const { readFile } = FileServiceService;
+const withFastData = {
+  ...FileServiceService,
+  readFile: {
+    ...readFile,
+    responseSerialize: (response: ReadFileResponse): Buffer =>
+      response.data === undefined ? readFile.responseSerialize(response) : dataMessage(dataField, response.data),
+  },
+};
+
 /** `sandboxes.v1.FileService`: the files of a sandbox. */
 export function fileService(parts: SandboxdParts): GrpcProtocol {
   return {
-    service: FileServiceService,
+    service: withFastData,
     implementation: (who) => service(parts, callsOf(parts, who)),
   };
 }

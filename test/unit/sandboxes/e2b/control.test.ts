@@ -150,6 +150,17 @@ describe("E2B's control REST", () => {
     expect((await ask("GET", "/v2/sandboxes/nothing/logs")).status).to.equal(404);
   });
 
+  it("leaves what begins with /v1 to the service of our own, which is on the same port", async () => {
+    for (const [method, path] of [
+      ["GET", "/v1/sandboxes"],
+      ["POST", "/v1/sandboxes"],
+      ["GET", "/v1/volumes"],
+    ] as const) {
+      const answer = await fetch(port.url + path, { method, headers: { "x-api-key": "team" } });
+      expect(await answer.text(), path).to.equal("no protocol takes it");
+    }
+  });
+
   it("says 501 and why for what is not built, and 409 for what is paused already", async () => {
     const id = await made();
     const tries = [
