@@ -1,4 +1,4 @@
-"""agent-sandbox's client, unmodified and without a cluster: what it sees of one sandbox, as JSON. Arguments: port of REST, of gRPC, id."""
+"""agent-sandbox's client, unmodified and without a cluster: what it sees of one sandbox, as JSON. Arguments: port of REST, of gRPC, id, and where that is not this machine the pod's address."""
 
 import io
 import json
@@ -8,15 +8,16 @@ from k8s_agent_sandbox.models import SandboxdInClusterConnectionConfig
 from k8s_agent_sandbox.sandbox import Sandbox
 
 rest, grpc, sandbox_id = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+address = sys.argv[4] if len(sys.argv) > 4 else "127.0.0.1"
 
 
 class Helper:
-    """Stands for Kubernetes: the pod is on this machine."""
+    """Stands for Kubernetes: where the pod is."""
 
     injected_api_client = None
 
     def get_sandbox(self, name, namespace):
-        return {"metadata": {"name": name}, "status": {"podIPs": ["127.0.0.1"]}}
+        return {"metadata": {"name": name}, "status": {"podIPs": [address]}}
 
 
 config = SandboxdInClusterConnectionConfig(mode="in-cluster-pod-ip", rest_port=rest, grpc_port=grpc)

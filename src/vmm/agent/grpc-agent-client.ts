@@ -145,8 +145,9 @@ export class GrpcAgentClient implements AgentClient {
     const call = {
       name: "take connection",
       open: () => this.#methods.duplex(agent.takeConnection, new Metadata()),
-      first: { connectionId: id, data: Buffer.alloc(0) },
-      next: (data: Uint8Array) => ({ connectionId: 0n, data }),
+      first: { connectionId: id, data: Buffer.alloc(0), end: false },
+      next: (data: Uint8Array) => ({ connectionId: 0n, data, end: false }),
+      last: { connectionId: 0n, data: Buffer.alloc(0), end: true },
     };
     return await openConnection(this.#scope, call, signal);
   }

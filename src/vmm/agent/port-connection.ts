@@ -18,6 +18,8 @@ export interface ConnectionCall<Req, Res extends Part> {
   readonly open: () => ClientDuplexStream<Req, Res>;
   readonly first: Req;
   readonly next: (data: Uint8Array) => Req;
+  /** What says that nothing more is sent; absent: the end of the requests does. */
+  readonly last?: Req;
 }
 
 /** Data of one message of the contract, either way. */
@@ -110,6 +112,7 @@ class AgentPortConnection<Req, Res extends Part> implements PortConnection {
 
   end(): void {
     this.#ended.ours = true;
+    if (this.#wanted.last !== undefined) this.#call.write(this.#wanted.last);
     this.#call.end();
   }
 

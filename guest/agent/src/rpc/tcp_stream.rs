@@ -19,6 +19,9 @@ pub const IN_FLIGHT: usize = 2;
 
 /// What comes from the host, after the first message.
 pub trait Request: Send + 'static {
+    /// A call that the host has given up looks as one whose requests have ended (tonic takes RST_STREAM so).
+    const SAYS_END: bool;
+    fn is_end(&self) -> bool;
     fn into_data(self) -> Vec<u8>;
 }
 
@@ -28,6 +31,12 @@ pub trait Response: Send + 'static {
 }
 
 impl Request for pb::PortForwardRequest {
+    const SAYS_END: bool = false;
+
+    fn is_end(&self) -> bool {
+        false
+    }
+
     fn into_data(self) -> Vec<u8> {
         self.data
     }
@@ -40,6 +49,12 @@ impl Response for pb::PortForwardResponse {
 }
 
 impl Request for pb::TakeConnectionRequest {
+    const SAYS_END: bool = true;
+
+    fn is_end(&self) -> bool {
+        self.end
+    }
+
     fn into_data(self) -> Vec<u8> {
         self.data
     }
@@ -74,7 +89,8 @@ pub async fn forward<Q: Request, A: Response>(stream: TcpStream, forwarding: For
         to_pod.forget(); // it would say that all has been sent
         reset(from_pod.as_ref());
         drop(from_pod);
-        let _ = sender.send(Err(status(&failure))).await;
+        // Without room for it the host, which reads nothing, sees an end without `end`.
+        let _ = sender.try_send(Err(status(&failure)));
     }
 }
 
@@ -109,7 +125,11 @@ async fn send<Q: Request>(
         }
         to_pod.write_all(&data).await.map_err(|error| broken(stage, error))?;
         match requests.message().await {
+            Ok(Some(request)) if request.is_end() => {
+                return to_pod.shutdown().await.map_err(|error| broken(stage, error));
+            }
             Ok(Some(request)) => data = request.into_data(),
+            Ok(None) if Q::SAYS_END => return Err(broken(stage, "the call has ended before the connection")),
             Ok(None) => return to_pod.shutdown().await.map_err(|error| broken(stage, error)),
             Err(error) => return Err(broken(stage, error.message())),
         }

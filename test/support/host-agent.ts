@@ -1,0 +1,38 @@
+/** The agent as a process of this machine, without sessions of any worth: for what of it needs no guest. */
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { AgentClient } from "../../src/vmm/agent/agent-client.js";
+import { connectAgent } from "../../src/vmm/agent/connect-agent.js";
+import { projectFolder } from "./project.js";
+import { limit } from "./wait.js";
+
+export interface HostAgent extends AsyncDisposable {
+  readonly client: AgentClient;
+  /** As a daemon that has gone, and the next one. */
+  reconnect(): AgentClient;
+}
+
+export async function startHostAgent(): Promise<HostAgent> {
+  const folder = await mkdtemp(join(tmpdir(), "a3s-agent-"));
+  const socketPath = join(folder, "agent.sock");
+  const program = join(projectFolder, "build/assets/guest/usr/bin/agent");
+  const child = spawn(program, ["serve-unix", socketPath], { stdio: "ignore" });
+  const connected = (): AgentClient => connectAgent({ socketPath, booting: null }, "box");
+  let client = connected();
+  await client.hello(AbortSignal.timeout(limit(20_000)));
+  return {
+    client,
+    reconnect: () => {
+      client.close("the daemon has gone");
+      client = connected();
+      return client;
+    },
+    [Symbol.asyncDispose]: async () => {
+      client.close("the test is over");
+      child.kill("SIGKILL");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
