@@ -3,6 +3,7 @@
 #include "addon_data.h"
 #include "bind_mount.h"
 #include "exit_watch.h"
+#include "file_disk.h"
 #include "folder_lock.h"
 #include "id_namespace.h"
 #include "look_up.h"
@@ -15,6 +16,7 @@
 #include "overlay.h"
 #include "peer.h"
 #include "pidfd.h"
+#include "project_quota.h"
 #include "read_link.h"
 #include "spawn.h"
 #include "tap.h"
@@ -32,6 +34,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("copyMount", a3s::CopyMount);
   add("mountOverlay", a3s::MountOverlay);
   add("mountTmpfs", a3s::MountTmpfs);
+  add("mountFileDisk", a3s::MountFileDisk);
+  add("abandonFileDisk", a3s::AbandonFileDisk);
   add("openUserNamespace", a3s::OpenUserNamespace);
   add("setPropagation", a3s::SetPropagation);
   add("setReadonly", a3s::SetReadonly);
@@ -54,6 +58,11 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("openIn", a3s::OpenIn);
   add("removeTree", a3s::RemoveTree);
   add("treeUsage", a3s::TreeUsage);
+  add("boundsProjects", a3s::BoundsProjects);
+  add("setProject", a3s::SetProject);
+  add("projectOf", a3s::ProjectOf);
+  add("limitProject", a3s::LimitProject);
+  add("nextProject", a3s::NextProject);
   add("readTsc", a3s::ReadTsc);
   add("notifySocket", a3s::NotifySocket);
   add("peerCredentials", a3s::PeerCredentials);

@@ -31,6 +31,10 @@ struct OverlayMount {
   std::optional<IdMap> ids;
   /** and those in the upper: what lies on the disk has the owners that it has without a namespace. */
   bool maps_upper = false;
+  /** The upper is on another file system than the lowers. */
+  bool apart = false;
+  /** Mounted by who has no right to exceed quotas. */
+  bool obeys_quotas = false;
   /** Whose mounts it becomes one of; none: ours. */
   std::optional<NamedProcess> among;
 };
@@ -42,6 +46,7 @@ std::string Options(const OverlayMount& mount) {
   std::string text = "lowerdir=";
   for (size_t i = 0; i < mount.lowers.size(); i++) text += (i == 0 ? "" : ":") + mount.lowers[i];
   if (mount.upper) text += ",upperdir=" + *mount.upper + ",workdir=" + *mount.work + (mount.index ? ",index=on" : "");
+  if (mount.apart) text += ",xino=on";
   return text;
 }
 
@@ -88,6 +93,7 @@ Failure MountByContext(const OverlayMount& mount, int place) {
     if (!SetString(context.get(), "workdir", *mount.work)) return Failed("fsconfig workdir", mount.target);
     if (mount.index && !SetString(context.get(), "index", "on")) return Failed("fsconfig index", mount.target);
   }
+  if (mount.apart && !SetString(context.get(), "xino", "on")) return Failed("fsconfig xino", mount.target);
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return Failed("fsconfig create", mount.target);
   }
@@ -161,10 +167,11 @@ Failure CheckWritable(const OverlayMount& mount) {
 
 /**
  * By a mounter who is known to a mapped upper, as the host's root is not (EOVERFLOW): whose files are the namespace's
- * root's there, and the host's root's on the disk.
+ * root's there, and the host's root's on the disk. Without a map it is the host's root, with the same few rights: what
+ * overlayfs writes it writes with those of its mounter, and CAP_SYS_RESOURCE exceeds the quotas of ext4.
  */
 Failure MountWithUpper(const OverlayMount& mount) {
-  const std::optional<uid_t> root = RootOf(*mount.ids);
+  const std::optional<uid_t> root = mount.ids && mount.maps_upper ? RootOf(*mount.ids) : std::optional<uid_t>(0);
   if (!root) return FailedWith(EINVAL, "mount", mount.target);
   Mounter mounter;
   if (Failure failure = mounter.Become(*root)) return failure;
@@ -193,7 +200,8 @@ Outcome<UniqueFd> MakeDetached(OverlayMount mount) {
     if (Failure failure = CoverLayers(mount)) return *failure;
   }
   mount.target = mount.lowers.front();
-  if (Failure failure = mount.ids && mount.maps_upper ? MountWithUpper(mount) : Mount(mount)) return *failure;
+  const bool few_rights = mount.upper && ((mount.ids && mount.maps_upper) || mount.obeys_quotas);
+  if (Failure failure = few_rights ? MountWithUpper(mount) : Mount(mount)) return *failure;
   UniqueFd made(::open_tree(AT_FDCWD, mount.target.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
   if (!made.valid()) return Failed("open_tree", mount.target);
   return made;
@@ -212,6 +220,11 @@ Failure MountDetached(const OverlayMount& mount) {
   return AttachAmong(mount.among, made.value().get(), mount.target);
 }
 
+/** One that may be left out is false then. */
+bool ReadFlag(const Napi::Object& object, const char* name, bool& out) {
+  return object.Get(name).IsUndefined() || ReadMember(object, name, out);
+}
+
 bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
   if (!value.IsObject()) return false;
   const Napi::Object object = value.As<Napi::Object>();
@@ -219,7 +232,8 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
          ReadMember(object, "work", out.work) && ReadMember(object, "target", out.target) &&
          ReadMember(object, "flags", out.flags) && ReadMember(object, "index", out.index) &&
          ReadOptional(object.Get("ids"), out.ids) && ReadOptional(object.Get("among"), out.among) &&
-         (object.Get("mapsUpper").IsUndefined() || ReadMember(object, "mapsUpper", out.maps_upper));
+         ReadFlag(object, "mapsUpper", out.maps_upper) && ReadFlag(object, "apart", out.apart) &&
+         ReadFlag(object, "obeysQuotas", out.obeys_quotas);
 }
 
 }  // namespace
@@ -227,7 +241,9 @@ bool ReadOverlay(const Napi::Value& value, OverlayMount& out) {
 Napi::Value MountOverlay(const Napi::CallbackInfo& info) {
   OverlayMount mount;
   if (!ReadOverlay(info[0], mount)) return RefuseArgument(info, 0);
-  return StartOnPool(info.Env(), [mount] { return mount.ids || mount.among ? MountDetached(mount) : Mount(mount); });
+  return StartOnPool(info.Env(), [mount] {
+    return mount.ids || mount.among || mount.obeys_quotas ? MountDetached(mount) : Mount(mount);
+  });
 }
 
 }  // namespace a3s

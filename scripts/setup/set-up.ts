@@ -43,11 +43,12 @@ const buildPackages = [
   "pkg-config",
   "libc6-dev",
   "libseccomp-dev",
+  "e2fsprogs",
   ...unpackerPackages,
 ];
 const testPackages = [
   ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "zstd", "kmod", "iproute2", "clang-format"],
-  ...["containernetworking-plugins", "iptables", "runc", "systemd"],
+  ...["containernetworking-plugins", "iptables", "runc", "systemd", "xfsprogs"],
 ];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {

@@ -45,7 +45,7 @@ async function probe(assetsDir: string, folder: string): Promise<void> {
 }
 
 /** The folder itself, or the one above that is there already: of the same file system, most likely. */
-async function nearest(path: string): Promise<string> {
+export async function nearest(path: string): Promise<string> {
   for (let at = path; at !== "/"; at = dirname(at)) {
     const found = await stat(at).catch(() => undefined);
     if (found?.isDirectory() === true) return at;

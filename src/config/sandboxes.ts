@@ -43,6 +43,8 @@ export interface SandboxesConfig {
   readonly vcpus: number;
   readonly memoryMib: number;
   readonly diskMib: number;
+  /** What holds a sandbox to its disk; "none": nothing does. */
+  readonly diskBound: (typeof diskBounds)[number];
   readonly maxVcpus: number;
   readonly maxMemoryMib: number;
   readonly maxDiskMib: number;
@@ -65,6 +67,7 @@ export interface SandboxesConfig {
 const vcpus = z.int().min(1).max(64);
 const memoryMib = z.int().min(256).max(1_048_576);
 const diskMib = z.int().min(16).max(16_777_216);
+const diskBounds = ["auto", "quota", "file", "none"] as const;
 const count = z.int().min(0).max(1_000_000_000);
 const words = z.array(z.string().max(65_536)).max(1024);
 const imagePatterns = z.array(z.string().min(1).max(600)).max(1000);
@@ -123,6 +126,12 @@ export const sandboxesSettings = {
     10_240,
     "a whole number from 16 to 16777216",
     "What it may write outside its mounts.",
+  ),
+  "sandboxes.disk_bound": oneOf(
+    diskBounds,
+    "auto",
+    "What holds it to that: quota (a project quota of root's file system), file (a file of that size below root, by a loop \
+device), auto (the first of them that is possible: where none is no sandbox is made), or none.",
   ),
   "sandboxes.max_vcpus": setting(
     vcpus,
@@ -204,6 +213,7 @@ export function sandboxesOf(read: Read): SandboxesConfig {
     vcpus: read("sandboxes.vcpus", own["sandboxes.vcpus"]),
     memoryMib: read("sandboxes.memory_mib", own["sandboxes.memory_mib"]),
     diskMib: read("sandboxes.disk_mib", own["sandboxes.disk_mib"]),
+    diskBound: read("sandboxes.disk_bound", own["sandboxes.disk_bound"]),
     maxVcpus: read("sandboxes.max_vcpus", own["sandboxes.max_vcpus"]),
     maxMemoryMib: read("sandboxes.max_memory_mib", own["sandboxes.max_memory_mib"]),
     maxDiskMib: read("sandboxes.max_disk_mib", own["sandboxes.max_disk_mib"]),

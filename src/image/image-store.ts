@@ -3,6 +3,9 @@
  */
 import type { ErrorCode } from "../base/errors.js";
 import type { Digest } from "../base/ids.js";
+import type { BoundBy, WritableBound } from "./snapshot/disk/bound.js";
+
+export type { BoundBy, WritableBound } from "./snapshot/disk/bound.js";
 
 /** The members of an image's config that decide how a container of it runs (OCI image spec, config.json). */
 export interface ImageConfig {
@@ -80,6 +83,16 @@ export interface PlannedLayer {
   readonly sizeBytes: number;
 }
 
+/** What a container needs beside its image's tree. */
+export interface SnapshotWanted {
+  /** Images that it mounts. */
+  readonly volumes?: readonly Image[];
+  /** Absolute paths in it; each gets a folder with what the image has there, which goes with the snapshot. */
+  readonly declared?: readonly string[];
+  /** Absent: the file system's own. */
+  readonly bound?: WritableBound | undefined;
+}
+
 /** A container's writable tree over an image's layers. */
 export interface WritableSnapshot {
   /** For `Native.mountOverlay`: uppermost first. */
@@ -90,6 +103,10 @@ export interface WritableSnapshot {
   readonly volumeLowers: readonly (readonly string[])[];
   /** For each folder that was to be made, in that order, where it is. */
   readonly declared: readonly string[];
+  /** With "file" the host sees upper, work and declared folders until `detachSnapshot`. */
+  readonly boundBy: BoundBy;
+  /** File or folder whose size is what the container's own writes take of the host's disk. */
+  readonly measured: string;
 }
 
 export interface FsUsage {
@@ -130,16 +147,17 @@ export interface ImageStore {
   prune(signal: AbortSignal): Promise<Image[]>;
   /**
    * The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. The layers
-   * of the image, and of the volumes that the container mounts, stay until the snapshot goes. `declared`: absolute paths in
-   * the container; each gets a folder with what the image has there, which goes with the snapshot.
+   * of the image, and of the volumes that the container mounts, stay until the snapshot goes. `failedPrecondition` where
+   * this host can't hold it to the bound that is wanted.
    */
-  prepareSnapshot(
-    key: string,
-    image: Image,
-    signal: AbortSignal,
-    volumes?: readonly Image[],
-    declared?: readonly string[],
-  ): Promise<WritableSnapshot>;
+  prepareSnapshot(key: string, image: Image, signal: AbortSignal, wanted?: SnapshotWanted): Promise<WritableSnapshot>;
+  /** All that is wanted of it is shared. Success when there is nothing to detach. */
+  detachSnapshot(key: string): Promise<void>;
+  /**
+   * What a container has written is nobody's any more: the end of its mounts writes nothing to the host's disk. It is to be
+   * removed. Success when there is none, and for one that no file bounds.
+   */
+  abandonSnapshot(key: string): Promise<void>;
   /** Success when there is none. */
   removeSnapshot(key: string, signal: AbortSignal): Promise<void>;
   /** Every key that has a snapshot, for recovery. */

@@ -28,6 +28,7 @@ import type {
   FolderLock,
   HostFile,
   PeerCredentials,
+  ProjectUse,
 } from "./values.js";
 
 export type * from "./values.js";
@@ -44,6 +45,16 @@ export interface Native {
   mountOverlay(mount: OverlayMount): Promise<void>;
   /** nosuid and nodev always. */
   mountTmpfs(target: string, sizeBytes: number, mode: number, more?: TmpfsMore): Promise<void>;
+  /**
+   * Mounts a file with an ext4 in it, nosuid and nodev, by a loop device that is free again when the last mount of it ends,
+   * whoever had that. No barriers: what is in it may be lost when the host's power is.
+   */
+  mountFileDisk(file: string, target: string): Promise<void>;
+  /**
+   * What is in it is nobody's any more: nothing of it is written to the file from now on, and whoever still uses it is told EIO.
+   * Its last unmount then writes nothing. Success where it is not mounted.
+   */
+  abandonFileDisk(file: string): Promise<void>;
   /**
    * A new user namespace with these ids, as a close-on-exec descriptor: it lives as long as anybody has it open or is in
    * it. The caller closes it with `closeFd`. ENOSPC where the machine allows no more of them
@@ -108,6 +119,16 @@ export interface Native {
    * ECANCELED soon after the first number of `stop` is no longer 0.
    */
   treeUsage(path: string, stop?: Int32Array): Promise<{ bytes: bigint; inodes: bigint }>;
+  /** Whether the file system of a directory holds projects to their limits (quotactl(2), PRJQUOTA). */
+  boundsProjects(directory: string): Promise<boolean>;
+  /** The directory, and what is made in it from now on, is that project's. */
+  setProject(directory: string, id: number): Promise<void>;
+  /** 0: nobody's, or of a file system without projects. */
+  projectOf(directory: string): Promise<number>;
+  /** Hard limits of a project on the directory's file system, of bytes in steps of 1024; 0 is none. */
+  limitProject(directory: string, id: number, bytes: bigint, inodes: bigint): Promise<void>;
+  /** The first project from that number on of which that file system has anything on record; null: none. */
+  nextProject(directory: string, from: number): Promise<ProjectUse | null>;
   /** The processor's time stamp counter and CLOCK_MONOTONIC of the same moment; at once. */
   readTsc(): TscReading;
   /** One datagram to a Unix socket ("@name": an abstract one), as sd_notify(3) sends it; at once. Throws `NativeError`. */
@@ -133,6 +154,8 @@ const declared: Record<keyof Native, true> = {
   copyMount: true,
   mountOverlay: true,
   mountTmpfs: true,
+  mountFileDisk: true,
+  abandonFileDisk: true,
   openUserNamespace: true,
   setPropagation: true,
   setReadonly: true,
@@ -155,6 +178,11 @@ const declared: Record<keyof Native, true> = {
   openIn: true,
   removeTree: true,
   treeUsage: true,
+  boundsProjects: true,
+  setProject: true,
+  projectOf: true,
+  limitProject: true,
+  nextProject: true,
   readTsc: true,
   notifySocket: true,
   peerCredentials: true,

@@ -84,6 +84,10 @@ export interface OverlayMount {
    * EROFS where the kernel could mount it only to be read. Absent is false.
    */
   readonly mapsUpper?: boolean;
+  /** The upper is on another file system than the lowers: files are numbered so that no two have one number. Absent is false. */
+  readonly apart?: boolean;
+  /** What it writes is held to quotas, which whoever has all capabilities is not. Only with an upper. Absent is false. */
+  readonly obeysQuotas?: boolean;
   /** As `BindShown.among`; the layers' paths are this process's. */
   readonly among?: NamedProcess | null;
 }
@@ -201,4 +205,13 @@ export interface PeerCredentials {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
+}
+
+/** Of one project (quotactl(2)); limits of 0 are none. */
+export interface ProjectUse {
+  readonly id: number;
+  readonly bytes: bigint;
+  readonly inodes: bigint;
+  readonly maxBytes: bigint;
+  readonly maxInodes: bigint;
 }

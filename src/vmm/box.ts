@@ -23,6 +23,15 @@ export type HostNamespace = "network" | "pid" | "ipc";
  */
 export type IdMapping = { readonly by: "server" | "mounts" } | { readonly by: "none"; readonly why: string };
 
+/** A container's writable tree. */
+export interface Snapshot {
+  readonly lowers: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+  /** What bounds it: a quota of its file system, or a file system of its own. Absent: nothing. */
+  readonly boundBy?: "none" | "quota" | "file";
+}
+
 /** What a Box is made of. */
 export interface BoxSpec {
   readonly id: BoxId;
@@ -103,10 +112,7 @@ export interface Box {
   readonly exit: BoxExit | undefined;
   readonly agent: AgentClient;
   /** Mounts an overlay into the share; for a guest nosuid, nodev and index=on. */
-  shareOverlay(
-    name: string,
-    snapshot: { readonly lowers: readonly string[]; readonly upper: string; readonly work: string },
-  ): Promise<SharedPath>;
+  shareOverlay(name: string, snapshot: Snapshot): Promise<SharedPath>;
   /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay. */
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
   /**

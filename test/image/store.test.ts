@@ -92,7 +92,7 @@ describe("the image store", () => {
 
     it("leaves the layers of an image that a container has mounted, too", async () => {
       const [own, volume] = [await pull(one), await pull(two)];
-      const { volumeLowers } = await store.prepareSnapshot("c1", own, signal, [volume, own]);
+      const { volumeLowers } = await store.prepareSnapshot("c1", own, signal, { volumes: [volume, own] });
       expect(volumeLowers.map((lowers) => lowers.length)).to.deep.equal([2, 2]);
       expect(Object.fromEntries(await store.inUse())).to.deep.equal({ [own.id]: ["c1"], [volume.id]: ["c1"] });
       await store.remove(two.reference, signal);
@@ -115,7 +115,7 @@ describe("the image store", () => {
       const pushed = await pushImage(registry.host, "team/volumes", "1", { layers: [lower, upper] });
       const image = await pull(pushed);
       const paths = ["/data", "/to-data", "/not/there", "/outside", "/file"];
-      const { declared } = await store.prepareSnapshot("c1", image, signal, [], paths);
+      const { declared } = await store.prepareSnapshot("c1", image, signal, { declared: paths });
       const [data = "", linked = "", ...others] = declared;
       for (const folder of [data, linked]) {
         expect((await readdir(folder)).sort()).to.deep.equal(["kept", "link"]);

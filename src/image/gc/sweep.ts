@@ -15,6 +15,7 @@ import { isOwnerGone } from "../content/owner.js";
 import type { StoreFolder } from "../content/store-folder.js";
 import { keepReserve } from "../content/reserve.js";
 import type { StoreLock } from "../content/store-lock.js";
+import { removePlace } from "../snapshot/disk/place.js";
 import { readLease } from "../snapshot/lease.js";
 import { isTrustworthy } from "../unpack/layer-notes.js";
 
@@ -151,7 +152,7 @@ export async function discard(folder: StoreFolder, path: string): Promise<void> 
 export async function emptyTrash(parts: Pick<SweepParts, "folder" | "native" | "log">): Promise<void> {
   for (const name of await readdir(parts.folder.trash)) {
     try {
-      await parts.native.removeTree(join(parts.folder.trash, name));
+      await removePlace(parts.native, join(parts.folder.trash, name), parts.folder.trash);
     } catch (thrown) {
       parts.log.warn(
         { folder: name, err: messageOf(thrown) },

@@ -10,24 +10,31 @@ import { promisify } from "node:util";
 import { errnoOf } from "../../base/errors.js";
 import type { Native } from "../../native/addon.js";
 
-/** Where the `index`th is, below a container's folder of the store. */
-export function declaredVolumePath(container: string, index: number): string {
-  return join(container, "volumes", String(index));
+/** Where the `index`th is, below where a container writes. */
+export function declaredVolumePath(place: string, index: number): string {
+  return join(place, "volumes", String(index));
+}
+
+interface Where {
+  /** Where the container writes. */
+  readonly place: string;
+  /** A path for a moment's mount of the image. */
+  readonly view: string;
 }
 
 /** `lowers`: of a read-only overlay of the image; `paths`: in the container, absolute. */
 export async function makeDeclaredVolumes(
   native: Native,
-  container: string,
+  { place, view }: Where,
   lowers: readonly string[],
   paths: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
   if (paths.length === 0) return;
-  await mkdir(join(container, "volumes"));
-  await using image = await openImage(native, join(container, "view"), lowers);
+  await mkdir(join(place, "volumes"));
+  await using image = await openImage(native, view, lowers);
   for (const [index, path] of paths.entries()) {
-    const target = declaredVolumePath(container, index);
+    const target = declaredVolumePath(place, index);
     await mkdir(target);
     await chmod(target, 0o755);
     const source = await openFolder(native, `/proc/self/fd/${image.fd}`, path);

@@ -7,9 +7,12 @@ import { syncFolder } from "../../base/record-file.js";
 import type { ImageLayer } from "../content/catalog.js";
 import { layerRoot, type StoreFolder } from "../content/store-folder.js";
 import { discard, emptyTrash, type SweepParts } from "../gc/sweep.js";
-import type { Image, WritableSnapshot } from "../image-store.js";
+import type { Image, SnapshotWanted, WritableSnapshot } from "../image-store.js";
 import { requireBlob, type StoreParts } from "../store/bring-in.js";
 import { declaredVolumePath, makeDeclaredVolumes } from "./declared-volumes.js";
+import type { BoundBy } from "./disk/bound.js";
+import { diskFilePath, unmountDisk } from "./disk/disk-file.js";
+import { makePlace, placeIn, removePlace } from "./disk/place.js";
 import { readLease, writeLease } from "./lease.js";
 
 /** There all at once: a container's folder without its lease is never seen. */
@@ -17,7 +20,7 @@ export async function prepareSnapshot(
   parts: StoreParts & SweepParts,
   key: string,
   image: Image,
-  { volumes, declared }: { readonly volumes: readonly Image[]; readonly declared: readonly string[] },
+  { volumes = [], declared = [], bound }: SnapshotWanted,
   signal: AbortSignal,
 ): Promise<WritableSnapshot> {
   const target = containerPath(parts.folder, key);
@@ -30,21 +33,27 @@ export async function prepareSnapshot(
     const lowers = lowersOf(parts.folder, image.chainIds);
     const temporary = parts.ingest.freshPath("container");
     await mkdir(temporary, { mode: 0o700 });
+    let boundBy: BoundBy;
     try {
-      await makeWritable(temporary, lowers);
+      boundBy = await makePlace(parts.native, temporary, bound, signal);
+      const place = placeIn(temporary, boundBy);
+      await makeWritable(place, lowers);
       const view = readOnlyLowersOf(parts.folder, image.chainIds);
-      await makeDeclaredVolumes(parts.native, temporary, view, declared, signal);
+      await makeDeclaredVolumes(parts.native, { place, view: join(temporary, "view") }, view, declared, signal);
       await writeLease(temporary, { imageIds: images.map(({ id }) => id), chainIds });
-      await rename(temporary, target);
+      await rename(temporary, target); // with what is mounted in it
     } catch (thrown) {
-      await parts.native.removeTree(temporary);
+      await removePlace(parts.native, temporary, parts.folder.containers);
       throw taken(thrown) ? new RuntimeError("alreadyExists", `there is a snapshot for "${key}" already`) : thrown;
     }
     await syncFolder(parts.folder.containers);
     const volumeLowers = volumes.map((one) => readOnlyLowersOf(parts.folder, one.chainIds));
+    const place = placeIn(target, boundBy);
+    const upper = join(place, "upper");
     return {
-      ...{ lowers, upper: join(target, "upper"), work: join(target, "work"), volumeLowers },
-      declared: declared.map((_path, index) => declaredVolumePath(target, index)),
+      ...{ lowers, upper, work: join(place, "work"), volumeLowers, boundBy },
+      declared: declared.map((_path, index) => declaredVolumePath(place, index)),
+      measured: boundBy === "file" ? diskFilePath(target) : upper,
     };
   } finally {
     await hold.release();
@@ -66,6 +75,16 @@ export async function removeSnapshot(
   return { orphaned: lease?.imageIds.some((id) => !images.has(id)) ?? false };
 }
 
+/** All of it that is wanted is shared: the host sees it no more. */
+export async function detachSnapshot(parts: SweepParts, key: string): Promise<void> {
+  await unmountDisk(parts.native, containerPath(parts.folder, key));
+}
+
+/** Whoever still uses it is told EIO; what it has of its disk's memory is not written there first. */
+export async function abandonSnapshot(parts: SweepParts, key: string): Promise<void> {
+  await parts.native.abandonFileDisk(diskFilePath(containerPath(parts.folder, key)));
+}
+
 export async function listSnapshots(folder: StoreFolder): Promise<string[]> {
   return await readdir(folder.containers);
 }
@@ -83,13 +102,13 @@ function readOnlyLowersOf(folder: StoreFolder, chainIds: readonly Digest[]): str
 }
 
 /** The merged root is the upper's: it gets the image's mode and owner. */
-async function makeWritable(container: string, lowers: readonly string[]): Promise<void> {
-  const upper = join(container, "upper");
+async function makeWritable(place: string, lowers: readonly string[]): Promise<void> {
+  const upper = join(place, "upper");
   const top = await stat(lowers[0] ?? "/");
   await mkdir(upper);
   await chown(upper, top.uid, top.gid);
   await chmod(upper, top.mode & 0o7777);
-  await mkdir(join(container, "work"), { mode: 0o700 });
+  await mkdir(join(place, "work"), { mode: 0o700 });
 }
 
 async function imageLayers(parts: StoreParts, image: Image): Promise<readonly ImageLayer[]> {

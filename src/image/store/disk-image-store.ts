@@ -20,10 +20,18 @@ import type {
   PullObserver,
   PullWatch,
   RegistryAuth,
+  SnapshotWanted,
   WritableSnapshot,
 } from "../image-store.js";
 import { formatReference, parseReference } from "../reference/reference.js";
-import { listSnapshots, lowersOf, prepareSnapshot, removeSnapshot } from "../snapshot/snapshots.js";
+import {
+  abandonSnapshot,
+  detachSnapshot,
+  listSnapshots,
+  lowersOf,
+  prepareSnapshot,
+  removeSnapshot,
+} from "../snapshot/snapshots.js";
 import { readImageFile } from "../snapshot/read-file.js";
 import { readUse } from "../snapshot/use.js";
 import { Usage } from "../snapshot/usage.js";
@@ -143,10 +151,17 @@ export class DiskImageStore implements ImageStore {
     key: string,
     image: Image,
     signal: AbortSignal,
-    volumes: readonly Image[] = [],
-    declared: readonly string[] = [],
+    wanted: SnapshotWanted = {},
   ): Promise<WritableSnapshot> {
-    return await prepareSnapshot(this.#parts, key, image, { volumes, declared }, signal);
+    return await prepareSnapshot(this.#parts, key, image, wanted, signal);
+  }
+
+  async detachSnapshot(key: string): Promise<void> {
+    await detachSnapshot(this.#parts, key);
+  }
+
+  async abandonSnapshot(key: string): Promise<void> {
+    await abandonSnapshot(this.#parts, key);
   }
 
   async removeSnapshot(key: string, signal: AbortSignal): Promise<void> {

@@ -11,6 +11,7 @@ import { StoreLock } from "../content/store-lock.js";
 import { clearDead, dropDoubtfulLayers, sweep, type SweepParts } from "../gc/sweep.js";
 import type { ImageStore, PullObserver } from "../image-store.js";
 import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
+import { sweepProjects } from "../snapshot/disk/project-quota.js";
 import { bootId, Layers } from "../unpack/layers.js";
 import { Unpacker, unpackerPath } from "../unpack/unpacker.js";
 import { checkPins } from "./pinned.js";
@@ -59,6 +60,7 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   try {
     await dropDoubtfulLayers(parts, await bootId());
     await sweep(parts);
+    await sweepProjects(native, folder.containers);
     if ((await stat(folder.indexFile).catch(() => undefined)) === undefined) await writeFirstIndex(parts);
   } catch (thrown) {
     await ingest.close();

@@ -74,7 +74,7 @@ const schema = z.object({
     .array(z.object({ place: z.string(), source: z.string() }))
     .readonly()
     .default([]),
-  /** The container's writable layer, for its size. */
+  /** What has the size of the container's writable layer: that tree, or the file that it is in. */
   upper: z.string().exactOptional(),
   /** After an update; absent: as in the spec. */
   resources: resourceSpec.exactOptional(),

@@ -91,6 +91,15 @@ const securitySpec = z
   .readonly();
 export type SecuritySpec = z.infer<typeof securitySpec>;
 
+/** What a container may write to its root and to what its image declares as volumes, together. No client of CRI can say so. */
+const diskSpec = z
+  .object({
+    sizeBytes: z.bigint(),
+    /** A project quota of the image store's file system, a file of that size, or the first of them that is possible. */
+    by: z.enum(["auto", "quota", "file"]),
+  })
+  .readonly();
+
 /** CRI ContainerConfig. */
 export const containerSpec = z
   .object({
@@ -119,6 +128,8 @@ export const containerSpec = z
     tty: z.boolean(),
     security: securitySpec,
     resources: resourceSpec.exactOptional(),
+    /** Absent: whatever is free on the file system of the image store. */
+    disk: diskSpec.exactOptional(),
     /** "SIGQUIT", "SIGRTMINPLUS3"; absent: the image's. */
     stopSignal: z.string().exactOptional(),
   })

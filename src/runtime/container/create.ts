@@ -6,7 +6,7 @@ import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { operation, stage } from "../../base/stage.js";
-import type { Image } from "../../image/image-store.js";
+import type { Image, SnapshotWanted, WritableSnapshot } from "../../image/image-store.js";
 import type { Box } from "../../vmm/box.js";
 import { isAgentsAnswer } from "../../vmm/agent/status.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -80,7 +80,7 @@ async function build(
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const declared = declaredVolumes(imageConfig, spec.mounts);
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
-    images.prepareSnapshot(id, image, limit, [...request.volumes.values()], declared),
+    images.prepareSnapshot(id, image, limit, snapshotWanted(request, declared)),
   );
   const placed = await MountPlacer.open({ id, sandbox, box, boundary, deps, undo, signal });
   const root = await placed.root(snapshot);
@@ -92,6 +92,7 @@ async function build(
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
   const parts = { id, spec: ociSpec, placed, seccomp, stdin: spec.stdin };
   const { startFailure, pid } = await createSession(parts, box, signal);
+  await detach(id, snapshot, deps, signal);
   for (const volume of startFailure === "" ? placed.followed : []) {
     await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
       containers.laterMounts.follow(box, id, volume, limit),
@@ -99,10 +100,9 @@ async function build(
   }
   const write = async (): Promise<void> => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
-    const { upper } = snapshot;
     await containers.add({
       ...recordOf(id, request, plan, placed),
-      upper,
+      upper: snapshot.measured,
       ...recordedSpec(ociSpec),
       ...(startFailure === "" ? { pid } : { startFailure }),
     });
@@ -110,6 +110,21 @@ async function build(
   await stage("write record", stepLimitMs, signal, write, () => containers.remove(id));
   undo.release();
   await giveCpusBack(id, box, containers, log);
+}
+
+function snapshotWanted({ spec: { disk }, volumes }: CheckedContainer, declared: readonly string[]): SnapshotWanted {
+  const bound = disk === undefined ? undefined : { bytes: disk.sizeBytes, by: disk.by };
+  return { volumes: [...volumes.values()], declared, bound };
+}
+
+/** Where it was on the host until all of it was shared. */
+async function detach(
+  id: ContainerId,
+  { boundBy }: WritableSnapshot,
+  { images }: Deps,
+  signal: AbortSignal,
+): Promise<void> {
+  if (boundBy === "file") await stage("detach snapshot", stepLimitMs, signal, () => images.detachSnapshot(id));
 }
 
 /** Where the mounts' sources are on the host, by position; "" for an image. `devices`: one may be a device. */

@@ -14,7 +14,22 @@ import { stopRunning } from "./stop.js";
 export async function stopAllOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
   const box = sandbox.box;
   if (box === undefined || box.exit !== undefined) return; // `boxExited` records the ends
-  await Promise.all(store.listOf(sandbox.id).map((container) => stopRunning(container, 0, store, signal)));
+  await Promise.all(
+    store.listOf(sandbox.id).map(async (container) => {
+      await stopRunning(container, 0, store, signal);
+      if (container.spec.disk !== undefined) await abandonDisk(container, store, signal);
+    }),
+  );
+}
+
+/** No container starts twice: its Box, which has the last mounts of it, ends without writing it all to the host's disk. */
+async function abandonDisk({ id }: Container, store: ContainerStore, signal: AbortSignal): Promise<void> {
+  try {
+    await stage("abandon disk", recordLimitMs, signal, () => store.parts.images.abandonSnapshot(id));
+  } catch (thrown) {
+    if (signal.aborted) throw thrown;
+    store.log.warn({ containerId: id, err: messageOf(thrown) }, "a disk is written to its end before it goes");
+  }
 }
 
 export async function boxExited(sandbox: Sandbox, exit: BoxExit, store: ContainerStore): Promise<void> {

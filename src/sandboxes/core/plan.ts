@@ -16,6 +16,7 @@ export interface SandboxPlan {
   readonly vcpus: number;
   readonly memoryMib: number;
   readonly diskMib: number;
+  readonly diskBound: SandboxesConfig["diskBound"];
   readonly env: Readonly<Record<string, string>>;
   readonly user: string;
   readonly workingDir: string;
@@ -83,6 +84,7 @@ export function planSandbox(
     vcpus: size("vcpus", wanted.vcpus ?? template.vcpus ?? config.vcpus, 1, config.maxVcpus),
     memoryMib: size("memory_mib", wanted.memoryMib ?? template.memoryMib ?? config.memoryMib, 256, config.maxMemoryMib),
     diskMib: size("disk_mib", wanted.diskMib ?? template.diskMib ?? config.diskMib, 16, config.maxDiskMib),
+    diskBound: config.diskBound,
     ...{ env, user, workingDir, mounts: wanted.mounts, metadata: wanted.metadata },
     network: wanted.network ?? template.network ?? config.network,
     llm: models,

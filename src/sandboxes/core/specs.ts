@@ -91,6 +91,9 @@ export function containerSpecOf(plan: SandboxPlan, assetsDir: string, within: re
       ...{ maskedPaths, readonlyPaths },
     },
     stopSignal: "SIGTERM",
+    ...(plan.diskBound === "none"
+      ? {}
+      : { disk: { sizeBytes: BigInt(plan.diskMib) * bytesPerMib, by: plan.diskBound } }),
   };
   return containerSpec.parse(spec); // a copy of its own, frozen
 }

@@ -1,5 +1,6 @@
 import { sleep } from "../../base/stage.js";
 import type { Deps } from "../../runtime/deps.js";
+import { boundedDisk, type BoundedDisk } from "../../runtime/stats/bounded-disk.js";
 import { sandboxUsageOf, type SandboxUsage as EngineUsage } from "../../runtime/stats/sandbox-stats.js";
 import type { SandboxName, SandboxUsage } from "./sandbox.js";
 import { viewOf, type LiveSandbox } from "./view.js";
@@ -15,6 +16,12 @@ interface Reading {
   readonly cpuNs: bigint;
 }
 
+interface Found {
+  readonly usage: EngineUsage;
+  /** Undefined where nothing bounds it. */
+  readonly disk: BoundedDisk | undefined;
+}
+
 /** What sandboxes use, and how busy each has been since it was last asked about. */
 export class UsageMeter {
   readonly #last = new Map<SandboxName, Reading>();
@@ -22,10 +29,10 @@ export class UsageMeter {
   async read(live: LiveSandbox, engine: Deps, signal: AbortSignal): Promise<SandboxUsage> {
     const { id } = live.record;
     const before = this.#last.get(id) ?? (await this.#first(live, engine, signal));
-    const usage = await usageOf(live, engine, signal);
+    const [usage, disk] = await Promise.all([usageOf(live, engine, signal), boundedDisk(live.container, engine)]);
     const now = { atNs: usage.atNs, cpuNs: usage.cpuNs };
     if (now.atNs - before.atNs >= shortestSpanNs) this.#last.set(id, now);
-    return figures(live, usage, before);
+    return figures(live, { usage, disk }, before);
   }
 
   forget(id: SandboxName): void {
@@ -46,7 +53,7 @@ async function usageOf({ pod }: LiveSandbox, engine: Deps, signal: AbortSignal):
 }
 
 /** Of the guest what it says itself: what it has cached is not used up. */
-function figures(live: LiveSandbox, usage: EngineUsage, before: Reading): SandboxUsage {
+function figures(live: LiveSandbox, { usage, disk }: Found, before: Reading): SandboxUsage {
   const { vcpus, memoryMib, diskMib } = viewOf(live);
   const [container] = usage.containers;
   const spanNs = Number(usage.atNs - before.atNs);
@@ -60,7 +67,7 @@ function figures(live: LiveSandbox, usage: EngineUsage, before: Reading): Sandbo
     memoryUsedBytes: bounded(container?.session?.memoryWorkingSetBytes),
     memoryTotalBytes: total,
     memoryCacheBytes: bounded(container?.session?.memoryCacheBytes),
-    diskUsedBytes: Number(container?.layer.bytes ?? 0n),
-    diskTotalBytes: diskMib * mib,
+    diskUsedBytes: Number(disk?.usedBytes ?? container?.layer.bytes ?? 0n),
+    diskTotalBytes: disk === undefined ? diskMib * mib : Number(disk.totalBytes),
   };
 }

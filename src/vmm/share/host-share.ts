@@ -2,9 +2,9 @@ import { chmod, chown, mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, RuntimeError } from "../../base/errors.js";
 import type { HostIds, IdMap, MountFlags } from "../../native/addon.js";
-import type { SharedPath } from "../box.js";
+import type { SharedPath, Snapshot } from "../box.js";
 import { areas, type Area } from "./layout.js";
-import { Share, type BindOptions, type Snapshot } from "./share.js";
+import { Share, type BindOptions } from "./share.js";
 
 const shmBytes = 64 * 1024 * 1024;
 /** /proc/sys/kernel/overflowuid. */

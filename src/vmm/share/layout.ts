@@ -41,6 +41,12 @@ export function mirrorOf({ guestPath }: Pick<SharedPath, "guestPath">): string {
   return `${guestLayout.MIRRORS}/${guestPath.slice(guestLayout.VOLUMES.length)}`;
 }
 
+/** Whether an entry of a share is a container's root. */
+export function isRoot(hostPath: string): boolean {
+  const area: Area = "c";
+  return basename(dirname(hostPath)) === area;
+}
+
 /** The entry of a share that a path of the host is; undefined for any other path. */
 export function entryAt(share: string, hostPath: string): { readonly area: Area; readonly name: string } | undefined {
   const name = basename(hostPath);

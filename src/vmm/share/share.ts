@@ -3,19 +3,12 @@ import { lstat, mkdir, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
 import type { MountFlags, Native, OwnerMap } from "../../native/addon.js";
-import type { SharedPath } from "../box.js";
+import type { SharedPath, Snapshot } from "../box.js";
 import type { BoxFolder } from "../box-folder.js";
 import type { MountLine } from "../../base/mountinfo.js";
 import { areas, entryAt, type Area } from "./layout.js";
 import type { ShareMounts } from "./share-mounts.js";
 import type { ShareTrees } from "./share-trees.js";
-
-/** A container's writable tree. */
-export interface Snapshot {
-  readonly lowers: readonly string[];
-  readonly upper: string;
-  readonly work: string;
-}
 
 export interface BindOptions {
   readonly readonly: boolean;
@@ -56,9 +49,11 @@ export abstract class Share {
 
   async overlay(name: string, snapshot: Snapshot): Promise<SharedPath> {
     const { flags } = this;
+    const { lowers, upper, work, boundBy } = snapshot;
+    const bound = { apart: boundBy === "file", obeysQuotas: boundBy === "quota" };
     const shown = await this.ownersOf(snapshot);
     return await this.mountEntry({ area: "c", name, file: false }, async (target) => {
-      await this.mounts.overlay({ ...snapshot, target, flags, index: true, ...shown });
+      await this.mounts.overlay({ lowers, upper, work, target, flags, index: true, ...bound, ...shown });
     });
   }
 

@@ -10,6 +10,7 @@ describe("the job of a nested VM", () => {
   it("runs the core where nothing is named, and the compiled files that are", () => {
     expect(lastLine())
       .to.match(/'build\/nested\/test\/critest\/exec-sync\.test\.js'/)
+      .and.to.contain("'build/nested/test/image/project-quota.test.js'")
       .and.to.contain("'--grep' 'Runtime");
     const line = lastLine("test/escape/guest.test.ts", "-g", "it's");
     expect(line).to.match(/'-g' 'it'\\''s' 'build\/nested\/test\/escape\/guest\.test\.js'$/);

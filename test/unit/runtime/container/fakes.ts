@@ -18,7 +18,7 @@ import {
   type StartExecRequest,
 } from "../../../../src/gen/agent/v1/agent.js";
 import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "../../../../src/gen/runtime/v1/api.js";
-import type { Image, ImageConfig, WritableSnapshot } from "../../../../src/image/image-store.js";
+import type { Image, ImageConfig, SnapshotWanted, WritableSnapshot } from "../../../../src/image/image-store.js";
 import type { HostFile, MountWatch } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { Networks } from "../../../../src/net/networks.js";
@@ -345,11 +345,12 @@ class FakeImages {
     key: string,
     _image: Image,
     _signal: AbortSignal,
-    volumes: readonly Image[],
+    { volumes = [] }: SnapshotWanted,
   ): Promise<WritableSnapshot> {
     this.snapshots.add(key);
     const volumeLowers = volumes.map(() => ["/l", "/e"]);
-    return Promise.resolve({ lowers: ["/l"], upper: "/u", work: "/w", volumeLowers, declared: [] });
+    const places = { upper: "/u", work: "/w", volumeLowers, declared: [], measured: "/u" };
+    return Promise.resolve({ lowers: ["/l"], ...places, boundBy: "none" });
   }
 
   removeSnapshot(key: string): Promise<void> {

@@ -178,6 +178,7 @@ describe("[sandboxes] and [templates] of the configuration", () => {
       vcpus: 2,
       memoryMib: 2048,
       diskMib: 10_240,
+      diskBound: "auto",
       lifeMs: 300_000,
       tenants: {},
       templates: {},
@@ -210,6 +211,7 @@ describe("[sandboxes] and [templates] of the configuration", () => {
       "[sandboxes]\nmemory_mib = 65536\n",
       '[sandboxes.tenants."A b"]\nvcpus = 1\n',
       '[sandboxes]\nmounts = ["relative"]\n',
+      '[sandboxes]\ndisk_bound = "perhaps"\n',
     ]) {
       expect(() => configured(toml), toml).to.throw(/allow/);
     }
