@@ -10,6 +10,7 @@
         "addon/file_disk.cc",
         "addon/folder_lock.cc",
         "addon/id_namespace.cc",
+        "addon/listen_in.cc",
         "addon/look_up.cc",
         "addon/mount_attributes.cc",
         "addon/mount_namespace.cc",

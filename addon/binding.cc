@@ -6,6 +6,7 @@
 #include "file_disk.h"
 #include "folder_lock.h"
 #include "id_namespace.h"
+#include "listen_in.h"
 #include "look_up.h"
 #include "mount_attributes.h"
 #include "mount_namespace.h"
@@ -46,6 +47,9 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("removeNetns", a3s::RemoveNetns);
   add("createTap", a3s::CreateTap);
   add("redirectLinks", a3s::RedirectLinks);
+  add("raiseLinks", a3s::RaiseLinks);
+  add("addLinkEnd", a3s::AddLinkEnd);
+  add("listenIn", a3s::ListenIn);
   add("readLink", a3s::ReadLink);
   add("spawn", a3s::Spawn);
   add("adoptProcess", a3s::AdoptProcess);

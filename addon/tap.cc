@@ -1,9 +1,12 @@
 #include "tap.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_tun.h>
+#include <linux/neighbour.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/tc_act/tc_mirred.h>
@@ -112,18 +115,74 @@ Failure Redirect(NetlinkSocket& netlink, const Link& from, const Link& to) {
   return netlink.Request(add_filter, "redirect link", from.name + " to " + to.name);
 }
 
-Failure RedirectBoth(const std::string& first_name, const std::string& second_name) {
-  NetlinkSocket netlink;
+Failure RaiseBoth(NetlinkSocket& netlink, Link& first, Link& second) {
   if (Failure failure = netlink.Open()) return failure;
-  Link first = {first_name};
-  Link second = {second_name};
   if (Failure failure = FindLink(netlink, first)) return failure;
   if (Failure failure = FindLink(netlink, second)) return failure;
   // What groups the guest joins is not known here: a macvlan would keep their packets to itself.
   if (Failure failure = BringUp(netlink, first, IFF_ALLMULTI, std::nullopt)) return failure;
-  if (Failure failure = BringUp(netlink, second, 0, first.mtu)) return failure;
+  return BringUp(netlink, second, 0, first.mtu);
+}
+
+Failure RedirectBoth(const std::string& first_name, const std::string& second_name) {
+  NetlinkSocket netlink;
+  Link first = {first_name};
+  Link second = {second_name};
+  if (Failure failure = RaiseBoth(netlink, first, second)) return failure;
   if (Failure failure = Redirect(netlink, first, second)) return failure;
   return Redirect(netlink, second, first);
+}
+
+Failure RaiseOnly(const std::string& first_name, const std::string& second_name) {
+  NetlinkSocket netlink;
+  Link first = {first_name};
+  Link second = {second_name};
+  return RaiseBoth(netlink, first, second);
+}
+
+/** An address of 4 or 16 bytes as it stands in messages; empty for what is none. */
+std::vector<uint8_t> AddressBytes(const std::string& text) {
+  std::vector<uint8_t> bytes(text.find(':') == std::string::npos ? sizeof(in_addr) : sizeof(in6_addr));
+  const int family = bytes.size() == sizeof(in_addr) ? AF_INET : AF_INET6;
+  if (::inet_pton(family, text.c_str(), bytes.data()) != 1) bytes.clear();
+  return bytes;
+}
+
+/** What stands already stays. */
+Failure Settle(Failure failure) {
+  if (failure && failure->number == EEXIST) return std::nullopt;
+  return failure;
+}
+
+/** A link gets an address, which is used at once, and one neighbour, whose MAC is known for good. */
+Failure PutAtEnd(const std::string& name, const std::string& address, uint32_t prefix, const std::string& neighbour,
+                 const std::vector<uint8_t>& mac) {
+  const std::vector<uint8_t> own = AddressBytes(address);
+  const std::vector<uint8_t> other = AddressBytes(neighbour);
+  if (own.empty() || own.size() != other.size()) return FailedWith(EINVAL, "read address", address + " " + neighbour);
+  if (mac.size() != ETH_ALEN) return FailedWith(EINVAL, "read MAC", name);
+  const auto family = static_cast<uint8_t>(own.size() == sizeof(in_addr) ? AF_INET : AF_INET6);
+  NetlinkSocket netlink;
+  if (Failure failure = netlink.Open()) return failure;
+  Link link = {name};
+  if (Failure failure = FindLink(netlink, link)) return failure;
+
+  ifaddrmsg fixed = {};
+  fixed.ifa_family = family;
+  fixed.ifa_prefixlen = static_cast<uint8_t>(prefix);
+  fixed.ifa_flags = IFA_F_NODAD;
+  fixed.ifa_index = static_cast<uint32_t>(link.index);
+  NetlinkMessage add_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, fixed);
+  add_address.AddBytes(IFA_LOCAL, own.data(), own.size()).AddBytes(IFA_ADDRESS, own.data(), own.size());
+  if (Failure failure = Settle(netlink.Request(add_address, "add address", address))) return failure;
+
+  ndmsg entry = {};
+  entry.ndm_family = family;
+  entry.ndm_ifindex = link.index;
+  entry.ndm_state = NUD_PERMANENT;
+  NetlinkMessage add_neighbour(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, entry);
+  add_neighbour.AddBytes(NDA_DST, other.data(), other.size()).AddBytes(NDA_LLADDR, mac.data(), mac.size());
+  return netlink.Request(add_neighbour, "add neighbour", neighbour);
 }
 
 }  // namespace
@@ -141,6 +200,26 @@ Napi::Value RedirectLinks(const Napi::CallbackInfo& info) {
   std::string second;
   if (!ReadArguments(info, netns, first, second)) return info.Env().Undefined();
   return StartOnPool(info.Env(), [=] { return InNetns(netns, [&] { return RedirectBoth(first, second); }); });
+}
+
+Napi::Value RaiseLinks(const Napi::CallbackInfo& info) {
+  std::string netns;
+  std::string first;
+  std::string second;
+  if (!ReadArguments(info, netns, first, second)) return info.Env().Undefined();
+  return StartOnPool(info.Env(), [=] { return InNetns(netns, [&] { return RaiseOnly(first, second); }); });
+}
+
+Napi::Value AddLinkEnd(const Napi::CallbackInfo& info) {
+  std::string netns;
+  std::string name;
+  std::string address;
+  uint32_t prefix = 0;
+  std::string neighbour;
+  Bytes mac;
+  if (!ReadArguments(info, netns, name, address, prefix, neighbour, mac)) return info.Env().Undefined();
+  return StartOnPool(
+      info.Env(), [=] { return InNetns(netns, [&] { return PutAtEnd(name, address, prefix, neighbour, mac.data); }); });
 }
 
 }  // namespace a3s

@@ -48,7 +48,7 @@ const buildPackages = [
 ];
 const testPackages = [
   ...["skopeo", "umoci", "attr", "docker-registry", "openssl", "zstd", "kmod", "iproute2", "clang-format"],
-  ...["containernetworking-plugins", "iptables", "runc", "systemd", "xfsprogs"],
+  ...["containernetworking-plugins", "iptables", "nftables", "runc", "systemd", "xfsprogs"],
 ];
 
 export function setupContext(root: string, signal: AbortSignal, say: (line: string) => void): SetupContext {

@@ -149,6 +149,18 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./client/ps.js")).ps(args),
   },
   {
+    name: "egress",
+    synopsis: "[--allow-out WHAT]… [--deny-out WHAT]… [--json] SANDBOX",
+    about: "what a sandbox may reach and what it was kept from; with rules: these from now on",
+    details: [
+      "--allow-out WHAT    addresses, ranges and names (192.0.2.0/24, *.example.org), with commas; nothing else then",
+      "--deny-out WHAT     addresses and ranges (0.0.0.0/0: all)",
+      "--json              as JSON",
+      ...endpointDetails,
+    ],
+    run: async (args) => await (await import("./client/egress.js")).egress(args),
+  },
+  {
     name: "logs",
     synopsis: "[-f] [--process N] SANDBOX",
     about: "show what run's program has written, as far as it is kept",

@@ -11,6 +11,7 @@ import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver, findQemu } from "../vmm/choose-driver.js";
 import { fileServerFinding } from "./file-server-finding.js";
+import { egressFinding } from "./egress-finding.js";
 import type { Finding } from "./finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
@@ -81,6 +82,7 @@ export async function networkFindings(config: Config): Promise<Finding[]> {
     await redirection(config),
     await cniPlugins(config),
     configured,
+    await egressFinding(config),
   ];
 }
 

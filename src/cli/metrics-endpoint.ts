@@ -2,6 +2,7 @@
 import { packageVersion } from "../base/version.js";
 import type { Config } from "../config/config.js";
 import { type Health, type MetricsEndpoint, serveMetrics } from "../metrics/endpoint.js";
+import { egressReasons } from "../net/egress/closed.js";
 import { containerStates } from "../runtime/container/container-record.js";
 import type { Deps } from "../cri/deps.js";
 import { sandboxStates } from "../runtime/pod/sandbox-record.js";
@@ -40,5 +41,6 @@ export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<M
     const each = await Promise.all(running.map((box) => box.memoryUsage().catch(() => 0n)));
     return each.reduce((sum, bytes) => sum + bytes, 0n);
   });
+  metrics.egress.watch(egressReasons, () => deps.egress.totals());
   return await serveMetrics(config.metrics, metrics, health, log);
 }

@@ -6,6 +6,7 @@ import type { Deps } from "../cri/deps.js";
 import { containerRecords, sandboxRecords } from "../cri/records/kinds.js";
 import { openImageStore } from "../image/open-image-store.js";
 import { Metrics } from "../metrics/metrics.js";
+import { EgressKeeper } from "../net/egress/keeper.js";
 import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
 import { PodContainers } from "../runtime/container/pod-containers.js";
@@ -30,7 +31,8 @@ export async function openParts(
     SandboxStore.open(config, log, sandboxRecords),
   ]);
   const networks = new Networks(config.cni, log);
-  const parts = { config, log, native, images, boxes, networks, sandboxes, events: new ContainerEvents() };
+  const egress = new EgressKeeper(native, log);
+  const parts = { config, log, native, images, boxes, networks, egress, sandboxes, events: new ContainerEvents() };
   const containers = await ContainerStore.open(parts, containerRecords);
   const streaming = await serveStreaming(config.streaming, log);
   const podContainers = new PodContainers(containers);

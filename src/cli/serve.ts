@@ -102,7 +102,7 @@ async function openEdges(deps: Deps, health: () => string | undefined): Promise<
 }
 
 async function closeParts(deps: Deps, endpoint: Awaited<ReturnType<typeof openMetricsEndpoint>>): Promise<void> {
-  await Promise.all([deps.containers.close(), deps.images.close(), endpoint?.close()]);
+  await Promise.all([deps.containers.close(), deps.images.close(), deps.egress.close(), endpoint?.close()]);
 }
 
 /** A step that was given up says so at once, and once more when it has settled after all. */

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { RuntimeError } from "../base/errors.js";
 import { llmName } from "./llm.js";
+import { egressOf, egressSettings, outRules, type EgressConfig } from "./sandboxes-egress.js";
 import { absolutePath, dayMs, oneOf, setting, whole, type Setting } from "./setting.js";
 
 /** What one tenant's sandboxes may take together; 0 is no limit. */
@@ -37,9 +38,11 @@ export interface TemplateConfig {
   readonly network?: "none" | "pod" | undefined;
   /** Names of models' providers that its sandboxes have. */
   readonly llm?: readonly string[] | undefined;
+  readonly allowOut?: readonly string[] | undefined;
+  readonly denyOut?: readonly string[] | undefined;
 }
 
-export interface SandboxesConfig {
+export interface SandboxesConfig extends EgressConfig {
   readonly vcpus: number;
   readonly memoryMib: number;
   readonly diskMib: number;
@@ -101,6 +104,8 @@ const templateSchema = z.strictObject({
   env: z.record(z.string().regex(variableName), z.string()).default({}),
   network: z.enum(["none", "pod"]).optional(),
   llm: z.array(z.string().regex(llmName)).max(32).optional(),
+  allow_out: outRules.optional(),
+  deny_out: outRules.optional(),
 });
 
 type GivenTenants = Readonly<Record<string, z.infer<typeof tenantSchema>>>;
@@ -113,7 +118,7 @@ export const templateSettings = {
     {},
     'tables named [templates.NAME], each with image and any of vcpus, memory_mib, disk_mib, user, workdir, start_command \
 and ready_command (lists: program and arguments), ready_timeout_ms (60000), env (a table), network \
-("none", "pod") and llm (names of [[llm]] that its sandboxes have)',
+("none", "pod"), allow_out and deny_out (lists) and llm (names of [[llm]] that its sandboxes have)',
     "Templates that sandboxes for agents are made from. Take this line away when writing such a table.",
   ),
 };
@@ -154,6 +159,7 @@ device), auto (the first of them that is possible: where none is no sandbox is m
     "pod",
     "pod: a sandbox has what the node's network gives a pod. none: a loopback alone.",
   ),
+  ...egressSettings,
   "sandboxes.pull": oneOf(["missing", "never"], "missing", "Whether images that are not on this node are pulled."),
   "sandboxes.default_template": setting(
     z.string().max(600),
@@ -221,6 +227,7 @@ export function sandboxesOf(read: Read): SandboxesConfig {
     maxLifeMs: read("sandboxes.max_life_ms", own["sandboxes.max_life_ms"]),
     idleMs: read("sandboxes.idle_ms", own["sandboxes.idle_ms"]),
     network: read("sandboxes.network", own["sandboxes.network"]),
+    ...egressOf(read),
     defaultTemplate: read("sandboxes.default_template", own["sandboxes.default_template"]),
     domain: read("sandboxes.domain", own["sandboxes.domain"]),
     pull: read("sandboxes.pull", own["sandboxes.pull"]),
@@ -263,6 +270,8 @@ function templatesOf(given: GivenTemplates): Record<string, TemplateConfig> {
       env: one.env,
       network: one.network,
       llm: one.llm,
+      allowOut: one.allow_out,
+      denyOut: one.deny_out,
     },
   ]);
   return Object.fromEntries(entries);

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BoxFigures } from "./box-figures.js";
 import { CallFigures } from "./call-figures.js";
 import { LlmFigures } from "./llm-figures.js";
+import { EgressFigures } from "./egress-figures.js";
 import { PortFigures } from "./port-figures.js";
 import { PullFigures } from "./pull-figures.js";
 import { SandboxFigures } from "./sandbox-figures.js";
@@ -20,6 +21,7 @@ export class Metrics {
   readonly boxes: BoxFigures;
   readonly calls: CallFigures;
   readonly llm: LlmFigures;
+  readonly egress: EgressFigures;
   readonly port: PortFigures;
   readonly pulls: PullFigures;
   readonly starts: StartFigures;
@@ -30,6 +32,7 @@ export class Metrics {
     this.boxes = new BoxFigures(this.#register);
     this.calls = new CallFigures(this.#register);
     this.llm = new LlmFigures(this.#register, knownModels);
+    this.egress = new EgressFigures(this.#register);
     this.port = new PortFigures(this.#register);
     this.pulls = new PullFigures(this.#register, knownRegistries);
     this.starts = new StartFigures(this.#register);

@@ -87,6 +87,25 @@ export interface Native {
    * the second gets the first's MTU.
    */
   redirectLinks(netns: string, first: string, second: string): Promise<void>;
+  /** Brings both up as `redirectLinks` does, and leaves it to whoever calls to lead packets from one to the other. */
+  raiseLinks(netns: string, first: string, second: string): Promise<void>;
+  /**
+   * Gives a link of that namespace an address, usable at once, and one permanent neighbour. All of one family; what stands
+   * there already stays.
+   */
+  addLinkEnd(
+    netns: string,
+    name: string,
+    address: string,
+    prefix: number,
+    neighbour: string,
+    mac: Uint8Array,
+  ): Promise<void>;
+  /**
+   * A socket bound in that namespace, of which it stays: its close-on-exec, non-blocking descriptor, which belongs to the
+   * caller. One for "tcp" does not listen yet.
+   */
+  listenIn(netns: string, kind: "udp" | "tcp", address: string, port: number): Promise<number>;
   /** What a link of that namespace has; null when there is none of that name. */
   readLink(netns: string, name: string): Promise<LinkState | null>;
   /** Starts a process of its own session (setsid) that outlives this one, unless told. Resolves once execve has succeeded. */
@@ -166,6 +185,9 @@ const declared: Record<keyof Native, true> = {
   removeNetns: true,
   createTap: true,
   redirectLinks: true,
+  raiseLinks: true,
+  addLinkEnd: true,
+  listenIn: true,
   readLink: true,
   spawn: true,
   adoptProcess: true,

@@ -11,6 +11,13 @@ export const tapName = "tap0";
  * DEL.
  */
 export async function joinTap(native: Native, netnsPath: string, interfaceName: string): Promise<LinkState> {
+  const link = await requireLink(native, netnsPath, interfaceName);
+  await native.redirectLinks(netnsPath, interfaceName, tapName);
+  return { ...link, routes: orderedRoutes(link.routes) };
+}
+
+/** What the plugins have made of the interface; there must be something for a guest to have. */
+export async function requireLink(native: Native, netnsPath: string, interfaceName: string): Promise<LinkState> {
   const link = await native.readLink(netnsPath, interfaceName);
   if (link === null) {
     throw new RuntimeError("internal", `the plugins have made no interface "${interfaceName}" in the namespace`);
@@ -18,11 +25,10 @@ export async function joinTap(native: Native, netnsPath: string, interfaceName: 
   if (link.addresses.length === 0) {
     throw new RuntimeError("internal", `the plugins have given interface "${interfaceName}" no address`);
   }
-  await native.redirectLinks(netnsPath, interfaceName, tapName);
-  return { ...link, routes: inOrder(link.routes) };
+  return link;
 }
 
 /** Those without a gateway first: a gateway must be reachable when its route is added. */
-function inOrder(routes: readonly LinkRoute[]): LinkRoute[] {
+export function orderedRoutes(routes: readonly LinkRoute[]): LinkRoute[] {
   return [...routes.filter(({ gateway }) => gateway === null), ...routes.filter(({ gateway }) => gateway !== null)];
 }

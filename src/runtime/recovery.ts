@@ -11,6 +11,7 @@ import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./pod/end.js";
+import { keepEgress } from "./pod/egress.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
 import { removePodFiles } from "./pod/pod-files.js";
 import type { Sandbox } from "./pod/sandbox.js";
@@ -172,6 +173,7 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
   }
   sandbox.setBox(box);
   watchBox(sandbox, box, deps);
+  await keepEgress(sandbox, deps, signal);
   return box;
 }
 

@@ -2,6 +2,7 @@ import type { Logger } from "../base/log.js";
 import type { Config } from "../config/config.js";
 import type { ImageStore } from "../image/image-store.js";
 import type { Native } from "../native/addon.js";
+import type { EgressKeeper } from "../net/egress/keeper.js";
 import type { Networks } from "../net/networks.js";
 import type { BoxFactory } from "../vmm/box.js";
 import type { ContainerEvents } from "./events/container-events.js";
@@ -15,6 +16,7 @@ export interface StoreParts {
   readonly images: ImageStore;
   readonly boxes: BoxFactory;
   readonly networks: Networks;
+  readonly egress: EgressKeeper;
   readonly sandboxes: SandboxStore;
   readonly events: ContainerEvents;
 }

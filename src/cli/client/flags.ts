@@ -1,9 +1,28 @@
 /** What the commands for people have in common: flags, and how sizes and variables are written. */
+import { EgressRest, type Egress } from "../../gen/sandboxes/v1/sandboxes.js";
 import { usageError } from "../command.js";
 import { Edge } from "./connect.js";
 import { findEndpoint } from "./endpoint.js";
 
 export const endpointFlag = { endpoint: { type: "string" } } as const;
+
+/** What a sandbox may reach: `run` and `egress`. */
+export const egressFlags = {
+  "allow-out": { type: "string", multiple: true },
+  "deny-out": { type: "string", multiple: true },
+} as const;
+
+/** Undefined where neither is given. Each may have several, with commas. */
+export function egressSaid(values: {
+  readonly "allow-out"?: readonly string[] | undefined;
+  readonly "deny-out"?: readonly string[] | undefined;
+}): Egress | undefined {
+  const listed = (given: readonly string[] = []): string[] =>
+    given.flatMap((one) => one.split(",")).filter((one) => one !== "");
+  const [allowOut, denyOut] = [listed(values["allow-out"]), listed(values["deny-out"])];
+  if (values["allow-out"] === undefined && values["deny-out"] === undefined) return undefined;
+  return { allowOut, denyOut, rest: EgressRest.UNSPECIFIED };
+}
 
 /** Of a program: `run` and `exec`. */
 export const programFlags = {

@@ -3,7 +3,17 @@ import { ProcessServiceService as processes } from "../../gen/sandboxes/v1/proce
 import { exitStatus, parseFlags, print, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
 import { createShown } from "./create.js";
-import { durationMs, edgeOf, envOf, mebibytes, programFlags, splitAtFirstWord, wholeNumber } from "./flags.js";
+import {
+  durationMs,
+  edgeOf,
+  egressFlags,
+  egressSaid,
+  envOf,
+  mebibytes,
+  programFlags,
+  splitAtFirstWord,
+  wholeNumber,
+} from "./flags.js";
 import { nameKey } from "./find-sandbox.js";
 import { forwardPorts, portsOf } from "./forward-ports.js";
 import { programOf } from "./program.js";
@@ -22,6 +32,7 @@ export const runFlags = {
   memory: { type: "string", short: "m" },
   disk: { type: "string" },
   network: { type: "string" },
+  ...egressFlags,
   timeout: { type: "string" },
   idle: { type: "string" },
 } as const;
@@ -83,6 +94,7 @@ function requestOf(template: string, values: RunValues) {
     mounts: (values.volume ?? []).map(mountOf),
     metadata: values.name === undefined ? {} : { [nameKey]: values.name },
     network: networkOf(values.network),
+    egress: egressSaid(values),
     atEnd: AtEnd.UNSPECIFIED,
     vcpus: values.cpus === undefined ? undefined : wholeNumber("cpus", values.cpus, mostVcpus),
     memoryMib: values.memory === undefined ? undefined : mebibytes("memory", values.memory),

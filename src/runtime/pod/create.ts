@@ -179,6 +179,7 @@ function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, served, si
     size,
     createdAtNs: creationNs(),
     netnsPath: hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
+    ...(spec.egress === undefined ? {} : { egress: spec.egress }),
   };
 }
 

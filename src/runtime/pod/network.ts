@@ -5,6 +5,7 @@ import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
 import { netnsFolder } from "../../config/paths.js";
 import type { IdMap, LinkState } from "../../native/addon.js";
 import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
+import type { EgressPlace } from "../../net/egress/keeper.js";
 import { joinTap } from "../../net/guest-link.js";
 import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
@@ -105,6 +106,12 @@ export async function joinNetwork(
 ): Promise<LinkState | undefined> {
   const { networks, native, sandboxes } = deps;
   const place = placeOf(sandbox);
+  const { egress } = sandbox.record;
+  if (egress !== undefined && tapName === undefined) {
+    throw new RuntimeError("failedPrecondition", "a pod without a machine of its own can't be kept to egress rules", {
+      hint: 'use a handler with a machine; or sandboxes.egress = "cni"',
+    });
+  }
   const keep = (network: Attachment): Promise<void> => sandboxes.update(sandbox, { network });
   const attachment = await networks.attach(place, planned, keep, signal);
   if (tapName === undefined) return undefined;
@@ -112,12 +119,19 @@ export async function joinNetwork(
   if (interfaces.length > 0) {
     deps.log.warn({ sandboxId: sandbox.id, interfaces }, "a Box has one network device: interfaces out of its reach");
   }
+  if (egress !== undefined) return await deps.egress.join(egressPlace(sandbox, planned), egress, signal);
   return await joinTap(native, place.netnsPath, planned.interfaceName);
+}
+
+/** Where its rules stand. */
+export function egressPlace({ id, record }: Sandbox, { interfaceName }: Attachment): EgressPlace {
+  return { id, netnsPath: record.netnsPath, interfaceName };
 }
 
 /** Takes it out again, and forgets it once that has succeeded. */
 export async function leaveNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
   const { network } = sandbox.record;
+  await deps.egress.forget(sandbox.id);
   if (network === undefined) return;
   await deps.networks.detach(placeOf(sandbox), network, signal);
   await deps.sandboxes.update(sandbox, { network: undefined });

@@ -1,5 +1,6 @@
 /** What a pod is to be, as plain frozen values; whoever asks for one makes it. Each member names the CRI field behind it. */
 import * as z from "zod";
+import { egressSpec } from "../../net/egress/policy.js";
 import { resourceSpec } from "../container/resource-spec.js";
 import { namespaceSpec } from "./namespace-spec.js";
 
@@ -50,6 +51,8 @@ export const podSpec = z
     privileged: z.boolean(),
     /** none: a loopback alone, whatever the node's network is. Absent: as the configuration has it. */
     network: z.literal("none").exactOptional(),
+    /** What it may reach, kept to by the host (docs/adr/0114). Absent: all that its network lets it. */
+    egress: egressSpec.exactOptional(),
     /** Who has made it, where that is not CRI: no client of CRI can say so, and kubelet is not told of it (docs/adr/0104). */
     madeFor: z.literal("agents").exactOptional(),
     /** Absent: the request says nothing, which is all of its own. */

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { boxId } from "../../base/ids.js";
 import { attachmentSchema } from "../../net/attachment.js";
+import { egressSpec } from "../../net/egress/policy.js";
 import type { RecordKind } from "../../store/records.js";
 import type { BoxHandle } from "../../vmm/box.js";
 import { boundaryName } from "../boundary/boundary.js";
@@ -44,6 +45,8 @@ const schema = z.object({
   network: attachmentSchema.optional(),
   /** Ports of the pod that services of the daemon serve. Absent: none. */
   served: z.array(servedByHost).readonly().optional(),
+  /** What it may reach now: first as its spec has it. Absent: all that its network lets it. */
+  egress: egressSpec.optional(),
   /** Absent until the Box has booted. */
   box: boxHandle.optional(),
   /** Absent: the creation is under way, or the daemon died in it. */

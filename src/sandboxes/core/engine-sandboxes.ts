@@ -2,6 +2,9 @@ import { codeOf, RuntimeError } from "../../base/errors.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { PullWatch } from "../../image/image-store.js";
+import type { EgressFacts } from "../../net/egress/keeper.js";
+import type { EgressWanted } from "../../net/egress/policy.js";
+import { egressFacts, setEgress } from "../../runtime/pod/egress.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import { audited } from "./audit.js";
 import type { Caller } from "./caller.js";
@@ -12,7 +15,8 @@ import type { Lives } from "./lives.js";
 import { logLines, type SandboxLogLine } from "./logs.js";
 import { newSandboxName, sandboxName } from "./names.js";
 import { fitsFilter, pageOf } from "./pages.js";
-import { checkLife, planSandbox } from "./plan.js";
+import { usableNameServers } from "./name-servers.js";
+import { checkLife, egressOf, planSandbox } from "./plan.js";
 import type { Processes } from "./process.js";
 import type {
   Page,
@@ -51,11 +55,9 @@ export class EngineSandboxes implements Sandboxes {
     const id = newSandboxName();
     try {
       const view = await audited(log, caller, { what: "create", sandbox: id, detail: wanted.template }, async () => {
-        const plan = planSandbox(caller, wanted, {
-          config,
-          defaultRegistry: engine.config.image.defaultRegistry,
-          llm: engine.config.llm,
-        });
+        const { image, llm } = engine.config;
+        const nameServers = await usableNameServers(config.nameServers);
+        const plan = planSandbox(caller, wanted, { config, defaultRegistry: image.defaultRegistry, llm, nameServers });
         checkQuota(caller.tenant, plan, records.ofTenant(caller.tenant), config);
         this.#starts.take(caller.tenant);
         const record = firstRecord(id, caller, plan, Date.now());
@@ -127,6 +129,23 @@ export class EngineSandboxes implements Sandboxes {
   async resume(caller: Caller, id: string): Promise<SandboxView> {
     this.#require(caller, id);
     throw await Promise.resolve(noPause());
+  }
+
+  async setEgress(caller: Caller, id: string, wanted: EgressWanted, signal: AbortSignal): Promise<SandboxView> {
+    const { config, engine, log } = this.#core;
+    const rules = wanted.allowOut.length + wanted.denyOut.length;
+    return await audited(log, caller, { what: "egress", sandbox: id, detail: `${String(rules)} rules` }, async () => {
+      const { pod, record } = this.#require(caller, id);
+      this.#lives.uses.touch(record.id);
+      const spec = egressOf(wanted, config, await usableNameServers(config.nameServers));
+      await setEgress(pod, spec, engine, signal);
+      return viewOf(this.#live(record.id));
+    });
+  }
+
+  async egress(caller: Caller, id: string, signal: AbortSignal): Promise<EgressFacts> {
+    const { pod } = this.#require(caller, id);
+    return await egressFacts(pod, this.#core.engine, signal);
   }
 
   async usage(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxUsage> {

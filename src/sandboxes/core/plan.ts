@@ -4,6 +4,7 @@ import { RuntimeError } from "../../base/errors.js";
 import type { LlmConfig } from "../../config/llm.js";
 import { checkGranted } from "../../config/llm-grants.js";
 import type { SandboxesConfig, TemplateConfig } from "../../config/sandboxes.js";
+import { planEgress, type EgressSpec, type EgressWanted } from "../../net/egress/policy.js";
 import { formatReference, parseReference } from "../../image/reference/reference.js";
 import type { Caller, OwnerPod } from "./caller.js";
 import { fits } from "../../base/patterns.js";
@@ -24,6 +25,8 @@ export interface SandboxPlan {
   readonly metadata: Readonly<Record<string, string>>;
   readonly network: "none" | "pod";
   readonly llm: readonly string[];
+  /** Absent: it is in no network, or the network decides. */
+  readonly egress: EgressSpec | undefined;
   readonly lifeMs: number;
   readonly idleMs: number;
   readonly owner: OwnerPod | undefined;
@@ -54,13 +57,15 @@ export interface PlanContext {
   readonly defaultRegistry: string;
   /** Models' providers that there are. */
   readonly llm: readonly Pick<LlmConfig, "name" | "tenants">[];
+  /** Whom sandboxes ask for names: addresses that a Box can reach. */
+  readonly nameServers: readonly string[];
 }
 
 /** Throws `invalidArgument`, `notFound` for a template, `permissionDenied` for what the tenant may not have. */
 export function planSandbox(
   caller: Caller,
   wanted: SandboxWanted,
-  { config, defaultRegistry, llm }: PlanContext,
+  { config, defaultRegistry, llm, nameServers }: PlanContext,
 ): SandboxPlan {
   const template = templateOf(caller, wanted.template, config, defaultRegistry);
   const env = { ...template.env, ...wanted.env };
@@ -86,7 +91,7 @@ export function planSandbox(
     diskMib: size("disk_mib", wanted.diskMib ?? template.diskMib ?? config.diskMib, 16, config.maxDiskMib),
     diskBound: config.diskBound,
     ...{ env, user, workingDir, mounts: wanted.mounts, metadata: wanted.metadata },
-    network: wanted.network ?? template.network ?? config.network,
+    ...networkOf(wanted, template, config, nameServers),
     llm: models,
     lifeMs: checkLife(wanted.lifeMs ?? config.lifeMs, config),
     idleMs: size("idle time (ms)", wanted.idleMs ?? config.idleMs, 0, config.maxLifeMs),
@@ -95,6 +100,41 @@ export function planSandbox(
     readyCommand: template.readyCommand,
     readyTimeoutMs: template.readyTimeoutMs,
   };
+}
+
+function networkOf(
+  wanted: SandboxWanted,
+  template: TemplateConfig,
+  config: SandboxesConfig,
+  nameServers: readonly string[],
+): Pick<SandboxPlan, "network" | "egress"> {
+  const network = wanted.network ?? template.network ?? config.network;
+  if (network === "none") {
+    if (wanted.egress !== undefined) refuse("egress", "has rules for a sandbox without a network");
+    return { network, egress: undefined };
+  }
+  if (config.egress === "cni") {
+    if (wanted.egress !== undefined) throw noEgress();
+    return { network, egress: undefined };
+  }
+  if (wanted.egress !== undefined) {
+    return { network, egress: egressOf(wanted.egress, config, nameServers) };
+  }
+  const usual = { allowOut: template.allowOut ?? config.allowOut, denyOut: template.denyOut ?? config.denyOut };
+  // Whoever writes the configuration may open all of it.
+  return { network, egress: planEgress(usual, { mayOpen: ["0.0.0.0/0", "::/0"], nameServers }) };
+}
+
+/** A client's rules, for a new sandbox and for one that runs. */
+export function egressOf(wanted: EgressWanted, config: SandboxesConfig, nameServers: readonly string[]): EgressSpec {
+  if (config.egress === "cni") throw noEgress();
+  return planEgress(wanted, { mayOpen: config.mayOpen, nameServers });
+}
+
+function noEgress(): RuntimeError {
+  return new RuntimeError("unimplemented", "egress rules are not kept to on this node: its network decides", {
+    hint: 'sandboxes.egress = "enforced" has them',
+  });
 }
 
 /** Of a new sandbox, and of one that is extended. */

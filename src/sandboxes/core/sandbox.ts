@@ -1,5 +1,7 @@
 /** What a sandbox of the agents' edge is to be, and what is told of one. Plain frozen values; no protocol in them. */
 
+import type { EgressWanted } from "../../net/egress/policy.js";
+
 declare const brand: unique symbol;
 /** 20 characters of [a-z0-9]: clients put it in front of host names, where "-" and "." part words. */
 export type SandboxName = string & { readonly [brand]: "SandboxName" };
@@ -23,6 +25,8 @@ export interface SandboxWanted {
   readonly network?: "none" | "pod";
   /** Names of models' providers that it has on its loopback, without their keys. */
   readonly llm?: readonly string[];
+  /** What it may reach in the pod's network. */
+  readonly egress?: EgressWanted;
   /** From now; the sandbox ends then. Absent: the configuration's. */
   readonly lifeMs?: number;
   /** Without a call about it for that long it ends. 0: never for that reason. */
@@ -62,6 +66,8 @@ export interface SandboxView {
   readonly mounts: readonly SandboxMount[];
   readonly metadata: Readonly<Record<string, string>>;
   readonly network: "none" | "pod";
+  /** Absent: it is in no network, or the network decides. */
+  readonly egress?: SandboxEgress;
   readonly atEnd: "end" | "pause";
   readonly endsWithOwner: boolean;
   /** A secret of this sandbox alone, made with it: what a client of E2B has as its access token. */
@@ -69,6 +75,15 @@ export interface SandboxView {
   /** For whoever looks at it with crictl: the ids of pod and container. */
   readonly podId: string;
   readonly containerId: string;
+}
+
+/** The rules of a sandbox as they stand. */
+export interface SandboxEgress {
+  /** Addresses, ranges and names. What is allowed is not denied. */
+  readonly allowOut: readonly string[];
+  readonly denyOut: readonly string[];
+  /** What becomes of what neither names. */
+  readonly rest: "allow" | "deny";
 }
 
 /** All that is given must be so. */

@@ -1,4 +1,6 @@
 import type { PullWatch } from "../../image/image-store.js";
+import type { EgressFacts } from "../../net/egress/keeper.js";
+import type { EgressWanted } from "../../net/egress/policy.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import type { Caller } from "./caller.js";
 import type { Files } from "./file.js";
@@ -31,6 +33,10 @@ export interface Sandboxes {
   /** `unimplemented` until the engine has it. */
   pause(caller: Caller, id: string, signal: AbortSignal): Promise<void>;
   resume(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxView>;
+  /** Replaces all of its rules while it runs. `failedPrecondition` where it has none. */
+  setEgress(caller: Caller, id: string, wanted: EgressWanted, signal: AbortSignal): Promise<SandboxView>;
+  /** What was refused, and why. */
+  egress(caller: Caller, id: string, signal: AbortSignal): Promise<EgressFacts>;
   usage(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxUsage>;
   /** What is kept of its start command's output, and what has happened, in the order of time; no use of the sandbox. */
   logs(caller: Caller, id: string): Promise<readonly SandboxLogLine[]>;

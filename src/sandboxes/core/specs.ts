@@ -8,7 +8,9 @@ import {
   type MountSpec,
   type UserSpec,
 } from "../../runtime/container/container-spec.js";
-import { podSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
+import { podSpec, type DnsSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
+import type { EgressSpec } from "../../net/egress/policy.js";
+import { dnsEnds } from "../../net/egress/ruleset.js";
 import { logDirectory, logName } from "./logs.js";
 import type { SandboxPlan } from "./plan.js";
 import type { SandboxMount, SandboxName } from "./sandbox.js";
@@ -66,11 +68,20 @@ export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, ro
     },
     madeFor: "agents",
     ...(plan.network === "none" ? { network: "none" } : {}),
+    ...(plan.egress === undefined ? {} : { egress: plan.egress, dns: dnsOf(plan.egress) }),
   };
   return podSpec.parse(spec); // a copy of its own, frozen
 }
 
-/** `within`: of each mount, the directory that it has to be in. Its first process is ours: a sandbox must not end because the program of an image does, or because it has none. */
+/** Where names are allowed the rules lead every question to the daemon, whomever it is for: so any address will do. */
+function dnsOf({ nameServers }: EgressSpec): DnsSpec {
+  return { servers: nameServers.length === 0 ? [dnsEnds[4].own] : [...nameServers], searches: [], options: [] };
+}
+
+/**
+ * Its first process is ours: a sandbox must not end because the program of an image does, or because it has none.
+ * `within`: of each mount, the directory that it has to be in.
+ */
 export function containerSpecOf(plan: SandboxPlan, assetsDir: string, within: readonly string[]): ContainerSpec {
   const holder = { hostPath: join(assetsDir, holderProgram), path: holderPath, readonly: true };
   const spec: ContainerSpec = {

@@ -26,6 +26,11 @@ export function liveSandbox(
   return { record, readyAtMs: ready.atMs, pod, container };
 }
 
+function egressOf({ record: { egress, network } }: Sandbox): Pick<SandboxView, "egress"> {
+  if (egress === undefined || network === undefined) return {};
+  return { egress: { allowOut: [...egress.allow, ...egress.names], denyOut: egress.deny, rest: egress.rest } };
+}
+
 export function viewOf({ record, readyAtMs, pod, container }: LiveSandbox): SandboxView {
   const { spec } = container;
   return {
@@ -41,6 +46,7 @@ export function viewOf({ record, readyAtMs, pod, container }: LiveSandbox): Sand
     mounts: mountsOf(spec),
     metadata: record.metadata,
     network: pod.record.network === undefined ? "none" : "pod",
+    ...egressOf(pod),
     atEnd: record.atEnd,
     endsWithOwner: record.owner !== undefined,
     accessToken: record.accessToken,

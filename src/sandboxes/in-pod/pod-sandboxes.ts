@@ -86,6 +86,12 @@ export class PodSandboxes implements Sandboxes {
   async resume(): Promise<never> {
     return await Promise.reject(notHere());
   }
+  async setEgress(): Promise<never> {
+    return await Promise.reject(notHere());
+  }
+  async egress(): Promise<never> {
+    return await Promise.reject(notHere());
+  }
   async usage(): Promise<never> {
     return await Promise.reject(notHere());
   }

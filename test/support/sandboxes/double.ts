@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
 import type { PullWatch } from "../../../src/image/image-store.js";
+import type { EgressFacts } from "../../../src/net/egress/keeper.js";
+import type { EgressWanted } from "../../../src/net/egress/policy.js";
 import type { Caller } from "../../../src/sandboxes/core/caller.js";
 import type { Files } from "../../../src/sandboxes/core/file.js";
 import type { SandboxLogLine } from "../../../src/sandboxes/core/logs.js";
@@ -118,6 +120,25 @@ export class DoubleSandboxes implements Sandboxes {
     return Promise.resolve(this.lines);
   }
 
+  setEgress(caller: Caller, id: string, { allowOut, denyOut, rest = "deny" }: EgressWanted): Promise<SandboxView> {
+    const held = this.#of(caller, id);
+    if (held.view.egress === undefined)
+      throw new RuntimeError("failedPrecondition", `sandbox ${id} has no egress rules`);
+    held.view = { ...held.view, egress: { allowOut, denyOut, rest } };
+    return Promise.resolve(held.view);
+  }
+
+  egress(caller: Caller, id: string): Promise<EgressFacts> {
+    this.#of(caller, id);
+    return Promise.resolve({
+      refused: { metadata: 3, name: 1 },
+      destinations: [
+        { address: "169.254.169.254", protocol: "tcp", port: 80, packets: 3, agoS: 2, reason: "metadata" },
+      ],
+      names: [{ name: "evil.example", reason: "name", count: 1, atMs: Date.now() }],
+    });
+  }
+
   usage(caller: Caller, id: string): Promise<SandboxUsage> {
     const { vcpus, memoryMib, diskMib } = this.#of(caller, id).view;
     const mib = 1024 * 1024;
@@ -209,6 +230,7 @@ function viewOf(caller: Caller, wanted: SandboxWanted, id: SandboxName, home: st
     mounts: [],
     metadata: wanted.metadata,
     network: wanted.network ?? "pod",
+    ...(wanted.network === "none" ? {} : { egress: { ...noRules, ...wanted.egress } }),
     atEnd: "end",
     endsWithOwner: false,
     accessToken: randomBytes(24).toString("hex"),
@@ -216,6 +238,8 @@ function viewOf(caller: Caller, wanted: SandboxWanted, id: SandboxName, home: st
     containerId: "1".repeat(64),
   };
 }
+
+const noRules = { allowOut: [], denyOut: [], rest: "allow" } as const;
 
 function newName(): SandboxName {
   const name = randomBytes(10).toString("hex");

@@ -52,10 +52,6 @@ export async function create(call: ControlCall): Promise<void> {
 
 function wantedOf(asked: NewSandbox, version: number): SandboxWanted {
   refuseWhatIsNotBuilt(asked);
-  const network =
-    asked.network === undefined && asked.allow_internet_access === undefined
-      ? undefined
-      : networkOf(asked.network ?? networkRules.parse({}), asked.allow_internet_access);
   const life = asked.timeout ?? (version === 1 ? usualSeconds.first : usualSeconds.later);
   return {
     template: asked.templateID,
@@ -64,7 +60,7 @@ function wantedOf(asked: NewSandbox, version: number): SandboxWanted {
     mounts: [],
     lifeMs: life * 1000,
     atEnd: asked.autoPause ? "pause" : "end",
-    ...(network === undefined ? {} : { network }),
+    ...networkOf(asked.network, asked.allow_internet_access),
   };
 }
 

@@ -6,7 +6,7 @@ import { RestFailure } from "../errors.js";
 import { jsonBody } from "../../http/read-body.js";
 import type { ControlCall } from "./call.js";
 import { seconds } from "./create.js";
-import { networkOf, networkRules } from "./network.js";
+import { egressOf, networkRules } from "./network.js";
 import { detailOf, metricOf, sandboxOf } from "./shapes.js";
 
 const mostBytes = 64 * 1024;
@@ -83,16 +83,14 @@ export async function metrics({ caller, name, options, request, response }: Cont
   sendJson(response, 200, asked ? [metricOf(usage)] : []);
 }
 
+/** All rules that are not said are taken back. */
 export async function network({ caller, name, options, request, response }: ControlCall): Promise<void> {
   const rules = await jsonBody(request.message, mostBytes, networkRules);
+  const wanted = egressOf(rules, rules.allow_internet_access);
   const view = options.sandboxes.get(caller, name);
-  // All that is not said is taken back: the network is open then.
-  const wanted = networkOf(rules, rules.allow_internet_access) ?? "pod";
-  if (wanted !== view.network) {
-    throw new RuntimeError("unimplemented", `the network of a sandbox that runs stays as it is (${view.network})`, {
-      hint: "say allow_internet_access when it is created",
-    });
-  }
+  const closed = wanted.allowOut.length === 0 && (wanted.rest === "deny" || wanted.denyOut.includes("0.0.0.0/0"));
+  // One without a network is closed to everything already.
+  if (view.network !== "none" || !closed) await options.sandboxes.setEgress(caller, name, wanted, request.signal);
   sendNothing(response);
 }
 

@@ -1,9 +1,10 @@
-/** Which rules of the network are honoured: all of the network, or none of it. The rest is refused, never taken and forgotten. */
+/** Which rules of the network are honoured: those by addresses and names. The rest is refused, never taken and forgotten. */
 import * as z from "zod";
 import { RuntimeError } from "../../../base/errors.js";
+import type { EgressWanted } from "../../../net/egress/policy.js";
+import type { SandboxWanted } from "../../core/sandbox.js";
 
 const mostRules = 1000;
-const all: readonly string[] = ["0.0.0.0/0", "::/0"];
 
 const addresses = z.array(z.string().max(300)).max(mostRules).default([]);
 
@@ -18,23 +19,29 @@ export const networkRules = z.object({
 });
 export type NetworkRules = z.infer<typeof networkRules>;
 
-/** Throws `unimplemented` for what can't be honoured; undefined where nothing is said. */
-export function networkOf(rules: NetworkRules, internet: boolean | undefined): "none" | "pod" | undefined {
+/** What E2B's clients say; `internet` is said beside the rules or among them. Throws `unimplemented` for what can't be honoured. */
+export function egressOf(rules: NetworkRules, internet: boolean | undefined): EgressWanted {
   const { denyOut, allowOut } = rules;
-  const noneAtAll = denyOut.length > 0 && denyOut.every((one) => all.includes(one));
   const unmet = [
-    allowOut.length > 0 && !(allowOut.every((one) => all.includes(one)) && denyOut.length === 0) ? "allowOut" : [],
-    denyOut.length > 0 && !noneAtAll ? "denyOut" : [],
     Object.keys(rules.rules).length > 0 ? "rules" : [],
     rules.egressProxy === undefined ? [] : "egressProxy",
     rules.maskRequestHost === undefined ? [] : "maskRequestHost",
     rules.httpsPorts.length === 0 ? [] : "httpsPorts",
   ].flat();
-  if (unmet.length > 0) {
-    throw new RuntimeError("unimplemented", `network.${unmet.join(", network.")}: not built`, {
-      hint: `a sandbox has the pod's network or, with allow_internet_access: false, none`,
-    });
-  }
-  if (noneAtAll || internet === false) return "none";
-  return internet === true || allowOut.length > 0 ? "pod" : undefined;
+  if (unmet.length > 0) throw new RuntimeError("unimplemented", `network.${unmet.join(", network.")}: not built`);
+  // As E2B has it: what is allowed is an exception from what is denied, and closes nothing by itself.
+  return { allowOut, denyOut, rest: internet === false ? "deny" : "allow" };
+}
+
+/** Of a new sandbox. No access to the internet and nothing that is allowed: it is in no network at all. */
+export function networkOf(
+  rules: NetworkRules | undefined,
+  internet: boolean | undefined,
+): Pick<SandboxWanted, "network" | "egress"> {
+  if (rules === undefined && internet === undefined) return {};
+  const given = rules ?? networkRules.parse({});
+  const said = internet ?? given.allow_internet_access;
+  const egress = egressOf(given, said);
+  if (said === false && egress.allowOut.length === 0) return { network: "none" };
+  return { network: "pod", egress };
 }

@@ -1,5 +1,5 @@
 /** Sandboxes, as E2B's control REST tells of them. */
-import type { SandboxUsage, SandboxView } from "../../core/sandbox.js";
+import type { SandboxEgress, SandboxUsage, SandboxView } from "../../core/sandbox.js";
 import { trafficToken } from "../access.js";
 import { envdVersion } from "../options.js";
 
@@ -31,9 +31,14 @@ export function detailOf(view: SandboxView, domain: string | undefined): unknown
     ...listedOf(view),
     envdAccessToken: view.accessToken,
     domain: domain ?? null,
-    allowInternetAccess: view.network !== "none",
+    allowInternetAccess: view.network !== "none" && view.egress?.rest !== "deny",
+    ...(view.egress === undefined ? {} : { network: networkShape(view.egress) }),
     lifecycle: { onTimeout: view.atEnd === "pause" ? "pause" : "kill", autoResume: false },
   };
+}
+
+function networkShape({ allowOut, denyOut, rest }: SandboxEgress): unknown {
+  return { allowOut, denyOut: rest === "deny" ? ["0.0.0.0/0", ...denyOut] : denyOut };
 }
 
 function named(view: SandboxView): Readonly<Record<string, unknown>> {

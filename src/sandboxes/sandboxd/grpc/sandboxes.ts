@@ -2,7 +2,8 @@ import { SandboxServiceService, type SandboxServiceServer } from "../../../gen/s
 import type { GrpcProtocol } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
 import { type Calls, callsOf, usualLimitMs } from "./calls.js";
-import { filterOf, sandboxMessage, sandboxWanted } from "./map/sandbox.js";
+import { egressFactsMessage } from "./map/egress.js";
+import { egressWanted, filterOf, sandboxMessage, sandboxWanted } from "./map/sandbox.js";
 import { wholeNumber } from "../given.js";
 import { watchedCreation } from "./watched-creation.js";
 
@@ -52,6 +53,14 @@ function service({ sandboxes }: SandboxdParts, { unary, streams }: Calls): Sandb
     resumeSandbox: unary("ResumeSandbox", ownLimits, async ({ sandboxId }, { caller, sandbox, signal }) => ({
       sandbox: sandboxMessage(await sandboxes.resume(caller, sandbox(sandboxId), signal)),
     })),
+    setSandboxEgress: unary("SetSandboxEgress", ownLimits, async (request, { caller, sandbox, signal }) => {
+      const wanted = egressWanted(request.egress ?? { allowOut: [], denyOut: [], rest: 0 });
+      return { sandbox: sandboxMessage(await sandboxes.setEgress(caller, sandbox(request.sandboxId), wanted, signal)) };
+    }),
+    getSandboxEgress: unary("GetSandboxEgress", usualLimitMs, async ({ sandboxId }, { caller, sandbox, signal }) => {
+      const id = sandbox(sandboxId);
+      return egressFactsMessage(sandboxes.get(caller, id), await sandboxes.egress(caller, id, signal));
+    }),
     getSandboxUsage: unary("GetSandboxUsage", usualLimitMs, async ({ sandboxId }, { caller, sandbox, signal }) => {
       const usage = await sandboxes.usage(caller, sandbox(sandboxId), signal);
       return {

@@ -1,10 +1,25 @@
 import * as z from "zod";
 import { RuntimeError } from "../../../base/errors.js";
+import type { EgressFacts } from "../../../net/egress/keeper.js";
+import type { EgressWanted } from "../../../net/egress/policy.js";
 import type { SandboxFilter, SandboxView, SandboxWanted } from "../../core/sandbox.js";
 import { given } from "../given.js";
 
 const texts = z.record(z.string(), z.string());
 const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+const rules = z.array(z.string().min(1).max(300)).max(1000).default([]);
+
+/** `Egress` of proto/sandboxes/v1. */
+export const egressBody = z.strictObject({
+  allow_out: rules,
+  deny_out: rules,
+  rest: z.enum(["allow", "deny"]).optional(),
+});
+
+export function egressWanted({ allow_out, deny_out, rest }: z.infer<typeof egressBody>): EgressWanted {
+  return { allowOut: allow_out, denyOut: deny_out, ...given("rest", rest) };
+}
 
 /** `CreateSandboxRequest` of proto/sandboxes/v1, with its names. */
 export const createBody = z.strictObject({
@@ -21,6 +36,7 @@ export const createBody = z.strictObject({
   metadata: texts.default({}),
   network: z.enum(["none", "pod"]).optional(),
   llm: z.array(z.string()).optional(),
+  egress: egressBody.optional(),
   life_ms: whole.optional(),
   idle_ms: whole.optional(),
   at_end: z.enum(["end", "pause"]).optional(),
@@ -56,6 +72,7 @@ export function wantedOf(body: z.infer<typeof createBody>): SandboxWanted {
     ...given("workingDir", body.working_dir),
     ...given("network", network),
     ...given("llm", body.llm),
+    ...given("egress", body.egress === undefined ? undefined : egressWanted(body.egress)),
     ...given("lifeMs", body.life_ms),
     ...given("idleMs", body.idle_ms),
     ...given("atEnd", body.at_end),
@@ -101,10 +118,27 @@ export function sandboxJson(view: SandboxView): unknown {
     mounts: view.mounts.map(({ hostPath, path, readonly }) => ({ host_path: hostPath, path, readonly })),
     metadata: view.metadata,
     network: view.network,
+    egress: egressJson(view),
     at_end: view.atEnd,
     ends_with_owner: view.endsWithOwner,
     pod_id: view.podId,
     container_id: view.containerId,
+  };
+}
+
+/** null where it has no rules. */
+function egressJson({ egress }: SandboxView): unknown {
+  return egress === undefined ? null : { allow_out: egress.allowOut, deny_out: egress.denyOut, rest: egress.rest };
+}
+
+/** `GetSandboxEgressResponse` of proto/sandboxes/v1. */
+export function egressFactsJson(view: SandboxView, { refused, destinations, names }: EgressFacts): unknown {
+  const nowMs = Date.now();
+  return {
+    egress: egressJson(view),
+    refused,
+    destinations: destinations.map(({ agoS, ...one }) => ({ ...one, last_at: timeOf(nowMs - agoS * 1000) })),
+    names: names.map(({ count, atMs, ...one }) => ({ ...one, questions: count, last_at: timeOf(atMs) })),
   };
 }
 

@@ -5,7 +5,17 @@ import type { HttpProtocol, HttpRequest } from "../../listen/protocol.js";
 import { given } from "../given.js";
 import type { SandboxdParts } from "../parts.js";
 import { runToEnd } from "../run-to-end.js";
-import { createBody, extendBody, filterOf, runBody, sandboxJson, wantedOf } from "./control-messages.js";
+import {
+  createBody,
+  egressBody,
+  egressFactsJson,
+  egressWanted,
+  extendBody,
+  filterOf,
+  runBody,
+  sandboxJson,
+  wantedOf,
+} from "./control-messages.js";
 import { quotaError, sendJson, sendNothing } from "./errors.js";
 import { callerOf, decoded, restProtocol } from "./protocol.js";
 
@@ -66,6 +76,16 @@ const answers: Readonly<Record<string, Answer | undefined>> = {
     sendJson(response, 200, sandboxJson(view));
   },
   "POST /v1/sandboxes/ID/run": run,
+  "PUT /v1/sandboxes/ID/egress": async ({ sandboxes }, request, response, id) => {
+    const body = await jsonBody(request.message, largestBody, egressBody);
+    const view = await sandboxes.setEgress(callerOf(request), id, egressWanted(body), request.signal);
+    sendJson(response, 200, sandboxJson(view));
+  },
+  "GET /v1/sandboxes/ID/egress": async ({ sandboxes }, request, response, id) => {
+    const caller = callerOf(request);
+    const facts = await sandboxes.egress(caller, id, request.signal);
+    sendJson(response, 200, egressFactsJson(sandboxes.get(caller, id), facts));
+  },
 };
 
 function limitIn(query: URLSearchParams): number {

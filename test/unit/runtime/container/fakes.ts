@@ -21,6 +21,7 @@ import { ContainerConfig, PodSandboxConfig, type CreateContainerRequest } from "
 import type { Image, ImageConfig, SnapshotWanted, WritableSnapshot } from "../../../../src/image/image-store.js";
 import type { HostFile, MountWatch } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
+import { EgressKeeper } from "../../../../src/net/egress/keeper.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { noVolume } from "../../../../src/vmm/share/layout.js";
 import { ContainerStore } from "../../../../src/runtime/container/container-store.js";
@@ -445,6 +446,7 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
       boxes: { discard: () => Promise.resolve() } as unknown as Deps["boxes"],
       images: images as unknown as Deps["images"],
       networks: new Networks(config.cni, log),
+      egress: new EgressKeeper({} as unknown as Deps["native"], log),
     };
     const containers = await ContainerStore.open(parts);
     const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });

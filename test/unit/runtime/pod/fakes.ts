@@ -18,6 +18,7 @@ import type { CallContext, Deps } from "../../../../src/cri/deps.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
 import type { LinkState, PeerCredentials } from "../../../../src/native/addon.js";
 import { Metrics } from "../../../../src/metrics/metrics.js";
+import { EgressKeeper } from "../../../../src/net/egress/keeper.js";
 import { Networks } from "../../../../src/net/networks.js";
 import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
 import { ServedPorts } from "../../../../src/runtime/served-ports/served-ports.js";
@@ -271,6 +272,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       events: new ContainerEvents(100),
       closing: closing.signal,
       networks: new Networks(config.cni, log),
+      egress: new EgressKeeper(kernel as unknown as Deps["native"], log),
       metrics: new Metrics(),
       streaming: {} as unknown as Deps["streaming"],
       sandboxCreations: new SharedWork<string, SandboxId>({ outlivesCallers: true }),

@@ -170,9 +170,8 @@ describe("E2B's control REST", () => {
       ["GET", "/snapshots", undefined],
       ["POST", "/v3/templates", {}],
       ["GET", "/volumes", undefined],
-      ["PUT", `/sandboxes/${id}/network`, { denyOut: ["10.0.0.0/8"] }],
-      ["PUT", `/sandboxes/${id}/network`, { allow_internet_access: false }],
-      ["POST", "/v2/sandboxes", { templateID: "base", network: { allowOut: ["1.1.1.1"], denyOut: ["0.0.0.0/0"] } }],
+      ["PUT", `/sandboxes/${id}/network`, { rules: { "a.b": [] } }],
+      ["PUT", `/sandboxes/${id}/network`, { egressProxy: { address: "10.0.0.1:1080" } }],
       ["POST", "/v2/sandboxes", { templateID: "base", network: { rules: { "a.b": [] } } }],
       ["POST", "/v2/sandboxes", { templateID: "base", volumeMounts: [{ name: "v", path: "/v" }] }],
       ["POST", "/v2/sandboxes", { templateID: "base", mcp: {} }],
@@ -182,7 +181,7 @@ describe("E2B's control REST", () => {
       const answer = await ask(method, path, body);
       expect(answer.status, `${method} ${path} ${JSON.stringify(body)}`).to.equal(501);
       expect(answer.body, path).to.include({ code: 501 });
-      expect(memberOf(answer.body, "message"), path).to.match(/not built|stays as it is/);
+      expect(memberOf(answer.body, "message"), path).to.match(/not built/);
     }
     sandboxes.canPause = true;
     expect((await ask("POST", `/sandboxes/${id}/pause`)).status).to.equal(204);
@@ -191,11 +190,28 @@ describe("E2B's control REST", () => {
     expect((await ask("POST", `/sandboxes/${id}/resume`)).status).to.equal(409);
   });
 
-  it("takes no network at all in either of its words, and rules that say what is so", async () => {
-    const id = await made({ network: { denyOut: ["0.0.0.0/0"] } });
+  it("takes rules of the network, tells them, and replaces all of them", async () => {
+    const id = await made({ network: { allowOut: ["1.1.1.1"], denyOut: ["0.0.0.0/0"] } });
+    const expectRules = async (network: unknown): Promise<void> => {
+      expect((await ask("GET", `/sandboxes/${id}`)).body).to.deep.include({ network });
+    };
+    await expectRules({ allowOut: ["1.1.1.1"], denyOut: ["0.0.0.0/0"] });
+    const other = { allowOut: ["*.example.org"], allow_internet_access: false };
+    expect((await ask("PUT", `/sandboxes/${id}/network`, other)).status).to.equal(204);
+    await expectRules({ allowOut: ["*.example.org"], denyOut: ["0.0.0.0/0"] });
     expect((await ask("GET", `/sandboxes/${id}`)).body).to.include({ allowInternetAccess: false });
-    expect((await ask("PUT", `/sandboxes/${id}/network`, { denyOut: ["0.0.0.0/0"] })).status).to.equal(204);
-    expect((await ask("PUT", `/sandboxes/${await made()}/network`, {})).status).to.equal(204);
+    expect((await ask("PUT", `/sandboxes/${id}/network`, {})).status).to.equal(204);
+    await expectRules({ allowOut: [], denyOut: [] });
+    expect((await ask("GET", `/sandboxes/${id}`)).body).to.include({ allowInternetAccess: true });
+  });
+
+  it("takes no network at all, which stays so", async () => {
+    const id = await made({ allow_internet_access: false });
+    expect((await ask("GET", `/sandboxes/${id}`)).body).to.include({ allowInternetAccess: false });
+    for (const same of [{ denyOut: ["0.0.0.0/0"] }, { allow_internet_access: false }]) {
+      expect((await ask("PUT", `/sandboxes/${id}/network`, same)).status).to.equal(204);
+    }
+    expect((await ask("PUT", `/sandboxes/${id}/network`, {})).status).to.equal(409);
   });
 
   it("knows its templates by their names", async () => {

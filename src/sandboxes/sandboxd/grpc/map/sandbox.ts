@@ -2,12 +2,21 @@ import { RuntimeError } from "../../../../base/errors.js";
 import {
   AtEnd,
   type CreateSandboxRequest,
+  type Egress,
+  EgressRest,
   type ListSandboxesRequest,
   Network,
   type Sandbox,
   SandboxState,
 } from "../../../../gen/sandboxes/v1/sandboxes.js";
-import type { SandboxFilter, SandboxState as State, SandboxView, SandboxWanted } from "../../../core/sandbox.js";
+import type { EgressWanted } from "../../../../net/egress/policy.js";
+import type {
+  SandboxEgress,
+  SandboxFilter,
+  SandboxState as State,
+  SandboxView,
+  SandboxWanted,
+} from "../../../core/sandbox.js";
 import { given, wholeNumber } from "../../given.js";
 
 const stateNumbers = {
@@ -32,6 +41,7 @@ export function sandboxWanted(request: CreateSandboxRequest): SandboxWanted {
     ...given("workingDir", workingDir),
     ...given("network", networkOf(request.network)),
     ...given("llm", request.llm?.names),
+    ...given("egress", request.egress === undefined ? undefined : egressWanted(request.egress)),
     ...given("lifeMs", request.lifeMs === undefined ? undefined : wholeNumber("life_ms", request.lifeMs)),
     ...given("idleMs", request.idleMs === undefined ? undefined : wholeNumber("idle_ms", request.idleMs)),
     ...given("atEnd", atEndOf(request.atEnd)),
@@ -45,6 +55,25 @@ function networkOf(number: number): "none" | "pod" | undefined {
   if (number === Network.NONE) return "none";
   if (number === Network.POD) return "pod";
   throw new RuntimeError("invalidArgument", `network has no value ${String(number)}`);
+}
+
+export function egressWanted({ allowOut, denyOut, rest }: Egress): EgressWanted {
+  return { allowOut, denyOut, ...given("rest", restOf(rest)) };
+}
+
+function restOf(number: number): "allow" | "deny" | undefined {
+  if (number === EgressRest.UNSPECIFIED) return undefined;
+  if (number === EgressRest.ALLOW) return "allow";
+  if (number === EgressRest.DENY) return "deny";
+  throw new RuntimeError("invalidArgument", `rest has no value ${String(number)}`);
+}
+
+export function egressMessage({ allowOut, denyOut, rest }: SandboxEgress): Egress {
+  return {
+    allowOut: [...allowOut],
+    denyOut: [...denyOut],
+    rest: rest === "allow" ? EgressRest.ALLOW : EgressRest.DENY,
+  };
 }
 
 function atEndOf(number: number): "end" | "pause" | undefined {
@@ -86,6 +115,7 @@ export function sandboxMessage(view: SandboxView): Sandbox {
     podId: view.podId,
     containerId: view.containerId,
     command: [...view.command],
+    egress: view.egress === undefined ? undefined : egressMessage(view.egress),
   };
 }
 

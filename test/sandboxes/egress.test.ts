@@ -1,0 +1,218 @@
+/**
+ * What a sandbox reaches, tried in a Box on the distribution's bridge: its rules are changed under it, by each of the
+ * protocols, and its daemon is killed. The whole table is in test/net/egress.test.ts.
+ */
+import { expect } from "chai";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as z from "zod";
+import { loadNative, type Native } from "../../src/native/addon.js";
+import { Daemon, command } from "../support/daemon.js";
+import { Lines, seenBy } from "../support/egress/lines.js";
+import { NameServer } from "../support/egress/name-server.js";
+import { busybox, busyboxImage } from "../support/images.js";
+import { nodeAddress, NodeNetwork } from "../support/node-network.js";
+import { projectFolder } from "../support/project.js";
+import { eventually, limit } from "../support/wait.js";
+
+const pods = { gateway: "10.96.9.1", subnet: "10.96.9.0/24", gateway6: "fd96:9::1", subnet6: "fd96:9::/64" };
+const outside = ["203.0.113.1", "203.0.113.2", "169.254.169.254", "10.77.0.1", "2001:db8:1::1"];
+const nameServer = "203.0.113.53";
+const openRules = { allow_out: [], deny_out: [] };
+
+describe("Sandboxes in a network", function () {
+  this.timeout(limit(120_000));
+  let scratch: string;
+  let native: Native;
+  let node: NodeNetwork;
+  let world: Lines;
+  let names: NameServer;
+  let daemon: Daemon;
+  let box: string;
+  let other: string;
+
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "a3s-eg-"));
+    ({ native } = loadNative(join(projectFolder, "build/assets")));
+    node = await NodeNetwork.create();
+    await native.createNetns(internet());
+    await wire();
+    world = Lines.start(internet(), "world.py", "up0", outside.join(","), "80,53");
+    await world.next();
+    names = await NameServer.open(await native.listenIn(internet(), "udp", nameServer, 53));
+    names.records.set("ok.example.org", ["203.0.113.1", "2001:db8:1::1"]);
+    names.records.set("inside.example.org", ["169.254.169.254"]);
+    const config = [
+      node.daemonConfig,
+      ...["[sandboxes]", `listen = ["unix://${scratch}/box.sock"]`, 'pull = "never"', "life_ms = 600000"],
+      ...[`name_servers = ["${nameServer}"]`, "", "[templates.base]", `image = "${busyboxImage}"`, "vcpus = 1"],
+      "memory_mib = 256",
+    ];
+    daemon = await Daemon.start({ images: [await busybox()], config: config.join("\n"), nodeNetns: node.netns });
+    [box, other] = await Promise.all([created(), created()]);
+  });
+
+  after(async () => {
+    for (const id of [box, other]) await call("DELETE", `/v1/sandboxes/${id}`);
+    await daemon.remove();
+    world.kill();
+    await names.close();
+    await native.removeNetns(internet());
+    await node.remove();
+    await rm(scratch, { recursive: true, force: true });
+  });
+
+  function internet(): string {
+    return join(scratch, "internet");
+  }
+
+  /** The node's way out leads to a namespace that has all that is outside. */
+  async function wire(): Promise<void> {
+    const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
+    await node.configure([{ ...bridge, ipam: node.ipam(pods.subnet, pods.subnet6) }]);
+    const there = `nsenter --net=${internet()}`;
+    const lines = [
+      `ip link add wan type veth peer name up0 netns ${internet()}`,
+      "ip address add 203.0.113.254/24 dev wan",
+      "ip address add 2001:db8:1::fe/64 dev wan nodad",
+      "ip link set wan up",
+      ...["169.254.169.254", "10.77.0.1"].map((one) => `ip route add ${one} via 203.0.113.1`),
+      ...[...outside, nameServer].map((one) => {
+        const bits = one.includes(":") ? 64 : one.startsWith("203.") ? 24 : 32;
+        return `${there} ip address add ${one}/${String(bits)} dev up0 ${bits === 64 ? "nodad" : ""}`;
+      }),
+      `${there} ip link set up0 up`,
+      `${there} ip route add default via 203.0.113.254`,
+      `${there} ip -6 route add default via 2001:db8:1::fe`,
+    ];
+    await node.run("sh", "-ec", lines.join("\n"));
+  }
+
+  async function call(method: string, path: string, body?: unknown): Promise<unknown> {
+    const text = await new Promise<string>((resolve, reject) => {
+      const asked = request({ socketPath: join(scratch, "box.sock"), method, path }, (response) => {
+        let all = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => (all += chunk));
+        response.on("end", () => {
+          if ((response.statusCode ?? 500) < 300) resolve(all);
+          else reject(new Error(`${method} ${path}: ${String(response.statusCode)} ${all}`));
+        });
+      });
+      asked.on("error", reject);
+      asked.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+    return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  async function created(): Promise<string> {
+    return z.object({ id: z.string() }).parse(await call("POST", "/v1/sandboxes", { template: "base" })).id;
+  }
+
+  async function run(id: string, line: string): Promise<string> {
+    const said = await call("POST", `/v1/sandboxes/${id}/run`, { command: line });
+    return z.object({ stdout: z.string() }).parse(said).stdout;
+  }
+
+  /** What comes of each: its answer, or "none". */
+  async function tries(...all: readonly string[]): Promise<string[]> {
+    const each = all.map((one) => {
+      const [how = "", to = "", port = "80"] = one.split(" ");
+      if (how === "ping") return `(ping -c 1 -W 2 ${to} >/dev/null 2>&1 && echo pong || echo none)`;
+      if (how === "dns") return `(nslookup ${to} 2>/dev/null | grep -A1 ^Name: | grep -q . && echo told || echo none)`;
+      const flag = how === "udp" ? "-u" : "";
+      return `(answer=$(echo hi | timeout 3 nc ${flag} -w 2 ${to} ${port} 2>/dev/null); echo "\${answer:-none}")`;
+    });
+    const lines = each.map((line, at) => `${line} > /tmp/try.${String(at)} &`);
+    const shown = all.map((_, at) => `cat /tmp/try.${String(at)}`);
+    return (await run(box, [...lines, "wait", ...shown].join("\n"))).trim().split("\n");
+  }
+
+  async function change(rules: { allow_out: readonly string[]; deny_out: readonly string[] }): Promise<void> {
+    await call("PUT", `/v1/sandboxes/${box}/egress`, rules);
+  }
+
+  async function refused(): Promise<Record<string, number>> {
+    const facts = await call("GET", `/v1/sandboxes/${box}/egress`);
+    return z.object({ refused: z.record(z.string(), z.number()) }).parse(facts).refused;
+  }
+
+  async function addressOf(id: string): Promise<string> {
+    const said = await run(id, "ip -4 -o addr show dev eth0");
+    return /inet ([0-9.]+)/.exec(said)?.[1] ?? "";
+  }
+
+  it("reach what is public by default, and nothing that is closed", async () => {
+    const beside = await addressOf(other);
+    await seenBy(world);
+    const came = await tries(
+      ...["tcp 203.0.113.1", "ping 203.0.113.1", "tcp 2001:db8:1::1", "dns ok.example.org"],
+      ...["tcp 169.254.169.254", "udp 169.254.169.254", "ping 169.254.169.254", "tcp 10.77.0.1", `ping ${beside}`],
+      ...[`ping ${pods.gateway}`, `ping ${pods.gateway6}`, `ping ${nodeAddress}`, "tcp 203.0.113.254"],
+    );
+    expect(came).to.deep.equal([
+      ...["tcp 203.0.113.1", "pong", "tcp 2001:db8:1::1", "told"],
+      ...["none", "none", "none", "none", "none", "none", "none", "none", "none"],
+    ]);
+    const out = (await seenBy(world)).map(({ to }) => to);
+    expect(out).to.include("203.0.113.1");
+    expect(out).to.not.include.members(["169.254.169.254"]);
+    expect(out).to.not.include.members(["10.77.0.1"]);
+    expect(Object.keys(await refused())).to.include.members(["metadata", "node", "private"]);
+  });
+
+  it("reach what their rules say while they run, by addresses and by names", async () => {
+    await change({ allow_out: ["203.0.113.2"], deny_out: [] });
+    expect(await tries("tcp 203.0.113.2", "tcp 203.0.113.1", "dns ok.example.org")).to.deep.equal([
+      ...["tcp 203.0.113.2", "none", "none"],
+    ]);
+    await change({ allow_out: ["*.example.org"], deny_out: [] });
+    names.asked.length = 0;
+    expect(await tries("tcp 203.0.113.1", "tcp 203.0.113.2")).to.deep.equal(["none", "none"]);
+    expect(await tries("dns secret.evil.example", "dns inside.example.org", "dns ok.example.org")).to.deep.equal([
+      ...["none", "none", "told"],
+    ]);
+    expect(new Set(names.asked)).to.deep.equal(new Set(["inside.example.org", "ok.example.org"]));
+    const came = await tries("tcp 203.0.113.1", "tcp ok.example.org", "udp 203.0.113.1 53", "tcp 169.254.169.254");
+    expect(came.slice(0, 2)).to.deep.equal(["tcp 203.0.113.1", "tcp 203.0.113.1"]);
+    expect(came[2]).to.not.match(/^udp 203/);
+    expect(came[3]).to.equal("none");
+    expect(Object.keys(await refused())).to.include.members(["name", "not-allowed"]);
+  });
+
+  it("have their rules by E2B's protocol and at a terminal", async () => {
+    await call("PUT", `/sandboxes/${box}/network`, { allowOut: ["203.0.113.2"], denyOut: ["0.0.0.0/0"] });
+    expect(await tries("tcp 203.0.113.2", "tcp 203.0.113.1")).to.deep.equal(["tcp 203.0.113.2", "none"]);
+    const endpoint = ["--endpoint", `unix://${scratch}/box.sock`];
+    const told = await command(["egress", ...endpoint, box]);
+    expect(told.stdout, told.stderr).to.match(/allowed: 203\.0\.113\.2\n/);
+    expect(told.stdout).to.match(/^203\.0\.113\.1 +tcp\/80 +not-allowed/m);
+    const changed = await command(["egress", ...endpoint, "--deny-out", "203.0.113.0/24", box]);
+    expect(changed.stdout, changed.stderr).to.match(/rest: +allow\n/);
+    expect(await tries("tcp 203.0.113.2", "tcp 2001:db8:1::1")).to.deep.equal(["none", "tcp 2001:db8:1::1"]);
+  });
+
+  it("stay with their rules when the daemon is killed, and have their names again from the next", async () => {
+    await change({ allow_out: ["ok.example.org"], deny_out: [] });
+    expect(await tries("dns ok.example.org")).to.deep.equal(["told"]);
+    await run(
+      box,
+      "(while :; do for a in 203.0.113.1 203.0.113.2; do echo hi | timeout 2 nc -w 1 $a 80; done; sleep 1; done) >/dev/null 2>&1 &",
+    );
+    await daemon.stop("SIGKILL");
+    await seenBy(world);
+    const seen = new Set<string>();
+    await eventually("the Box goes on to where it may", 20_000, async () => {
+      for (const { to } of await seenBy(world)) seen.add(to);
+      return seen.has("203.0.113.1") ? true : undefined;
+    });
+    expect(seen).to.not.include("203.0.113.2");
+    await daemon.launch();
+    expect(await tries("dns ok.example.org", "tcp 203.0.113.1", "tcp 203.0.113.2")).to.deep.equal([
+      ...["told", "tcp 203.0.113.1", "none"],
+    ]);
+    await change(openRules);
+    expect(await tries("tcp 203.0.113.2", "tcp 169.254.169.254")).to.deep.equal(["tcp 203.0.113.2", "none"]);
+  });
+});
