@@ -13,7 +13,7 @@ const context = setupContext(root, stop, (line) => {
 });
 try {
   const asked = process.argv[2];
-  const more = asked === "cluster" || asked === "oldest-kubelet" ? asked : undefined;
+  const more = (["cluster", "oldest-kubelet", "coding-agents"] as const).find((one) => one === asked);
   const forTests = asked === "test" || more !== undefined;
   await watch.time("native parts", async () => {
     await setUp(context, {

@@ -6,6 +6,7 @@ import { installSystemPackages } from "./apt/system-packages.js";
 import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
+import { codingAgents } from "./assets/coding-agents.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
@@ -30,8 +31,8 @@ export interface SetupWish {
   readonly drivers: readonly Driver[];
   /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
   readonly forTests: boolean;
-  /** What takes half an hour more to build, on two cores: the programs of a control plane, or another kubelet. */
-  readonly more?: "cluster" | "oldest-kubelet";
+  /** What takes half an hour more to build, on two cores, the programs of a control plane or another kubelet; or is large. */
+  readonly more?: "cluster" | "oldest-kubelet" | "coding-agents";
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -86,6 +87,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
       await place(await imagePackages(inner), "packages");
       await place(await templateImages(inner), "templates");
       await place(await outerKernel(inner), "outer");
+      if (wish.more === "coding-agents") await place(await codingAgents(inner), "coding-agents");
       const clients = await pythonClients(inner);
       if (clients !== undefined) await place(clients, "python-clients");
       const sdk = clients === undefined ? undefined : await pythonSdk(inner, clients);

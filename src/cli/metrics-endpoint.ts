@@ -12,6 +12,11 @@ export function knownRegistries({ image }: Config): string[] {
   return [image.defaultRegistry, ...image.plainHttp, ...Object.keys(image.auth)];
 }
 
+/** Of the configuration, whole names alone: patterns are no models. */
+export function knownModels({ llm }: Config): string[] {
+  return llm.flatMap(({ models }) => models.filter((model) => !model.includes("*")));
+}
+
 /** `/metrics` and `/healthz`, where the config wants them. */
 export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<MetricsEndpoint | undefined> {
   const { boxes, config, containers, log, metrics, sandboxes } = deps;

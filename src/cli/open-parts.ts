@@ -15,7 +15,7 @@ import { SandboxStore } from "../runtime/pod/sandbox-store.js";
 import { ServedPorts } from "../runtime/served-ports/served-ports.js";
 import { serveStreaming } from "../streaming/server.js";
 import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
-import { knownRegistries } from "./metrics-endpoint.js";
+import { knownModels, knownRegistries } from "./metrics-endpoint.js";
 
 /** All parts, on the folders of the config; whoever opens them has locked those. */
 export async function openParts(
@@ -24,7 +24,7 @@ export async function openParts(
   native: Deps["native"],
   closing: AbortSignal,
 ): Promise<Deps> {
-  const metrics = new Metrics(knownRegistries(config));
+  const metrics = new Metrics(knownRegistries(config), knownModels(config));
   const [images, boxes, sandboxes] = await Promise.all([
     openImageStore({ config, log, native, pullObserver: metrics.pulls }),
     openBoxFactory(boxOptions(config, log, native)),

@@ -12,6 +12,7 @@ import { recover } from "../runtime/recovery.js";
 import { type AgentsEdge, openAgentsEdge } from "./agents-edge.js";
 import { exitStatus } from "./command.js";
 import { openMetricsEndpoint } from "./metrics-endpoint.js";
+import { openModelGateway } from "./model-gateway.js";
 import { openParts } from "./open-parts.js";
 import { lockFolder } from "./root-lock.js";
 import { serveFlags } from "./serve-flags.js";
@@ -40,6 +41,7 @@ export async function serve(args: string[]): Promise<number> {
   const deps = await openParts(config, log, native, closing.signal);
   let trouble: string | undefined = "starting";
   const endpoint = await openMetricsEndpoint(deps, () => trouble);
+  const models = await openModelGateway(deps);
   const serving = openEdges(deps, () => trouble);
   const recovered = recover(deps, serving);
   const edges = await serving;
@@ -65,6 +67,7 @@ export async function serve(args: string[]): Promise<number> {
     edges.cri?.close(callGraceMs),
     atMost(callGraceMs, edges.sandboxes.close(callGraceMs)),
     atMost(callGraceMs, deps.streaming.close()),
+    atMost(callGraceMs, models.close(AbortSignal.timeout(callGraceMs))),
     atMost(callGraceMs, Promise.all([edges.sandboxes.idle(), deps.sandboxCreations.idle()])),
   ]);
   closing.abort();

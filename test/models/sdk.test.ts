@@ -12,7 +12,7 @@ import { boxOf, openGateway, type OpenGateway } from "../support/models/open-gat
 import { projectFolder } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 
-const pythonClients = join(projectFolder, "build/assets/python-clients");
+const python = join(projectFolder, "build/assets/python-clients/bin/python");
 const messages = [{ role: "user" as const, content: "hello" }];
 
 describe("the official SDKs through the gateway", () => {
@@ -73,10 +73,10 @@ describe("the official SDKs through the gateway", () => {
   });
 
   it("both for Python, with nothing but the environment", async function () {
-    if (!existsSync(join(pythonClients, "anthropic"))) skipBecause(this, "no python-clients: run the set-up");
+    if (!existsSync(python)) skipBecause(this, "no python-clients: run the set-up");
     const script = join(import.meta.dirname, "sdk_clients.py");
-    const env = { PATH: process.env["PATH"], PYTHONPATH: pythonClients, PYTHONDONTWRITEBYTECODE: "1", ...environment };
-    const { stdout } = await promisify(execFile)("python3", [script], { env });
+    const env = { PATH: process.env["PATH"], PYTHONDONTWRITEBYTECODE: "1", ...environment };
+    const { stdout } = await promisify(execFile)(python, [script], { env });
     expect(JSON.parse(stdout)).to.deep.equal({
       ...{ messages: [usual.text, 8], "messages streamed": [usual.text, 8], count: 7, busy: [429, "17"] },
       ...{

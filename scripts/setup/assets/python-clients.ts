@@ -11,7 +11,7 @@ const source = "scripts/setup/assets/python-clients.ts";
 /** Lists of packages, each with all that its own need; the first names every wheel by its digest. */
 const lists = "test/support/python-clients";
 const withDigests = ["e2b.txt"];
-const withVersions = ["agent-sandbox.txt", "sdk.txt"];
+const withVersions = ["agent-sandbox.txt", "models.txt", "sdk.txt"];
 
 const sdk = "sdk/python";
 /** What the SDK's wheel is made of; its protos are the project's. */
@@ -19,7 +19,7 @@ const sdkSources = ["src", "pyproject.toml", "setup.py", "README.md"];
 const protos = "proto/sandboxes";
 
 /**
- * A virtual environment with the Python clients of sandboxes that others have written, as they are published, and the tools
+ * A virtual environment with the Python clients of sandboxes and of models that others have written, as they are published, and the tools
  * of our own; undefined, and said, where it can't be made.
  */
 export async function pythonClients(context: SetupContext): Promise<string | undefined> {

@@ -224,6 +224,7 @@ async function planOf(
       hostname: podHostname(sandbox.id, sandbox.spec),
       privileged: sandbox.spec.privileged,
       userns: userNamespaceOf(sandbox.spec),
+      environment: deps.servedPorts.environmentOf(sandbox),
     },
     targetPid: await targetPid(request, box, deps, signal),
     rules: await sandbox.boundary.specRules(spec, sandbox.spec, deps.containers.hugePages.factsOf(box, signal)),

@@ -36,6 +36,8 @@ export interface PodService {
    * pod. Throws `invalidArgument` where the pod may not have what it asks for.
    */
   portsFor(spec: PodSpec, handler: HandlerConfig): readonly ServedPort[];
+  /** What containers of a pod that has ports of it have in their environment, unless they or their image say otherwise. */
+  environmentOf?(pod: Sandbox): Readonly<Record<string, string>>;
   /** A pod that has ports of it is there: a new one, before its containers, or one of an earlier daemon. */
   open(pod: Sandbox, since: "made" | "takenUp"): PodConnections;
 }

@@ -50,6 +50,15 @@ export class ServedPorts {
     return planned;
   }
 
+  /** For the containers of a pod: where to find what its services have for them. */
+  environmentOf(pod: Sandbox): Readonly<Record<string, string>> {
+    const environment: Record<string, string> = {};
+    for (const { service } of pod.record.served ?? []) {
+      Object.assign(environment, this.#services.get(service)?.environmentOf?.(pod));
+    }
+    return environment;
+  }
+
   /** Has the agent of a new pod listen on all of them, and serves them until the Box has gone. */
   async begin(pod: Sandbox, box: Box, signal: AbortSignal): Promise<void> {
     const { servings, until } = this.#open(pod, box, "made");

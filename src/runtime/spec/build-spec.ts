@@ -27,6 +27,7 @@ export interface SpecInput {
     readonly privileged: boolean;
     /** The pod's; undefined: none of its own. */
     readonly userns?: UserNamespaceSpec | undefined;
+    readonly environment?: Readonly<Record<string, string>>;
   };
   /** Init of the container whose PID namespace is joined, for the mode "target". */
   readonly targetPid: number | undefined;
@@ -74,6 +75,7 @@ export function planSpec(input: SpecInput): SpecPlan {
         hostname: input.sandbox.hostname,
         home: user.home,
         terminal: spec.tty,
+        ofPod: input.sandbox.environment ?? {},
       }),
       cwd: workingFolder(spec, image),
       capabilities: capabilities(security),

@@ -26,10 +26,12 @@ export interface EnvInput {
   readonly hostname: string;
   readonly home: string;
   readonly terminal: boolean;
+  /** What the pod has for its containers, where neither they nor their images say otherwise. */
+  readonly ofPod?: Readonly<Record<string, string>>;
 }
 
 /**
- * Defaults, then the image's, then the container's; of one name the last wins, in the place of the first, and a name of the
+ * Defaults, what the pod has for all of its containers, then the image's, then the container's; of one name the last wins, in the place of the first, and a name of the
  * image's without a value unsets it, as with containerd. HOME only where nobody set it.
  */
 export function processEnv(spec: ContainerSpec, image: ImageConfig, input: EnvInput): string[] {
@@ -40,6 +42,7 @@ export function processEnv(spec: ContainerSpec, image: ImageConfig, input: EnvIn
   put(defaultPath);
   if (input.terminal) put("TERM=xterm");
   put(`HOSTNAME=${input.hostname}`);
+  for (const [name, value] of Object.entries(input.ofPod ?? {})) put(`${name}=${value}`);
   for (const assignment of image.env) {
     if (assignment.includes("=")) put(assignment);
     else byName.delete(assignment);

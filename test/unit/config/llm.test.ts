@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
 import { llmConfigSchema, llmOf, llmSettings } from "../../../src/config/llm.js";
+import { checkGranted, namesIn } from "../../../src/config/llm-grants.js";
 import { configOf, loadConfig, parseFile } from "../../../src/config/load.js";
 import { projectFolder } from "../../support/project.js";
 
@@ -28,6 +29,46 @@ function messageOf(run: () => unknown): string {
 }
 
 const plain = { name: "anthropic", kind: "anthropic", upstream: "https://api.anthropic.com" };
+
+describe("who may have a model", () => {
+  const llm = [
+    { name: "one", tenants: ["*"] },
+    { name: "two", tenants: ["team-*", "_local"] },
+  ];
+
+  it("is said by names with commas between them, each once, in their order", () => {
+    expect(namesIn(" two, one,,two ")).to.deep.equal(["two", "one"]);
+    expect(namesIn("")).to.deep.equal([]);
+  });
+
+  it("is who the provider's tenants name, and nobody else", () => {
+    for (const tenant of ["team-a", "_local"])
+      expect(
+        messageOf(() => {
+          checkGranted(["one", "two"], tenant, llm);
+        }),
+      ).to.contain("nothing");
+    expect(
+      messageOf(() => {
+        checkGranted(["two"], "other", llm);
+      }),
+    ).to.match(/"two" may not be had by other/);
+    expect(
+      messageOf(() => {
+        checkGranted(["three"], "team-a", llm);
+      }),
+    ).to.match(/no model's provider is called "three"/);
+    expect(
+      messageOf(() => {
+        checkGranted(
+          Array.from({ length: 33 }, () => "one"),
+          "a",
+          llm,
+        );
+      }),
+    ).to.contain("too many");
+  });
+});
 
 describe("the configuration of models", () => {
   it("is a table for each provider, with usual limits where it says nothing", () => {

@@ -35,6 +35,17 @@ describe("a container's environment", () => {
     expect(envOf([])).to.deep.equal([path, "HOSTNAME=box", "HOME=/root"]);
   });
 
+  it("has what the pod has for its containers, where neither they nor their images say otherwise", () => {
+    const ofPod = { URL: "pod", KEY: "pod", OTHER: "pod" };
+    const pairs = specOf({ envs: [{ key: "KEY", value: Buffer.from("own") }] });
+    const env = processEnv(
+      pairs,
+      { ...image, env: ["URL=image"] },
+      { hostname: "box", home: "/root", terminal: false, ofPod },
+    );
+    expect(env).to.include.members(["URL=image", "KEY=own", "OTHER=pod"]);
+  });
+
   it("lets the container win over the image, and the last of one name over the first, in its place", () => {
     const env = envOf(
       [

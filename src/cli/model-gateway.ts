@@ -1,0 +1,73 @@
+/** The gateway to models as pods have it: at a port of their loopback that the host serves, for those that were given a provider. */
+import { randomBytes } from "node:crypto";
+import { RuntimeError } from "../base/errors.js";
+import { fits } from "../base/patterns.js";
+import { proxyFromEnvironment } from "../base/proxy.js";
+import type { HandlerConfig } from "../config/config.js";
+import { checkGranted, llmAnnotation, namesIn } from "../config/llm-grants.js";
+import type { LlmBox } from "../llm/box.js";
+import { environmentOf, gatewayPort } from "../llm/environment.js";
+import { LlmGateway } from "../llm/gateway.js";
+import { BoxTokens } from "../llm/tokens.js";
+import type { Deps } from "../runtime/deps.js";
+import type { PodSpec } from "../runtime/pod/pod-spec.js";
+import type { Sandbox } from "../runtime/pod/sandbox.js";
+import type { ServedPort } from "../runtime/served-ports/served-by-host.js";
+
+/** Over what a Box may ask at a time: clients keep connections for what they ask next. */
+const mostConnections = 128;
+
+/** Registers the service, also where no provider is configured: pods that ask for one are refused then. */
+export async function openModelGateway({
+  config,
+  log,
+  metrics,
+  servedPorts,
+}: Deps): Promise<Pick<LlmGateway, "close">> {
+  const { llm, root } = config;
+  // Without a provider no pod has a token.
+  const tokens = llm.length > 0 ? await BoxTokens.open(root) : new BoxTokens(randomBytes(32));
+  const gateway = new LlmGateway({
+    ...{ providers: llm, tokens, figures: metrics.llm, log: log.child({ part: "llm" }) },
+    proxies: proxyFromEnvironment(process.env),
+  });
+  servedPorts.register({
+    name: "llm",
+    portsFor: (spec, handler) => portsFor(spec, handler, llm),
+    environmentOf: (pod) => environmentOf(boxOf(pod), llm, tokens),
+    open: (pod) => ({
+      connected: (stream) => {
+        gateway.take(stream, boxOf(pod));
+      },
+      ended: () => undefined,
+    }),
+  });
+  return gateway;
+}
+
+/** Throws why the pod may not have what its annotation asks for. */
+function portsFor(
+  { annotations, madeFor, namespace }: PodSpec,
+  handler: HandlerConfig,
+  llm: Parameters<typeof checkGranted>[2],
+): readonly ServedPort[] {
+  const names = namesIn(annotations[llmAnnotation] ?? "");
+  if (names.length === 0) return [];
+  checkGranted(names, namespace, llm);
+  // A sandbox of the agents' edge has its providers from its template, or from a caller who is known.
+  const refused = madeFor === undefined && names.find((name) => !handler.llm.some((pattern) => fits(pattern, name)));
+  if (typeof refused === "string") {
+    throw new RuntimeError(
+      "invalidArgument",
+      `annotation ${llmAnnotation}: ${refused} is not allowed by the pod's handler`,
+      {
+        hint: `llm = ["${refused}"] in the handler's table of the configuration allows it`,
+      },
+    );
+  }
+  return [{ port: gatewayPort, address: "loopback", mostConnections }];
+}
+
+function boxOf({ id, spec }: Pick<Sandbox, "id" | "spec">): LlmBox {
+  return { id, tenant: spec.namespace, providers: namesIn(spec.annotations[llmAnnotation] ?? "") };
+}
