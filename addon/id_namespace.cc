@@ -27,6 +27,23 @@ int WaitForTheEnd(void* parent) {
   for (;;) ::pause();
 }
 
+/**
+ * What of a process without CAP_SYS_PTRACE is below /proc is only its own while it may be dumped, and that is over as
+ * soon as one of its threads has come to more capabilities than it had (commit_creds() in the kernel): where the
+ * process has not all of them, as in a container, that is whenever a thread or a child with the same memory enters a
+ * user namespace.
+ */
+void BeReadable() { ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }
+
+/** Another thread may enter a namespace between the two calls. */
+UniqueFd OpenReadable(const std::string& path, int flags) {
+  for (int tries_left = 5;; tries_left--) {
+    BeReadable();
+    UniqueFd opened(::open(path.c_str(), flags));
+    if (opened.valid() || errno != EACCES || tries_left == 0) return opened;
+  }
+}
+
 /** The kernel takes a map in one write, and only once. */
 Failure WriteMap(pid_t pid, const char* file, const std::vector<IdExtent>& extents) {
   const std::string path = "/proc/" + std::to_string(pid) + "/" + file;
@@ -35,7 +52,7 @@ Failure WriteMap(pid_t pid, const char* file, const std::vector<IdExtent>& exten
     text += std::to_string(extent.inside) + " " + std::to_string(extent.outside) + " " + std::to_string(extent.count) +
             "\n";
   }
-  UniqueFd map(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  UniqueFd map = OpenReadable(path, O_WRONLY | O_CLOEXEC);
   if (!map.valid()) return Failed("open", path);
   if (::write(map.get(), text.data(), text.size()) < 0) return Failed("write", path);
   return std::nullopt;
@@ -74,7 +91,7 @@ Outcome<UniqueFd> OpenIdNamespace(const IdMap& ids) {
   IdNamespace made;
   if (Failure failure = made.Make(ids, 0)) return *failure;
   const std::string path = made.PathOf("user");
-  UniqueFd opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd opened = OpenReadable(path, O_RDONLY | O_CLOEXEC);
   if (!opened.valid()) return Failed("open", path);
   return opened;
 }

@@ -8,6 +8,7 @@ import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
 import { codingAgents } from "./assets/coding-agents.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
+import { debianRoots } from "./assets/debian-roots.js";
 import { imagePackages } from "./assets/image-packages.js";
 import { kernel } from "./assets/kernel.js";
 import { containerdPrograms } from "./assets/containerd.js";
@@ -92,6 +93,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
       if (clients !== undefined) await place(clients, "python-clients");
       const sdk = clients === undefined ? undefined : await pythonSdk(inner, clients);
       if (sdk !== undefined) await place(sdk, "python-sdk");
+      await place(await debianRoots(inner), "debian-roots");
     }
   };
   const rust = async (inner: SetupContext): Promise<void> => {

@@ -24,6 +24,7 @@ const allParts = [
   "test:critest",
   "test:sandboxes",
   "test:models",
+  "test:deploy",
   "test:beside",
   "test:soak",
   "test:kubelet",

@@ -27,14 +27,18 @@ export const commands: readonly Command[] = [
   {
     name: "serve",
     synopsis:
-      "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME] [--network NAME] [--metrics ADDRESS] [--sandboxes [URL]] [--cri on|off]",
+      "[--config FILE] [--root DIR] [--state DIR] [--listen URL] [--driver NAME] [--network NAME] [--metrics ADDRESS] [--sandboxes [URL]] [--plain] [--cri on|off]",
     about: "serve CRI, and sandboxes for agents: the daemon",
     details: [
       ...configFlagDetails,
       "--metrics IP:PORT  where /metrics and /healthz are served (default nowhere)",
       `--sandboxes [URL]  where sandboxes for agents are served: tcp://IP:PORT or unix:///PATH (default ${sidecarUrl},`,
       "                   and nowhere without the flag)",
+      "--plain            take tokens beyond the loopback without TLS: where something else keeps others away",
       "--cri off          without CRI: where there is no kubelet",
+      "",
+      "Who calls by TCP has the token of A3S_BOX_TOKEN, or of the file A3S_BOX_TOKEN_FILE, which is made where it is not",
+      "there; or one of those of the configuration.",
     ],
     run: async (args) => await (await import("./serve.js")).serve(args),
   },
@@ -213,6 +217,13 @@ export const commands: readonly Command[] = [
     about: "the tools of a daemon's sandboxes on standard input and output (Model Context Protocol)",
     details: endpointDetails,
     run: async (args) => await (await import("./client/mcp.js")).mcp(args),
+  },
+  {
+    name: "token",
+    synopsis: "",
+    about: "print the token of this environment: what clients elsewhere need",
+    details: ["That of A3S_BOX_TOKEN, or of the file A3S_BOX_TOKEN_FILE."],
+    run: async (args) => await (await import("./client/token.js")).token(args),
   },
   {
     name: "debug bundle",

@@ -3,6 +3,7 @@ import type { Finding } from "./finding.js";
 import { diskFinding } from "./disk-finding.js";
 import { driverFindings, hostFindings, networkFindings } from "./findings.js";
 import { unpackersUsersFinding } from "./image-findings.js";
+import { rightsFindings } from "./rights-findings.js";
 import { table } from "./table.js";
 
 /** What this machine can do, as a table; the driver that would be taken; what is missing for any Box to run. */
@@ -11,6 +12,7 @@ export async function machineTable(config: Config): Promise<{ text: string; chos
   const findings = [
     ...driver.findings,
     ...(await hostFindings(config)),
+    ...(await rightsFindings(config)),
     ...(await networkFindings(config)),
     await unpackersUsersFinding(config),
     await diskFinding(config),

@@ -4,13 +4,14 @@ import { lateStepsNow, tellLateSteps } from "../base/hold.js";
 import { createLogger, type Logger } from "../base/log.js";
 import { monotonicMs } from "../base/clock.js";
 import { packageVersion } from "../base/version.js";
-import { loadConfig } from "../config/load.js";
+import { type ConfigFlags, loadConfig } from "../config/load.js";
 import { loadNative } from "../native/addon.js";
 import type { Deps } from "../cri/deps.js";
 import { type CriServer, serveCri } from "../cri/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
 import { type AgentsEdge, openAgentsEdge } from "./agents-edge.js";
 import { exitStatus } from "./command.js";
+import { makeTokenFile } from "./make-token.js";
 import { openMetricsEndpoint } from "./metrics-endpoint.js";
 import { openModelGateway } from "./model-gateway.js";
 import { openParts } from "./open-parts.js";
@@ -27,7 +28,8 @@ const closeGraceMs = 10_000;
 
 /** The daemon: opens the parts, serves until SIGTERM or SIGINT. Boxes live on after it. */
 export async function serve(args: string[]): Promise<number> {
-  const config = await loadConfig(serveFlags(args));
+  const flags = serveFlags(args);
+  const config = await loadConfig(flags);
   process.umask(0o022);
   const log = createLogger(config.log.level);
   exitOnBugs(log);
@@ -36,6 +38,7 @@ export async function serve(args: string[]): Promise<number> {
   const stopSignal = firstSignal(["SIGTERM", "SIGINT"]);
   const { native } = loadNative(config.assets.dir);
   const locks = [await lockFolder(native, config.root, "root"), await lockFolder(native, config.state, "state")];
+  await makeToken(flags, log);
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // each sandbox may wait on it
   const deps = await openParts(config, log, native, closing.signal);
@@ -84,6 +87,13 @@ export async function serve(args: string[]): Promise<number> {
   log.info({}, "stopped");
   // Channels to the agents of living Boxes would keep the process, and so would a thread in a call that never ends.
   return native.exitNow(exitStatus.ok);
+}
+
+/** At the first start, where the environment names a file that is not there. */
+async function makeToken({ token }: ConfigFlags, log: Logger): Promise<void> {
+  if (token === undefined || !("token_file" in token)) return;
+  const file = token.token_file;
+  if (await makeTokenFile(file)) log.info({ file }, "made a token: the command `token` shows it");
 }
 
 interface Edges {

@@ -32,6 +32,10 @@ export interface ConfigFlags {
   readonly sandboxes?: string | undefined;
   /** `cri.enabled`: "on" or "off". */
   readonly cri?: string | undefined;
+  /** `sandboxes.plain`. */
+  readonly plain?: boolean | undefined;
+  /** `sandboxes.tokens.default`, beside those of the file. */
+  readonly token?: { readonly token_file: string } | { readonly token_env: string } | undefined;
 }
 
 /** File, then flags over it. `invalidArgument` names the key, the value and what is allowed. */
@@ -44,6 +48,12 @@ export async function loadConfig(flags: ConfigFlags): Promise<Config> {
   }
   if (flags.metrics !== undefined) values.set("metrics.address", { value: flags.metrics, from: "--metrics" });
   if (flags.sandboxes !== undefined) values.set("sandboxes.listen", { value: [flags.sandboxes], from: "--sandboxes" });
+  if (flags.plain !== undefined) values.set("sandboxes.plain", { value: flags.plain, from: "--plain" });
+  if (flags.token !== undefined) {
+    const others = values.get("sandboxes.tokens")?.value;
+    const tokens = { ...(typeof others === "object" ? others : {}), default: flags.token };
+    values.set("sandboxes.tokens", { value: tokens, from: "the environment" });
+  }
   if (flags.cri !== undefined) values.set("cri.enabled", { value: onOrOff(flags.cri), from: "--cri" });
   return configOf(values, await readLlmConfig(values));
 }

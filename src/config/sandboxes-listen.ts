@@ -43,8 +43,10 @@ export interface KubeletConfig {
 }
 
 export interface TokenConfig {
-  /** Its first line is the token; undefined: a client certificate with the owner's name stands for it. */
+  /** Its first line is the token; undefined: a client certificate with the owner's name stands for it, or a variable. */
   readonly file: string | undefined;
+  /** Of the daemon's environment, whose value is the token. */
+  readonly variable: string | undefined;
   readonly tenant: string;
 }
 
@@ -62,6 +64,10 @@ const origin = /^https?:\/\/[^/?#\s]+$/;
 
 const tokenSchema = z.strictObject({
   token_file: z.string().regex(absolutePath).optional(),
+  token_env: z
+    .string()
+    .regex(/^[A-Za-z_]\w*$/)
+    .optional(),
   tenant: z.string().regex(name).optional(),
 });
 
@@ -128,7 +134,7 @@ export const sandboxPortSettings = {
     z.record(z.string().regex(name), tokenSchema),
     {},
     "tables named [sandboxes.tokens.NAME] with token_file (an absolute path; the file's first line counts, 16 characters at \
-least) and tenant (NAME unless it is given), or without a token_file for the owner of a client certificate",
+least) or token_env (a variable of the daemon's environment) and tenant (NAME unless it is given), or without a token_file for the owner of a client certificate",
     "Who may call by TCP. Take this line away when writing such a table.",
   ),
 };
@@ -216,13 +222,13 @@ function tokensOf(
   tls: SandboxPortTls | undefined,
 ): SandboxPortConfig["tokens"] {
   const tokens: Record<string, TokenConfig> = {};
-  for (const [owner, { token_file: tokenFile, tenant = owner }] of Object.entries(given)) {
-    if (tokenFile === undefined && tls?.clientCaFile === undefined) {
+  for (const [owner, { token_file: tokenFile, token_env: variable, tenant = owner }] of Object.entries(given)) {
+    if (tokenFile === undefined && variable === undefined && tls?.clientCaFile === undefined) {
       throw new RuntimeError("invalidArgument", `sandboxes.tokens.${owner} has no token_file`, {
         hint: "set it, or sandboxes.client_ca_file to know its owner by a certificate",
       });
     }
-    tokens[owner] = { file: tokenFile, tenant };
+    tokens[owner] = { file: tokenFile, variable, tenant };
   }
   return tokens;
 }

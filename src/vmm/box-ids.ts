@@ -4,9 +4,11 @@
  */
 import type { BoxId } from "../base/ids.js";
 import type { OwnerMap } from "../native/addon.js";
+import { ownMappedRanges, rangeWithin, type IdRange } from "./id-range.js";
 
-const firstVmmUser = 0x7000_0000;
-const vmmUsers = 0x0ff0_0000;
+const usualVmmUsers: IdRange = { first: 0x7000_0000, count: 0x0ff0_0000 };
+/** In a container with a user namespace there are no such ids: the kernel takes none that it does not map. */
+const vmmUsers = rangeWithin(usualVmmUsers, ownMappedRanges());
 /** Two Boxes of a thousand have the same one once in 4000 machines; they then share one limit of processes. */
 const firstServerRoot = 0x8000_0000;
 const serverRoots = 0x7fff_0000;
@@ -15,7 +17,13 @@ const allIds = 0xffff_ffff;
 
 /** What QEMU runs as. */
 export function vmmUserOf(id: BoxId): number {
-  return firstVmmUser + (numberOf(id) % vmmUsers);
+  const { first, count } = vmmUsers ?? usualVmmUsers;
+  return first + (numberOf(id) % count);
+}
+
+/** Of Boxes; undefined where this process's user namespace has none for them. */
+export function vmmUserRange(): IdRange | undefined {
+  return vmmUsers;
 }
 
 /** What root of the Box's user namespace is, in which its file server runs. */

@@ -11,14 +11,7 @@ import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
 import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, IdMapping, MachineDriver } from "./box.js";
 import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
-import {
-  chooseDriver,
-  findProgram,
-  findQemu,
-  requireAssets,
-  runcProgram,
-  type DriverChoice,
-} from "./choose-driver.js";
+import { chooseDriver, findProgram, findQemu, requireAssets, runcProgram, type DriverChoice } from "./choose-driver.js";
 import { discardBox, removeBoxFolder } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import { KrunDriver } from "./drivers/krun/krun-driver.js";

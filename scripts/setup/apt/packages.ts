@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { checkSha256 } from "../digests.js";
+import { checkSha256, sha256Of } from "../digests.js";
 import { run, type SetupContext } from "../run.js";
 import type { PrivateApt } from "./private-apt.js";
 
@@ -40,10 +40,12 @@ export async function downloadClosure(
   context: SetupContext,
   apt: PrivateApt,
   names: readonly string[],
+  /** Of `apt-get`: the release that is preferred. */
+  preferred: readonly string[] = [],
 ): Promise<string[]> {
   const archives = join(apt.folder, "cache", "archives");
   await run("apt-get", [...apt.options, "clean"], { signal: context.signal });
-  const words = ["-q", "-y", "--no-install-recommends", "--download-only", "install", ...names];
+  const words = ["-q", "-y", "--no-install-recommends", "--download-only", ...preferred, "install", ...names];
   await run("apt-get", [...apt.options, ...words], { signal: context.signal });
   const debs = (await readdir(archives)).filter((name) => name.endsWith(".deb"));
   return debs.sort().map((name) => join(archives, name));
@@ -51,4 +53,19 @@ export async function downloadClosure(
 
 export async function unpack(context: SetupContext, deb: string, folder: string): Promise<void> {
   await run("dpkg-deb", ["-x", deb, folder], { signal: context.signal });
+}
+
+/** What a release says of a package that something in it was taken from. */
+export interface PackageFacts {
+  readonly name: string;
+  readonly version: string;
+  /** The source package, with its version where that differs: what the distribution has the sources under. */
+  readonly source: string;
+  readonly sha256: string;
+}
+
+export async function packageFacts(context: SetupContext, deb: string): Promise<PackageFacts> {
+  const words = ["--showformat=${Package}\n${Version}\n${source:Package} ${source:Version}", "--show", deb];
+  const [name = "", version = "", source = ""] = (await run("dpkg-deb", words, { signal: context.signal })).split("\n");
+  return { name, version, source, sha256: await sha256Of(deb) };
 }

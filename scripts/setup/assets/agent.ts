@@ -11,7 +11,11 @@ import { cargo, ensureRust, rustInputs } from "./rust.js";
 /** The folder with `agent`, the static program that is PID 1 of every Box. */
 export async function agent(context: SetupContext): Promise<string> {
   await ensureRust(context);
-  const inputs = [...(await sourceInputs(context.root, ["guest", "proto/agent"])), ...(await rustInputs(context))];
+  const inputs = [
+    ...(await sourceInputs(context.root, ["guest", "proto/agent"])),
+    ...(await rustInputs(context)),
+    "layout 2",
+  ];
   return await cached(context, {
     name: "agent",
     inputs,

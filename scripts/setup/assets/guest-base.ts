@@ -1,7 +1,7 @@
-import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { chmod, copyFile, cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, join, relative } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { downloadClosure, unpack } from "../apt/packages.js";
+import { downloadClosure, type PackageFacts, packageFacts, unpack } from "../apt/packages.js";
 import { privateApt } from "../apt/private-apt.js";
 import { cached, exists } from "../cache.js";
 import { checkSha256 } from "../digests.js";
@@ -21,7 +21,7 @@ const loader = "ld-linux-x86-64.so.2";
 export async function crunBase(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "crun-base",
-    inputs: [suite, crunVersion, "layout 1"],
+    inputs: [suite, crunVersion, "layout 2"],
     build: async (folder) => {
       const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
       const work = await mkdtemp(join(folder, "work-"));
@@ -34,10 +34,38 @@ export async function crunBase(context: SetupContext): Promise<string> {
       for (const deb of debs) await unpack(context, deb, work);
       await mergedUsr(folder);
       await install(join(work, "usr/bin/crun"), join(folder, "usr/bin/crun"));
-      await copyLibraries(context, work, folder, join(work, "usr/bin/crun"));
+      const taken = await copyLibraries(context, work, folder, join(work, "usr/bin/crun"));
+      await keepLicences(context, debs, ["usr/bin/crun", ...taken], folder);
       await rm(work, { recursive: true });
     },
   });
+}
+
+/** Where the guest base has the licences of what is in it, and `packages.json`: what each was taken from. */
+export const guestLicences = "usr/share/doc";
+
+/** Those of the packages that the files, named without the folder above a library, come from. */
+async function keepLicences(
+  context: SetupContext,
+  debs: readonly string[],
+  files: readonly string[],
+  folder: string,
+): Promise<void> {
+  const facts: PackageFacts[] = [];
+  for (const deb of debs) {
+    const listed = await run("dpkg-deb", ["--contents", deb], { signal: context.signal });
+    const names = listed.split("\n").map((line) => (line.split(" ./")[1] ?? "").split(" ")[0] ?? "");
+    if (!files.some((file) => names.some((name) => name === file || `usr/${name}` === file))) continue;
+    const fact = await packageFacts(context, deb);
+    facts.push(fact);
+    const work = await mkdtemp(join(folder, "work-"));
+    await unpack(context, deb, work);
+    const place = join(folder, guestLicences, fact.name);
+    await mkdir(place, { recursive: true });
+    await copyFile(join(work, "usr/share/doc", fact.name, "copyright"), join(place, "copyright"));
+    await rm(work, { recursive: true });
+  }
+  await writeFile(join(folder, guestLicences, "packages.json"), JSON.stringify(facts));
 }
 
 /** The guest base with an agent in it: what goes to `assets/guest`. */
@@ -66,10 +94,11 @@ async function install(from: string, to: string): Promise<void> {
   await chmod(to, 0o755);
 }
 
-/** Copies what a program needs, and what that needs, under the names that the loader asks for. */
-async function copyLibraries(context: SetupContext, from: string, to: string, program: string): Promise<void> {
+/** Copies what a program needs, and what that needs, under the names that the loader asks for; resolves to their paths. */
+async function copyLibraries(context: SetupContext, from: string, to: string, program: string): Promise<string[]> {
   const todo = [program];
   const done = new Set<string>([loader]);
+  const taken = [`usr/lib64/${loader}`];
   await install(join(from, libraryFolder, loader), join(to, "usr/lib64", loader));
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const dynamic = await run("readelf", ["-d", next], { signal: context.signal });
@@ -80,7 +109,9 @@ async function copyLibraries(context: SetupContext, from: string, to: string, pr
       if (!(await exists(library)))
         throw new RuntimeError("internal", `${basename(next)} needs ${name}, in no package`);
       await install(library, join(to, libraryFolder, name));
+      taken.push(relative(from, await realpath(library)));
       todo.push(library);
     }
   }
+  return taken;
 }

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { privateApt } from "../apt/private-apt.js";
-import { downloadPinned, unpack } from "../apt/packages.js";
+import { downloadPinned, packageFacts, unpack } from "../apt/packages.js";
 import { cached } from "../cache.js";
 import { sourceInputs } from "../fingerprint.js";
 import { run, type SetupContext } from "../run.js";
@@ -15,9 +15,9 @@ const libkrunfw = {
 
 const converter = "scripts/setup/vmlinux-elf.c";
 
-/** The guest kernel as `vmlinux.elf`. */
+/** The guest kernel as `vmlinux.elf`, with what its package is and its licence beside it. */
 export async function kernel(context: SetupContext): Promise<string> {
-  const inputs = [libkrunfw.version, libkrunfw.sha256, ...(await sourceInputs(context.root, [converter]))];
+  const inputs = [libkrunfw.version, libkrunfw.sha256, "layout 2", ...(await sourceInputs(context.root, [converter]))];
   return await cached(context, {
     name: "kernel",
     inputs,
@@ -38,6 +38,8 @@ export async function kernel(context: SetupContext): Promise<string> {
       );
       const library = join(unpacked, "usr/lib/x86_64-linux-gnu/libkrunfw.so.5");
       await run(tool, [library, join(folder, "vmlinux.elf")], options);
+      await copyFile(join(unpacked, "usr/share/doc", libkrunfw.name, "copyright"), join(folder, "copyright"));
+      await writeFile(join(folder, "package.json"), JSON.stringify(await packageFacts(context, deb)));
       await rm(work, { recursive: true });
     },
   });

@@ -1,4 +1,5 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { hasRust, installSystemPackages } from "../apt/system-packages.js";
 import { checkLockedCrate } from "../digests.js";
@@ -20,6 +21,9 @@ export interface CargoOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What our programs are built for, and on. */
+const target = "x86_64-unknown-linux-gnu";
+
 export async function cargo(context: SetupContext, args: readonly string[], options: CargoOptions): Promise<void> {
   const env = {
     CARGO_TERM_COLOR: "never",
@@ -27,7 +31,18 @@ export async function cargo(context: SetupContext, args: readonly string[], opti
     ...(await toolchain(context, options.cwd)),
     ...options.env,
   };
-  await run("cargo", args, { signal: context.signal, cwd: options.cwd, logFile: options.logFile, env });
+  const words = ["--config", withoutPlaces(options.cwd, args[args.indexOf("--target-dir") + 1]), ...args];
+  await run("cargo", words, { signal: context.signal, cwd: options.cwd, logFile: options.logFile, env });
+}
+
+/** Messages of panics name source files: by where they are in a crate, not on the machine that built it. */
+function withoutPlaces(folder: string, targetFolder: string | undefined): string {
+  const home = process.env["CARGO_HOME"] ?? join(homedir(), ".cargo");
+  const places = [`${home}/registry/src=/registry`, `${folder}=/source`];
+  // What build scripts write is compiled from there.
+  if (targetFolder?.startsWith("/") === true) places.push(`${targetFolder}=/target`);
+  const flags = places.map((each) => `--remap-path-prefix=${each}`);
+  return `target.${target}.rustflags=${JSON.stringify(flags)}`;
 }
 
 /** A published crate, and the digest of what was published. */
@@ -74,7 +89,7 @@ async function checkPublished(
  * rustup obeys a folder's rust-toolchain.toml by a download that a machine behind package registries can't make: where
  * the toolchain named there is not installed, the default one serves.
  */
-async function toolchain(context: SetupContext, folder: string): Promise<Record<string, string>> {
+export async function toolchain(context: SetupContext, folder: string): Promise<Record<string, string>> {
   const pinned = await readFile(join(folder, "rust-toolchain.toml"), "utf8").catch(() => "");
   const channel = /^channel\s*=\s*"([^"]+)"/m.exec(pinned)?.[1];
   const installed = await tryRun("rustup", ["toolchain", "list"], { signal: context.signal });
@@ -88,5 +103,5 @@ async function toolchain(context: SetupContext, folder: string): Promise<Record<
 /** What decides a compiled crate besides its sources. */
 export async function rustInputs(context: SetupContext): Promise<string[]> {
   const version = await tryRun("rustc", ["--version"], { signal: context.signal });
-  return [version?.trim() ?? "rustc of the distribution"];
+  return [version?.trim() ?? "rustc of the distribution", "sources without their places"];
 }

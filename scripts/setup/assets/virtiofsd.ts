@@ -3,19 +3,22 @@ import { cached } from "../cache.js";
 import type { SetupContext } from "../run.js";
 import { crateProgram, ensureRust, rustInputs } from "./rust.js";
 
-const version = "1.14.0";
-const sha256 = "7051accc9cf2816e25945c8216e6d4be2b4e75fc5e77559cd7eed5e400245cc1";
+export const virtiofsdCrate = {
+  name: "virtiofsd",
+  version: "1.14.0",
+  sha256: "7051accc9cf2816e25945c8216e6d4be2b4e75fc5e77559cd7eed5e400245cc1",
+};
 
 /** The file server of the qemu driver. Debian 12 has none, and sid's needs a newer libc: built from its crate. */
 export async function virtiofsd(context: SetupContext): Promise<string> {
   await ensureRust(context);
   return await cached(context, {
     name: "virtiofsd",
-    inputs: [version, ...(await rustInputs(context))],
+    inputs: [virtiofsdCrate.version, ...(await rustInputs(context))],
     build: async (folder, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libcap-ng-dev", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      await crateProgram(context, { name: "virtiofsd", version, sha256 }, folder, { logFile });
+      await crateProgram(context, virtiofsdCrate, folder, { logFile });
     },
   });
 }

@@ -56,7 +56,8 @@ export function nobodyThere({ address }: Endpoint, cause: unknown): RuntimeError
   });
 }
 
-async function tokenOf(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+/** Undefined where neither is set. */
+export async function tokenOf(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const file = nonEmpty(env["A3S_BOX_TOKEN_FILE"]);
   return file === undefined ? nonEmpty(env["A3S_BOX_TOKEN"]) : (await readFile(file, "utf8")).trim();
 }

@@ -40,7 +40,9 @@ describe("the configuration of the sandboxes' port", () => {
     for (const more of [tls, "\nplain = true"]) {
       expect(port(`listen = ["tcp://0.0.0.0:4088"]${more}${token}`).listen).to.have.length(1);
     }
-    expect(port(`listen = []${token}`).tokens).to.deep.equal({ ci: { file: "/run/secrets/ci", tenant: "ci" } });
+    expect(port(`listen = []${token}`).tokens).to.deep.equal({
+      ci: { file: "/run/secrets/ci", variable: undefined, tenant: "ci" },
+    });
   });
 
   for (const [text, wanted] of [

@@ -64,17 +64,29 @@ export class Tokens {
     await this.#looking;
   }
 
+  /** A bad one is told of once: its version stays as it is read. */
+  #take(known: KnownToken, text: string, from: { readonly file: string } | { readonly variable: string }): void {
+    const token = text.trim();
+    const isGood = token.length >= shortestToken && token.length <= longestToken;
+    if (!isGood && known.version !== "bad") {
+      this.#log.warn({ owner: known.owner, ...from }, "no token of 16 to 4096 characters in its file or variable");
+    }
+    known.hash = isGood ? hashOf(token) : undefined;
+    known.version = isGood ? "good" : "bad";
+  }
+
   async #read(known: KnownToken): Promise<void> {
-    const { file } = known.config;
+    const { file, variable } = known.config;
+    if (variable !== undefined) {
+      this.#take(known, process.env[variable] ?? "", { variable });
+      return;
+    }
     if (file === undefined) return;
     try {
       const { dev, ino, size, mtimeMs, ctimeMs } = await stat(file);
       const version = [dev, ino, size, mtimeMs, ctimeMs].join(" ");
       if (version === known.version) return;
-      const token = (await readFile(file, "utf8")).split("\n")[0]?.trim() ?? "";
-      const isGood = token.length >= shortestToken && token.length <= longestToken;
-      if (!isGood) this.#log.warn({ owner: known.owner, file }, "no token of 16 to 4096 characters in its file");
-      known.hash = isGood ? hashOf(token) : undefined;
+      this.#take(known, (await readFile(file, "utf8")).split("\n")[0] ?? "", { file });
       known.version = version;
     } catch (thrown) {
       // A token whose file is gone is no token any more.

@@ -58,7 +58,12 @@ export class QemuDriver implements Driver {
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
     const { folder, spec, userNamespace } = request;
     const { launcher } = this.#paths;
-    const { qemu, virtiofsd, kernel, firmware: own } = await this.#programs.run("programs", signal, (given) =>
+    const {
+      qemu,
+      virtiofsd,
+      kernel,
+      firmware: own,
+    } = await this.#programs.run("programs", signal, (given) =>
       stage("look at programs", lookLimitMs, given, (limited) => lookAt(this.#paths, limited)),
     );
     await stage("start file server", socketLimitMs, signal, async (limited) => {
