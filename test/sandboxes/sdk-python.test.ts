@@ -5,6 +5,9 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Edge } from "../../src/cli/client/connect.js";
+import { findEndpoint } from "../../src/cli/client/endpoint.js";
+import { SandboxServiceService as service } from "../../src/gen/sandboxes/v1/sandboxes.js";
 import { Daemon } from "../support/daemon.js";
 import { projectFolder } from "../support/project.js";
 import { freePort } from "../support/registry.js";
@@ -15,6 +18,10 @@ import { eventually, limit } from "../support/wait.js";
 const python = join(projectFolder, "build/assets/python-clients/bin/python");
 const site = join(projectFolder, "build/assets/python-sdk/site");
 const sources = join(projectFolder, "sdk/python");
+
+const everySandbox = {
+  ...{ metadata: {}, states: [], template: "", startedAfter: undefined, pageSize: 0, pageToken: "" },
+};
 
 describe("the Python SDK", function () {
   this.timeout(limit(120_000));
@@ -38,6 +45,10 @@ describe("the Python SDK", function () {
 
   after(async () => {
     if (daemon === undefined) return;
+    // A test that has failed may have left some, which hold what the daemon would remove.
+    using edge = await Edge.connect(await findEndpoint(socket, {}));
+    const { sandboxes } = await edge.call(service.listSandboxes, everySandbox);
+    await Promise.all(sandboxes.map(({ id }) => edge.call(service.endSandbox, { sandboxId: id })));
     await daemon.remove();
     await rm(scratch, { recursive: true });
   });

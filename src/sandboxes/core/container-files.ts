@@ -135,7 +135,8 @@ class ContainerFiles implements Files {
   /** Root in the container has what the container's programs may have at most. */
   #scope({ user, base, root }: FileScope): AgentScope {
     const { record, resources, id } = this.#container;
-    const { uid, gid, additionalGids } = record.process.user;
+    const { cwd, user: init } = record.process;
+    const { uid, gid, additionalGids } = init;
     return {
       sessionId: id,
       user: checkedText(user, "user"),
@@ -144,7 +145,7 @@ class ContainerFiles implements Files {
       groups: [...additionalGids],
       capabilities: [...record.process.capabilities.bounding],
       oomScoreAdj: oomScoreAdj(resources) ?? record.process.oomScoreAdj ?? 0,
-      base: optionalPath(base),
+      base: optionalPath(base === "" ? cwd : base),
       root: optionalPath(root),
     };
   }

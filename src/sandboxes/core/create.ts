@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { posix } from "node:path";
 import { Cleanup } from "../../base/cleanup.js";
 import { RuntimeError } from "../../base/errors.js";
 import { anyOf, whyAborted } from "../../base/signals.js";
 import { operation, stage } from "../../base/stage.js";
-import type { Image, PullWatch } from "../../image/image-store.js";
+import type { Image, ImageConfig, PullWatch } from "../../image/image-store.js";
 import { createInPod } from "../../runtime/container/create-in-pod.js";
 import { createLimitMs, startLimitMs, undoLimitMs } from "../../runtime/container/limits.js";
 import { startContainerIn } from "../../runtime/container/start.js";
@@ -90,14 +91,17 @@ async function build(
   undoRecord.add("remove record", () => records.remove(id));
   await stage("write record", stepLimitMs, signal, () => records.add(record));
   const within = await checkSources(plan.mounts, tenant, core, wanted);
-  const command = await commandOf(await haveImage(plan.image, core, wanted, watch), core);
+  const image = await engine.images.config(await haveImage(plan.image, core, wanted, watch));
+  /** What would run in a container that names no program. */
+  const command = [...image.entrypoint, ...image.cmd];
 
   await using undo = new Cleanup(log, undoPodLimitMs);
   undo.add("remove its log", () => removeLogs(engine.config.root, id));
   undo.add("remove pod", (limit) => removePod(podOf(record, engine), engine, limit));
   const podId = await runPod(podSpecOf(id, tenant, plan, engine.config.root), engine, signal);
   goOn(wanted);
-  const containerId = await createInPod(podId, containerSpecOf(plan, engine.config.assets.dir, within), engine, signal);
+  const spec = containerSpecOf(inImage(plan, image), engine.config.assets.dir, within);
+  const containerId = await createInPod(podId, spec, engine, signal);
   const container = engine.containers.require(containerId);
   await startContainerIn(container, engine);
   goOn(wanted);
@@ -135,8 +139,8 @@ async function haveImage(
   return await stage("pull image", pullLimitMs, signal, (limit) => images.pull(name, undefined, limit, watch));
 }
 
-/** What would run in a container that names no program. */
-async function commandOf(image: Image, { engine: { images } }: Core): Promise<string[]> {
-  const { entrypoint, cmd } = await images.config(image);
-  return [...entrypoint, ...cmd];
+/** Where neither caller nor template says it, the working directory is the image's: of programs, of files, and as it is told. */
+function inImage(plan: SandboxPlan, { workingDir }: Pick<ImageConfig, "workingDir">): SandboxPlan {
+  if (plan.workingDir !== "" || workingDir === "") return plan;
+  return { ...plan, workingDir: posix.resolve("/", workingDir) };
 }

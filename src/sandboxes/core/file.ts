@@ -22,7 +22,7 @@ export interface FileEntry {
 export interface FileScope {
   /** Name, id or "user:group"; "": the sandbox's. The kernel decides what the user may. */
   readonly user: string;
-  /** Relative paths begin here; "~" and "~/…" are the user's home. Absent: the user's home. */
+  /** Relative paths begin here; "": the container's working directory. "~" and "~/…" are the user's home. Absent: that. */
   readonly base?: string;
   /** No path leads out of this directory, by no ".." and no link: `permissionDenied`. Absent: the container's root. */
   readonly root?: string;

@@ -90,6 +90,8 @@ export class DoubleProcesses implements Processes {
         held.seen = Math.max(held.seen, offset);
         yield { kind: "output", ...part };
       }
+      // More may have come while the reader had the last.
+      if (held.parts.some((one) => one.offset >= offset)) continue;
       if (held.view.exit !== undefined) break;
       await changes.next();
     }

@@ -16,7 +16,7 @@ export type SdkModule = typeof Sdk;
 export interface InstalledSdk {
   readonly directory: string;
   readonly sdk: SdkModule;
-  /** Packages of the project that a program beside it needs. */
+  /** Puts a package of the project beside it. */
   link(name: string): Promise<void>;
   remove(): Promise<void>;
 }
@@ -53,9 +53,9 @@ export async function installSdk(): Promise<InstalledSdk> {
 /** A module's text with another package in the place of one. */
 export async function withImport(file: string, from: string, to: string): Promise<string> {
   const text = await readFile(file, "utf8");
-  const changed = text.replace(`from "${from}";`, `from "${to}";`);
-  if (changed === text) throw new Error(`${file} imports nothing from ${from}`);
-  return changed;
+  const said = `from "${from}";`;
+  if (!text.includes(said)) throw new Error(`${file} imports nothing from ${from}`);
+  return text.replace(said, `from "${to}";`);
 }
 
 function isSdk(value: unknown): value is SdkModule {

@@ -9,14 +9,14 @@ Names are those of E2B's SDK, so that an app changes its provider by changing an
 """
 
 from ._async.handle import AsyncCommandHandle
-from ._async.files import AsyncFileStreamReader, AsyncWatchHandle
 from ._async.main import AsyncSandbox, AsyncSandboxPaginator
 from ._async.ports import AsyncForward
+from ._async.streams import AsyncFileStreamReader, AsyncWatchHandle
 from ._files import WriteData, WriteEntry
-from ._sync.files import FileStreamReader, WatchHandle
 from ._sync.handle import CommandHandle
 from ._sync.main import Sandbox, SandboxPaginator
 from ._sync.ports import Forward
+from ._sync.streams import FileStreamReader, WatchHandle
 from .exceptions import (
     AlreadyExistsException,
     AuthenticationException,

@@ -74,8 +74,8 @@ def exception_of(failure: Failure, about: About, endpoint: Endpoint, is_gone: bo
     words = failure.words
     if failure.fate is not Fate.ANSWERED:
         kind = e.UnavailableException
-        lead = "nobody serves sandboxes" if failure.fate is Fate.UNSENT else "the connection was lost"
-        words = f"{lead} at {endpoint.address}: {words} ({WHAT_TO_DO})"
+        unsent, dropped = "nobody serves sandboxes at", "what was asked may have been done: the connection was lost to"
+        words = f"{unsent if failure.fate is Fate.UNSENT else dropped} {endpoint.address}: {words} ({WHAT_TO_DO})"
     elif kind is e.NotFoundException:
         kind = e.SandboxNotFoundException if is_gone else _MISSING.get(about.kind, e.NotFoundException)
     elif kind is e.QuotaException and about.kind == "file":
@@ -89,6 +89,7 @@ _MISSING = {
     "sandbox": e.SandboxNotFoundException,
     "process": e.ProcessNotFoundException,
     "file": e.FileNotFoundException,
+    "port": e.SandboxNotFoundException,
 }
 
 

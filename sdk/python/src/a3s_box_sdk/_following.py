@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from ._failures import Failure, Fate
-from ._messages import BASH, SH
+from ._messages import BASH, OWN_TAG, SH
 from ._methods import CONNECT, RUN, Method
 from ._proto import processes_pb2 as p
 from .exceptions import CommandExitException, InvalidArgumentException, TimeoutException
@@ -44,7 +44,7 @@ class Following:
         self._from: From = _checked(from_)
         self._next: Optional[int] = from_ if isinstance(from_, int) else None
         if start is not None and not start.tag:
-            start.tag = f"sdk:{uuid.uuid4()}"
+            start.tag = f"{OWN_TAG}{uuid.uuid4()}"
 
     @property
     def is_known(self) -> bool:

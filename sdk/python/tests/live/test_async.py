@@ -67,6 +67,14 @@ async def commands(sandbox):
     await sandbox.commands.send_stdin(first.pid, "go\n")
     assert (await (await sandbox.commands.connect(first.pid)).wait()).stdout == "two\n"
     assert b"".join([chunk.data async for chunk in first.output()]) == b"one\ntwo\n"
+    waiting = asyncio.create_task(sandbox.commands.run("sleep 600", timeout=0, tag="given up"))
+    while "given up" not in [one.tag for one in await sandbox.commands.list()]:
+        await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    while "given up" in [one.tag for one in await sandbox.commands.list(ended=True)]:
+        await asyncio.sleep(0.05)
     await terminals(sandbox)
 
 

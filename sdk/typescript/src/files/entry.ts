@@ -31,7 +31,7 @@ const types: Partial<Record<FileKind, FileType>> = {
 
 /** A link is told of as what it leads to, where that is there. */
 export function entryInfo(entry: FileEntry, target?: FileEntry): EntryInfo {
-  const symlinkTarget = target?.path ?? entry.target;
+  const symlinkTarget = target === undefined || target.path === entry.path ? entry.target : target.path;
   return {
     ...writeInfo(entry, target),
     size: Number(entry.sizeBytes),

@@ -15,7 +15,6 @@ import type { Files, FileScope } from "../../core/file.js";
 import type { GrpcProtocol } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
 import { piecesOf } from "../pieces.js";
-import { rootOf } from "../root.js";
 import { type Asked, type Calls, callsOf, usualLimitMs } from "./calls.js";
 import { changeOf, entryMessage } from "./map/file.js";
 import { given, wholeNumber } from "../given.js";
@@ -57,7 +56,8 @@ interface Place {
 
 function placeOf({ sandboxes }: SandboxdParts, { sandboxId, user }: About, { caller, sandbox }: Asked): Place {
   const id = sandbox(sandboxId);
-  const base = rootOf(sandboxes.get(caller, id));
+  // Where its commands begin, too; of a template that says none it is the image's.
+  const { workingDir: base } = sandboxes.get(caller, id);
   return { files: sandboxes.files(caller, id), scope: { user, base } };
 }
 

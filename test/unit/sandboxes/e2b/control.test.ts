@@ -63,6 +63,17 @@ describe("E2B's control REST", () => {
     }
   });
 
+  it("leaves /v1/sandboxes to the REST face of our own service", async () => {
+    for (const [method, path] of [
+      ["POST", ""],
+      ["GET", ""],
+      ["GET", "/abcdefghij0123456789"],
+    ] as const) {
+      const response = await fetch(`${port.url}/v1/sandboxes${path}`, { method, headers: { "x-api-key": "team" } });
+      expect([response.status, await response.text()], method + path).to.deep.equal([404, "no protocol takes it"]);
+    }
+  });
+
   it("lists pages, by metadata, state, template and time, newest or oldest first", async () => {
     const key = "lister";
     const ids: string[] = [];
@@ -217,6 +228,13 @@ describe("E2B's control REST", () => {
   it("knows its templates by their names", async () => {
     expect((await ask("GET", "/templates/aliases/base")).body).to.deep.equal({ templateID: "base", public: true });
     expect((await ask("GET", "/templates/aliases/none")).status).to.equal(404);
+  });
+
+  it("leaves our own REST, which is version 1, to its protocol", async () => {
+    for (const path of ["/v1/sandboxes", `/v1/sandboxes/${await made()}`]) {
+      const response = await fetch(port.url + path, { headers: { "x-api-key": "team" } });
+      expect([response.status, await response.text()], path).to.deep.equal([404, "no protocol takes it"]);
+    }
   });
 
   it("has no sandbox of another tenant, and nothing for who has no key", async () => {

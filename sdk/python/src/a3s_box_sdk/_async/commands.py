@@ -121,10 +121,9 @@ class AsyncCommands:
         try:
             return await handle.wait()
         finally:
-            if following.exit is not None:
-                one.forget(handle.pid)
-            else:
-                await handle.disconnect()
+            # Whatever ended the wait (a cancellation, a callback that raised): nobody is there for the command any more.
+            one.forget(handle.pid)
+            await handle.disconnect()
 
     async def start(
         self,

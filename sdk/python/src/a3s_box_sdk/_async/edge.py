@@ -144,7 +144,9 @@ class AsyncEdge:
 
 
 class AsyncIdle:
-    """Cancels a call in which nothing has moved for so long. `is_over`: it has done so."""
+    """Cancels a call in which nothing has moved for so long. `is_over`: it has done so. Time that the app takes between two
+    parts (`hold`) does not count.
+    """
 
     def __init__(self, seconds: float, cancel: Callable[[], object]) -> None:
         self.is_over = False
@@ -156,13 +158,16 @@ class AsyncIdle:
     def moved(self) -> None:
         self._moved = time.monotonic()
 
+    def hold(self) -> None:
+        self._moved = float("inf")
+
     def stop(self) -> None:
         self._timer.cancel()
 
     def _look(self) -> None:
         left = self._moved + self._seconds - time.monotonic()
         if left > 0:
-            self._timer = asyncio.get_running_loop().call_later(left, self._look)
+            self._timer = asyncio.get_running_loop().call_later(min(left, self._seconds), self._look)
             return
         self.is_over = True
         self._cancel()

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, AsyncIterable, AsyncIterator, List, Literal, Optional, Sequence, TypedDict, Union, overload
+from typing import AsyncIterable, AsyncIterator, List, Literal, Optional, Sequence, TypedDict, Union, overload
 
-import grpc
 import grpc.aio
 
-from .._failures import Fate, Patience, exception_of, failure_of, late
+from .._failures import Fate, Patience, failure_of, late
 from .._files import PART_BYTES, Reading, WriteData, is_repeatable, linked, open_request, parts_of
-from .._messages import CHANGES, entry_of
-from .._methods import LIST_FILES, MAKE_DIRECTORY, MOVE, READ, REMOVE, STAT, WATCH, WRITE, A, About, Method, Q
+from .._messages import entry_of
+from .._methods import LIST_FILES, MAKE_DIRECTORY, MOVE, REMOVE, STAT, WATCH, WRITE, A, About, Method, Q
 from .._proto import files_pb2 as f
-from ..exceptions import (
-    AlreadyExistsException,
-    FileNotFoundException,
-    InvalidArgumentException,
-    SandboxException,
-    UnavailableException,
-)
+from ..exceptions import AlreadyExistsException, FileNotFoundException, InvalidArgumentException, SandboxException
 from ..models import EntryInfo, FilesystemEvent, FileType, WriteInfo
 from .edge import AsyncEdge, AsyncIdle
-from .handle import OutputHandler, tell
+from .handle import OutputHandler
+from .streams import AsyncFileStreamReader, AsyncWatchHandle
 
 AsyncWriteData = Union[WriteData, AsyncIterable[bytes]]
 
@@ -54,116 +48,6 @@ async def _aparts(data: AsyncWriteData) -> AsyncIterator[bytes]:
         yield read
 
 
-class AsyncFileStreamReader(AsyncIterator[bytes]):
-    """A file's bytes as they come. `aclose` ends it early."""
-
-    def __init__(self, edge: AsyncEdge, reading: Reading, about: About, idle_timeout: float) -> None:
-        self._edge = edge
-        self._reading = reading
-        self._about = about
-        self._seconds = idle_timeout
-        self._parts = self._read()
-        self._first: Optional[bytes] = None
-
-    async def begin(self) -> None:
-        """What can't be read fails here, not at the first part."""
-        self._first = await self._parts.__anext__()
-
-    def __aiter__(self) -> AsyncFileStreamReader:
-        return self
-
-    async def __anext__(self) -> bytes:
-        first, self._first = self._first, None
-        return first or await self._parts.__anext__()
-
-    async def __aenter__(self) -> AsyncFileStreamReader:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        await self._parts.aclose()
-
-    async def _read(self) -> Any:
-        patience = Patience(self._edge.reconnect_timeout)
-        while True:
-            call = self._edge.stream(READ, self._reading.request())
-            idle = AsyncIdle(self._seconds, call.cancel)
-            try:
-                async for answer in call:
-                    idle.moved()
-                    self._edge.heard()
-                    patience.renew()
-                    yield self._reading.take(answer)
-                return
-            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
-                if idle.is_over:
-                    raise late(self._about, self._seconds) from error
-                if isinstance(error, asyncio.CancelledError):
-                    raise
-                failure = failure_of(error)
-                if failure.fate is Fate.ANSWERED or not await self._edge.waits(failure, patience):
-                    raise await self._edge.explained(failure, self._about) from error
-            finally:
-                idle.stop()
-                call.cancel()
-
-
-class AsyncWatchHandle:
-    """What changes in a directory, from the moment of `watch_dir` on, until `stop`."""
-
-    def __init__(
-        self,
-        files: AsyncFilesystem,
-        call: Any,
-        about: About,
-        on_event: OutputHandler[FilesystemEvent],
-        on_exit: Optional[OutputHandler[Optional[Exception]]],
-        entries_of: Optional[str],
-    ) -> None:
-        self._files = files
-        self._call = call
-        self._about = about
-        self._on_event = on_event
-        self._on_exit = on_exit
-        self._entries_of = entries_of
-        self._is_stopped = False
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        failure: Optional[Exception] = None
-        try:
-            async for answer in self._call:
-                change = CHANGES.get(answer.changed.change)
-                if answer.WhichOneof("event") == "changed" and change is not None:
-                    await self._told(FilesystemEvent(answer.changed.path, change))
-        except grpc.aio.AioRpcError as error:
-            if not self._is_stopped:
-                failure = await self._files._missed(error, self._about)
-        except asyncio.CancelledError:
-            if not self._is_stopped:
-                raise
-        except Exception as error:
-            failure = error
-        finally:
-            self._call.cancel()
-        await tell(self._on_exit, failure)
-
-    async def _told(self, event: FilesystemEvent) -> None:
-        if self._entries_of is not None:
-            try:
-                event.entry = await self._files.get_info(f"{self._entries_of}/{event.name}")
-            except FileNotFoundException:
-                pass
-        await tell(self._on_event, event)
-
-    async def stop(self) -> None:
-        self._is_stopped = True
-        self._call.cancel()
-        await asyncio.wait([self._reading])
-
-
 class AsyncFilesystem:
     """Files of the sandbox, as `user` may see them. Relative paths begin at the sandbox's working directory, "~" is the
     user's home.
@@ -179,17 +63,6 @@ class AsyncFilesystem:
 
     async def _ask(self, method: Method[Q, A], request: Q, name: str, timeout: Optional[float]) -> A:
         return await self._edge.call(method, request, self._about(name), timeout or self._request_timeout)
-
-    async def _missed(self, error: grpc.aio.AioRpcError, about: About) -> SandboxException:
-        failure = failure_of(error)
-        if failure.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return late(about, 0)
-        if failure.fate is Fate.ANSWERED:
-            return await self._edge.explained(failure, about)
-        words = f"{exception_of(failure, About(''), self._edge.endpoint)}; events may have been missed"
-        return UnavailableException(
-            f"{words} (look at the directory, and watch it again)", stage=about.stage, sandbox_id=about.sandbox_id
-        )
 
     @overload
     async def read(
@@ -249,14 +122,18 @@ class AsyncFilesystem:
     async def _send(self, path: str, data: AsyncWriteData, user: Optional[str], seconds: float) -> f.FileEntry:
         failure: List[Exception] = []
         idle: List[AsyncIdle] = []
+        ready = asyncio.Event()
 
         async def requests() -> AsyncIterator[f.WriteFileRequest]:
             try:
                 yield open_request(self._id, path, user)
+                await ready.wait()
+                idle[0].hold()
                 async for part in _aparts(data):
-                    for one in idle:
-                        one.moved()
+                    idle[0].moved()
                     yield f.WriteFileRequest(data=part)
+                    idle[0].hold()
+                idle[0].moved()
             except Exception as thrown:
                 # Without its end the server drops what has come.
                 failure.append(thrown)
@@ -265,6 +142,7 @@ class AsyncFilesystem:
 
         call = self._edge.send(WRITE, requests())
         idle.append(AsyncIdle(seconds, call.cancel))
+        ready.set()
         try:
             answer: f.WriteFileResponse = await call
         except asyncio.CancelledError as error:
@@ -384,4 +262,11 @@ class AsyncFilesystem:
         finally:
             idle.stop()
         self._edge.heard()
-        return AsyncWatchHandle(self, call, about, on_event, on_exit, path if include_entry else None)
+
+        async def look(name: str) -> Optional[EntryInfo]:
+            try:
+                return await self.get_info(f"{path}/{name}")
+            except FileNotFoundException:
+                return None
+
+        return AsyncWatchHandle(self._edge, call, about, on_event, on_exit, look if include_entry else None)

@@ -10,7 +10,8 @@ import grpc.aio
 from .._endpoint import Endpoint
 from .._methods import A, Method, Q
 from .._sync.edge import RECONNECT_SECONDS
-from .._sync.http import HttpEdge, HttpFailure
+from .._sync.http import HttpEdge
+from .._sync.rest import HttpFailure
 from .edge import AsyncEdge
 
 T = TypeVar("T")

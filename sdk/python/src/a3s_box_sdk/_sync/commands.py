@@ -118,9 +118,9 @@ class Commands:
         try:
             return handle.wait(on_stdout=on_stdout, on_stderr=on_stderr)
         finally:
+            # Whatever ended the wait (Ctrl-C, a callback that raised): nobody is there for the command any more.
             handle.disconnect()
-            if following.exit is not None:
-                one.forget(handle.pid)
+            one.forget(handle.pid)
 
     def start(
         self,

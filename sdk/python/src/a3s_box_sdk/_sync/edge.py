@@ -137,7 +137,9 @@ class Edge:
 
 
 class Idle:
-    """Cancels a call in which nothing has moved for so long. `is_over`: it has done so."""
+    """Cancels a call in which nothing has moved for so long. `is_over`: it has done so. Time that the app takes between two
+    parts (`hold`) does not count.
+    """
 
     def __init__(self, seconds: float, cancel: Callable[[], object]) -> None:
         self.is_over = False
@@ -150,6 +152,9 @@ class Idle:
     def moved(self) -> None:
         self._moved = time.monotonic()
 
+    def hold(self) -> None:
+        self._moved = float("inf")
+
     def stop(self) -> None:
         self._stopped.set()
 
@@ -160,7 +165,7 @@ class Idle:
                 self.is_over = True
                 self._cancel()
                 return
-            if self._stopped.wait(left):
+            if self._stopped.wait(min(left, self._seconds)):
                 return
 
 

@@ -3,157 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from typing import Any, Deque, Iterator, List, Literal, Optional, Sequence, TypeVar, Union, overload
+from typing import Iterator, List, Literal, Optional, Sequence, Union, overload
 
 import grpc
 
-from .._failures import Failure, Fate, Patience, exception_of, failure_of, late
+from .._failures import Fate, Patience, failure_of, late
 from .._files import Reading, WriteData, WriteEntry, is_repeatable, linked, open_request, parts_of
-from .._messages import CHANGES, entry_of
-from .._methods import LIST_FILES, MAKE_DIRECTORY, MOVE, READ, REMOVE, STAT, WATCH, WRITE, A, About, Method, Q
+from .._messages import entry_of
+from .._methods import LIST_FILES, MAKE_DIRECTORY, MOVE, REMOVE, STAT, WATCH, WRITE, A, About, Method, Q
 from .._proto import files_pb2 as f
-from ..exceptions import AlreadyExistsException, FileNotFoundException, SandboxException, UnavailableException
-from ..models import EntryInfo, FilesystemEvent, FileType, WriteInfo
+from ..exceptions import AlreadyExistsException, FileNotFoundException, SandboxException
+from ..models import EntryInfo, FileType, WriteInfo
 from .edge import Edge, Idle
-
-T = TypeVar("T")
-MOST_EVENTS = 100_000
-
-
-class FileStreamReader(Iterator[bytes]):
-    """A file's bytes as they come. `close` ends it early."""
-
-    def __init__(self, edge: Edge, reading: Reading, about: About, idle_timeout: float) -> None:
-        self._edge = edge
-        self._reading = reading
-        self._about = about
-        self._seconds = idle_timeout
-        self._call: Any = None
-        self._parts = self._read()
-        # What can't be read fails here, not at the first part.
-        self._first: Optional[bytes] = next(self._parts, None)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        first, self._first = self._first, None
-        return first or next(self._parts)
-
-    def __enter__(self) -> FileStreamReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._parts.close()
-
-    def _read(self) -> Any:
-        patience = Patience(self._edge.reconnect_timeout)
-        while True:
-            call = self._edge.stream(READ, self._reading.request())
-            idle = Idle(self._seconds, call.cancel)
-            try:
-                for answer in call:
-                    idle.moved()
-                    self._edge.heard()
-                    patience.renew()
-                    part = self._reading.take(answer)
-                    yield part
-                return
-            except grpc.RpcError as error:
-                if idle.is_over:
-                    raise late(self._about, self._seconds) from error
-                failure = failure_of(error)
-                if failure.fate is Fate.ANSWERED or not self._edge.waits(failure, patience):
-                    raise self._edge.explained(failure, self._about) from error
-            finally:
-                idle.stop()
-                call.cancel()
-
-
-class WatchHandle:
-    """What changes in a directory, from the moment of `watch_dir` on."""
-
-    def __init__(self, edge: Edge, call: Any, about: About, files: Filesystem, include_entry: Optional[str]) -> None:
-        self._edge = edge
-        self._call = call
-        self._about = about
-        self._files = files
-        self._entries_of = include_entry
-        self._events: Deque[FilesystemEvent] = deque()
-        self._is_new = threading.Condition()
-        self._failure: Optional[SandboxException] = None
-        self._is_stopped = False
-        threading.Thread(target=self._read, daemon=True, name="a3s-box-watch").start()
-
-    def _read(self) -> None:
-        failure = SandboxException("the watch has ended", stage=self._about.stage, sandbox_id=self._about.sandbox_id)
-        try:
-            for answer in self._call:
-                change = CHANGES.get(answer.changed.change)
-                if answer.WhichOneof("event") != "changed" or change is None:
-                    continue
-                with self._is_new:
-                    if len(self._events) >= MOST_EVENTS:
-                        raise OverflowError
-                    self._events.append(FilesystemEvent(answer.changed.path, change))
-                    self._is_new.notify_all()
-        except OverflowError:
-            self._call.cancel()
-            words = f"{MOST_EVENTS} events were not asked for in time (look at the directory, and watch it again)"
-            failure = UnavailableException(words, stage=self._about.stage, sandbox_id=self._about.sandbox_id)
-        except grpc.RpcError as error:
-            if not self._is_stopped:
-                failure = missed(failure_of(error), self._about, self._edge)
-        with self._is_new:
-            self._failure = failure
-            self._is_new.notify_all()
-
-    def get_new_events(self, request_timeout: Optional[float] = None) -> List[FilesystemEvent]:
-        """What has come since the last call; it does not wait."""
-        with self._is_new:
-            return self._taken()
-
-    def __iter__(self) -> Iterator[FilesystemEvent]:
-        """Events as they come, until `stop`."""
-        while True:
-            with self._is_new:
-                while not self._events and self._failure is None and not self._is_stopped:
-                    self._is_new.wait()
-                if self._is_stopped:
-                    return
-                events = self._taken()
-            yield from events
-
-    def _taken(self) -> List[FilesystemEvent]:
-        if self._is_stopped:
-            raise SandboxException("the watch is stopped", stage=self._about.stage, sandbox_id=self._about.sandbox_id)
-        if not self._events and self._failure is not None:
-            raise self._failure
-        events = list(self._events)
-        self._events.clear()
-        if self._entries_of is not None:
-            for event in events:
-                event.entry = self._files._entry_or_none(f"{self._entries_of}/{event.name}")
-        return events
-
-    def stop(self, request_timeout: Optional[float] = None) -> None:
-        self._is_stopped = True
-        self._call.cancel()
-        with self._is_new:
-            self._is_new.notify_all()
-
-
-def missed(failure: Failure, about: About, edge: Edge) -> SandboxException:
-    if failure.fate is Fate.ANSWERED:
-        return edge.explained(failure, about)
-    words = f"{exception_of(failure, About(''), edge.endpoint)}; events may have been missed"
-    return UnavailableException(
-        f"{words} (look at the directory, and watch it again)", stage=about.stage, sandbox_id=about.sandbox_id
-    )
+from .streams import FileStreamReader, WatchHandle
 
 
 class Filesystem:
@@ -228,14 +90,18 @@ class Filesystem:
     def _send(self, path: str, data: WriteData, user: Optional[str], seconds: float) -> f.FileEntry:
         failure: List[BaseException] = []
         idle: List[Idle] = []
+        ready = threading.Event()
 
         def requests() -> Iterator[f.WriteFileRequest]:
             try:
                 yield open_request(self._id, path, user)
+                ready.wait()
+                idle[0].hold()
                 for part in parts_of(data):
-                    for one in idle:
-                        one.moved()
+                    idle[0].moved()
                     yield f.WriteFileRequest(data=part)
+                    idle[0].hold()
+                idle[0].moved()
             except BaseException as thrown:
                 # Without its end the server drops what has come.
                 failure.append(thrown)
@@ -244,6 +110,7 @@ class Filesystem:
 
         call = self._edge.send(WRITE, requests())
         idle.append(Idle(seconds, call.cancel))
+        ready.set()
         try:
             answer: f.WriteFileResponse = call.result()
         except grpc.FutureCancelledError as error:
@@ -304,7 +171,7 @@ class Filesystem:
 
     stat = get_info
 
-    def _entry_or_none(self, path: str) -> Optional[EntryInfo]:
+    def _found(self, path: str) -> Optional[EntryInfo]:
         try:
             return self.get_info(path)
         except FileNotFoundException:
@@ -360,4 +227,4 @@ class Filesystem:
         finally:
             idle.stop()
         self._edge.heard()
-        return WatchHandle(self._edge, call, about, self, path if include_entry else None)
+        return WatchHandle(self._edge, call, about, (lambda name: self._found(f"{path}/{name}")) if include_entry else None)

@@ -15,6 +15,9 @@ import { chunksOf, type HttpClient } from "./client.js";
 import { onlyByGrpc, shown } from "./sandboxes.js";
 import { Json } from "./shapes.js";
 
+/** Of a sandbox whose template says no working directory. */
+const usualRoot = "/workspace";
+
 export class HttpFiles {
   readonly #http: HttpClient;
   readonly #roots = new Map<string, string>();
@@ -89,7 +92,7 @@ export class HttpFiles {
   async #place({ sandboxId, path, user }: About, signal: AbortSignal): Promise<Place> {
     if (user !== "") throw onlyByGrpc("a file as another user");
     if (path === "~" || path.startsWith("~/")) throw onlyByGrpc("a file of the user's home");
-    const root = this.#roots.get(sandboxId) ?? ((await shown(this.#http, sandboxId, signal)).workingDir || "/");
+    const root = this.#roots.get(sandboxId) ?? ((await shown(this.#http, sandboxId, signal)).workingDir || usualRoot);
     this.#roots.set(sandboxId, root);
     const absolute = posix.resolve(root, path);
     const relative = posix.relative(root, absolute);
