@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { ChannelCredentials, Metadata, status } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { ProcessServiceClient } from "../../src/gen/process/v1/process.js";
+import { NamespaceMode } from "../../src/gen/runtime/v1/api.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { NodeNetwork } from "../support/node-network.js";
@@ -20,7 +21,8 @@ import { eventually, limit } from "../support/wait.js";
 const grpcurl = join(projectFolder, "build/assets/bin/grpcurl");
 const pythonClients = join(projectFolder, "build/assets/python-clients");
 const script = join(projectFolder, "test/sandboxes/k8s_agent_sandbox_client.py");
-const handlers = '[handlers.agents]\nannotations = ["runtime_api"]\n';
+const allowed = 'annotations = ["runtime_api"]';
+const handlers = `[handlers.agents]\n${allowed}\n[handlers.host]\ndriver = "native"\n${allowed}\n`;
 const asked = { annotations: { "a3s.dev/runtime-api": "true" } };
 const run = promisify(execFile);
 
@@ -169,16 +171,19 @@ describe("the runtime API of a pod without a network", function () {
     );
     expect(await shell(daemon, container, "pgrep top | wc -l")).to.match(/[1-9]/);
     using again = await openTunnel(daemon.cri, pod.id, 9090);
-    const next = new ProcessServiceClient(`127.0.0.1:${String(again.port)}`, credentials);
-    const ran = await new Promise<unknown>((resolve, reject) => {
-      const command = { command: ["echo", "on"], envVars: {}, cwd: undefined };
-      next.execute({ config: command }, (error, answer) => {
-        if (error === null) resolve(answer.stdout.toString());
-        else reject(error);
-      });
-    });
-    next.close();
-    expect(ran).to.equal("on\n");
+    expect(await executed(again.port, ["echo", "on"])).to.equal("on\n");
+  });
+
+  it("is there in a pod of the host, and refused where that has the host's network", async () => {
+    const ofHost = await runPod(daemon, { annotations: { "a3s.dev/runtime-api": "loopback" } }, "host");
+    const id = await startContainer(daemon, ofHost);
+    expect(await shell(daemon, id, "wget -qO- http://127.0.0.1:8080/v1/health")).to.match(/"status":"ok"/);
+    using grpc = await openTunnel(daemon.cri, ofHost.id, 9090);
+    expect(await executed(grpc.port, ["hostname"])).to.equal(`${ofHost.config.metadata?.name ?? ""}\n`);
+    await removePod(daemon, ofHost);
+    const namespaceOptions = { network: NamespaceMode.NODE, pid: NamespaceMode.POD, ipc: NamespaceMode.POD };
+    const shared = { ...asked, linux: { securityContext: { namespaceOptions } } };
+    expect(await runPod(daemon, shared, "host").catch(String)).to.match(/shares the host's network/);
   });
 
   it("says NOT_FOUND for a process that is not there, and takes no megabytes in one message", async () => {
@@ -195,3 +200,18 @@ describe("the runtime API of a pod without a network", function () {
     client.close();
   });
 });
+
+/** What a program has written, run by process.v1 at this port. */
+async function executed(port: number, command: string[]): Promise<string> {
+  const client = new ProcessServiceClient(`127.0.0.1:${String(port)}`, ChannelCredentials.createInsecure());
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      client.execute({ config: { command, envVars: {}, cwd: undefined } }, (error, answer) => {
+        if (error === null) resolve(answer.stdout.toString());
+        else reject(error);
+      });
+    });
+  } finally {
+    client.close();
+  }
+}

@@ -17,7 +17,8 @@ export interface HostAgent extends AsyncDisposable {
 export async function startHostAgent(): Promise<HostAgent> {
   const folder = await mkdtemp(join(tmpdir(), "a3s-agent-"));
   const socketPath = join(folder, "agent.sock");
-  const program = join(projectFolder, "build/assets/guest/usr/bin/agent");
+  const assets = process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets");
+  const program = join(assets, "guest/usr/bin/agent");
   const child = spawn(program, ["serve-unix", socketPath], { stdio: "ignore" });
   const connected = (): AgentClient => connectAgent({ socketPath, booting: null }, "box");
   let client = connected();

@@ -1,6 +1,6 @@
 /** Ports of a pod that the host serves: by the real agent, in a Box and on this machine, where clients are many and quick. */
 import { expect } from "chai";
-import { once, setMaxListeners } from "node:events";
+import { setMaxListeners } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { codeOf, messageOf } from "../../src/base/errors.js";
@@ -16,7 +16,7 @@ import { BoxBench, within } from "./bench-of-boxes.js";
 import { busyboxSpec } from "./busybox-spec.js";
 import { startSession } from "./sessions.js";
 
-const log = createLogger("fatal");
+const log = createLogger("error");
 const mib = 1 << 20;
 /** 10,000 by hand: a guest has no more at a time however many it tries. */
 const connections = Number(process.env["A3S_SERVED_CONNECTIONS"] ?? "2000");
@@ -167,7 +167,7 @@ describe("ports of a pod that the host serves", function () {
       expect(await outcomeOf(client(port))).to.equal("0 bytes");
       endless.destroy();
       stalled.resume(); // what has come meanwhile is before the end
-      await once(stalled, "close");
+      await new Promise((resolve) => stalled.once("close", resolve));
     });
 
     it("reset a connection that the host destroys, and let the rest of an answer through that it ends", async () => {

@@ -98,7 +98,7 @@ export const answerBounds: Readonly<Record<AgentPath, Bounds>> = {
   "/agent.v1.AgentService/Input": plain,
   "/agent.v1.AgentService/Resize": plain,
   "/agent.v1.AgentService/PortForward": plain,
-  "/agent.v1.AgentService/ServePort": { bytes: 128, fields: 4, message: { 2: { name: "peer", bytes: 64 } } },
+  "/agent.v1.AgentService/ServePort": { ...plain, message: { 2: { name: "peer", bytes: 64 } } },
   "/agent.v1.AgentService/TakeConnection": plain,
   "/agent.v1.AgentService/StopServing": plain,
   "/agent.v1.AgentService/DeleteSession": plain,

@@ -1,8 +1,5 @@
 import type { ClientDuplexStream, ClientReadableStream } from "@grpc/grpc-js";
-import { setImmediate as nextTurn } from "node:timers/promises";
-
-/** So long other work waits for one call's messages: of what has arrived together they come without a turn of the loop. */
-const longestTurnMs = 10;
+import { nextTurn } from "./turns.js";
 
 /** A call's messages. Leaving the loop does not destroy the stream, which may have more to send. */
 export async function* messagesOf<Req, Res>(
@@ -23,13 +20,11 @@ export async function* messagesOf<Req, Res>(
     state.wake();
   });
   const next = (): Res | null => call.read();
-  let turnEndsMs = performance.now() + longestTurnMs;
   try {
     for (;;) {
-      if (performance.now() > turnEndsMs) {
-        await nextTurn();
-        turnEndsMs = performance.now() + longestTurnMs;
-      }
+      // Of what has arrived together, messages come without a turn of the loop.
+      const turn = nextTurn();
+      if (turn !== undefined) await turn;
       const chunk = next();
       if (chunk !== null) yield chunk;
       else if (state.failure !== undefined) throw state.failure;

@@ -38,6 +38,13 @@ export const calls = {
   portForward: async (agent, signal) => {
     await readAll(await agent.connectPort(1, signal));
   },
+  servePort: async (agent, signal) => {
+    await readAll(await agent.servePort({ port: 1, anyAddress: false, mostConnections: 1, waitMs: 0 }, signal));
+  },
+  takeConnection: async (agent, signal) => {
+    await readAll(await agent.takeConnection(1n, signal));
+  },
+  stopServing: (agent, signal) => agent.stopServing(1, signal),
   deleteSession: (agent, signal) => agent.deleteSession("s", signal),
   forgetExec: (agent, signal) => agent.forgetExec("s", "e", signal),
   updateSession: (agent, signal) =>

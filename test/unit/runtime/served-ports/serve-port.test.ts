@@ -14,7 +14,7 @@ import { FakeAgent } from "../../vmm/agent/fake-agent.js";
 type ServeCall = ServerWritableStream<ServePortRequest, ServePortResponse>;
 type Calls = Parameters<typeof FakeAgent.start>[0];
 
-const log = createLogger("fatal");
+const log = createLogger("error");
 const said = (id: bigint, peer = "127.0.0.1:5"): ServePortResponse => ({ connectionId: id, peer });
 
 async function served(
