@@ -49,6 +49,7 @@ const parts = {
   sandboxes: { files: "test/sandboxes", timeoutMs: 120_000, env: qemu },
   models: { files: "test/models", timeoutMs: 120_000, env: qemu },
   deploy: { files: "test/deploy/**", timeoutMs: 120_000, env: qemu },
+  "sandboxes-churn": { files: "test/churn/*.test.ts", env: qemu, once: true },
   beside: { files: "test/beside/**", timeoutMs: 120_000, env: qemu, under: [ownNetwork] },
   soak: { files: "test/soak/**", env: qemu, under: [ownNetwork] },
   "soak-long": { files: "test/soak/soak.test.ts", under: [ownNetwork], once: true },

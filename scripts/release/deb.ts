@@ -64,7 +64,7 @@ function controlOf({ version, qemu, glibc }: DebWish, kib: number): string {
     "Maintainer: a3s-box <a3s-box@localhost>",
     `Installed-Size: ${String(kib)}`,
     `Depends: libc6 (>= ${glibc})`,
-    "Recommends: ca-certificates, containernetworking-plugins, iptables",
+    "Recommends: ca-certificates, containernetworking-plugins, e2fsprogs, iptables, nftables",
     ...(qemu ? ["Conflicts: a3s-box-kvm"] : ["Conflicts: a3s-box", "Provides: a3s-box"]),
     "Section: admin",
     "Priority: optional",

@@ -8,8 +8,7 @@ import { expect } from "chai";
 import { packageVersion } from "../../src/base/version.js";
 import { neededCapabilities } from "../../src/cli/rights-findings.js";
 import { Docker } from "../support/deploy/docker.js";
-import { succeeded } from "../support/deploy/in-root.js";
-import { busyboxImage } from "../support/images.js";
+import { shippedBusybox, succeeded } from "../support/deploy/in-root.js";
 import { projectFolder } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
@@ -110,7 +109,7 @@ describe("the image", function () {
       const config = join(folder, "compose/config.toml");
       const text = await readFile(config, "utf8");
       // No registry is at hand.
-      await writeFile(config, text.replace(/image = ".*"/, `image = "${busyboxImage}"\nmemory_mib = 256`));
+      await writeFile(config, text.replace(/image = ".*"/, `image = "${shippedBusybox}"\nmemory_mib = 256`));
       await cp(join(projectFolder, "build/assets/image/busybox.tar"), join(folder, "compose/workspace/base.tar"));
       await mkdir(join(folder, "compose/skills/one"));
       await writeFile(join(folder, "compose/skills/one/SKILL.md"), "---\nname: one\n---\n");

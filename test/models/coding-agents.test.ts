@@ -124,6 +124,7 @@ ca_file = "${authority.certFile}"
     for (const { headers } of models.seen) expect(headers.join("\n")).to.contain(key);
     const places = "/proc/[0-9]*/environ /proc/[0-9]*/cmdline /home /etc /root /tmp /var /run /dev/shm";
     expect(await sh(`grep -rla '[s]${key.slice(1, 20)}' ${places} 2>/dev/null || echo nothing`)).to.equal("nothing\n");
+    await sh(`cp ${written.path} /dev/shm/made`);
     expect(await foundInMemory(await vmmPid(daemon, pod), [key, written.text])).to.deep.equal([written.text]);
   });
 });

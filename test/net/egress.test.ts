@@ -14,6 +14,29 @@ const ask = (name: string, more: Partial<Extract<Try, { do: "dns" }>> = {}): Try
   ...more,
 });
 
+function hexOf(address: string): string {
+  return address
+    .split(".")
+    .map((part) => Number(part).toString(16).padStart(2, "0"))
+    .join("");
+}
+
+/** A TCP segment for port 53 of a server outside, with these flags; checksums are right. */
+function tcpFrame(flags: number): string {
+  const sum = (hex: string): string => {
+    let total = 0;
+    for (let at = 0; at < hex.length; at += 4) total += Number.parseInt(hex.slice(at, at + 4), 16);
+    while (total > 0xffff) total = (total & 0xffff) + (total >> 16);
+    return (0xffff - total).toString(16).padStart(4, "0");
+  };
+  const ends = `${hexOf(guest[4])}${hexOf("203.0.113.1")}`;
+  const ip = `450000280001000040060000${ends}`;
+  const tcp = `9c4000350000000100000001 50${flags.toString(16).padStart(2, "0")}20000000 0000`.replaceAll(" ", "");
+  const segment = tcp.slice(0, 32) + sum(`${ends}00060014${tcp}`) + tcp.slice(36);
+  const header = ip.slice(0, 20) + sum(ip) + ip.slice(24);
+  return `${"ff".repeat(6)}${mac.replaceAll(":", "")}0800${header}${segment}`;
+}
+
 /** Whatever is tried comes to that; "kept": nothing of it came out. */
 type Row = readonly [Try, "through" | "kept"];
 
@@ -155,6 +178,10 @@ describe("egress rules", function () {
     ]);
     expect(told).to.deep.equal(Array.from({ length: 5 }, () => "rcode 3"));
     await bed.tries([sent("203.0.113.1", 53, 900), to("203.0.113.1", 53), sent("2001:db8::1", 53, 900)]);
+    // What is no connection is led nowhere either, though the namespace would forward it.
+    await bed.tries(
+      [0x03, 0x06, 0x29, 0x10, 0x00].map((flags) => ({ do: "frame", device: "eth0", hex: tcpFrame(flags) })),
+    );
     expect(bed.names.asked.filter((name) => !name.endsWith("example.org"))).to.deep.equal([]);
     expect((await bed.seen()).filter(({ proto }) => proto === 6 || proto === 17)).to.deep.equal([]);
     const facts = await bed.facts();
@@ -249,15 +276,10 @@ describe("egress rules", function () {
     const other = "020000000bad";
     const own = mac.replaceAll(":", "");
     const all = "ffffffffffff";
-    const hex4 = (address: string): string =>
-      address
-        .split(".")
-        .map((part) => Number(part).toString(16).padStart(2, "0"))
-        .join("");
     const ip4 = (source: string): string =>
-      `4500001c00010000401100 00${hex4(source)}${hex4("203.0.113.1")}1388005000080000`.replace(" ", "");
+      `4500001c00010000401100 00${hexOf(source)}${hexOf("203.0.113.1")}1388005000080000`.replace(" ", "");
     const arp = (hardware: string, source: string): string =>
-      `${all}${own}08060001080006040001${hardware}${hex4(source)}000000000000${hex4(gateway[4])}`;
+      `${all}${own}08060001080006040001${hardware}${hexOf(source)}000000000000${hexOf(gateway[4])}`;
     const own6 = "fd090000000000000000000000000002";
     const other6 = "fd090000000000000000000000000003";
     const advert = (source: string, target: string): string =>
@@ -315,5 +337,35 @@ describe("egress rules", function () {
     await bed.tries(script);
     expect(bed.names.asked.length - before).to.be.below(300);
     expect((await bed.facts()).refused.dns).to.be.at.least(1);
+  });
+});
+
+describe("packets that tc leads from the tap to eth0", () => {
+  let bed: EgressBed;
+  before(async () => {
+    bed = await EgressBed.open();
+  });
+  after(() => bed.close());
+
+  it("are seen by no hook of the pod's namespace: rules there have to take tc's place", async () => {
+    await bed.joinByTc();
+    const hooks = {
+      taken: 'netdev; hook ingress device "tap0" priority 0',
+      leaving: 'netdev; hook egress device "eth0" priority 0',
+      routed: "inet; hook prerouting priority 0",
+      forwarded: "inet; hook forward priority 0",
+    };
+    const lines = Object.entries(hooks).flatMap(([name, hook]) => {
+      const [family = "", where = ""] = hook.split("; ");
+      return [
+        `add table ${family} ${name}`,
+        `add chain ${family} ${name} seen { type filter ${where} ; }`,
+        `add rule ${family} ${name} seen ip daddr 203.0.113.1 counter`,
+      ];
+    });
+    await bed.run("pod", "nft", lines.join("; "));
+    expect(await bed.try(to("203.0.113.1"))).to.equal("tcp 203.0.113.1");
+    const counted = [...(await bed.run("pod", "nft", "list", "ruleset")).matchAll(/counter packets (\d+)/g)];
+    expect(counted.map(([, packets]) => packets)).to.deep.equal(["0", "0", "0", "0"]);
   });
 });

@@ -1,13 +1,16 @@
 /** The commands for people, as programs of their own, before a daemon that serves sandboxes and no CRI. */
 import { expect } from "chai";
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Daemon } from "../support/daemon.js";
-import { busybox, busyboxImage } from "../support/images.js";
+import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
+import { busybox, busyboxImage, busyboxSource } from "../support/images.js";
 import { projectFolder } from "../support/project.js";
+import { buildLayer } from "../support/tar-builder.js";
 import { eventually, limit } from "../support/wait.js";
 
 describe("the commands for people", function () {
@@ -15,11 +18,14 @@ describe("the commands for people", function () {
   let daemon: Daemon;
   let scratch: string;
   let endpoint: string;
+  let registry: HostileRegistry;
   before(async () => {
+    registry = await startHostileRegistry();
     scratch = await mkdtemp(join(tmpdir(), "a3s-client-"));
     endpoint = `unix://${scratch}/sandboxes.sock`;
     const config = [
-      ...["[sandboxes]", `listen = ["${endpoint}"]`, 'pull = "never"', ""],
+      ...["[image]", `plain_http = ["${registry.host}"]`, ""],
+      ...["[sandboxes]", `listen = ["${endpoint}"]`, `images = ["${registry.host}/*"]`, 'pull = "missing"', ""],
       ...["[templates.base]", `image = "${busyboxImage}"`, "vcpus = 1", "memory_mib = 256", ""],
     ];
     daemon = await Daemon.start({ images: [await busybox()], config: config.join("\n") });
@@ -27,6 +33,7 @@ describe("the commands for people", function () {
   after(async () => {
     await box(["rm", "-a"]);
     await daemon.remove();
+    await registry.stop();
     await rm(scratch, { recursive: true });
   });
 
@@ -135,10 +142,38 @@ describe("the commands for people", function () {
     await box(["rm", "-a"]);
   });
 
+  it("show the pull of an image, and leave nothing of it when they are interrupted", async () => {
+    // The other one is in the store already: it comes with the image of the template.
+    const layer = buildLayer([{ name: "new", content: randomBytes(300_000) }]);
+    const source = await busyboxSource({}, [layer]);
+    const { reference } = registry.serve("slow", "1", source);
+    let asked = false;
+    let hungUp = false;
+    registry.answer(`/blobs/${layer.digest}`, (_, response) => {
+      asked = true;
+      response.writeHead(200, { "content-length": layer.bytes.length }).write(layer.bytes.subarray(0, 100_000));
+      response.once("close", () => (hungUp = true));
+    });
+    const interrupted = begin(["run", "--rm", reference, "true"]);
+    let said = "";
+    interrupted.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const end = new Promise((resolve) => interrupted.once("close", resolve));
+    await eventually("it tells what comes", 20_000, () => (asked && said.includes("2 layers, ") ? true : undefined));
+    interrupted.kill("SIGINT");
+    await end;
+    await eventually("the pull has been given up", 20_000, () => (hungUp ? true : undefined));
+    expect((await box(["ps", "-q"])).stdout).to.equal("");
+    registry.serve("slow", "1", source);
+    const { status, stderr } = await box(["run", "--rm", reference, "true"]);
+    expect(status, stderr).to.equal(0);
+    expect(stderr).to.match(/^2 layers, [\d.]+ MiB\n[0-9a-f]{12} downloaded, [\d.]+ MiB\n$/);
+    expect(await box(["run", "--rm", reference, "true"])).to.deep.equal({ status: 0, stdout: "", stderr: "" });
+  });
+
   it("say what is wrong, and what to do", async () => {
     for (const [args, status, text] of [
       [["run"], 2, "which template or image?"],
-      [["run", "no-such", "true"], 1, "is not on this node"],
+      [["run", "no-such", "true"], 1, "no-such"],
       [["run", "-v", "a:b", "base", "true"], 2, "DIR:DIR"],
       [["run", "--memory", "lots", "base", "true"], 2, "512m, 2g"],
       [["exec", "nobody", "true"], 1, "`a3s-box ps` lists them"],

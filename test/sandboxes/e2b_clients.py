@@ -147,8 +147,25 @@ def debugging():
     assert sandbox.is_running() and sandbox.kill()
 
 
+def reattaching(script):
+    sandbox = Sandbox.create("base", timeout=600)
+    first = sandbox.commands.run(script, background=True, timeout=0)
+    for out, _, _ in first:
+        assert out == "begun\n", out
+        break
+    first.disconnect()
+    time.sleep(180)
+    whole = "".join(digit * 1024 * 1024 for digit in "12345678") + "done\n"
+    ended = Sandbox.connect(sandbox.sandbox_id).commands.connect(first.pid, timeout=0).wait()
+    assert (ended.exit_code, len(ended.stdout)) == (0, len(whole)), (ended.exit_code, len(ended.stdout))
+    assert ended.stdout == whole
+    assert sandbox.kill()
+
+
 if sys.argv[1] == "async":
     asyncio.run(waiting())
+elif sys.argv[1] == "reattach":
+    reattaching(sys.argv[2])
 else:
     {"sync": blocking, "debug": debugging}[sys.argv[1]]()
 print("done")

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { transform } from "esbuild";
@@ -161,10 +162,11 @@ describe("the TypeScript SDK", function () {
     const events = files.watch("/tmp/f", { recursive: true });
     const first = events.next();
     const seen: string[] = [];
+    const pause = (): Promise<undefined> => delay(100, undefined);
     const change = async (): Promise<true | undefined> => {
       await files.move("/tmp/f/pieces", "/tmp/f/moved");
       await files.move("/tmp/f/moved", "/tmp/f/pieces");
-      const next = await Promise.race([first, new Promise<undefined>((resolve) => setTimeout(resolve, 100))]);
+      const next = await Promise.race([first, pause()]);
       if (next?.done === false) seen.push(next.value.type);
       return seen.length > 0 ? true : undefined;
     };

@@ -1,5 +1,6 @@
 /** What disks of containers leave behind, and how full they can be made. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../src/base/log.js";
 import { errnoOf } from "../../src/base/errors.js";
@@ -32,7 +33,7 @@ export async function fill(folder: string, mostMib: number): Promise<{ readonly 
     try {
       await writeFile(join(folder, `full-${String(at)}`), block);
     } catch (thrown) {
-      return { errno: errnoOf(thrown) ?? String(thrown), mib: at };
+      return { errno: nameOf(thrown), mib: at };
     }
   }
   return { errno: "none", mib: mostMib };
@@ -47,10 +48,16 @@ export async function fillInodes(
     try {
       await writeFile(join(folder, `empty-${String(at)}`), "");
     } catch (thrown) {
-      return { errno: errnoOf(thrown) ?? String(thrown), files: at };
+      return { errno: nameOf(thrown), files: at };
     }
   }
   return { errno: "none", files: most };
+}
+
+/** libuv has no name for EDQUOT. */
+function nameOf(thrown: unknown): string {
+  const isQuota = thrown instanceof Error && "errno" in thrown && thrown.errno === -constants.errno.EDQUOT;
+  return isQuota ? "EDQUOT" : (errnoOf(thrown) ?? String(thrown));
 }
 
 /** A store with one image, in a folder of a file system of the test's. */

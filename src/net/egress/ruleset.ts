@@ -118,15 +118,17 @@ function familyRules(family: Family, egress: Egress, { outer, addresses }: BoxEn
   const id = family === 4 ? "icmp id" : "icmpv6 id";
   const whole = family === 4 ? "ip frag-off & 0x3fff == 0" : "exthdr frag missing";
   return [
+    // Hops of the sender's own choice: what the destination says would not be where it goes.
+    rule(chain, `${family === 4 ? "ip hdrlength != 5" : "exthdr rt exists"} ${quiet("spoofed")}`),
     ...(hasNames ? questions(family, addresses[family][0]) : []),
     rule(chain, `${flow} ${at("began")} update ${at("began")} { ${flow} } fwd to "${outer}"`),
     rule(chain, `${echo} ${ip} daddr . ${id} ${at("pings")} fwd to "${outer}"`),
-    ...(egress.rest === "allow" && nameServers.length > 0
-      ? [rule(chain, `${ip} daddr { ${nameServers.join(", ")} } meta l4proto { tcp, udp } th dport 53 goto ${go}`)]
-      : []),
     ...to(egress.allow, `goto ${go}`),
     ...(hasNames ? [rule(chain, `meta l4proto { tcp, udp } th dport { 53, 853 } ${refuse("dns")}`)] : []),
     ...to(egress.deny, refuse("denied")),
+    ...(egress.rest === "allow" && nameServers.length > 0
+      ? [rule(chain, `${ip} daddr { ${nameServers.join(", ")} } meta l4proto { tcp, udp } th dport 53 goto ${go}`)]
+      : []),
     ...egress.closed.flatMap(({ reason, ranges }) => to(ranges, refuse(reason))),
     ...(hasNames
       ? [
@@ -259,6 +261,10 @@ function dnsRules(family: Family, { names }: Egress, { inner, addresses }: BoxEn
     `add table ${whole}`,
     `add chain ${whole} questions { type nat hook prerouting priority -100 ; }`,
     `add rule ${whole} questions iifname "${inner}" meta l4proto { tcp, udp } th dport 53 dnat to ${own}`,
+    // What conntrack makes nothing of is led nowhere: the namespace may have the node's setting to forward.
+    `add chain ${whole} forward { type filter hook forward priority 0 ; policy drop ; }`,
+    `add chain ${whole} input { type filter hook input priority 0 ; policy accept ; }`,
+    `add rule ${whole} input iifname "${inner}" ${ip} daddr != ${own} drop`,
     // While nobody answers, whoever has asked asks again.
     rule("answers", `${ip} daddr ${guest} ${error} drop`),
     rule("answers", `${ip} daddr ${guest} ${ip} daddr set ${first}`),

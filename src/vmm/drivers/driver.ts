@@ -106,6 +106,8 @@ export async function spawnProgram(
     readonly netns: string | null;
     /** Number 1 of a PID namespace of its own, with a /proc that it mounts itself. */
     readonly ownPidNamespace: boolean;
+    /** Beside PATH; absent: nothing. */
+    readonly env?: readonly string[];
     /** Descriptors that become 3, 4, … of the program; absent: none. */
     readonly given?: readonly number[];
     /** Makes namespaces for itself, and is not to be the kernel's choice when memory runs out. Absent is false. */
@@ -117,7 +119,7 @@ export async function spawnProgram(
     return await native.spawn({
       file: program.file,
       args: program.args,
-      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...(program.env ?? [])],
       cwd: "/",
       stdio: [null, log.fd, log.fd, ...(program.given ?? [])],
       netns: program.netns,

@@ -25,6 +25,8 @@ export interface JailedProgram {
   readonly file: string;
   /** `see=` and `link=` options of the launcher (launcher/enter.h). */
   readonly view: readonly string[];
+  /** Its libraries where they are no distribution's: there is no /proc in a jail by which the loader would know its place. */
+  readonly env: readonly string[];
 }
 
 /** A dynamically linked program, and more that it reads; of that, what is not there is left out. */
@@ -40,7 +42,8 @@ export async function jailedProgram(
   }
   const seen = withoutNested([file, ...folders, ...paths]);
   const view = [...seen.map((each) => `see=${each}`), ...links.map(({ path: at, text }) => `link=${at}:${text}`)];
-  return { file, view };
+  const own = folders.filter((folder) => !/^\/(?:usr\/)?lib|^\/etc\//.test(folder));
+  return { file, view, env: own.length === 0 ? [] : [`LD_LIBRARY_PATH=${own.join(":")}`] };
 }
 
 /** One mount shows what is below it. */

@@ -17,10 +17,12 @@ export class Docker {
   readonly #folder: string;
   /** For the client. */
   readonly env: NodeJS.ProcessEnv;
+  readonly #sockets: string;
   readonly #daemon: ChildProcess;
 
-  private constructor(folder: string, env: NodeJS.ProcessEnv, daemon: ChildProcess) {
+  private constructor(folder: string, sockets: string, env: NodeJS.ProcessEnv, daemon: ChildProcess) {
     this.#folder = folder;
+    this.#sockets = sockets;
     this.env = env;
     this.#daemon = daemon;
   }
@@ -55,7 +57,7 @@ export class Docker {
     const said: string[] = [];
     for (const stream of [daemon.stdout, daemon.stderr])
       stream.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-    const made = new Docker(folder, env, daemon);
+    const made = new Docker(folder, run, env, daemon);
     try {
       await eventually("dockerd's socket", startMs, async () => {
         if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${said.join("").slice(-2000)}`);
@@ -94,7 +96,7 @@ export class Docker {
       this.#daemon.kill("SIGTERM");
       await over;
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    for (const folder of [this.#folder, this.#sockets]) await rm(folder, { recursive: true, force: true });
   }
 
   /** A directory that goes with it. */

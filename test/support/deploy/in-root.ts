@@ -1,6 +1,9 @@
 /** A program in a root of its own, as on another machine: its mounts, processes and network are gone with it. */
 import { spawn } from "node:child_process";
 
+/** What `build/assets/image/busybox.tar` is imported as. */
+export const shippedBusybox = "localhost/a3s-box/busybox:1";
+
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;

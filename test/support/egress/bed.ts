@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import { createLogger } from "../../../src/base/log.js";
 import { neverAborted } from "../../../src/base/signals.js";
 import { loadNative, type Native } from "../../../src/native/addon.js";
+import { joinTap } from "../../../src/net/guest-link.js";
 import { EgressKeeper, type EgressFacts, type EgressPlace } from "../../../src/net/egress/keeper.js";
 import { planEgress, type EgressWanted } from "../../../src/net/egress/policy.js";
 import { askServers } from "../../../src/net/egress/dns/upstream.js";
@@ -20,6 +21,7 @@ import { NameServer } from "./name-server.js";
 
 export const guest = { 4: "10.9.0.2", 6: "fd09::2" } as const;
 export const gateway = { 4: "10.9.0.1", 6: "fd09::1" } as const;
+const gatewayMac = "02:00:0a:09:00:01";
 export const mac = "02:00:0a:09:00:02";
 
 /** Outside: each answers on ports 80, 443, 53 and 853. */
@@ -72,6 +74,11 @@ export class EgressBed {
     bed.#world = bed.start("world", "world.py", "up0", outside.join(","), "80,443,53,853");
     await bed.#world.next();
     return bed;
+  }
+
+  /** As a pod without rules is joined. */
+  async joinByTc(): Promise<void> {
+    await joinTap(this.#native, this.at("pod"), "eth0");
   }
 
   /** As a daemon that has just begun has it. */
@@ -150,15 +157,23 @@ export class EgressBed {
       `ip addr add ${guest[6]}/64 dev eth0 nodad`,
       "ip link set eth0 up",
       "ip link set tap0 up",
+      "echo 1 > /proc/sys/net/ipv4/ip_forward", // as the node has it, and so a new namespace of its
+      "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
     );
     await lines(
       "world",
       `ip addr add ${gateway[4]}/24 dev up0`,
       `ip addr add ${gateway[6]}/64 dev up0 nodad`,
+      `ip link set up0 address ${gatewayMac}`,
       "ip link set up0 up",
       ...outside.map(
         (one) => `ip addr replace ${one} dev ${Object.values<string>(gateway).includes(one) ? "up0" : "lo"}`,
       ),
+    );
+    await lines(
+      "pod", // plugins leave it like that, with neighbours that are known for good
+      `ip route add default via ${gateway[4]}`,
+      `ip neigh replace ${gateway[4]} lladdr ${gatewayMac} dev eth0 nud permanent`,
     );
     await lines(
       "guest",

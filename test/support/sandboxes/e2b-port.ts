@@ -36,6 +36,7 @@ start_command = ${kernel}
 [templates.no-bash]
 image = "localhost/test/busybox:1"
 memory_mib = 256
+start_command = ["sh", "-c", "echo begun; echo wrong >&2; exec sleep 100000"]
 `;
 
 export async function openE2bPort(): Promise<E2bPort> {

@@ -7,7 +7,7 @@ import { openBed, type Bed } from "../sandboxes/listen/bed.js";
 /** `toml`: of `[sandboxes]`. */
 export async function openSandboxes(sandboxes: DoubleSandboxes, toml: string): Promise<Bed> {
   const stopping = new AbortController().signal;
-  const { grpc, http } = sandboxdProtocols({ sandboxes, log: createLogger("fatal"), stopping });
+  const { grpc, http } = sandboxdProtocols({ sandboxes, log: createLogger("error"), stopping });
   return await openBed(toml, { protocolsGrpc: grpc, protocolsHttp: http });
 }
 

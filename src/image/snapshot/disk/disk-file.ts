@@ -73,7 +73,7 @@ async function format(file: string, bytes: bigint, signal: AbortSignal): Promise
     if (signal.aborted) throw cause;
     if (errnoOf(cause) === "ENOENT") {
       throw new RuntimeError("failedPrecondition", `${program} is not on this machine`, {
-        hint: "apt install e2fsprogs",
+        hint: "apt install e2fsprogs; without a bound: sandboxes.disk_bound",
         cause,
       });
     }
@@ -87,7 +87,7 @@ async function mount(native: Native, container: string): Promise<void> {
     await native.mountFileDisk(diskFilePath(container), diskPath(container));
   } catch (cause) {
     throw new RuntimeError("failedPrecondition", `a file can't be mounted as a disk: ${messageOf(cause)}`, {
-      hint: "modprobe loop; in a container: /dev/loop-control and block devices 7:* (a privileged one has them)",
+      hint: "modprobe loop; in a container: /dev/loop-control and block devices 7:* (a privileged one has them); without a bound: sandboxes.disk_bound",
       cause,
     });
   }

@@ -72,7 +72,15 @@ export class QemuDriver implements Driver {
       const name = `virtiofsd ${folder.share}`;
       const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments(spec), options });
       const given = givenDescriptors(request);
-      const fs = { file: launcher, args, log: folder.fsLog, netns: null, ownPidNamespace: true, given };
+      const fs = {
+        file: launcher,
+        args,
+        log: folder.fsLog,
+        netns: null,
+        ownPidNamespace: true,
+        given,
+        env: virtiofsd.env,
+      };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
       await waitForSocket(folder.fsSocket, limited);
     });
@@ -81,7 +89,14 @@ export class QemuDriver implements Driver {
       const machine = [...(own === undefined ? [] : ["-L", own]), ...qemuArguments(request, kernel, khz)];
       const options = vmmOptions(request, kernel);
       const args = enterArguments({ ...qemu, name: "qemu-system-x86_64", args: machine, options });
-      const vmm = { file: launcher, args, log: folder.vmmLog, netns: spec.netnsPath, ownPidNamespace: true };
+      const vmm = {
+        file: launcher,
+        args,
+        log: folder.vmmLog,
+        netns: spec.netnsPath,
+        ownPidNamespace: true,
+        env: qemu.env,
+      };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
       return { dialable: waitForSocket(folder.agentSocket, signal) };
     });

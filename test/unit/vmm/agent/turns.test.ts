@@ -12,7 +12,7 @@ describe("turns of the loop for what agents send", function () {
   this.timeout(limit(20_000));
 
   it("give way between many calls, as they do within one, and let each of them on", async () => {
-    let isOver = false;
+    const over = new AbortController();
     const worked = new Array<number>(20).fill(0);
     const calls = worked.map(async (_, call) => {
       for (let step = 0; step < 4; step += 1) {
@@ -24,14 +24,14 @@ describe("turns of the loop for what agents send", function () {
     // nobody is let on twice before all others were once
     let turns = 0;
     const others = (async () => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         await immediate();
         turns += 1;
         expect(Math.max(...worked) - Math.min(...worked)).to.be.at.most(3);
       }
     })();
     await Promise.all(calls);
-    isOver = true;
+    over.abort();
     await others;
     expect(worked).to.deep.equal(new Array<number>(20).fill(4));
     // 480 ms of work, in turns of 10 ms and a step at most
