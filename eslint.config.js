@@ -51,5 +51,8 @@ export default tseslint.config(
     files: ["test/**/*.ts", "bench/**/*.ts"],
     rules: { "@typescript-eslint/no-unused-expressions": "off", "max-lines": "off" },
   },
-  { files: ["bench/**/*.ts", "scripts/**/*.ts", "test/support/**/*.ts", "sdk/typescript/examples/**/*.ts"], rules: { "no-console": "off" } },
+  {
+    files: ["bench/**/*.ts", "scripts/**/*.ts", "test/support/**/*.ts", "sdk/typescript/examples/**/*.ts"],
+    rules: { "no-console": "off" },
+  },
 );

@@ -55,8 +55,7 @@ export async function serve(args: string[]): Promise<number> {
     {
       version: packageVersion(),
       listen: config.cri.enabled ? `unix://${config.socketPath}` : "off",
-      driver: deps.boxes.driver,
-      reason: deps.boxes.reason,
+      ...{ driver: deps.boxes.driver, reason: deps.boxes.reason },
       startMs: Math.round(monotonicMs() - startedMs),
     },
     "serving",

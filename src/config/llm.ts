@@ -79,6 +79,9 @@ export const llmConfigSchema = z.strictObject({
   providers: z.array(z.strictObject({ ...providerShape, value: z.string().max(8192).optional() })).max(mostProviders),
 });
 
+/** Where a Secret is mounted by those who mount one. */
+export const usualLlmFile = "/etc/a3s/llm-config.json";
+
 export const llmSettings = {
   llm: {
     ...setting<readonly Provider[]>(
@@ -94,7 +97,7 @@ any of requests_a_minute, tokens_a_minute and concurrent)',
   },
   llm_config: setting(
     z.union([z.literal(""), z.string().regex(absolutePath)]),
-    "/etc/a3s/llm-config.json",
+    usualLlmFile,
     'an absolute path, or "" for none',
     "The same as JSON, as a Secret has it: read where the file is there, and its keys again whenever it changes.",
   ),

@@ -5,7 +5,7 @@ import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
 import type { Config, StreamingConfig } from "./config.js";
 import { handlersOf } from "./handlers.js";
 import { listenAddress } from "./listen-address.js";
-import { llmOf, llmSettings, type LlmConfigFile } from "./llm.js";
+import { llmOf, llmSettings, usualLlmFile, type LlmConfigFile } from "./llm.js";
 import { shortNameDigits } from "./paths.js";
 import { sandboxesOf } from "./sandboxes.js";
 import { sandboxPortOf } from "./sandboxes-listen.js";
@@ -83,15 +83,14 @@ async function readConfigFile(asked: string | undefined): Promise<{ path: string
   }
 }
 
-/** Where it is not there, and nobody has named it, there is none. */
+/** The usual one need not be there, also where a file that `config default` has printed names it. */
 async function readLlmConfig(values: ReadonlyMap<string, Given>): Promise<LlmConfigFile | undefined> {
-  const given = values.get("llm_config");
-  const path = valueOf("llm_config", llmSettings.llm_config, given);
+  const path = valueOf("llm_config", llmSettings.llm_config, values.get("llm_config"));
   if (path === "") return undefined;
   try {
     return { path, text: await readFile(path, "utf8") };
   } catch (thrown) {
-    if (given === undefined && isNotFound(thrown)) return undefined;
+    if (path === usualLlmFile && isNotFound(thrown)) return undefined;
     throw new RuntimeError("invalidArgument", messageOf(thrown), { stage: "read llm_config", cause: thrown });
   }
 }

@@ -277,14 +277,14 @@ describe("the launcher's jail for another program", () => {
   const cat = "/bin/cat";
   const views = async (): Promise<string[]> => (await jailedProgram(cat, [], AbortSignal.timeout(10_000))).view.slice();
   const inJail = async (options: string[], ...args: string[]): Promise<Ended> => {
-    const { file, view } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
-    return await launcher(...enterArguments({ file, view, name: "cat", args, options }).slice(1));
+    const { file, view, env } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
+    return await launcher(...enterArguments({ file, view, env, name: "cat", args, options }).slice(1));
   };
 
   /** What the host's proc says of a program that waits in its jail. */
   const lookedAt = async (options: string[], names: string[], given: number[] = []): Promise<string> => {
-    const { file, view } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
-    const args = enterArguments({ file, view, name: "cat", args: [], options });
+    const { file, view, env } = await jailedProgram(cat, [], AbortSignal.timeout(10_000));
+    const args = enterArguments({ file, view, env, name: "cat", args: [], options });
     const child = spawn(program, args.slice(1), { stdio: ["pipe", "ignore", "inherit", ...given] });
     try {
       const comm = `/proc/${String(child.pid)}/comm`;

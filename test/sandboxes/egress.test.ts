@@ -209,6 +209,11 @@ describe("Sandboxes in a network", function () {
     });
     expect(seen).to.not.include("203.0.113.2");
     await daemon.launch();
+    await eventually(
+      "sandboxes are served again",
+      20_000,
+      async () => (await call("GET", "/v1/sandboxes")) !== undefined,
+    );
     expect(await tries("dns ok.example.org", "tcp 203.0.113.1", "tcp 203.0.113.2")).to.deep.equal([
       ...["told", "tcp 203.0.113.1", "none"],
     ]);

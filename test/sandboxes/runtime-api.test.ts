@@ -19,7 +19,7 @@ import { openTunnel } from "../support/streaming/port-tunnel.js";
 import { eventually, limit } from "../support/wait.js";
 
 const grpcurl = join(projectFolder, "build/assets/bin/grpcurl");
-const pythonClients = join(projectFolder, "build/assets/python-clients");
+const python = join(projectFolder, "build/assets/python-clients/bin/python");
 const script = join(projectFolder, "test/sandboxes/k8s_agent_sandbox_client.py");
 const allowed = 'annotations = ["runtime_api"]';
 const handlers = `[handlers.agents]\n${allowed}\n[handlers.host]\ndriver = "native"\n${allowed}\n`;
@@ -73,8 +73,8 @@ describe("the runtime API of a pod", function () {
     await node.run("curl", "-sS", "-m", "60", ...args);
 
   it("is at the pod's address for agent-sandbox's client, with nothing of it in the image", async function () {
-    if (!existsSync(pythonClients)) skipBecause(this, "no python-clients: run the set-up");
-    const client = [`PYTHONPATH=${pythonClients}`, "python3", script, "8080", "9090", "some-sandbox", address];
+    if (!existsSync(python)) skipBecause(this, "no python-clients: run the set-up");
+    const client = [python, script, "8080", "9090", "some-sandbox", address];
     const line = (await node.run("env", ...client)).trim().split("\n").at(-1) ?? "";
     expect(JSON.parse(line)).to.deep.equal(seenByClient);
   });
@@ -132,12 +132,11 @@ describe("the runtime API of a pod without a network", function () {
   });
 
   it("is reached by port-forward, with agent-sandbox's client", async function () {
-    if (!existsSync(pythonClients)) skipBecause(this, "no python-clients: run the set-up");
+    if (!existsSync(python)) skipBecause(this, "no python-clients: run the set-up");
     using rest = await openTunnel(daemon.cri, pod.id, 8080);
     using grpc = await openTunnel(daemon.cri, pod.id, 9090);
     const args = [script, String(rest.port), String(grpc.port), "some-sandbox"];
-    const env = { ...process.env, PYTHONPATH: pythonClients };
-    const { stdout } = await run("python3", args, { env, timeout: limit(100_000) });
+    const { stdout } = await run(python, args, { timeout: limit(100_000) });
     expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).to.deep.equal(seenByClient);
   });
 
@@ -150,6 +149,7 @@ describe("the runtime API of a pod without a network", function () {
 
   it("is there again after the daemon was killed, which ends the programs of its calls and nothing else", async () => {
     const credentials = ChannelCredentials.createInsecure();
+    const runsSleep = "ps -o pid,args | grep '[s]leep 4713' || true";
     using grpc = await openTunnel(daemon.cri, pod.id, 9090);
     const client = new ProcessServiceClient(`127.0.0.1:${String(grpc.port)}`, credentials);
     const config = { command: ["sleep", "4713"], envVars: {}, cwd: undefined };
@@ -157,7 +157,7 @@ describe("the runtime API of a pod without a network", function () {
     expect(await nextOf(started)).to.have.property("init");
     const failed = new Promise<unknown>((resolve) => started.once("error", resolve));
     started.resume();
-    expect(await shell(daemon, container, "pgrep -f 'sleep 4713'")).to.match(/\d/);
+    expect(await shell(daemon, container, runsSleep)).to.match(/\d/);
     await daemon.stop("SIGKILL");
     await failed;
     client.close();
@@ -167,9 +167,9 @@ describe("the runtime API of a pod without a network", function () {
       return health.includes('"ok"') ? true : undefined;
     });
     await eventually("the program has ended", 30_000, async () =>
-      (await shell(daemon, container, "pgrep -f 'sleep 4713' || true")).trim() === "" ? true : undefined,
+      (await shell(daemon, container, runsSleep)).trim() === "" ? true : undefined,
     );
-    expect(await shell(daemon, container, "pgrep top | wc -l")).to.match(/[1-9]/);
+    expect(await shell(daemon, container, "ps -o args | grep -c '^top'")).to.match(/[1-9]/);
     using again = await openTunnel(daemon.cri, pod.id, 9090);
     expect(await executed(again.port, ["echo", "on"])).to.equal("on\n");
   });

@@ -64,7 +64,8 @@ describe("the Python SDK", function () {
   const run = async (args: readonly string[], env: Readonly<Record<string, string>>, cwd?: string): Promise<string> =>
     await said(begin(args, env, cwd));
 
-  it("does what it says: its own tests, and every method of both clients in real sandboxes", async () => {
+  it("does what it says: its own tests, and every method of both clients in real sandboxes", async function () {
+    this.timeout(limit(300_000));
     await run(["-m", "pytest", "--tb=short", "--rootdir", sources, join(sources, "tests")], {
       A3S_BOX_ENDPOINT: socket,
     });

@@ -95,7 +95,7 @@ describe("ports of a pod that the host serves", function () {
       });
       expect([codeOf(taken), messageOf(taken)]).to.deep.equal([
         "alreadyExists",
-        "serve port: port 5000 is in use in the pod",
+        "agent serve port: serve port: port 5000 is in use in the pod",
       ]);
       await listener.remove();
 

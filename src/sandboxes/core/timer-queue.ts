@@ -45,7 +45,7 @@ export class TimerQueue<K> {
 
   #run(): void {
     const now = this.#nowMs();
-    const due = [...this.#due].filter(([, atMs]) => atMs <= now);
+    const due = [...this.#due].filter(([, atMs]) => atMs <= now).sort(([, one], [, other]) => one - other);
     for (const [key] of due) this.#due.delete(key);
     this.#arm();
     for (const [key] of due) this.#fire(key);

@@ -62,7 +62,12 @@ describe("sandboxes of a daemon that was killed", function () {
       return sandboxes.list(someCaller, {}, { limit: 10 }).items.length === 0 ? true : undefined;
     });
     await eventually("nor is its pod", 30_000, () => (engine.sandboxes.all().length === 0 ? true : undefined));
-    const ends = core.log.filter(({ msg }) => msg === "sandbox ended").map(({ reason }) => reason);
+    // An end is told once all of it has gone.
+    const { log } = core;
+    const ends = await eventually("both ends are told", 20_000, () => {
+      const told = log.filter(({ msg }) => msg === "sandbox ended").map(({ reason }) => reason);
+      return told.length >= 2 ? told : undefined;
+    });
     expect(ends).to.have.members(["time", "lost"]);
   });
 });

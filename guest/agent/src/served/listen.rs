@@ -16,13 +16,24 @@ pub fn listen(port: u16, any_address: bool) -> io::Result<Vec<TcpListener>> {
     } else {
         (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST)
     };
-    let mut listeners = vec![bound(v4.into(), port)?];
+    let mut listeners = vec![first(v4.into(), port)?];
     match bound(v6.into(), port) {
         Ok(listener) => listeners.push(listener),
         Err(error) if has_no_such(&error) => {}
         Err(error) => return Err(error),
     }
     Ok(listeners)
+}
+
+/// In a guest that has just begun PID 1 may not have come to its loopback yet, and a pod without a network has nothing else.
+fn first(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    match bound(address, port) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
+            crate::net::loopback::up()?;
+            bound(address, port)
+        }
+        other => other,
+    }
 }
 
 fn bound(address: IpAddr, port: u16) -> io::Result<TcpListener> {

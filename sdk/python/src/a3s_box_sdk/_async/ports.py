@@ -120,7 +120,8 @@ class AsyncPorts:
 
 async def _receive(call: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        async for answer in call:
+        # A call whose first answer was read is read to its end: gRPC lets nobody go through it as well.
+        while (answer := await call.read()) is not grpc.aio.EOF:
             if answer.WhichOneof("part") == "end":
                 writer.write_eof()
             else:

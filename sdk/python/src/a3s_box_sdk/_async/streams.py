@@ -100,7 +100,8 @@ class AsyncWatchHandle:
     async def _read(self) -> None:
         failure: Optional[Exception] = None
         try:
-            async for answer in self._call:
+            # Its first answer was read: gRPC lets nobody go through the rest as well.
+            while (answer := await self._call.read()) is not grpc.aio.EOF:
                 change = CHANGES.get(answer.changed.change)
                 if answer.WhichOneof("event") == "changed" and change is not None:
                     await self._told(FilesystemEvent(answer.changed.path, change))
