@@ -73,8 +73,8 @@ UserNamespace BindToParent(uint32_t root_id) {
   const unsigned last = root_id == 0 ? kLockFd : kUsersFd;
   Must(::close_range(last + 1, ~0U, 0) == 0, "close_range");
   ::umask(0);
-  // Pods come first: without others on the processors this costs a pull nothing. Whoever has less already keeps it, and who
-  // may not (a filter of a container) unpacks all the same.
+  // Pods come first: without others on the processors this costs a pull nothing. Whoever has less already keeps it, and
+  // who may not (a filter of a container) unpacks all the same.
   if (::getpriority(PRIO_PROCESS, 0) < kNiceness) (void)::setpriority(PRIO_PROCESS, 0, kNiceness);
   Limit(RLIMIT_CORE, 0);
 #ifndef A3S_SANITIZE
