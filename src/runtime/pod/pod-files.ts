@@ -1,8 +1,8 @@
-import { chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { hostname as nodeName } from "node:os";
 import { dirname, join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
-import { isNotFound } from "../../base/errors.js";
+import { textOf } from "../../base/text-of.js";
 import { shortId, type SandboxId } from "../../base/ids.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
 import type { IdMap, Native } from "../../native/addon.js";
@@ -86,13 +86,7 @@ function hostsText(hostname: string, address = "127.0.1.1"): string {
 /** What dns_config says; the host's own where it says nothing (as kubelet expects with an empty resolvConf). */
 async function resolvConfText(dns: DnsSpec | undefined): Promise<string> {
   const text = dns === undefined ? "" : dnsText(dns);
-  if (text !== "") return text;
-  try {
-    return await readFile("/etc/resolv.conf", "utf8");
-  } catch (thrown) {
-    if (isNotFound(thrown)) return "";
-    throw thrown;
-  }
+  return text !== "" ? text : await textOf("/etc/resolv.conf");
 }
 
 /** resolv.conf(5). */

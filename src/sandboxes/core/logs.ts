@@ -1,8 +1,9 @@
 /** What a sandbox has to tell: its start command's output, and what has happened to it and its processes. */
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isNotFound } from "../../base/errors.js";
 import { namesIn } from "../../base/names-in.js";
+import { textOf } from "../../base/text-of.js";
 import { parseStamp } from "../../runtime/logs/log-format.js";
 import { rotatedOf } from "../../runtime/logs/log-file.js";
 import type { ProcessView } from "./process.js";
@@ -98,15 +99,6 @@ async function rotated(path: string): Promise<string[]> {
     return (await rotatedOf(path)).map((name) => join(dirname(path), name));
   } catch (thrown) {
     if (isNotFound(thrown)) return []; // of an earlier daemon, which kept none
-    throw thrown;
-  }
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (thrown) {
-    if (isNotFound(thrown)) return "";
     throw thrown;
   }
 }

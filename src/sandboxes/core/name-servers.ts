@@ -1,5 +1,4 @@
-import { readFile } from "node:fs/promises";
-import { isNotFound } from "../../base/errors.js";
+import { textOf } from "../../base/text-of.js";
 import { addressOf } from "../../net/egress/ranges.js";
 
 /** The second is where systemd-resolved keeps those that it asks itself. */
@@ -19,13 +18,4 @@ export async function usableNameServers(given: readonly string[]): Promise<reado
 function serversIn(text: string): string[] {
   const named = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address = ""]) => address);
   return named.filter((address) => addressOf(address) !== undefined && !/^(?:127\.|::1$|fe80:)/.test(address));
-}
-
-async function textOf(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (thrown) {
-    if (isNotFound(thrown)) return "";
-    throw thrown;
-  }
 }
