@@ -10,6 +10,7 @@
 namespace a3s {
 
 class ExitWatch;
+class Join;
 class MountWatch;
 
 /** What one JavaScript environment (the main thread, a worker) has open. There is no other state in the addon. */
@@ -18,7 +19,8 @@ struct AddonData {
   std::map<uint64_t, UniqueFd> locks;
   std::map<uint64_t, ExitWatch*> watches;
   std::map<uint64_t, MountWatch*> mount_watches;
-  /** Watches whose libuv handle has not finished closing. */
+  std::map<uint64_t, Join*> joins;
+  /** Watches and joins whose libuv handles have not finished closing. */
   int closing_watches = 0;
   /** Set once the environment ends and waits for us. */
   napi_async_cleanup_hook_handle cleanup = nullptr;
@@ -27,7 +29,8 @@ struct AddonData {
 
   /** Lets the environment end when nothing of ours is left in its loop. */
   void FinishCleanup() {
-    if (cleanup != nullptr && closing_watches == 0 && watches.empty() && mount_watches.empty()) {
+    const bool none = watches.empty() && mount_watches.empty() && joins.empty();
+    if (cleanup != nullptr && closing_watches == 0 && none) {
       napi_remove_async_cleanup_hook(std::exchange(cleanup, nullptr));
     }
   }

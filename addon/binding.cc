@@ -2,10 +2,11 @@
 
 #include "addon_data.h"
 #include "bind_mount.h"
+#include "directory_lock.h"
 #include "exit_watch.h"
 #include "file_disk.h"
-#include "folder_lock.h"
 #include "id_namespace.h"
+#include "join_accepted.h"
 #include "listen_in.h"
 #include "look_up.h"
 #include "mount_attributes.h"
@@ -50,6 +51,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("raiseLinks", a3s::RaiseLinks);
   add("addLinkEnd", a3s::AddLinkEnd);
   add("listenIn", a3s::ListenIn);
+  add("bindVsock", a3s::BindVsock);
+  add("joinAccepted", a3s::JoinAccepted);
   add("readLink", a3s::ReadLink);
   add("spawn", a3s::Spawn);
   add("adoptProcess", a3s::AdoptProcess);
@@ -57,7 +60,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("watchMounts", a3s::WatchMounts);
   add("signalProcess", a3s::SignalProcess);
   add("closeFd", a3s::CloseFd);
-  add("lockFolder", a3s::LockFolder);
+  add("lockDirectory", a3s::LockDirectory);
   add("lockFile", a3s::LockFile);
   add("openIn", a3s::OpenIn);
   add("removeTree", a3s::RemoveTree);

@@ -9,6 +9,7 @@
 
 #include "addon_data.h"
 #include "arguments.h"
+#include "join_accepted.h"
 #include "mount_watch.h"
 #include "unique_fd.h"
 
@@ -109,6 +110,7 @@ void OnEnvironmentEnd(napi_async_cleanup_hook_handle handle, void* argument) {
   data->cleanup = handle;
   while (!data->watches.empty()) data->watches.begin()->second->Close();
   CloseMountWatches(*data);
+  CloseJoins(*data);
   data->FinishCleanup();
 }
 

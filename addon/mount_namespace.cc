@@ -76,7 +76,7 @@ Failure EnterMountsOf(const NamedProcess& process) {
   Outcome<UniqueFd> pidfd = OpenProcess(process.pid, process.start_time);
   if (const SystemError* error = pidfd.error()) return *error;
   if (!pidfd.value().valid()) return FailedWith(ESRCH, "setns", number);
-  // Root and folder are otherwise those of all threads.
+  // Root and directory are otherwise those of all threads.
   if (::unshare(CLONE_FS) != 0) return Failed("unshare", number);
   if (::setns(pidfd.value().get(), CLONE_NEWNS) != 0) return Failed("setns", number);
   return std::nullopt;

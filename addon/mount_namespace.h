@@ -23,8 +23,8 @@ struct NamedProcess {
 bool Read(const Napi::Value& value, NamedProcess& out);
 
 /**
- * The calling thread's mounts are that process's from now on, its root and its folder the top of them: a thread that is
- * done after that. ESRCH when the process has ended.
+ * The calling thread's mounts are that process's from now on, its root and its directory the top of them: a thread that
+ * is done after that. ESRCH when the process has ended.
  */
 Failure EnterMountsOf(const NamedProcess& process);
 

@@ -20,7 +20,7 @@ Outcome<UniqueFd> OpenMountTarget(const std::string& path) {
 namespace {
 
 /** The file system itself is not asked, which may never answer. */
-Outcome<bool> IsFolder(int fd, const std::string& path) {
+Outcome<bool> IsDirectory(int fd, const std::string& path) {
   struct statx info;
   if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) return Failed("statx", path);
   return S_ISDIR(info.stx_mode);
@@ -28,11 +28,11 @@ Outcome<bool> IsFolder(int fd, const std::string& path) {
 
 Failure AttachAt(int tree, Outcome<UniqueFd> place, const std::string& target) {
   if (const SystemError* error = place.error()) return *error;
-  Outcome<bool> from_folder = IsFolder(tree, target);
-  Outcome<bool> to_folder = IsFolder(place.value().get(), target);
-  if (const SystemError* error = from_folder.error()) return *error;
-  if (const SystemError* error = to_folder.error()) return *error;
-  if (from_folder.value() != to_folder.value()) return FailedWith(ENOTDIR, "move_mount", target);
+  Outcome<bool> from_directory = IsDirectory(tree, target);
+  Outcome<bool> to_directory = IsDirectory(place.value().get(), target);
+  if (const SystemError* error = from_directory.error()) return *error;
+  if (const SystemError* error = to_directory.error()) return *error;
+  if (from_directory.value() != to_directory.value()) return FailedWith(ENOTDIR, "move_mount", target);
   if (::move_mount(tree, "", place.value().get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0) {
     return Failed("move_mount", target);
   }

@@ -13,7 +13,7 @@ namespace a3s {
 Outcome<UniqueFd> OpenMountTarget(const std::string& path);
 
 /**
- * Attaches what is mounted nowhere yet, folder on folder or file on file (else ENOTDIR), among the mounts of the
+ * Attaches what is mounted nowhere yet, directory on directory or file on file (else ENOTDIR), among the mounts of the
  * thread.
  */
 Failure Attach(int tree, const std::string& target);

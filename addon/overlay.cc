@@ -129,20 +129,20 @@ Failure Mount(OverlayMount mount) {
   return std::nullopt;
 }
 
-/** Over the folder itself: in a mount namespace that nobody else has. */
-Failure CoverByMapped(const std::string& folder, int user_namespace) {
-  UniqueFd tree(::open_tree(AT_FDCWD, folder.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-  if (!tree.valid()) return Failed("open_tree", folder);
-  if (Failure failure = MapIds(tree.get(), user_namespace, 0, folder)) return failure;
-  if (::move_mount(tree.get(), "", AT_FDCWD, folder.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
-    return Failed("move_mount", folder);
+/** Over the directory itself: in a mount namespace that nobody else has. */
+Failure CoverByMapped(const std::string& directory, int user_namespace) {
+  UniqueFd tree(::open_tree(AT_FDCWD, directory.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return Failed("open_tree", directory);
+  if (Failure failure = MapIds(tree.get(), user_namespace, 0, directory)) return failure;
+  if (::move_mount(tree.get(), "", AT_FDCWD, directory.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return Failed("move_mount", directory);
   }
   return std::nullopt;
 }
 
 std::string ParentOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
-/** Upper and work have to be on one mount: the folder that holds both is covered. */
+/** Upper and work have to be on one mount: the directory that holds both is covered. */
 Failure CoverUpper(const OverlayMount& mount, int user_namespace) {
   const std::string parent = ParentOf(*mount.upper);
   if (parent.empty() || ParentOf(*mount.work) != parent) return FailedWith(EINVAL, "mount", *mount.work);
@@ -157,7 +157,7 @@ std::optional<uid_t> RootOf(const IdMap& ids) {
   return std::nullopt;
 }
 
-/** Where overlayfs can't make its own folder in `work` it mounts all the same, and nobody can write. */
+/** Where overlayfs can't make its own directory in `work` it mounts all the same, and nobody can write. */
 Failure CheckWritable(const OverlayMount& mount) {
   struct statvfs info;
   if (::statvfs(mount.target.c_str(), &info) != 0) return Failed("statvfs", mount.target);
@@ -191,7 +191,7 @@ Failure CoverLayers(const OverlayMount& mount) {
 
 /**
  * Changes the mount namespace of the thread it runs on. It is mounted on the uppermost layer for a moment, which is a
- * folder for certain.
+ * directory for certain.
  */
 Outcome<UniqueFd> MakeDetached(OverlayMount mount) {
   if (::unshare(CLONE_NEWNS) != 0) return Failed("unshare", mount.target);

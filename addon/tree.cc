@@ -16,19 +16,19 @@ namespace {
 
 class Remover final : public TreeVisitor {
  public:
-  void OnFolder(const struct stat&) override {}
+  void OnDirectory(const struct stat&) override {}
 
-  int OnFile(int folder, const char* name) override {
-    if (::unlinkat(folder, name, 0) != 0) return errno;
+  int OnFile(int directory, const char* name) override {
+    if (::unlinkat(directory, name, 0) != 0) return errno;
     removed_++;
     return 0;
   }
 
   int OnOtherMount(int, const char*) override { return EBUSY; }
 
-  /** A file system may skip entries of a folder that changes while it is read: read again as long as that helps. */
-  int AfterFolder(int folder, const char* name, After& after) override {
-    if (::unlinkat(folder, name, AT_REMOVEDIR) == 0) {
+  /** A file system may skip entries of a directory that changes while it is read: read again as long as that helps. */
+  int AfterDirectory(int directory, const char* name, After& after) override {
+    if (::unlinkat(directory, name, AT_REMOVEDIR) == 0) {
       removed_++;
       return 0;
     }
@@ -71,19 +71,19 @@ class Counter final : public TreeVisitor {
 
   const Usage& usage() const { return usage_; }
 
-  void OnFolder(const struct stat& info) override { Add(info); }
+  void OnDirectory(const struct stat& info) override { Add(info); }
 
-  int OnFile(int folder, const char* name) override {
+  int OnFile(int directory, const char* name) override {
     if (stop_.raised()) return ECANCELED;
     struct stat info;
-    if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (::fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return errno;
     if (info.st_nlink > 1 && !seen_.emplace(info.st_dev, info.st_ino).second) return 0;
     Add(info);
     return 0;
   }
 
   int OnOtherMount(int, const char*) override { return 0; }
-  int AfterFolder(int, const char*, After&) override { return stop_.raised() ? ECANCELED : 0; }
+  int AfterDirectory(int, const char*, After&) override { return stop_.raised() ? ECANCELED : 0; }
 
  private:
   void Add(const struct stat& info) {
@@ -96,7 +96,7 @@ class Counter final : public TreeVisitor {
   std::set<std::pair<dev_t, ino_t>> seen_;
 };
 
-/** The folder that holds the last component of a path, and that component. */
+/** The directory that holds the last component of a path, and that component. */
 struct Place {
   UniqueFd parent;
   std::string name;
@@ -107,10 +107,10 @@ Outcome<Place> PlaceOf(std::string path) {
   const size_t slash = path.rfind('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   if (name.empty() || name == "." || name == "..") return FailedWith(EINVAL, "open", path);
-  std::string folder = ".";
-  if (slash != std::string::npos) folder = slash == 0 ? "/" : path.substr(0, slash);
-  UniqueFd parent(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!parent.valid()) return Failed("open", folder);
+  std::string directory = ".";
+  if (slash != std::string::npos) directory = slash == 0 ? "/" : path.substr(0, slash);
+  UniqueFd parent(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!parent.valid()) return Failed("open", directory);
   return Place{std::move(parent), name};
 }
 

@@ -14,16 +14,16 @@ namespace a3s {
 
 namespace {
 
-constexpr size_t kMaxOpenFolders = 64;
-constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr size_t kMaxOpenDirectories = 64;
+constexpr int kDirectoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool IsDots(const char* name) { return ::strcmp(name, ".") == 0 || ::strcmp(name, "..") == 0; }
 
-/** The kind as the folder tells it; asked for where the file system does not say. */
-bool IsFolder(int folder, const struct dirent64& entry) {
+/** The kind as the directory tells it; asked for where the file system does not say. */
+bool IsDirectory(int directory, const struct dirent64& entry) {
   if (entry.d_type != DT_UNKNOWN) return entry.d_type == DT_DIR;
   struct stat info;
-  return ::fstatat(folder, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
+  return ::fstatat(directory, entry.d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode);
 }
 
 }  // namespace
@@ -49,23 +49,23 @@ Failure TreeWalk::Run(int parent, const std::string& name, const std::string& to
 
 int TreeWalk::Enter(int parent, const std::string& name) {
   Frame frame;
-  frame.fd = OpenAt2(parent, name, kFolderFlags, 0, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+  frame.fd = OpenAt2(parent, name, kDirectoryFlags, 0, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
   struct stat info;
   if (!frame.fd.valid() || ::fstat(frame.fd.get(), &info) != 0) return errno;
   frame.device = info.st_dev;
   frame.inode = info.st_ino;
   frame.name = name;
-  visitor_.OnFolder(info);
+  visitor_.OnDirectory(info);
   stack_.push_back(std::move(frame));
-  if (stack_.size() > kMaxOpenFolders) stack_[stack_.size() - 1 - kMaxOpenFolders].fd.Reset();
+  if (stack_.size() > kMaxOpenDirectories) stack_[stack_.size() - 1 - kMaxOpenDirectories].fd.Reset();
   return 0;
 }
 
 Failure TreeWalk::Step() {
   Frame& top = stack_.back();
-  if (!top.folders.empty()) {
-    const std::string name = std::move(top.folders.back());
-    top.folders.pop_back();
+  if (!top.directories.empty()) {
+    const std::string name = std::move(top.directories.back());
+    top.directories.pop_back();
     int number = Enter(top.fd.get(), name);
     if (number == EXDEV) number = visitor_.OnOtherMount(stack_.back().fd.get(), name.c_str());
     // ENOENT: gone meanwhile. ELOOP, ENOTDIR: became something else; a removal finds it when it reads again.
@@ -81,9 +81,9 @@ Failure TreeWalk::Step() {
 }
 
 int TreeWalk::ReadSome(Frame& frame) {
-  const int folder = frame.fd.get();
+  const int directory = frame.fd.get();
   at_.clear();
-  const long length = ::syscall(SYS_getdents64, folder, buffer_.data(), buffer_.size());
+  const long length = ::syscall(SYS_getdents64, directory, buffer_.data(), buffer_.size());
   if (length < 0) return errno;
   frame.at_end = length == 0;
   for (long at = 0; at < length;) {
@@ -91,11 +91,11 @@ int TreeWalk::ReadSome(Frame& frame) {
     at += entry.d_reclen;
     frame.offset = entry.d_off;
     if (IsDots(entry.d_name)) continue;
-    if (IsFolder(folder, entry)) {
-      frame.folders.emplace_back(entry.d_name);
+    if (IsDirectory(directory, entry)) {
+      frame.directories.emplace_back(entry.d_name);
       continue;
     }
-    const int number = visitor_.OnFile(folder, entry.d_name);
+    const int number = visitor_.OnFile(directory, entry.d_name);
     if (number != 0 && number != ENOENT) {
       at_ = entry.d_name;
       return number;
@@ -108,7 +108,7 @@ int TreeWalk::Leave() {
   const int parent = ParentFd();
   if (parent < 0) return errno;
   TreeVisitor::After after = TreeVisitor::After::kDone;
-  const int number = visitor_.AfterFolder(parent, stack_.back().name.c_str(), after);
+  const int number = visitor_.AfterDirectory(parent, stack_.back().name.c_str(), after);
   if (number != 0 && number != ENOENT) return number;
   if (after == TreeVisitor::After::kReadAgain) {
     Frame& again = stack_.back();
@@ -120,13 +120,14 @@ int TreeWalk::Leave() {
   return 0;
 }
 
-/** The descriptor of the folder that holds the top one. One closed for its depth is opened again, and must be the same.
+/** The descriptor of the directory that holds the top one. One closed for its depth is opened again, and must be the
+ * same.
  */
 int TreeWalk::ParentFd() {
   if (stack_.size() == 1) return parent_;
   Frame& parent = stack_[stack_.size() - 2];
   if (parent.fd.valid()) return parent.fd.get();
-  UniqueFd fd(::openat(stack_.back().fd.get(), "..", kFolderFlags));
+  UniqueFd fd(::openat(stack_.back().fd.get(), "..", kDirectoryFlags));
   struct stat info;
   if (!fd.valid() || ::fstat(fd.get(), &info) != 0) return -1;
   if (info.st_dev != parent.device || info.st_ino != parent.inode) {

@@ -10,20 +10,20 @@
 
 namespace a3s {
 
-/** What a walk does at each place. `folder` is open on the folder that holds `name`. */
+/** What a walk does at each place. `directory` is open on the directory that holds `name`. */
 class TreeVisitor {
  public:
   enum class After { kDone, kReadAgain };
 
   virtual ~TreeVisitor() = default;
-  /** A folder was opened. */
-  virtual void OnFolder(const struct stat& info) = 0;
-  /** Anything that is no folder. 0 or an errno. */
-  virtual int OnFile(int folder, const char* name) = 0;
-  /** A folder on another mount. 0 to pass it by, or an errno. */
-  virtual int OnOtherMount(int folder, const char* name) = 0;
-  /** Everything in the folder `name` was visited. 0 or an errno. */
-  virtual int AfterFolder(int folder, const char* name, After& after) = 0;
+  /** A directory was opened. */
+  virtual void OnDirectory(const struct stat& info) = 0;
+  /** Anything that is no directory. 0 or an errno. */
+  virtual int OnFile(int directory, const char* name) = 0;
+  /** A directory on another mount. 0 to pass it by, or an errno. */
+  virtual int OnOtherMount(int directory, const char* name) = 0;
+  /** Everything in the directory `name` was visited. 0 or an errno. */
+  virtual int AfterDirectory(int directory, const char* name, After& after) = 0;
 };
 
 /**
@@ -35,7 +35,8 @@ class TreeWalk {
  public:
   explicit TreeWalk(TreeVisitor& visitor) : visitor_(visitor) {}
 
-  /** The folder or file `name` in `parent`. `top_path` is for messages. ENOENT when there is nothing of that name. */
+  /** The directory or file `name` in `parent`. `top_path` is for messages. ENOENT when there is nothing of that name.
+   */
   Failure Run(int parent, const std::string& name, const std::string& top_path);
 
  private:
@@ -44,8 +45,8 @@ class TreeWalk {
     dev_t device = 0;
     ino_t inode = 0;
     std::string name;
-    /** Folders found and not yet entered. */
-    std::vector<std::string> folders;
+    /** Directories found and not yet entered. */
+    std::vector<std::string> directories;
     off_t offset = 0;
     bool at_end = false;
   };

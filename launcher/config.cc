@@ -126,7 +126,7 @@ Config ReadConfig(int fd) {
   config.tag = Take(values, "tag");
   if (config.tag.size() > kMaxTagBytes) Refuse("tag is longer than 35 bytes");
   config.console = TakePath(values, "console");
-  config.socket_folder = TakePath(values, "socket_folder");
+  config.socket_directory = TakePath(values, "socket_directory");
   config.tap = TakeTap(values);
   if (const auto level = TakeOptional(values, "log_level")) {
     config.log_level = static_cast<uint32_t>(Number("log_level", *level, 0, 5));

@@ -28,7 +28,7 @@ struct Config {
   /** memory_mib=N, 64 or more. */
   uint32_t memory_mib = 0;
   /**
-   * share=N and base=N: descriptors of mounts that are mounted nowhere (open_tree(2)): of the folder that the guest
+   * share=N and base=N: descriptors of mounts that are mounted nowhere (open_tree(2)): of the directory that the guest
    * gets by virtio-fs, and of the guest's base, which is mounted on its `base`.
    */
   int share = -1;
@@ -38,10 +38,10 @@ struct Config {
   /** console=PATH, made or emptied: the guest's console (hvc0). Only its last megabyte or so is kept. */
   std::string console;
   /**
-   * socket_folder=PATH, a folder for nothing else: all the machine can write on the host besides the share. libkrun
-   * makes `agent.sock` in it (for the guest's vsock port 1025); the host listens on `ready.sock` (port 1026).
+   * socket_directory=PATH, a directory for nothing else: all the machine can write on the host besides the share.
+   * libkrun makes `agent.sock` in it (for the guest's vsock port 1025); the host listens on `ready.sock` (port 1026).
    */
-  std::string socket_folder;
+  std::string socket_directory;
   /** tap=NAME and mac=XX:XX:XX:XX:XX:XX, both or neither. The tap exists and is persistent. */
   std::optional<TapConfig> tap;
   /** log_level=N of libkrun on standard error, 0 (off) to 5 (trace). Optional; 1. */

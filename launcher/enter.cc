@@ -70,6 +70,14 @@ UniqueFd Append(const std::string& path) {
   return file;
 }
 
+UniqueFd Write(const std::string& path) {
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info;
+  if (!file.valid() || ::fstat(file.get(), &info) != 0) DieOfErrno(ExitCode::kJail, "file to write", path);
+  if (!S_ISREG(info.st_mode)) Die(ExitCode::kJail, "file to write", path + " is no file");
+  return file;
+}
+
 UniqueFd Open(const Inherited& what) {
   switch (what.kind) {
     case Inherited::Kind::kListen:
@@ -78,6 +86,8 @@ UniqueFd Open(const Inherited& what) {
       return Connect(what.path);
     case Inherited::Kind::kAppend:
       return Append(what.path);
+    case Inherited::Kind::kWrite:
+      return Write(what.path);
     case Inherited::Kind::kTap:
       return OpenTap(what.path);
   }

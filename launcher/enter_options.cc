@@ -35,7 +35,7 @@ std::string AbsolutePath(std::string_view key, std::string_view text) {
 View Seen(const std::string& path) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) DieOfErrno(ExitCode::kJail, "jail", path);
-  const auto kind = S_ISDIR(info.st_mode) ? View::Kind::kFolder : View::Kind::kFile;
+  const auto kind = S_ISDIR(info.st_mode) ? View::Kind::kDirectory : View::Kind::kFile;
   return {path, path, kind, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
 }
 
@@ -53,7 +53,7 @@ bool ReadInherited(std::string_view key, std::string_view value, EnterOptions& o
     return true;
   }
   const std::pair<std::string_view, Kind> kinds[] = {
-      {"listen", Kind::kListen}, {"connect", Kind::kConnect}, {"append", Kind::kAppend}};
+      {"listen", Kind::kListen}, {"connect", Kind::kConnect}, {"append", Kind::kAppend}, {"write", Kind::kWrite}};
   for (const auto& [name, kind] : kinds) {
     if (key != name) continue;
     out.inherited.push_back({kind, AbsolutePath(key, value)});

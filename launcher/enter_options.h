@@ -14,7 +14,7 @@ namespace a3s {
 
 /** What becomes a descriptor of the program. */
 struct Inherited {
-  enum class Kind { kListen, kConnect, kAppend, kTap };
+  enum class Kind { kListen, kConnect, kAppend, kWrite, kTap };
   Kind kind;
   /** The name, for a tap. */
   std::string path;

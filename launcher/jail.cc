@@ -16,7 +16,7 @@ namespace a3s {
 
 namespace {
 
-/** The tmpfs is made over this folder of the host, which every system has; only in our own mount namespace. */
+/** The tmpfs is made over this directory of the host, which every system has; only in our own mount namespace. */
 constexpr char kPlace[] = "/tmp";
 
 constexpr char kStage[] = "jail";
@@ -26,14 +26,14 @@ void Must(bool good, const std::string& what) {
 }
 
 UniqueFd OpenSource(const View& view) {
-  const bool folder = view.kind == View::Kind::kFolder;
-  UniqueFd source(::open(view.source.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC | (folder ? O_DIRECTORY : 0)));
+  const bool directory = view.kind == View::Kind::kDirectory;
+  UniqueFd source(::open(view.source.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC | (directory ? O_DIRECTORY : 0)));
   if (source.valid()) return source;
   const ExitCode code = view.kind == View::Kind::kDevice ? ExitCode::kDevice : ExitCode::kJail;
   DieOfErrno(code, kStage, "open " + view.source);
 }
 
-/** As it is named in the new root, which is the current folder. */
+/** As it is named in the new root, which is the current directory. */
 std::string Inside(const std::string& path) {
   if (path.size() < 2 || path[0] != '/') Die(ExitCode::kJail, kStage, "no place inside: " + path);
   return path.substr(1);
@@ -41,14 +41,14 @@ std::string Inside(const std::string& path) {
 
 void MakeParents(const std::string& path) {
   for (size_t end = path.find('/'); end != std::string::npos; end = path.find('/', end + 1)) {
-    const std::string folder = path.substr(0, end);
-    Must(::mkdir(folder.c_str(), 0755) == 0 || errno == EEXIST, "mkdir " + folder);
+    const std::string directory = path.substr(0, end);
+    Must(::mkdir(directory.c_str(), 0755) == 0 || errno == EEXIST, "mkdir " + directory);
   }
 }
 
 void MakeTarget(const View& view, const std::string& path) {
   MakeParents(path);
-  if (view.kind == View::Kind::kFolder) {
+  if (view.kind == View::Kind::kDirectory) {
     Must(::mkdir(path.c_str(), 0755) == 0, "mkdir " + path);
     return;
   }
@@ -56,7 +56,7 @@ void MakeTarget(const View& view, const std::string& path) {
   Must(file.valid(), "make " + path);
 }
 
-/** Into the current folder, the new root. */
+/** Into the current directory, the new root. */
 void Bind(const View& view, const UniqueFd& opened) {
   const std::string path = Inside(view.target);
   MakeTarget(view, path);
@@ -90,8 +90,8 @@ void Link(const std::string& path, const std::string& text) {
 constexpr char kWholeProc[] = ".proc";
 
 /**
- * Mounted by itself, so that `..` leads into the jail's root: a way from a descriptor's folder to the rest of proc is a
- * way to what the whole host's kernel is set by (sysctl), whoever's root one is in.
+ * Mounted by itself, so that `..` leads into the jail's root: a way from a descriptor's directory to the rest of proc
+ * is a way to what the whole host's kernel is set by (sysctl), whoever's root one is in.
  */
 void ShowOwnDescriptors() {
   const std::string place = "proc/self/fd";

@@ -9,13 +9,13 @@ namespace a3s {
 
 /** Something of the host that is seen in the jail. */
 struct View {
-  enum class Kind { kFolder, kFile, kDevice };
+  enum class Kind { kDirectory, kFile, kDevice };
 
   /** No link. */
   std::string source;
   /** Absolute path inside. */
   std::string target;
-  Kind kind = Kind::kFolder;
+  Kind kind = Kind::kDirectory;
   /** MOUNT_ATTR_* to add; what the source has besides (read-only) stays. */
   uint64_t attributes = 0;
 };
@@ -46,8 +46,8 @@ struct JailPlan {
 constexpr char kJailShare[] = "/share";
 
 /**
- * The folder that the guest gets, for a file server, and the guest's base in it. What is mounted there later is mounted
- * by who enters this namespace.
+ * The directory that the guest gets, for a file server, and the guest's base in it. What is mounted there later is
+ * mounted by who enters this namespace.
  */
 std::vector<Tree> ShareTrees(int share, int base);
 

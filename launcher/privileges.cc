@@ -22,7 +22,7 @@ void MustDrop(const char* failed) {
 /**
  * Owner, mode and access of files as the guest's users have them; file capabilities. Not CAP_MKNOD: a device of the
  * host is nothing that a guest could open (ADR 0083). Not CAP_DAC_READ_SEARCH: CAP_DAC_OVERRIDE lets it read and search
- * as well, and the former opens files by handle, so any file of a file system of which one folder is in the share.
+ * as well, and the former opens files by handle, so any file of a file system of which one directory is in the share.
  */
 const uint64_t kFileServerCapabilities =
     CapabilitySet({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETGID, CAP_SETUID, CAP_SETFCAP});

@@ -92,7 +92,7 @@ JailPlan JailOf(const Config& config) {
   plan.own_descriptors = true;
   plan.no_network = true;
   plan.trees = ShareTrees(config.share, config.base);
-  plan.views = {{config.socket_folder, kJailSockets, View::Kind::kFolder, kHarmless},
+  plan.views = {{config.socket_directory, kJailSockets, View::Kind::kDirectory, kHarmless},
                 Device("/dev/null"),
                 Device("/dev/urandom")};
   return plan;

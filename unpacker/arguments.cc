@@ -11,8 +11,8 @@ namespace {
 
 [[noreturn]] void Refuse() {
   Die(ExitCode::kUsage,
-      "use: a3s-box-unpacker unpack FOLDER none|gzip|zstd BYTES DIFFID [ROOTID] | probe FOLDER ROOTID | "
-      "settle FOLDER LOWER...");
+      "use: a3s-box-unpacker unpack DIRECTORY none|gzip|zstd BYTES DIFFID [ROOTID] | probe DIRECTORY ROOTID | "
+      "settle DIRECTORY LOWER...");
 }
 
 Compression ReadCompression(std::string_view word) {

@@ -8,10 +8,10 @@ namespace a3s {
 
 enum class Compression { kNone, kGzip, kZstd };
 
-/** `unpack FOLDER COMPRESSION PACKED_BYTES DIFF_ID [ROOT_ID]`; the blob is standard input. */
+/** `unpack DIRECTORY COMPRESSION PACKED_BYTES DIFF_ID [ROOT_ID]`; the blob is standard input. */
 struct UnpackArguments {
   /** There and empty; becomes the root of the jail. The tree goes into its `fs`. */
-  std::string folder;
+  std::string directory;
   Compression compression = Compression::kNone;
   /** How long the blob will be once all of it has come. */
   uint64_t packed_bytes = 0;
@@ -21,15 +21,15 @@ struct UnpackArguments {
   uint32_t root_id = 0;
 };
 
-/** `probe FOLDER ROOT_ID`: whether a layer could be unpacked there in that user namespace. */
+/** `probe DIRECTORY ROOT_ID`: whether a layer could be unpacked there in that user namespace. */
 struct ProbeArguments {
-  std::string folder;
+  std::string directory;
   uint32_t root_id = 0;
 };
 
-/** `settle FOLDER LOWER…`: roots of the layers below, uppermost first. */
+/** `settle DIRECTORY LOWER…`: roots of the layers below, uppermost first. */
 struct SettleArguments {
-  std::string folder;
+  std::string directory;
   std::vector<std::string> lowers;
 };
 

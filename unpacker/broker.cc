@@ -33,8 +33,8 @@ struct Control {
   alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/** Length of the message, 0 at the end. The folder it is about comes as a descriptor. */
-ssize_t Receive(int socket, char* buffer, UniqueFd& folder) {
+/** Length of the message, 0 at the end. The directory it is about comes as a descriptor. */
+ssize_t Receive(int socket, char* buffer, UniqueFd& directory) {
   struct iovec part = {buffer, kMessageBytes};
   Control control = {};
   struct msghdr message = {};
@@ -47,15 +47,16 @@ ssize_t Receive(int socket, char* buffer, UniqueFd& folder) {
   if (header != nullptr && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int))) {
     int fd = -1;
     memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    folder = UniqueFd(fd);
+    directory = UniqueFd(fd);
   }
   return got;
 }
 
-/** The mount that a folder is of; 0 where it can't be told. */
-uint64_t MountOf(int folder) {
+/** The mount that a directory is of; 0 where it can't be told. */
+uint64_t MountOf(int directory) {
   struct statx found = {};
-  if (::statx(folder, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) != 0 || (found.stx_mask & STATX_MNT_ID) == 0) return 0;
+  if (::statx(directory, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) != 0 || (found.stx_mask & STATX_MNT_ID) == 0)
+    return 0;
   return found.stx_mnt_id;
 }
 
@@ -65,28 +66,29 @@ struct Node {
   dev_t device;
 };
 
-int MakeNode(const std::string& name, std::string_view value, const UniqueFd& folder) {
+int MakeNode(const std::string& name, std::string_view value, const UniqueFd& directory) {
   Node node;
   if (value.size() != sizeof node) return EINVAL;
   memcpy(&node, value.data(), sizeof node);
   if ((node.mode & ~(S_IFMT | mode_t{0777})) != 0 || (!S_ISCHR(node.mode) && !S_ISBLK(node.mode))) return EPERM;
-  return ::mknodat(folder.get(), name.c_str(), node.mode, node.device) == 0 ? 0 : errno;
+  return ::mknodat(directory.get(), name.c_str(), node.mode, node.device) == 0 ? 0 : errno;
 }
 
-/** `mount`: the jail's only one. A folder of any other is none of the layer's, however its descriptor was come by. */
-int Serve(std::string_view message, const UniqueFd& folder, uint64_t mount) {
+/** `mount`: the jail's only one. A directory of any other is none of the layer's, however its descriptor was come by.
+ */
+int Serve(std::string_view message, const UniqueFd& directory, uint64_t mount) {
   const size_t name_end = message.find('\0');
-  if (name_end == std::string_view::npos || !folder.valid()) return EINVAL;
+  if (name_end == std::string_view::npos || !directory.valid()) return EINVAL;
   const size_t attribute_end = message.find('\0', name_end + 1);
   if (attribute_end == std::string_view::npos) return EINVAL;
   const std::string name(message.substr(0, name_end));
   const std::string attribute(message.substr(name_end + 1, attribute_end - name_end - 1));
   const std::string_view value = message.substr(attribute_end + 1);
   if (name.empty() || name.find('/') != std::string::npos || name == "." || name == "..") return EINVAL;
-  if (mount == 0 || MountOf(folder.get()) != mount) return EXDEV;
-  if (attribute.empty()) return MakeNode(name, value, folder);
+  if (mount == 0 || MountOf(directory.get()) != mount) return EXDEV;
+  if (attribute.empty()) return MakeNode(name, value, directory);
   if (!MayBeSet(attribute, value)) return EPERM;
-  if (::fchdir(folder.get()) != 0) return errno;
+  if (::fchdir(directory.get()) != 0) return errno;
   return ::lsetxattr(name.c_str(), attribute.c_str(), value.data(), value.size(), 0) == 0 ? 0 : errno;
 }
 
@@ -105,18 +107,18 @@ int Serve(std::string_view message, const UniqueFd& folder, uint64_t mount) {
   AllowCallsOf(Role::kBroker);
   static char buffer[kMessageBytes];
   for (;;) {
-    UniqueFd folder;
-    const ssize_t got = Receive(socket, buffer, folder);
+    UniqueFd directory;
+    const ssize_t got = Receive(socket, buffer, directory);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) ::_exit(0);
-    const int outcome = Serve({buffer, static_cast<size_t>(got)}, folder, mount);
+    const int outcome = Serve({buffer, static_cast<size_t>(got)}, directory, mount);
     if (::write(socket, &outcome, sizeof outcome) != sizeof outcome) ::_exit(0);
   }
 }
 
 bool StartsWith(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
-/** Sends one message about something in the folder; what the broker says, an errno or 0. */
+/** Sends one message about something in the directory; what the broker says, an errno or 0. */
 int Ask(int dirfd, std::string text) {
   if (text.size() > kMessageBytes) return E2BIG;
   struct iovec part = {text.data(), text.size()};

@@ -16,7 +16,7 @@ namespace a3s {
  */
 void StartBroker(const UserNamespace& users);
 
-/** Sets an attribute of `name`, a single component, in the folder; an errno, or 0. A link is not followed. */
+/** Sets an attribute of `name`, a single component, in the directory; an errno, or 0. A link is not followed. */
 int BrokerSetAttribute(int dirfd, const char* name, const char* attribute, std::string_view value);
 
 /** Makes a character or block device with these permissions; an errno, or 0. */

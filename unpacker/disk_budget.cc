@@ -22,7 +22,7 @@ void DiskBudget::Name(std::string_view name) { Take(Limits::kNameBytes + name.si
 
 void DiskBudget::Inode() { Take(Limits::kInodeBytes); }
 
-void DiskBudget::Folder() {
+void DiskBudget::Directory() {
   Inode();
   Take(Limits::kDiskBlock);
 }
@@ -56,7 +56,7 @@ void DiskBudget::Take(uint64_t bytes) {
   if (taken_ <= allowed_) return;
   Fail(ErrorCode::kInternal, "with it the layer unpacks to more than the " + std::to_string(allowed_) +
                                  " bytes that a blob of " + std::to_string(packed_bytes_) +
-                                 " bytes may become, counted as the disk does: files, folders and names");
+                                 " bytes may become, counted as the disk does: files, directories and names");
 }
 
 }  // namespace a3s

@@ -16,10 +16,10 @@ class DiskBudget {
  public:
   explicit DiskBudget(uint64_t packed_bytes);
 
-  /** A name in a folder, which each entry is; an inode comes on top but for hard links. */
+  /** A name in a directory, which each entry is; an inode comes on top but for hard links. */
   void Name(std::string_view name);
   void Inode();
-  void Folder();
+  void Directory();
   void Link(std::string_view target);
   /** Content, as it is written: what an entry announces may never come. */
   void Content(uint64_t bytes);

@@ -22,7 +22,7 @@ Parts Split(std::string_view path) {
     bytes += part.size() + 1;
     if (bytes > Limits::kPathBytes) Fail(ErrorCode::kInternal, "its name is longer than a path may be");
     if (parts.size() >= Limits::kDepth) {
-      Fail(ErrorCode::kInternal, "it is deeper than " + std::to_string(Limits::kDepth) + " folders");
+      Fail(ErrorCode::kInternal, "it is deeper than " + std::to_string(Limits::kDepth) + " directories");
     }
     parts.emplace_back(part);
   }

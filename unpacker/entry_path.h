@@ -20,7 +20,7 @@ Parts LinkParts(std::string_view link);
 struct Whiteout {
   enum class Kind {
     kNone,
-    /** The folder hides all that lower layers have in it. */
+    /** The directory hides all that lower layers have in it. */
     kOpaque,
     /** Lower layers' `name` is gone. */
     kRemoved,

@@ -16,7 +16,8 @@ enum class ErrorCode { kInternal, kUnimplemented, kResourceExhausted, kUnavailab
 /** The same with the text of errno after it. */
 [[noreturn]] void DieOfErrno(const std::string& what);
 
-/** Where results go from now on: the folder that is the jail's root. Makes the file, so that there is room for it. */
+/** Where results go from now on: the directory that is the jail's root. Makes the file, so that there is room for it.
+ */
 void OpenResult(int root);
 
 /** Ends the process with a failure of the layer; from any thread, the first one counts. */

@@ -20,7 +20,7 @@ namespace a3s {
 
 namespace {
 
-/** Descriptor on which the daemon's lock of its ingest folder comes: it ends with the last process that has it. */
+/** Descriptor on which the daemon's lock of its ingest directory comes: it ends with the last process that has it. */
 constexpr int kLockFd = 3;
 /** And the one on which a user namespace comes. */
 constexpr int kUsersFd = 4;
@@ -38,7 +38,7 @@ void Limit(__rlimit_resource resource, rlim_t value) {
   Must(::setrlimit(resource, &limit) == 0, "setrlimit");
 }
 
-/** A mount of the folder that is nowhere yet. */
+/** A mount of the directory that is nowhere yet. */
 UniqueFd CopyOf(const std::string& path) {
   UniqueFd copy(::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
   Must(copy.valid(), "open_tree " + path);
@@ -84,17 +84,18 @@ UserNamespace BindToParent(uint32_t root_id) {
   return {UniqueFd(root_id == 0 ? -1 : kUsersFd), root_id};
 }
 
-std::vector<UniqueFd> EnterJail(const std::string& folder, const std::vector<std::string>& seen,
+std::vector<UniqueFd> EnterJail(const std::string& directory, const std::vector<std::string>& seen,
                                 const UserNamespace& users) {
   Must(::unshare(CLONE_NEWNS) == 0, "unshare");
   Must(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "rslave /");
   std::vector<UniqueFd> copies;
   for (const std::string& path : seen) copies.push_back(ReadOnlyCopy(path));
-  const UniqueFd tree = CopyOf(folder);
-  SetAttributes(tree, kHarmless, folder);
-  if (users.fd.valid()) MapOwners(tree, users, folder);
-  Must(::move_mount(tree.get(), "", AT_FDCWD, folder.c_str(), MOVE_MOUNT_F_EMPTY_PATH) == 0, "move_mount " + folder);
-  Must(::chdir(folder.c_str()) == 0, "chdir " + folder);
+  const UniqueFd tree = CopyOf(directory);
+  SetAttributes(tree, kHarmless, directory);
+  if (users.fd.valid()) MapOwners(tree, users, directory);
+  Must(::move_mount(tree.get(), "", AT_FDCWD, directory.c_str(), MOVE_MOUNT_F_EMPTY_PATH) == 0,
+       "move_mount " + directory);
+  Must(::chdir(directory.c_str()) == 0, "chdir " + directory);
   // The old root is stacked on the new one, then let go.
   Must(::syscall(SYS_pivot_root, ".", ".") == 0, "pivot_root");
   Must(::umount2(".", MNT_DETACH) == 0, "unmount the old root");

@@ -21,11 +21,11 @@ struct UserNamespace {
 UserNamespace BindToParent(uint32_t root_id);
 
 /**
- * A mount namespace of its own whose root is the folder, and nothing else: what a hostile layer could make of this
- * process finds no file of the host to open. Gives the folders `seen` as detached read-only mounts, from which no ".."
- * leads out. In a user namespace the folder shows owners as that one has them. Whatever fails ends the process.
+ * A mount namespace of its own whose root is the directory, and nothing else: what a hostile layer could make of this
+ * process finds no file of the host to open. Gives the directories `seen` as detached read-only mounts, from which no
+ * ".." leads out. In a user namespace the directory shows owners as that one has them. Whatever fails ends the process.
  */
-std::vector<UniqueFd> EnterJail(const std::string& folder, const std::vector<std::string>& seen,
+std::vector<UniqueFd> EnterJail(const std::string& directory, const std::vector<std::string>& seen,
                                 const UserNamespace& users);
 
 /**

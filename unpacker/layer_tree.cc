@@ -70,7 +70,7 @@ struct timespec TimeSpec(const Time& time) {
 }  // namespace
 
 LayerTree::LayerTree(int around, uint64_t packed_bytes, uint32_t owners)
-    : around_(around), owners_(owners), budget_(packed_bytes), folders_(OpenRoot(around)) {}
+    : around_(around), owners_(owners), budget_(packed_bytes), directories_(OpenRoot(around)) {}
 
 void LayerTree::Write(const TarEntry& entry, TarReader& reader) {
   CheckOwners(entry);
@@ -81,7 +81,7 @@ void LayerTree::Write(const TarEntry& entry, TarReader& reader) {
   }
   const std::string name = std::move(parts.back());
   parts.pop_back();
-  const FolderId parent = ParentOf(parts);
+  const DirectoryId parent = ParentOf(parts);
   const Whiteout whiteout = WhiteoutOf(name);
   switch (whiteout.kind) {
     case Whiteout::Kind::kIgnored:
@@ -110,7 +110,7 @@ void LayerTree::Make(const Slot& slot, const TarEntry& entry, TarReader& reader)
   budget_.Attributes(entry);
   switch (entry.type) {
     case EntryType::kDirectory:
-      return MakeFolder(slot, entry);
+      return MakeDirectory(slot, entry);
     case EntryType::kFile:
       return MakeFile(slot, entry, reader);
     case EntryType::kHardLink:
@@ -125,41 +125,41 @@ void LayerTree::Make(const Slot& slot, const TarEntry& entry, TarReader& reader)
 }
 
 void LayerTree::MakeRoot(const TarEntry& entry) {
-  if (entry.type != EntryType::kDirectory) Escapes("its root is not a folder");
+  if (entry.type != EntryType::kDirectory) Escapes("its root is not a directory");
   Dress(around_, kRoot, entry, true, false);
-  Folder& root = folders_.At(0);
+  Directory& root = directories_.At(0);
   root.implied = false;
   root.mtime = entry.mtime;
   root.special = (entry.mode & S_ISGID) != 0 || !entry.xattrs.empty();
 }
 
-void LayerTree::MakeFolder(const Slot& slot, const TarEntry& entry) {
-  std::optional<FolderId> id = folders_.Find(slot.parent, slot.name);
+void LayerTree::MakeDirectory(const Slot& slot, const TarEntry& entry) {
+  std::optional<DirectoryId> id = directories_.Find(slot.parent, slot.name);
   const bool fresh = !id;
   if (fresh) {
-    budget_.Folder();
-    folders_.CheckRoom(slot.parent, slot.name);
+    budget_.Directory();
+    directories_.CheckRoom(slot.parent, slot.name);
     const bool hides = whiteouts_.count({slot.parent, slot.name}) != 0;
     const char* name = slot.name.c_str();
-    while (::mkdirat(folders_.Fd(slot.parent), name, entry.mode & (kPermissions | S_ISVTX)) != 0) {
+    while (::mkdirat(directories_.Fd(slot.parent), name, entry.mode & (kPermissions | S_ISVTX)) != 0) {
       if (errno != EEXIST) FailOfErrno("mkdir", slot.name, errno);
       Clear(slot);
     }
-    id = folders_.Add(slot.parent, slot.name);
+    id = directories_.Add(slot.parent, slot.name);
     if (hides) MakeOpaque(*id);  // removed and made again: nothing of the lower one shows through
   }
-  Dress(folders_.Fd(slot.parent), slot.name.c_str(), entry, folders_.At(slot.parent).special, fresh);
-  Folder& folder = folders_.At(*id);
-  folder.implied = false;
-  folder.mtime = entry.mtime;
-  folder.special = (entry.mode & S_ISGID) != 0 || !entry.xattrs.empty();
+  Dress(directories_.Fd(slot.parent), slot.name.c_str(), entry, directories_.At(slot.parent).special, fresh);
+  Directory& directory = directories_.At(*id);
+  directory.implied = false;
+  directory.mtime = entry.mtime;
+  directory.special = (entry.mode & S_ISGID) != 0 || !entry.xattrs.empty();
 }
 
 void LayerTree::MakeFile(const Slot& slot, const TarEntry& entry, TarReader& reader) {
   const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
   budget_.Inode();
   int fd;
-  while ((fd = OpenBeneath(folders_.Fd(slot.parent), slot.name.c_str(), flags, entry.mode & kPermissions)) < 0) {
+  while ((fd = OpenBeneath(directories_.Fd(slot.parent), slot.name.c_str(), flags, entry.mode & kPermissions)) < 0) {
     if (errno != EEXIST) FailOfErrno("open", slot.name, errno);
     Clear(slot);
   }
@@ -170,12 +170,12 @@ void LayerTree::MakeFile(const Slot& slot, const TarEntry& entry, TarReader& rea
     WriteContent(fd, reader, slot.name);
   }
   // Owner first: chown takes set-uid bits and capabilities.
-  const bool special = folders_.At(slot.parent).special;
+  const bool special = directories_.At(slot.parent).special;
   const bool own = special || entry.uid != 0 || entry.gid != 0;
   if (own && ::fchown(fd, entry.uid, entry.gid) != 0) FailOfErrno("chown", slot.name, errno);
   const bool more = special || (entry.mode & ~kPermissions) != 0;
   if (more && ::fchmod(fd, entry.mode) != 0) FailOfErrno("chmod", slot.name, errno);
-  if (!entry.xattrs.empty()) SetAttributes(folders_.Fd(slot.parent), slot.name.c_str(), fd, entry);
+  if (!entry.xattrs.empty()) SetAttributes(directories_.Fd(slot.parent), slot.name.c_str(), fd, entry);
   const struct timespec times[2] = {TimeSpec(entry.mtime), TimeSpec(entry.mtime)};
   if (::futimens(fd, times) != 0) FailOfErrno("utimens", slot.name, errno);
   if (::close(fd) != 0) FailOfErrno("close", slot.name, errno);
@@ -196,16 +196,16 @@ void LayerTree::MakeHardLink(const Slot& slot, const TarEntry& entry) {
   Parts parts = LinkParts(entry.link);
   const std::string name = std::move(parts.back());
   parts.pop_back();
-  const std::optional<FolderId> target = Resolve(parts, false);
+  const std::optional<DirectoryId> target = Resolve(parts, false);
   if (!target || whiteouts_.count({*target, name}) != 0) NoTarget(entry.link);
   if (*target == slot.parent && name == slot.name) NoTarget(entry.link);
-  if (folders_.Find(*target, name)) Escapes("its hard link leads to a folder");
-  const std::optional<FolderId> replaced = folders_.Find(slot.parent, slot.name);
-  if (replaced && folders_.IsWithin(*target, *replaced)) NoTarget(entry.link);
+  if (directories_.Find(*target, name)) Escapes("its hard link leads to a directory");
+  const std::optional<DirectoryId> replaced = directories_.Find(slot.parent, slot.name);
+  if (replaced && directories_.IsWithin(*target, *replaced)) NoTarget(entry.link);
   if (Look(*target, name) == Kind::kNothing) NoTarget(entry.link);
   for (;;) {
-    const int to = folders_.Fd(slot.parent);
-    if (::linkat(folders_.Fd(*target), name.c_str(), to, slot.name.c_str(), 0) == 0) return;
+    const int to = directories_.Fd(slot.parent);
+    if (::linkat(directories_.Fd(*target), name.c_str(), to, slot.name.c_str(), 0) == 0) return;
     if (errno != EEXIST) FailOfErrno("link", slot.name, errno);
     Clear(slot);
   }
@@ -213,12 +213,12 @@ void LayerTree::MakeHardLink(const Slot& slot, const TarEntry& entry) {
 
 void LayerTree::MakeSymlink(const Slot& slot, const TarEntry& entry) {
   budget_.Link(entry.link);
-  while (::symlinkat(entry.link.c_str(), folders_.Fd(slot.parent), slot.name.c_str()) != 0) {
+  while (::symlinkat(entry.link.c_str(), directories_.Fd(slot.parent), slot.name.c_str()) != 0) {
     if (errno != EEXIST) FailOfErrno("symlink", slot.name, errno);
     Clear(slot);
   }
-  const int dirfd = folders_.Fd(slot.parent);
-  Dress(dirfd, slot.name.c_str(), entry, folders_.At(slot.parent).special, true);
+  const int dirfd = directories_.Fd(slot.parent);
+  Dress(dirfd, slot.name.c_str(), entry, directories_.At(slot.parent).special, true);
   SetTime(dirfd, slot.name.c_str(), entry.mtime);
 }
 
@@ -231,64 +231,65 @@ void LayerTree::MakeNode(const Slot& slot, const TarEntry& entry) {
     }
     return ::mknodat(parent, name, mode, 0) == 0 ? 0 : errno;
   };
-  while (const int failed = make(folders_.Fd(slot.parent), slot.name.c_str())) {
+  while (const int failed = make(directories_.Fd(slot.parent), slot.name.c_str())) {
     if (failed != EEXIST) FailOfErrno("mknod", slot.name, failed);
     Clear(slot);
   }
-  const int dirfd = folders_.Fd(slot.parent);
-  Dress(dirfd, slot.name.c_str(), entry, folders_.At(slot.parent).special, true);
+  const int dirfd = directories_.Fd(slot.parent);
+  Dress(dirfd, slot.name.c_str(), entry, directories_.At(slot.parent).special, true);
   SetTime(dirfd, slot.name.c_str(), entry.mtime);
 }
 
-void LayerTree::MakeOpaque(FolderId id) {
-  if (folders_.At(id).opaque) return;
-  const int parent = id == 0 ? around_ : folders_.Fd(folders_.At(id).parent);
-  const char* name = id == 0 ? kRoot : folders_.At(id).name.c_str();
+void LayerTree::MakeOpaque(DirectoryId id) {
+  if (directories_.At(id).opaque) return;
+  const int parent = id == 0 ? around_ : directories_.Fd(directories_.At(id).parent);
+  const char* name = id == 0 ? kRoot : directories_.At(id).name.c_str();
   const int failed = BrokerSetAttribute(parent, name, kOpaque, "y");
   if (failed != 0) FailOfErrno("setxattr", name, failed);
-  folders_.At(id).opaque = true;
+  directories_.At(id).opaque = true;
 }
 
 /** A whiteout speaks of lower layers only: what this layer has of that name stays. */
 void LayerTree::Hide(const Slot& slot, const Time& mtime) {
-  if (const std::optional<FolderId> folder = folders_.Find(slot.parent, slot.name)) {
-    MakeOpaque(*folder);
+  if (const std::optional<DirectoryId> directory = directories_.Find(slot.parent, slot.name)) {
+    MakeOpaque(*directory);
     return;
   }
   budget_.Name(slot.name);
   budget_.Inode();
-  if (::mknodat(folders_.Fd(slot.parent), slot.name.c_str(), S_IFCHR, 0) == 0) {
+  if (::mknodat(directories_.Fd(slot.parent), slot.name.c_str(), S_IFCHR, 0) == 0) {
     whiteouts_.emplace(slot.parent, slot.name);
-    SetTime(folders_.Fd(slot.parent), slot.name.c_str(), mtime);  // the same tree each time
+    SetTime(directories_.Fd(slot.parent), slot.name.c_str(), mtime);  // the same tree each time
   } else if (errno != EEXIST) {
     FailOfErrno("mknod", slot.name, errno);
   }
 }
 
 void LayerTree::Finish() {
-  for (FolderId id = folders_.Count(); id-- > 0;) {
-    const Folder& folder = folders_.At(id);
-    if (folder.removed || !folder.mtime) continue;
-    SetTime(id == 0 ? around_ : folders_.Fd(folder.parent), id == 0 ? kRoot : folder.name.c_str(), *folder.mtime);
+  for (DirectoryId id = directories_.Count(); id-- > 0;) {
+    const Directory& directory = directories_.At(id);
+    if (directory.removed || !directory.mtime) continue;
+    SetTime(id == 0 ? around_ : directories_.Fd(directory.parent), id == 0 ? kRoot : directory.name.c_str(),
+            *directory.mtime);
   }
 }
 
-std::string LayerTree::ImpliedFolders() {
+std::string LayerTree::ImpliedDirectories() {
   std::string paths;
-  for (FolderId id = 0; id < folders_.Count(); id++) {
-    if (!folders_.At(id).removed && folders_.At(id).implied) paths += folders_.PathOf(id) + '\0';
+  for (DirectoryId id = 0; id < directories_.Count(); id++) {
+    if (!directories_.At(id).removed && directories_.At(id).implied) paths += directories_.PathOf(id) + '\0';
   }
   return paths;
 }
 
-std::string LayerTree::OpaqueFolders() {
+std::string LayerTree::OpaqueDirectories() {
   std::string paths;
-  for (FolderId id = 0; id < folders_.Count(); id++) {
-    if (folders_.At(id).removed || !folders_.At(id).opaque) continue;
-    const std::string path = folders_.PathOf(id);
+  for (DirectoryId id = 0; id < directories_.Count(); id++) {
+    if (directories_.At(id).removed || !directories_.At(id).opaque) continue;
+    const std::string path = directories_.PathOf(id);
     if (IsUtf8(path)) paths += path + '\0';
     if (paths.size() > Limits::kOpaqueBytes) {
-      Fail(ErrorCode::kInternal, "the layer has too many folders that hide lower layers");
+      Fail(ErrorCode::kInternal, "the layer has too many directories that hide lower layers");
     }
   }
   return paths;

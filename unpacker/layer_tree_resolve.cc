@@ -54,18 +54,18 @@ bool IsUnsupported(int number, std::string_view attribute) {
 
 }  // namespace
 
-FolderId LayerTree::ParentOf(const Parts& parts) {
+DirectoryId LayerTree::ParentOf(const Parts& parts) {
   const std::string path = Join(parts);
   if (path == last_parent_) return last_parent_id_;
-  const FolderId id = *Resolve(parts, true);
+  const DirectoryId id = *Resolve(parts, true);
   last_parent_ = path;
   last_parent_id_ = id;
   return id;
 }
 
-std::optional<FolderId> LayerTree::Resolve(const Parts& parts, bool make) {
+std::optional<DirectoryId> LayerTree::Resolve(const Parts& parts, bool make) {
   Parts pending(parts.rbegin(), parts.rend());
-  FolderId at = 0;
+  DirectoryId at = 0;
   int links = 0;
   while (!pending.empty()) {
     std::string part;
@@ -73,10 +73,10 @@ std::optional<FolderId> LayerTree::Resolve(const Parts& parts, bool make) {
     pending.pop_back();
     if (part == ".") continue;
     if (part == "..") {  // of a link's target; above the root is the root
-      at = folders_.At(at).parent;
+      at = directories_.At(at).parent;
       continue;
     }
-    if (const std::optional<FolderId> found = folders_.Find(at, part)) {
+    if (const std::optional<DirectoryId> found = directories_.Find(at, part)) {
       at = *found;
       continue;
     }
@@ -84,14 +84,14 @@ std::optional<FolderId> LayerTree::Resolve(const Parts& parts, bool make) {
     const Kind kind = hidden ? Kind::kNothing : Look(at, part);
     if (kind == Kind::kLink) {
       if (++links > kMaxLinks) Escapes("too many links lead to it");
-      const std::string target = ReadLink(folders_.Fd(at), part);
+      const std::string target = ReadLink(directories_.Fd(at), part);
       if (StartsWith(target, "/")) at = 0;
       PushReversed(target, pending);
       continue;
     }
     if (kind == Kind::kOther) {
-      const std::string above = folders_.PathOf(at);
-      Escapes("\"" + Shown(above.empty() ? part : above + "/" + part) + "\" is a file, not a folder");
+      const std::string above = directories_.PathOf(at);
+      Escapes("\"" + Shown(above.empty() ? part : above + "/" + part) + "\" is a file, not a directory");
     }
     if (!make) return std::nullopt;
     at = MakeImplied(at, part);
@@ -99,52 +99,52 @@ std::optional<FolderId> LayerTree::Resolve(const Parts& parts, bool make) {
   return at;
 }
 
-FolderId LayerTree::MakeImplied(FolderId parent, const std::string& name) {
-  folders_.CheckRoom(parent, name);
+DirectoryId LayerTree::MakeImplied(DirectoryId parent, const std::string& name) {
+  directories_.CheckRoom(parent, name);
   budget_.Name(name);
-  budget_.Folder();
+  budget_.Directory();
   const bool hides = whiteouts_.count({parent, name}) != 0;
   if (hides) Clear({parent, name});
-  if (::mkdirat(folders_.Fd(parent), name.c_str(), 0755) != 0) FailOfErrno("mkdir", name, errno);
-  const bool inherits = folders_.At(parent).special;
-  if (inherits && ::fchownat(folders_.Fd(parent), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::mkdirat(directories_.Fd(parent), name.c_str(), 0755) != 0) FailOfErrno("mkdir", name, errno);
+  const bool inherits = directories_.At(parent).special;
+  if (inherits && ::fchownat(directories_.Fd(parent), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) != 0) {
     FailOfErrno("chown", name, errno);
   }
-  if (inherits && ::fchmodat(folders_.Fd(parent), name.c_str(), 0755, 0) != 0) FailOfErrno("chmod", name, errno);
-  const FolderId id = folders_.Add(parent, name);
-  folders_.At(id).implied = true;
+  if (inherits && ::fchmodat(directories_.Fd(parent), name.c_str(), 0755, 0) != 0) FailOfErrno("chmod", name, errno);
+  const DirectoryId id = directories_.Add(parent, name);
+  directories_.At(id).implied = true;
   if (hides) MakeOpaque(id);
   return id;
 }
 
-LayerTree::Kind LayerTree::Look(FolderId parent, const std::string& name) {
+LayerTree::Kind LayerTree::Look(DirectoryId parent, const std::string& name) {
   struct stat found;
-  if (::fstatat(folders_.Fd(parent), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fstatat(directories_.Fd(parent), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return Kind::kNothing;
     FailOfErrno("stat", name, errno);
   }
   if (S_ISLNK(found.st_mode)) return Kind::kLink;
-  return S_ISDIR(found.st_mode) ? Kind::kFolder : Kind::kOther;
+  return S_ISDIR(found.st_mode) ? Kind::kDirectory : Kind::kOther;
 }
 
 void LayerTree::Clear(const Slot& slot) {
   last_parent_.clear();
   last_parent_id_ = 0;
   whiteouts_.erase({slot.parent, slot.name});
-  if (const std::optional<FolderId> folder = folders_.Find(slot.parent, slot.name)) {
-    RemoveFolder(*folder);
-  } else if (::unlinkat(folders_.Fd(slot.parent), slot.name.c_str(), 0) != 0) {
+  if (const std::optional<DirectoryId> directory = directories_.Find(slot.parent, slot.name)) {
+    RemoveDirectory(*directory);
+  } else if (::unlinkat(directories_.Fd(slot.parent), slot.name.c_str(), 0) != 0) {
     FailOfErrno("unlink", slot.name, errno);
   }
 }
 
-/** Deepest first, and no folder but those that are known: there are no others. */
-void LayerTree::RemoveFolder(FolderId top) {
-  const std::vector<FolderId> tree = folders_.TreeOf(top);
+/** Deepest first, and no directory but those that are known: there are no others. */
+void LayerTree::RemoveDirectory(DirectoryId top) {
+  const std::vector<DirectoryId> tree = directories_.TreeOf(top);
   for (auto id = tree.rbegin(); id != tree.rend(); ++id) {
-    const std::string name = folders_.At(*id).name;
+    const std::string name = directories_.At(*id).name;
     // A descriptor of its own: fdopendir takes it over.
-    const int fd = ::fcntl(folders_.Fd(*id), F_DUPFD_CLOEXEC, 0);
+    const int fd = ::fcntl(directories_.Fd(*id), F_DUPFD_CLOEXEC, 0);
     DIR* listing = fd < 0 ? nullptr : ::fdopendir(fd);
     if (listing == nullptr) FailOfErrno("open", name, errno);
     ::rewinddir(listing);
@@ -155,14 +155,14 @@ void LayerTree::RemoveFolder(FolderId top) {
     }
     if (errno != 0) FailOfErrno("readdir", name, errno);
     ::closedir(listing);
-    if (::unlinkat(folders_.Fd(folders_.At(*id).parent), name.c_str(), AT_REMOVEDIR) != 0) {
+    if (::unlinkat(directories_.Fd(directories_.At(*id).parent), name.c_str(), AT_REMOVEDIR) != 0) {
       FailOfErrno("rmdir", name, errno);
     }
   }
-  for (const FolderId id : tree) {
+  for (const DirectoryId id : tree) {
     whiteouts_.erase(whiteouts_.lower_bound({id, ""}), whiteouts_.lower_bound({id + 1, ""}));
   }
-  folders_.Forget(tree);
+  directories_.Forget(tree);
 }
 
 void LayerTree::Dress(int dirfd, const char* name, const TarEntry& entry, bool special, bool fresh) {

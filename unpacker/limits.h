@@ -19,7 +19,7 @@ struct Limits {
   static constexpr uint64_t kDiskBlock = 4096;
   /** an inode with its share of the few that a file system has, */
   static constexpr uint64_t kInodeBytes = 4096;
-  /** an entry of a folder beside its name, */
+  /** an entry of a directory beside its name, */
   static constexpr uint64_t kNameBytes = 12;
   /** and what lies in an inode itself: a short link's target, a few attributes. */
   static constexpr uint64_t kInlineBytes = 60;
@@ -33,7 +33,7 @@ struct Limits {
   static constexpr uint32_t kOwners = 2'147'483'647;
   /** Stretches of data in a sparse file. */
   static constexpr uint64_t kSparseParts = 1 << 20;
-  /** Of the names of folders that hide lower ones, which the daemon keeps. */
+  /** Of the names of directories that hide lower ones, which the daemon keeps. */
   static constexpr uint64_t kOpaqueBytes = 8 << 20;
 
   static constexpr uint64_t BytesFor(uint64_t packed_bytes) {

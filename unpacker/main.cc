@@ -50,7 +50,7 @@ void KeepUnpackersCapabilities() {
   KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP});
 }
 
-/** For "trusted." and "security." attributes. No byte of a layer is parsed here, but for names of folders. */
+/** For "trusted." and "security." attributes. No byte of a layer is parsed here, but for names of directories. */
 void KeepSettlersCapabilities() {
   KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP, CAP_SYS_ADMIN});
 }
@@ -58,7 +58,7 @@ void KeepSettlersCapabilities() {
 [[noreturn]] void Unpack(const UnpackArguments& arguments) {
   UserNamespace users = BindToParent(arguments.root_id);
   const uint32_t owners = users.fd.valid() ? Limits::kOwners : UINT32_MAX;
-  EnterJail(arguments.folder, {}, users);
+  EnterJail(arguments.directory, {}, users);
   StartBroker(users);
   EnterUserNamespace(std::move(users));
   const int around = OpenAround();
@@ -80,13 +80,13 @@ void KeepSettlersCapabilities() {
          "the unpacked layer is " + actual + ", and not " + arguments.diff_id + " as the config says");
   }
   tree.Finish();
-  WriteImplied(around, tree.ImpliedFolders());
-  Succeed(tree.OpaqueFolders());
+  WriteImplied(around, tree.ImpliedDirectories());
+  Succeed(tree.OpaqueDirectories());
 }
 
 [[noreturn]] void SettleLayer(const SettleArguments& arguments) {
   const UserNamespace none = BindToParent(0);
-  const std::vector<UniqueFd> lowers = EnterJail(arguments.folder, arguments.lowers, none);
+  const std::vector<UniqueFd> lowers = EnterJail(arguments.directory, arguments.lowers, none);
   const int around = OpenAround();
   OpenResult(around);
   KeepSettlersCapabilities();
@@ -97,7 +97,7 @@ void KeepSettlersCapabilities() {
 
 [[noreturn]] void Probe(const ProbeArguments& arguments) {
   UserNamespace users = BindToParent(arguments.root_id);
-  EnterJail(arguments.folder, {}, users);
+  EnterJail(arguments.directory, {}, users);
   EnterUserNamespace(std::move(users));
   ::_exit(static_cast<int>(ExitCode::kDone));
 }

@@ -7,7 +7,7 @@
 
 namespace a3s {
 
-/** openat2 below a folder, no link followed anywhere on the way; -1 and errno. */
+/** openat2 below a directory, no link followed anywhere on the way; -1 and errno. */
 inline int OpenBeneath(int dirfd, const char* path, int flags, mode_t mode) {
   struct open_how how = {};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);

@@ -22,7 +22,7 @@ constexpr uint32_t kUnpackers[] = {SYS_openat2,   SYS_newfstatat,      SYS_fstat
                                    SYS_fsetxattr, SYS_ftruncate,       SYS_pwrite64,  SYS_getdents64, SYS_lseek,
                                    SYS_rseq,      SYS_set_robust_list, SYS_fcntl};
 
-/** For device nodes, and to see whose folder it is asked about. */
+/** For device nodes, and to see whose directory it is asked about. */
 constexpr uint32_t kBrokers[] = {SYS_mknodat, SYS_statx};
 
 /** On top of an unpacker's: the attributes of lower layers are read. */

@@ -44,7 +44,7 @@ UniqueFd OpenBelow(int lower, const std::string& path) {
   return UniqueFd(opened);
 }
 
-/** The uppermost folder of that path below, open; not valid when there is none. */
+/** The uppermost directory of that path below, open; not valid when there is none. */
 UniqueFd LookUp(const std::vector<UniqueFd>& lowers, const std::string& path) {
   for (const UniqueFd& lower : lowers) {
     const UniqueFd opened = OpenBelow(lower.get(), path.empty() ? "." : path);
@@ -54,14 +54,14 @@ UniqueFd LookUp(const std::vector<UniqueFd>& lowers, const std::string& path) {
     struct stat found;
     if (::fstat(opened.get(), &found) != 0) FailOfErrno("stat", path, errno);
     if (!S_ISDIR(found.st_mode)) break;
-    UniqueFd folder(OpenBeneath(opened.get(), ".", O_RDONLY | O_DIRECTORY, 0));
-    if (!folder.valid()) FailOfErrno("open", path, errno);
-    return folder;
+    UniqueFd directory(OpenBeneath(opened.get(), ".", O_RDONLY | O_DIRECTORY, 0));
+    if (!directory.valid()) FailOfErrno("open", path, errno);
+    return directory;
   }
   return UniqueFd();
 }
 
-/** Of overlayfs: what it says of a lower folder is not true of the one above. */
+/** Of overlayfs: what it says of a lower directory is not true of the one above. */
 bool IsOverlays(std::string_view attribute) {
   return attribute.rfind("trusted.overlay.", 0) == 0 || attribute.rfind("user.overlay.", 0) == 0;
 }
@@ -97,15 +97,15 @@ void TakeAttributes(int to, int from, const std::string& path) {
 
 void Take(int root, const std::string& path, int from) {
   const char* name = path.empty() ? "." : path.c_str();
-  const UniqueFd folder(OpenBeneath(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
-  if (!folder.valid()) FailOfErrno("open", path, errno);
+  const UniqueFd directory(OpenBeneath(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0));
+  if (!directory.valid()) FailOfErrno("open", path, errno);
   struct stat found;
   if (::fstat(from, &found) != 0) FailOfErrno("stat", path, errno);
-  if (::fchown(folder.get(), found.st_uid, found.st_gid) != 0) FailOfErrno("chown", path, errno);
-  if (::fchmod(folder.get(), found.st_mode & 07777) != 0) FailOfErrno("chmod", path, errno);
-  TakeAttributes(folder.get(), from, path);
+  if (::fchown(directory.get(), found.st_uid, found.st_gid) != 0) FailOfErrno("chown", path, errno);
+  if (::fchmod(directory.get(), found.st_mode & 07777) != 0) FailOfErrno("chmod", path, errno);
+  TakeAttributes(directory.get(), from, path);
   const struct timespec times[2] = {found.st_mtim, found.st_mtim};
-  if (::futimens(folder.get(), times) != 0) FailOfErrno("utimens", path, errno);
+  if (::futimens(directory.get(), times) != 0) FailOfErrno("utimens", path, errno);
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 namespace a3s {
 
 /**
- * Folders that a layer has without an entry (`implied`, beside its tree) take their attributes from the layers below,
- * uppermost first, which are complete.
+ * Directories that a layer has without an entry (`implied`, beside its tree) take their attributes from the layers
+ * below, uppermost first, which are complete.
  */
 void Settle(int around, const std::vector<UniqueFd>& lowers);
 

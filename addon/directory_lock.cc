@@ -1,4 +1,4 @@
-#include "folder_lock.h"
+#include "directory_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -33,7 +33,7 @@ Napi::Value Handle(Napi::Env env, UniqueFd& locked) {
 
 }  // namespace
 
-Napi::Value LockFolder(const Napi::CallbackInfo& info) {
+Napi::Value LockDirectory(const Napi::CallbackInfo& info) {
   std::string path;
   if (!ReadArguments(info, path)) return info.Env().Undefined();
   return PoolWork<UniqueFd>::Start(

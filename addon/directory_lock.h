@@ -4,7 +4,7 @@
 
 namespace a3s {
 
-Napi::Value LockFolder(const Napi::CallbackInfo& info);
+Napi::Value LockDirectory(const Napi::CallbackInfo& info);
 
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 
