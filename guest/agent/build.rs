@@ -12,14 +12,14 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     println!("cargo:rerun-if-changed={}", includes.join(CONTRACT).display());
     let descriptors = protox::compile([CONTRACT], [&includes])?;
     tonic_prost_build::configure().build_client(false).build_transport(false).compile_fds(descriptors)?;
-    let folder = libseccomp_folder()?;
-    println!("cargo:rustc-link-search=native={}", folder.display());
+    let directory = libseccomp_directory()?;
+    println!("cargo:rustc-link-search=native={}", directory.display());
     println!("cargo:rustc-link-lib=static=seccomp");
     Ok(())
 }
 
-/// Folder of `libseccomp.a`: LIBSECCOMP_LIB_PATH, else what pkg-config says, else the distribution's usual places.
-fn libseccomp_folder() -> io::Result<PathBuf> {
+/// Directory of `libseccomp.a`: LIBSECCOMP_LIB_PATH, else what pkg-config says, else the distribution's usual places.
+fn libseccomp_directory() -> io::Result<PathBuf> {
     println!("cargo:rerun-if-env-changed=LIBSECCOMP_LIB_PATH");
     let asked = Command::new("pkg-config").args(["--variable=libdir", "libseccomp"]).output().ok();
     let answered = asked.filter(|output| output.status.success());
@@ -30,7 +30,7 @@ fn libseccomp_folder() -> io::Result<PathBuf> {
         .into_iter()
         .chain(packaged)
         .chain(usual)
-        .find(|folder| folder.join("libseccomp.a").is_file())
+        .find(|directory| directory.join("libseccomp.a").is_file())
         .ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::NotFound,

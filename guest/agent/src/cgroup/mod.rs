@@ -158,20 +158,20 @@ impl Cgroup {
         // 0 is a process that this namespace can't see
         let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1).collect();
         if depth < MAX_DEPTH {
-            pids.extend(subfolders(&self.path).flat_map(|path| Self::at(&path).pids(depth + 1)));
+            pids.extend(subdirectories(&self.path).flat_map(|path| Self::at(&path).pids(depth + 1)));
         }
         pids
     }
 }
 
-fn subfolders(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+fn subdirectories(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(path).ok().into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
 fn remove_tree(path: &Path, depth: u32) -> io::Result<()> {
     if depth < MAX_DEPTH {
-        for child in subfolders(path) {
+        for child in subdirectories(path) {
             remove_tree(&child, depth + 1)?;
         }
     }

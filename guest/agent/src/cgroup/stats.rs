@@ -50,29 +50,47 @@ pub struct Pressure {
     pub full_ns: u64,
 }
 
+/// What of a group is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Processor, memory and the number of tasks: five files, which are asked for often.
+    Usage,
+    Everything,
+}
+
 /// What can't be read counts as 0: the group may be going away.
-pub fn read(cgroup: &Cgroup) -> Counters {
+pub fn read(cgroup: &Cgroup, extent: Extent) -> Counters {
     let text = |file: &str| cgroup.read(file).unwrap_or_default();
-    let cpu_usage_ns = match cgroup.read_old("cpuacct", "cpuacct.usage") {
-        Some(usage) => number(&usage),
-        None => keyed(&text("cpu.stat"), "usage_usec").saturating_mul(NS_PER_US),
-    };
-    let pids = number(&cgroup.read_old("pids", "pids.current").unwrap_or_else(|| text("pids.current")));
+    let cpu = text("cpu.stat");
+    let micros = |key: &str| keyed(&cpu, key).saturating_mul(NS_PER_US);
     let memory = match cgroup.read_old("memory", "memory.stat") {
         Some(stat) => memory_of_old(cgroup, &stat),
         None => memory_of(&text),
     };
-    let cpu = text("cpu.stat");
-    let micros = |key: &str| keyed(&cpu, key).saturating_mul(NS_PER_US);
-    Counters {
-        cpu_usage_ns,
-        pids,
-        oom_kills: cgroup.oom_kills(),
+    let usage = Counters {
+        cpu_usage_ns: cgroup
+            .read_old("cpuacct", "cpuacct.usage")
+            .map_or_else(|| micros("usage_usec"), |usage| number(&usage)),
+        pids: number(&cgroup.read_old("pids", "pids.current").unwrap_or_else(|| text("pids.current"))),
         cpu_user_ns: micros("user_usec"),
         cpu_system_ns: micros("system_usec"),
         cpu_periods: keyed(&cpu, "nr_periods"),
         cpu_throttled_periods: keyed(&cpu, "nr_throttled"),
         cpu_throttled_ns: micros("throttled_usec"),
+        ..memory
+    };
+    match extent {
+        Extent::Usage => usage,
+        Extent::Everything => with_the_rest(usage, cgroup, &text),
+    }
+}
+
+fn with_the_rest(usage: Counters, cgroup: &Cgroup, text: &impl Fn(&str) -> String) -> Counters {
+    let peak = cgroup.read_old("memory", "memory.max_usage_in_bytes").unwrap_or_else(|| text("memory.peak"));
+    Counters {
+        oom_kills: cgroup.oom_kills(),
+        memory_swap_bytes: number(&text("memory.swap.current")),
+        memory_peak_bytes: number(&peak),
         memory_limit_hits: keyed(&text("memory.events"), "max"),
         pids_limit: number(&cgroup.read_old("pids", "pids.max").unwrap_or_else(|| text("pids.max"))),
         pressure: Pressures {
@@ -80,7 +98,7 @@ pub fn read(cgroup: &Cgroup) -> Counters {
             memory: pressure(&text("memory.pressure")),
             io: pressure(&text("io.pressure")),
         },
-        ..memory
+        ..usage
     }
 }
 
@@ -99,8 +117,6 @@ fn memory_of(text: &impl Fn(&str) -> String) -> Counters {
         memory_kernel_bytes: keyed(&stat, "kernel"),
         memory_active_file_bytes: keyed(&stat, "active_file"),
         memory_inactive_file_bytes: keyed(&stat, "inactive_file"),
-        memory_swap_bytes: number(&text("memory.swap.current")),
-        memory_peak_bytes: number(&text("memory.peak")),
         ..Counters::default()
     }
 }
@@ -121,7 +137,6 @@ fn memory_of_old(cgroup: &Cgroup, stat: &str) -> Counters {
         memory_cache_bytes: keyed(stat, "total_cache"),
         memory_active_file_bytes: keyed(stat, "total_active_file"),
         memory_inactive_file_bytes: keyed(stat, "total_inactive_file"),
-        memory_peak_bytes: of("memory.max_usage_in_bytes"),
         ..Counters::default()
     }
 }
@@ -148,7 +163,65 @@ pub fn keyed(text: &str, key: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pressure, keyed, pressure};
+    use super::{Counters, Extent, Pressure, Pressures, keyed, pressure, read};
+    use crate::cgroup::Cgroup;
+    use std::fs;
+
+    const FILES: [(&str, &str); 12] = [
+        ("cpu.stat", "usage_usec 7\nuser_usec 4\nsystem_usec 3\nnr_periods 2\n"),
+        ("memory.stat", "anon 100\nfile 50\nkernel 9\ninactive_file 20\nactive_file 30\npgfault 5\n"),
+        ("memory.current", "200\n"),
+        ("memory.max", "1000\n"),
+        ("pids.current", "3\n"),
+        ("pids.max", "40\n"),
+        ("memory.peak", "300\n"),
+        ("memory.swap.current", "8\n"),
+        ("memory.events", "max 6\noom_kill 1\n"),
+        ("cpu.pressure", "some avg10=0.00 total=12\n"),
+        ("memory.pressure", ""),
+        ("io.pressure", ""),
+    ];
+
+    #[test]
+    fn reads_usage_from_a_few_files_and_the_rest_when_all_is_wanted() {
+        let directory = std::env::temp_dir().join(format!("a3s-test-stats-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        for (name, text) in FILES {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        let group = Cgroup::at(&directory);
+        let usage = read(&group, Extent::Usage);
+        let everything = read(&group, Extent::Everything);
+        fs::remove_dir_all(&directory).unwrap();
+        let expected = Counters {
+            cpu_usage_ns: 7_000,
+            cpu_user_ns: 4_000,
+            cpu_system_ns: 3_000,
+            cpu_periods: 2,
+            memory_usage_bytes: 200,
+            memory_working_set_bytes: 180,
+            memory_rss_bytes: 100,
+            memory_limit_bytes: 1000,
+            memory_cache_bytes: 50,
+            memory_kernel_bytes: 9,
+            memory_active_file_bytes: 30,
+            memory_inactive_file_bytes: 20,
+            page_faults: 5,
+            pids: 3,
+            ..Counters::default()
+        };
+        assert_eq!(usage, expected);
+        let rest = Counters {
+            oom_kills: 1,
+            memory_limit_hits: 6,
+            memory_swap_bytes: 8,
+            memory_peak_bytes: 300,
+            pids_limit: 40,
+            pressure: Pressures { cpu: Some(Pressure { some_ns: 12_000, full_ns: 0 }), ..Pressures::default() },
+            ..expected
+        };
+        assert_eq!(everything, rest);
+    }
 
     #[test]
     fn takes_the_totals_of_a_pressure_file() {

@@ -32,7 +32,7 @@ pub fn make_directory(call: &mut Call<'_>, request: &pb::MakeDirectoryRequest) -
         }
         other => other?,
     }
-    let entry = entry::of_place(&place, call.people)?;
+    let entry = entry::of_place(&place, call.people, &scope.attributes)?;
     call.answer(&pb::MakeDirectoryResponse { entry: Some(entry) })?;
     Ok(())
 }
@@ -51,7 +51,7 @@ pub fn move_file(call: &mut Call<'_>, request: &pb::MoveFileRequest) -> Result<(
         Err(Errno::EEXIST) => return Err(Fault::from(Errno::ENOTEMPTY).into()),
         other => other?,
     }
-    let entry = entry::of_place(&to, call.people)?;
+    let entry = entry::of_place(&to, call.people, &scope.attributes)?;
     call.answer(&pb::MoveFileResponse { entry: Some(entry) })?;
     Ok(())
 }
@@ -117,33 +117,33 @@ mod tests {
 
     #[test]
     fn removes_a_tree_and_nothing_that_links_in_it_lead_to() {
-        let folder = std::env::temp_dir().join(format!("a3s-change-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("tree/a/b")).unwrap();
-        fs::create_dir_all(folder.join("kept")).unwrap();
-        fs::write(folder.join("kept/file"), "x").unwrap();
-        fs::write(folder.join("tree/a/file"), "x").unwrap();
-        symlink("../kept", folder.join("tree/link")).unwrap();
-        let scope = Scope::new(b"/", folder.as_os_str().as_bytes(), b"").unwrap();
+        let directory = std::env::temp_dir().join(format!("a3s-change-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(directory.join("tree/a/b")).unwrap();
+        fs::create_dir_all(directory.join("kept")).unwrap();
+        fs::write(directory.join("kept/file"), "x").unwrap();
+        fs::write(directory.join("tree/a/file"), "x").unwrap();
+        symlink("../kept", directory.join("tree/link")).unwrap();
+        let scope = Scope::new(b"/", directory.as_os_str().as_bytes(), b"").unwrap();
         let tree = scope.find(b"tree", Link::Keep, Above::MustBe).unwrap();
         assert_eq!(remove(&tree, false).err().unwrap().kind, Kind::State);
         remove(&tree, true).unwrap();
-        assert!(!folder.join("tree").exists() && folder.join("kept/file").exists());
-        fs::remove_dir_all(folder).unwrap();
+        assert!(!directory.join("tree").exists() && directory.join("kept/file").exists());
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn gives_up_a_tree_that_is_nested_too_deeply() {
-        let folder = std::env::temp_dir().join(format!("a3s-deep-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        let mut path = folder.join("tree");
+        let directory = std::env::temp_dir().join(format!("a3s-deep-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        let mut path = directory.join("tree");
         for _ in 0..=MAX_DEPTH {
             path.push("d");
         }
         fs::create_dir_all(&path).unwrap();
-        let scope = Scope::new(b"/", folder.as_os_str().as_bytes(), b"").unwrap();
+        let scope = Scope::new(b"/", directory.as_os_str().as_bytes(), b"").unwrap();
         let tree = scope.find(b"tree", Link::Keep, Above::MustBe).unwrap();
         assert_eq!(remove(&tree, true).err().unwrap().kind, Kind::State);
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(directory).unwrap();
     }
 }

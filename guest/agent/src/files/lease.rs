@@ -143,7 +143,8 @@ pub async fn take(agent: &Agent, scope: Option<&pb::FileScope>) -> Result<Lease,
         return Err(Failure::invalid(STAGE, "the user is longer than users are"));
     }
     let session = agent.sessions.get(STAGE, &scope.session_id)?;
-    let of = pb::FileScope { base: Vec::new(), root: Vec::new(), ..scope.clone() }.encode_to_vec();
+    let of =
+        pb::FileScope { base: Vec::new(), root: Vec::new(), attributes: Vec::new(), ..scope.clone() }.encode_to_vec();
     let ended = session.files.ended.subscribe();
     if let Some(worker) = session.files.take(&of) {
         return Ok(Lease { worker, ended });

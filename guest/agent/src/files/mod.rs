@@ -2,6 +2,7 @@
 //! of the user that a call is for (`worker` and what it uses); the server lends it to one call at a time (`lease`), and
 //! believes no more of what it answers than that its frames have the length that they may have (`frame`).
 
+mod attributes;
 mod change;
 mod entry;
 mod fault;

@@ -28,6 +28,8 @@ pub struct Scope {
     start: Vec<u8>,
     home: Vec<u8>,
     root: Option<Identity>,
+    /// How the names of those begin that entries are told of with; empty: none.
+    pub attributes: Vec<u8>,
 }
 
 /// A name in a directory, or with "." the directory itself.
@@ -91,7 +93,7 @@ impl Scope {
         for path in [base, root] {
             check(path)?;
         }
-        let mut scope = Self { start: home.to_vec(), home: home.to_vec(), root: None };
+        let mut scope = Self { start: home.to_vec(), home: home.to_vec(), root: None, attributes: Vec::new() };
         if !base.is_empty() {
             scope.start = scope.absolute(base);
         }

@@ -12,7 +12,7 @@ use super::frame::{self, Kind};
 use super::people::People;
 use super::place::Scope;
 use super::place::{Above, Link};
-use super::{change, entry, list, read, watch, write};
+use super::{attributes, change, entry, list, read, watch, write};
 use crate::failure;
 use crate::pb;
 
@@ -26,7 +26,10 @@ pub struct Call<'a> {
 impl Call<'_> {
     pub fn scope(&self, scope: Option<&pb::FileScope>) -> Result<Scope, Fault> {
         let scope = scope.ok_or_else(|| Fault::invalid("no scope given"))?;
-        Scope::new(self.home, &scope.base, &scope.root)
+        attributes::check_prefix(&scope.attributes)?;
+        let mut found = Scope::new(self.home, &scope.base, &scope.root)?;
+        found.attributes.clone_from(&scope.attributes);
+        Ok(found)
     }
 
     pub fn answer(&mut self, message: &impl Message) -> Result<(), Gone> {
@@ -82,7 +85,7 @@ fn stat(call: &mut Call<'_>, request: &pb::StatFileRequest) -> Result<(), Stop> 
     let link = if request.follow { Link::Follow } else { Link::Keep };
     let scope = call.scope(request.scope.as_ref())?;
     let place = scope.find(&request.path, link, Above::MustBe)?;
-    let entry = entry::of_place(&place, call.people)?;
+    let entry = entry::of_place(&place, call.people, &scope.attributes)?;
     call.answer(&pb::StatFileResponse { entry: Some(entry) })?;
     Ok(())
 }

@@ -10,11 +10,11 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod};
 use nix::unistd::{AccessFlags, Gid, Uid, UnlinkatFlags, faccessat, fchown, getegid, geteuid, unlinkat};
 
-use super::entry;
 use super::fault::{Fault, Gone, Stop};
 use super::frame::Kind;
 use super::place::{Above, Link, Place, kind_of};
 use super::worker::Call;
+use super::{attributes, entry};
 use crate::pb;
 
 const PERMISSIONS: u32 = 0o7777;
@@ -29,6 +29,7 @@ pub fn run(call: &mut Call<'_>, open: &pb::WriteFileOpen) -> Result<(), Stop> {
     let place = scope.find(&open.path, Link::Follow, above)?;
     let there = there(&place)?;
     let mut new = New::create(&place.dir)?;
+    attributes::set(&new.file, &open.attributes)?;
     loop {
         match call.next()? {
             Some((Kind::Data, data)) => new.file.write_all(&data).map_err(Fault::from)?,
@@ -39,7 +40,7 @@ pub fn run(call: &mut Call<'_>, open: &pb::WriteFileOpen) -> Result<(), Stop> {
     new.become_like(there.as_ref(), open.mode)?;
     new.file.sync_all().map_err(Fault::from)?;
     new.take_place(&place)?;
-    let entry = entry::of_place(&place, call.people)?;
+    let entry = entry::of_place(&place, call.people, &scope.attributes)?;
     call.answer(&pb::WriteFileResponse { entry: Some(entry) })?;
     Ok(())
 }
@@ -127,41 +128,41 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::PermissionsExt;
 
-    fn folder(name: &str) -> std::path::PathBuf {
+    fn directory(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("a3s-write-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
-    fn place(folder: &std::path::Path, name: &str) -> Place {
-        let scope = Scope::new(b"/", folder.as_os_str().as_bytes(), b"").unwrap();
+    fn place(directory: &std::path::Path, name: &str) -> Place {
+        let scope = Scope::new(b"/", directory.as_os_str().as_bytes(), b"").unwrap();
         scope.find(name.as_bytes(), Link::Follow, Above::MustBe).unwrap()
     }
 
     #[test]
     fn a_file_that_does_not_take_its_place_leaves_nothing() {
-        let folder = folder("dropped");
-        let target = place(&folder, "x");
+        let directory = directory("dropped");
+        let target = place(&directory, "x");
         let mut new = New::create(&target.dir).unwrap();
         new.file.write_all(b"half").unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         drop(new);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn a_file_keeps_the_permissions_of_the_one_before_it() {
-        let folder = folder("mode");
+        let directory = directory("mode");
         for (before, wanted, then) in [(None, 0o640, 0o640), (Some(0o600), 0o644, 0o600)] {
-            let path = folder.join("x");
+            let path = directory.join("x");
             let _ = fs::remove_file(&path);
             if let Some(mode) = before {
                 fs::write(&path, "old").unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             }
-            let target = place(&folder, "x");
+            let target = place(&directory, "x");
             let there = there(&target).unwrap();
             let mut new = New::create(&target.dir).unwrap();
             new.file.write_all(b"new").unwrap();
@@ -171,18 +172,18 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), b"new");
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, then);
         }
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
-        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn replaces_files_alone() {
-        let folder = folder("kinds");
-        fs::create_dir(folder.join("directory")).unwrap();
-        nix::unistd::mkfifo(&folder.join("fifo"), Mode::from_bits_truncate(0o600)).unwrap();
+        let directory = directory("kinds");
+        fs::create_dir(directory.join("directory")).unwrap();
+        nix::unistd::mkfifo(&directory.join("fifo"), Mode::from_bits_truncate(0o600)).unwrap();
         for name in ["directory", "fifo", "."] {
-            assert_eq!(there(&place(&folder, name)).err().unwrap().kind, crate::failure::Kind::Invalid);
+            assert_eq!(there(&place(&directory, name)).err().unwrap().kind, crate::failure::Kind::Invalid);
         }
-        fs::remove_dir_all(folder).unwrap();
+        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -75,7 +75,7 @@ impl HugePages {
 
     fn of(root: PathBuf) -> Self {
         let entries = fs::read_dir(&root).into_iter().flatten().flatten();
-        let mut sizes: Vec<u64> = entries.filter_map(|entry| size_of_folder(entry.file_name().to_str()?)).collect();
+        let mut sizes: Vec<u64> = entries.filter_map(|entry| size_of_directory(entry.file_name().to_str()?)).collect();
         sizes.sort_unstable();
         Self { root, sizes: sizes.into(), pools: Arc::default() }
     }
@@ -168,13 +168,13 @@ impl Pool {
 
 /// The kernel's files of one size.
 struct Kernel {
-    folder: PathBuf,
+    directory: PathBuf,
     kib: u64,
 }
 
 impl Kernel {
     fn of(root: &Path, kib: u64) -> Self {
-        Self { folder: root.join(format!("hugepages-{kib}kB")), kib }
+        Self { directory: root.join(format!("hugepages-{kib}kB")), kib }
     }
 
     /// Brings the pool to its target. After a shortage it is as it was.
@@ -226,17 +226,17 @@ impl Kernel {
     }
 
     fn write(&self, pages: u64) -> io::Result<()> {
-        fs::write(self.folder.join("nr_hugepages"), pages.to_string())
+        fs::write(self.directory.join("nr_hugepages"), pages.to_string())
     }
 
     fn read(&self, file: &str) -> io::Result<u64> {
-        let text = fs::read_to_string(self.folder.join(file))?;
+        let text = fs::read_to_string(self.directory.join(file))?;
         text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("{file} is {text:?}")))
     }
 }
 
 /// "hugepages-2048kB".
-fn size_of_folder(name: &str) -> Option<u64> {
+fn size_of_directory(name: &str) -> Option<u64> {
     name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()
 }
 
@@ -266,16 +266,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    struct Folder(PathBuf);
+    struct Directory(PathBuf);
 
-    impl Folder {
+    impl Directory {
         /// One size, as the kernel shows it.
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("agent-huge-{name}-{}", std::process::id()));
-            let folder = path.join("hugepages-64kB");
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("nr_hugepages"), "0\n").unwrap();
-            fs::write(folder.join("surplus_hugepages"), "0\n").unwrap();
+            let directory = path.join("hugepages-64kB");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("nr_hugepages"), "0\n").unwrap();
+            fs::write(directory.join("surplus_hugepages"), "0\n").unwrap();
             Self(path)
         }
 
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for Directory {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -323,70 +323,70 @@ mod tests {
 
     #[test]
     fn sets_pages_aside_for_each_session_and_gives_them_back() {
-        let folder = Folder::new("sessions");
+        let directory = Directory::new("sessions");
         run(async {
-            let pages = folder.pages();
+            let pages = directory.pages();
             assert_eq!(pages.sizes(), [64]);
             pages.grow("test", "a", &of_64(3)).await.unwrap();
             pages.grow("test", "b", &of_64(2)).await.unwrap();
-            assert_eq!(folder.number(), 5);
+            assert_eq!(directory.number(), 5);
             assert_eq!(pages.grow("test", "a", &of_64(1)).await.unwrap(), of_64(3));
-            assert_eq!(folder.number(), 5);
+            assert_eq!(directory.number(), 5);
             pages.settle("a", &of_64(1)).await;
-            assert_eq!(folder.number(), 3);
+            assert_eq!(directory.number(), 3);
             pages.release("a").await;
             pages.release("nobody").await;
-            assert_eq!(folder.number(), 2);
+            assert_eq!(directory.number(), 2);
             pages.release("b").await;
-            assert_eq!(folder.number(), 0);
+            assert_eq!(directory.number(), 0);
         });
     }
 
     #[test]
     fn a_session_that_is_over_keeps_what_nobody_needs() {
-        let folder = Folder::new("over");
+        let directory = Directory::new("over");
         run(async {
-            let pages = folder.pages();
+            let pages = directory.pages();
             pages.grow("test", "a1", &of_64(4)).await.unwrap();
             pages.over("a1").await;
-            assert_eq!(folder.number(), 4);
+            assert_eq!(directory.number(), 4);
             pages.grow("test", "a2", &of_64(3)).await.unwrap();
-            assert_eq!(folder.number(), 4);
+            assert_eq!(directory.number(), 4);
             pages.grow("test", "b", &of_64(2)).await.unwrap();
-            assert_eq!(folder.number(), 5);
+            assert_eq!(directory.number(), 5);
             pages.release("a1").await;
-            assert_eq!(folder.number(), 5);
+            assert_eq!(directory.number(), 5);
             pages.release("b").await;
-            assert_eq!(folder.number(), 3);
+            assert_eq!(directory.number(), 3);
         });
     }
 
     #[test]
     fn leaves_alone_what_others_have_set_aside() {
-        let folder = Folder::new("others");
-        fs::write(folder.file(), "10\n").unwrap();
+        let directory = Directory::new("others");
+        fs::write(directory.file(), "10\n").unwrap();
         run(async {
-            let pages = folder.pages();
+            let pages = directory.pages();
             pages.grow("test", "a", &of_64(3)).await.unwrap();
-            assert_eq!(folder.number(), 13);
+            assert_eq!(directory.number(), 13);
             pages.release("a").await;
-            assert_eq!(folder.number(), 10);
+            assert_eq!(directory.number(), 10);
         });
     }
 
     #[test]
     fn refuses_what_there_is_no_room_for_and_leaves_all_as_it_was() {
-        let folder = Folder::new("room");
+        let directory = Directory::new("room");
         run(async {
-            let pages = folder.pages();
+            let pages = directory.pages();
             pages.grow("test", "a", &of_64(3)).await.unwrap();
             let much = pages.grow("test", "a", &of_64(u64::MAX / 2)).await.unwrap_err();
             assert_eq!(much.kind, Kind::Exhausted);
             assert!(much.what.contains("MiB are available"), "{much}");
-            assert_eq!(folder.number(), 3);
+            assert_eq!(directory.number(), 3);
             assert_eq!(pages.grow("test", "b", &Pages::from([(2048, 1)])).await.unwrap_err().kind, Kind::Invalid);
             pages.grow("test", "b", &Pages::from([(2048, 0), (64, 1)])).await.unwrap();
-            assert_eq!(folder.number(), 4);
+            assert_eq!(directory.number(), 4);
         });
     }
 

@@ -1,6 +1,7 @@
 //! The guest as a whole: its identity, its caches, its counters.
 
 pub mod caches;
+pub mod entropy;
 pub mod facts;
 pub mod huge_pages;
 pub mod process_stats;

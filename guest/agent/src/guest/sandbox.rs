@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 
-use super::{shm, sysctl};
+use super::{entropy, shm, sysctl};
 use crate::failure::{Failure, while_doing};
 use crate::net::interface::{self, Interface};
 
@@ -39,6 +39,8 @@ pub struct Identity {
     /// 0: 64 MiB.
     pub shm_size_bytes: u64,
     pub interfaces: Vec<Interface>,
+    /// Of the host; empty: none.
+    pub entropy: Vec<u8>,
 }
 
 impl Sandbox {
@@ -56,6 +58,9 @@ impl Sandbox {
     pub fn configure(&self, identity: &Identity) -> Result<(), Failure> {
         self.check(identity)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !identity.entropy.is_empty() {
+            entropy::mix_in(STAGE, &identity.entropy)?;
+        }
         if identity.wall_clock_ns != 0 {
             let now = TimeSpec::new(identity.wall_clock_ns / NS_PER_S, identity.wall_clock_ns % NS_PER_S);
             clock_settime(ClockId::CLOCK_REALTIME, now).map_err(while_doing(STAGE, "set the clock"))?;
@@ -84,6 +89,7 @@ impl Sandbox {
             (!identity.hostname.is_empty() && !own_uts, "the host name"),
             (!identity.interfaces.is_empty(), "interfaces"),
             (identity.shm_size_bytes != 0, "/dev/shm"),
+            (!identity.entropy.is_empty(), "the random numbers"),
         ];
         match of_host.iter().find(|(asked, _)| *asked) {
             Some((_, what)) => Err(Failure::invalid(STAGE, format!("{what} of the host are not the pod's to set"))),

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_no_way_out_of_its_folder() {
+    fn leaves_no_way_out_of_its_directory() {
         for name in ["", ".", "a..b", "../x", "a//b", "kernel.a b", "kernel.", "/etc/passwd", "a/../b"] {
             assert_eq!(path(name), None, "{name}");
         }

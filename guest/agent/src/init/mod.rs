@@ -6,6 +6,7 @@ mod end;
 pub mod host;
 mod limits;
 mod mounts;
+mod node_settings;
 mod raw_io;
 mod reap;
 mod settings;
@@ -118,6 +119,7 @@ fn run(place: Place, start: server::Start) -> Result<(), InitError> {
 fn set_up_the_rest() {
     limits::step_back(true);
     mounts::for_containers().iter().for_each(|error| console::say(&error.to_string()));
+    node_settings::make().iter().for_each(|error| console::say(&error.to_string()));
     if let Err(errno) = crate::net::loopback::up() {
         console::say(&format!("loopback up: {errno}"));
     }

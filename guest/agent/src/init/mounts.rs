@@ -1,4 +1,4 @@
-//! The file systems of the guest's own root. The share, which is `/`, is read-only and has empty folders for them.
+//! The file systems of the guest's own root. The share, which is `/`, is read-only and has empty directories for them.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -70,14 +70,14 @@ pub fn for_the_server() -> Vec<MountError> {
 /// Told and not fatal, too.
 pub fn for_containers() -> Vec<MountError> {
     let mut errors: Vec<MountError> = FOR_CONTAINERS.iter().filter_map(|entry| attach(entry).err()).collect();
-    errors.extend(make_folder("/run/crun", 0o700).err());
+    errors.extend(make_directory("/run/crun", 0o700).err());
     errors.extend(delegate_controllers().err());
     errors
 }
 
 fn attach(entry: &Entry) -> Result<(), MountError> {
     if !Path::new(entry.target).is_dir() {
-        make_folder(entry.target, 0o755)?;
+        make_directory(entry.target, 0o755)?;
     }
     match mount(Some(entry.kind), entry.target, Some(entry.kind), entry.flags, Some(entry.options)) {
         // devtmpfs: the kernel may have mounted it by itself
@@ -86,11 +86,11 @@ fn attach(entry: &Entry) -> Result<(), MountError> {
     }
 }
 
-fn make_folder(path: &str, mode: u32) -> Result<(), MountError> {
+fn make_directory(path: &str, mode: u32) -> Result<(), MountError> {
     let made = fs::DirBuilder::new().mode(mode).create(path);
     match made {
         Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(MountError::File { what: "make folder", path: path.to_owned(), source })
+            Err(MountError::File { what: "make directory", path: path.to_owned(), source })
         }
         _ => Ok(()),
     }
@@ -104,11 +104,11 @@ fn delegate_controllers() -> Result<(), MountError> {
     let words: Vec<String> = available.split_ascii_whitespace().map(|name| format!("+{name}")).collect();
     let parent = format!("{CGROUP_ROOT}/a3s");
     hand_down(CGROUP_ROOT, &words)?;
-    make_folder(&parent, 0o755)?;
+    make_directory(&parent, 0o755)?;
     hand_down(&parent, &words)
 }
 
-fn hand_down(folder: &str, words: &[String]) -> Result<(), MountError> {
-    let path = format!("{folder}/cgroup.subtree_control");
+fn hand_down(directory: &str, words: &[String]) -> Result<(), MountError> {
+    let path = format!("{directory}/cgroup.subtree_control");
     fs::write(&path, words.join(" ")).map_err(|source| MountError::File { what: "write", path, source })
 }

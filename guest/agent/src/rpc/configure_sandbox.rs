@@ -15,6 +15,7 @@ pub fn run(agent: &Agent, request: pb::ConfigureSandboxRequest) -> Result<pb::Co
         wall_clock_ns: request.wall_clock_ns,
         sysctls: request.sysctls.into_iter().collect(),
         shm_size_bytes: request.shm_size_bytes,
+        entropy: request.entropy,
         interfaces: request.interfaces.into_iter().map(interface).collect(),
     })?;
     Ok(pb::ConfigureSandboxResponse {})

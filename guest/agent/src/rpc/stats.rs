@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::cgroup::{Cgroup, stats};
+use crate::cgroup::{Cgroup, stats, stats::Extent};
 use crate::failure::Failure;
 use crate::guest::{process_stats, stats as guest};
 use crate::server::service::Agent;
@@ -16,14 +16,14 @@ pub fn run(agent: &Agent, request: pb::StatsRequest) -> Result<pb::StatsResponse
         vec![agent.sessions.get(STAGE, &request.session_id)?]
     };
     Ok(pb::StatsResponse {
-        sessions: sessions.iter().filter_map(|one| session(one, request.processes)).collect(),
-        guest: Some(whole_guest()),
+        sessions: sessions.iter().filter_map(|one| session(one, &request)).collect(),
+        guest: Some(whole_guest(&request)),
     })
 }
 
-fn session(session: &Arc<Session>, processes: bool) -> Option<pb::SessionStats> {
+fn session(session: &Arc<Session>, wish: &pb::StatsRequest) -> Option<pb::SessionStats> {
     let cgroup = session.container.cgroup.as_ref()?;
-    let counters = stats::read(cgroup);
+    let counters = stats::read(cgroup, if wish.brief { Extent::Usage } else { Extent::Everything });
     Some(pb::SessionStats {
         session_id: session.container.id.clone(),
         time_ns: clock::wall_ns(),
@@ -53,7 +53,7 @@ fn session(session: &Arc<Session>, processes: bool) -> Option<pb::SessionStats> 
         cpu_pressure: counters.pressure.cpu.map(pressure),
         memory_pressure: counters.pressure.memory.map(pressure),
         io_pressure: counters.pressure.io.map(pressure),
-        processes: processes.then(|| process_stats(session, cgroup)),
+        processes: wish.processes.then(|| process_stats(session, cgroup)),
     })
 }
 
@@ -72,8 +72,8 @@ fn process_stats(session: &Session, cgroup: &Cgroup) -> pb::ProcessStats {
     }
 }
 
-fn whole_guest() -> pb::GuestStats {
-    let memory = guest::memory();
+fn whole_guest(wish: &pb::StatsRequest) -> pb::GuestStats {
+    let memory = if wish.brief { guest::Memory::default() } else { guest::memory() };
     let interfaces = guest::interfaces().into_iter().map(|interface| pb::InterfaceStats {
         name: interface.name,
         rx_bytes: interface.rx_bytes,

@@ -4,7 +4,7 @@ use crate::pb;
 use crate::server::service::Agent;
 
 pub async fn run(agent: &Agent, request: pb::SyncMirrorRequest) -> Result<pb::SyncMirrorResponse, Failure> {
-    // what the kernel believes of the folder may be seconds old
+    // what the kernel believes of the directory may be seconds old
     let _ = agent.caches.drop_unused().await;
     let agent = agent.clone();
     to_the_end("sync mirror", async move { agent.sessions.mirrors.sync(&request.path).await }).await?;

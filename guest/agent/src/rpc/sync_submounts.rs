@@ -5,7 +5,7 @@ use crate::server::service::Agent;
 use crate::session::submounts::Wanted;
 
 pub async fn run(agent: &Agent, request: pb::SyncSubmountsRequest) -> Result<pb::SyncSubmountsResponse, Failure> {
-    // what the kernel believes of the folders that are mounted on may be seconds old
+    // what the kernel believes of the directories that are mounted on may be seconds old
     let _ = agent.caches.drop_unused().await;
     let agent = agent.clone();
     let pb::SyncSubmountsRequest { path, submounts } = request;

@@ -39,16 +39,16 @@ pub fn complete(spec: &mut Value) -> Result<(), Failure> {
 /// A FIFO has no numbers, and what is malformed is told of by who reads the spec.
 fn is_there(device: &Value) -> bool {
     let number = |name| device.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let folder = match device.get("type").and_then(Value::as_str) {
+    let directory = match device.get("type").and_then(Value::as_str) {
         Some("c" | "u") => "char",
         Some("b") => "block",
         _ => return true,
     };
-    Path::new(&format!("/sys/dev/{folder}/{}:{}", number("major"), number("minor"))).exists()
+    Path::new(&format!("/sys/dev/{directory}/{}:{}", number("major"), number("minor"))).exists()
 }
 
-fn below(folder: &Path, found: &mut Vec<Value>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn below(directory: &Path, found: &mut Vec<Value>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if NOT_NODES.contains(&name.as_str()) || OF_THE_AGENT.iter().any(|prefix| name.starts_with(prefix)) {

@@ -27,8 +27,8 @@ use crate::session::stdio::Theirs;
 #[derive(Debug, Clone)]
 pub struct Container {
     pub id: String,
-    /// The agent's own folder for it, on a tmpfs.
-    pub folder: PathBuf,
+    /// The agent's own directory for it, on a tmpfs.
+    pub directory: PathBuf,
     /// None under a runtime without cgroups.
     pub cgroup: Option<Cgroup>,
 }

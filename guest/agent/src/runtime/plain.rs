@@ -90,7 +90,7 @@ impl Runtime for Plain {
 }
 
 fn gate(container: &Container) -> PathBuf {
-    container.folder.join("gate")
+    container.directory.join("gate")
 }
 
 /// `agent plain-init GATE PROGRAM …`: waits until the gate is opened for writing, then becomes the program.
@@ -135,6 +135,6 @@ fn find(name: &str, path: &str) -> Option<String> {
     if name.contains('/') {
         return Path::new(name).is_file().then(|| name.to_owned());
     }
-    let candidates = path.split(':').map(|folder| Path::new(folder).join(name));
+    let candidates = path.split(':').map(|directory| Path::new(directory).join(name));
     candidates.filter(|candidate| candidate.is_file()).find_map(|candidate| candidate.to_str().map(str::to_owned))
 }

@@ -27,7 +27,7 @@ use crate::runtime::runc::Runc;
 use crate::served::ServedPorts;
 use crate::session::table::Table;
 
-const GUEST_FOLDER: &str = "/run/a3s";
+const GUEST_DIRECTORY: &str = "/run/a3s";
 
 /// What the calls work on. Cloned for each connection.
 #[derive(Clone)]
@@ -61,11 +61,11 @@ impl Agent {
     /// Must be called on the event loop.
     pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
         let supervisor = Supervisor::new(link)?;
-        let (folder, mirrors) = match &start.listen {
-            Listen::Guest(_) => (PathBuf::from(GUEST_FOLDER), PathBuf::from(layout::MIRRORS)),
+        let (directory, mirrors) = match &start.listen {
+            Listen::Guest(_) => (PathBuf::from(GUEST_DIRECTORY), PathBuf::from(layout::MIRRORS)),
             Listen::Unix(path) => (path.with_extension("sessions"), path.with_extension("mirrors")),
         };
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(&directory)?;
         let sandbox = match &start.listen {
             Listen::Guest(_) => Some(Sandbox::open()),
             Listen::Unix(_) => match &start.runtime {
@@ -74,15 +74,15 @@ impl Agent {
             },
         };
         if matches!(start.runtime, RuntimeName::Runc(_)) {
-            fs::create_dir_all(runc_state(&folder))?;
+            fs::create_dir_all(runc_state(&directory))?;
         }
         let groups = groups(&start.runtime)?;
-        let runtime = runtime(&start.runtime, &supervisor, &folder, groups.as_ref())?;
+        let runtime = runtime(&start.runtime, &supervisor, &directory, groups.as_ref())?;
         let (caches, huge_pages) = match &start.listen {
             Listen::Guest(_) => (Caches::of_guest(), HugePages::of_guest()),
             Listen::Unix(_) => (Caches::of_host(), HugePages::of_host()),
         };
-        let sessions = Table::new(runtime, folder, mirrors, groups, caches.clone(), huge_pages);
+        let sessions = Table::new(runtime, directory, mirrors, groups, caches.clone(), huge_pages);
         let connections = Arc::new(Semaphore::new(rpc::port_forward::MAX_CONNECTIONS));
         Ok(Self(Arc::new(Parts {
             started_ns: start.started_ns,
@@ -106,22 +106,22 @@ fn groups(name: &RuntimeName) -> io::Result<Option<Parent>> {
     }
 }
 
-/// Beside the sessions' folders, whose names are ids.
-fn runc_state(folder: &Path) -> PathBuf {
-    folder.join("runc")
+/// Beside the sessions' directories, whose names are ids.
+fn runc_state(directory: &Path) -> PathBuf {
+    directory.join("runc")
 }
 
 fn runtime(
     name: &RuntimeName,
     supervisor: &Arc<Supervisor>,
-    folder: &Path,
+    directory: &Path,
     groups: Option<&Parent>,
 ) -> io::Result<Box<dyn Runtime>> {
     let supervisor = Arc::clone(supervisor);
     Ok(match (name, groups) {
         (RuntimeName::Guest(choice), _) => Box::new(Guest::new(&supervisor, *choice)),
         (RuntimeName::Runc(options), Some(groups)) => {
-            Box::new(Runc::new(supervisor, options, runc_state(folder), groups.clone())?)
+            Box::new(Runc::new(supervisor, options, runc_state(directory), groups.clone())?)
         }
         _ => Box::new(Plain::new(supervisor)),
     })

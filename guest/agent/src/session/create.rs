@@ -41,7 +41,7 @@ pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
     id::check_session(STAGE, &request.session_id)?;
     let spec = check(&request, table.runtime.takes_profile())?;
     let container = Container {
-        folder: table.folder.join(&request.session_id),
+        directory: table.directory.join(&request.session_id),
         cgroup: table.groups.as_ref().map(|groups| groups.session(&request.session_id)),
         id: request.session_id.clone(),
     };
@@ -108,8 +108,8 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
         let volume = table.huge_volumes.add(STAGE, volume).await?;
         session.facts().huge_volumes.push(volume);
     }
-    let made = fs::DirBuilder::new().mode(0o700).create(&container.folder);
-    made.map_err(while_doing(STAGE, format!("make {}", container.folder.display())))?;
+    let made = fs::DirBuilder::new().mode(0o700).create(&container.directory);
+    made.map_err(while_doing(STAGE, format!("make {}", container.directory.display())))?;
     let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
     let create = CreateSpec { spec, seccomp_bpf: request.seccomp_bpf, seccomp_flags: request.seccomp_flags };
     let launched = table.runtime.create(container, create, theirs).await?;
@@ -142,11 +142,11 @@ async fn undo(table: &Table, session: &Session) {
         let _ = cgroup.kill_all();
         let _ = cgroup.remove().await;
     }
-    let _ = fs::remove_dir_all(&session.container.folder);
+    let _ = fs::remove_dir_all(&session.container.directory);
     release(table, session).await;
 }
 
-/// What is mounted on volumes first, and the copies of folders of the share, as making them reads the share; then the
+/// What is mounted on volumes first, and the copies of directories of the share, as making them reads the share; then the
 /// share itself. Files of volumes have huge pages: these go after them.
 pub async fn release(table: &Table, session: &Session) {
     let propagated = std::mem::take(&mut session.facts().propagated);

@@ -32,9 +32,9 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
     if let Some(cgroup) = &session.container.cgroup {
         cgroup.remove().await.map_err(while_doing(STAGE, "remove the cgroup"))?;
     }
-    match fs::remove_dir_all(&session.container.folder) {
+    match fs::remove_dir_all(&session.container.directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::internal(STAGE, format!("remove the folder: {error}")));
+            return Err(Failure::internal(STAGE, format!("remove the directory: {error}")));
         }
         _ => {}
     }

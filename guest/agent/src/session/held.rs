@@ -1,6 +1,6 @@
 //! Paths of the share that a session uses, visited and held in the agent's own mount namespace.
 //!
-//! A folder of the share that is a mount on the host appears in the guest as an automounted submount. When its first
+//! A directory of the share that is a mount on the host appears in the guest as an automounted submount. When its first
 //! visitor is a container, the guest kernel dies at the container's exit ("VFS: Busy inodes after unmount"). So the
 //! agent goes there first, keeps it until the container is gone, and unmounts it itself. Sessions that use the same path
 //! hold it together: mounted a second time it would be another file system to the kernel.
@@ -176,7 +176,7 @@ impl HeldPaths {
         results.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Walks into paths of one volume, in this order; each may be a folder or a file. `end` is the first visitor's. When the
+    /// Walks into paths of one volume, in this order; each may be a directory or a file. `end` is the first visitor's. When the
     /// volume has not answered for one of them, it is not waited for the others.
     async fn visit_in_turn(&self, paths: Vec<(usize, String)>, end: End) -> Vec<(usize, Result<Held, HeldError>)> {
         let volume = paths.first().map(|(_, path)| path.clone()).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Volumes of huge pages. A hugetlbfs of the host can't be had over virtio-fs, whose files have no huge pages: the guest
-//! has one of its own in its place, for as long as a session has a folder of it.
+//! has one of its own in its place, for as long as a session has a directory of it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,12 +18,12 @@ use crate::failure::{Failure, Kind, while_doing};
 use crate::guest::huge_pages::HugePages;
 
 /// Where they are in a guest; specs bind them from there. Nobody but the agent gets here by this path.
-const FOLDER: &str = "/run/hugepages";
+const DIRECTORY: &str = "/run/hugepages";
 /// In it, where each hugetlbfs is.
 const SYSTEMS: &str = ".systems";
 const MAX_NAME: usize = 64;
 
-/// A folder of a hugetlbfs, as the daemon asks for it.
+/// A directory of a hugetlbfs, as the daemon asks for it.
 pub struct Wanted {
     pub name: String,
     pub file_system: String,
@@ -39,7 +39,7 @@ pub struct Wanted {
 }
 
 pub struct HugeVolumes {
-    folder: PathBuf,
+    directory: PathBuf,
     pages: HugePages,
     known: Mutex<HashMap<String, Entry>>,
 }
@@ -54,7 +54,7 @@ pub struct HugeVolume(String);
 
 impl HugeVolumes {
     pub fn new(pages: HugePages) -> Self {
-        Self { folder: PathBuf::from(FOLDER), pages, known: Mutex::default() }
+        Self { directory: PathBuf::from(DIRECTORY), pages, known: Mutex::default() }
     }
 
     pub async fn add(&self, stage: &'static str, wanted: &Wanted) -> Result<HugeVolume, Failure> {
@@ -116,7 +116,7 @@ impl HugeVolumes {
 
     fn make_system(&self, stage: &'static str, wanted: &Wanted) -> Result<(), Failure> {
         let place = self.system(&wanted.file_system);
-        make_folder(stage, &place)?;
+        make_directory(stage, &place)?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         let options = options_of(wanted);
         let mounted = mount(Some("hugetlbfs"), &place, Some("hugetlbfs"), flags, Some(options.as_str()));
@@ -130,23 +130,24 @@ impl HugeVolumes {
 
     fn make_volume(&self, stage: &'static str, wanted: &Wanted) -> Result<(), Failure> {
         let doing = || format!("make {:?} in a volume of huge pages", wanted.path);
-        let folder = folder_in(&self.system(&wanted.file_system), &wanted.path).map_err(while_doing(stage, doing()))?;
-        let owned = fchown(&folder, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)));
-        let allowed = owned.and_then(|()| fchmod(&folder, Mode::from_bits_truncate(wanted.mode)));
+        let directory =
+            directory_in(&self.system(&wanted.file_system), &wanted.path).map_err(while_doing(stage, doing()))?;
+        let owned = fchown(&directory, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)));
+        let allowed = owned.and_then(|()| fchmod(&directory, Mode::from_bits_truncate(wanted.mode)));
         allowed.map_err(while_doing(stage, doing()))?;
         let place = self.volume(&wanted.name);
-        make_folder(stage, &place)?;
-        let source = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        make_directory(stage, &place)?;
+        let source = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let bound = mount(Some(source.as_str()), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>);
         bound.map_err(while_doing(stage, doing()))
     }
 
     fn system(&self, name: &str) -> PathBuf {
-        self.folder.join(SYSTEMS).join(name)
+        self.directory.join(SYSTEMS).join(name)
     }
 
     fn volume(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.directory.join(name)
     }
 }
 
@@ -161,22 +162,22 @@ fn parts_of(path: &str) -> Vec<&str> {
 }
 
 /// Containers write there: no link on the way is followed.
-fn folder_in(system: &Path, path: &str) -> Result<OwnedFd, Errno> {
+fn directory_in(system: &Path, path: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let beneath = |top: &dyn AsFd, part: &str| {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
         openat2(top.as_fd(), part, OpenHow::new().flags(flags).resolve(resolve))
     };
     let top = openat2(AT_FDCWD, system, OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS))?;
-    parts_of(path).into_iter().try_fold(top, |folder, part| {
-        match mkdirat(&folder, part, Mode::from_bits_truncate(0o755)) {
-            Ok(()) | Err(Errno::EEXIST) => beneath(&folder, part),
+    parts_of(path).into_iter().try_fold(top, |directory, part| {
+        match mkdirat(&directory, part, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => beneath(&directory, part),
             Err(errno) => Err(errno),
         }
     })
 }
 
-fn make_folder(stage: &'static str, path: &Path) -> Result<(), Failure> {
+fn make_directory(stage: &'static str, path: &Path) -> Result<(), Failure> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(while_doing(stage, format!("make {}", path.display())))
 }
@@ -216,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn makes_folders_without_following_links() {
+    fn makes_directories_without_following_links() {
         let top = std::env::temp_dir().join(format!("agent-huge-volume-{}", std::process::id()));
         fs::create_dir_all(top.join("real")).unwrap();
         std::os::unix::fs::symlink("/etc", top.join("link")).unwrap();
-        assert!(folder_in(&top, "real/more").is_ok() && top.join("real/more").is_dir());
-        assert_eq!(folder_in(&top, "link").unwrap_err(), Errno::ELOOP);
-        assert_eq!(folder_in(&top, "link/x").unwrap_err(), Errno::ELOOP);
-        assert!(folder_in(&top, "").is_ok());
+        assert!(directory_in(&top, "real/more").is_ok() && top.join("real/more").is_dir());
+        assert_eq!(directory_in(&top, "link").unwrap_err(), Errno::ELOOP);
+        assert_eq!(directory_in(&top, "link/x").unwrap_err(), Errno::ELOOP);
+        assert!(directory_in(&top, "").is_ok());
         fs::remove_dir_all(&top).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The two kinds of names a client gives. They become folder and cgroup names, so nothing else may pass.
+//! The two kinds of names a client gives. They become directory and cgroup names, so nothing else may pass.
 
 use crate::failure::Failure;
 
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_only_names_that_are_safe_as_names_of_folders() {
+    fn takes_only_names_that_are_safe_as_names_of_directories() {
         assert!(check_session("test", &"0a".repeat(32)).is_ok());
         for id in ["", "..", &"0A".repeat(32), &"0a".repeat(31), &format!("../{}", "0".repeat(61))] {
             assert!(check_session("test", id).is_err());

@@ -1,7 +1,7 @@
-//! Small folders of the share that are copied into the guest, because programs watch them: what the host changes in a
-//! folder raises no event in the guest, and on a read-only share nothing that the agent could do there raises one either
+//! Small directories of the share that are copied into the guest, because programs watch them: what the host changes in a
+//! directory raises no event in the guest, and on a read-only share nothing that the agent could do there raises one either
 //! (docs/adr/0040). The copy is a file system of the guest's own. Sessions that
-//! use the same folder share its copy.
+//! use the same directory share its copy.
 
 mod copy;
 mod listing;
@@ -18,12 +18,12 @@ use crate::failure::{Failure, Kind, while_doing};
 use crate::layout;
 use listing::Listing;
 
-/// The host may swap a folder away while it is read.
+/// The host may swap a directory away while it is read.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub struct Mirrors {
-    folder: PathBuf,
+    directory: PathBuf,
     known: Mutex<HashMap<String, Entry>>,
 }
 
@@ -37,11 +37,11 @@ struct Entry {
 pub struct Mirrored(String);
 
 impl Mirrors {
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder, known: Mutex::default() }
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, known: Mutex::default() }
     }
 
-    /// Makes the copy of a folder of the share that is held already, unless another session has it.
+    /// Makes the copy of a directory of the share that is held already, unless another session has it.
     pub async fn add(&self, stage: &'static str, path: &str) -> Result<Mirrored, Failure> {
         let name = name_of(stage, path)?;
         let mut known = self.known.lock().await;
@@ -49,7 +49,7 @@ impl Mirrors {
             entry.sessions += 1;
             return Ok(Mirrored(name));
         }
-        let target = self.folder.join(&name);
+        let target = self.directory.join(&name);
         fs::create_dir_all(&target).map_err(while_doing(stage, format!("make {}", target.display())))?;
         match brought_up_to_date(PathBuf::from(path), target.clone(), Listing::new()).await {
             Ok(seen) => drop(known.insert(name.clone(), Entry { sessions: 1, seen })),
@@ -61,19 +61,19 @@ impl Mirrors {
         Ok(Mirrored(name))
     }
 
-    /// Makes the copy what the folder is now. `NotFound` when there is no copy of it.
+    /// Makes the copy what the directory is now. `NotFound` when there is no copy of it.
     pub async fn sync(&self, path: &str) -> Result<(), Failure> {
         const STAGE: &str = "sync mirror";
         let name = name_of(STAGE, path)?;
         let mut known = self.known.lock().await;
         let missing = || Failure::new(Kind::NotFound, STAGE, format!("there is no copy of {path}"));
         let entry = known.get_mut(&name).ok_or_else(missing)?;
-        let updated = brought_up_to_date(PathBuf::from(path), self.folder.join(&name), entry.seen.clone()).await;
+        let updated = brought_up_to_date(PathBuf::from(path), self.directory.join(&name), entry.seen.clone()).await;
         entry.seen = updated.map_err(|error| Failure::internal(STAGE, format!("copy {path}: {error}")))?;
         Ok(())
     }
 
-    /// The last one takes the copy away. Nothing reads the folder any more when this returns.
+    /// The last one takes the copy away. Nothing reads the directory any more when this returns.
     pub async fn release(&self, mirrored: Vec<Mirrored>) {
         let mut known = self.known.lock().await;
         for Mirrored(name) in mirrored {
@@ -81,7 +81,7 @@ impl Mirrors {
             entry.sessions -= 1;
             if entry.sessions == 0 {
                 known.remove(&name);
-                let _ = fs::remove_dir_all(self.folder.join(&name));
+                let _ = fs::remove_dir_all(self.directory.join(&name));
             }
         }
     }
@@ -118,9 +118,9 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    struct Folders(PathBuf);
+    struct Directories(PathBuf);
 
-    impl Folders {
+    impl Directories {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("agent-mirror-{name}-{}", std::process::id()));
             fs::create_dir_all(path.join("source")).unwrap();
@@ -148,58 +148,58 @@ mod tests {
         }
     }
 
-    impl Drop for Folders {
+    impl Drop for Directories {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
     }
 
-    fn names(folder: PathBuf) -> Vec<String> {
+    fn names(directory: PathBuf) -> Vec<String> {
         let mut names: Vec<String> =
-            fs::read_dir(folder).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+            fs::read_dir(directory).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
 
     #[test]
     fn follows_the_swap_of_a_link_and_removes_what_has_gone() {
-        let folders = Folders::new("swap");
-        folders.version("..1", "one");
-        symlink("..data/key", folders.source("key")).unwrap();
-        let first = folders.update(&Listing::new());
-        assert_eq!(fs::read_to_string(folders.target("key")).unwrap(), "one");
-        folders.version("..2", "two");
-        fs::remove_dir_all(folders.source("..1")).unwrap();
-        folders.update(&first);
-        assert_eq!(fs::read_to_string(folders.target("key")).unwrap(), "two");
-        assert_eq!(names(folders.target("")), ["..2", "..data", "key"]);
+        let directories = Directories::new("swap");
+        directories.version("..1", "one");
+        symlink("..data/key", directories.source("key")).unwrap();
+        let first = directories.update(&Listing::new());
+        assert_eq!(fs::read_to_string(directories.target("key")).unwrap(), "one");
+        directories.version("..2", "two");
+        fs::remove_dir_all(directories.source("..1")).unwrap();
+        directories.update(&first);
+        assert_eq!(fs::read_to_string(directories.target("key")).unwrap(), "two");
+        assert_eq!(names(directories.target("")), ["..2", "..data", "key"]);
     }
 
     #[test]
     fn copies_new_and_changed_files_with_their_modes() {
-        let folders = Folders::new("files");
-        fs::write(folders.source("a"), "1").unwrap();
-        let first = folders.update(&Listing::new());
-        fs::write(folders.source("a"), "22").unwrap();
-        fs::write(folders.source("b"), "new").unwrap();
-        fs::set_permissions(folders.source("b"), fs::Permissions::from_mode(0o640)).unwrap();
-        let second = folders.update(&first);
-        assert_eq!(fs::read_to_string(folders.target("a")).unwrap(), "22");
-        assert_eq!(fs::metadata(folders.target("b")).unwrap().permissions().mode() & 0o7777, 0o640);
-        fs::remove_file(folders.source("a")).unwrap();
-        fs::remove_file(folders.source("b")).unwrap();
-        symlink("elsewhere", folders.source("b")).unwrap();
-        folders.update(&second);
-        assert_eq!(names(folders.target("")), ["b"]);
-        assert_eq!(fs::read_link(folders.target("b")).unwrap(), PathBuf::from("elsewhere"));
+        let directories = Directories::new("files");
+        fs::write(directories.source("a"), "1").unwrap();
+        let first = directories.update(&Listing::new());
+        fs::write(directories.source("a"), "22").unwrap();
+        fs::write(directories.source("b"), "new").unwrap();
+        fs::set_permissions(directories.source("b"), fs::Permissions::from_mode(0o640)).unwrap();
+        let second = directories.update(&first);
+        assert_eq!(fs::read_to_string(directories.target("a")).unwrap(), "22");
+        assert_eq!(fs::metadata(directories.target("b")).unwrap().permissions().mode() & 0o7777, 0o640);
+        fs::remove_file(directories.source("a")).unwrap();
+        fs::remove_file(directories.source("b")).unwrap();
+        symlink("elsewhere", directories.source("b")).unwrap();
+        directories.update(&second);
+        assert_eq!(names(directories.target("")), ["b"]);
+        assert_eq!(fs::read_link(directories.target("b")).unwrap(), PathBuf::from("elsewhere"));
     }
 
     #[test]
-    fn refuses_a_folder_with_too_much_in_it() {
-        let folders = Folders::new("large");
-        fs::File::create(folders.source("a")).unwrap().set_len(listing::MAX_BYTES + 1).unwrap();
-        assert!(update(&folders.source(""), &folders.target(""), &Listing::new()).is_err());
-        assert!(names(folders.target("")).is_empty());
+    fn refuses_a_directory_with_too_much_in_it() {
+        let directories = Directories::new("large");
+        fs::File::create(directories.source("a")).unwrap().set_len(listing::MAX_BYTES + 1).unwrap();
+        assert!(update(&directories.source(""), &directories.target(""), &Listing::new()).is_err());
+        assert!(names(directories.target("")).is_empty());
     }
 
     #[test]

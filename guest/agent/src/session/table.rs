@@ -21,8 +21,8 @@ pub const MAX_SESSIONS: usize = 512;
 
 pub struct Table {
     pub runtime: Box<dyn Runtime>,
-    /// Where each session has a folder.
-    pub folder: PathBuf,
+    /// Where each session has a directory.
+    pub directory: PathBuf,
     /// Where sessions have cgroups; None under a runtime without.
     pub groups: Option<Parent>,
     pub held: HeldPaths,
@@ -37,7 +37,7 @@ pub struct Table {
 impl Table {
     pub fn new(
         runtime: Box<dyn Runtime>,
-        folder: PathBuf,
+        directory: PathBuf,
         mirrors: PathBuf,
         groups: Option<Parent>,
         caches: Caches,
@@ -47,7 +47,7 @@ impl Table {
         let submounts = Submounts::new(held.clone());
         let huge_volumes = HugeVolumes::new(huge_pages.clone());
         let (sessions, exec_ids) = (Mutex::default(), Mutex::default());
-        Self { runtime, folder, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions, exec_ids }
+        Self { runtime, directory, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions, exec_ids }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn made(spec: Value, bpf: &[u8], flags: u32) -> Value {
-        let container = Container { id: "ab".to_owned(), folder: "/run/x".into(), cgroup: None };
+        let container = Container { id: "ab".to_owned(), directory: "/run/x".into(), cgroup: None };
         let create = CreateSpec { spec, seccomp_bpf: bpf.to_vec(), seccomp_flags: flags };
         serde_json::from_slice(&of(&container, create).unwrap()).unwrap()
     }

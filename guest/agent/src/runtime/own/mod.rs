@@ -125,8 +125,8 @@ impl Own {
         let exit = self.supervisor.claim(made.pid, before);
         limits::apply(cgroup, &after).map_err(|error| limit_failure(STAGE, &error))?;
         if let Some(program) = program {
-            let folder = cgroup.open().map_err(while_doing(STAGE, "open the cgroup"))?;
-            device_cgroup::attach(&folder, &program).map_err(while_doing(STAGE, "set the device rules"))?;
+            let directory = cgroup.open().map_err(while_doing(STAGE, "open the cgroup"))?;
+            device_cgroup::attach(&directory, &program).map_err(while_doing(STAGE, "set the device rules"))?;
         }
         let known = Known {
             pidfd: open_pidfd(made.pid).map_err(while_doing(STAGE, "open init"))?,

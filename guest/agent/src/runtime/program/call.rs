@@ -27,9 +27,9 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A file of this call in the container's folder.
+    /// A file of this call in the container's directory.
     pub fn file(&self, kind: &str) -> PathBuf {
-        self.container.folder.join(self.name(kind))
+        self.container.directory.join(self.name(kind))
     }
 
     /// Of that file.

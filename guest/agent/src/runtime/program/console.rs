@@ -17,17 +17,18 @@ pub struct ConsoleSocket {
     path: PathBuf,
     listener: UnixListener,
     /// `path` leads through it.
-    _folder: OwnedFd,
+    _directory: OwnedFd,
 }
 
 impl ConsoleSocket {
-    /// In `folder`, whose own path may be longer than what a socket's can be (unix(7): 107 bytes).
-    pub fn listen(stage: &'static str, folder: &Path, name: &str) -> Result<Self, Failure> {
-        let opened = fs::File::open(folder).map_err(while_doing(stage, "open the folder of the terminal's socket"))?;
-        let folder = OwnedFd::from(opened);
-        let path = PathBuf::from(format!("/proc/{}/fd/{}/{name}", std::process::id(), folder.as_raw_fd()));
+    /// In `directory`, whose own path may be longer than what a socket's can be (unix(7): 107 bytes).
+    pub fn listen(stage: &'static str, directory: &Path, name: &str) -> Result<Self, Failure> {
+        let opened =
+            fs::File::open(directory).map_err(while_doing(stage, "open the directory of the terminal's socket"))?;
+        let directory = OwnedFd::from(opened);
+        let path = PathBuf::from(format!("/proc/{}/fd/{}/{name}", std::process::id(), directory.as_raw_fd()));
         let listener = UnixListener::bind(&path).map_err(while_doing(stage, "listen for the terminal"))?;
-        Ok(Self { path, listener, _folder: folder })
+        Ok(Self { path, listener, _directory: directory })
     }
 
     pub fn path(&self) -> &Path {

@@ -26,7 +26,7 @@ pub struct Program {
     pub state: PathBuf,
     /// PATH of its environment.
     pub search: &'static str,
-    /// Makes names of files in a container's folder unique.
+    /// Makes names of files in a container's directory unique.
     pub calls: AtomicU64,
 }
 
@@ -36,7 +36,7 @@ impl Program {
         Call { stage, program: self, container, number }
     }
 
-    /// `create` with the bundle in the container's folder, whose config.json this writes.
+    /// `create` with the bundle in the container's directory, whose config.json this writes.
     pub async fn create(
         &self,
         container: &Container,
@@ -45,9 +45,9 @@ impl Program {
         stdio: Theirs,
     ) -> Result<Launched, Failure> {
         const STAGE: &str = "create session";
-        let path = container.folder.join("config.json");
+        let path = container.directory.join("config.json");
         fs::write(&path, config).map_err(while_doing(STAGE, "write config.json"))?;
-        let verb = ["create".to_owned(), format!("--bundle={}", container.folder.display()), container.id.clone()];
+        let verb = ["create".to_owned(), format!("--bundle={}", container.directory.display()), container.id.clone()];
         let launched = self.launch(self.call(STAGE, container), &verb, terminal, stdio).await;
         if launched.is_err() {
             let _ = self.delete(container).await;
@@ -80,7 +80,7 @@ impl Program {
     ) -> Result<Launched, Failure> {
         let pid_file = call.file("pid");
         let console = if terminal {
-            Some(ConsoleSocket::listen(call.stage, &call.container.folder, &call.name("tty"))?)
+            Some(ConsoleSocket::listen(call.stage, &call.container.directory, &call.name("tty"))?)
         } else {
             None
         };

@@ -15,7 +15,7 @@ const NAME: &str = "exec.fifo";
 /// Init is waiting: it answers at once. One that is not is for `runc start` to explain.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// True when init has gone on; `state` is runc's folder of the container.
+/// True when init has gone on; `state` is runc's directory of the container.
 pub async fn open(state: &Path) -> bool {
     let path = state.join(NAME);
     // not blocking: an init that has died would never come
@@ -44,22 +44,22 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn folder(name: &str) -> std::path::PathBuf {
-        let folder = std::env::temp_dir().join(format!("a3s-gate-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        nix::unistd::mkfifo(&folder.join(NAME), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        folder
+    fn directory(name: &str) -> std::path::PathBuf {
+        let directory = std::env::temp_dir().join(format!("a3s-gate-{name}-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        nix::unistd::mkfifo(&directory.join(NAME), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        directory
     }
 
     #[tokio::test]
     async fn lets_an_init_go_that_waits() {
-        let folder = folder("waits");
-        let path = folder.join(NAME);
+        let directory = directory("waits");
+        let path = directory.join(NAME);
         let init = std::thread::spawn(move || fs::OpenOptions::new().write(true).open(path).unwrap().write_all(b"0"));
-        assert!(open(&folder).await);
+        assert!(open(&directory).await);
         init.join().unwrap().unwrap();
-        assert!(!folder.join(NAME).exists());
-        fs::remove_dir_all(folder).unwrap();
+        assert!(!directory.join(NAME).exists());
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[tokio::test]

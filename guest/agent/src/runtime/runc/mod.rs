@@ -119,13 +119,13 @@ impl Runtime for Runc {
 
     async fn update(&self, container: &Container, resources: &Value) -> Result<(), Failure> {
         const STAGE: &str = "update session";
-        let file = container.folder.join("resources.json");
+        let file = container.directory.join("resources.json");
         fs::write(&file, resources.to_string()).map_err(while_doing(STAGE, "write the resources"))?;
         let verb = ["update".to_owned(), format!("--resources={}", file.display()), container.id.clone()];
         self.program.run(STAGE, container, &verb).await
     }
 
-    /// Its processes and its cgroups are the session's to end; then all that runc has of it is a folder. There are no hooks.
+    /// Its processes and its cgroups are the session's to end; then all that runc has of it is a directory. There are no hooks.
     async fn delete(&self, container: &Container) -> Result<(), Failure> {
         self.own.forget(&container.id);
         match fs::remove_dir_all(self.program.state.join(&container.id)) {

@@ -1,4 +1,4 @@
-//! Makes a copy what its folder is, in the order in which kubelet does: new folders and files, then the swap of `..data`,
+//! Makes a copy what its directory is, in the order in which kubelet does: new directories and files, then the swap of `..data`,
 //! then the other links, then what has gone. So a reader of the copy never sees half of a version, and who watches it
 //! sees what he would see on a host.
 
@@ -18,7 +18,7 @@ pub fn apply(source: &Path, target: &Path, before: &Listing, now: &Listing) -> i
     let changed = || now.iter().filter(|(path, facts)| before.get(*path) != Some(*facts));
     for (path, facts) in changed() {
         match &facts.what {
-            What::Folder => change.folder(path, facts)?,
+            What::Directory => change.directory(path, facts)?,
             What::File { .. } => change.file(path, facts)?,
             What::Link(_) => {}
         }
@@ -51,13 +51,13 @@ impl Change<'_> {
             return Ok(Some(facts));
         }
         match facts.what {
-            What::Folder => fs::remove_dir_all(self.target.join(path))?,
+            What::Directory => fs::remove_dir_all(self.target.join(path))?,
             _ => fs::remove_file(self.target.join(path))?,
         }
         Ok(None)
     }
 
-    fn folder(&self, path: &Path, facts: &Facts) -> io::Result<()> {
+    fn directory(&self, path: &Path, facts: &Facts) -> io::Result<()> {
         let place = self.target.join(path);
         if self.existing(path, &facts.what)?.is_none() {
             made(fs::DirBuilder::new().mode(0o700).create(&place))?;
@@ -124,7 +124,7 @@ fn modified(facts: &Facts) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(since)
 }
 
-/// A folder of an attempt that was broken off is as good as a new one.
+/// A directory of an attempt that was broken off is as good as a new one.
 fn made(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -134,7 +134,7 @@ fn made(result: io::Result<()>) -> io::Result<()> {
 
 fn remove(place: &Path, facts: &Facts) -> io::Result<()> {
     let removed = match facts.what {
-        What::Folder => fs::remove_dir(place),
+        What::Directory => fs::remove_dir(place),
         _ => fs::remove_file(place),
     };
     match removed {

@@ -1,4 +1,4 @@
-//! What is in a folder, with all that makes a copy differ.
+//! What is in a directory, with all that makes a copy differ.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// By path below the folder: parents before what is in them.
+/// By path below the directory: parents before what is in them.
 pub type Listing = BTreeMap<PathBuf, Facts>;
 
 /// Copies take memory of the guest.
@@ -24,7 +24,7 @@ pub struct Facts {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    Folder,
+    Directory,
     File {
         inode: u64,
         size: u64,
@@ -35,40 +35,40 @@ pub enum What {
     Link(PathBuf),
 }
 
-/// Reading a folder of the share from its beginning brings what the kernel has cached of its entries up to date
+/// Reading a directory of the share from its beginning brings what the kernel has cached of its entries up to date
 /// (FUSE READDIRPLUS). Sockets, pipes and devices are left out.
-pub fn of(folder: &Path) -> io::Result<Listing> {
+pub fn of(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::new();
     let mut bytes = 0;
-    walk(folder, Path::new(""), MAX_DEPTH, &mut listing, &mut bytes)?;
+    walk(directory, Path::new(""), MAX_DEPTH, &mut listing, &mut bytes)?;
     Ok(listing)
 }
 
-fn walk(folder: &Path, below: &Path, depth: usize, listing: &mut Listing, bytes: &mut u64) -> io::Result<()> {
+fn walk(directory: &Path, below: &Path, depth: usize, listing: &mut Listing, bytes: &mut u64) -> io::Result<()> {
     if depth == 0 {
         return Err(too_much("it is too deep"));
     }
-    for entry in fs::read_dir(folder.join(below))? {
+    for entry in fs::read_dir(directory.join(below))? {
         let path = below.join(entry?.file_name());
-        let facts = fs::symlink_metadata(folder.join(&path))?;
+        let facts = fs::symlink_metadata(directory.join(&path))?;
         let what = if facts.is_dir() {
-            What::Folder
+            What::Directory
         } else if facts.is_symlink() {
-            What::Link(fs::read_link(folder.join(&path))?)
+            What::Link(fs::read_link(directory.join(&path))?)
         } else if facts.is_file() {
             *bytes = bytes.saturating_add(facts.size());
             What::File { inode: facts.ino(), size: facts.size(), modified: (facts.mtime(), facts.mtime_nsec()) }
         } else {
             continue;
         };
-        let is_folder = what == What::Folder;
+        let is_directory = what == What::Directory;
         let facts = Facts { what, mode: facts.mode() & 0o777, owner: (facts.uid(), facts.gid()) };
         listing.insert(path.clone(), facts);
         if *bytes > MAX_BYTES || listing.len() > MAX_ENTRIES {
             return Err(too_much("there is too much in it"));
         }
-        if is_folder {
-            walk(folder, &path, depth - 1, listing, bytes)?;
+        if is_directory {
+            walk(directory, &path, depth - 1, listing, bytes)?;
         }
     }
     Ok(())

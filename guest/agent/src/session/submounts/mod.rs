@@ -224,8 +224,8 @@ fn is_wanted(attached: &Attached, wanted: &[Wanted]) -> bool {
     wanted.contains(&attached.wanted)
 }
 
-fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn is_within(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_what_lies_within_a_folder() {
+    fn knows_what_lies_within_a_directory() {
         assert!(is_within("a", "a") && is_within("a/b", "a"));
         assert!(!is_within("ab", "a") && !is_within("a", "a/b"));
     }

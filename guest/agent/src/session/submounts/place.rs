@@ -15,7 +15,7 @@ pub fn share(volume: &str) -> Result<(), Errno> {
 }
 
 /// Each source where it belongs, in this order. Answers with the device of the source's file system, when it is one of its
-/// own: a folder's.
+/// own: a directory's.
 pub fn bind(volume: &str, sources: &[(String, OwnedFd)]) -> Vec<Result<Option<u64>, Errno>> {
     let top = open_top(volume);
     sources.iter().map(|(at, source)| bind_one(top.as_ref().map_err(|errno| *errno)?, at, source)).collect()
@@ -25,8 +25,8 @@ fn bind_one(top: &OwnedFd, at: &str, source: &OwnedFd) -> Result<Option<u64>, Er
     let facts = fstat(source)?;
     let target = beneath(top, at, OFlag::O_PATH)?;
     mount(Some(path_of(source).as_str()), path_of(&target).as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-    let is_folder = facts.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
-    Ok(is_folder.then_some(facts.st_dev))
+    let is_directory = facts.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
+    Ok(is_directory.then_some(facts.st_dev))
 }
 
 /// In this order; `lazily` those that somebody is in, too. Answers with those that are still mounted, as somebody is in
@@ -44,13 +44,13 @@ pub fn unmount(volume: &str, places: Vec<String>, lazily: bool) -> Result<Vec<St
     Ok(Vec::new())
 }
 
-/// By the folder that it is in: a descriptor of the mount itself would keep it busy.
+/// By the directory that it is in: a descriptor of the mount itself would keep it busy.
 fn unmount_one(top: &OwnedFd, at: &str, flags: MntFlags) -> Result<(), Errno> {
     let path = Path::new(at);
     let name = path.file_name().and_then(OsStr::to_str).ok_or(Errno::EINVAL)?;
-    let folder = path.parent().and_then(Path::to_str).filter(|folder| !folder.is_empty()).unwrap_or(".");
-    let folder = beneath(top, folder, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
-    umount2(format!("{}/{name}", path_of(&folder)).as_str(), flags | MntFlags::UMOUNT_NOFOLLOW)
+    let directory = path.parent().and_then(Path::to_str).filter(|directory| !directory.is_empty()).unwrap_or(".");
+    let directory = beneath(top, directory, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    umount2(format!("{}/{name}", path_of(&directory)).as_str(), flags | MntFlags::UMOUNT_NOFOLLOW)
 }
 
 fn open_top(volume: &str) -> Result<OwnedFd, Errno> {

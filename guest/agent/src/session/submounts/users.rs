@@ -10,12 +10,12 @@ pub fn used_of(devices: &[u64]) -> HashSet<u64> {
     let mut used = HashSet::new();
     let ours = fs::read_link("/proc/self/ns/mnt").ok();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let folder = entry.path();
-        let namespace = fs::read_link(folder.join("ns/mnt")).ok();
+        let directory = entry.path();
+        let namespace = fs::read_link(directory.join("ns/mnt")).ok();
         if namespace.is_none() || namespace == ours {
             continue; // no process, one that has just ended, or one of the agent's
         }
-        let found = [mounted(&folder), mapped(&folder), opened(&folder)].concat();
+        let found = [mounted(&directory), mapped(&directory), opened(&directory)].concat();
         used.extend(found.into_iter().filter(|one| devices.contains(one)));
     }
     used

@@ -62,15 +62,15 @@ fn make(root: &OwnedFd, device: &Device) -> Result<(), Trouble> {
         "p" => SFlag::S_IFIFO,
         other => return Err(Trouble::invalid(format!("device {}: {other:?} is not a type", device.path))),
     };
-    let (folder, name) = resolve::parent(root, &device.path).map_err(during(doing()))?;
+    let (directory, name) = resolve::parent(root, &device.path).map_err(during(doing()))?;
     let mode = Mode::from_bits_truncate(device.file_mode.unwrap_or(DEFAULT_MODE));
     let number = makedev(u64::from(device.major), u64::from(device.minor));
-    match mknodat(&folder, name.as_str(), kind, mode, number) {
+    match mknodat(&directory, name.as_str(), kind, mode, number) {
         Ok(()) if device.uid == 0 && device.gid == 0 => Ok(()),
         Ok(()) => {
             let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
             let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-            fchownat(&folder, name.as_str(), Some(uid), Some(gid), flags).map_err(during(doing()))
+            fchownat(&directory, name.as_str(), Some(uid), Some(gid), flags).map_err(during(doing()))
         }
         Err(Errno::EEXIST) => Ok(()),
         // a user namespace makes no nodes, but may have the guest's
@@ -87,8 +87,8 @@ fn bind_from_guest(root: &OwnedFd, path: &str) -> Result<(), Errno> {
 }
 
 fn link(root: &OwnedFd, path: &str, target: &str) -> Result<(), Errno> {
-    let (folder, name) = resolve::parent(root, path)?;
-    match symlinkat(target, &folder, name.as_str()) {
+    let (directory, name) = resolve::parent(root, path)?;
+    match symlinkat(target, &directory, name.as_str()) {
         Err(Errno::EEXIST | Errno::EROFS) => Ok(()),
         other => other,
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::errno::Errno;
 
 use super::credentials::Credentials;
-use super::program::{IfMissing, Program, enter_folder};
+use super::program::{IfMissing, Program, enter_directory};
 use super::terminal::{self, Terminal};
 use super::{Given, give_pipes, resolve, set_oom_score, sys};
 use crate::runtime::own::spec::Process;
@@ -28,7 +28,7 @@ pub fn run(
     old_groups.iter().try_for_each(|path| enter_old_group(path))?;
     // a cgroup namespace joined now would hide the cgroup that the process is to be born in
     enter(init, namespaces & !libc::CLONE_NEWCGROUP)?;
-    enter_folder(&process.cwd, IfMissing::Fail)?;
+    enter_directory(&process.cwd, IfMissing::Fail)?;
     let program = Program::find(process)?;
     // a terminal is made by whom it is to belong to: in a user namespace of its own that is not this process, yet
     let opens_later = namespaces & libc::CLONE_NEWUSER != 0;

@@ -8,7 +8,7 @@ use nix::unistd::{chdir, fchdir, sethostname, setsid};
 
 use super::credentials::Credentials;
 use super::mounts::{self, Prepared};
-use super::program::{IfMissing, Program, enter_folder};
+use super::program::{IfMissing, Program, enter_directory};
 use super::terminal::{self, Terminal};
 use super::{Given, devices, sys};
 use crate::guest::sysctl;
@@ -71,7 +71,7 @@ impl Inside<'_> {
         linux.readonly_paths.iter().try_for_each(|path| mounts::protect(&self.root, path))?;
         self.enter_root().map_err(during("enter the root"))?;
         mounts::set_root_propagation(&self.root, linux.rootfs_propagation.as_deref())?;
-        enter_folder(&self.spec.process.cwd, IfMissing::Make)?;
+        enter_directory(&self.spec.process.cwd, IfMissing::Make)?;
         if self.spec.root.readonly {
             mounts::make_read_only(&self.root).map_err(during("make the root read-only"))?;
         }

@@ -1,4 +1,4 @@
-//! A container's mounts. Copies of what is in the guest are made in the agent's view, where every folder of the share
+//! A container's mounts. Copies of what is in the guest are made in the agent's view, where every directory of the share
 //! has been visited; attaching them, and making new file systems, is init's, in its own namespaces.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -124,12 +124,12 @@ pub fn attach(root: &OwnedFd, wanted: &Mount, prepared: Prepared) -> Result<(), 
         Some(tree) => tree,
         None => new_file_system(wanted, &options, &what)?,
     };
-    let is_folder = |fd: &OwnedFd| -> Result<bool, Trouble> {
+    let is_directory = |fd: &OwnedFd| -> Result<bool, Trouble> {
         Ok(fstat(fd).map_err(during(&what))?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
     };
-    let kind = if is_folder(&tree)? { Kind::Folder } else { Kind::File };
+    let kind = if is_directory(&tree)? { Kind::Directory } else { Kind::File };
     let target = resolve::make(root, &wanted.destination, kind).map_err(during(format!("{what}: make its target")))?;
-    match (is_folder(&tree)?, is_folder(&target)?) {
+    match (is_directory(&tree)?, is_directory(&target)?) {
         (true, false) => {
             return Err(Trouble::invalid(format!("{what}: its target is a file, not a directory as its source is")));
         }
@@ -141,7 +141,7 @@ pub fn attach(root: &OwnedFd, wanted: &Mount, prepared: Prepared) -> Result<(), 
     if matches!(wanted.kind.as_str(), "proc" | "sysfs") {
         // what is masked below must be below the name that programs use
         let found = resolve::open_without_links(root, &wanted.destination, OFlag::O_PATH | OFlag::O_DIRECTORY);
-        found.map_err(during(format!("{what}: its target is not a plain folder")))?;
+        found.map_err(during(format!("{what}: its target is not a plain directory")))?;
     }
     sys::attach(&tree, &target).map_err(during(&what))?;
     if let Some((flag, recursive)) = options.propagation {
@@ -208,13 +208,13 @@ pub fn mask(root: &OwnedFd, path: &str) -> Result<(), Trouble> {
     let doing = || format!("mask {path}");
     let Some(target) = existing(root, path).map_err(during(doing()))? else { return Ok(()) };
     let kind = fstat(&target).map_err(during(doing()))?.st_mode & SFlag::S_IFMT.bits();
-    let cover = if kind == SFlag::S_IFDIR.bits() { empty_folder() } else { sys::clone_tree_at(c"/dev/null", false) };
+    let cover = if kind == SFlag::S_IFDIR.bits() { empty_directory() } else { sys::clone_tree_at(c"/dev/null", false) };
     let cover = cover.map_err(during(doing()))?;
     make_read_only(&cover).map_err(during(doing()))?;
     sys::attach(&cover, &target).map_err(during(doing()))
 }
 
-fn empty_folder() -> Result<OwnedFd, Errno> {
+fn empty_directory() -> Result<OwnedFd, Errno> {
     let context = Context::open(c"tmpfs")?;
     context.set(c"source", Some(c"tmpfs"))?;
     context.set(c"size", Some(c"0"))?;

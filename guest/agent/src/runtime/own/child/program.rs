@@ -31,7 +31,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// This process is in the container's root and in the program's folder.
+    /// This process is in the container's root and in the program's directory.
     pub fn find(process: &Process) -> Result<Self, Trouble> {
         let name = process.args.first().map(String::as_str).unwrap_or_default();
         let path = process.env.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
@@ -99,15 +99,15 @@ impl Program {
     }
 }
 
-/// The folder that the program starts in. No magic link leads there: /proc/self/fd/N would be one of the descriptors that
+/// The directory that the program starts in. No magic link leads there: /proc/self/fd/N would be one of the descriptors that
 /// this process still has of the guest.
-pub fn enter_folder(cwd: &str, if_missing: IfMissing) -> Result<(), Trouble> {
+pub fn enter_directory(cwd: &str, if_missing: IfMissing) -> Result<(), Trouble> {
     let root = resolve::root().map_err(during("open the root"))?;
-    let folder = match resolve::open(&root, cwd, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-        Err(Errno::ENOENT) if if_missing == IfMissing::Make => resolve::make(&root, cwd, resolve::Kind::Folder),
+    let directory = match resolve::open(&root, cwd, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(Errno::ENOENT) if if_missing == IfMissing::Make => resolve::make(&root, cwd, resolve::Kind::Directory),
         other => other,
     };
-    folder.and_then(fchdir).map_err(during(format!("chdir to `{cwd}`")))
+    directory.and_then(fchdir).map_err(during(format!("chdir to `{cwd}`")))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,10 @@ fn executable(name: &str, path: &str) -> Result<String, Trouble> {
     let candidates: Vec<String> = if name.contains('/') {
         vec![name.to_owned()]
     } else {
-        path.split(':').filter(|folder| !folder.is_empty()).map(|folder| format!("{folder}/{name}")).collect()
+        path.split(':')
+            .filter(|directory| !directory.is_empty())
+            .map(|directory| format!("{directory}/{name}"))
+            .collect()
     };
     let mut found = Errno::ENOENT;
     for candidate in candidates {

@@ -9,12 +9,12 @@ use nix::sys::stat::{Mode, mkdirat};
 
 /// As the kernel's own limit.
 const MAX_LINKS: u32 = 40;
-const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o755);
+const DIRECTORY_MODE: Mode = Mode::from_bits_truncate(0o755);
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o644);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    Folder,
+    Directory,
     File,
 }
 
@@ -49,7 +49,7 @@ fn walk(root: &impl AsFd, path: &str, flags: OFlag, more: ResolveFlag) -> Result
     openat2(root, path, how)
 }
 
-/// The same after making what is missing: folders, and at the end what `kind` says. Links are followed inside the root,
+/// The same after making what is missing: directories, and at the end what `kind` says. Links are followed inside the root,
 /// those that lead to something missing too.
 pub fn make(root: &impl AsFd, path: &str, kind: Kind) -> Result<OwnedFd, Errno> {
     match open(root, path, OFlag::O_PATH) {
@@ -80,7 +80,7 @@ pub fn make(root: &impl AsFd, path: &str, kind: Kind) -> Result<OwnedFd, Errno> 
                 continue;
             }
             Err(Errno::EINVAL) => {} // there, and no link
-            Err(Errno::ENOENT) => make_one(&here, &part, if rest.is_empty() { kind } else { Kind::Folder })?,
+            Err(Errno::ENOENT) => make_one(&here, &part, if rest.is_empty() { kind } else { Kind::Directory })?,
             Err(errno) => return Err(errno),
         }
         done.push(part);
@@ -91,7 +91,7 @@ pub fn make(root: &impl AsFd, path: &str, kind: Kind) -> Result<OwnedFd, Errno> 
 /// Somebody else may have made it meanwhile.
 fn make_one(here: &OwnedFd, name: &str, kind: Kind) -> Result<(), Errno> {
     let made = match kind {
-        Kind::Folder => mkdirat(here, name, FOLDER_MODE),
+        Kind::Directory => mkdirat(here, name, DIRECTORY_MODE),
         Kind::File => {
             let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_WRONLY;
             openat(here, name, flags, FILE_MODE).map(drop)
@@ -108,7 +108,7 @@ fn parts(path: &str) -> Vec<String> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").rev().map(str::to_owned).collect()
 }
 
-/// The folder that holds the last component, made where it is missing, and that component.
+/// The directory that holds the last component, made where it is missing, and that component.
 pub fn parent(root: &impl AsFd, path: &str) -> Result<(OwnedFd, String), Errno> {
     let mut names = parts(path);
     if names.is_empty() {
@@ -119,7 +119,7 @@ pub fn parent(root: &impl AsFd, path: &str) -> Result<(OwnedFd, String), Errno> 
         return Err(Errno::EINVAL);
     }
     names.reverse();
-    Ok((make(root, &names.join("/"), Kind::Folder)?, last))
+    Ok((make(root, &names.join("/"), Kind::Directory)?, last))
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn makes_what_is_missing_and_stays_inside() {
         let root = Root::new("inside");
-        make(&root.open(), "/a/../../../b/c", Kind::Folder).unwrap();
+        make(&root.open(), "/a/../../../b/c", Kind::Directory).unwrap();
         make(&root.open(), "/b/file", Kind::File).unwrap();
         assert!(root.has("root/b/c") && root.0.join("root/b/file").is_file());
         assert!(!root.has("b"));
@@ -167,7 +167,7 @@ mod tests {
         let root = Root::new("links");
         symlink("/outside", root.0.join("root/absolute")).unwrap();
         symlink("../../../up", root.0.join("root/relative")).unwrap();
-        make(&root.open(), "/absolute/x", Kind::Folder).unwrap();
+        make(&root.open(), "/absolute/x", Kind::Directory).unwrap();
         make(&root.open(), "/relative", Kind::File).unwrap();
         assert!(root.has("root/outside/x") && root.0.join("root/up").is_file());
         assert!(!root.has("outside") && !root.has("up"));
@@ -181,7 +181,7 @@ mod tests {
         make(&root.open(), "/link/file", Kind::File).unwrap();
         assert!(root.0.join("root").join(&deep).join("file").is_file());
         symlink("made", root.0.join("root").join(&deep).join("inner")).unwrap();
-        make(&root.open(), "/link/inner/x", Kind::Folder).unwrap();
+        make(&root.open(), "/link/inner/x", Kind::Directory).unwrap();
         assert!(root.0.join("root").join(&deep).join("made/x").is_dir());
     }
 
@@ -191,10 +191,10 @@ mod tests {
         for number in 0..MAX_LINKS {
             symlink(format!("l{}", number + 1), root.0.join(format!("root/l{number}"))).unwrap();
         }
-        assert_eq!(make(&root.open(), "/l0/x", Kind::Folder).map(drop), Ok(()));
+        assert_eq!(make(&root.open(), "/l0/x", Kind::Directory).map(drop), Ok(()));
         symlink("l0", root.0.join("root/one-more")).unwrap();
         fs::remove_dir_all(root.0.join(format!("root/l{MAX_LINKS}"))).unwrap();
-        assert_eq!(make(&root.open(), "/one-more/x", Kind::Folder).unwrap_err(), Errno::ELOOP);
+        assert_eq!(make(&root.open(), "/one-more/x", Kind::Directory).unwrap_err(), Errno::ELOOP);
     }
 
     #[test]
@@ -202,11 +202,11 @@ mod tests {
         let root = Root::new("loop");
         symlink("b", root.0.join("root/a")).unwrap();
         symlink("a", root.0.join("root/b")).unwrap();
-        assert_eq!(make(&root.open(), "/a/x", Kind::Folder).unwrap_err(), Errno::ELOOP);
+        assert_eq!(make(&root.open(), "/a/x", Kind::Directory).unwrap_err(), Errno::ELOOP);
     }
 
     #[test]
-    fn names_the_folder_of_a_node() {
+    fn names_the_directory_of_a_node() {
         let root = Root::new("parent");
         let (_, name) = parent(&root.open(), "/dev/null").unwrap();
         assert!(name == "null" && root.has("root/dev"));

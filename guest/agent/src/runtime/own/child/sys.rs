@@ -128,7 +128,7 @@ impl Context {
     }
 }
 
-/// pivot_root(2) onto the current folder: the old root ends up on top of the new one.
+/// pivot_root(2) onto the current directory: the old root ends up on top of the new one.
 pub fn pivot_here() -> Result<(), Errno> {
     // SAFETY: both paths are constants.
     Errno::result(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) }).map(drop)
