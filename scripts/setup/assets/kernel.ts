@@ -15,16 +15,16 @@ const libkrunfw = {
 
 const converter = "scripts/setup/vmlinux-elf.c";
 
-/** The guest kernel as `vmlinux.elf`, with what its package is and its licence beside it. */
+/** The package's guest kernel as `vmlinux.elf`, with what its package is and its licence beside it. */
 export async function kernel(context: SetupContext): Promise<string> {
   const inputs = [libkrunfw.version, libkrunfw.sha256, "layout 2", ...(await sourceInputs(context.root, [converter]))];
   return await cached(context, {
     name: "kernel",
     inputs,
-    build: async (folder, logFile) => {
+    build: async (directory, logFile) => {
       // testing carries a version for months after sid has gone on.
       const apt = await privateApt(context, { name: "sid", suites: ["sid", "testing"], onTopOfMachine: false });
-      const work = await mkdtemp(join(folder, "work-"));
+      const work = await mkdtemp(join(directory, "work-"));
       const deb = await downloadPinned(context, apt, libkrunfw, work);
       const unpacked = join(work, "unpacked");
       await mkdir(unpacked);
@@ -37,9 +37,9 @@ export async function kernel(context: SetupContext): Promise<string> {
         options,
       );
       const library = join(unpacked, "usr/lib/x86_64-linux-gnu/libkrunfw.so.5");
-      await run(tool, [library, join(folder, "vmlinux.elf")], options);
-      await copyFile(join(unpacked, "usr/share/doc", libkrunfw.name, "copyright"), join(folder, "copyright"));
-      await writeFile(join(folder, "package.json"), JSON.stringify(await packageFacts(context, deb)));
+      await run(tool, [library, join(directory, "vmlinux.elf")], options);
+      await copyFile(join(unpacked, "usr/share/doc", libkrunfw.name, "copyright"), join(directory, "copyright"));
+      await writeFile(join(directory, "package.json"), JSON.stringify(await packageFacts(context, deb)));
       await rm(work, { recursive: true });
     },
   });
