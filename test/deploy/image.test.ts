@@ -9,7 +9,7 @@ import { packageVersion } from "../../src/base/version.js";
 import { neededCapabilities } from "../../src/cli/rights-findings.js";
 import { Docker } from "../support/deploy/docker.js";
 import { shippedBusybox, succeeded } from "../support/deploy/in-root.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 
@@ -24,22 +24,22 @@ const rights = (capabilities: readonly string[]): string[] => [
   ...["--cap-drop", "ALL", ...capabilities.flatMap((name) => ["--cap-add", name])],
   ...["--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp", "--tmpfs", "/run:exec"],
 ];
-const profile = ["--security-opt", `seccomp=${join(projectFolder, "deploy/seccomp.json")}`];
+const profile = ["--security-opt", `seccomp=${join(projectDirectory, "deploy/seccomp.json")}`];
 
 describe("the image", function () {
   this.timeout(limitMs);
   let docker: Docker;
   before(async function () {
     if (process.env["A3S_TEST_DOCKER"] !== "1") skipBecause(this, "A3S_TEST_DOCKER=1 has these tests run");
-    const out = process.env["A3S_TEST_RELEASE"] ?? join(projectFolder, "build/release");
+    const out = process.env["A3S_TEST_RELEASE"] ?? join(projectDirectory, "build/release");
     if (process.env["A3S_TEST_RELEASE"] === undefined) {
-      await succeeded(process.execPath, ["scripts/release.mjs", "--out", out], { limitMs, cwd: projectFolder });
+      await succeeded(process.execPath, ["scripts/release.mjs", "--out", out], { limitMs, cwd: projectDirectory });
     }
     docker = await Docker.start();
-    const root = join(projectFolder, "build/assets/debian-roots/trixie.tar");
+    const root = join(projectDirectory, "build/assets/debian-roots/trixie.tar");
     await docker.succeeded(["import", root, base]);
     const tree = join(out, `a3s-box-${version}-linux-amd64`);
-    const file = ["--file", join(projectFolder, "image/Dockerfile"), "--target", "full"];
+    const file = ["--file", join(projectDirectory, "image/Dockerfile"), "--target", "full"];
     await docker.succeeded(["build", ...file, "--tag", image, tree], { limitMs });
   });
   after(async () => {
@@ -98,24 +98,24 @@ describe("the image", function () {
   });
 
   describe("with compose, by the guide's commands", () => {
-    let folder = "";
+    let directory = "";
     const compose = async (...args: string[]): Promise<string> =>
-      await docker.succeeded(["compose", ...args], { cwd: join(folder, "compose"), limitMs });
+      await docker.succeeded(["compose", ...args], { cwd: join(directory, "compose"), limitMs });
     const box = async (...args: string[]): Promise<string> =>
       await compose("exec", "-T", "a3s-box", "a3s-box", ...args);
     before(async () => {
-      folder = await docker.folder("deploy");
-      await cp(join(projectFolder, "deploy"), folder, { recursive: true });
-      const config = join(folder, "compose/config.toml");
+      directory = await docker.directory("deploy");
+      await cp(join(projectDirectory, "deploy"), directory, { recursive: true });
+      const config = join(directory, "compose/config.toml");
       const text = await readFile(config, "utf8");
       // No registry is at hand.
       await writeFile(config, text.replace(/image = ".*"/, `image = "${shippedBusybox}"\nmemory_mib = 256`));
-      await cp(join(projectFolder, "build/assets/image/busybox.tar"), join(folder, "compose/workspace/base.tar"));
-      await mkdir(join(folder, "compose/skills/one"));
-      await writeFile(join(folder, "compose/skills/one/SKILL.md"), "---\nname: one\n---\n");
+      await cp(join(projectDirectory, "build/assets/image/busybox.tar"), join(directory, "compose/workspace/base.tar"));
+      await mkdir(join(directory, "compose/skills/one"));
+      await writeFile(join(directory, "compose/skills/one/SKILL.md"), "---\nname: one\n---\n");
     });
     after(async () => {
-      await docker.ended(["compose", "down", "--volumes", "--timeout", "10"], { cwd: join(folder, "compose") });
+      await docker.ended(["compose", "down", "--volumes", "--timeout", "10"], { cwd: join(directory, "compose") });
     });
 
     it("is up, has made a token, and runs a program in a Box", async () => {
@@ -140,14 +140,14 @@ describe("the image", function () {
 
     it("shares the workspace both ways, and skills one way", async () => {
       const mounts = ["-v", "/workspace:/workspace", "-v", "/skills:/skills:ro"];
-      await writeFile(join(folder, "compose/workspace/in"), "given\n");
+      await writeFile(join(directory, "compose/workspace/in"), "given\n");
       const line =
         "cat /workspace/in /skills/one/SKILL.md; echo made > /workspace/out; echo x > /skills/one/y || echo no";
       const said = await box("run", "--rm", ...mounts, "base", "sh", "-c", line);
       expect(said)
         .to.match(/^given\n---\nname: one\n/)
         .and.match(/no\n$/);
-      expect(await readFile(join(folder, "compose/workspace/out"), "utf8")).to.equal("made\n");
+      expect(await readFile(join(directory, "compose/workspace/out"), "utf8")).to.equal("made\n");
     });
 
     it("is healthy, and has the same token and images after it was taken down and up", async () => {
@@ -157,7 +157,7 @@ describe("the image", function () {
       await compose("up", "--wait");
       expect(await box("token")).to.equal(token);
       expect(await box("run", "--rm", "base", "echo", "again")).to.equal("again\n");
-      expect((await stat(join(folder, "compose/workspace/out"))).isFile()).to.equal(true);
+      expect((await stat(join(directory, "compose/workspace/out"))).isFile()).to.equal(true);
     });
   });
 });

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { expect } from "chai";
 import { hasControlPlane } from "../support/control-plane.js";
 import { busyboxImage } from "../support/images.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -16,20 +16,20 @@ const downMs = 300_000;
 
 describe("npm run cluster", function () {
   this.timeout(limit(upMs + downMs));
-  /** Its temporary folder: what it has left, in folders, mounts and processes, is told by this path. */
-  let folder: string;
+  /** Its temporary directory: what it has left, in directories, mounts and processes, is told by this path. */
+  let directory: string;
   let child: ChildProcess;
   let said: string;
   before(function () {
     if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
   });
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3"));
+    directory = await mkdtemp(join(tmpdir(), "a3"));
     said = "";
     // A session of its own, as the terminal that it is started from has; `interrupt` is Ctrl-C there.
     child = spawn(process.execPath, ["scripts/cluster.mjs"], {
-      cwd: projectFolder,
-      env: { ...process.env, TMPDIR: folder },
+      cwd: projectDirectory,
+      env: { ...process.env, TMPDIR: directory },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });
@@ -41,7 +41,7 @@ describe("npm run cluster", function () {
     if (this.currentTest?.state === "failed") process.stderr.write(`--- what it said\n${said}\n`);
     if (isGroupAlive()) interrupt("SIGTERM");
     await eventually("its processes have ended", downMs, () => (isGroupAlive() ? undefined : true));
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
   const interrupt = (signal: NodeJS.Signals): void => {
@@ -70,18 +70,22 @@ describe("npm run cluster", function () {
       return undefined;
     });
 
-  /** Of folders, mounts and processes. A daemon's folder goes only after its groups have gone. */
+  /** Of directories, mounts and processes. A daemon's directory goes only after its groups have gone. */
   async function expectNothingLeft(): Promise<void> {
     const isCache = (name: string): boolean => name.startsWith("tsx-"); // of whatever runs TypeScript here
-    expect((await readdir(folder)).filter((name) => !isCache(name))).to.deep.equal([]);
-    expect(await readFile("/proc/self/mountinfo", "utf8")).to.not.contain(folder);
-    expect(await linesOf("ps", "-eo", "pid,args", folder)).to.deep.equal([]);
+    expect((await readdir(directory)).filter((name) => !isCache(name))).to.deep.equal([]);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).to.not.contain(directory);
+    expect(await linesOf("ps", "-eo", "pid,args", directory)).to.deep.equal([]);
   }
 
   it("brings a cluster up that runs a pod, and takes all down with pods that boot", async () => {
     await until("Interrupt this");
-    const kubectl = join(folder, /(a3s-p\w+\/kubectl) get nodes/.exec(said)?.[1] ?? "");
+    const kubectl = join(directory, /(a3s-p\w+\/kubectl) get nodes/.exec(said)?.[1] ?? "");
     const run = (...args: readonly string[]) => promisify(execFile)(kubectl, args, { timeout: limit(200_000) });
+    const listed = (await run("get", "a3sbox", "agent", "--no-headers")).stdout.split(/\s+/);
+    expect(listed.slice(0, 4)).to.deep.equal(["agent", "cri", "custom", "True"]);
+    const worked = (await run("exec", "agent", "--", "agent", "fix the build")).stdout;
+    expect(worked).to.contain("task: fix the build").and.contain("Hello from a model.");
     const hello = ["run", "hello", `--image=${busyboxImage}`, "--image-pull-policy=Never", "--command", "--"];
     await run(...hello, "sh", "-c", "uname -r; sleep 600");
     await run("wait", "pod/hello", "--for=condition=Ready", "--timeout=180s");
@@ -98,7 +102,7 @@ describe("npm run cluster", function () {
       "9",
     );
     await eventually("a further Box boots", 60_000, async () =>
-      (await linesOf("ps", "-eo", "pid,args", `${folder}.*qemu-system|qemu-system.*${folder}`)).length > 1
+      (await linesOf("ps", "-eo", "pid,args", `${directory}.*qemu-system|qemu-system.*${directory}`)).length > 1
         ? true
         : undefined,
     );
@@ -116,7 +120,7 @@ describe("npm run cluster", function () {
     it(`takes down what there is when it is interrupted as it ${when}`, async () => {
       if (text === "a3s-t") {
         await eventually("there is a daemon", upMs, async () =>
-          (await readdir(folder)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
+          (await readdir(directory)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
         );
       } else await until(text);
       await ended(() => {
@@ -129,7 +133,7 @@ describe("npm run cluster", function () {
 
   it("takes all down when what started it is killed", async () => {
     await eventually("there is a control plane", upMs, async () =>
-      (await readdir(folder)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
+      (await readdir(directory)).some((name) => name.startsWith("a3s-p")) ? true : undefined,
     );
     await ended(() => child.kill("SIGKILL"));
     await eventually("nothing is left", downMs, async () => {

@@ -15,7 +15,7 @@ import { nodeAddress } from "../support/node-network.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 import { container, idle, pod, runtimeClass, shell } from "./objects.js";
-import { usersFolder, usersPod, usersVolumes } from "./pods.js";
+import { usersDirectory, usersPod, usersVolumes } from "./pods.js";
 
 const mib = 1 << 20;
 const diskBytes = 768 * mib;
@@ -29,7 +29,7 @@ const statusSchema = z.object({
       .default([]),
   }),
 });
-/** What kubelet notes of a pod's ids in its folder. */
+/** What kubelet notes of a pod's ids in its directory. */
 const notedSchema = z.object({ uidMappings: z.tuple([z.object({ hostId: z.number() })]) });
 type Status = z.infer<typeof statusSchema>["status"];
 
@@ -138,11 +138,11 @@ describe("A node of a cluster", () => {
     const inside = (handler: string, line: string, inContainer = "users"): Promise<string> =>
       kubectl("exec", name(handler), "-c", inContainer, "--", "sh", "-c", line);
     const uids = (handler: string): Promise<string> => inside(handler, "tr -s ' ' </proc/self/uid_map");
-    let folder: string;
+    let directory: string;
     before(async function () {
       this.timeout(limit(300_000));
-      folder = await mkdtemp(join(tmpdir(), "a3s-h"));
-      const owned = join(folder, "host", usersFolder);
+      directory = await mkdtemp(join(tmpdir(), "a3s-h"));
+      const owned = join(directory, "host", usersDirectory);
       await mkdir(owned, { recursive: true });
       await chmod(owned, 0o777);
       await writeFile(join(owned, "theirs"), "theirs\n", { mode: 0o640 });
@@ -154,7 +154,7 @@ describe("A node of a cluster", () => {
       await cluster.plane.apply(
         { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "users-notes" }, data: { note: "old" } },
         { apiVersion: "v1", kind: "Secret", metadata: { name: "users-secret" }, stringData: { key: "hidden" } },
-        ...handlers.map((one) => pod(name(one), { runtimeClassName: one, ...usersPod(folder, volumes) })),
+        ...handlers.map((one) => pod(name(one), { runtimeClassName: one, ...usersPod(directory, volumes) })),
       );
       for (const one of handlers) await cluster.wait(`pod/${name(one)}`, "condition=Ready");
     });
@@ -163,7 +163,7 @@ describe("A node of a cluster", () => {
       await kubectl("delete", "pod", ...handlers.map(name));
       for (const one of handlers)
         await eventually("it has gone", 60_000, async () => (await containersOf(name(one))) === 0 || undefined);
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     });
 
     it("gives each the ids that kubelet has noted, and keeps them when the runtime and kubelet come back", async () => {
@@ -199,7 +199,7 @@ describe("A node of a cluster", () => {
             expect(await inside(handler, line, one)).to.equal("0 2000\n0 2000\n0 2000\nhidden");
           }
           await inside(handler, "echo x > /owned/$(id -u)", "other");
-          const made = join(folder, "host", usersFolder, "1000");
+          const made = join(directory, "host", usersDirectory, "1000");
           expect((await stat(made)).uid).to.equal(1000);
           await rm(made);
         });
@@ -221,7 +221,7 @@ describe("A node of a cluster", () => {
             attached.kill("SIGKILL");
           });
 
-          const local = join(folder, "file");
+          const local = join(directory, "file");
           await writeFile(local, "x".repeat(300_000));
           await kubectl("cp", local, `${name(handler)}:/shared/file`, "-c", "other");
           expect(await inside(handler, "stat -c %u /shared/file")).to.equal("1000\n");

@@ -36,7 +36,7 @@ async function hashOf(source: Readable): Promise<string> {
 describe(`${String(mib)} MiB each way through a cluster`, function () {
   this.timeout(limit(limitMs));
   let cluster: Cluster;
-  let folder: string;
+  let directory: string;
   let file: string;
   let digest: string;
   const kubectl = (...args: readonly string[]): Promise<string> => cluster.kubectl(...args);
@@ -44,8 +44,8 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
   before(async function () {
     this.timeout(limit(600_000));
     if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
-    folder = await mkdtemp(join(tmpdir(), "a3s-u"));
-    file = join(folder, "lines");
+    directory = await mkdtemp(join(tmpdir(), "a3s-u"));
+    file = join(directory, "lines");
     await writeLines(file);
     digest = await hashOf(createReadStream(file));
     cluster = await startCluster({ kubelet: { containerLogMaxSize: "4Gi" } });
@@ -61,7 +61,7 @@ describe(`${String(mib)} MiB each way through a cluster`, function () {
   after(async function () {
     this.timeout(limit(240_000));
     await (cluster as Cluster | undefined)?.remove();
-    if ((folder as string | undefined) !== undefined) await rm(folder, { recursive: true, force: true });
+    if ((directory as string | undefined) !== undefined) await rm(directory, { recursive: true, force: true });
   });
 
   /** Tells how long it took and what the daemon and its Box came to hold, and fails where that is much. */

@@ -37,7 +37,7 @@ function readySeconds({ metadata, status }: z.infer<typeof podsSchema>["items"][
 
 describe("A cluster of one node", () => {
   let cluster: Cluster;
-  let folder: string;
+  let directory: string;
   const kubectl = (...args: readonly string[]): Promise<string> => cluster.kubectl(...args);
   const wait = (what: string, condition: string): Promise<string> => cluster.wait(what, condition);
   /** Sandboxes of pods that users have made. */
@@ -51,13 +51,13 @@ describe("A cluster of one node", () => {
   before(async function () {
     this.timeout(limit(300_000));
     if (!hasControlPlane()) skipBecause(this, "no control plane: npm run setup -- cluster builds one, in half an hour");
-    folder = await mkdtemp(join(tmpdir(), "a3s-u"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-u"));
     cluster = await startCluster({ config: '[handlers.large]\nmemory_mib = 1024\nannotations = ["memory_mib"]\n' });
   });
   after(async function () {
     this.timeout(limit(180_000));
     await (cluster as Cluster | undefined)?.remove();
-    if ((folder as string | undefined) !== undefined) await rm(folder, { recursive: true, force: true });
+    if ((directory as string | undefined) !== undefined) await rm(directory, { recursive: true, force: true });
   });
 
   it("has a Ready node, which says what runs its pods", async () => {
@@ -287,7 +287,7 @@ describe("A cluster of one node", () => {
     });
 
     it("cp, there and back", async () => {
-      const local = join(folder, "file");
+      const local = join(directory, "file");
       await writeFile(local, "x".repeat(300_000));
       await kubectl("cp", local, "one:/tmp/file", "-c", "main");
       await kubectl("cp", "one:/tmp/file", `${local}.back`, "-c", "main");

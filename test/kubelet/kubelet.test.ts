@@ -24,6 +24,7 @@ import { buildPeer, peerLayer } from "../support/peer/peer.js";
 import { spdyCommand, spdyConnect } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit, slowness } from "../support/wait.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import {
   crashPod,
@@ -32,7 +33,7 @@ import {
   mainPod,
   probesPod,
   systemPod,
-  usersFolder,
+  usersDirectory,
   usersPod,
   usersVolumes,
 } from "./pods.js";
@@ -40,7 +41,7 @@ import {
 const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
 const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: true };
 const idSchema = z.object({ containerId: z.number(), hostId: z.number(), length: z.number() });
-/** What kubelet notes of a pod's ids in its folder. */
+/** What kubelet notes of a pod's ids in its directory. */
 const notedSchema = z.object({ uidMappings: z.tuple([idSchema]), gidMappings: z.tuple([idSchema]) });
 const pinnedImage = "localhost/test/pinned:1";
 const unusedImage = "localhost/test/unused:1";
@@ -56,7 +57,7 @@ const oneByOne = slowness > 1;
 
 describe("A real kubelet", function () {
   this.timeout(limit(600_000));
-  let folder: string;
+  let directory: string;
   let node: NodeNetwork;
   let daemon: Daemon;
   let kubelet: Kubelet;
@@ -66,7 +67,7 @@ describe("A real kubelet", function () {
   let givesUsers: boolean;
   const undo = new Undo();
 
-  const onHost = (name: string): string => join(folder, "host", name);
+  const onHost = (name: string): string => join(directory, "host", name);
   const execUrl = (line: string, input: boolean, name = "main", container = name): string =>
     kubelet.url(
       `/exec/default/${name}-${nodeName}/${container}?${input ? "input=1&" : ""}output=1&error=1&command=sh&command=-c&command=${encodeURIComponent(line)}`,
@@ -92,12 +93,12 @@ describe("A real kubelet", function () {
   };
 
   const placeFailing = async (): Promise<void> => {
-    await kubelet.place("probes", probesPod(folder));
+    await kubelet.place("probes", probesPod(directory));
     await kubelet.place("crash", crashPod());
   };
 
   const placeUsers = async (): Promise<void> => {
-    await kubelet.place("users", usersPod(folder));
+    await kubelet.place("users", usersPod(directory));
     await kubelet.place("few-users", fewUsersPod());
   };
   /** The pod's ids as kubelet has noted them, in the form of `/proc/self/uid_map`. */
@@ -113,20 +114,20 @@ describe("A real kubelet", function () {
   before("a node, its kubelet, and all pods at once", async function () {
     this.timeout(limit(300_000));
     if (!existsSync(kubeletProgram)) skipBecause(this, "no kubelet: the set-up builds it where Go is installed");
-    folder = await mkdtemp(join(tmpdir(), "a3s-h"));
-    undo.add(() => rm(folder, { recursive: true, force: true }));
-    for (const name of ["host", "host/www", `host/${usersFolder}`]) await mkdir(join(folder, name));
+    directory = await mkdtemp(join(tmpdir(), "a3s-h"));
+    undo.add(() => rm(directory, { recursive: true, force: true }));
+    for (const name of ["host", "host/www", `host/${usersDirectory}`]) await mkdir(join(directory, name));
     await writeFile(onHost("www/ok"), "fine\n");
-    await chmod(onHost(usersFolder), 0o777);
-    await writeFile(onHost(`${usersFolder}/theirs`), "theirs\n", { mode: 0o640 });
-    await chown(onHost(`${usersFolder}/theirs`), 7, 8);
+    await chmod(onHost(usersDirectory), 0o777);
+    await writeFile(onHost(`${usersDirectory}/theirs`), "theirs\n", { mode: 0o640 });
+    await chown(onHost(`${usersDirectory}/theirs`), 7, 8);
     node = await NodeNetwork.here();
     undo.add(() => node.remove());
     await node.configure([{ ...bridge, ipam: node.ipam("10.97.7.0/24", "fd97:7::/64") }, portmap]);
     const { layers, ...rest } = await busybox();
     const idle = async (tag: string) => ({ tag, ...(await busyboxSource({ Labels: { tag } })) });
     const images = [
-      { ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] },
+      { ...rest, layers: [...layers, await peerLayer(await buildPeer(directory))] },
       ...(await Promise.all([pinnedImage, unusedImage].map(idle))),
     ];
     daemon = await Daemon.start({ images, config: ofOwner + node.daemonConfig, nodeNetns: node.netns });
@@ -135,7 +136,7 @@ describe("A real kubelet", function () {
     // The cluster's kubelet is as it comes; this one has its figures from CRI alone.
     kubelet = await Kubelet.start(daemon, { more: { featureGates: { PodAndContainerStatsFromCRI: true } } });
     undo.add(() => kubelet.remove());
-    await kubelet.place("main", mainPod(folder));
+    await kubelet.place("main", mainPod(directory));
     if (!oneByOne) await placeFailing();
     if (!oneByOne) await kubelet.place("system", systemPod());
     main = await kubelet.until("main", "runs", 180_000, ({ status }) => status.phase === "Running");
@@ -195,7 +196,7 @@ describe("A real kubelet", function () {
     it("is reached at its addresses, and at the node's by its host port", async () => {
       const ends: [string, number][] = main.status.podIPs.map(({ ip }) => [ip, 9000]);
       for (const [address, port] of [...ends, ["127.0.0.1", hostPort] as const]) {
-        const told = await node.run(join(folder, "peer"), "tcp", address, String(port), "1000");
+        const told = await node.run(join(directory, "peer"), "tcp", address, String(port), "1000");
         expect(told).to.match(/^main from /);
       }
     });
@@ -217,6 +218,23 @@ describe("A real kubelet", function () {
       expect(await stdout.ending()).to.equal("typed in\n");
       expect(await stderr.ending()).to.equal("err\n");
       expect(await error.ending()).to.contain('"causes":[{"reason":"ExitCode","message":"5"}]');
+    });
+
+    it("exec: a coding agent by ACP, as `kubectl exec -i` has it", async () => {
+      const agent = await readFile(join(projectDirectory, "test/support/agents/fake-agent.sh"), "utf8");
+      const { stdin, stdout, error } = await spdyCommand(execUrl(agent, true), {
+        stdin: true,
+        stdout: true,
+        stderr: true,
+      });
+      const params = { sessionId: "session-1", prompt: [{ type: "text", text: "hello" }] };
+      for (const [at, method] of ["initialize", "session/new", "session/prompt"].entries()) {
+        await stdin.write(`${JSON.stringify({ jsonrpc: "2.0", id: at + 1, method, params })}\n`);
+      }
+      await stdin.end();
+      const said = await stdout.ending();
+      expect(said).to.contain('"text":"you said: hello"').and.to.contain('"id":3,"result":{"stopReason":"end_turn"}');
+      expect(await error.ending()).to.contain('"Success"');
     });
 
     it("figures: CPU and memory of each container, in /stats/summary and /metrics/resource", async () => {
@@ -293,10 +311,10 @@ describe("A real kubelet", function () {
         ["users", 0],
         ["other", 1000],
       ] as const) {
-        const line = `for folder in shared memory owned; do echo $(id -u) > /$folder/${container} && stat -c %u /$folder/${container}; done; cat /about/name`;
+        const line = `for directory in shared memory owned; do echo $(id -u) > /$directory/${container} && stat -c %u /$directory/${container}; done; cat /about/name`;
         const ids = `${uid}\n`.repeat(3);
         expect(await run(line, "users", container)).to.equal(`${ids}${users.metadata.name}`);
-        expect((await stat(onHost(`${usersFolder}/${container}`))).uid).to.equal(uid);
+        expect((await stat(onHost(`${usersDirectory}/${container}`))).uid).to.equal(uid);
       }
       const forbidden = "cat /owned/theirs || echo x > /etc/passwd || echo refused";
       expect(await run(forbidden, "users", "other")).to.equal("refused\n");
@@ -330,7 +348,7 @@ describe("A real kubelet", function () {
       const data = await client.open({ ...headers, streamtype: "data" });
       await data.write("GET /first HTTP/1.0\r\n\r\n");
       expect(await data.ending()).to.match(/^HTTP\/1\.[01] 200 OK[^]*\nfirst\n$/);
-      const told = await node.run(join(folder, "peer"), "tcp", users.status.podIP, "9000", "1000");
+      const told = await node.run(join(directory, "peer"), "tcp", users.status.podIP, "9000", "1000");
       expect(told).to.match(/^users from /);
     });
   });
@@ -428,7 +446,7 @@ describe("A real kubelet", function () {
   });
 
   describe("the node's own restart, with a disk that is full to the kubelet", () => {
-    before("all processes, mounts, groups and the state folder go", async function () {
+    before("all processes, mounts, groups and the state directory go", async function () {
       this.timeout(limit(120_000));
       await kubelet.stop();
       // Pods that the kubelet finds no more when it comes back: what is dead of them is to be collected.

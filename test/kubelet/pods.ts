@@ -1,4 +1,4 @@
-/** Static pods as a node's owner writes them, for the kubelet's tests. `folder` is the test's, with `host` in it. */
+/** Static pods as a node's owner writes them, for the kubelet's tests. `directory` is the test's, with `host` in it. */
 import { join } from "node:path";
 import { busyboxImage } from "../support/images.js";
 import { slowness } from "../support/wait.js";
@@ -21,12 +21,15 @@ const probe = (line: string) => ({ exec: { command: shell(line) }, ...patience }
 const resources = { requests: { cpu: "200m" } };
 const idle = `while :; do ${pause}; done`;
 
-const hostVolume = (folder: string) => ({ name: "host", hostPath: { path: join(folder, "host"), type: "Directory" } });
+const hostVolume = (directory: string) => ({
+  name: "host",
+  hostPath: { path: join(directory, "host"), type: "Directory" },
+});
 const hostMount = { name: "host", mountPath: "/host" };
 const sharedMount = { name: "shared", mountPath: "/shared" };
 
 /** Most of what a pod can have. */
-export function mainPod(folder: string): Record<string, unknown> {
+export function mainPod(directory: string): Record<string, unknown> {
   const ended = (who: string): string => `trap 'echo ${who} ended >> /host/ends; exit 0' TERM`;
   const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   const first = { name: "first", command: shell("echo from init > /shared/init"), volumeMounts: [sharedMount] };
@@ -60,14 +63,14 @@ export function mainPod(folder: string): Record<string, unknown> {
     initContainers: [first, sidecar].map((one) => ({ ...one, ...image })),
     containers: [{ ...main, ...image }],
     volumes: [
-      ...[{ name: "shared", emptyDir: {} }, { name: "memory", emptyDir: { medium: "Memory" } }, hostVolume(folder)],
+      ...[{ name: "shared", emptyDir: {} }, { name: "memory", emptyDir: { medium: "Memory" } }, hostVolume(directory)],
       { name: "about", downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } },
     ],
   };
 }
 
 /** Containers whose liveness the test breaks by files on the host. */
-export function probesPod(folder: string): Record<string, unknown> {
+export function probesPod(directory: string): Record<string, unknown> {
   const willing = `trap 'exit 0' TERM; ${idle}`;
   const ok = { httpGet: { path: "/ok", port: 8080 } };
   const open = { tcpSocket: { port: 9000 } };
@@ -90,7 +93,7 @@ export function probesPod(folder: string): Record<string, unknown> {
   return {
     terminationGracePeriodSeconds: 2,
     containers: containers.map((one) => ({ ...one, ...image, resources, volumeMounts: [hostMount] })),
-    volumes: [hostVolume(folder)],
+    volumes: [hostVolume(directory)],
   };
 }
 
@@ -108,15 +111,15 @@ export function systemPod(): Record<string, unknown> {
   };
 }
 
-/** Files of the node's for `usersPod`, below `host`: one of a user's, and a folder in which everybody may write. */
-export const usersFolder = "users";
+/** Files of the node's for `usersPod`, below `host`: one of a user's, and a directory in which everybody may write. */
+export const usersDirectory = "users";
 const usersOwned = { name: "owned", mountPath: "/owned" };
 
 /**
  * A pod with user ids of its own (hostUsers: false), whose volumes are its group's. Container `users` is root's, and
  * serves; `other` is not, and gives back what is typed. Each of `more` is a volume that both have at `/NAME`.
  */
-export function usersPod(folder: string, more: readonly { readonly name: string }[] = []): Record<string, unknown> {
+export function usersPod(directory: string, more: readonly { readonly name: string }[] = []): Record<string, unknown> {
   const downward = { downwardAPI: { items: [{ path: "name", fieldRef: { fieldPath: "metadata.name" } }] } };
   const volumes = [
     { name: "shared", emptyDir: {} },
@@ -139,7 +142,7 @@ export function usersPod(folder: string, more: readonly { readonly name: string 
     ...{ hostUsers: false, terminationGracePeriodSeconds: 2, securityContext: { fsGroup: 2000 } },
     initContainers: [{ ...first, ...image, volumeMounts, securityContext: theirs }],
     containers: [users, other].map((one) => ({ ...one, ...image, resources, volumeMounts })),
-    volumes: [...volumes, { name: usersOwned.name, hostPath: { path: join(folder, "host", usersFolder) } }],
+    volumes: [...volumes, { name: usersOwned.name, hostPath: { path: join(directory, "host", usersDirectory) } }],
   };
 }
 

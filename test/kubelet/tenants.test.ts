@@ -46,9 +46,9 @@ interface Answer {
   readonly body: string;
 }
 
-const sandboxes = (folder: string, more: string): string => `
+const sandboxes = (directory: string, more: string): string => `
 [sandboxes]
-listen = ["unix://${folder}/box.sock"]
+listen = ["unix://${directory}/box.sock"]
 pull = "never"
 network = "none"
 ${more}
@@ -66,7 +66,7 @@ sandboxes = 1
 
 describe("two tenants of a real kubelet", function () {
   this.timeout(limit(120_000));
-  let folder: string;
+  let directory: string;
   let daemon: Daemon;
   let other: Daemon;
   let kubelet: Kubelet;
@@ -77,22 +77,22 @@ describe("two tenants of a real kubelet", function () {
   before("a kubelet, and a pod of each", async function () {
     this.timeout(limit(300_000));
     if (!existsSync(kubeletProgram)) skipBecause(this, "no kubelet: the set-up builds it where Go is installed");
-    folder = await mkdtemp(join(tmpdir(), "a3s-h"));
-    undo.add(() => rm(folder, { recursive: true, force: true }));
+    directory = await mkdtemp(join(tmpdir(), "a3s-h"));
+    undo.add(() => rm(directory, { recursive: true, force: true }));
     const node = await NodeNetwork.here();
     undo.add(() => node.remove());
-    for (const name of ["ours", "other"]) await mkdir(join(folder, name), { mode: 0o755 });
-    await writeFile(join(folder, "client.py"), client);
+    for (const name of ["ours", "other"]) await mkdir(join(directory, name), { mode: 0o755 });
+    await writeFile(join(directory, "client.py"), client);
     const images = [await busybox(), await agentImage()];
-    const config = `host_namespaces = "native"\n${sandboxes(join(folder, "ours"), quota)}`;
+    const config = `host_namespaces = "native"\n${sandboxes(join(directory, "ours"), quota)}`;
     daemon = await Daemon.start({ images, config });
     undo.add(() => removed(daemon));
     kubelet = await Kubelet.start(daemon);
     undo.add(() => kubelet.remove());
     const asksKubelet = `kubelet = "${readOnlyUrl}"`;
-    other = await Daemon.start({ images: [await busybox()], config: sandboxes(join(folder, "other"), asksKubelet) });
+    other = await Daemon.start({ images: [await busybox()], config: sandboxes(join(directory, "other"), asksKubelet) });
     undo.add(() => removed(other));
-    for (const tenant of tenants) await kubelet.place("app", appPod(folder), tenant);
+    for (const tenant of tenants) await kubelet.place("app", appPod(directory), tenant);
     for (const tenant of tenants) await kubelet.until("app", "is Ready", 120_000, isReady, tenant);
   });
 
@@ -221,7 +221,7 @@ async function removed(daemon: Daemon): Promise<void> {
 }
 
 /** On the host, in the network of the node: what asks there has its pod's group and no other. */
-function appPod(folder: string): Record<string, unknown> {
+function appPod(directory: string): Record<string, unknown> {
   return {
     ...{ hostNetwork: true, terminationGracePeriodSeconds: 1 },
     containers: [
@@ -232,7 +232,7 @@ function appPod(folder: string): Record<string, unknown> {
         volumeMounts: [{ name: "node", mountPath: "/node" }],
       },
     ],
-    volumes: [{ name: "node", hostPath: { path: folder, type: "Directory" } }],
+    volumes: [{ name: "node", hostPath: { path: directory, type: "Directory" } }],
   };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ControlPlane } from "./control-plane.js";
 import { Daemon, nativeHandler } from "./daemon.js";
-import { busybox } from "./images.js";
+import { busybox, type NamedImage } from "./images.js";
 import { kubeProxy } from "./kube-proxy.js";
 import { Kubelet, nodeName } from "./kubelet.js";
 import { NodeNetwork } from "./node-network.js";
@@ -27,6 +27,10 @@ export interface Cluster {
 export interface ClusterOptions {
   /** TOML for the daemon: tables. */
   readonly config?: string;
+  /** Besides busybox. */
+  readonly images?: readonly NamedImage[];
+  /** RBAC: who may do what is as the cluster's objects say. Else everybody may do everything. */
+  readonly authorization?: "RBAC";
   /** Members of the kubelet's configuration. */
   readonly kubelet?: Readonly<Record<string, unknown>>;
   /** Undoes what there is of it, and throws its reason. */
@@ -42,25 +46,27 @@ const portmap = { type: "portmap", capabilities: { portMappings: true }, snat: t
 /** In the network namespace that this process is in, which must be nobody else's. */
 export async function startCluster({
   config = "",
+  images: others = [],
+  authorization,
   kubelet: more,
   diskBytes,
   signal,
 }: ClusterOptions = {}): Promise<Cluster> {
   const undo = new Undo();
   try {
-    const folder = await mkdtemp(join(tmpdir(), "a3s-c"));
-    undo.add(() => rm(folder, { recursive: true, force: true }));
+    const directory = await mkdtemp(join(tmpdir(), "a3s-c"));
+    undo.add(() => rm(directory, { recursive: true, force: true }));
     const node = await NodeNetwork.here();
     undo.add(() => node.remove());
     signal?.throwIfAborted();
     await node.configure([{ ...bridge, ipam: node.ipam(podSubnet, "fd97:7::/64") }, portmap]);
     const { layers, ...rest } = await busybox();
-    const images = [{ ...rest, layers: [...layers, await peerLayer(await buildPeer(folder))] }];
+    const images = [{ ...rest, layers: [...layers, await peerLayer(await buildPeer(directory))] }, ...others];
     const wanted = `host_namespaces = "native"\n${node.daemonConfig}${nativeHandler}${config}`;
     const daemon = await Daemon.start({ images, config: wanted, nodeNetns: node.netns, diskBytes });
     undo.add(() => daemon.remove());
     signal?.throwIfAborted();
-    const plane = await ControlPlane.start();
+    const plane = await ControlPlane.start(authorization === undefined ? {} : { authorization });
     undo.add(() => plane.remove());
     signal?.throwIfAborted();
     // The API server comes to the kubelet by the node's address.

@@ -6,10 +6,10 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
-const programs = join(projectFolder, "build/assets/control-plane");
+const programs = join(projectDirectory, "build/assets/control-plane");
 const serverUrl = "https://127.0.0.1:6443";
 
 /** Whether the set-up has built them (`npm run setup -- cluster`). */
@@ -17,18 +17,27 @@ export function hasControlPlane(): boolean {
   return existsSync(join(programs, "kube-apiserver"));
 }
 
-export class ControlPlane {
-  readonly folder: string;
-  readonly #children = new Map<string, ChildProcess>();
+export interface ControlPlaneOptions {
+  /** RBAC: who may do what is as the cluster's objects say. Else everybody may do everything. */
+  readonly authorization?: "RBAC";
+  /** An API server and its store alone: nothing is scheduled, and nobody makes pods of what would have them. */
+  readonly apiAlone?: true;
+}
 
-  private constructor(folder: string) {
-    this.folder = folder;
+export class ControlPlane {
+  readonly directory: string;
+  readonly #children = new Map<string, ChildProcess>();
+  /** kubectl that runs to its end: nobody may be left who waits for something of a cluster that is gone. */
+  readonly #calls = new Set<ChildProcess>();
+
+  private constructor(directory: string) {
+    this.directory = directory;
   }
 
-  static async start(): Promise<ControlPlane> {
+  static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const plane = new ControlPlane(await mkdtemp(join(tmpdir(), "a3s-p")));
     try {
-      await plane.#launch();
+      await plane.#launch(options);
     } catch (thrown) {
       const tails = await Promise.all([...plane.#children.keys()].map((name) => plane.logTail(name)));
       await plane.remove();
@@ -40,7 +49,7 @@ export class ControlPlane {
 
   /** For kubectl, the node, and whoever wants to look. */
   get kubeconfig(): string {
-    return join(this.folder, "kubeconfig");
+    return join(this.directory, "kubeconfig");
   }
 
   /** Runs kubectl to its end; answers its standard output. */
@@ -52,9 +61,14 @@ export class ControlPlane {
   async kubectlWith(input: string, ...args: readonly string[]): Promise<string> {
     const options = { timeout: limit(180_000), maxBuffer: 1 << 26 };
     const running = promisify(execFile)(join(programs, "kubectl"), ["--kubeconfig", this.kubeconfig, ...args], options);
+    this.#calls.add(running.child);
     // It may end without having read; what it says of that is its status.
     running.child.stdin?.on("error", () => undefined).end(input);
-    return (await running).stdout;
+    try {
+      return (await running).stdout;
+    } finally {
+      this.#calls.delete(running.child);
+    }
   }
 
   /** Starts a kubectl that runs on, as port-forward does. */
@@ -69,12 +83,13 @@ export class ControlPlane {
   }
 
   async logTail(name: string, bytes = 1_500): Promise<string> {
-    const text = await readFile(join(this.folder, `${name}.log`), "utf8").catch(() => "(no log)");
+    const text = await readFile(join(this.directory, `${name}.log`), "utf8").catch(() => "(no log)");
     return `--- ${name}\n${text.slice(-bytes)}`;
   }
 
   /** What uses the API first. */
   async remove(): Promise<void> {
+    for (const call of this.#calls) call.kill("SIGKILL");
     for (const [name, child] of [...this.#children].reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const ended = new Promise((resolve) => child.once("exit", resolve));
@@ -83,11 +98,11 @@ export class ControlPlane {
       await ended;
       clearTimeout(timer);
     }
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #launch(): Promise<void> {
-    const at = (name: string): string => join(this.folder, name);
+  async #launch({ authorization, apiAlone }: ControlPlaneOptions): Promise<void> {
+    const at = (name: string): string => join(this.directory, name);
     const token = randomBytes(16).toString("hex");
     await promisify(execFile)("openssl", ["genrsa", "-out", at("sa.key"), "2048"]);
     await writeFile(at("tokens.csv"), `${token},admin,1,"system:masters"\n`, { mode: 0o600 });
@@ -97,14 +112,21 @@ export class ControlPlane {
     const etcd = { "data-dir": at("etcd"), "listen-client-urls": client, "advertise-client-urls": client };
     this.#start("etcd", { ...etcd, "listen-peer-urls": "http://127.0.0.1:2380", "unsafe-no-fsync": "true" });
     this.#start("kube-apiserver", {
-      ...{ "etcd-servers": client, "bind-address": "127.0.0.1", "secure-port": "6443", "cert-dir": at("certs") },
-      ...{ "token-auth-file": at("tokens.csv"), "authorization-mode": "AlwaysAllow", "allow-privileged": "true" },
+      ...{ "etcd-servers": client, "secure-port": "6443", "cert-dir": at("certs") },
+      // Pods come to it by the node's address; its certificate has the loopback's where nobody does.
+      "bind-address": apiAlone === true ? "127.0.0.1" : "0.0.0.0",
+      ...{
+        "token-auth-file": at("tokens.csv"),
+        "authorization-mode": authorization ?? "AlwaysAllow",
+        "allow-privileged": "true",
+      },
       "service-cluster-ip-range": "10.98.0.0/16",
       "service-account-issuer": "https://kubernetes.default.svc",
       ...{ "service-account-key-file": at("sa.key"), "service-account-signing-key-file": at("sa.key") },
       "kubelet-preferred-address-types": "InternalIP",
     });
     await eventually("the API server is ready", 120_000, () => this.#isReady());
+    if (apiAlone === true) return;
     const common = { kubeconfig: this.kubeconfig, "leader-elect": "false", "authentication-skip-lookup": "true" };
     this.#start("kube-scheduler", common);
     this.#start("kube-controller-manager", {
@@ -118,7 +140,7 @@ export class ControlPlane {
   }
 
   #start(name: string, flags: Readonly<Record<string, string>>): void {
-    const log = openSync(join(this.folder, `${name}.log`), "a");
+    const log = openSync(join(this.directory, `${name}.log`), "a");
     const args = Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`);
     const child = spawn(join(programs, name), args, { stdio: ["ignore", log, log] });
     closeSync(log);

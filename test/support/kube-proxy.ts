@@ -1,9 +1,9 @@
 /** kube-proxy as clusters have it: a system pod of every node, with the node's network and privileged. */
 import { dirname, join } from "node:path";
 import { busyboxImage } from "./images.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
-const program = join(projectFolder, "build/assets/kube-proxy/kube-proxy");
+const program = join(projectDirectory, "build/assets/kube-proxy/kube-proxy");
 const namespace = "kube-system";
 const name = "kube-proxy";
 

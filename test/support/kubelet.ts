@@ -1,4 +1,4 @@
-/** A real kubelet, standalone: pods come from a folder of manifests, and what it knows is read from its own API. */
+/** A real kubelet, standalone: pods come from a directory of manifests, and what it knows is read from its own API. */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
@@ -9,13 +9,13 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import { cgroupHierarchies, type Daemon } from "./daemon.js";
 import { nodeAddress } from "./node-network.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
 /** `A3S_TEST_KUBELET=oldest`: the one that `npm run setup -- oldest-kubelet` has built. */
 export const isOldestKubelet = process.env["A3S_TEST_KUBELET"] === "oldest";
 const kubeletName = isOldestKubelet ? "kubelet-oldest" : "kubelet";
-export const kubeletProgram = join(projectFolder, "build/assets/bin", kubeletName);
+export const kubeletProgram = join(projectDirectory, "build/assets/bin", kubeletName);
 
 /** Only one of a network namespace: the ports are fixed. */
 const ports = { https: 20250, readOnly: 20255, health: 20248 };
@@ -54,7 +54,7 @@ export type PodView = z.infer<typeof podSchema>;
 export type ContainerView = z.infer<typeof containerSchema>;
 
 export interface KubeletOptions {
-  /** Of the API server whose node it is; without one the pods are those of its folder. */
+  /** Of the API server whose node it is; without one the pods are those of its directory. */
   readonly kubeconfig?: string;
   /** Members of its configuration. */
   readonly more?: Readonly<Record<string, unknown>>;
@@ -92,15 +92,15 @@ export class Kubelet {
     await writeFile(join(this.base, "config.json"), JSON.stringify(config, undefined, 2));
   }
 
-  /** Starts the process on the folders there are, and waits until it is healthy. */
+  /** Starts the process on the directories there are, and waits until it is healthy. */
   async launch(): Promise<void> {
     const log = openSync(join(this.base, "kubelet.log"), "a");
-    const folders = ["--root-dir", join(this.base, "root"), "--cert-dir", join(this.base, "certs")];
+    const directories = ["--root-dir", join(this.base, "root"), "--cert-dir", join(this.base, "certs")];
     const cluster = this.#kubeconfig === undefined ? [] : ["--kubeconfig", this.#kubeconfig];
     const config = ["--config", join(this.base, "config.json")];
     // Without an address it looks its name up whenever it takes a pod, and where nobody answers that takes 10 s each time.
     const node = ["--hostname-override", nodeName, "--node-ip", nodeAddress];
-    const flags = [...config, ...folders, ...cluster, ...node, "-v", "4"];
+    const flags = [...config, ...directories, ...cluster, ...node, "-v", "4"];
     const child = spawn(kubeletProgram, flags, { stdio: ["ignore", log, log] });
     closeSync(log);
     this.#process = child;
@@ -127,8 +127,13 @@ export class Kubelet {
   }
 
   /** Has a static pod run, or, when there is one of that name, replaces it. */
-  async place(name: string, spec: Readonly<Record<string, unknown>>, namespace = usualNamespace): Promise<void> {
-    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name, namespace }, spec };
+  async place(
+    name: string,
+    spec: Readonly<Record<string, unknown>>,
+    namespace = usualNamespace,
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    const pod = { apiVersion: "v1", kind: "Pod", metadata: { name, namespace, annotations }, spec };
     const file = namespace === usualNamespace ? `${name}.json` : `${namespace}.${name}.json`;
     // In one step: half a file would be a pod that can't be read.
     await writeFile(join(this.base, file), JSON.stringify(pod));
@@ -206,7 +211,7 @@ export class Kubelet {
     return text.slice(-bytes);
   }
 
-  /** Process, folders, and the groups that it makes for its pods. */
+  /** Process, directories, and the groups that it makes for its pods. */
   async remove(): Promise<void> {
     await this.stop();
     await eventually("no pod and no group of a pod is left", 300_000, async () => {
@@ -237,11 +242,11 @@ export function isReady({ status }: PodView): boolean {
 }
 
 /** A group goes when those in it have gone. */
-async function removeGroups(folder: string): Promise<void> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
+async function removeGroups(directory: string): Promise<void> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => undefined);
   if (entries === undefined) return;
-  for (const entry of entries) if (entry.isDirectory()) await removeGroups(join(folder, entry.name));
-  await rmdir(folder);
+  for (const entry of entries) if (entry.isDirectory()) await removeGroups(join(directory, entry.name));
+  await rmdir(directory);
 }
 
 /** KubeletConfiguration (kubelet.config.k8s.io/v1beta1). Evictions and image collection are off: the disk is the test's. */

@@ -4,11 +4,12 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { halfMadeIn, templatesDirectory } from "../../src/vmm/templates/half-made.js";
 import { eventually } from "./wait.js";
 
 export interface MachineScope {
   readonly daemonPid: number;
-  /** The daemon's folder; root and state are below it. */
+  /** The daemon's directory; root and state are below it. */
   readonly base: string;
   /** Name of the cgroup that its pods live below: "/a3s-x1". */
   readonly cgroupParent: string;
@@ -21,10 +22,30 @@ export type MachineState = Readonly<
 /** Programs that only a Box or a container has. */
 const boxPrograms = /^(qemu-system-|virtiofsd|a3s-box-launcher|crun|agent)/;
 
+/**
+ * Waits while a template is made behind the pods: it is no pod's, and what it is made of goes by itself. One that does not go is
+ * a leftover.
+ */
 export async function machineState(scope: MachineScope): Promise<MachineState> {
+  return await eventually("no template is being made", 90_000, async () => {
+    const before = await isMakingTemplate(scope);
+    const state = await machineNow(scope);
+    return before || (await isMakingTemplate(scope)) ? undefined : state;
+  });
+}
+
+async function isMakingTemplate({ base }: MachineScope): Promise<boolean> {
+  return (await halfMadeIn(stateOf(base))).paths.length > 0;
+}
+
+function stateOf(base: string): string {
+  return join(base, "state");
+}
+
+async function machineNow(scope: MachineScope): Promise<MachineState> {
   const [mounts, processes, cgroups, sockets, files] = await Promise.all([
     mountsOf(scope),
-    boxProcesses(scope).then((all) => all.map((one) => `${one.name} (${one.pid})`)),
+    allProcesses(scope).then((all) => all.map((one) => `${one.name} (${one.pid})`)),
     cgroupsOf(scope),
     socketsOf(scope),
     filesOf(scope.base),
@@ -73,9 +94,14 @@ export interface BoxProcess {
   readonly name: string;
 }
 
-/** Processes of this daemon's Boxes: its descendants, and those of any parent that name its folder. */
+/** Processes of this daemon's Boxes: its descendants, and those of any parent that name its directory; none of a template's. */
 export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
-  const all = new Map<number, { parent: number; name: string; ours: boolean }>();
+  return (await allProcesses(scope)).filter(({ isTemplates }) => !isTemplates);
+}
+
+async function allProcesses(scope: MachineScope): Promise<(BoxProcess & { readonly isTemplates: boolean })[]> {
+  const all = new Map<number, { parent: number; name: string; ours: boolean; isTemplates: boolean }>();
+  const ofTemplates = `${templatesDirectory(stateOf(scope.base))}/boxes/`;
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     try {
@@ -90,18 +116,24 @@ export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
         parent: Number(parent),
         name: basename(program.replace(/ \(deleted\)$/, "")),
         ours: command.includes(`${scope.base}/`) && boxPrograms.test(basename(program)),
+        isTemplates: command.includes(ofTemplates),
       });
     } catch {
       // It has ended meanwhile.
     }
   }
-  const isOurs = (pid: number): boolean => {
+  const hasAbove = (
+    pid: number,
+    is: (one: { ours: boolean; isTemplates: boolean; parent: number }) => boolean,
+  ): boolean => {
     for (let at = all.get(pid), steps = 0; at !== undefined && steps < 20; at = all.get(at.parent), steps++) {
-      if (at.ours || at.parent === scope.daemonPid) return true;
+      if (is(at)) return true;
     }
     return false;
   };
-  return [...all].filter(([pid]) => isOurs(pid)).map(([pid, { name }]) => ({ pid, name }));
+  return [...all]
+    .filter(([pid]) => hasAbove(pid, ({ ours, parent }) => ours || parent === scope.daemonPid))
+    .map(([pid, { name }]) => ({ pid, name, isTemplates: hasAbove(pid, ({ isTemplates }) => isTemplates) }));
 }
 
 /** Groups that other daemons have made: other tests', and the usual parent of a sandbox that names none. */
@@ -112,10 +144,10 @@ const idCgroup = /\/[0-9a-f]{64}(\/|$)/;
 /** Groups below this daemon's parent in every hierarchy, and those named by an id anywhere but below other daemons'. */
 async function cgroupsOf(scope: MachineScope): Promise<string[]> {
   const found: string[] = [];
-  const visit = async (folder: string): Promise<void> => {
-    for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+  const visit = async (directory: string): Promise<void> => {
+    for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
       if (!entry.isDirectory()) continue;
-      const path = join(folder, entry.name);
+      const path = join(directory, entry.name);
       if (othersCgroups.test(entry.name) && `/${entry.name}` !== scope.cgroupParent) continue;
       if (path.includes(`${scope.cgroupParent}/`) || idCgroup.test(path)) found.push(path);
       await visit(path);
@@ -135,22 +167,25 @@ async function socketsOf(scope: MachineScope): Promise<string[]> {
   return [...names].sort();
 }
 
-/** Folders that are made once, when they are first needed, or once for each daemon. */
-const onceMade = /^(root|state)\/([^/]+|images\/[^/]+|images\/ingest\/[^/]+)$/;
+/** Directories that are made once, when they are first needed, or once for each daemon. */
+const onceMade = /^(root|state)\/([^/]+|images\/[^/]+|images\/ingest\/[^/]+|templates\/boxes)$/;
 
-/** Of a daemon's own ingest folder: there as long as the daemon is, and the next one's has another name. */
+/** What Boxes go on from stays, for the next. */
+const template = /^state\/templates\/[0-9a-f]+\.ram$/;
+
+/** Of a daemon's own ingest directory: there as long as the daemon is, and the next one's has another name. */
 const ownLock = /^root\/images\/ingest\/[^/]+\/writers\.lock$/;
 
-function isOnceMade(path: string, isFolder: boolean): boolean {
-  return isFolder ? onceMade.test(path) : ownLock.test(path);
+function isOnceMade(path: string, isDirectory: boolean): boolean {
+  return isDirectory ? onceMade.test(path) : ownLock.test(path) || template.test(path);
 }
 
-/** Every path below the folder; of an unpacked layer only its folder, of what is mounted nothing. */
+/** Every path below the directory; of an unpacked layer only its directory, of what is mounted nothing. */
 async function filesOf(base: string): Promise<string[]> {
   const found: string[] = [];
-  const visit = async (folder: string, depth: number): Promise<void> => {
-    for (const entry of await readdir(join(base, folder), { withFileTypes: true }).catch(() => [])) {
-      const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
+  const visit = async (directory: string, depth: number): Promise<void> => {
+    for (const entry of await readdir(join(base, directory), { withFileTypes: true }).catch(() => [])) {
+      const path = directory === "" ? entry.name : `${directory}/${entry.name}`;
       if (!isOnceMade(path, entry.isDirectory())) found.push(path);
       const deep = /\/layers\/[^/]+\/fs$/.test(path) || /\/(share|layout)$/.test(path) || depth > 8;
       if (entry.isDirectory() && !deep) await visit(path, depth + 1);

@@ -4,15 +4,17 @@ import { join } from "node:path";
 import { loadYaml, type V1RuntimeClass } from "@kubernetes/client-node";
 import { expect } from "chai";
 import { loadConfig } from "../../src/config/load.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 
-const folder = join(projectFolder, "deploy");
+const directory = join(projectDirectory, "deploy");
 /** Where the objects are, and whose figures they have. */
 const kinds = { runtimeclass: "qemu", "runtimeclass-kvm": "krun" };
 
 /** Handler and driver to their row's cells. */
 async function table(): Promise<Map<string, readonly string[]>> {
-  const rows = (await readFile(join(folder, "README.md"), "utf8")).split("\n").filter((line) => line.startsWith("| `"));
+  const rows = (await readFile(join(directory, "README.md"), "utf8"))
+    .split("\n")
+    .filter((line) => line.startsWith("| `"));
   const cells = rows.map((row) => row.split("|").map((cell) => cell.trim()));
   return new Map(
     cells.map(([, handler = "", driver = "", ...rest]) => [`${handler.replaceAll("`", "")} ${driver}`, rest]),
@@ -24,8 +26,8 @@ describe("the RuntimeClasses to deploy", () => {
   const classes: { readonly found: V1RuntimeClass; readonly key: string }[] = [];
   before(async () => {
     for (const [kind, driver] of Object.entries(kinds)) {
-      for (const name of (await readdir(join(folder, kind))).sort()) {
-        const found = loadYaml<V1RuntimeClass>(await readFile(join(folder, kind, name), "utf8"));
+      for (const name of (await readdir(join(directory, kind))).sort()) {
+        const found = loadYaml<V1RuntimeClass>(await readFile(join(directory, kind, name), "utf8"));
         expect(`${found.metadata?.name ?? ""}.yaml`).to.equal(name);
         classes.push({ found, key: `${found.handler} ${found.handler === "native" ? "native" : driver}` });
       }
@@ -38,7 +40,7 @@ describe("the RuntimeClasses to deploy", () => {
     }
     expect(classes.map(({ key }) => key)).to.have.members([...(await table()).keys()]);
     const handlers = new Set(classes.map(({ found }) => found.handler));
-    const config = await loadConfig({ config: join(folder, "handlers.toml") });
+    const config = await loadConfig({ config: join(directory, "handlers.toml") });
     expect(["", ...handlers]).to.have.members(Object.keys(config.handlers));
   });
 

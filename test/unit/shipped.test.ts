@@ -9,7 +9,7 @@ import { loadConfig } from "../../src/config/load.js";
 import { containerSeccomp } from "../../scripts/release/container-seccomp.js";
 import { packageOf } from "../../scripts/release/npm-parts.js";
 import { checksumsOf } from "../../scripts/release/crate-parts.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 
 interface Compose {
   readonly services: {
@@ -18,7 +18,7 @@ interface Compose {
 }
 
 describe("what is shipped", () => {
-  const text = async (path: string): Promise<string> => await readFile(join(projectFolder, path), "utf8");
+  const text = async (path: string): Promise<string> => await readFile(join(projectDirectory, path), "utf8");
 
   it("has the seccomp profile of our own default and pivot_root, no more", async () => {
     expect(JSON.parse(await text("deploy/seccomp.json"))).to.deep.equal(containerSeccomp());
@@ -29,7 +29,7 @@ describe("what is shipped", () => {
     expect(services["a3s-box"].cap_drop).to.deep.equal(["ALL"]);
     expect(services["a3s-box"].cap_add).to.have.members([...neededCapabilities.values()]);
     expect(services["a3s-box"].image).to.contain(`:-a3s-box:${packageVersion()}}`);
-    await loadConfig({ config: join(projectFolder, "deploy/compose/config.toml") });
+    await loadConfig({ config: join(projectDirectory, "deploy/compose/config.toml") });
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setupContext } from "../../../scripts/setup/set-up.js";
 import { docker } from "../../../scripts/setup/assets/docker.js";
 import { isThere } from "../../../src/base/is-there.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { eventually, limit } from "../wait.js";
 import { ended, succeeded, type Ended, type EndedOptions } from "./in-root.js";
 
@@ -14,42 +14,42 @@ const startMs = 60_000;
 const callMs = 300_000;
 
 export class Docker {
-  readonly #folder: string;
+  readonly #directory: string;
   /** For the client. */
   readonly env: NodeJS.ProcessEnv;
   readonly #sockets: string;
   readonly #daemon: ChildProcess;
 
-  private constructor(folder: string, sockets: string, env: NodeJS.ProcessEnv, daemon: ChildProcess) {
-    this.#folder = folder;
+  private constructor(directory: string, sockets: string, env: NodeJS.ProcessEnv, daemon: ChildProcess) {
+    this.#directory = directory;
     this.#sockets = sockets;
     this.env = env;
     this.#daemon = daemon;
   }
 
   static async start(): Promise<Docker> {
-    const context = setupContext(projectFolder, AbortSignal.timeout(limit(callMs)), () => undefined);
+    const context = setupContext(projectDirectory, AbortSignal.timeout(limit(callMs)), () => undefined);
     const packages = await docker(context);
-    const folder = await mkdtemp(join(projectFolder, "build", "docker-test-")); // on a disk: overlays lie in it
+    const directory = await mkdtemp(join(projectDirectory, "build", "docker-test-")); // on a disk: overlays lie in it
     const run = await mkdtemp(join(tmpdir(), "a3s-d-")); // sockets' paths are short
     const root = join(packages, "engine");
     const programs = ["usr/sbin", "usr/bin", "sbin"].map((name) => join(root, name)).join(":");
     const libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map((name) => join(root, name));
-    await mkdir(join(folder, "config/cli-plugins"), { recursive: true });
+    await mkdir(join(directory, "config/cli-plugins"), { recursive: true });
     const plugins = join(packages, "plugins/usr/libexec/docker/cli-plugins");
     for (const name of await readdir(plugins)) {
-      await symlink(join(plugins, name), join(folder, "config/cli-plugins", name));
+      await symlink(join(plugins, name), join(directory, "config/cli-plugins", name));
     }
     const env = {
       ...process.env,
       PATH: `${programs}:${process.env["PATH"] ?? ""}`,
       DOCKER_HOST: `unix://${run}/docker.sock`,
-      DOCKER_CONFIG: join(folder, "config"),
+      DOCKER_CONFIG: join(directory, "config"),
     };
     const words = [
       ...["--net", "--mount", "--propagation", "private", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"],
       ...["env", `LD_LIBRARY_PATH=${libraries.filter((path) => path.includes("/usr/")).join(":")}`],
-      ...[join(root, "usr/sbin/dockerd"), "--data-root", join(folder, "data"), "--exec-root", join(run, "exec")],
+      ...[join(root, "usr/sbin/dockerd"), "--data-root", join(directory, "data"), "--exec-root", join(run, "exec")],
       ...["--pidfile", join(run, "pid"), "-H", env.DOCKER_HOST, "--storage-driver", "overlay2"],
       ...["--cgroup-parent", `/a3s-docker-${process.pid}`],
     ];
@@ -57,7 +57,7 @@ export class Docker {
     const said: string[] = [];
     for (const stream of [daemon.stdout, daemon.stderr])
       stream.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-    const made = new Docker(folder, run, env, daemon);
+    const made = new Docker(directory, run, env, daemon);
     try {
       await eventually("dockerd's socket", startMs, async () => {
         if (daemon.exitCode !== null) throw new Error(`dockerd ended: ${said.join("").slice(-2000)}`);
@@ -96,12 +96,12 @@ export class Docker {
       this.#daemon.kill("SIGTERM");
       await over;
     }
-    for (const folder of [this.#folder, this.#sockets]) await rm(folder, { recursive: true, force: true });
+    for (const directory of [this.#directory, this.#sockets]) await rm(directory, { recursive: true, force: true });
   }
 
   /** A directory that goes with it. */
-  async folder(name: string): Promise<string> {
-    const path = join(this.#folder, name);
+  async directory(name: string): Promise<string> {
+    const path = join(this.#directory, name);
     await mkdir(path);
     return path;
   }

@@ -1,0 +1,163 @@
+/** `node keep`: what a pod of the chart does on its node, in mode cri (docs/adr/0122). */
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { monotonicMs } from "../../base/clock.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
+import { isThere } from "../../base/is-there.js";
+import { createLogger, type Logger } from "../../base/log.js";
+import { sleep } from "../../base/stage.js";
+import { managerSockets } from "../../vmm/systemd/manager.js";
+import { exitStatus, parseFlags, usageError } from "../command.js";
+import { unitName } from "../installed-files.js";
+import { textOf } from "../install.js";
+import { type HostUnits, hostUnits } from "./host-units.js";
+import { clusterApi, type KubeApi } from "./kube-api.js";
+import { criStateOf, isInUse, readNode, tellState, type NodeObject } from "./node-object.js";
+import { checkSaid, checkUnitName, placeRelease, removeRelease, type ReleaseOptions } from "./release-files.js";
+
+const checkLimitMs = 200_000;
+const serveLimitMs = 130_000;
+const stopLimitMs = 60_000;
+const pollMs = 250;
+/** A node that could not be made ready is tried again after this. */
+const retryMs = 300_000;
+/** What `check` ends with. */
+const verdict = /^Boxes (can|can't) be run here.*$/m;
+const cri = "/run/a3s-box/cri.sock";
+
+export interface KeepParts {
+  readonly api: KubeApi;
+  readonly units: HostUnits;
+  readonly log: Pick<Logger, "info" | "warn">;
+  readonly nodeName: string;
+  readonly release: ReleaseOptions;
+}
+
+export async function nodeKeep(args: string[]): Promise<number> {
+  const text = { type: "string" } as const;
+  const options = { host: { ...text, default: "/host" }, config: text, every: { ...text, default: "15" } } as const;
+  const { values } = parseFlags({ args, options });
+  const everyMs = Number(values.every) * 1000;
+  if (!(everyMs >= 1000)) throw usageError("--every wants seconds, 1 at least");
+  const nodeName = process.env["NODE_NAME"] ?? "";
+  if (nodeName === "") throw usageError("NODE_NAME of the environment must say which node this is");
+  const config = values.config === undefined ? undefined : await readFile(values.config, "utf8");
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.once(name, () => {
+      stop.abort();
+    });
+  }
+  const release = { host: values.host, tree: join(import.meta.dirname, "../.."), config };
+  const units = hostUnits(managerSockets.map((path) => join(values.host, path)));
+  const parts = { api: clusterApi(), units, log: createLogger("info"), nodeName, release };
+  await keep(parts, everyMs, stop.signal);
+  return exitStatus.ok;
+}
+
+/** Looks at its node again and again until it is told to end, which changes nothing on the node. */
+export async function keep(parts: KeepParts, everyMs: number, signal: AbortSignal): Promise<void> {
+  const keeper = new NodeKeeper(parts);
+  while (!signal.aborted) {
+    await keeper.look(signal).catch((thrown: unknown) => {
+      if (!signal.aborted) parts.log.warn({ err: messageOf(thrown) }, "look at the node");
+    });
+    await sleep(everyMs, signal).catch(() => undefined);
+  }
+}
+
+/** One look at a time. The label of the node is all that it remembers over its own end. */
+export class NodeKeeper {
+  readonly #parts: KeepParts;
+  #isPlaced = false;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: KeepParts) {
+    this.#parts = parts;
+  }
+
+  async look(signal: AbortSignal): Promise<void> {
+    const { api, nodeName } = this.#parts;
+    const node = await readNode(api, nodeName, signal);
+    const state = criStateOf(node);
+    if (state === "removed") return;
+    if (state === "removing") {
+      await this.#leave(node, signal);
+      return;
+    }
+    if (!this.#isPlaced) {
+      if (state === "failed" && monotonicMs() - this.#failedAtMs < retryMs) return;
+      const why = await this.#place(signal).then(
+        () => undefined,
+        (thrown: unknown) => messageOf(thrown),
+      );
+      signal.throwIfAborted();
+      if (why !== undefined) {
+        this.#failedAtMs = monotonicMs();
+        this.#parts.log.warn({ err: why }, "the node can't have it");
+        // A node whose pods are this runtime's has an earlier release of it, which goes on.
+        if (!isInUse(node)) await tellState(api, node, "failed", why.slice(0, 1000), signal);
+        return;
+      }
+      this.#isPlaced = true;
+    }
+    await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
+  }
+
+  /** Success when it is there already, and serves. */
+  async #place(signal: AbortSignal): Promise<void> {
+    const { log, release, units } = this.#parts;
+    const changed = await placeRelease(release, signal);
+    await units.reload(signal);
+    await this.#check(signal);
+    await units.start(unitName, changed, signal);
+    const socket = join(release.host, cri);
+    await until(`${cri} is served: journalctl -u ${unitName} has the reason`, serveLimitMs, signal, () =>
+      isThere(socket),
+    );
+    log.info({ changed }, "the release is on the node, and serves");
+  }
+
+  /** As the node's daemon would find it. */
+  async #check(signal: AbortSignal): Promise<void> {
+    const said = join(this.#parts.release.host, checkSaid);
+    await rm(said, { force: true });
+    await this.#parts.units.runOnce(checkUnitName, signal);
+    let text = "";
+    await until("check has ended on the node", checkLimitMs, signal, async () => {
+      text = (await textOf(said)) ?? "";
+      return verdict.test(text);
+    });
+    const [line = "", word] = verdict.exec(text) ?? [];
+    if (word !== "can") throw new RuntimeError("failedPrecondition", line, { stage: "check" });
+  }
+
+  async #leave(node: NodeObject, signal: AbortSignal): Promise<void> {
+    const { api, log, release, units } = this.#parts;
+    this.#isPlaced = false;
+    if (isInUse(node)) {
+      const reason = "kubelet of this node still has this runtime: give it another one first";
+      await tellState(api, node, "active", reason, signal);
+      return;
+    }
+    await units.stop(unitName, signal).catch((thrown: unknown) => {
+      log.warn({ err: messageOf(thrown) }, "stop the unit"); // one that is not there is no reason to stay
+    });
+    const socket = join(release.host, cri);
+    await until("the daemon has ended", stopLimitMs, signal, async () => !(await isThere(socket)));
+    await removeRelease(release);
+    await units.reload(signal);
+    await tellState(api, node, "removed", undefined, signal);
+    log.info({}, "the release is taken away from the node");
+  }
+}
+
+async function until(what: string, limitMs: number, signal: AbortSignal, isSo: () => Promise<boolean>): Promise<void> {
+  const endMs = monotonicMs() + limitMs;
+  while (!(await isSo())) {
+    if (monotonicMs() > endMs) {
+      throw new RuntimeError("deadlineExceeded", `not within ${String(limitMs / 1000)} s: ${what}`);
+    }
+    await sleep(pollMs, signal);
+  }
+}

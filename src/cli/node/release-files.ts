@@ -1,0 +1,137 @@
+/** This release as a node has it: the tree below /opt, the link to it, the unit, the configuration. */
+import { execFile } from "node:child_process";
+import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { RuntimeError } from "../../base/errors.js";
+import { isThere } from "../../base/is-there.js";
+import { packageVersion } from "../../base/version.js";
+import { textOf } from "../install.js";
+import { installedFiles, unitName } from "../installed-files.js";
+
+export interface ReleaseOptions {
+  /** Where the node's root is seen, as far as it is. */
+  readonly host: string;
+  /** The tree to copy: this process's own. */
+  readonly tree: string;
+  /** config.toml as the cluster's owner has it; undefined: the node's own stays, or a default one is put there. */
+  readonly config: string | undefined;
+}
+
+export const checkUnitName = "a3s-box-check.service";
+/** What `check` has said on the node, below its root. */
+export const checkSaid = "/run/a3s-box-check/said";
+const link = "/opt/a3s-box";
+/** Of names that no release by hand has. */
+const trees = "a3s-box-of-chart-";
+const configPath = "/etc/a3s-box/config.toml";
+/** The first line of a file that is this program's to change and to take away. */
+const mark = "# Written by the chart a3s-box: a change here is undone. Its values have `cri.config`.\n";
+const copyLimitMs = 300_000;
+
+/** Puts it in place; true where something is another than before. What runs from an earlier tree keeps it. */
+export async function placeRelease({ host, tree, config }: ReleaseOptions, signal: AbortSignal): Promise<boolean> {
+  await refuseOthers(host, config);
+  const name = `${trees}${packageVersion()}`;
+  const isNew = await placeTree(tree, join(host, dirname(link), name), signal);
+  const linked = await pointLink(join(host, link), name);
+  let changed = isNew || linked;
+  for (const [path, text, mode] of await wantedFiles(host, config)) {
+    const written = await write(join(host, path), text, mode);
+    changed ||= written;
+  }
+  return changed;
+}
+
+/** Takes away what `placeRelease` puts there. Images, records and whatever pods there are stay. */
+export async function removeRelease({ host }: Pick<ReleaseOptions, "host">): Promise<void> {
+  for (const [path] of await wantedFiles(host, undefined)) {
+    if (path !== configPath) await rm(join(host, path), { force: true });
+  }
+  const config = join(host, configPath);
+  if ((await textOf(config))?.startsWith(mark) === true) await rm(config);
+  await rmdir(dirname(config)).catch(() => undefined); // others may have put files there
+  await rm(dirname(join(host, checkSaid)), { recursive: true, force: true });
+  await rm(join(host, link), { force: true });
+  const opt = join(host, dirname(link));
+  for (const name of await readdir(opt)) {
+    if (isTree(name)) await rm(join(opt, name), { recursive: true });
+  }
+}
+
+/** What others have put there is theirs: a release by hand, a package of Debian, a configuration. */
+async function refuseOthers(host: string, config: string | undefined): Promise<void> {
+  const to = await readlink(join(host, link)).catch(() => undefined);
+  if (to === undefined && (await isThere(join(host, link)))) throw theirs(link, "remove that installation first");
+  if (to !== undefined && !isTree(basename(to))) throw theirs(link, "remove that installation first");
+  const present = await textOf(join(host, configPath));
+  if (config === undefined || present === undefined || present.startsWith(mark)) return;
+  throw theirs(configPath, "move it away, or leave cri.config empty: the node's own then counts");
+}
+
+function theirs(path: string, hint: string): RuntimeError {
+  return new RuntimeError("failedPrecondition", `${path} of the node is not this chart's`, {
+    stage: "place release",
+    hint,
+  });
+}
+
+async function placeTree(from: string, to: string, signal: AbortSignal): Promise<boolean> {
+  if (await isThere(to)) return false;
+  const half = `${to}.new`;
+  await rm(half, { recursive: true, force: true });
+  await promisify(execFile)("cp", ["--archive", `${from}/.`, half], { timeout: copyLimitMs, signal });
+  await rename(half, to);
+  return true;
+}
+
+async function pointLink(path: string, to: string): Promise<boolean> {
+  if ((await readlink(path).catch(() => undefined)) === to) return false;
+  await rm(`${path}.new`, { force: true });
+  await symlink(to, `${path}.new`);
+  await rename(`${path}.new`, path);
+  return true;
+}
+
+function isTree(name: string): boolean {
+  return name.startsWith(trees);
+}
+
+type Wanted = readonly [path: string, text: string, mode: number];
+
+async function wantedFiles(host: string, config: string | undefined): Promise<readonly Wanted[]> {
+  const files: Wanted[] = [];
+  for (const { path, text, mode = 0o644 } of await installedFiles()) {
+    if (path === "/etc/crictl.yaml") continue; // of the runtime that kubelet has now
+    if (path !== configPath) files.push([path, text, mode]);
+    else if (config !== undefined) files.push([path, `${mark}${config}`, mode]);
+    else if ((await textOf(join(host, path))) === undefined) files.push([path, `${mark}${text}`, mode]);
+  }
+  files.push([`/etc/systemd/system/${checkUnitName}`, checkUnit(), 0o644]);
+  return files;
+}
+
+/** `check` on the node itself: this container's own rights are not the daemon's. */
+function checkUnit(): string {
+  return `[Unit]
+Description=What this node can do for ${unitName}
+
+[Service]
+Type=oneshot
+RuntimeDirectory=${basename(dirname(checkSaid))}
+RuntimeDirectoryPreserve=yes
+StandardOutput=truncate:${checkSaid}
+StandardError=inherit
+TimeoutStartSec=180
+ExecStart=${link}/bin/a3s-box check
+`;
+}
+
+async function write(path: string, text: string, mode: number): Promise<boolean> {
+  if ((await readFile(path, "utf8").catch(() => undefined)) === text) return false;
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await rm(`${path}.new`, { force: true });
+  await writeFile(`${path}.new`, text, { mode, flag: "wx" });
+  await rename(`${path}.new`, path);
+  return true;
+}
