@@ -1,130 +1,222 @@
 /**
- * codex and opencode as they are published, in a Box that has neither a network nor a key: each finishes a task through the gateway.
- * Some minutes in an emulated guest; `npm run setup -- coding-agents` brings the packages, and without them this is skipped.
+ * codex and opencode as they are published, in Boxes that have neither a network nor a key: each finishes a task through the gateway,
+ * with its skills. Some minutes in an emulated guest; `npm run setup -- coding-agents` brings the packages, and without them this
+ * is skipped.
  */
 import { expect } from "chai";
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { acpClient, type AcpClient } from "../support/agents/acp-client.js";
+import { member } from "../support/agents/acp-conversation.js";
+import { putFile, skillText } from "../support/agents/skill-directory.js";
 import { makeAuthority, type TestAuthority } from "../support/certificates.js";
-import { runtime } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { writesAFile, written } from "../support/models/coding-agents.js";
 import { startFakeModels, type FakeModels } from "../support/models/fake-models.js";
 import { foundInMemory } from "../support/models/found-in-memory.js";
-import { removePod, runPod, startContainer, vmmPid, type Pod } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { vmmPid } from "../support/pods.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { baseImage, importTemplate } from "../support/template-images.js";
-import { limit } from "../support/wait.js";
+import { eventually, limit } from "../support/wait.js";
 
-const packages = join(projectFolder, "build/assets/coding-agents/node_modules");
+const packages = join(projectDirectory, "build/assets/coding-agents/node_modules");
 const codex = "/agents/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
 const opencode = "/agents/opencode-linux-x64/bin/opencode";
 const key = "sk-test-cb58a10d5f2c4b0d9d7a6b1f0c3e8a77";
-const memoryBytes = 2n << 30n;
+const described = "Forms of PDF, as the test of agents has them";
+/** An emulated guest reads 160 MB of a program before it says its first word. */
+const turnMs = 800_000;
 
-const codexConfig = `model = "model-1"
-model_provider = "box"
-[model_providers.box]
-name = "box"
-base_url = "http://127.0.0.1:4089/openai/v1"
-env_key = "OPENAI_API_KEY"
-wire_api = "responses"
-`;
-const opencodeConfig = JSON.stringify({
-  ...{ autoupdate: false, share: "disabled", permission: "allow" },
-  ...{ model: "anthropic/claude-sonnet-4-5", small_model: "anthropic/claude-sonnet-4-5" },
-  provider: {
-    anthropic: { options: { baseURL: "{env:ANTHROPIC_BASE_URL}/v1", apiKey: "{env:ANTHROPIC_API_KEY}" } },
-  },
-});
-
-describe("coding agents in a Box without a network and without a key", function () {
+describe("coding agents in Boxes without a network and without a key", function () {
   this.timeout(limit(900_000));
   let authority: TestAuthority;
   let models: FakeModels;
   let directory: string;
   let daemon: Daemon;
-  let pod: Pod;
-  let container: string;
 
   before(async function () {
     if (!existsSync(packages)) skipBecause(this, "no coding agents: npm run setup -- coding-agents");
     authority = await makeAuthority();
     models = await startFakeModels(await authority.issue("models", "IP:127.0.0.1"));
     models.keys = [key];
-    models.script = writesAFile;
+    models.script = ofLastTurn;
     directory = await mkdtemp(join(tmpdir(), "a3s-agents-"));
     await writeFile(join(directory, "key"), key);
-    const provider = (name: string): string => `[[llm]]
+    await putFile(join(directory, "skills/pdf-forms/SKILL.md"), skillText("pdf-forms", described));
+    const provider = (name: string, model: string): string => `[[llm]]
 name = "${name}"
 kind = "${name}"
 upstream = "${models.url}"
 value_file = "${join(directory, "key")}"
 ca_file = "${authority.certFile}"
+models = ["${model}"]
 `;
-    const config = `${provider("anthropic")}${provider("openai")}[handlers.agents]\nllm = ["*"]\n`;
+    const template = (agent: string, llm: string): string => `[templates.${agent}]
+image = "${baseImage}"
+workdir = "/home/user"
+llm = ["${llm}"]
+agent = "${agent}"
+skills = ["${join(directory, "skills")}"]
+`;
+    const config = `${provider("anthropic", "claude-sonnet-4-5")}${provider("openai", "model-1")}
+[sandboxes]
+listen = ["unix://${join(directory, "edge.sock")}"]
+network = "none"
+mounts = ["${packages}"]
+[agents.opencode]
+command = ["${opencode}", "acp"]
+ask = true
+${template("opencode", "anthropic")}${template("codex", "openai")}`;
     daemon = await Daemon.start({ config });
     await importTemplate(daemon, "base");
-    const home = join(directory, "home");
-    await mkdir(join(home, ".codex"), { recursive: true });
-    await mkdir(join(home, ".config/opencode"), { recursive: true });
-    await writeFile(join(home, ".codex/config.toml"), codexConfig);
-    await writeFile(join(home, ".config/opencode/opencode.json"), opencodeConfig);
-    const annotations = { "a3s.dev/llm": "anthropic,openai" };
-    pod = await runPod(daemon, { annotations, linux: { resources: { memoryLimitInBytes: memoryBytes } } }, "agents");
-    container = await startContainer(daemon, pod, {
-      image: { image: baseImage },
-      command: ["sleep", "infinity"],
-      mounts: [
-        { hostPath: packages, containerPath: "/agents", readonly: true },
-        { hostPath: home, containerPath: "/given", readonly: true },
-      ],
-    });
-    await sh("cp -r /given/. ~");
   });
 
   after(async () => {
     if (!existsSync(packages)) return;
-    await removePod(daemon, pod);
     await daemon.remove();
     await models.stop();
     await authority.remove();
     await rm(directory, { recursive: true });
   });
 
-  async function sh(script: string): Promise<string> {
-    const cmd = ["sh", "-c", `mkdir -p ~/work; cd ~/work; ${script}`];
-    const answer = await daemon.cri.call(
-      runtime.execSync,
-      { containerId: container, cmd, timeout: 800n },
-      { limitMs: 800_000 },
-    );
-    const output = `${Buffer.from(answer.stdout).toString()}${Buffer.from(answer.stderr).toString()}`;
-    if (answer.exitCode !== 0)
-      throw new Error(`${script} ended with ${String(answer.exitCode)}: ${output.slice(-3000)}`);
-    return output;
+  async function edge(method: string, path: string, value?: unknown): Promise<unknown> {
+    const data = value === undefined ? [] : ["--data", JSON.stringify(value)];
+    const args = [
+      "-sS",
+      "--unix-socket",
+      join(directory, "edge.sock"),
+      "-X",
+      method,
+      ...data,
+      `http://localhost${path}`,
+    ];
+    const { stdout } = await promisify(execFile)("curl", args);
+    return stdout === "" ? undefined : JSON.parse(stdout);
   }
 
-  for (const [name, line] of [
-    ["codex", `${codex} exec --skip-git-repo-check -s danger-full-access 'write the file'`],
-    ["opencode", `${opencode} run 'write the file'`],
-  ] as const) {
-    it(`${name} writes the file that its model tells it to`, async () => {
-      await sh(`rm -f ${written.path}`);
-      await sh(`${line} < /dev/null`);
-      expect(await sh(`cat ${written.path}`)).to.equal(written.text);
-    });
+  async function made(template: string): Promise<{ readonly id: string; readonly podId: string }> {
+    const mounts = [{ host_path: packages, path: "/agents", readonly: true }];
+    const view = await edge("POST", "/v1/sandboxes", { template, mounts, life_ms: 7_200_000 });
+    const [id, podId] = [member(view, "id"), member(view, "pod_id")];
+    if (typeof id !== "string" || typeof podId !== "string") throw new Error(JSON.stringify(view));
+    await sh(id, "mkdir work"); // the user's own
+    return { id, podId };
   }
 
-  it("and the key is in no environment, process, file or memory of the Box", async () => {
-    expect(models.seen.length).to.be.at.least(4);
+  async function sh(id: string, command: string): Promise<string> {
+    const answer = await edge("POST", `/v1/sandboxes/${id}/run`, { command, limit_ms: turnMs });
+    const [stdout, stderr] = [String(member(answer, "stdout")), String(member(answer, "stderr"))];
+    if (member(answer, "exit_code") !== 0)
+      throw new Error(`${command}: ${JSON.stringify(answer).slice(0, 200)} ${stderr}`);
+    return stdout;
+  }
+
+  /** How often the newest call with tools has told its model of the skill. */
+  function timesListed(): number {
+    const body = models.seen.findLast((seen) => seen.body.includes('"tools":[{'))?.body ?? "";
+    return body.split(described).length - 1;
+  }
+
+  async function checkNoKey({ id, podId }: { readonly id: string; readonly podId: string }): Promise<void> {
     for (const { headers } of models.seen) expect(headers.join("\n")).to.contain(key);
-    const places = "/proc/[0-9]*/environ /proc/[0-9]*/cmdline /home /etc /root /tmp /var /run /dev/shm";
-    expect(await sh(`grep -rla '[s]${key.slice(1, 20)}' ${places} 2>/dev/null || echo nothing`)).to.equal("nothing\n");
-    await sh(`cp ${written.path} /dev/shm/made`);
-    expect(await foundInMemory(await vmmPid(daemon, pod), [key, written.text])).to.deep.equal([written.text]);
+    const where = "/proc/[0-9]*/environ /proc/[0-9]*/cmdline /home /etc /root /tmp /var /run /dev/shm /skills";
+    expect(await sh(id, `grep -rla '[s]${key.slice(1, 20)}' ${where} 2>/dev/null || echo nothing`)).to.equal(
+      "nothing\n",
+    );
+    await sh(id, `cp ${written.path} /dev/shm/made`);
+    expect(await foundInMemory(await vmmPid(daemon, { id: podId }), [key, written.text])).to.deep.equal([written.text]);
+  }
+
+  it("codex writes the file that its model tells it to, has its skill listed once, and the key is nowhere", async () => {
+    const box = await made("codex");
+    try {
+      await sh(box.id, `${codex} exec --skip-git-repo-check 'write the file' < /dev/null`);
+      expect(await sh(box.id, `cat ${written.path}`)).to.equal(written.text);
+      expect(timesListed()).to.equal(1);
+      await checkNoKey(box);
+    } finally {
+      await edge("DELETE", `/v1/sandboxes/${box.id}`);
+    }
+  });
+
+  it("opencode does the same by ACP: prompt, updates, permission, cancel, and on after the daemon's kill -9", async () => {
+    const box = await made("opencode");
+    const clients: AcpClient[] = [];
+    const connected = async (query = ""): Promise<AcpClient> => {
+      const client = await acpClient(`ws+unix://${join(directory, "edge.sock")}:/v1/sandboxes/${box.id}/acp${query}`);
+      clients.push(client);
+      return client;
+    };
+    try {
+      const first = await connected();
+      await first.request("initialize", { protocolVersion: 1, clientCapabilities: {} }, turnMs);
+      const session = await first.request("session/new", { cwd: "/home/user", mcpServers: [] }, turnMs);
+      const sessionId = member(session, "sessionId");
+      const prompt = (): number =>
+        first.send("session/prompt", { sessionId, prompt: [{ type: "text", text: "write the file" }] });
+      const answered = new Set<unknown>();
+      const question = (client: AcpClient): unknown =>
+        client.messages.find(({ id, method }) => method === "session/request_permission" && !answered.has(id))?.["id"];
+      const asked = async (client: AcpClient): Promise<unknown> =>
+        await eventually("a question", turnMs, () => question(client));
+      const allow = (client: AcpClient, id: unknown): void => {
+        answered.add(id);
+        client.answer(id, { outcome: { outcome: "selected", optionId: "once" } });
+      };
+      /** Its stop reason, when whatever it asks is allowed. */
+      const allowed = async (client: AcpClient, turn: number): Promise<unknown> =>
+        await eventually("the turn's end", turnMs, () => {
+          const id = question(client);
+          if (id !== undefined) allow(client, id);
+          const end = client.messages.find((one) => one["id"] === turn && one["method"] === undefined);
+          return end === undefined ? undefined : member(end["result"], "stopReason");
+        });
+
+      const one = prompt();
+      allow(first, await asked(first));
+      expect(await allowed(first, one)).to.equal("end_turn");
+      expect(first.text()).to.contain("The file is there.");
+      expect(first.messages.filter(({ method }) => method === "session/update").length).to.be.greaterThan(2);
+      expect(await sh(box.id, `cat ${written.path}`)).to.equal(written.text);
+      expect(timesListed()).to.equal(1);
+
+      const two = prompt();
+      answered.add(await asked(first));
+      first.notify("session/cancel", { sessionId });
+      expect(member(await first.result(two, turnMs), "stopReason")).to.equal("cancelled");
+
+      await sh(box.id, `rm ${written.path}`);
+      const three = prompt();
+      const pending = await asked(first);
+      await daemon.stop("SIGKILL");
+      await first.closed();
+      await daemon.launch();
+      const query = `?process=${String(first.process)}&from=${String(first.offset())}`;
+      const second = await eventually("the agent again", 60_000, () => connected(query));
+      allow(second, pending);
+      expect(await allowed(second, three)).to.equal("end_turn");
+      expect(await sh(box.id, `cat ${written.path}`)).to.equal(written.text);
+      await checkNoKey(box);
+    } finally {
+      for (const { socket } of clients) socket.terminate();
+      await edge("DELETE", `/v1/sandboxes/${box.id}`);
+    }
   });
 });
+
+/**
+ * Each prompt has the file written anew: what was done for those before is no answer, though what a turn that was cancelled has
+ * left may stand in the same message.
+ */
+function ofLastTurn(request: unknown): ReturnType<typeof writesAFile> {
+  const turns = member(request, "messages") ?? member(request, "input");
+  const last: unknown = Array.isArray(turns) ? turns.at(-1) : undefined;
+  const content = member(last, "content");
+  const newest: unknown = Array.isArray(content) ? content.at(-1) : last;
+  return writesAFile({ tools: member(request, "tools"), messages: [newest] });
+}

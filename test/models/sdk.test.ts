@@ -9,10 +9,10 @@ import OpenAI from "openai";
 import { environmentOf } from "../../src/llm/environment.js";
 import { usual } from "../support/models/fake-models.js";
 import { boxOf, openGateway, type OpenGateway } from "../support/models/open-gateway.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 
-const python = join(projectFolder, "build/assets/python-clients/bin/python");
+const python = join(projectDirectory, "build/assets/python-clients/bin/python");
 const messages = [{ role: "user" as const, content: "hello" }];
 
 describe("the official SDKs through the gateway", () => {

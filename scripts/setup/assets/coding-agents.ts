@@ -4,12 +4,12 @@ import { cached } from "../cache.js";
 import { run, type SetupContext } from "../run.js";
 
 /** Pins the packages, with their digests. */
-const folder = "test/support/coding-agents";
+const directory = "test/support/coding-agents";
 const files = ["package.json", "package-lock.json"];
 
-/** Folder with `node_modules` of the coding agents that are tested in Boxes, as they are published: 600 MB. */
+/** Directory with `node_modules` of the coding agents that are tested in Boxes, as they are published: 600 MB. */
 export async function codingAgents(context: SetupContext): Promise<string> {
-  const sources = files.map((name) => join(context.root, folder, name));
+  const sources = files.map((name) => join(context.root, directory, name));
   return await cached(context, {
     name: "coding-agents",
     inputs: await Promise.all(sources.map((path) => readFile(path, "utf8"))),

@@ -1,0 +1,56 @@
+/** A client of ACP by WebSocket, as editors have one: knows nothing of us but what pings say. */
+import { once } from "node:events";
+import WebSocket, { type ClientOptions } from "ws";
+import { eventually } from "../wait.js";
+import { acpConversation, messageIn, type AcpConversation, type Message } from "./acp-conversation.js";
+
+export interface AcpClient extends AcpConversation {
+  readonly socket: WebSocket;
+  readonly process: number;
+  /** What the last ping has said. */
+  readonly offset: () => number;
+  /** Code and reason. */
+  closed(): Promise<readonly [number, string]>;
+}
+
+export async function acpClient(url: string, options: ClientOptions = {}): Promise<AcpClient> {
+  const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: 1 << 25, ...options });
+  const messages: Message[] = [];
+  let [offset, process] = [0, 0];
+  let end: readonly [number, string] | undefined;
+  socket.on("message", (data) => {
+    const message = Buffer.isBuffer(data) ? messageIn(data.toString("utf8")) : undefined;
+    if (message !== undefined) messages.push(message);
+  });
+  socket.on("ping", (data) => {
+    if (data.length > 0) offset = Number(data.toString());
+  });
+  socket.on("upgrade", ({ headers }) => {
+    process = Number(headers["x-a3s-process"]);
+  });
+  socket.on("close", (code, reason) => {
+    end = [code, reason.toString()];
+  });
+  socket.on("error", () => undefined);
+  await Promise.race([
+    once(socket, "open"),
+    new Promise((_resolve, reject) => {
+      socket.once("unexpected-response", (_request, response) => {
+        response.setEncoding("utf8");
+        let body = "";
+        response.on("data", (text: string) => (body += text));
+        response.on("end", () => {
+          reject(new Error(`${String(response.statusCode)} ${body.trim()}`));
+        });
+      });
+    }),
+  ]);
+  const put = (text: string): void => {
+    socket.send(text);
+  };
+  return {
+    ...acpConversation(put, messages, () => end),
+    ...{ socket, process, offset: () => offset },
+    closed: () => eventually("the end of the connection", 20_000, () => end),
+  };
+}
