@@ -5,15 +5,15 @@ import { templateNames } from "../../scripts/images/build.js";
 import { templateImages } from "../../scripts/setup/assets/template-images.js";
 import { setupContext } from "../../scripts/setup/set-up.js";
 import { run } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { templateArchive } from "../support/template-images.js";
 import { limit } from "../support/wait.js";
 
 describe("the images of the templates", () => {
   it("have the same digests when they are made once more from the same packages", async function () {
     this.timeout(limit(300_000)); // once on a machine for each change of the sources
-    const context = setupContext(projectFolder, AbortSignal.timeout(limit(290_000)), () => undefined);
-    const first = await realpath(join(projectFolder, "build/assets/templates"));
+    const context = setupContext(projectDirectory, AbortSignal.timeout(limit(290_000)), () => undefined);
+    const first = await realpath(join(projectDirectory, "build/assets/templates"));
     const again = await templateImages(context, "template-images-again");
     expect(again).to.not.equal(first);
     for (const template of templateNames) {

@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { imageName, type TemplateName } from "../../scripts/images/build.js";
 import type { Daemon } from "./daemon.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 /** `[templates.base] image` of a daemon that has it. */
 export const baseImage = imageName("base");
@@ -12,7 +12,7 @@ export const interpreterImage = imageName("code-interpreter-v1");
 
 /** The OCI archive. */
 export async function templateArchive(template: TemplateName): Promise<string> {
-  const path = join(projectFolder, "build/assets/templates", `${template}.tar`);
+  const path = join(projectDirectory, "build/assets/templates", `${template}.tar`);
   await access(path).catch((cause: unknown) => {
     throw new Error(`no ${path} (run the set-up)`, { cause });
   });

@@ -1,4 +1,4 @@
-/** Takes an archive's files apart into a folder of the store, so that a second look at any of them costs nothing. */
+/** Takes an archive's files apart into a directory of the store, so that a second look at any of them costs nothing. */
 import { createHash, type Hash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { join, posix } from "node:path";

@@ -1,0 +1,19 @@
+import type { Config } from "../config/config.js";
+import { tapName } from "../net/guest-link.js";
+import { readySize } from "../runtime/pod/box-size.js";
+import type { BoxFactoryOptions } from "../vmm/open-box-factory.js";
+
+type PoolOptions = Omit<NonNullable<BoxFactoryOptions["pool"]>, "observer">;
+
+/** What all handlers want ready. "" has what "microvm" has, and no more. No Box is larger than this machine, as no pod's is. */
+export function poolOptions({ handlers, network, sandbox }: Config): PoolOptions {
+  const named = Object.entries(handlers).filter(([name]) => name !== "");
+  const wanted = named.flatMap(([, handler]) =>
+    handler.ready.map(({ count, ...size }) => ({
+      ...readySize(size),
+      count,
+      driver: handler.driver === "native" ? undefined : handler.driver,
+    })),
+  );
+  return { wanted, tap: network === "loopback" ? null : tapName, leastFreeMib: sandbox.readyLeastFreeMib };
+}

@@ -1,0 +1,57 @@
+/** What the pool does next, from what is there now. Pure. */
+import { nameOf, type PoolClass } from "./pool-class.js";
+
+/** So that a pod that has just got a Box has its first container by then: a boot beside it would slow it down. */
+export const afterClaimMs = 2_500;
+/** After a Box that could not be made; doubles each time. */
+const backOffMs = { first: 1_000, longest: 60_000 };
+/** When nothing is to be done, or there is no memory for it. */
+const lookAgainMs = 5_000;
+/** Creations under way end without telling how long they take. */
+const busyMs = 250;
+/** What an idle Box of any size takes of the host, with what serves it (`npm run bench -- overhead`). */
+export const boxMib = 256;
+
+export interface PoolSight {
+  readonly nowMs: number;
+  readonly classes: readonly PoolClass[];
+  /** Of each class, by its name: ready, being made, being looked at. */
+  readonly there: ReadonlyMap<string, number>;
+  /** When the last Box was taken. */
+  readonly takenMs: number;
+  /** Pods are being made. */
+  readonly isBusy: boolean;
+  readonly availableMib: number;
+  readonly leastFreeMib: number;
+  readonly backOff: BackOff | undefined;
+}
+
+export type PoolAct =
+  | { readonly do: "fill"; readonly of: PoolClass }
+  /** One goes, so that the host has memory again. */
+  | { readonly do: "shed" }
+  | { readonly do: "wait"; readonly ms: number; readonly for?: "memory" };
+
+/** Who was not made in time waits longer for the next. */
+export interface BackOff {
+  readonly ms: number;
+  readonly untilMs: number;
+}
+
+export function longerBackOff(before: BackOff | undefined, nowMs: number): BackOff {
+  const ms = before === undefined ? backOffMs.first : Math.min(before.ms * 2, backOffMs.longest);
+  return { ms, untilMs: nowMs + ms };
+}
+
+export function nextAct(sight: PoolSight): PoolAct {
+  const { nowMs, classes, there, takenMs, availableMib, leastFreeMib, backOff } = sight;
+  const has = (of: PoolClass): number => there.get(nameOf(of)) ?? 0;
+  if (availableMib < leastFreeMib && classes.some((of) => has(of) > 0)) return { do: "shed" };
+  const [of] = classes.filter((one) => has(one) < one.count).sort((a, b) => has(a) / a.count - has(b) / b.count);
+  if (of === undefined) return { do: "wait", ms: lookAgainMs };
+  const restMs = Math.max(takenMs + afterClaimMs - nowMs, (backOff?.untilMs ?? 0) - nowMs);
+  if (restMs > 0) return { do: "wait", ms: restMs };
+  if (sight.isBusy) return { do: "wait", ms: busyMs };
+  if (availableMib - boxMib < leastFreeMib) return { do: "wait", ms: lookAgainMs, for: "memory" };
+  return { do: "fill", of };
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { nowNs } from "../../base/clock.js";
+import { messageOf } from "../../base/errors.js";
+import { newContainerId } from "../../base/ids.js";
+import type { Logger } from "../../base/log.js";
+import { stage } from "../../base/stage.js";
+import type { Native } from "../../native/addon.js";
+import type { RunningBox } from "../running-box.js";
+
+export interface WarmUpParts {
+  readonly native: Native;
+  readonly log: Logger;
+  /** Directory of the guest base. */
+  readonly guestBase: string;
+}
+
+const limitMs = 60_000;
+const entropyBytes = 64;
+const agent = "/usr/bin/agent";
+
+/**
+ * What the agent is asked for a first time takes several times as long as later: so it is asked here, for nothing that stays. A
+ * pod gives all of it anew, entropy and the clock too.
+ */
+export async function warmUp(box: RunningBox, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
+  const nobody = { hostname: "", sysctls: {}, shmSizeBytes: 0n, interfaces: [] };
+  await stage("warm up ready box", limitMs, signal, async (limited) => {
+    await box.agent.configureSandbox({ ...nobody, wallClockNs: nowNs(), entropy: randomBytes(entropyBytes) }, limited);
+    await runContainer(box, parts, limited);
+    await box.agent.stats({ sessionId: "", processes: false, brief: true }, limited);
+  });
+}
+
+/** A Box that could not be warmed up is as good as another, and slower for its first container. */
+async function runContainer(box: RunningBox, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
+  const own = join(box.handle.directory, "warm");
+  try {
+    await shareAndRun(box, own, parts, signal);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    parts.log.warn({ sandboxId: box.id, err: messageOf(thrown) }, "a ready Box could not be warmed up");
+  }
+  await parts.native.removeTree(own);
+}
+
+/** One of our own agent alone, with one more process in it. */
+async function shareAndRun(box: RunningBox, own: string, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
+  const [upper, work] = [join(own, "upper"), join(own, "work")];
+  for (const path of [own, upper, work]) await mkdir(path, { mode: 0o755 });
+  const lowers = [await realpath(parts.guestBase)]; // what is mapped for the file server is mounted at its own place
+  const root = await box.shareOverlay("warm", { lowers, upper, work });
+  const sessionId = newContainerId();
+  try {
+    await box.agent.createSession({ ...nothing, ...sessionOf(sessionId, root.guestPath) }, signal);
+    await box.agent.startSession(sessionId, signal);
+    await runProcess(box, sessionId, signal);
+  } finally {
+    await box.agent.deleteSession(sessionId, signal);
+    await box.removeShared(root.hostPath);
+  }
+}
+
+const nothing = {
+  mirroredPaths: [],
+  propagatedPaths: [],
+  hugeVolumes: [],
+  seccompBpf: new Uint8Array(),
+  seccompFlags: 0,
+};
+
+function sessionOf(sessionId: string, path: string) {
+  return { sessionId, ociSpec: encoded(specOf(path)), heldPaths: [path], stdin: false };
+}
+
+async function runProcess({ agent: guest }: RunningBox, sessionId: string, signal: AbortSignal): Promise<void> {
+  const process = { sessionId, execId: "warm" };
+  const { process: program } = specOf("");
+  await guest.startExec(
+    { ...process, ociProcess: encoded({ ...program, args: [agent, "--version"] }), stdin: false },
+    signal,
+  );
+  const output = guest.output(process, 0n, true, signal);
+  for await (const { end } of output) if (end) break;
+  output.close();
+  await guest.wait(process, signal);
+  await guest.forgetExec(sessionId, process.execId, signal);
+}
+
+/** Of an OCI runtime spec what most containers have. Number 1 of it stays whatever runs in it. */
+function specOf(path: string) {
+  const mounted = (destination: string, type: string, options: readonly string[]) => ({
+    ...{ destination, type, source: type, options: ["nosuid", ...options] },
+  });
+  return {
+    ociVersion: "1.2.0",
+    root: { path },
+    process: {
+      args: [agent, "hold"],
+      env: ["PATH=/usr/bin"],
+      cwd: "/",
+      user: { uid: 0, gid: 0 },
+      noNewPrivileges: true,
+    },
+    mounts: [
+      mounted("/proc", "proc", ["noexec", "nodev"]),
+      mounted("/dev", "tmpfs", ["strictatime", "mode=755", "size=65536k"]),
+      mounted("/dev/pts", "devpts", ["noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+      mounted("/dev/mqueue", "mqueue", ["noexec", "nodev"]),
+      mounted("/sys", "sysfs", ["noexec", "nodev", "ro"]),
+      mounted("/sys/fs/cgroup", "cgroup", ["noexec", "nodev", "relatime", "ro"]),
+    ],
+    linux: {
+      namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map((type) => ({ type })),
+      maskedPaths: ["/proc/kcore", "/proc/keys", "/sys/firmware"],
+      readonlyPaths: ["/proc/sys", "/proc/irq"],
+    },
+  };
+}
+
+function encoded(json: object): Uint8Array {
+  return Buffer.from(JSON.stringify(json));
+}
