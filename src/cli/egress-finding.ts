@@ -16,8 +16,8 @@ const kernel = "modprobe -a nf_tables nft_fwd_netdev nft_reject_netdev nft_nat n
 export async function egressFinding({ assets, sandboxes }: Config): Promise<Finding> {
   const subject = "egress rules";
   if (sandboxes.egress === "cni") return { subject, verdict: "OK", detail: 'off: sandboxes.egress = "cni"' };
-  const folder = await mkdtemp(join(tmpdir(), "a3s-check-"));
-  const netns = join(folder, "netns");
+  const directory = await mkdtemp(join(tmpdir(), "a3s-check-"));
+  const netns = join(directory, "netns");
   try {
     const { native } = loadNative(assets.dir);
     try {
@@ -33,14 +33,14 @@ export async function egressFinding({ assets, sandboxes }: Config): Promise<Find
     const remedy = detail.includes("is not there") ? "apt install nftables" : kernel;
     return { subject, verdict: "optional", detail: `no sandbox gets into a network: ${detail}`, remedy };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
 /** With every kind of rule in it. */
 function sample(): string {
   const wanted = { allowOut: ["example.org", "192.0.2.1", "2001:db8::1"], denyOut: ["198.51.100.0/24"] };
-  const spec = planEgress(wanted, { mayOpen: [], nameServers: [] });
+  const spec = planEgress(wanted, { mayOpen: [], mayOpenNode: false, nameServers: [] });
   const addresses = { 4: ["10.0.0.2"], 6: ["fd00::2"] };
   const ends = { outer: "a", inner: "b", mac: "02:00:00:00:00:01", addresses };
   return rulesetOf(compileEgress(spec, []), ends, { 4: [], 6: [] });

@@ -1,6 +1,6 @@
 /** What the configuration says of what sandboxes for agents may reach. */
 import * as z from "zod";
-import { oneOf, setting, type Setting } from "./setting.js";
+import { oneOf, setting, type Setting, yesOrNo } from "./setting.js";
 
 export interface EgressConfig {
   /** enforced: each sandbox in the network has egress rules. cni: none has. */
@@ -10,6 +10,8 @@ export interface EgressConfig {
   readonly denyOut: readonly string[];
   /** Closed ranges that rules of clients may open. */
   readonly mayOpen: readonly string[];
+  /** Whether they open addresses of the machine, and of what is on a sandbox's own link. */
+  readonly mayOpenNode: boolean;
   /** Empty: the node's own. */
   readonly nameServers: readonly string[];
 }
@@ -41,6 +43,10 @@ export const egressSettings = {
     "a list of ranges; [] for none",
     "Of what is closed to sandboxes: where a client's own rules may open some.",
   ),
+  "sandboxes.may_open_node": yesOrNo(
+    false,
+    "Whether they open addresses of the machine, and on a sandbox's own link, where other tenants' sandboxes are.",
+  ),
   "sandboxes.name_servers": setting(
     ranges,
     [],
@@ -59,6 +65,7 @@ export function egressOf(read: Read): EgressConfig {
     allowOut: read("sandboxes.allow_out", own["sandboxes.allow_out"]),
     denyOut: read("sandboxes.deny_out", own["sandboxes.deny_out"]),
     mayOpen: read("sandboxes.may_open", own["sandboxes.may_open"]),
+    mayOpenNode: read("sandboxes.may_open_node", own["sandboxes.may_open_node"]),
     nameServers: read("sandboxes.name_servers", own["sandboxes.name_servers"]),
   };
 }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { Daemon } from "../support/daemon.js";
 import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
 import { busybox, busyboxImage, busyboxSource } from "../support/images.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { buildLayer } from "../support/tar-builder.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -38,7 +38,7 @@ describe("the commands for people", function () {
   });
 
   const begin = (args: readonly string[], at = endpoint): ChildProcess =>
-    spawn(process.execPath, [join(projectFolder, "dist/main.js"), ...args], {
+    spawn(process.execPath, [join(projectDirectory, "dist/main.js"), ...args], {
       env: { ...process.env, A3S_BOX_ENDPOINT: at, SOME_VALUE: "of mine" },
     });
   const box = async (args: readonly string[], stdin = "", at = endpoint) => {

@@ -16,12 +16,12 @@ import {
   TimeoutError,
 } from "e2b";
 import * as z from "zod";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { openE2bPort, type E2bPort } from "../support/sandboxes/e2b-port.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
-const python = join(projectFolder, "build/assets/python-clients/bin/python");
+const python = join(projectDirectory, "build/assets/python-clients/bin/python");
 const timeoutMs = 600_000;
 const awayMs = 180_000;
 /** A megabyte of each digit from 1 to 8, a pause behind each: two minutes and a half in which nobody reads. */
@@ -157,6 +157,27 @@ describe("unmodified clients of E2B", () => {
       expect(await files.read("/root/secret", { user: "root" })).to.equal("of root");
     });
 
+    it("keep metadata with files, and are told of what the sandbox's own programs have put there, where that is text", async () => {
+      const { files } = sandbox;
+      const metadata = { author: "me", purpose: "a b" };
+      expect(await files.write("kept/a", "1", { metadata: { Author: "me", purpose: "a b" } })).to.deep.include({
+        metadata,
+      });
+      await files.write([{ path: "kept/b", data: "2" }], { metadata: { only: "b" }, useOctetStream: false });
+      expect((await files.getInfo("kept/a")).metadata).to.deep.equal(metadata);
+      expect((await files.list("kept")).map((entry) => entry.metadata)).to.deep.equal([metadata, { only: "b" }]);
+      expect((await files.rename("kept/a", "kept/c")).metadata).to.deep.equal(metadata);
+      await files.write("kept/c", "written again");
+      expect((await files.getInfo("kept/c")).metadata).to.equal(undefined);
+      const inside = ["user.e2b.x=text", "user.e2b.bytes=\\xff", "user.other=1"].map((one) => one.split("="));
+      const set = inside.map(([name, value]) => `os.setxattr("kept/c", "${name ?? ""}", b"${value ?? ""}")`);
+      await sandbox.commands.run(`python3 -c 'import os; ${set.join("; ")}'`);
+      expect((await files.getInfo("kept/c")).metadata).to.deep.equal({ x: "text" });
+      const large = failure(files.write("kept/d", "4", { metadata: { large: "x".repeat(4096) } }));
+      expect(await large).to.be.instanceOf(InvalidArgumentError);
+      expect(await files.exists("kept/d")).to.equal(false);
+    });
+
     it("reach a file by a signed link, and by no other", async () => {
       await sandbox.files.write("linked", "by a link");
       const of = { headers: { "E2b-Sandbox-Id": sandbox.sandboxId, "E2b-Sandbox-Port": "49983" } };
@@ -202,17 +223,45 @@ describe("unmodified clients of E2B", () => {
 
     it("hear what is not built, by its name", async () => {
       for (const [what, call] of [
-        ["pause", sandbox.pause()],
         ["snapshots", sandbox.createSnapshot()],
         ["network", sandbox.updateNetwork({ egressProxy: { address: "192.0.2.1:1080" } })],
       ] as const) {
         const error = await failure(call);
         expect(error, what).to.be.instanceOf(SandboxError);
-        expect(String(error), what).to.match(/501.*(?:not built|can't be paused)/);
+        expect(String(error), what).to.match(/501.*not built/);
       }
       const refused = Sandbox.create({ network: { maskRequestHost: "a.example" } });
       expect(String(await failure(refused))).to.contain("network.maskRequestHost: not built");
       expect(String(await failure(Sandbox.create("none-such-template")))).to.match(/404|403|400/);
+    });
+
+    it("have it stand still, and go on where they connect to it again", async () => {
+      const counter = await sandbox.commands.run("i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done", {
+        ...{ background: true, timeoutMs: 0 },
+      });
+      await eventually("it counts", 20_000, () => (counter.stdout.length > 0 ? true : undefined));
+      expect(await sandbox.pause()).to.equal(true);
+      expect(await sandbox.pause()).to.equal(false);
+      expect((await sandbox.getInfo()).state).to.equal("paused");
+      expect(await sandbox.isRunning()).to.equal(false);
+      const paused = await Sandbox.list({ query: { state: ["paused"] } }).nextItems();
+      expect(paused.map(({ sandboxId }) => sandboxId)).to.deep.equal([sandbox.sandboxId]);
+      expect(await failure(sandbox.commands.run("true"))).to.be.instanceOf(SandboxError);
+      const again = await Sandbox.connect(sandbox.sandboxId, { timeoutMs });
+      expect((await again.getInfo()).state).to.equal("running");
+      expect(await again.isRunning()).to.equal(true);
+      const clock = Number((await again.commands.run("date +%s")).stdout);
+      expect(Math.abs(clock - Date.now() / 1000)).to.be.lessThan(limit(5));
+      const before = counter.stdout.length;
+      await eventually("it counts on", 20_000, () => (counter.stdout.length > before ? true : undefined));
+      const numbers = counter.stdout.trimEnd().split("\n").map(Number);
+      expect(numbers).to.deep.equal(numbers.map((_, at) => at + 1));
+      await again.commands.kill(counter.pid);
+      const autoPaused = await Sandbox.create({ timeoutMs: 1000, lifecycle: { onTimeout: "pause" } });
+      await eventually("it is paused at its end", 60_000, async () =>
+        (await autoPaused.getInfo()).state === "paused" ? true : undefined,
+      );
+      expect(await autoPaused.kill()).to.equal(true);
     });
 
     it("run code by the interpreter of the template", async () => {
@@ -298,7 +347,7 @@ async function logOf(url: string, id: string): Promise<string[]> {
 
 /** What of `e2b_clients.py` the mode says, to its end. */
 async function inPython(mode: string, ...words: readonly string[]): Promise<void> {
-  const child = spawn(python, [join(projectFolder, "test/sandboxes/e2b_clients.py"), mode, ...words], {
+  const child = spawn(python, [join(projectDirectory, "test/sandboxes/e2b_clients.py"), mode, ...words], {
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...(mode === "debug" ? { E2B_DEBUG: "true" } : {}) },
     stdio: ["ignore", "pipe", "pipe"],
   });

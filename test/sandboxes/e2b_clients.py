@@ -85,7 +85,9 @@ def files(sandbox):
     assert sandbox.files.get_info("q/one").owner == "user"
     assert sandbox.files.exists("q/one") and not sandbox.files.exists("p/one")
     raised(FileNotFoundException, lambda: sandbox.files.read("p/one"))
-    watch = sandbox.files.watch_dir("q")
+    assert sandbox.files.write("q/kept", "1", metadata={"Author": "me"}).metadata == {"author": "me"}
+    assert sandbox.files.get_info("q/kept").metadata == {"author": "me"}
+    watch = sandbox.files.watch_dir("q", include_entry=True, allow_network_mounts=True)
     sandbox.commands.run("echo 1 > q/new")
     seen = []
     until("the new file is seen", lambda: seen.extend(e.name for e in watch.get_new_events()) or "new" in seen)
@@ -105,7 +107,10 @@ def blocking():
     page = Sandbox.list(query=SandboxQuery(metadata={"lang": "p y&t=h"}), limit=1).next_items()
     assert [found.sandbox_id for found in page] == [sandbox.sandbox_id]
     assert Sandbox.connect(sandbox.sandbox_id).commands.run("echo again").stdout == "again\n"
-    assert "501" in str(raised(SandboxException, sandbox.pause))
+    sandbox.pause()
+    assert sandbox.get_info().state.value == "paused" and not sandbox.is_running()
+    raised(SandboxException, lambda: sandbox.commands.run("true"))
+    assert sandbox.connect(timeout=600).commands.run("echo on").stdout == "on\n"
     assert sandbox.is_running() and sandbox.kill() and not sandbox.kill() and not sandbox.is_running()
     raised(SandboxException, lambda: sandbox.commands.run("true"))
     raised(SandboxNotFoundException, sandbox.get_info)

@@ -3,7 +3,7 @@
  * protocols, and its daemon is killed. The whole table is in test/net/egress.test.ts.
  */
 import { expect } from "chai";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,13 +14,16 @@ import { Lines, seenBy } from "../support/egress/lines.js";
 import { NameServer } from "../support/egress/name-server.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { nodeAddress, NodeNetwork } from "../support/node-network.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { eventually, limit } from "../support/wait.js";
 
 const pods = { gateway: "10.96.9.1", subnet: "10.96.9.0/24", gateway6: "fd96:9::1", subnet6: "fd96:9::/64" };
 const outside = ["203.0.113.1", "203.0.113.2", "169.254.169.254", "10.77.0.1", "2001:db8:1::1"];
 const nameServer = "203.0.113.53";
 const openRules = { allow_out: [], deny_out: [] };
+/** In the node's namespace, for tenants that have tokens. */
+const tenantsPort = 4088;
+const token = "0123456789abcdef-of-team-b";
 
 describe("Sandboxes in a network", function () {
   this.timeout(limit(120_000));
@@ -35,7 +38,7 @@ describe("Sandboxes in a network", function () {
 
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), "a3s-eg-"));
-    ({ native } = loadNative(join(projectFolder, "build/assets")));
+    ({ native } = loadNative(join(projectDirectory, "build/assets")));
     node = await NodeNetwork.create();
     await native.createNetns(internet());
     await wire();
@@ -46,16 +49,20 @@ describe("Sandboxes in a network", function () {
     names.records.set("inside.example.org", ["169.254.169.254"]);
     const config = [
       node.daemonConfig,
-      ...["[sandboxes]", `listen = ["unix://${scratch}/box.sock"]`, 'pull = "never"', "life_ms = 600000"],
+      ...["[sandboxes]", `listen = ["unix://${scratch}/box.sock", "tcp://127.0.0.1:${String(tenantsPort)}"]`],
+      ...['pull = "never"', "life_ms = 600000"],
       ...[`name_servers = ["${nameServer}"]`, "", "[templates.base]", `image = "${busyboxImage}"`, "vcpus = 1"],
-      "memory_mib = 256",
+      ...["memory_mib = 256", "", "[sandboxes.tokens.team-b]", `token_file = "${scratch}/token"`],
     ];
+    await writeFile(join(scratch, "token"), `${token}\n`);
     daemon = await Daemon.start({ images: [await busybox()], config: config.join("\n"), nodeNetns: node.netns });
-    [box, other] = await Promise.all([created(), created()]);
+    await served();
+    [box, other] = await Promise.all([created(call), created(callAsTeamB)]);
   });
 
   after(async () => {
-    for (const id of [box, other]) await call("DELETE", `/v1/sandboxes/${id}`);
+    await call("DELETE", `/v1/sandboxes/${box}`);
+    await callAsTeamB("DELETE", `/v1/sandboxes/${other}`);
     await daemon.remove();
     world.kill();
     await names.close();
@@ -106,12 +113,25 @@ describe("Sandboxes in a network", function () {
     return text === "" ? undefined : (JSON.parse(text) as unknown);
   }
 
-  async function created(): Promise<string> {
-    return z.object({ id: z.string() }).parse(await call("POST", "/v1/sandboxes", { template: "base" })).id;
+  /** By the token of another tenant than the socket's, root of the node. */
+  async function callAsTeamB(method: string, path: string, body?: unknown): Promise<unknown> {
+    const url = `http://127.0.0.1:${String(tenantsPort)}${path}`;
+    const words = ["-sS", "-m", "60", "--fail-with-body", "-X", method, "-H", `Authorization: Bearer ${token}`, url];
+    const sent = body === undefined ? [] : ["-H", "Content-Type: application/json", "-d", JSON.stringify(body)];
+    const text = await node.run("curl", ...words, ...sent);
+    return text === "" ? undefined : (JSON.parse(text) as unknown);
   }
 
-  async function run(id: string, line: string): Promise<string> {
-    const said = await call("POST", `/v1/sandboxes/${id}/run`, { command: line });
+  async function served(): Promise<void> {
+    await eventually("sandboxes are served", 20_000, async () => (await call("GET", "/v1/sandboxes")) !== undefined);
+  }
+
+  async function created(by: Call): Promise<string> {
+    return z.object({ id: z.string() }).parse(await by("POST", "/v1/sandboxes", { template: "base" })).id;
+  }
+
+  async function run(id: string, line: string, by: Call = call): Promise<string> {
+    const said = await by("POST", `/v1/sandboxes/${id}/run`, { command: line });
     return z.object({ stdout: z.string() }).parse(said).stdout;
   }
 
@@ -138,13 +158,13 @@ describe("Sandboxes in a network", function () {
     return z.object({ refused: z.record(z.string(), z.number()) }).parse(facts).refused;
   }
 
-  async function addressOf(id: string): Promise<string> {
-    const said = await run(id, "ip -4 -o addr show dev eth0");
-    return /inet ([0-9.]+)/.exec(said)?.[1] ?? "";
+  async function addressOf(id: string, by: Call, family: 4 | 6 = 4): Promise<string> {
+    const said = await run(id, `ip -${String(family)} -o addr show dev eth0 scope global`, by);
+    return /inet6? ([0-9a-f.:]+)/.exec(said)?.[1] ?? "";
   }
 
   it("reach what is public by default, and nothing that is closed", async () => {
-    const beside = await addressOf(other);
+    const beside = await addressOf(other, callAsTeamB);
     await seenBy(world);
     const came = await tries(
       ...["tcp 203.0.113.1", "ping 203.0.113.1", "tcp 2001:db8:1::1", "dns ok.example.org"],
@@ -181,6 +201,46 @@ describe("Sandboxes in a network", function () {
     expect(Object.keys(await refused())).to.include.members(["name", "not-allowed"]);
   });
 
+  it("of two tenants reach nothing of each other, whatever rules either gives its own", async () => {
+    const theirs = [await addressOf(other, callAsTeamB), await addressOf(other, callAsTeamB, 6)];
+    expect(theirs).to.not.include("");
+    const serve =
+      "(while :; do echo theirs | nc -l -p 80; done) & (while :; do echo theirs | nc -u -l -p 80 -w 1; done) &";
+    await run(other, `(${serve}) >/dev/null 2>&1`, callAsTeamB);
+    await eventually("it serves its own programs", 20_000, async () =>
+      (await run(other, "nc -w 2 127.0.0.1 80 </dev/null", callAsTeamB)) === "theirs\n" ? true : undefined,
+    );
+    const all = theirs.flatMap((one) => [`tcp ${one}`, `udp ${one}`, `ping ${one}`]);
+    expect(await tries(...all)).to.deep.equal(all.map(() => "none"));
+    for (const allow_out of [theirs, [pods.subnet, pods.subnet6], ["10.0.0.0/8", "fc00::/7"]]) {
+      await change({ allow_out, deny_out: [] });
+      expect(await tries(...all), `with ${allow_out.join()} open`).to.deep.equal(all.map(() => "none"));
+    }
+    expect(await refused()).to.have.property("node");
+    await change({ allow_out: ["0.0.0.0/0", "::/0"], deny_out: [] });
+    expect(await tries(...all), "with all that is public open").to.deep.equal(all.map(() => "none"));
+    await change(openRules);
+    // Nor by the port, where what is another's is not there.
+    const ours = z.object({ sandboxes: z.array(z.object({ id: z.string() })) });
+    expect(ours.parse(await call("GET", "/v1/sandboxes")).sandboxes.map(({ id }) => id)).to.deep.equal([box]);
+    expect(ours.parse(await callAsTeamB("GET", "/v1/sandboxes")).sandboxes.map(({ id }) => id)).to.deep.equal([other]);
+    for (const [method, path, body] of [
+      ["GET", "", undefined],
+      ["POST", "/run", { command: "true" }],
+      ["GET", "/egress", undefined],
+      ["PUT", "/egress", openRules],
+      ["DELETE", "", undefined],
+    ] as const) {
+      for (const [by, id] of [
+        [call, other],
+        [callAsTeamB, box],
+      ] as const) {
+        const said = await by(method, `/v1/sandboxes/${id}${path}`, body).then(() => "done", String);
+        expect(said, `${method} ${path}`).to.match(/: 404\b/);
+      }
+    }
+  });
+
   it("have their rules by E2B's protocol and at a terminal", async () => {
     await call("PUT", `/sandboxes/${box}/network`, { allowOut: ["203.0.113.2"], denyOut: ["0.0.0.0/0"] });
     expect(await tries("tcp 203.0.113.2", "tcp 203.0.113.1")).to.deep.equal(["tcp 203.0.113.2", "none"]);
@@ -209,11 +269,7 @@ describe("Sandboxes in a network", function () {
     });
     expect(seen).to.not.include("203.0.113.2");
     await daemon.launch();
-    await eventually(
-      "sandboxes are served again",
-      20_000,
-      async () => (await call("GET", "/v1/sandboxes")) !== undefined,
-    );
+    await served();
     expect(await tries("dns ok.example.org", "tcp 203.0.113.1", "tcp 203.0.113.2")).to.deep.equal([
       ...["told", "tcp 203.0.113.1", "none"],
     ]);
@@ -221,3 +277,5 @@ describe("Sandboxes in a network", function () {
     expect(await tries("tcp 203.0.113.2", "tcp 169.254.169.254")).to.deep.equal(["tcp 203.0.113.2", "none"]);
   });
 });
+
+type Call = (method: string, path: string, body?: unknown) => Promise<unknown>;

@@ -66,11 +66,11 @@ export function execsOf(box: Box, sessionId: string): DetachedExecs {
 }
 
 export async function openIn(
-  folder: string,
+  directory: string,
   execs: DetachedExecs,
   limits: Partial<ProcessLimits> = {},
 ): Promise<SandboxProcesses> {
-  return await SandboxProcesses.open(join(folder, "processes"), execs, createLogger("error"), limits);
+  return await SandboxProcesses.open(join(directory, "processes"), execs, createLogger("error"), limits);
 }
 
 export function wanted(args: readonly string[], over: Partial<ProcessWanted> = {}): ProcessWanted {

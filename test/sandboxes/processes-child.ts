@@ -6,11 +6,12 @@ import type { BoxHandle } from "../../src/vmm/box.js";
 import { openFactory, within } from "../vmm/bench-of-boxes.js";
 import { execsOf, openIn } from "./process-bench.js";
 
-const [folder = "", boxes = "", id = "", handle = "", sessionId = "", starts = "[]"] = process.argv.slice(2);
-const factory = await openFactory(boxes);
+const [directory = "", boxes = "", id = "", handle = "", sessionId = "", starts = "[]"] = process.argv.slice(2);
+// Another process has the state directory, and what is made in it.
+const factory = await openFactory(boxes, { templates: false });
 const box = await factory.adopt(boxId(id), decodeRecord(handle) as BoxHandle, within(30_000));
 if (box === null) throw new Error("the Box is gone");
-const processes = await openIn(folder, execsOf(box, sessionId));
+const processes = await openIn(directory, execsOf(box, sessionId));
 await processes.takeUp(within(30_000));
 for (const wanted of JSON.parse(starts) as ProcessWanted[]) await processes.start(wanted, within(20_000));
 

@@ -9,7 +9,7 @@ import type { DetachedExecs } from "../../src/runtime/exec/detached-execs.js";
 import type { ProcessWanted } from "../../src/sandboxes/core/process.js";
 import type { SandboxProcesses } from "../../src/sandboxes/core/processes/sandbox-processes.js";
 import type { Box } from "../../src/vmm/box.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { limit } from "../support/wait.js";
 import { BoxBench, within } from "../vmm/bench-of-boxes.js";
 import { collect, execsOf, idleSession, openIn, run, seen, shell, wanted } from "./process-bench.js";
@@ -26,7 +26,7 @@ describe("programs in a sandbox", function () {
     bench = await BoxBench.open();
     box = await bench.boot({ vcpus: 2 });
     execs = execsOf(box, await idleSession(box, bench));
-    processes = await openIn(bench.folder, execs);
+    processes = await openIn(bench.directory, execs);
   });
   after(async () => {
     await processes.remove();
@@ -73,7 +73,7 @@ describe("programs in a sandbox", function () {
     expect(await start([["true\0"]])).to.equal("invalidArgument");
     expect(await start([["true", "x".repeat(mib)]])).to.equal("invalidArgument");
     expect(processes.list()).to.have.length(before);
-    expect(await readdir(join(bench.folder, "processes"))).to.have.length(before);
+    expect(await readdir(join(bench.directory, "processes"))).to.have.length(before);
     expect((await box.agent.listSessions(within(5_000)))[0]?.execIds.filter((id) => !id.startsWith("kept-"))).to.be
       .empty;
   });
@@ -201,7 +201,7 @@ describe("programs in a sandbox", function () {
   });
 
   it("can be so many, and no more", async () => {
-    const few = await openIn(join(bench.folder, "few"), execsOf(box, await idleSession(box, bench)), {
+    const few = await openIn(join(bench.directory, "few"), execsOf(box, await idleSession(box, bench)), {
       mostRunning: 2,
     });
     const ids = [];
@@ -226,7 +226,7 @@ describe("programs in a sandbox", function () {
     expect(await cut).to.equal("unavailable");
     expect(await codeOf(processes.start(wanted(["true"]), within(5_000)))).to.equal("unavailable");
 
-    processes = await openIn(bench.folder, execs);
+    processes = await openIn(bench.directory, execs);
     await processes.takeUp(within(20_000));
     expect(processes.get(id).exit).to.equal(undefined);
     await processes.write(id, Buffer.from("\n\n"), within(5_000));
@@ -236,7 +236,7 @@ describe("programs in a sandbox", function () {
   });
 
   it("go on when the disk is full, and have lost the oldest of their output", async () => {
-    const full = join(bench.folder, "full");
+    const full = join(bench.directory, "full");
     await mkdir(full);
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", full]);
     let few: SandboxProcesses | undefined;
@@ -260,13 +260,13 @@ describe("programs in a sandbox whose daemon is killed", function () {
   this.timeout(limit(180_000));
   let bench: BoxBench;
   let box: Box;
-  let folder: string;
+  let directory: string;
   let sessionId: string;
   before(async () => {
     bench = await BoxBench.open();
     box = await bench.boot({ vcpus: 2 });
-    folder = join(bench.folder, "killed");
-    await mkdir(folder);
+    directory = join(bench.directory, "killed");
+    await mkdir(directory);
     sessionId = await idleSession(box, bench);
   });
   after(async () => {
@@ -276,9 +276,9 @@ describe("programs in a sandbox whose daemon is killed", function () {
   /** A daemon that starts these, follows all, and is killed when so many pieces of output have come. */
   async function killedAfter(pieces: number, starts: readonly ProcessWanted[]): Promise<void> {
     box.agent.hangUp(); // the guest has one host at a time
-    const words = [folder, bench.folder, box.id, encodeRecord(box.handle), sessionId, JSON.stringify(starts)];
+    const words = [directory, bench.directory, box.id, encodeRecord(box.handle), sessionId, JSON.stringify(starts)];
     const daemon = spawn(process.execPath, ["--import=tsx", "test/sandboxes/processes-child.ts", ...words], {
-      cwd: projectFolder,
+      cwd: projectDirectory,
       stdio: ["ignore", "pipe", "inherit"],
     });
     const exited = once(daemon, "exit");
@@ -300,7 +300,7 @@ describe("programs in a sandbox whose daemon is killed", function () {
     await killedAfter(30, [...Array.from({ length: 10 }, () => shell(script)), sleeper, quick]);
     for (const pieces of [25, 40]) await killedAfter(pieces, []);
 
-    const processes = await openIn(folder, execsOf(box, sessionId));
+    const processes = await openIn(directory, execsOf(box, sessionId));
     await processes.takeUp(within(30_000));
     expect(processes.list().map(({ id }) => id)).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     const whole = Array.from({ length: lines }, (_, index) => `${index + 1} ${"x".padStart(500)}\n`).join("");
@@ -317,7 +317,7 @@ describe("programs in a sandbox whose daemon is killed", function () {
   });
 
   it("end with a reason when their Box is gone, at once or at the next start", async () => {
-    const processes = await openIn(folder, execsOf(box, sessionId));
+    const processes = await openIn(directory, execsOf(box, sessionId));
     const { id } = await processes.start(shell("echo last words; sleep 1000"), within(20_000));
     await seen(processes, id, "last words\n");
     const reading = collect(processes.connect(id, "start", within(30_000)));
@@ -329,7 +329,7 @@ describe("programs in a sandbox whose daemon is killed", function () {
     await collect(processes.connect(other.id, "start", within(10_000)));
     await processes.close();
 
-    const gone = await openIn(folder, execsOf(box, sessionId));
+    const gone = await openIn(directory, execsOf(box, sessionId));
     expect(gone.get(id).exit).to.deep.equal(exit);
     await gone.takeUp(within(10_000));
     await gone.remove();

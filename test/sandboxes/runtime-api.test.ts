@@ -1,5 +1,6 @@
 /** The runtime API at ports of a pod of Kubernetes, by clients that people have, unmodified: through port-forward and by the pod's address. */
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,15 +13,15 @@ import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { NodeNetwork } from "../support/node-network.js";
 import { podStatus, removePod, runPod, shell, startContainer, type Pod } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { nextOf } from "../support/sandboxes/calls.js";
 import { skipBecause } from "../support/skip.js";
 import { openTunnel } from "../support/streaming/port-tunnel.js";
 import { eventually, limit } from "../support/wait.js";
 
-const grpcurl = join(projectFolder, "build/assets/bin/grpcurl");
-const python = join(projectFolder, "build/assets/python-clients/bin/python");
-const script = join(projectFolder, "test/sandboxes/k8s_agent_sandbox_client.py");
+const grpcurl = join(projectDirectory, "build/assets/bin/grpcurl");
+const python = join(projectDirectory, "build/assets/python-clients/bin/python");
+const script = join(projectDirectory, "test/sandboxes/k8s_agent_sandbox_client.py");
 const allowed = 'annotations = ["runtime_api"]';
 const handlers = `[handlers.agents]\n${allowed}\n[handlers.host]\ndriver = "native"\n${allowed}\n`;
 const asked = { annotations: { "a3s.dev/runtime-api": "true" } };
@@ -186,6 +187,54 @@ describe("the runtime API of a pod without a network", function () {
     expect(await runPod(daemon, shared, "host").catch(String)).to.match(/shares the host's network/);
   });
 
+  it("asks for the pod's token, where it has one, whatever is called, and takes no other", async () => {
+    const token = "a-token-of-this-pod";
+    const digest = createHash("sha256").update(token).digest("hex");
+    const annotations = { "a3s.dev/runtime-api": "loopback", "a3s.dev/runtime-api-token-sha256": digest };
+    const none = { annotations: { ...annotations, "a3s.dev/runtime-api-token-sha256": token } };
+    expect(await runPod(daemon, none, "host").catch(String)).to.match(/no SHA-256 in hexadecimal/);
+    const guarded = await runPod(daemon, { annotations }, "host");
+    await startContainer(daemon, guarded);
+    using rest = await openTunnel(daemon.cri, guarded.id, 8080);
+    const url = `http://127.0.0.1:${String(rest.port)}`;
+    const wrong = [
+      {},
+      { authorization: `Bearer ${digest}` },
+      { authorization: `Basic ${token}` },
+      { "x-api-key": "wrong" },
+    ];
+    for (const headers of [...wrong, { authorization: "Bearer wrong", "x-sandbox-id": "some-sandbox" }]) {
+      for (const [method, path] of [
+        ["GET", "/v1/files/etc"],
+        ["PUT", "/v1/files/new"],
+        ["DELETE", "/v1/files/etc?recursive=true"],
+        ["GET", "/v1/metadata"],
+        ["POST", "/execute"],
+        ["GET", "/list/."],
+      ] as const) {
+        const body = method === "GET" ? {} : { body: "{}" };
+        const { status: got } = await fetch(url + path, { method, headers: { ...headers }, ...body });
+        expect(got, `${method} ${path} ${JSON.stringify(headers)}`).to.equal(401);
+      }
+    }
+    const refused = await fetch(`${url}/v1/files/.`);
+    expect(await refused.json()).to.include({ code: "UNAUTHENTICATED" });
+    const bearer = { authorization: `Bearer ${token}` };
+    expect((await fetch(`${url}/v1/files/.`, { headers: bearer })).status).to.equal(200);
+    expect((await fetch(`${url}/v1/health`)).status, "of nothing but its health").to.equal(200);
+    using grpc = await openTunnel(daemon.cri, guarded.id, 9090);
+    for (const authorization of [undefined, `Bearer ${digest}`, token]) {
+      const failed: unknown = await executed(grpc.port, ["true"], authorization).catch((thrown: unknown) => thrown);
+      expect(failed, String(authorization)).to.include({ code: status.UNAUTHENTICATED });
+    }
+    expect(await executed(grpc.port, ["echo", "on"], bearer.authorization)).to.equal("on\n");
+    if (existsSync(grpcurl)) {
+      const list = run(grpcurl, ["-plaintext", `127.0.0.1:${String(grpc.port)}`, "list"]);
+      expect(await list.then(({ stdout }) => stdout, String)).to.match(/Unauthenticated/);
+    }
+    await removePod(daemon, guarded);
+  });
+
   it("says NOT_FOUND for a process that is not there, and takes no megabytes in one message", async () => {
     using grpc = await openTunnel(daemon.cri, pod.id, 9090);
     const client = new ProcessServiceClient(`127.0.0.1:${String(grpc.port)}`, ChannelCredentials.createInsecure());
@@ -202,11 +251,13 @@ describe("the runtime API of a pod without a network", function () {
 });
 
 /** What a program has written, run by process.v1 at this port. */
-async function executed(port: number, command: string[]): Promise<string> {
+async function executed(port: number, command: string[], authorization?: string): Promise<string> {
   const client = new ProcessServiceClient(`127.0.0.1:${String(port)}`, ChannelCredentials.createInsecure());
   try {
     return await new Promise<string>((resolve, reject) => {
-      client.execute({ config: { command, envVars: {}, cwd: undefined } }, (error, answer) => {
+      const metadata = new Metadata();
+      if (authorization !== undefined) metadata.set("authorization", authorization);
+      client.execute({ config: { command, envVars: {}, cwd: undefined } }, metadata, (error, answer) => {
         if (error === null) resolve(answer.stdout.toString());
         else reject(error);
       });

@@ -25,14 +25,14 @@ import {
   type ListSandboxesResponse,
   SandboxServiceClient,
 } from "../../src/gen/sandboxes/v1/sandboxes.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { allOf, called, nextOf, statusOf } from "../support/sandboxes/calls.js";
 import { openSandboxdPort, type SandboxdPort } from "../support/sandboxes/sandboxd-port.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
-const grpcurl = join(projectFolder, "build/assets/bin/grpcurl");
-const python = join(projectFolder, "build/assets/python-clients/bin/python");
+const grpcurl = join(projectDirectory, "build/assets/bin/grpcurl");
+const python = join(projectDirectory, "build/assets/python-clients/bin/python");
 
 describe("sandboxd", () => {
   let port: SandboxdPort;
@@ -148,7 +148,7 @@ describe("sandboxd", () => {
 
   it("carries agent-sandbox's client: commands, files, deadlines, what leads out", async function () {
     if (!existsSync(python)) skipBecause(this, "no python-clients: run the set-up");
-    const script = join(projectFolder, "test/sandboxes/k8s_agent_sandbox_client.py");
+    const script = join(projectDirectory, "test/sandboxes/k8s_agent_sandbox_client.py");
     const [rest = "", grpc = ""] = [port.address, port.second].map((address) => address.split(":")[1]);
     const { stdout, stderr } = await ran(python, [script, rest, grpc, id], { PYTHONDONTWRITEBYTECODE: "1" });
     const line = stdout.trim().split("\n").at(-1) ?? "";

@@ -9,15 +9,15 @@ import { Edge } from "../../src/cli/client/connect.js";
 import { findEndpoint } from "../../src/cli/client/endpoint.js";
 import { SandboxServiceService as service } from "../../src/gen/sandboxes/v1/sandboxes.js";
 import { Daemon } from "../support/daemon.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { freePort } from "../support/registry.js";
 import { agentImage, agentImageName } from "../support/sandboxes/agent-image.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
-const python = join(projectFolder, "build/assets/python-clients/bin/python");
-const site = join(projectFolder, "build/assets/python-sdk/site");
-const sources = join(projectFolder, "sdk/python");
+const python = join(projectDirectory, "build/assets/python-clients/bin/python");
+const site = join(projectDirectory, "build/assets/python-sdk/site");
+const sources = join(projectDirectory, "sdk/python");
 
 const everySandbox = {
   ...{ metadata: {}, states: [], template: "", startedAfter: undefined, pageSize: 0, pageToken: "" },
@@ -39,6 +39,8 @@ describe("the Python SDK", function () {
     const config = [
       ...["[sandboxes]", `listen = ["tcp://${address}", "${socket}"]`, 'pull = "never"', "life_ms = 600000", ""],
       ...["[templates.base]", `image = "${agentImageName}"`, "vcpus = 1", "memory_mib = 256", ""],
+      ...["[agents.fake]", 'kind = "custom"', 'command = ["sh", "/tmp/fake.sh"]', ""],
+      ...["[templates.agent]", `image = "${agentImageName}"`, "vcpus = 1", "memory_mib = 256", 'agent = "fake"', ""],
     ];
     daemon = await Daemon.start({ images: [await agentImage()], config: config.join("\n") });
   });
@@ -68,6 +70,7 @@ describe("the Python SDK", function () {
     this.timeout(limit(300_000));
     await run(["-m", "pytest", "--tb=short", "--rootdir", sources, join(sources, "tests")], {
       A3S_BOX_ENDPOINT: socket,
+      A3S_BOX_FAKE_AGENT: join(projectDirectory, "test/support/agents/fake-agent.sh"),
     });
   });
 
@@ -81,7 +84,7 @@ describe("the Python SDK", function () {
   });
 
   it("runs a program that was written for E2B's SDK, with its import changed and nothing else", async () => {
-    const original = join(projectFolder, "test/sandboxes/sdk_python_same.py");
+    const original = join(projectDirectory, "test/sandboxes/sdk_python_same.py");
     const changed = join(scratch, "same.py");
     await writeFile(changed, (await readFile(original, "utf8")).replace("from e2b import", "from a3s_box_sdk import"));
     const [theirs, ours] = await Promise.all([
@@ -92,7 +95,7 @@ describe("the Python SDK", function () {
   });
 
   it("loses no byte, and doubles none, when the daemon is killed under it", async () => {
-    const child = begin([join(projectFolder, "test/sandboxes/sdk_python_killed.py")], { A3S_BOX_ENDPOINT: socket });
+    const child = begin([join(projectDirectory, "test/sandboxes/sdk_python_killed.py")], { A3S_BOX_ENDPOINT: socket });
     let text = "";
     child.stdout?.on("data", (part: Buffer) => (text += part.toString()));
     const end = said(child);

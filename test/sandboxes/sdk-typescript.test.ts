@@ -11,7 +11,7 @@ import { transform } from "esbuild";
 import type { Sandbox } from "../../sdk/typescript/src/index.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { agentImage, agentImageName } from "../support/sandboxes/agent-image.js";
 import { installSdk, withImport, type InstalledSdk, type SdkModule } from "../support/sandboxes/installed-sdk.js";
 import { freePort } from "../support/registry.js";
@@ -63,7 +63,7 @@ describe("the TypeScript SDK", function () {
   };
 
   it("does what a program of E2B's does, with another import", async () => {
-    const source = join(projectFolder, "test/sandboxes/e2b-program.ts");
+    const source = join(projectDirectory, "test/sandboxes/e2b-program.ts");
     await installed.link("e2b");
     const url = `http://127.0.0.1:${port}`;
     const theirs = await withImport(source, "e2b", "e2b");
@@ -74,10 +74,10 @@ describe("the TypeScript SDK", function () {
   });
 
   it("has types that hold for that program, and is there for CommonJS", async () => {
-    const source = join(projectFolder, "test/sandboxes/e2b-program.ts");
+    const source = join(projectDirectory, "test/sandboxes/e2b-program.ts");
     await writeFile(join(installed.directory, "typed.ts"), await withImport(source, "e2b", "a3s-box-sdk"));
     const options = ["--module", "nodenext", "--target", "es2022", "--lib", "es2023,dom", "--strict", "--noEmit"];
-    const words = [join(projectFolder, "node_modules/typescript/bin/tsc"), ...options, "--skipLibCheck", "typed.ts"];
+    const words = [join(projectDirectory, "node_modules/typescript/bin/tsc"), ...options, "--skipLibCheck", "typed.ts"];
     const checked = run(process.execPath, words, { cwd: installed.directory });
     const required = 'require("a3s-box-sdk").Sandbox.create.name';
     const { stdout } = await run(process.execPath, ["-p", required], { cwd: installed.directory });
@@ -87,7 +87,7 @@ describe("the TypeScript SDK", function () {
 
   it("does what its examples say", async () => {
     const said = async (name: string): Promise<string> =>
-      await program(await readFile(join(projectFolder, "sdk/typescript/examples", `${name}.ts`), "utf8"), {});
+      await program(await readFile(join(projectDirectory, "sdk/typescript/examples", `${name}.ts`), "utf8"), {});
     expect(await said("quickstart")).to.equal("42\nhello from outside\n");
     expect(await said("stream")).to.equal("1\n2\n3\nexit status 7, after 6 characters\n");
     expect(await said("port")).to.equal("hello from inside\n");
@@ -108,6 +108,16 @@ describe("the TypeScript SDK", function () {
       expect((await again.commands.run("echo by $0")).stdout).to.match(/^by .*sh\n$/);
       await again.files.write("a", "of a file");
       expect(await again.files.read("a")).to.equal("of a file");
+    }
+    const byHttp = { endpoint: `localhost:${port}`, protocol: "http" } as const;
+    for (const opts of [{ endpoint: `localhost:${port}` }, byHttp]) {
+      const paused = await sdk.Sandbox.connect(local.sandboxId, opts);
+      expect(await paused.pause()).to.equal(true);
+      expect((await local.getInfo()).state).to.equal("paused");
+      expect(await failure(local.commands.run("true"))).to.be.instanceOf(sdk.FailedPreconditionError);
+      expect((await (await sdk.Sandbox.connect(local.sandboxId, opts)).commands.run("echo on")).stdout).to.equal(
+        "on\n",
+      );
     }
     expect(local.getHost(80)).to.equal(`80-${local.sandboxId}.localhost:${port}`);
     await local.kill();
@@ -207,7 +217,6 @@ describe("the TypeScript SDK", function () {
 
   it("says in the runtime's words what can't be had", async () => {
     for (const [call, kind, words] of [
-      [() => sandbox.pause(), sdk.UnimplementedError, "pause"],
       [() => sdk.Sandbox.create("no such"), sdk.SandboxError, "Sandbox.create"],
       [() => sdk.Sandbox.create("small", { cpuCount: 100_000 }), sdk.InvalidArgumentError, "vcpus"],
       [() => sdk.Sandbox.create("small", { timeoutMs: -1 }), sdk.InvalidArgumentError, "timeoutMs"],

@@ -93,7 +93,9 @@ try:
     pages = Sandbox.list(query=SandboxQuery(metadata={"program": "of both"}), limit=1)
     print([one.sandbox_id == sandbox.sandbox_id for one in pages.next_items()])
     print(Sandbox.connect(sandbox.sandbox_id).commands.run("echo again").stdout)
-    raised(SandboxException, sandbox.pause)
+    sandbox.pause()
+    print(sandbox.get_info().state.value, sandbox.is_running())
+    print(sandbox.connect().commands.run("echo on").stdout)
     print(sandbox.is_running())
 finally:
     print(sandbox.kill())

@@ -1,7 +1,10 @@
 /** Sandboxes for agents, each a microVM. */
 export { Sandbox, Sandbox as default, type SandboxConnectOpts } from "./sandbox/sandbox.js";
 export type { SandboxOpts } from "./sandbox/create.js";
-export type { SandboxInfo, SandboxMetrics, SandboxMount, SandboxState } from "./sandbox/info.js";
+export type { CodingAgentInfo, SandboxInfo, SandboxMetrics, SandboxMount, SandboxState } from "./sandbox/info.js";
+export type { Agent } from "./agent/agent.js";
+export type { AgentSession, AgentStartOpts } from "./agent/session.js";
+export type { AgentUpdate, PermissionOption, PermissionQuestion, PromptOpts, PromptResult } from "./agent/messages.js";
 export { SandboxPaginator, type SandboxListOpts } from "./sandbox/list.js";
 export type { Commands, CommandConnectOpts, CommandStartOpts, ProcessInfo } from "./commands/commands.js";
 export type { OutputFrom } from "./commands/follow.js";

@@ -47,27 +47,28 @@ const sixes: readonly (readonly [EgressReason, string])[] = [
 ];
 
 /** An IPv4 address behind a translator (RFC 6052). */
-const translated = knownRange("64:ff9b::/96").first;
-
 function behindTranslator({ first, last }: Range): Range {
+  const translated = knownRange("64:ff9b::/96").first;
   return { family: 6, first: translated + first, last: translated + last };
 }
 
 /** As IPv6 has no way to say an IPv4 address on the wire but these, what is closed there is closed here. */
-const fixed: readonly Closed[] = [
-  ...fours.flatMap(([reason, text]) => {
-    const range = knownRange(text);
-    return [
-      { reason, range },
-      { reason, range: behindTranslator(range) },
-    ];
-  }),
-  ...sixes.map(([reason, text]) => ({ reason, range: knownRange(text) })),
-];
+function fixed(): Closed[] {
+  return [
+    ...fours.flatMap(([reason, text]) => {
+      const range = knownRange(text);
+      return [
+        { reason, range },
+        { reason, range: behindTranslator(range) },
+      ];
+    }),
+    ...sixes.map(([reason, text]) => ({ reason, range: knownRange(text) })),
+  ];
+}
 
 /** The narrowest first, so that the first that fits tells most. `node`: addresses of the machine itself. */
 export function closedRanges(node: readonly Range[]): Closed[] {
-  const all = [...fixed, ...node.map((range): Closed => ({ reason: "node", range }))];
+  const all = [...fixed(), ...node.map((range): Closed => ({ reason: "node", range }))];
   const size = ({ range }: Closed): bigint => range.last - range.first;
   return all.sort((a, b) => (size(a) < size(b) ? -1 : size(a) > size(b) ? 1 : 0));
 }

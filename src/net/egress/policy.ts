@@ -23,6 +23,8 @@ export const egressSpec = z
     rest: z.enum(["allow", "deny"]),
     /** Whom the Box may ask for names directly, where the rest is allowed; and whom the resolver asks for it. */
     nameServers: texts,
+    /** Whether its rules open addresses of the machine and on the Box's own link (`node`). Absent: of an earlier daemon. */
+    opensNode: z.boolean().default(true),
   })
   .readonly();
 export type EgressSpec = z.infer<typeof egressSpec>;
@@ -41,11 +43,13 @@ const everything = ["0.0.0.0/0", "::/0"].flatMap((text) => rangeOf(text) ?? []);
 export interface EgressChecks {
   /** Closed ranges that a rule of a client may open. */
   readonly mayOpen: readonly string[];
+  /** Whether they may open what is the node's, and what is beside the Box in its network: other tenants' Boxes, too. */
+  readonly mayOpenNode: boolean;
   readonly nameServers: readonly string[];
 }
 
 /** Throws `invalidArgument`, and `permissionDenied` for a rule that opens what clients may not. */
-export function planEgress(wanted: EgressWanted, { mayOpen, nameServers }: EgressChecks): EgressSpec {
+export function planEgress(wanted: EgressWanted, { mayOpen, mayOpenNode, nameServers }: EgressChecks): EgressSpec {
   const { allowOut, denyOut } = wanted;
   if (allowOut.length + denyOut.length > mostEgressRules) {
     refuse(`${String(allowOut.length + denyOut.length)} rules are too many`, `at most ${String(mostEgressRules)}`);
@@ -63,7 +67,7 @@ export function planEgress(wanted: EgressWanted, { mayOpen, nameServers }: Egres
   }
   const open = mayOpen.flatMap((one) => rangeOf(one) ?? []);
   for (const one of allow) checkOpens(one, open);
-  return { allow, names, deny, rest, nameServers };
+  return { allow, names, deny, rest, nameServers, opensNode: mayOpenNode };
 }
 
 function ruleOf(text: string): string {
@@ -96,10 +100,12 @@ export interface Egress {
 export function compileEgress(spec: EgressSpec, node: readonly Range[]): Egress {
   const closed = closedRanges(node);
   const ranges = (texts: readonly string[]): Range[] => texts.flatMap((text) => rangeOf(text) ?? []);
+  const opens = (range: Range, one: Closed): boolean =>
+    isWithin(range, one.range) && (spec.opensNode || one.reason !== "node");
   const allow = ranges(spec.allow).flatMap((range) =>
     without(
       range,
-      closed.flatMap((one) => (isWithin(range, one.range) ? [] : one.range)),
+      closed.flatMap((one) => (opens(range, one) ? [] : one.range)),
     ),
   );
   return {

@@ -6,7 +6,7 @@ import type { EgressFacts, EgressPlace } from "../../net/egress/keeper.js";
 import type { EgressSpec } from "../../net/egress/policy.js";
 import type { Deps } from "../deps.js";
 import { egressPlace } from "./network.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 
 const stepLimitMs = 20_000;
 /** Reading what stands, and one transaction. */
@@ -16,7 +16,7 @@ const applyLimitMs = 50_000;
  * Other rules for a pod that has some already. They are written down first: whatever happens then, the next daemon applies
  * what was asked for last.
  */
-export async function setEgress(sandbox: Sandbox, spec: EgressSpec, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function setEgress(sandbox: Pod, spec: EgressSpec, deps: Deps, signal: AbortSignal): Promise<void> {
   await sandbox.liveBox(signal);
   await deps.sandboxes.locks.run(sandbox.id, signal, async () => {
     const place = requirePlace(sandbox);
@@ -35,13 +35,13 @@ export async function setEgress(sandbox: Sandbox, spec: EgressSpec, deps: Deps, 
   });
 }
 
-export async function egressFacts(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<EgressFacts> {
+export async function egressFacts(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<EgressFacts> {
   await sandbox.liveBox(signal);
   return await deps.egress.facts(requirePlace(sandbox), signal);
 }
 
 /** After a restart: the rules stand, and names are answered again. What fails leaves them as they are. */
-export async function keepEgress(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function keepEgress(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   const { egress, network } = sandbox.record;
   if (egress === undefined || network === undefined) return;
   try {
@@ -53,7 +53,7 @@ export async function keepEgress(sandbox: Sandbox, deps: Deps, signal: AbortSign
   }
 }
 
-function requirePlace(sandbox: Sandbox): EgressPlace {
+function requirePlace(sandbox: Pod): EgressPlace {
   const { egress, network } = sandbox.record;
   if (egress !== undefined && network !== undefined) return egressPlace(sandbox, network);
   throw new RuntimeError("failedPrecondition", `pod ${shortId(sandbox.id)} has no egress rules`, {

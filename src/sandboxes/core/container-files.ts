@@ -3,7 +3,7 @@ import type { Container } from "../../runtime/container/container.js";
 import { requireRunning } from "../../runtime/exec/exec-process.js";
 import { oomScoreAdj } from "../../runtime/spec/resources.js";
 import type { FileScope as AgentScope } from "../../gen/agent/v1/agent.js";
-import type { SandboxId } from "../../base/ids.js";
+import type { PodId } from "../../base/ids.js";
 import type { AgentFiles } from "../../vmm/agent/agent-files.js";
 import type {
   ByteRange,
@@ -16,7 +16,15 @@ import type {
   ListWanted,
   WriteWanted,
 } from "./file.js";
-import { checkedMode, checkedPath, checkedText, entryOf, eventOf, optionalPath } from "./file-messages.js";
+import {
+  agentAttributes,
+  checkedMode,
+  checkedPath,
+  checkedText,
+  entryOf,
+  eventOf,
+  optionalPath,
+} from "./file-messages.js";
 
 /** More of them are not listed, whatever is asked for. */
 const mostEntries = 100_000;
@@ -31,7 +39,7 @@ export type FilesContainer = Pick<Container, "id" | "sandboxId" | "state" | "res
 /** The engine's `Deps` are such. */
 export interface FilesDeps {
   readonly sandboxes: {
-    require(id: SandboxId): {
+    require(id: PodId): {
       liveBox(signal: AbortSignal): Promise<{ readonly agent: { readonly files: AgentFiles } }>;
     };
   };
@@ -94,7 +102,8 @@ class ContainerFiles implements Files {
     signal: AbortSignal,
   ): Promise<FileEntry> {
     const mode = checkedMode(wanted.mode ?? defaultMode);
-    const open = { scope: this.#scope(scope), path: checkedPath(path), mode, parents: wanted.parents };
+    const attributes = agentAttributes(wanted.attributes);
+    const open = { scope: this.#scope(scope), path: checkedPath(path), mode, parents: wanted.parents, attributes };
     return entryOf(await (await this.#agent(signal)).write(open, body, signal));
   }
 
@@ -133,7 +142,7 @@ class ContainerFiles implements Files {
   }
 
   /** Root in the container has what the container's programs may have at most. */
-  #scope({ user, base, root }: FileScope): AgentScope {
+  #scope({ user, base, root, attributesWith }: FileScope): AgentScope {
     const { record, resources, id } = this.#container;
     const { cwd, user: init } = record.process;
     const { uid, gid, additionalGids } = init;
@@ -147,6 +156,7 @@ class ContainerFiles implements Files {
       oomScoreAdj: oomScoreAdj(resources) ?? record.process.oomScoreAdj ?? 0,
       base: optionalPath(base === "" ? cwd : base),
       root: optionalPath(root),
+      attributes: Buffer.from(attributesWith ?? ""),
     };
   }
 }

@@ -12,7 +12,8 @@ import { runPod } from "../../runtime/pod/run-pod.js";
 import type { Caller } from "./caller.js";
 import type { Core } from "./core.js";
 import { removeLogs } from "./logs.js";
-import { checkSources } from "./mount-sources.js";
+import { writeAgentFiles } from "./agent-files.js";
+import { checkSkills, checkSources } from "./mount-sources.js";
 import type { SandboxPlan } from "./plan.js";
 import { podOf, removePod } from "./pod-of.js";
 import { readyCheck } from "./ready-check.js";
@@ -37,15 +38,22 @@ export function firstRecord(id: SandboxName, caller: Caller, plan: SandboxPlan, 
     template: plan.template,
     ...{ vcpus: plan.vcpus, memoryMib: plan.memoryMib, diskMib: plan.diskMib },
     metadata: { ...plan.metadata },
-    atEnd: "end",
+    atEnd: plan.atEnd,
     idleMs: plan.idleMs,
     ...(plan.owner === undefined ? {} : { owner: plan.owner }),
     command: [],
+    ...agentOf(plan),
     accessToken: randomBytes(tokenBytes).toString("base64url"),
     createdAtMs: nowMs,
     endsAtMs: nowMs + plan.lifeMs,
     usedAtMs: nowMs,
   };
+}
+
+function agentOf({ agent }: SandboxPlan): Pick<AgentSandboxRecord, "agent"> {
+  if (agent === undefined) return {};
+  const { name, kind, command } = agent;
+  return { agent: { name, kind, command: [...command] } };
 }
 
 /**
@@ -91,6 +99,7 @@ async function build(
   undoRecord.add("remove record", () => records.remove(id));
   await stage("write record", stepLimitMs, signal, () => records.add(record));
   const within = await checkSources(plan.mounts, tenant, core, wanted);
+  const skills = await checkSkills(plan.skills, tenant, core, wanted);
   const image = await engine.images.config(await haveImage(plan.image, core, wanted, watch));
   /** What would run in a container that names no program. */
   const command = [...image.entrypoint, ...image.cmd];
@@ -98,13 +107,14 @@ async function build(
   await using undo = new Cleanup(log, undoPodLimitMs);
   undo.add("remove its log", () => removeLogs(engine.config.root, id));
   undo.add("remove pod", (limit) => removePod(podOf(record, engine), engine, limit));
-  const podId = await runPod(podSpecOf(id, tenant, plan, engine.config.root), engine, signal);
+  const podId = await runPod(podSpecOf(id, tenant, plan, { root: engine.config.root, skills }), engine, signal);
   goOn(wanted);
   const spec = containerSpecOf(inImage(plan, image), engine.config.assets.dir, within);
   const containerId = await createInPod(podId, spec, engine, signal);
   const container = engine.containers.require(containerId);
   await startContainerIn(container, engine);
   goOn(wanted);
+  await writeAgentFiles(plan.agent, container, engine, wanted);
   const { readyCommand, readyTimeoutMs } = plan;
   if (readyCommand.length > 0) {
     await stage("ready check", readyTimeoutMs, wanted, (limit) => readyCheck(container, readyCommand, engine, limit));

@@ -5,6 +5,7 @@ import type { PullWatch } from "../../image/image-store.js";
 import type { EgressFacts } from "../../net/egress/keeper.js";
 import type { EgressWanted } from "../../net/egress/policy.js";
 import { egressFacts, setEgress } from "../../runtime/pod/egress.js";
+import type { SkillFact } from "../../runtime/skills/pod-skills.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import { audited } from "./audit.js";
 import type { Caller } from "./caller.js";
@@ -33,6 +34,8 @@ import { UsageMeter } from "./usage.js";
 import { watchedFiles, watchedProcesses, type Watch } from "./watched.js";
 import { liveSandbox, viewOf, type LiveSandbox } from "./view.js";
 
+/** The gateway to models, as programs in a sandbox reach it (docs/adr/0115). */
+const gatewayUrl = "http://127.0.0.1:4089";
 const stepLimitMs = 20_000;
 const highestPort = 65_535;
 
@@ -57,7 +60,8 @@ export class EngineSandboxes implements Sandboxes {
       const view = await audited(log, caller, { what: "create", sandbox: id, detail: wanted.template }, async () => {
         const { image, llm } = engine.config;
         const nameServers = await usableNameServers(config.nameServers);
-        const plan = planSandbox(caller, wanted, { config, defaultRegistry: image.defaultRegistry, llm, nameServers });
+        const { defaultRegistry } = image;
+        const plan = planSandbox(caller, wanted, { config, defaultRegistry, llm, gateway: gatewayUrl, nameServers });
         checkQuota(caller.tenant, plan, records.ofTenant(caller.tenant), config);
         this.#starts.take(caller.tenant);
         const record = firstRecord(id, caller, plan, Date.now());
@@ -121,14 +125,18 @@ export class EngineSandboxes implements Sandboxes {
     });
   }
 
-  async pause(caller: Caller, id: string): Promise<void> {
-    this.#require(caller, id);
-    throw await Promise.resolve(noPause());
+  async pause(caller: Caller, id: string, signal: AbortSignal): Promise<void> {
+    await audited(this.#core.log, caller, { what: "pause", sandbox: id }, async () => {
+      await this.#lives.pause(this.#require(caller, id).record.id, signal);
+    });
   }
 
-  async resume(caller: Caller, id: string): Promise<SandboxView> {
-    this.#require(caller, id);
-    throw await Promise.resolve(noPause());
+  async resume(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxView> {
+    return await audited(this.#core.log, caller, { what: "resume", sandbox: id }, async () => {
+      const { record } = this.#require(caller, id);
+      await this.#lives.resume(record.id, signal);
+      return viewOf(this.#live(record.id));
+    });
   }
 
   async setEgress(caller: Caller, id: string, wanted: EgressWanted, signal: AbortSignal): Promise<SandboxView> {
@@ -141,6 +149,10 @@ export class EngineSandboxes implements Sandboxes {
       await setEgress(pod, spec, engine, signal);
       return viewOf(this.#live(record.id));
     });
+  }
+
+  skills(caller: Caller, id: string): readonly SkillFact[] {
+    return this.#core.engine.skills.list(this.#require(caller, id).pod.id);
   }
 
   async egress(caller: Caller, id: string, signal: AbortSignal): Promise<EgressFacts> {
@@ -222,10 +234,4 @@ export class EngineSandboxes implements Sandboxes {
 
 function notFound(id: string): RuntimeError {
   return new RuntimeError("notFound", `sandbox ${JSON.stringify(id.slice(0, 64))} was not found`);
-}
-
-function noPause(): RuntimeError {
-  return new RuntimeError("unimplemented", "sandboxes can't be paused here yet", {
-    hint: "extend it, or end it and make another",
-  });
 }

@@ -1,12 +1,14 @@
 /** Between what the agent and its callers say of files. Names of files are bytes there, text here. */
+import { isUtf8 } from "node:buffer";
 import { RuntimeError } from "../../base/errors.js";
 import {
   FileEventKind,
   FileKind,
+  type FileAttribute,
   type FileEntry as AgentEntry,
   type FileEvent as AgentEvent,
 } from "../../gen/agent/v1/agent.js";
-import type { FileEntry, FileEvent } from "./file.js";
+import type { FileAttributes, FileEntry, FileEvent } from "./file.js";
 
 const longestPath = 4096;
 const longestUser = 256;
@@ -60,7 +62,21 @@ export function entryOf(entry: AgentEntry): FileEntry {
     group: textOf(entry.group),
     modifiedAtMs: Number(entry.modifiedAtNs / 1_000_000n),
     ...(kind === "link" ? { target: textOf(entry.target) } : {}),
+    ...(entry.attributes.length === 0 ? {} : { attributes: attributesOf(entry.attributes) }),
   };
+}
+
+export function agentAttributes(attributes: FileAttributes = new Map()): FileAttribute[] {
+  return Array.from(attributes, ([name, value]) => ({ name: Buffer.from(name), value: Buffer.from(value) }));
+}
+
+/** What was set by the container's programs may be any bytes. */
+function attributesOf(attributes: readonly FileAttribute[]): FileAttributes {
+  const known = new Map<string, string>();
+  for (const { name, value } of attributes) {
+    if (isUtf8(name) && isUtf8(value)) known.set(textOf(name), textOf(value));
+  }
+  return known;
 }
 
 const eventKinds: Partial<Record<FileEventKind, FileEvent["kind"]>> = {

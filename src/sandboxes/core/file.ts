@@ -1,5 +1,8 @@
 /** Files of a sandbox, as its container sees them: by the agent, in the container's mount namespace (design, decision 26). */
 
+/** Extended attributes, by their whole names ("user.…"). A value that is no UTF-8 is left out. */
+export type FileAttributes = ReadonlyMap<string, string>;
+
 export interface FileEntry {
   readonly name: string;
   /** Absolute, in the container. */
@@ -16,6 +19,8 @@ export interface FileEntry {
   readonly modifiedAtMs: number;
   /** Of a link: what it says. */
   readonly target?: string;
+  /** Those that the scope asks for; absent: none. */
+  readonly attributes?: FileAttributes;
 }
 
 /** Whose rights count, and what paths are relative to. */
@@ -26,6 +31,8 @@ export interface FileScope {
   readonly base?: string;
   /** No path leads out of this directory, by no ".." and no link: `permissionDenied`. Absent: the container's root. */
   readonly root?: string;
+  /** Entries come with the attributes whose names begin so ("user.…"), 4 KiB of them at most. Absent: with none. */
+  readonly attributesWith?: string;
 }
 
 export interface WriteWanted {
@@ -33,6 +40,8 @@ export interface WriteWanted {
   readonly mode?: number;
   /** Directories above it are made, 0755, the user's. */
   readonly parents: boolean;
+  /** Of the new file, which keeps none of one before it; `failedPrecondition` where its file system has none. */
+  readonly attributes?: FileAttributes;
 }
 
 export interface FileEvent {

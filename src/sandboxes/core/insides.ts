@@ -38,17 +38,22 @@ export class Insides {
   /** Of one that was there before the daemon: its processes are found again when its Box is. */
   async takeUp(id: SandboxName, container: Container): Promise<void> {
     await this.open(id, container);
-    void onItsOwn(async () => {
-      try {
-        await this.#require(id).processes.takeUp(this.#engine.closing);
-      } catch (thrown) {
-        if (this.#engine.closing.aborted) return;
-        this.#log.warn(
-          { sandbox: id, code: codeOf(thrown), err: messageOf(thrown) },
-          "processes could not be taken up",
-        );
-      }
-    });
+    const begin = (): void => {
+      void onItsOwn(() => this.#takeUpProcesses(id));
+    };
+    const pod = this.#engine.sandboxes.find(container.sandboxId);
+    if (pod === undefined) begin();
+    else pod.whenAwake(begin);
+  }
+
+  async #takeUpProcesses(id: SandboxName): Promise<void> {
+    try {
+      await this.#require(id).processes.takeUp(this.#engine.closing);
+    } catch (thrown) {
+      if (this.#engine.closing.aborted) return;
+      const fields = { sandbox: id, code: codeOf(thrown), err: messageOf(thrown) };
+      this.#log.warn(fields, "processes could not be taken up");
+    }
   }
 
   processes(id: SandboxName): ProcessStore {
@@ -68,9 +73,13 @@ export class Insides {
     this.#of.delete(id);
   }
 
-  /** What is kept of sandboxes that are not `known`. */
-  async removeStrays(known: ReadonlySet<string>): Promise<void> {
+  /** What is kept of processes in sandboxes that are not `known`, before any of them is taken up. */
+  async removeStrayProcesses(known: ReadonlySet<string>): Promise<void> {
     await removeStrayProcesses(known, this.#engine);
+  }
+
+  /** The logs of sandboxes that are not `known`, once their pods have gone: a pod that runs writes its log. */
+  async removeStrayLogs(known: ReadonlySet<string>): Promise<void> {
     await removeStrayLogs(this.#engine.config.root, known);
   }
 

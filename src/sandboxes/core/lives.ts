@@ -5,6 +5,7 @@ import { neverAborted } from "../../base/signals.js";
 import { SharedWork } from "../../base/shared-work.js";
 import { operation, stage } from "../../base/stage.js";
 import type { SandboxEnd } from "../../metrics/sandbox-figures.js";
+import { pausePod, resumePod } from "../../runtime/pod/pause.js";
 import type { Core } from "./core.js";
 import { podOf, removePod } from "./pod-of.js";
 import type { AgentSandboxRecord } from "./record.js";
@@ -27,6 +28,7 @@ export class Lives {
   readonly uses: Uses;
   readonly #core: Core;
   readonly #timers: TimerQueue<SandboxName>;
+  readonly #pausing = new SharedWork<SandboxName, void>({ outlivesCallers: true });
   readonly #endings = new SharedWork<SandboxName, void>({ outlivesCallers: true });
   #looking: NodeJS.Timeout | undefined;
 
@@ -46,6 +48,34 @@ export class Lives {
     this.#looking ??= setInterval(() => {
       this.#look();
     }, lookEveryMs).unref();
+  }
+
+  /** It stands still from now on, and does not end at its time. Success where it does already. */
+  async pause(id: SandboxName, signal: AbortSignal): Promise<void> {
+    await this.#pausing.run(id, signal, async () => {
+      const { engine, records } = this.#core;
+      const record = records.get(id);
+      const pod = record === undefined ? undefined : podOf(record, engine);
+      if (record === undefined || pod === undefined) return; // it has ended meanwhile
+      await pausePod(pod, engine, engine.closing);
+      this.watch(record);
+    });
+  }
+
+  /** It goes on with the time that it had left, and where that was over with the usual one. */
+  async resume(id: SandboxName, signal: AbortSignal): Promise<void> {
+    const { engine, records } = this.#core;
+    const record = records.get(id);
+    const pod = record === undefined ? undefined : podOf(record, engine);
+    if (record === undefined || pod === undefined) return;
+    const pausedAtMs = Number((pod.record.pausedAtNs ?? 0n) / 1_000_000n);
+    await resumePod(pod, engine, signal);
+    if (pausedAtMs === 0) return;
+    const now = Date.now();
+    const leftMs = record.endsAtMs - pausedAtMs;
+    const change = { endsAtMs: now + (leftMs > 0 ? leftMs : this.#core.config.lifeMs), usedAtMs: now };
+    const changed = await stage("record end time", stepLimitMs, engine.closing, () => records.update(id, change));
+    if (changed !== undefined && changed.end === undefined) this.watch(changed);
   }
 
   /** Records that it is to end, then ends it. Joins an end that is under way. */
@@ -100,12 +130,38 @@ export class Lives {
     const record = this.#core.records.get(id);
     if (record === undefined) return;
     if (record.end !== undefined) this.endSoon(id, record.end.reason);
-    else if (record.endsAtMs <= Date.now()) this.endSoon(id, "time");
-    else if (this.#dueMs(record) <= Date.now()) this.endSoon(id, "idle");
+    else if (this.#isPaused(record)) return;
+    else if (record.endsAtMs <= Date.now()) this.#overSoon(record, "time");
+    else if (this.#dueMs(record) <= Date.now()) this.#overSoon(record, "idle");
     else this.#timers.set(id, this.#dueMs(record));
   }
 
-  #dueMs({ id, endsAtMs, idleMs, usedAtMs }: AgentSandboxRecord): number {
+  /** What is to become of it at the end of its time. */
+  #overSoon({ id, atEnd }: AgentSandboxRecord, reason: "time" | "idle"): void {
+    if (atEnd === "end") this.endSoon(id, reason);
+    else void onItsOwn(() => this.#pauseOrAgain(id, reason));
+  }
+
+  async #pauseOrAgain(id: SandboxName, reason: "time" | "idle"): Promise<void> {
+    const { engine, log } = this.#core;
+    try {
+      await this.pause(id, neverAborted);
+      log.info({ sandbox: id, reason }, "sandbox paused at the end of its time");
+    } catch (thrown) {
+      if (engine.closing.aborted) return;
+      log.warn({ sandbox: id, code: codeOf(thrown), err: messageOf(thrown) }, "sandbox could not be paused");
+      this.#timers.set(id, Date.now() + againMs);
+    }
+  }
+
+  #isPaused(record: AgentSandboxRecord): boolean {
+    return podOf(record, this.#core.engine)?.isPaused === true;
+  }
+
+  /** One that is paused is kept: it counts in its tenant's quota, and its owner's end is its own. */
+  #dueMs(record: AgentSandboxRecord): number {
+    const { id, endsAtMs, idleMs, usedAtMs } = record;
+    if (this.#isPaused(record)) return Number.POSITIVE_INFINITY;
     if (idleMs === 0) return endsAtMs;
     const lastMs = this.uses.lastMs(id, usedAtMs);
     return lastMs === undefined ? endsAtMs : Math.min(endsAtMs, lastMs + idleMs);

@@ -2,6 +2,8 @@ import { realpath } from "node:fs/promises";
 import { RuntimeError } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { Core } from "./core.js";
+import type { SkillSource } from "../../runtime/skills/pod-skills.js";
+import type { SandboxPlan } from "./plan.js";
 import type { SandboxMount } from "./sandbox.js";
 import { tenantConfig } from "./tenants.js";
 
@@ -34,6 +36,24 @@ export async function checkSources(
     found.push(within);
   }
   return found;
+}
+
+/**
+ * Where skills come from: what a template names is its writer's word, what a caller names has to be in a directory that the
+ * tenant may mount from, which whoever reads there never leaves.
+ */
+export async function checkSkills(
+  { trusted, directories }: SandboxPlan["skills"],
+  tenant: string,
+  core: Core,
+  signal: AbortSignal,
+): Promise<SkillSource[]> {
+  if (trusted) return directories.map((path) => ({ within: path, path }));
+  const mounts = directories.map((hostPath) => ({ hostPath, path: "", readonly: true }));
+  const within = await checkSources(mounts, tenant, core, signal);
+  return await Promise.all(
+    directories.map(async (path, at) => ({ within: within[at] ?? path, path: await realpath(path) })),
+  );
 }
 
 function isIn(path: string, directory: string): boolean {

@@ -1,4 +1,4 @@
-import type { SandboxStore } from "../../runtime/pod/sandbox-store.js";
+import type { PodStore } from "../../runtime/pod/pod-store.js";
 import type { OwnerPod } from "./caller.js";
 
 /** Who knows whether pods are there that sandboxes end with. */
@@ -9,9 +9,9 @@ export interface Owners {
 
 /** Pods of this daemon. */
 export class EnginePods implements Owners {
-  readonly #pods: Pick<SandboxStore, "list">;
+  readonly #pods: Pick<PodStore, "list">;
 
-  constructor(pods: Pick<SandboxStore, "list">) {
+  constructor(pods: Pick<PodStore, "list">) {
     this.#pods = pods;
   }
 

@@ -1,9 +1,12 @@
 /** What a caller asks for, checked, with what the template and the configuration say where the caller doesn't. Pure. */
 import { posix } from "node:path";
+import { planAgent, type PlannedAgent } from "../../agents/presets/presets.js";
+import { skillsDirectory } from "../../agents/presets/preset.js";
 import { RuntimeError } from "../../base/errors.js";
 import type { LlmConfig } from "../../config/llm.js";
 import { checkGranted } from "../../config/llm-grants.js";
-import type { SandboxesConfig, TemplateConfig } from "../../config/sandboxes.js";
+import type { TemplateConfig } from "../../config/sandbox-templates.js";
+import type { SandboxesConfig } from "../../config/sandboxes.js";
 import { planEgress, type EgressSpec, type EgressWanted } from "../../net/egress/policy.js";
 import { formatReference, parseReference } from "../../image/reference/reference.js";
 import type { Caller, OwnerPod } from "./caller.js";
@@ -25,10 +28,15 @@ export interface SandboxPlan {
   readonly metadata: Readonly<Record<string, string>>;
   readonly network: "none" | "pod";
   readonly llm: readonly string[];
+  /** Absent: it has none of its own. */
+  readonly agent: PlannedAgent | undefined;
+  /** Directories of the host; those of the caller have to be in one that the tenant may mount from. */
+  readonly skills: { readonly trusted: boolean; readonly directories: readonly string[] };
   /** Absent: it is in no network, or the network decides. */
   readonly egress: EgressSpec | undefined;
   readonly lifeMs: number;
   readonly idleMs: number;
+  readonly atEnd: "end" | "pause";
   readonly owner: OwnerPod | undefined;
   readonly startCommand: readonly string[];
   readonly readyCommand: readonly string[];
@@ -56,7 +64,9 @@ export interface PlanContext {
   /** Of image references that name none. */
   readonly defaultRegistry: string;
   /** Models' providers that there are. */
-  readonly llm: readonly Pick<LlmConfig, "name" | "tenants">[];
+  readonly llm: readonly Pick<LlmConfig, "name" | "tenants" | "kind" | "models">[];
+  /** Where they are for programs in a sandbox. */
+  readonly gateway: string;
   /** Whom sandboxes ask for names: addresses that a Box can reach. */
   readonly nameServers: readonly string[];
 }
@@ -65,10 +75,16 @@ export interface PlanContext {
 export function planSandbox(
   caller: Caller,
   wanted: SandboxWanted,
-  { config, defaultRegistry, llm, nameServers }: PlanContext,
+  { config, defaultRegistry, llm, gateway, nameServers }: PlanContext,
 ): SandboxPlan {
   const template = templateOf(caller, wanted.template, config, defaultRegistry);
-  const env = { ...template.env, ...wanted.env };
+  const models = wanted.llm ?? template.llm ?? [];
+  checkGranted(models, caller.tenant, llm);
+  const skills = skillsOf(wanted, template);
+  const providers = models.flatMap((name) => llm.find((one) => one.name === name) ?? []);
+  const box = { providers, gateway, skills: skills.directories.length === 0 ? undefined : skillsDirectory };
+  const agent = agentOf(wanted.agent ?? template.agent, config, box);
+  const env = { ...agent?.environment, ...template.env, ...wanted.env };
   checkEnv(env);
   checkWords("metadata", wanted.metadata);
   const user = wanted.user ?? template.user;
@@ -76,13 +92,6 @@ export function planSandbox(
   const workingDir = wanted.workingDir ?? template.workingDir;
   if (workingDir !== "") checkPath("working directory", workingDir);
   checkMounts(wanted.mounts);
-  const models = wanted.llm ?? template.llm ?? [];
-  checkGranted(models, caller.tenant, llm);
-  if (wanted.atEnd === "pause") {
-    throw new RuntimeError("unimplemented", "sandboxes can't be paused here yet", {
-      hint: "ask for one that ends at the end of its time",
-    });
-  }
   return {
     template: wanted.template,
     image: template.image,
@@ -92,14 +101,36 @@ export function planSandbox(
     diskBound: config.diskBound,
     ...{ env, user, workingDir, mounts: wanted.mounts, metadata: wanted.metadata },
     ...networkOf(wanted, template, config, nameServers),
-    llm: models,
+    ...{ llm: models, agent, skills },
     lifeMs: checkLife(wanted.lifeMs ?? config.lifeMs, config),
     idleMs: size("idle time (ms)", wanted.idleMs ?? config.idleMs, 0, config.maxLifeMs),
+    atEnd: wanted.atEnd ?? "end",
     owner: wanted.endsWithOwner === true ? ownerOf(caller) : undefined,
     startCommand: template.startCommand,
     readyCommand: template.readyCommand,
     readyTimeoutMs: template.readyTimeoutMs,
   };
+}
+
+function skillsOf({ skills }: SandboxWanted, template: TemplateConfig): SandboxPlan["skills"] {
+  if (skills === undefined) return { trusted: true, directories: template.skills ?? [] };
+  if (skills.length > mostMounts)
+    refuse("skills", `are in ${String(skills.length)} directories`, `at most ${mostMounts}`);
+  for (const directory of skills) checkPath("directory of skills", directory);
+  return { trusted: false, directories: skills };
+}
+
+function agentOf(
+  name: string | undefined,
+  { agents }: SandboxesConfig,
+  box: Parameters<typeof planAgent>[1],
+): PlannedAgent | undefined {
+  if (name === undefined || name === "") return undefined;
+  const known = Object.hasOwn(agents, name) ? agents[name] : undefined;
+  if (known !== undefined) return planAgent(known, box);
+  throw new RuntimeError("notFound", `agent ${shown(name)} is not known`, {
+    hint: `agents: ${Object.keys(agents).join(", ")}`,
+  });
 }
 
 function networkOf(
@@ -122,13 +153,13 @@ function networkOf(
   }
   const usual = { allowOut: template.allowOut ?? config.allowOut, denyOut: template.denyOut ?? config.denyOut };
   // Whoever writes the configuration may open all of it.
-  return { network, egress: planEgress(usual, { mayOpen: ["0.0.0.0/0", "::/0"], nameServers }) };
+  return { network, egress: planEgress(usual, { mayOpen: ["0.0.0.0/0", "::/0"], mayOpenNode: true, nameServers }) };
 }
 
 /** A client's rules, for a new sandbox and for one that runs. */
 export function egressOf(wanted: EgressWanted, config: SandboxesConfig, nameServers: readonly string[]): EgressSpec {
   if (config.egress === "cni") throw noEgress();
-  return planEgress(wanted, { mayOpen: config.mayOpen, nameServers });
+  return planEgress(wanted, { mayOpen: config.mayOpen, mayOpenNode: config.mayOpenNode, nameServers });
 }
 
 function noEgress(): RuntimeError {

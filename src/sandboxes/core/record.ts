@@ -38,6 +38,10 @@ const schema = z
     owner: z.object({ namespace: z.string(), name: z.string(), uid: z.string() }).readonly().exactOptional(),
     /** The image's own program with its arguments. */
     command: z.array(z.string()).readonly().default([]),
+    agent: z
+      .object({ name: z.string(), kind: z.string(), command: z.array(z.string()).readonly() })
+      .readonly()
+      .exactOptional(),
     accessToken: z.string(),
     createdAtMs: unixMs,
     endsAtMs: unixMs,

@@ -25,13 +25,17 @@ export interface SandboxWanted {
   readonly network?: "none" | "pod";
   /** Names of models' providers that it has on its loopback, without their keys. */
   readonly llm?: readonly string[];
+  /** A name of the configuration's coding agents; "": none. */
+  readonly agent?: string;
+  /** Directories of the host with skills in them, within what the configuration allows to the tenant. */
+  readonly skills?: readonly string[];
   /** What it may reach in the pod's network. */
   readonly egress?: EgressWanted;
   /** From now; the sandbox ends then. Absent: the configuration's. */
   readonly lifeMs?: number;
   /** Without a call about it for that long it ends. 0: never for that reason. */
   readonly idleMs?: number;
-  /** What becomes of it at the end of its time. pause: only where the engine can. */
+  /** What becomes of it at the end of its time, or when nobody has used it for its idle time. */
   readonly atEnd?: "end" | "pause";
   /** It ends with the pod that made it. */
   readonly endsWithOwner?: boolean;
@@ -68,6 +72,8 @@ export interface SandboxView {
   readonly network: "none" | "pod";
   /** Absent: it is in no network, or the network decides. */
   readonly egress?: SandboxEgress;
+  /** Absent: it has none of its own. */
+  readonly agent?: SandboxAgent;
   readonly atEnd: "end" | "pause";
   readonly endsWithOwner: boolean;
   /** A secret of this sandbox alone, made with it: what a client of E2B has as its access token. */
@@ -75,6 +81,14 @@ export interface SandboxView {
   /** For whoever looks at it with crictl: the ids of pod and container. */
   readonly podId: string;
   readonly containerId: string;
+}
+
+/** The coding agent that a sandbox was made with. */
+export interface SandboxAgent {
+  readonly name: string;
+  readonly kind: string;
+  /** Program and arguments that speak ACP by standard input and output; empty: it can't. */
+  readonly command: readonly string[];
 }
 
 /** The rules of a sandbox as they stand. */

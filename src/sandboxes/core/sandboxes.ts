@@ -1,6 +1,7 @@
 import type { PullWatch } from "../../image/image-store.js";
 import type { EgressFacts } from "../../net/egress/keeper.js";
 import type { EgressWanted } from "../../net/egress/policy.js";
+import type { SkillFact } from "../../runtime/skills/pod-skills.js";
 import type { PortConnection } from "../../vmm/agent/agent-client.js";
 import type { Caller } from "./caller.js";
 import type { Files } from "./file.js";
@@ -30,13 +31,16 @@ export interface Sandboxes {
   extend(caller: Caller, id: string, lifeMs: number, only: "later" | "any"): Promise<SandboxView>;
   /** Ends it with all that is in it. */
   end(caller: Caller, id: string, signal: AbortSignal): Promise<void>;
-  /** `unimplemented` until the engine has it. */
+  /** It stands still, and does not end at its time; what is asked of its inside is refused. Success where it is paused. */
   pause(caller: Caller, id: string, signal: AbortSignal): Promise<void>;
+  /** Its end is as far away as it was, and where it was due the usual life time away. Success where it runs. */
   resume(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxView>;
   /** Replaces all of its rules while it runs. `failedPrecondition` where it has none. */
   setEgress(caller: Caller, id: string, wanted: EgressWanted, signal: AbortSignal): Promise<SandboxView>;
   /** What was refused, and why. */
   egress(caller: Caller, id: string, signal: AbortSignal): Promise<EgressFacts>;
+  /** Those that it has mounted, and what was left out with the reason; no use of the sandbox. */
+  skills(caller: Caller, id: string): readonly SkillFact[];
   usage(caller: Caller, id: string, signal: AbortSignal): Promise<SandboxUsage>;
   /** What is kept of its start command's output, and what has happened, in the order of time; no use of the sandbox. */
   logs(caller: Caller, id: string): Promise<readonly SandboxLogLine[]>;

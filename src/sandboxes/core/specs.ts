@@ -10,6 +10,8 @@ import {
 } from "../../runtime/container/container-spec.js";
 import { podSpec, type DnsSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
 import type { EgressSpec } from "../../net/egress/policy.js";
+import { isOfSkills, skillsAnnotation, sourcesText } from "../../runtime/skills/annotation.js";
+import type { SkillSource } from "../../runtime/skills/pod-skills.js";
 import { dnsEnds } from "../../net/egress/ruleset.js";
 import { logDirectory, logName } from "./logs.js";
 import type { SandboxPlan } from "./plan.js";
@@ -42,7 +44,13 @@ const maskedPaths = [
 ];
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, root: string): PodSpec {
+/** `skills`: directories of the host that its skills come from. */
+export function podSpecOf(
+  id: SandboxName,
+  tenant: string,
+  plan: SandboxPlan,
+  { root, skills }: { readonly root: string; readonly skills: readonly SkillSource[] },
+): PodSpec {
   const nothing = { cpuShares: 0n, memorySwapLimitBytes: 0n, oomScoreAdj: 0n, cpusetCpus: "", cpusetMems: "" };
   const spec: PodSpec = {
     ...{ name: id, namespace: tenant, uid: id, attempt: 0 },
@@ -52,7 +60,10 @@ export function podSpecOf(id: SandboxName, tenant: string, plan: SandboxPlan, ro
       [labelOf.tenant]: tenant,
       [labelOf.template]: plan.template,
     },
-    annotations: plan.llm.length === 0 ? {} : { [llmAnnotation]: plan.llm.join(",") },
+    annotations: {
+      ...(plan.llm.length === 0 ? {} : { [llmAnnotation]: plan.llm.join(",") }),
+      ...(skills.length === 0 ? {} : { [skillsAnnotation]: sourcesText(skills) }),
+    },
     handler: "",
     hostname: "",
     logDirectory: logDirectory(root, id),
@@ -110,9 +121,9 @@ export function containerSpecOf(plan: SandboxPlan, assetsDir: string, within: re
 }
 
 /** Those that the caller has asked for. */
-export function mountsOf({ mounts }: Pick<ContainerSpec, "mounts">): SandboxMount[] {
+export function mountsOf({ mounts }: Pick<ContainerSpec, "mounts">, pod: string): SandboxMount[] {
   return mounts
-    .filter(({ containerPath }) => containerPath !== holderPath)
+    .filter(({ containerPath, hostPath }) => containerPath !== holderPath && !isOfSkills(hostPath, pod))
     .map(({ hostPath, containerPath: path, readonly }) => ({ hostPath, path, readonly }));
 }
 

@@ -1,24 +1,24 @@
 import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
-import { RecordFolder } from "../../store/records.js";
+import { RecordDirectory } from "../../store/records.js";
 import { agentSandboxRecords, type AgentSandboxRecord } from "./record.js";
 import type { SandboxName } from "./sandbox.js";
 
 /** The records of all sandboxes, on disk and here. */
 export class RecordStore {
-  readonly #folder: RecordFolder<AgentSandboxRecord>;
+  readonly #directory: RecordDirectory<AgentSandboxRecord>;
   readonly #records = new Map<SandboxName, AgentSandboxRecord>();
   /** Writes of one record, in order, also those that were given up. */
   readonly #writes = new Limiter<SandboxName>({ perKey: 1 });
 
-  private constructor(folder: RecordFolder<AgentSandboxRecord>) {
-    this.#folder = folder;
+  private constructor(directory: RecordDirectory<AgentSandboxRecord>) {
+    this.#directory = directory;
   }
 
   static async open(root: string, log: Logger): Promise<RecordStore> {
-    const store = new RecordStore(await RecordFolder.open(root, agentSandboxRecords, log));
-    for (const record of await store.#folder.load()) store.#records.set(record.id, record);
+    const store = new RecordStore(await RecordDirectory.open(root, agentSandboxRecords, log));
+    for (const record of await store.#directory.load()) store.#records.set(record.id, record);
     return store;
   }
 
@@ -38,7 +38,7 @@ export class RecordStore {
   /** It counts from now on; the promise is for the disk. */
   async add(record: AgentSandboxRecord): Promise<void> {
     this.#records.set(record.id, record);
-    await this.#write(record.id, () => this.#folder.write(record));
+    await this.#write(record.id, () => this.#directory.write(record));
   }
 
   /** Writes what has changed, then shows it. Undefined where there is none any more. */
@@ -47,7 +47,7 @@ export class RecordStore {
       const before = this.#records.get(id);
       if (before === undefined) return undefined;
       const record = { ...before, ...change };
-      await this.#folder.write(record);
+      await this.#directory.write(record);
       this.#records.set(id, record);
       return record;
     });
@@ -56,7 +56,7 @@ export class RecordStore {
   /** Success when it is not there. */
   async remove(id: SandboxName): Promise<void> {
     await this.#write(id, async () => {
-      await this.#folder.remove(id);
+      await this.#directory.remove(id);
       this.#records.delete(id);
     });
   }

@@ -1,6 +1,6 @@
 import { messageOf } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
-import { sandboxKey } from "../../runtime/pod/sandbox-store.js";
+import { sandboxKey } from "../../runtime/pod/pod-store.js";
 import type { Core } from "./core.js";
 import type { Lives } from "./lives.js";
 import { removePod } from "./pod-of.js";
@@ -13,7 +13,7 @@ const removeLimitMs = 120_000;
 export async function takeUp(core: Core): Promise<void> {
   const { engine, insides, log, records } = core;
   const there = records.all().filter(({ ready, end }) => ready !== undefined && end === undefined);
-  await insides.removeStrays(new Set(there.map(({ id }) => id)));
+  await insides.removeStrayProcesses(new Set(there.map(({ id }) => id)));
   for (const { id, ready } of there) {
     const container = ready === undefined ? undefined : engine.containers.find(ready.containerId);
     if (container === undefined) continue; // lost, and seen to be so
@@ -26,7 +26,8 @@ export async function takeUp(core: Core): Promise<void> {
 }
 
 /**
- * Time goes on for them. What was half made or was to end goes, and so does a pod of ours that no record names. The engine's own recovery has begun, and whoever wants a pod waits for it.
+ * Time goes on for them. What was half made or was to end goes, and so does a pod of ours that no record names, with its log.
+ * The engine's own recovery has begun, and whoever wants a pod waits for it.
  */
 export async function goOn(core: Core, lives: Lives): Promise<void> {
   for (const record of core.records.all()) {
@@ -35,6 +36,7 @@ export async function goOn(core: Core, lives: Lives): Promise<void> {
     else lives.watch(record);
   }
   await removeStrays(core);
+  await removeStrayLogs(core);
 }
 
 /** Only what is made for agents: a label anybody can write, a pod's spec says it by itself. */
@@ -54,5 +56,13 @@ async function removeStrays(core: Core): Promise<void> {
     } catch (thrown) {
       log.error({ sandboxId: pod.id, err: messageOf(thrown) }, "pod of a sandbox could not be removed");
     }
+  }
+}
+
+async function removeStrayLogs({ insides, log, records }: Core): Promise<void> {
+  try {
+    await insides.removeStrayLogs(new Set(records.all().map(({ id }) => id)));
+  } catch (thrown) {
+    log.error({ err: messageOf(thrown) }, "logs of sandboxes that nobody knows could not be removed");
   }
 }

@@ -1,7 +1,7 @@
 import { sleep } from "../../base/stage.js";
 import type { Deps } from "../../runtime/deps.js";
 import { boundedDisk, type BoundedDisk } from "../../runtime/stats/bounded-disk.js";
-import { sandboxUsageOf, type SandboxUsage as EngineUsage } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf, type PodUsage as EngineUsage } from "../../runtime/stats/pod-stats.js";
 import type { SandboxName, SandboxUsage } from "./sandbox.js";
 import { viewOf, type LiveSandbox } from "./view.js";
 
@@ -64,7 +64,8 @@ function figures(live: LiveSandbox, { usage, disk }: Found, before: Reading): Sa
     atMs: Number(usage.atNs / 1_000_000n),
     vcpus,
     cpuPercent: spanNs <= 0 ? 0 : Math.min(Math.max((busyNs / spanNs) * 100, 0), vcpus * 100),
-    memoryUsedBytes: bounded(container?.session?.memoryWorkingSetBytes),
+    // A guest that stands still says nothing: it is what its Box has of the host.
+    memoryUsedBytes: bounded(live.pod.isPaused ? usage.memoryBytes : container?.session?.memoryWorkingSetBytes),
     memoryTotalBytes: total,
     memoryCacheBytes: bounded(container?.session?.memoryCacheBytes),
     diskUsedBytes: Number(disk?.usedBytes ?? container?.layer.bytes ?? 0n),

@@ -1,5 +1,5 @@
 import type { Container } from "../../runtime/container/container.js";
-import type { Sandbox } from "../../runtime/pod/sandbox.js";
+import type { Pod } from "../../runtime/pod/pod.js";
 import type { Core } from "./core.js";
 import type { AgentSandboxRecord } from "./record.js";
 import type { SandboxView } from "./sandbox.js";
@@ -9,7 +9,7 @@ import { mountsOf, userOf } from "./specs.js";
 export interface LiveSandbox {
   readonly record: AgentSandboxRecord;
   readonly readyAtMs: number;
-  readonly pod: Sandbox;
+  readonly pod: Pod;
   readonly container: Container;
 }
 
@@ -26,7 +26,7 @@ export function liveSandbox(
   return { record, readyAtMs: ready.atMs, pod, container };
 }
 
-function egressOf({ record: { egress, network } }: Sandbox): Pick<SandboxView, "egress"> {
+function egressOf({ record: { egress, network } }: Pod): Pick<SandboxView, "egress"> {
   if (egress === undefined || network === undefined) return {};
   return { egress: { allowOut: [...egress.allow, ...egress.names], denyOut: egress.deny, rest: egress.rest } };
 }
@@ -36,17 +36,18 @@ export function viewOf({ record, readyAtMs, pod, container }: LiveSandbox): Sand
   return {
     ...{ id: record.id, tenant: record.tenant, template: record.template, image: spec.image.name },
     command: record.command,
-    ...{ state: "running", startedAtMs: readyAtMs, endsAtMs: record.endsAtMs },
+    ...{ state: pod.isPaused ? "paused" : "running", startedAtMs: readyAtMs, endsAtMs: record.endsAtMs },
     vcpus: pod.record.size?.vcpus ?? record.vcpus,
     memoryMib: pod.record.size?.memoryMib ?? record.memoryMib,
     diskMib: record.diskMib,
     env: Object.fromEntries(spec.env.map(({ name, value }) => [name, value])),
     user: userOf(spec),
     workingDir: spec.workingDir,
-    mounts: mountsOf(spec),
+    mounts: mountsOf(spec, pod.id),
     metadata: record.metadata,
     network: pod.record.network === undefined ? "none" : "pod",
     ...egressOf(pod),
+    ...(record.agent === undefined ? {} : { agent: record.agent }),
     atEnd: record.atEnd,
     endsWithOwner: record.owner !== undefined,
     accessToken: record.accessToken,

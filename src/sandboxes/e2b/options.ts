@@ -26,8 +26,5 @@ export interface DebugSandbox {
 /** envd's, by the clients: what comes to it is answered here, and no such port is asked for in the sandbox. */
 export const envdPort = 49_983;
 
-/**
- * What the SDKs go by when they choose what to use: all of envd that they knew at that version is there. The next ones
- * have attributes of files, which are not.
- */
-export const envdVersion = "0.6.1";
+/** What the SDKs go by when they choose what to use: all of envd that they ask for up to that version is there. */
+export const envdVersion = "0.6.13";

@@ -2,8 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, messageOf } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
-import type { SandboxId } from "../../base/ids.js";
-import { namesIn } from "../../base/names-in.js";
+import type { PodId } from "../../base/ids.js";
 import type { Container } from "../../runtime/container/container.js";
 import type { Deps } from "../../runtime/deps.js";
 import { detachedExecsOf } from "../../runtime/exec/detached-execs.js";
@@ -13,6 +12,7 @@ import { forgetLost } from "../core/forget-lost.js";
 import type { Processes } from "../core/process.js";
 import type { ProcessStore } from "../core/processes/process-store.js";
 import { SandboxProcesses } from "../core/processes/sandbox-processes.js";
+import { insidesDirectory } from "./insides-directory.js";
 import { OpeningProcesses } from "./opening-processes.js";
 
 /** The agent keeps 256 execs of a container, and kubelet's probes want some. */
@@ -30,9 +30,9 @@ export class PodInsides {
   readonly #directory: string;
   readonly #of = new Map<string, Inside>();
 
-  constructor(engine: Deps, pod: SandboxId) {
+  constructor(engine: Deps, pod: PodId) {
     this.#engine = engine;
-    this.#directory = join(directoryOf(engine), pod);
+    this.#directory = join(insidesDirectory(engine), pod);
   }
 
   of(container: Container, since: "made" | "takenUp"): Inside {
@@ -93,17 +93,4 @@ export class PodInsides {
     }
     return store;
   }
-}
-
-/** Removes what there is of pods that nobody knows any more, at the daemon's start. */
-export async function removeStrayInsides(engine: Deps): Promise<void> {
-  const known = new Set<string>(engine.sandboxes.all().map(({ id }) => id));
-  for (const name of await namesIn(directoryOf(engine))) {
-    if (!known.has(name)) await rm(join(directoryOf(engine), name), { recursive: true, force: true });
-  }
-}
-
-/** Beside the records; a pod's own files are in memory, and output may be more than that. */
-function directoryOf({ config }: Pick<Deps, "config">): string {
-  return join(config.root, "pod-processes");
 }

@@ -1,9 +1,10 @@
 import { RuntimeError } from "../../base/errors.js";
-import type { SandboxId } from "../../base/ids.js";
+import type { PodId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import type { Container } from "../../runtime/container/container.js";
 import type { Deps } from "../../runtime/deps.js";
-import type { Sandbox } from "../../runtime/pod/sandbox.js";
+import type { Pod } from "../../runtime/pod/pod.js";
+import type { SkillFact } from "../../runtime/skills/pod-skills.js";
 import { audited } from "../core/audit.js";
 import type { Caller } from "../core/caller.js";
 import type { Files } from "../core/file.js";
@@ -17,7 +18,7 @@ import { chooseContainer } from "./choose-container.js";
 import type { PodInsides } from "./pod-insides.js";
 
 export interface OpenPod {
-  readonly pod: Sandbox;
+  readonly pod: Pod;
   readonly insides: PodInsides;
 }
 
@@ -39,7 +40,7 @@ export class PodSandboxes implements Sandboxes {
     this.#pods.set(open.pod.id, open);
   }
 
-  remove(id: SandboxId): void {
+  remove(id: PodId): void {
     this.#pods.delete(id);
   }
 
@@ -63,6 +64,10 @@ export class PodSandboxes implements Sandboxes {
   files(caller: Caller, id: string): Files {
     const { open, container } = this.#require(caller, id);
     return watchedFiles(open.insides.of(container, "made").files, this.#watch(caller, container));
+  }
+
+  skills(caller: Caller, id: string): readonly SkillFact[] {
+    return this.#engine.skills.list(this.#require(caller, id).open.pod.id);
   }
 
   held(): never {
@@ -133,7 +138,12 @@ function viewOf({ open: { pod }, container }: { readonly open: OpenPod; readonly
     endsAtMs: Number.POSITIVE_INFINITY,
     ...{ vcpus: pod.record.size?.vcpus ?? 0, memoryMib: pod.record.size?.memoryMib ?? 0, diskMib: 0 },
     env: Object.fromEntries(spec.env.map(({ name, value }) => [name, value])),
-    ...{ user: userOf(spec), workingDir: record.process.cwd, mounts: mountsOf(spec), metadata: pod.spec.labels },
+    ...{
+      user: userOf(spec),
+      workingDir: record.process.cwd,
+      mounts: mountsOf(spec, pod.id),
+      metadata: pod.spec.labels,
+    },
     ...{ network: pod.record.network === undefined ? "none" : "pod", atEnd: "end", endsWithOwner: false },
     ...{ accessToken: "", podId: pod.id, containerId: container.id },
   };

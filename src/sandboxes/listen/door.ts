@@ -35,9 +35,11 @@ const lastPart = 0.2;
 const probeMs = 60_000;
 
 export interface DoorListener {
-  readonly kind: "tcp" | "unix";
+  readonly kind: "tcp" | "unix" | "vsock";
   /** Nobody else than this machine gets to it. */
   readonly loopback: boolean;
+  /** Of one connection, where its socket does not know: "vsock 3". */
+  readonly source?: string;
 }
 
 /** One that has come by a listener of this machine. */
@@ -138,7 +140,7 @@ export class Door {
     const name = known.kind === "caller" && listener.kind === "unix" ? known.caller.name : from;
     const open = listener.kind === "tcp" && known.kind === "caller";
     const heard = member.heard.bind(member);
-    if (spoken !== "tls" || this.#tls === undefined || listener.kind === "unix") {
+    if (spoken !== "tls" || this.#tls === undefined || listener.kind !== "tcp") {
       const isInClear = listener.loopback || this.#options.config.plain;
       if (!isInClear && this.#tls !== undefined && spoken !== undefined && spoken !== "silent") {
         this.#refused.tell("tls", from, "no TLS");
@@ -153,6 +155,7 @@ export class Door {
 
   async #knownBy(socket: Socket, { kind }: DoorListener): Promise<Known> {
     const { config, native, pods } = this.#options;
+    if (kind === "vsock") return { kind: "token" }; // its other end says no more than a number of a machine
     if (kind === "tcp") {
       if (this.#tokens.areThere) return { kind: "token" };
       return { kind: "caller", caller: { tenant: localTenant, name: "loopback" } };
@@ -203,6 +206,6 @@ export class Door {
 }
 
 /** Whose connections are counted together before more is known. */
-function sourceOf(socket: Socket, { kind }: DoorListener): string {
-  return kind === "unix" ? "unix" : (socket.remoteAddress ?? "gone");
+function sourceOf(socket: Socket, { kind, source }: DoorListener): string {
+  return kind === "unix" ? "unix" : (source ?? socket.remoteAddress ?? "gone");
 }

@@ -6,9 +6,9 @@ import { rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { listenOnUnixSocket } from "../../base/unix-socket.js";
-import { isLoopback, shownUrl } from "../../config/listen-url.js";
-import type { SandboxPortConfig } from "../../config/sandboxes-listen.js";
+import { isLoopback, shownUrl, type ListenUrl } from "../../config/listen-url.js";
 import { Door, type DoorListener } from "./door.js";
+import { listenOnVsock } from "./listen-on-vsock.js";
 import type { SandboxPortOptions } from "./options.js";
 
 export interface SandboxPort {
@@ -22,22 +22,18 @@ export interface SandboxPort {
 export async function openSandboxPort(options: SandboxPortOptions): Promise<SandboxPort> {
   const { config, log } = options;
   const door = await Door.open(options);
-  const servers: { readonly server: Server; readonly url: string; readonly path: string | undefined }[] = [];
+  const servers: Listening[] = [];
   const close = async (graceMs: number): Promise<void> => {
-    for (const { server } of servers) server.close(); // those that are connected go on
+    for (const { stop } of servers) stop(); // those that are connected go on
     await door.close(graceMs);
     for (const { path } of servers) if (path !== undefined) await rm(path, { force: true });
   };
   try {
     for (const url of config.listen) {
-      const server = await listen(url, config.socketMode, (socket, listener) => {
+      const welcome = (socket: Socket, listener: DoorListener): void => {
         void door.welcome(socket, listener);
-      });
-      server.on("error", (error) => {
-        log.warn({ listen: shownUrl(url), err: messageOf(error) }, "could not take a client's connection");
-      });
-      const path = url.kind === "unix" ? url.path : undefined;
-      servers.push({ server, url: shownUrl(url.kind === "unix" ? url : { ...url, port: portOf(server) }), path });
+      };
+      servers.push(url.kind === "vsock" ? listenOnVsock(url, options, welcome) : await listen(url, options, welcome));
     }
   } catch (thrown) {
     await close(0);
@@ -48,20 +44,36 @@ export async function openSandboxPort(options: SandboxPortOptions): Promise<Sand
   return { urls, close };
 }
 
+interface Listening {
+  readonly url: string;
+  /** Of a Unix socket. */
+  readonly path?: string;
+  readonly stop: () => void;
+}
+
+type Welcome = (socket: Socket, listener: DoorListener) => void;
+
 async function listen(
-  url: SandboxPortConfig["listen"][number],
-  mode: number,
-  welcome: (socket: Socket, listener: DoorListener) => void,
-): Promise<Server> {
+  url: Exclude<ListenUrl, { kind: "vsock" }>,
+  { config, log }: SandboxPortOptions,
+  welcome: Welcome,
+): Promise<Listening> {
   const listener: DoorListener =
     url.kind === "unix" ? { kind: "unix", loopback: true } : { kind: "tcp", loopback: isLoopback(url.host) };
   // A client of HTTP/1.1 may end its side after its request.
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     welcome(socket, listener);
   });
-  if (url.kind === "unix") await listenOnUnixSocket(server, url.path, mode);
+  if (url.kind === "unix") await listenOnUnixSocket(server, url.path, config.socketMode);
   else await listenOnTcp(server, url);
-  return server;
+  server.on("error", (error) => {
+    log.warn({ listen: shownUrl(url), err: messageOf(error) }, "could not take a client's connection");
+  });
+  const stop = (): void => {
+    server.close();
+  };
+  if (url.kind === "unix") return { url: shownUrl(url), path: url.path, stop };
+  return { url: shownUrl({ ...url, port: portOf(server) }), stop };
 }
 
 async function listenOnTcp(server: Server, url: { readonly host: string; readonly port: number }): Promise<void> {

@@ -32,7 +32,10 @@ export interface DoorLimits extends HttpLimits, GrpcLimits {
 export interface SandboxPortOptions {
   readonly config: SandboxPortConfig;
   readonly log: Logger;
-  readonly native: Pick<Native, "peerCredentials" | "openPeer" | "signalProcess" | "closeFd">;
+  readonly native: Pick<
+    Native,
+    "peerCredentials" | "openPeer" | "signalProcess" | "closeFd" | "bindVsock" | "joinAccepted"
+  >;
   /** Whose namespaces callers on Unix sockets are in: `podsOfRuntime(deps.sandboxes)`. */
   readonly pods: PodsOfNode;
   /** `deps.metrics.port`. */

@@ -3,11 +3,10 @@
  * is checked against the schemas before anything is done; a failure is the tool's answer with `isError`, whose text says
  * what to do. A program that exits with another status than 0 is no failure of the tool's.
  */
-import { McpServer, type CallToolResult } from "@modelcontextprotocol/server";
+import type { CallToolResult, McpServer } from "@modelcontextprotocol/server";
 import * as z from "zod";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import { packageVersion } from "../../base/version.js";
 import type { Caller } from "../core/caller.js";
 import type { FileScope } from "../core/file.js";
 import type { Sandboxes } from "../core/sandboxes.js";
@@ -33,9 +32,8 @@ const words = z.record(z.string().max(256), z.string().max(32_768));
 export const sandboxId = z.string().max(64).describe("Id of the sandbox, as create_sandbox gave it");
 export const path = z.string().min(1).max(longestName).describe("Absolute, or relative to the working directory");
 
-/** One server for one caller; the library asks for a fresh one with each request. */
-export function toolServer(parts: ToolParts): McpServer {
-  const server = new McpServer({ name: "a3s-box", version: packageVersion() });
+/** Gives a new server the tools for one caller. */
+export function withTools(server: McpServer, parts: ToolParts): McpServer {
   if (parts.theOne === undefined) addLifeTools(server, parts);
   addCommandTool(server, parts);
   addFileTools(server, parts);

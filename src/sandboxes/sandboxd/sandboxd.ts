@@ -1,3 +1,4 @@
+import { acpProtocol } from "../acp/acp-protocol.js";
 import type { GrpcProtocol, HttpProtocol } from "../listen/protocol.js";
 import { fileService } from "./grpc/files.js";
 import { portService } from "./grpc/ports.js";
@@ -27,6 +28,6 @@ export function runtimeProtocols(parts: SandboxdParts): SandboxdProtocols {
 export function sandboxdProtocols(parts: SandboxdParts): SandboxdProtocols {
   return {
     grpc: [processV1, sandboxService, processService, fileService, portService].map((make) => make(parts)),
-    http: [infoProtocol, filesProtocol, controlProtocol, legacyProtocol].map((make) => make(parts)),
+    http: [infoProtocol, filesProtocol, acpProtocol, controlProtocol, legacyProtocol].map((make) => make(parts)),
   };
 }

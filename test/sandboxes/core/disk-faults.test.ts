@@ -5,17 +5,17 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { loopFiles, mountsIn } from "../../support/bounded-disks.js";
-import { FaultFolder, type Fault } from "../../support/faults/fault-folder.js";
-import { projectFolder } from "../../support/project.js";
+import { FaultDirectory, type Fault } from "../../support/faults/fault-directory.js";
+import { projectDirectory } from "../../support/project.js";
 import { makeBase, openCore } from "../../support/sandboxes/open-core.js";
 import { eventually, limit } from "../../support/wait.js";
 
 /** As `core-host.ts` ends: 1 where it has not made the sandbox, and taken all back. */
-async function madeIn(base: string, faults: FaultFolder, fault: Fault): Promise<number | NodeJS.Signals> {
+async function madeIn(base: string, faults: FaultDirectory, fault: Fault): Promise<number | NodeJS.Signals> {
   await faults.arm(fault);
   const wanted = JSON.stringify({ diskMib: 64 });
   const child = spawn(process.execPath, ["--import=tsx", "test/support/sandboxes/core-host.ts", base, wanted], {
-    cwd: projectFolder,
+    cwd: projectDirectory,
     stdio: "ignore",
     env: { ...process.env, A3S_FAULTS: faults.path },
   });
@@ -39,7 +39,7 @@ describe("the disk of a sandbox that is not made to its end", function () {
   for (const [fault, end] of cells) {
     it(`is gone with all that it was made of: ${fault.kind} at ${fault.place}`, async () => {
       const base = await makeBase();
-      await using faults = await FaultFolder.make();
+      await using faults = await FaultDirectory.make();
       expect(await madeIn(base, faults, fault)).to.equal(end);
       const next = await openCore(base);
       try {

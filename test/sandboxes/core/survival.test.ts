@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect } from "chai";
 import * as z from "zod";
 import { neverAborted } from "../../../src/base/signals.js";
 import { execAndWait } from "../../../src/runtime/exec/exec.js";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 import { makeBase, openCore, someCaller, type TestCore } from "../../support/sandboxes/open-core.js";
 import { eventually, limit } from "../../support/wait.js";
 
@@ -18,7 +18,7 @@ const lives = [600_000, 600_000, 5000];
 async function madeAndKilled(base: string): Promise<z.infer<typeof said>> {
   const wanted = lives.map((lifeMs, index) => JSON.stringify({ lifeMs, metadata: { index: String(index) } }));
   const args = ["--import=tsx", "test/support/sandboxes/core-host.ts", base, ...wanted];
-  const child = spawn(process.execPath, args, { cwd: projectFolder, stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, args, { cwd: projectDirectory, stdio: ["ignore", "pipe", "inherit"] });
   try {
     const lines = createInterface({ input: child.stdout });
     for await (const line of lines) return said.parse(JSON.parse(line));
@@ -69,5 +69,8 @@ describe("sandboxes of a daemon that was killed", function () {
       return told.length >= 2 ? told : undefined;
     });
     expect(ends).to.have.members(["time", "lost"]);
+    await eventually("nothing of their logs is left, the stray's among them", 20_000, async () => {
+      return (await readdir(join(base, "root/sandbox-logs"))).length === 0 ? true : undefined;
+    });
   });
 });

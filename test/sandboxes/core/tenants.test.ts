@@ -147,7 +147,6 @@ describe("tenants of the agents' edge", () => {
       [someCaller, { user: "nobody-at-all" }, /invalidArgument|not in the image's/],
       [someCaller, { workingDir: "relative" }, /^invalidArgument: working directory/],
       [someCaller, { endsWithOwner: true }, /^invalidArgument: .*uid 0 is no pod/],
-      [someCaller, { atEnd: "pause" }, /^unimplemented: sandboxes can't be paused here yet/],
       [someCaller, mount("/etc"), /^permissionDenied: .*team-a may not mount \/etc/],
       [third, mount("/etc"), /^permissionDenied: .*team-c may not mount \/etc/],
       [third, mount(`${allowed}/out`), /^permissionDenied: .*may not mount/],

@@ -14,7 +14,7 @@ import { joinTap } from "../../../src/net/guest-link.js";
 import { EgressKeeper, type EgressFacts, type EgressPlace } from "../../../src/net/egress/keeper.js";
 import { planEgress, type EgressWanted } from "../../../src/net/egress/policy.js";
 import { askServers } from "../../../src/net/egress/dns/upstream.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { limit } from "../wait.js";
 import { Lines, seenBy, type Seen } from "./lines.js";
 import { NameServer } from "./name-server.js";
@@ -52,17 +52,17 @@ export type Try =
   | { readonly do: "frame"; readonly device: string; readonly hex: string };
 
 export class EgressBed {
-  readonly folder: string;
+  readonly directory: string;
   readonly names: NameServer;
   keeper: EgressKeeper;
   readonly #native: Native;
   readonly #started: Lines[] = [];
   #world: Lines | undefined;
 
-  private constructor(folder: string, names: NameServer) {
-    this.folder = folder;
+  private constructor(directory: string, names: NameServer) {
+    this.directory = directory;
     this.names = names;
-    ({ native: this.#native } = loadNative(join(projectFolder, "build/assets")));
+    ({ native: this.#native } = loadNative(join(projectDirectory, "build/assets")));
     this.keeper = this.newKeeper();
   }
 
@@ -91,7 +91,7 @@ export class EgressBed {
   }
 
   at(name: string): string {
-    return join(this.folder, name);
+    return join(this.directory, name);
   }
 
   async join(wanted: EgressWanted): Promise<void> {
@@ -107,7 +107,7 @@ export class EgressBed {
   }
 
   #plan(wanted: EgressWanted) {
-    return planEgress(wanted, { mayOpen: ["0.0.0.0/0", "::/0"], nameServers: ["10.77.0.1"] });
+    return planEgress(wanted, { mayOpen: ["0.0.0.0/0", "::/0"], mayOpenNode: true, nameServers: ["10.77.0.1"] });
   }
 
   async run(where: string, program: string, ...args: readonly string[]): Promise<string> {
@@ -117,7 +117,7 @@ export class EgressBed {
 
   /** What comes of each try of the guest, one after the other. */
   async tries(all: readonly Try[], where = "guest"): Promise<unknown[]> {
-    const script = join(projectFolder, "test/support/egress/probe.py");
+    const script = join(projectDirectory, "test/support/egress/probe.py");
     const said: unknown = JSON.parse(await this.run(where, "python3", script, JSON.stringify(all)));
     if (!Array.isArray(said)) throw new Error("no list");
     return said.map((one: unknown) => one);
@@ -143,7 +143,7 @@ export class EgressBed {
     await this.keeper.close();
     await this.names.close();
     for (const name of ["guest", "pod", "world"]) await this.#native.removeNetns(this.at(name));
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 
   async #wire(): Promise<void> {

@@ -2,13 +2,13 @@ import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 
 /** A program that answers each line with one. */
 export class Lines {
   /** A script of this directory, in a network namespace. */
   static start(netns: string, script: string, ...args: readonly string[]): Lines {
-    const path = join(projectFolder, "test/support/egress", script);
+    const path = join(projectDirectory, "test/support/egress", script);
     return new Lines(
       spawn("nsenter", [`--net=${netns}`, "python3", path, ...args], { stdio: ["pipe", "pipe", "inherit"] }),
     );

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { busyboxSource, type NamedImage } from "../images.js";
 import { packages } from "../package-images.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { buildLayer } from "../tar-builder.js";
 
 export const agentImageName = "localhost/test/agent:1";
@@ -11,7 +11,7 @@ export const agentImageName = "localhost/test/agent:1";
 export const kernelCommand = ["/usr/bin/python3", "/opt/kernel.py"] as const;
 
 export async function agentImage(): Promise<NamedImage> {
-  const kernel = await readFile(join(projectFolder, "test/support/sandboxes/kernel.py"));
+  const kernel = await readFile(join(projectDirectory, "test/support/sandboxes/kernel.py"));
   const ours = buildLayer([
     { name: "home/user/", type: "directory", uid: 1000, gid: 1000 },
     { name: "lib", type: "symlink", link: "usr/lib" },

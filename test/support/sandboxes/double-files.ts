@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { errnoOf, RuntimeError, type ErrorCode } from "../../../src/base/errors.js";
 import type {
   ByteRange,
+  FileAttributes,
   FileBody,
   FileEntry,
   FileEvent,
@@ -11,6 +12,7 @@ import type {
   Files,
   FileScope,
   ListWanted,
+  WriteWanted,
 } from "../../../src/sandboxes/core/file.js";
 
 const codes: Readonly<Record<string, ErrorCode>> = {
@@ -26,6 +28,8 @@ export class DoubleFiles implements Files {
   readonly #home: string;
   /** Who was said to ask. */
   readonly users: string[] = [];
+  /** By paths of this host. */
+  readonly #attributes = new Map<string, FileAttributes>();
 
   constructor(home: string) {
     this.#home = home;
@@ -33,7 +37,7 @@ export class DoubleFiles implements Files {
 
   async stat(path: string, scope: FileScope, follow: boolean): Promise<FileEntry> {
     this.users.push(scope.user);
-    return await tried(async () => await entryOf(this.#at(path), follow));
+    return await tried(async () => this.#told(await entryOf(this.#at(path), follow), scope));
   }
 
   async list(path: string, scope: FileScope, { depth, limit }: ListWanted): Promise<FileList> {
@@ -55,7 +59,12 @@ export class DoubleFiles implements Files {
     });
   }
 
-  async write(path: string, scope: FileScope, body: AsyncIterable<Uint8Array>): Promise<FileEntry> {
+  async write(
+    path: string,
+    scope: FileScope,
+    body: AsyncIterable<Uint8Array>,
+    { attributes = new Map() }: WriteWanted,
+  ): Promise<FileEntry> {
     this.users.push(scope.user);
     return await tried(async () => {
       const to = this.#at(path);
@@ -71,7 +80,8 @@ export class DoubleFiles implements Files {
         await rm(beside);
         throw thrown;
       }
-      return await entryOf(to, true);
+      this.#attributes.set(to, attributes);
+      return this.#told(await entryOf(to, true), scope);
     });
   }
 
@@ -101,6 +111,12 @@ export class DoubleFiles implements Files {
       await stat(this.#at(path));
       return eventsOf(this.#at(path), recursive, signal);
     });
+  }
+
+  #told(entry: FileEntry, { attributesWith }: FileScope): FileEntry {
+    const all = attributesWith === undefined ? [] : [...(this.#attributes.get(entry.path) ?? [])];
+    const asked = all.filter(([name]) => name.startsWith(attributesWith ?? ""));
+    return asked.length === 0 ? entry : { ...entry, attributes: new Map(asked) };
   }
 
   #at(path: string): string {

@@ -85,13 +85,14 @@ export class DoubleProcesses implements Processes {
     let offset = typeof from === "object" ? from.offset : { start: 0, unseen: held.seen, now: held.length }[from];
     const changes = on(held.changed, "change", { signal });
     for (;;) {
-      for (const part of held.parts.filter((one) => one.offset >= offset)) {
+      for (const part of held.parts.filter((one) => one.offset + one.data.length > offset)) {
+        const data = part.data.subarray(Math.max(offset - part.offset, 0));
         offset = part.offset + part.data.length;
         held.seen = Math.max(held.seen, offset);
-        yield { kind: "output", ...part };
+        yield { kind: "output", stream: part.stream, data, offset: offset - data.length };
       }
       // More may have come while the reader had the last.
-      if (held.parts.some((one) => one.offset >= offset)) continue;
+      if (held.parts.some((one) => one.offset + one.data.length > offset)) continue;
       if (held.view.exit !== undefined) break;
       await changes.next();
     }

@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
 import type { PullWatch } from "../../../src/image/image-store.js";
+import type { SkillFact } from "../../../src/runtime/skills/pod-skills.js";
 import type { EgressFacts } from "../../../src/net/egress/keeper.js";
 import type { EgressWanted } from "../../../src/net/egress/policy.js";
 import type { Caller } from "../../../src/sandboxes/core/caller.js";
@@ -40,7 +41,6 @@ export class DoubleSandboxes implements Sandboxes {
   readonly #all = new Map<string, Held>();
   /** What the next creation fails with. */
   refusal: RuntimeError | undefined;
-  canPause = false;
   /** Of the image of the next creation. */
   pull: ((watch: PullWatch) => void) | undefined;
   /** What each says in its log. */
@@ -63,7 +63,6 @@ export class DoubleSandboxes implements Sandboxes {
     if (watch !== undefined) this.pull?.(watch);
     if (this.refusal !== undefined) throw this.refusal;
     if (wanted.template.startsWith("no-")) throw new RuntimeError("notFound", `no template ${wanted.template}`);
-    if (wanted.atEnd === "pause") throw new RuntimeError("unimplemented", "pause: not built");
     const id = newName();
     const home = await mkdtemp(join(this.#directory, `${id}-`));
     const view = viewOf(caller, wanted, id, home);
@@ -104,7 +103,6 @@ export class DoubleSandboxes implements Sandboxes {
 
   pause(caller: Caller, id: string): Promise<void> {
     const held = this.#of(caller, id);
-    if (!this.canPause) return Promise.reject(new RuntimeError("unimplemented", "pause: not built"));
     held.view = { ...held.view, state: "paused" };
     return Promise.resolve();
   }
@@ -126,6 +124,10 @@ export class DoubleSandboxes implements Sandboxes {
       throw new RuntimeError("failedPrecondition", `sandbox ${id} has no egress rules`);
     held.view = { ...held.view, egress: { allowOut, denyOut, rest } };
     return Promise.resolve(held.view);
+  }
+
+  skills(caller: Caller, id: string): readonly SkillFact[] {
+    return [{ name: "of-the-double", from: `/skills/${this.get(caller, id).id}` }];
   }
 
   egress(caller: Caller, id: string): Promise<EgressFacts> {
@@ -231,6 +233,16 @@ function viewOf(caller: Caller, wanted: SandboxWanted, id: SandboxName, home: st
     metadata: wanted.metadata,
     network: wanted.network ?? "pod",
     ...(wanted.network === "none" ? {} : { egress: { ...noRules, ...wanted.egress } }),
+    // Its name is its program.
+    ...(wanted.agent === undefined
+      ? {}
+      : {
+          agent: {
+            name: wanted.agent,
+            kind: "custom",
+            command: wanted.agent === "mute" ? [] : ["/bin/sh", wanted.agent],
+          },
+        }),
     atEnd: "end",
     endsWithOwner: false,
     accessToken: randomBytes(24).toString("hex"),

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import type * as Sdk from "../../../sdk/typescript/src/index.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { limit } from "../wait.js";
 
 const run = promisify(execFile);
@@ -24,7 +24,7 @@ export interface InstalledSdk {
 export async function installSdk(): Promise<InstalledSdk> {
   const directory = await mkdtemp(join(tmpdir(), "a3s-sdk-"));
   try {
-    const source = join(projectFolder, "sdk/typescript");
+    const source = join(projectDirectory, "sdk/typescript");
     const options = { timeout: limit(120_000), env: { ...process.env, npm_config_update_notifier: "false" } };
     await run("npm", ["pack", "--silent", "--pack-destination", directory], { ...options, cwd: source });
     const [archive = ""] = await readdir(directory);
@@ -40,7 +40,7 @@ export async function installSdk(): Promise<InstalledSdk> {
       link: async (name) => {
         const target = join(directory, "node_modules", name);
         await mkdir(join(target, ".."), { recursive: true });
-        await symlink(join(projectFolder, "node_modules", name), target);
+        await symlink(join(projectDirectory, "node_modules", name), target);
       },
       remove: () => rm(directory, { recursive: true }),
     };

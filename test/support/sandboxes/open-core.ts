@@ -10,7 +10,7 @@ import { configOf, parseFile } from "../../../src/config/load.js";
 import type { Deps } from "../../../src/cri/deps.js";
 import { loadNative } from "../../../src/native/addon.js";
 import { removeSandbox } from "../../../src/runtime/pod/end.js";
-import type { Sandbox } from "../../../src/runtime/pod/sandbox.js";
+import type { Pod } from "../../../src/runtime/pod/pod.js";
 import { recover } from "../../../src/runtime/recovery.js";
 import { openSandboxes, type OpenOptions, type OpenSandboxes } from "../../../src/sandboxes/core/open.js";
 import type { Caller } from "../../../src/sandboxes/core/caller.js";
@@ -18,7 +18,7 @@ import type { SandboxWanted } from "../../../src/sandboxes/core/sandbox.js";
 import type { Sandboxes } from "../../../src/sandboxes/core/sandboxes.js";
 import { driver } from "../daemon.js";
 import { busybox, writeArchive, type NamedImage } from "../images.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 
 export interface LogLine {
   readonly msg: string;
@@ -60,7 +60,7 @@ export async function openCore(
   const log = logInto(lines);
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
-  const { native } = loadNative(join(projectFolder, "build/assets"));
+  const { native } = loadNative(join(projectDirectory, "build/assets"));
   const engine = await openParts(config, log, native, closing.signal);
   if (images.length > 0) {
     const archive = join(base, "images.tar");
@@ -86,7 +86,7 @@ export async function openCore(
   return { base, config, engine, sandboxes: open.sandboxes, log: lines, close, remove };
 }
 
-async function removePod(pod: Sandbox, engine: Deps): Promise<void> {
+async function removePod(pod: Pod, engine: Deps): Promise<void> {
   const limit = AbortSignal.timeout(60_000);
   await engine.sandboxes.locks.run(pod.id, limit, async () => {
     if (engine.sandboxes.has(pod.id)) await removeSandbox(pod, engine, limit);

@@ -64,7 +64,7 @@ describe("the SDK over a restart of the runtime", function () {
     };
     const running = sandbox.commands.run("echo x >> starts; cat starts");
     await eventually("it is started, and the port is gone", 10_000, () =>
-      existsSync(bed.folder) ? undefined : starts,
+      existsSync(bed.directory) ? undefined : starts,
     );
     bed = await openSandboxes(sandboxes, toml);
     expect((await running).stdout).to.equal("x\n");

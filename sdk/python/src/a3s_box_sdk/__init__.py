@@ -8,11 +8,13 @@
 Names are those of E2B's SDK, so that an app changes its provider by changing an import.
 """
 
+from ._async.agent import AsyncAgent, AsyncAgentSession
 from ._async.handle import AsyncCommandHandle
 from ._async.main import AsyncSandbox, AsyncSandboxPaginator
 from ._async.ports import AsyncForward
 from ._async.streams import AsyncFileStreamReader, AsyncWatchHandle
 from ._files import WriteData, WriteEntry
+from ._sync.agent import Agent, AgentSession
 from ._sync.handle import CommandHandle
 from ._sync.main import Sandbox, SandboxPaginator
 from ._sync.ports import Forward
@@ -37,6 +39,8 @@ from .exceptions import (
     UnimplementedException,
 )
 from .models import (
+    AgentUpdate,
+    CodingAgent,
     CommandResult,
     EntryInfo,
     FilesystemEvent,
@@ -45,7 +49,10 @@ from .models import (
     Mount,
     OutputChunk,
     OutputLost,
+    PermissionOption,
+    PermissionQuestion,
     ProcessInfo,
+    PromptResult,
     PtySize,
     SandboxInfo,
     SandboxMetrics,
@@ -55,6 +62,8 @@ from .models import (
 )
 
 __all__ = [
+    *("Agent", "AgentSession", "AgentUpdate", "AsyncAgent", "AsyncAgentSession", "CodingAgent", "PermissionOption"),
+    *("PermissionQuestion", "PromptResult"),
     *("AlreadyExistsException", "AsyncCommandHandle", "AsyncFileStreamReader", "AsyncForward", "AsyncSandbox"),
     *("AsyncSandboxPaginator", "AsyncWatchHandle", "AuthenticationException", "CommandExitException", "CommandHandle"),
     *("CommandResult", "EntryInfo", "FailedPreconditionException", "FileNotFoundException", "FileStreamReader"),

@@ -11,6 +11,7 @@ from ._proto import processes_pb2 as p
 from ._proto import sandboxes_pb2 as s
 from .exceptions import InvalidArgumentException
 from .models import (
+    CodingAgent,
     EntryInfo,
     FilesystemEventType,
     FileType,
@@ -58,6 +59,8 @@ def create_request(
     idle_timeout: Optional[float],
     on_timeout: Optional[str],
     ends_with_owner: Optional[bool],
+    agent: Optional[str] = None,
+    skills: Optional[Sequence[str]] = None,
 ) -> s.CreateSandboxRequest:
     if network not in (None, "none", "pod"):
         raise InvalidArgumentException(f'network "{network}" is neither "none" nor "pod"', stage="Sandbox.create")
@@ -80,6 +83,8 @@ def create_request(
         idle_ms=milliseconds(idle_timeout),
         at_end={None: s.AT_END_UNSPECIFIED, "kill": s.AT_END_END, "pause": s.AT_END_PAUSE}[on_timeout],
         ends_with_owner=ends_with_owner,
+        agent=agent,
+        skills=None if skills is None else s.SkillDirectories(host_paths=list(skills)),
     )
 
 
@@ -128,7 +133,12 @@ def info_of(message: s.Sandbox) -> SandboxInfo:
         pod_id=message.pod_id,
         container_id=message.container_id,
         command=list(message.command),
+        agent=agent_of(message.agent) if message.HasField("agent") else None,
     )
+
+
+def agent_of(message: s.CodingAgent) -> CodingAgent:
+    return CodingAgent(name=message.name, kind=message.kind, command=list(message.command))
 
 
 def metrics_of(message: s.GetSandboxUsageResponse) -> SandboxMetrics:

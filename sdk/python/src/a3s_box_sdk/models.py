@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 
 class SandboxState(str, Enum):
@@ -22,6 +22,54 @@ class Mount:
     host_path: str
     path: str
     readonly: bool = False
+
+
+@dataclass
+class CodingAgent:
+    """What a sandbox was made with."""
+
+    name: str
+    kind: str
+    """Whose preset it has: "opencode", "codex" …"""
+    command: List[str]
+    """Speaks ACP by standard input and output; empty: it can't."""
+
+
+@dataclass
+class AgentUpdate:
+    """A message about what an agent does."""
+
+    kind: str
+    """"agent_message_chunk", "agent_thought_chunk", "tool_call", "tool_call_update", "plan" …"""
+    text: str
+    """Of its answer; empty for all else."""
+    detail: Dict[str, Any]
+    """ACP's `SessionUpdate`, as it came."""
+
+
+@dataclass
+class PermissionOption:
+    option_id: str
+    name: str
+    kind: str
+    """"allow_once", "allow_always", "reject_once", "reject_always"."""
+
+
+@dataclass
+class PermissionQuestion:
+    """An agent asks before it does something."""
+
+    options: List[PermissionOption]
+    tool_call: Dict[str, Any]
+    """What it wants to do, as ACP has it."""
+
+
+@dataclass
+class PromptResult:
+    stop_reason: str
+    """"end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"."""
+    text: str
+    """All of the answer."""
 
 
 @dataclass
@@ -50,6 +98,8 @@ class SandboxInfo:
     pod_id: str
     container_id: str
     command: List[str] = field(default_factory=list)
+    agent: Optional[CodingAgent] = None
+    """None: it was made without one."""
 
 
 @dataclass

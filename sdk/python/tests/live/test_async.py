@@ -165,9 +165,9 @@ async def facts(sandbox, endpoint):
     query = a3s.SandboxQuery(metadata={"client": "async"})
     assert [one.sandbox_id async for one in AsyncSandbox.list(query=query)] == [sandbox.sandbox_id]
     assert await sandbox.is_running()
-    for call in (sandbox.pause(), sandbox.resume(), AsyncSandbox.pause(sandbox.sandbox_id)):
-        with pytest.raises(a3s.UnimplementedException):
-            await call
+    assert await sandbox.pause() and await AsyncSandbox.pause(sandbox.sandbox_id)
+    assert (await sandbox.get_info()).state is a3s.SandboxState.PAUSED
+    assert (await sandbox.resume()).state is a3s.SandboxState.RUNNING
 
 
 async def gone(sandbox):

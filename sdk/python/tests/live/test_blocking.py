@@ -233,9 +233,13 @@ def test_facts_figures_and_time_of_a_sandbox(sandbox, endpoint):
     assert [one.sandbox_id for one in Sandbox.list(query=query, limit=1)] == [sandbox.sandbox_id]
     assert Sandbox.list(query=a3s.SandboxQuery(metadata={"made by": "b"})).next_items() == []
     assert sandbox.is_running()
-    for call in (sandbox.pause, sandbox.resume, lambda: Sandbox.pause(sandbox.sandbox_id)):
-        with pytest.raises(a3s.UnimplementedException):
-            call()
+    assert sandbox.pause() and Sandbox.pause(sandbox.sandbox_id)
+    assert sandbox.get_info().state is a3s.SandboxState.PAUSED and not sandbox.is_running()
+    with pytest.raises(a3s.SandboxException, match="paused"):
+        sandbox.commands.run("true")
+    assert sandbox.resume().state is a3s.SandboxState.RUNNING
+    sandbox.pause()
+    assert Sandbox.connect(sandbox.sandbox_id).commands.run("echo on").stdout == "on\n"
 
 
 def test_each_error_says_what_and_about_what():

@@ -1,7 +1,11 @@
 /** Calls about one sandbox, which need no more of it than its id. */
 import { connectionTo, type Call, type Connection } from "../connection.js";
 import { SandboxNotFoundError } from "../errors.js";
-import { SandboxServiceService as service, type Sandbox as Message } from "../gen/sandboxes/v1/sandboxes.js";
+import {
+  SandboxServiceService as service,
+  SandboxState,
+  type Sandbox as Message,
+} from "../gen/sandboxes/v1/sandboxes.js";
 import type { ConnectionOpts, RequestOpts } from "../options.js";
 import { createRequest, milliseconds, type SandboxOpts } from "./create.js";
 import { sandboxInfo, sandboxMetrics, type SandboxInfo, type SandboxMetrics } from "./info.js";
@@ -22,7 +26,7 @@ export async function create(opts: SandboxOpts): Promise<{ connection: Connectio
   return { connection, sandboxId: present(sandbox).id };
 }
 
-/** Whether it is there; with a life time it ends no sooner than after that. */
+/** Whether it is there; one that is paused goes on. With a life time it ends no sooner than after that. */
 export async function found(
   sandboxId: string,
   opts: ConnectionOpts & { readonly timeoutMs?: number },
@@ -30,8 +34,12 @@ export async function found(
   const connection = await connectionTo(opts);
   const call = about("Sandbox.connect", sandboxId, opts);
   const lifeMs = milliseconds("timeoutMs", opts.timeoutMs);
-  if (lifeMs === undefined) await connection.repeatable(service.getSandbox, { sandboxId }, call);
-  else await connection.repeatable(service.extendSandbox, { sandboxId, lifeMs, onlyLater: true }, call);
+  const { sandbox } = await connection.repeatable(service.getSandbox, { sandboxId }, call);
+  const isPaused = present(sandbox).state === SandboxState.PAUSED;
+  if (isPaused) await connection.repeatable(service.resumeSandbox, { sandboxId }, call);
+  if (lifeMs !== undefined) {
+    await connection.repeatable(service.extendSandbox, { sandboxId, lifeMs, onlyLater: !isPaused }, call);
+  }
   return connection;
 }
 

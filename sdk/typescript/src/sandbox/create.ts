@@ -23,6 +23,10 @@ export interface SandboxOpts extends ConnectionOpts {
   /** Absolute; of commands and files that say nothing else. */
   readonly cwd?: string;
   readonly mounts?: readonly SandboxMount[];
+  /** A coding agent of the node's configuration; "": none. */
+  readonly agent?: string;
+  /** Directories of the node with skills in them, in place of the template's. */
+  readonly skills?: readonly string[];
   /** none: a loopback alone; pod: what the node gives a pod. */
   readonly network?: "none" | "pod";
   /** `false`: `network: "none"`. */
@@ -48,6 +52,8 @@ export function createRequest(opts: SandboxOpts): CreateSandboxRequest {
     ...given("lifeMs", milliseconds("timeoutMs", opts.timeoutMs)),
     ...given("idleMs", milliseconds("idleTimeoutMs", opts.idleTimeoutMs)),
     ...given("endsWithOwner", opts.endsWithOwner),
+    ...given("agent", opts.agent),
+    ...given("skills", opts.skills === undefined ? undefined : { hostPaths: [...opts.skills] }),
     network: networkOf(network),
     atEnd: atEndOf(opts.onTimeout),
   });

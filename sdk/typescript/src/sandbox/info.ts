@@ -15,6 +15,15 @@ export interface SandboxMount {
   readonly readonly?: boolean;
 }
 
+/** The coding agent that a sandbox was made with. */
+export interface CodingAgentInfo {
+  readonly name: string;
+  /** Whose preset it has: "opencode", "codex" … */
+  readonly kind: string;
+  /** Speaks ACP by standard input and output; empty: it can't. */
+  readonly command: readonly string[];
+}
+
 export interface SandboxInfo {
   readonly sandboxId: string;
   readonly templateId: string;
@@ -35,6 +44,8 @@ export interface SandboxInfo {
   readonly network: "none" | "pod";
   readonly onTimeout: "kill" | "pause";
   readonly endsWithOwner: boolean;
+  /** Absent: it was made without one. */
+  readonly agent?: CodingAgentInfo;
   /** Whose quota it counts in. */
   readonly tenant: string;
   /** What crictl knows it by. */
@@ -96,6 +107,7 @@ export function sandboxInfo(sandbox: Sandbox): SandboxInfo {
     mounts: mounts.map(({ hostPath, path, readonly }) => ({ hostPath, path, readonly })),
     network: sandbox.network === Network.NONE ? "none" : "pod",
     onTimeout: sandbox.atEnd === AtEnd.PAUSE ? "pause" : "kill",
+    ...(sandbox.agent === undefined ? {} : { agent: sandbox.agent }),
   };
 }
 

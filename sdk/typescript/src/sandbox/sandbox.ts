@@ -1,3 +1,4 @@
+import { Agent } from "../agent/agent.js";
 import { Commands } from "../commands/commands.js";
 import { SandboxProcesses } from "../commands/processes.js";
 import { Pty } from "../commands/pty.js";
@@ -24,6 +25,8 @@ export class Sandbox {
   readonly pty: Pty;
   readonly files: Filesystem;
   readonly ports: Ports;
+  /** Its coding agent, by ACP. */
+  readonly agent: Agent;
   readonly #connection: Connection;
   readonly #calls: SandboxCalls;
   readonly #domain: string | undefined;
@@ -37,6 +40,7 @@ export class Sandbox {
     this.ports = new Ports(connection, sandboxId);
     this.#connection = connection;
     this.#calls = new SandboxCalls(connection, sandboxId);
+    this.agent = new Agent(processes, this.#calls);
     this.#domain = nonEmpty(domain) ?? nonEmpty(process.env["A3S_BOX_DOMAIN"]);
   }
 
@@ -49,7 +53,7 @@ export class Sandbox {
     return new Sandbox(connection, sandboxId, opts.domain);
   }
 
-  /** One that is there, whoever has made it. */
+  /** One that is there, whoever has made it. One that is paused goes on. */
   static async connect(sandboxId: string, opts: SandboxConnectOpts = {}): Promise<Sandbox> {
     return new Sandbox(await found(sandboxId, opts), sandboxId, opts.domain);
   }
@@ -113,7 +117,7 @@ export class Sandbox {
     return await this.#calls.metrics(opts);
   }
 
-  /** Stops it where it is. `UnimplementedError` where its microVM can't. */
+  /** Stops it where it is, in memory. Its time does not pass meanwhile. */
   async pause(opts?: RequestOpts): Promise<boolean> {
     return await this.#calls.pause(opts);
   }

@@ -26,10 +26,14 @@ import {
   GetSandboxResponse,
   ListSandboxesRequest,
   ListSandboxesResponse,
+  PauseSandboxRequest,
+  PauseSandboxResponse,
+  ResumeSandboxRequest,
+  ResumeSandboxResponse,
 } from "../gen/sandboxes/v1/sandboxes.js";
 import { HttpClient } from "./http/client.js";
 import { HttpFiles } from "./http/files.js";
-import { created, ended, extended, listed, onlyByGrpc, ran, shown } from "./http/sandboxes.js";
+import { created, ended, extended, listed, onlyByGrpc, paused, ran, resumed, shown } from "./http/sandboxes.js";
 import type { TlsFiles } from "./tls-files.js";
 import { WireError, type Conversation, type Wire } from "./wire.js";
 
@@ -58,6 +62,14 @@ const calls: Readonly<Record<string, Exchange>> = {
   "/sandboxes.v1.SandboxService/ExtendSandbox": async (bytes, { http, signal }) => {
     const sandbox = await extended(http, ExtendSandboxRequest.decode(bytes), signal);
     return ExtendSandboxResponse.encode({ sandbox }).finish();
+  },
+  "/sandboxes.v1.SandboxService/PauseSandbox": async (bytes, { http, signal }) => {
+    await paused(http, PauseSandboxRequest.decode(bytes).sandboxId, signal);
+    return PauseSandboxResponse.encode({}).finish();
+  },
+  "/sandboxes.v1.SandboxService/ResumeSandbox": async (bytes, { http, signal }) => {
+    const sandbox = await resumed(http, ResumeSandboxRequest.decode(bytes).sandboxId, signal);
+    return ResumeSandboxResponse.encode({ sandbox }).finish();
   },
   "/sandboxes.v1.SandboxService/EndSandbox": async (bytes, { http, signal }) => {
     await ended(http, EndSandboxRequest.decode(bytes).sandboxId, signal);

@@ -20,17 +20,17 @@ export async function openProcesses(
   deps: ProcessDeps,
 ): Promise<ProcessStore> {
   const log = deps.log.child({ sandbox, containerId: container.id });
-  return await SandboxProcesses.open(join(folderOf(deps), sandbox), detachedExecsOf(container, deps), log);
+  return await SandboxProcesses.open(join(directoryOf(deps), sandbox), detachedExecsOf(container, deps), log);
 }
 
 /** Removes what there is of sandboxes that nobody knows any more, at the daemon's start. */
 export async function removeStrayProcesses(known: ReadonlySet<string>, deps: ProcessDeps): Promise<void> {
-  for (const name of await namesIn(folderOf(deps))) {
-    if (!known.has(name)) await rm(join(folderOf(deps), name), { recursive: true, force: true });
+  for (const name of await namesIn(directoryOf(deps))) {
+    if (!known.has(name)) await rm(join(directoryOf(deps), name), { recursive: true, force: true });
   }
 }
 
 /** Beside `sandboxes`, where earlier daemons had pods' files and recovery removes what is no pod's. */
-function folderOf({ config }: ProcessDeps): string {
+function directoryOf({ config }: ProcessDeps): string {
   return join(config.root, "processes");
 }

@@ -4,6 +4,7 @@ import { codeOf, messageOf, RuntimeError } from "../../../base/errors.js";
 import type { Files } from "../../core/file.js";
 import type { HttpRequest } from "../../listen/protocol.js";
 import { RestFailure } from "../errors.js";
+import { scopeOf } from "../metadata.js";
 import { readFile } from "./read.js";
 import { writeFiles } from "./write.js";
 
@@ -19,7 +20,7 @@ export async function serveFiles(
   const path = searchParams.get("path") ?? "";
   if (path.length > mostPath || path.includes("\0")) throw new RuntimeError("invalidArgument", "no such path can be");
   const user = searchParams.get("username") ?? basicUser;
-  const call = { files, scope: { user }, request, response, signal: request.signal };
+  const call = { files, scope: scopeOf(user), request, response, signal: request.signal };
   try {
     if (request.method === "GET") {
       if (path === "") throw new RuntimeError("invalidArgument", "no path");

@@ -2,6 +2,7 @@ import { RuntimeError } from "../../../base/errors.js";
 import type { FileEntry } from "../../core/file.js";
 import { sendJson } from "../answer.js";
 import { RestFailure } from "../errors.js";
+import { metadataAsked, metadataOf } from "../metadata.js";
 import { bytesOf } from "../../http/read-body.js";
 import type { FilesCall } from "./files-call.js";
 import { boundaryOf, partsOf } from "../../http/multipart.js";
@@ -19,9 +20,6 @@ export async function writeFiles(call: FilesCall, path: string): Promise<void> {
       415,
       `Content-Encoding ${String(headers["content-encoding"])} is not taken: upload it as it is`,
     );
-  }
-  if (Object.keys(headers).some((name) => name.startsWith("x-metadata-"))) {
-    throw new RuntimeError("unimplemented", "metadata of files (X-Metadata-…) is not kept");
   }
   const type = headers["content-type"] ?? "";
   const boundary = boundaryOf(type);
@@ -50,9 +48,12 @@ async function ofForm(call: FilesCall, path: string, boundary: string): Promise<
 
 async function write(call: FilesCall, path: string, body: AsyncIterable<Uint8Array>): Promise<FileEntry> {
   if (path.includes("\0")) throw new RuntimeError("invalidArgument", "the path has a NUL");
-  return await call.files.write(path, call.scope, body, written, call.signal);
+  const attributes = metadataAsked(call.request.message);
+  const wanted = attributes === undefined ? written : { ...written, attributes };
+  return await call.files.write(path, call.scope, body, wanted, call.signal);
 }
 
-function infoOf({ name, path }: FileEntry): { name: string; path: string; type: string } {
-  return { path, name, type: "file" };
+function infoOf({ name, path, attributes }: FileEntry): unknown {
+  const metadata = metadataOf(attributes);
+  return { path, name, type: "file", ...(metadata === undefined ? {} : { metadata }) };
 }

@@ -1,6 +1,7 @@
 /** A file, as E2B's clients are told of it. */
 import { RuntimeError } from "../../../base/errors.js";
 import type { FileEntry, FileScope, Files } from "../../core/file.js";
+import { metadataOf } from "../metadata.js";
 
 /** Of the links of one list, so many are followed to say what they lead to. */
 export const mostFollowed = 256;
@@ -23,6 +24,7 @@ export interface EntryInfo {
   readonly group: string;
   readonly modifiedTime: string;
   readonly symlinkTarget?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** A link is told of as what it leads to, with where that is; one that leads nowhere as a link. */
@@ -47,6 +49,7 @@ export function plainInfo(entry: FileEntry): EntryInfo {
 }
 
 function infoOf(entry: FileEntry, target: FileEntry): EntryInfo {
+  const metadata = metadataOf(target.attributes);
   return {
     name: entry.name,
     type: typeNames[target.kind],
@@ -57,6 +60,7 @@ function infoOf(entry: FileEntry, target: FileEntry): EntryInfo {
     owner: entry.owner,
     group: entry.group,
     modifiedTime: timestamp(entry.modifiedAtMs),
+    ...(metadata === undefined ? {} : { metadata }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** filesystem.Filesystem, as E2B's clients call it. */
 import { codeOf, RuntimeError } from "../../../base/errors.js";
 import { serverStream, unary, type Call, type Method } from "../connect/method.js";
+import { scopeOf } from "../metadata.js";
 import { entryInfo, mostFollowed, plainInfo, type EntryInfo } from "./entry.js";
 import { listDirRequest, moveRequest, pathRequest, watcherRequest, watchRequest } from "./messages.js";
 import { watched } from "./watch.js";
@@ -14,16 +15,16 @@ const keepalive = { keepalive: {} };
 export function filesystemMethods(watchers: Watchers): Readonly<Record<string, Method>> {
   return {
     Stat: unary(pathRequest, async (call, { path }) => {
-      const scope = { user: call.user };
+      const scope = scopeOf(call.user);
       const entry = await call.files.stat(path, scope, false, call.signal);
       return { entry: await entryInfo(entry, call.files, scope, call.signal) };
     }),
     MakeDir: unary(pathRequest, async (call, { path }) => {
-      const entry = await call.files.makeDirectory(path, { user: call.user }, directoryMode, call.signal);
+      const entry = await call.files.makeDirectory(path, scopeOf(call.user), directoryMode, call.signal);
       return { entry: plainInfo(entry) };
     }),
     Move: unary(moveRequest, async (call, { source, destination }) => {
-      const entry = await call.files.move(source, destination, { user: call.user }, call.signal);
+      const entry = await call.files.move(source, destination, scopeOf(call.user), call.signal);
       return { entry: plainInfo(entry) };
     }),
     ListDir: unary(listDirRequest, async (call, message) => ({ entries: await listed(call, message) })),
@@ -51,7 +52,7 @@ export function filesystemMethods(watchers: Watchers): Readonly<Record<string, M
 }
 
 async function listed(call: Call, { path, depth }: { path: string; depth: number }): Promise<EntryInfo[]> {
-  const scope = { user: call.user };
+  const scope = scopeOf(call.user);
   const list = await call.files.list(path, scope, { depth, limit: mostEntries }, call.signal);
   if (list.truncated) {
     throw new RuntimeError("resourceExhausted", `more than ${mostEntries} entries`, { hint: "list with less depth" });

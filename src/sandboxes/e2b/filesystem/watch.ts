@@ -2,6 +2,7 @@ import { join } from "node:path/posix";
 import { RuntimeError } from "../../../base/errors.js";
 import type { FileEvent, FileScope, Files } from "../../core/file.js";
 import { limited, type Call } from "../connect/method.js";
+import { scopeOf } from "../metadata.js";
 import { entryInfo } from "./entry.js";
 import type { WatchRequest } from "./messages.js";
 
@@ -21,7 +22,7 @@ export interface FilesystemEvent {
 
 /** The stream of WatchDir: it has begun when its first message is there. */
 export async function* watched(call: Call, message: WatchRequest): AsyncGenerator {
-  const scope = { user: call.user };
+  const scope = scopeOf(call.user);
   const events = limited(call, async function* (signal) {
     const all = await call.files.watch(message.path, scope, message.recursive, signal);
     yield { start: {} };

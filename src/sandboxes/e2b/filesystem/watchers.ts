@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { RuntimeError } from "../../../base/errors.js";
 import type { FileEvent, Files } from "../../core/file.js";
+import { scopeOf } from "../metadata.js";
 import type { WatchRequest } from "./messages.js";
 import { eventOf, type FilesystemEvent } from "./watch.js";
 
@@ -107,7 +108,7 @@ async function gather(
         watcher.end.abort();
         return;
       }
-      watcher.events.push(await eventOf(event, request, files, { user }, watcher.end.signal));
+      watcher.events.push(await eventOf(event, request, files, scopeOf(user), watcher.end.signal));
     }
     watcher.failed ??= new RuntimeError("notFound", "what was watched is gone");
   } catch (cause) {

@@ -74,8 +74,9 @@ async function callerOf(
   }
   const apiKey = headers["x-api-key"];
   const token = shownToken(headers.authorization, typeof apiKey === "string" ? apiKey : undefined);
-  const caller = token === undefined ? undefined : await tokens.ownerOf(token);
+  const caller = token === undefined ? undefined : await (known.owners ?? tokens).ownerOf(token);
   if (caller !== undefined || token === undefined || isForSandbox) return caller;
   tell("token", from, "the token is nobody's");
-  throw new RuntimeError("unauthenticated", "the token is nobody's", { hint: "see [sandboxes.tokens] of the daemon" });
+  const hint = known.owners === undefined ? { hint: "see [sandboxes.tokens] of the daemon" } : {};
+  throw new RuntimeError("unauthenticated", "the token is nobody's", hint);
 }

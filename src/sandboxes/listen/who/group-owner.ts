@@ -20,6 +20,13 @@ const podSlice = /^(?:[^/]*-)?kubepods(?:-burstable|-besteffort)?-pod([0-9a-zA-Z
 const boxGroup = /^(?:a3s-box-)?([0-9a-f]{64})(?:\.scope)?$/;
 /** As every runtime has one in its containers' groups: "docker-ID.scope", "cri-containerd-ID.scope", "libpod-ID". */
 const someId = /[0-9a-f]{64}/;
+/** Below it groups are the service's or the user's own to make, with any name: none of them says who somebody is. */
+const unitOfMachine = /\.(?:service|scope)$/;
+/**
+ * In a cgroup namespace of its own this process sees other pods beside an ancestor of its container's group: ".." is its pod,
+ * "../.." where the pods of its class are. cgroup_namespaces(7). Nobody but kubelet makes groups there.
+ */
+const levelsToPods = 2;
 
 /**
  * The first from the top counts: whoever may make groups in its own makes any it likes there, and another pod's name would
@@ -44,16 +51,36 @@ function keyOf(owner: GroupOwner): string {
 }
 
 function ownerOf(path: string): GroupOwner {
-  const parts = path.split("/").filter((part) => part !== "");
+  const all = path.split("/").filter((part) => part !== "");
+  const found = all.findIndex((part) => part !== "..");
+  const up = found < 0 ? all.length : found;
+  const parts = all.slice(up);
   if (parts.includes("..")) return { kind: "unseen" };
+  const owner = ownerBelow(parts, up >= levelsToPods);
+  // What is not a pod there may be anything: this process does not see from where it is.
+  return up > 0 && owner.kind !== "pod" ? { kind: "unseen" } : owner;
+}
+
+/** `besidePods`: what is above the first of them is above this process's own pod, and not to be seen. */
+function ownerBelow(parts: readonly string[], besidePods: boolean): GroupOwner {
+  let isDelegated = false;
   for (const [at, part] of parts.entries()) {
-    const [above = "", further = ""] = [parts[at - 1], parts[at - 2]];
-    const ofKubelet = underKubepods.test(above) || (classOfService.test(above) && underKubepods.test(further));
-    const uid = (ofKubelet ? podGroup.exec(part)?.[1] : undefined) ?? podSlice.exec(part)?.[1]?.replaceAll("_", "-");
-    if (uid !== undefined) return { kind: "pod", uid };
+    const [above, further] = [parts[at - 1], parts[at - 2]];
+    const isBelow = above === undefined ? besidePods : underKubepods.test(above);
+    const inClass = above !== undefined && classOfService.test(above);
+    const ofKubelet = isBelow || (inClass && (further === undefined ? besidePods : underKubepods.test(further)));
+    const slice = isBelow ? podSlice.exec(part)?.[1]?.replaceAll("_", "-") : undefined;
+    const uid = slice ?? (ofKubelet ? podGroup.exec(part)?.[1] : undefined);
     const box = boxGroup.exec(part)?.[1];
+    if (isDelegated && (uid !== undefined || someId.test(part))) return containerAt(parts);
+    if (uid !== undefined) return { kind: "pod", uid };
     if (box !== undefined) return { kind: "box", id: box };
-    if (someId.test(part)) return { kind: "container", group: path.slice(0, 200) };
+    if (someId.test(part)) return containerAt(parts);
+    isDelegated ||= unitOfMachine.test(part);
   }
   return { kind: "machine" };
+}
+
+function containerAt(parts: readonly string[]): GroupOwner {
+  return { kind: "container", group: `/${parts.join("/")}`.slice(0, 200) };
 }

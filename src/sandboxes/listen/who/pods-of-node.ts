@@ -1,7 +1,7 @@
 import type { KubeletConfig } from "../../../config/sandboxes-listen.js";
 import type { OwnerPod } from "../../core/caller.js";
 import { KubeletPods } from "./kubelet-pods.js";
-import type { SandboxStore } from "../../../runtime/pod/sandbox-store.js";
+import type { PodStore } from "../../../runtime/pod/pod-store.js";
 
 /** The pods of this node, by what a control group says of a process in one. */
 export interface PodsOfNode {
@@ -14,9 +14,9 @@ export interface PodsOfNode {
 }
 
 /** Those of this runtime, and kubelet's word on the others where it may be asked. */
-export function podsOfRuntime(pods: Pick<SandboxStore, "all">, kubelet?: KubeletConfig): PodsOfNode {
+export function podsOfRuntime(pods: Pick<PodStore, "all">, kubelet?: KubeletConfig): PodsOfNode {
   const others = kubelet === undefined ? undefined : new KubeletPods(kubelet);
-  const podWhere = (is: (pod: ReturnType<SandboxStore["all"]>[number]) => boolean): OwnerPod | undefined => {
+  const podWhere = (is: (pod: ReturnType<PodStore["all"]>[number]) => boolean): OwnerPod | undefined => {
     const spec = pods.all().find(is)?.spec;
     return spec === undefined ? undefined : { namespace: spec.namespace, name: spec.name, uid: spec.uid };
   };

@@ -75,7 +75,18 @@ const answers: Readonly<Record<string, Answer | undefined>> = {
     const view = await sandboxes.extend(callerOf(request), id, body.life_ms, body.only_later ? "later" : "any");
     sendJson(response, 200, sandboxJson(view));
   },
+  "POST /v1/sandboxes/ID/pause": async ({ sandboxes }, request, response, id) => {
+    await sandboxes.pause(callerOf(request), id, request.signal);
+    sendJson(response, 200, sandboxJson(sandboxes.get(callerOf(request), id)));
+  },
+  "POST /v1/sandboxes/ID/resume": async ({ sandboxes }, request, response, id) => {
+    sendJson(response, 200, sandboxJson(await sandboxes.resume(callerOf(request), id, request.signal)));
+  },
   "POST /v1/sandboxes/ID/run": run,
+  "GET /v1/sandboxes/ID/skills": ({ sandboxes }, request, response, id) => {
+    sendJson(response, 200, { skills: sandboxes.skills(callerOf(request), id) });
+    return Promise.resolve();
+  },
   "PUT /v1/sandboxes/ID/egress": async ({ sandboxes }, request, response, id) => {
     const body = await jsonBody(request.message, largestBody, egressBody);
     const view = await sandboxes.setEgress(callerOf(request), id, egressWanted(body), request.signal);

@@ -13,6 +13,7 @@ export function infoProtocol(parts: SandboxdParts): HttpProtocol {
   const startedMs = monotonicMs();
   return restProtocol(parts, {
     name: "info",
+    anybody: "/v1/health",
     takes: (path, { method }) =>
       (path === "/v1/health" || path === "/v1/metadata") && (method === "GET" || method === "HEAD"),
     handle: (request, response, path) => {

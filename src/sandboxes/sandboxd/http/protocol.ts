@@ -11,6 +11,8 @@ export interface Protocol {
   /** `path`: as the client has sent it, not decoded. */
   readonly takes: (path: string, request: HttpRequest) => boolean;
   readonly handle: (request: HttpRequest, response: ServerResponse, path: string) => Promise<void>;
+  /** A path that whoever connects may ask for; of all others nothing is read before it is known who calls. */
+  readonly anybody?: string;
   /** Else as `restError`. */
   readonly errorOf?: typeof restError;
 }
@@ -23,7 +25,9 @@ export function restProtocol({ log }: SandboxdParts, protocol: Protocol): HttpPr
     takes: (request) => protocol.takes(sentPath(request), request),
     handle: async (request, response) => {
       try {
-        await protocol.handle(request, response, sentPath(request));
+        const path = sentPath(request);
+        if (path !== protocol.anybody) callerOf(request);
+        await protocol.handle(request, response, path);
       } catch (thrown) {
         const fields = {
           protocol: protocol.name,

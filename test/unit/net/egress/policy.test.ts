@@ -1,9 +1,16 @@
 import { expect } from "chai";
 import { codeOf } from "../../../../src/base/errors.js";
-import { compileEgress, judge, mayPin, planEgress, type EgressWanted } from "../../../../src/net/egress/policy.js";
+import {
+  compileEgress,
+  egressSpec,
+  judge,
+  mayPin,
+  planEgress,
+  type EgressWanted,
+} from "../../../../src/net/egress/policy.js";
 import { knownRange } from "../../../../src/net/egress/ranges.js";
 
-const checks = { mayOpen: ["10.0.0.0/8", "fc00::/7"], nameServers: [] };
+const checks = { mayOpen: ["10.0.0.0/8", "fc00::/7"], mayOpenNode: true, nameServers: [] };
 
 function plan(allowOut: readonly string[], denyOut: readonly string[] = [], rest?: EgressWanted["rest"]) {
   return planEgress({ allowOut, denyOut, ...(rest === undefined ? {} : { rest }) }, checks);
@@ -50,6 +57,22 @@ describe("egress rules of a sandbox", () => {
     expect(codeFor(() => plan(["example.org"], [], "allow"))).to.equal("invalidArgument");
     expect(codeFor(() => plan(Array.from({ length: 1001 }, () => "192.0.2.1")))).to.equal("invalidArgument");
     expect(plan(["Example.ORG.", "*.example.net"]).names).to.deep.equal(["example.org", "*.example.net"]);
+  });
+
+  it("open nothing of the node and beside the Box, unless they may: not by its address, and by no range around it", () => {
+    const beside = [knownRange("10.1.2.0/24"), knownRange("fd00::/64")];
+    const allowOut = ["10.1.2.3", "10.1.2.0/25", "10.1.0.0/16", "fd00::5", "fd00::/16"];
+    const verdicts = (mayOpenNode: boolean) => {
+      const egress = compileEgress(planEgress({ allowOut, denyOut: [] }, { ...checks, mayOpenNode }), beside);
+      return ["10.1.2.3", "10.1.2.200", "10.1.3.1", "fd00::5", "fd00:0:0:1::5"].map((one) => judge(egress, one));
+    };
+    expect(verdicts(false)).to.deep.equal(["node", "node", "allowed", "node", "allowed"]);
+    expect(verdicts(true)).to.deep.equal(["allowed", "node", "allowed", "allowed", "allowed"]);
+  });
+
+  it("are of a record of an earlier daemon what they were", () => {
+    const old = { allow: ["10.1.2.3"], names: [], deny: [], rest: "deny", nameServers: [] };
+    expect(egressSpec.parse(old)).to.deep.equal({ ...old, opensNode: true });
   });
 
   it("open what is closed only where they lie within, and only what clients may open", () => {

@@ -5,7 +5,7 @@ import type { Found } from "../../../../src/net/egress/dns/upstream.js";
 import { compileEgress, planEgress } from "../../../../src/net/egress/policy.js";
 
 function rules(...allowOut: readonly string[]) {
-  return compileEgress(planEgress({ allowOut, denyOut: [] }, { mayOpen: [], nameServers: [] }), []);
+  return compileEgress(planEgress({ allowOut, denyOut: [] }, { mayOpen: [], mayOpenNode: true, nameServers: [] }), []);
 }
 
 function question(name: string, type = 1): Buffer {

@@ -1,7 +1,13 @@
 import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { FileEntry } from "../../../../src/gen/agent/v1/agent.js";
-import { checkedMode, checkedPath, checkedText, entryOf } from "../../../../src/sandboxes/core/file-messages.js";
+import {
+  agentAttributes,
+  checkedMode,
+  checkedPath,
+  checkedText,
+  entryOf,
+} from "../../../../src/sandboxes/core/file-messages.js";
 import { fuzz } from "../../../support/fuzzing/run.js";
 
 const entry = FileEntry.fromPartial({
@@ -35,6 +41,25 @@ describe("messages about files", () => {
     expect(entryOf(Object.assign({}, entry, { kind: 77 })))
       .to.include({ kind: "other" })
       .and.not.have.property("target");
+  });
+
+  it("have attributes, but for those that are no text", () => {
+    const named = (name: string, value: Uint8Array): { name: Buffer; value: Uint8Array } => ({
+      name: Buffer.from(name),
+      value,
+    });
+    const attributes = [
+      named("user.a", Buffer.from("ä")),
+      named("user.b", Buffer.from([0xff])),
+      named("user.c", Buffer.of()),
+    ];
+    const wrong = { name: Buffer.from([0xc3]), value: Buffer.of() };
+    const told = entryOf(Object.assign({}, entry, { attributes: [...attributes, wrong] })).attributes;
+    expect([...(told ?? [])]).to.deep.equal([
+      ["user.a", "ä"],
+      ["user.c", ""],
+    ]);
+    expect(agentAttributes(told).map(({ name }) => Buffer.from(name).toString())).to.deep.equal(["user.a", "user.c"]);
   });
 
   it("are made of paths, users and modes that can be some", () => {

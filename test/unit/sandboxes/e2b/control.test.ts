@@ -50,7 +50,7 @@ describe("E2B's control REST", () => {
       const asked = { templateID: "base", timeout: 100, metadata: { a: "b" }, envVars: { C: "d" }, secure: true };
       const { status, body } = await ask("POST", `${version}/sandboxes`, { ...asked, allow_internet_access: false });
       expect(status).to.equal(201);
-      expect(body).to.include({ templateID: "base", envdVersion: "0.6.1", domain: null });
+      expect(body).to.include({ templateID: "base", envdVersion: "0.6.13", domain: null });
       const id = memberOf(body, "sandboxID");
       expect(id).to.match(/^[a-z0-9]{20}$/);
       const detail = await ask("GET", `${version}/sandboxes/${id}`);
@@ -175,7 +175,7 @@ describe("E2B's control REST", () => {
   it("says 501 and why for what is not built, and 409 for what is paused already", async () => {
     const id = await made();
     const tries = [
-      ["POST", `/sandboxes/${id}/pause`, {}],
+      ["POST", `/sandboxes/${id}/pause`, { memory: false }],
       ["POST", `/sandboxes/${id}/snapshots`, {}],
       ["POST", `/sandboxes/${id}/fork`, { count: 2 }],
       ["GET", "/snapshots", undefined],
@@ -186,7 +186,7 @@ describe("E2B's control REST", () => {
       ["POST", "/v2/sandboxes", { templateID: "base", network: { rules: { "a.b": [] } } }],
       ["POST", "/v2/sandboxes", { templateID: "base", volumeMounts: [{ name: "v", path: "/v" }] }],
       ["POST", "/v2/sandboxes", { templateID: "base", mcp: {} }],
-      ["POST", "/v2/sandboxes", { templateID: "base", autoPause: true }],
+      ["POST", "/v2/sandboxes", { templateID: "base", autoPause: true, autoResume: { enabled: true } }],
     ] as const;
     for (const [method, path, body] of tries) {
       const answer = await ask(method, path, body);
@@ -194,7 +194,6 @@ describe("E2B's control REST", () => {
       expect(answer.body, path).to.include({ code: 501 });
       expect(memberOf(answer.body, "message"), path).to.match(/not built/);
     }
-    sandboxes.canPause = true;
     expect((await ask("POST", `/sandboxes/${id}/pause`)).status).to.equal(204);
     expect((await ask("POST", `/sandboxes/${id}/pause`)).body).to.include({ code: 409 });
     expect((await ask("POST", `/sandboxes/${id}/connect`)).status).to.equal(201);

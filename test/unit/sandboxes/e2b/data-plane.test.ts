@@ -249,9 +249,25 @@ describe("E2B's data plane", () => {
     expect(
       (await call("/files?path=a", { method: "POST", body: "x" }, { ...octets, "content-encoding": "gzip" })).status,
     ).to.equal(415);
-    expect(
-      (await call("/files?path=a", { method: "POST", body: "x" }, { ...octets, "x-metadata-a": "b" })).status,
-    ).to.equal(501);
+  });
+
+  it("keeps metadata with a file that is written, until it is written again", async () => {
+    const put = async (of: Record<string, string>): Promise<Response> =>
+      await call("/files?path=m", { method: "POST", body: "1" }, { "content-type": "application/octet-stream", ...of });
+    const stated = async (): Promise<unknown> => {
+      const answer = await (await unary("/filesystem.Filesystem/Stat", { path: "m" })).json();
+      return memberOf(memberOf(answer, "entry"), "metadata");
+    };
+    const written = await (
+      await put({ "X-Metadata-Author": "me", "X-Metadata-__proto__": "p", "X-Metadata-": "x" })
+    ).json();
+    const kept: unknown = JSON.parse('{"author":"me","__proto__":"p"}');
+    expect(written).to.have.deep.nested.property("[0].metadata", kept);
+    expect(await stated()).to.deep.equal(kept);
+    expect((await put({ "X-Metadata-Author": "ä" })).status, "no ASCII").to.equal(400);
+    expect(await stated(), "as before").to.deep.equal(kept);
+    await put({});
+    expect(await stated()).to.equal(undefined);
   });
 
   it("keeps nothing of an upload whose connection is cut", async () => {

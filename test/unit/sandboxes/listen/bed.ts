@@ -16,7 +16,7 @@ import type { SandboxPortOptions } from "../../../../src/sandboxes/listen/option
 import type { HttpProtocol } from "../../../../src/sandboxes/listen/protocol.js";
 
 export interface Bed {
-  readonly folder: string;
+  readonly directory: string;
   readonly port: SandboxPort;
   readonly metrics: Metrics;
   /** Of the log. */
@@ -30,6 +30,8 @@ const ownProcess: SandboxPortOptions["native"] = {
   openPeer: () => 0,
   signalProcess: () => Promise.resolve(true),
   closeFd: () => Promise.resolve(),
+  bindVsock: () => -1,
+  joinAccepted: () => ({ close: () => undefined }),
 };
 
 /** Says who calls, and about what. */
@@ -43,13 +45,13 @@ export const mirror: HttpProtocol = {
   },
 };
 
-/** `toml`: of `[sandboxes]`; FOLDER in it is a directory of the test's own. */
+/** `toml`: of `[sandboxes]`; DIRECTORY in it is a directory of the test's own. */
 export async function openBed(toml: string, more: Partial<SandboxPortOptions> = {}): Promise<Bed> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-port-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-port-"));
   const lines: string[] = [];
   const log = createLogger("info", { write: (line) => void lines.push(line) });
   const metrics = new Metrics();
-  const config = configOf(parseFile(`[sandboxes]\n${toml.replaceAll("FOLDER", folder)}`, "test")).sandboxPort;
+  const config = configOf(parseFile(`[sandboxes]\n${toml.replaceAll("DIRECTORY", directory)}`, "test")).sandboxPort;
   const port = await openSandboxPort({
     ...{ config, log, figures: metrics.port, health: () => undefined, native: ownProcess },
     pods: { byUid: () => undefined, byBox: () => undefined },
@@ -58,10 +60,10 @@ export async function openBed(toml: string, more: Partial<SandboxPortOptions> = 
     ...more,
   });
   return {
-    ...{ folder, port, metrics, lines },
+    ...{ directory, port, metrics, lines },
     close: async () => {
       await port.close(0);
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }

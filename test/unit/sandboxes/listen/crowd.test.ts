@@ -111,11 +111,40 @@ describe("the owner of a process, by its control groups", () => {
       `4:memory:/kubepods/pod${uid}\n3:cpu:/kubepods/pod${other}`,
       { kind: "container", group: `/kubepods/pod${other}` },
     ],
-    [`0::/../../pod${uid}/x`, { kind: "unseen" }],
+    // From a cgroup namespace of its own: other pods of its class, of another one, and without a class.
+    [`0::/../../pod${uid}/${id}`, { kind: "pod", uid }],
+    [`0::/../../../besteffort/pod${uid}/${id}`, { kind: "pod", uid }],
+    [`0::/../../../pod${uid}/${id}`, { kind: "pod", uid }],
+    [`0::/../../kubepods-burstable-pod${slice(uid)}.slice/cri-containerd-${id}.scope`, { kind: "pod", uid }],
+    [
+      `0::/../../../kubepods-besteffort.slice/kubepods-besteffort-pod${slice(uid)}.slice/cri-containerd-${id}.scope`,
+      { kind: "pod", uid },
+    ],
+    [`0::/../../pod${other}/${id}/pod${uid}`, { kind: "pod", uid: other }],
+    [`0::/../pod${uid}/x`, { kind: "unseen" }],
+    [`0::/../${id}`, { kind: "unseen" }],
+    [`0::/../../../../system.slice/ssh.service`, { kind: "unseen" }],
+    [`0::/../../../../user.slice/user-1000.slice/user@1000.service/pod${uid}`, { kind: "unseen" }],
+    [`0::/../../../../user.slice/user-1000.slice/user@1000.service/kubepods/pod${uid}`, { kind: "unseen" }],
+    [`0::/../../x/../pod${uid}`, { kind: "unseen" }],
+    [`0::/../..`, { kind: "unseen" }],
     ["", machine],
   ] as const) {
     it(`is ${wanted.kind} in ${text.replaceAll("\n", ", ").replaceAll(id, "ID").slice(0, 100)}`, () => {
       expect(groupOwner(text)).to.deep.equal(wanted);
     });
   }
+
+  it("is no pod for users and services of the machine, whose own groups may have any name", () => {
+    for (const [above, name] of [
+      ["/user.slice/user-1000.slice/user@1000.service/kubepods.slice", `kubepods-pod${slice(uid)}.slice`],
+      ["/user.slice/user-1000.slice/user@1000.service", `kubepods-pod${slice(uid)}.slice`],
+      ["/user.slice/user-1000.slice/session-1.scope/kubepods", `pod${uid}`],
+      ["/system.slice/some.service/kubepods/burstable", `pod${uid}`],
+      ["/system.slice/some.service", id],
+    ] as const) {
+      expect(groupOwner(`0::${above}/${name}/x.scope`).kind, above).to.be.oneOf(["machine", "container"]);
+      expect(groupOwner(`0::/../../../..${above}/${name}/x.scope`), above).to.deep.equal({ kind: "unseen" });
+    }
+  });
 });

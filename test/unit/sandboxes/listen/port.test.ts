@@ -10,7 +10,7 @@ import { eventually } from "../../../support/wait.js";
 import { sample } from "../../metrics/sample.js";
 import { curl, exchange, healthOf, mirror, openBed, portOf, read, type Bed } from "./bed.js";
 
-const loopback = 'listen = ["tcp://127.0.0.1:0", "unix://FOLDER/s/box.sock"]';
+const loopback = 'listen = ["tcp://127.0.0.1:0", "unix://DIRECTORY/s/box.sock"]';
 const serving = { status: 1 };
 
 /** Answers when it is told to. */
@@ -66,7 +66,7 @@ describe("the sandboxes' port", () => {
   }
 
   it("speaks gRPC and HTTP/1.1 on each of its listeners", async () => {
-    const socket = join(bed.folder, "s/box.sock");
+    const socket = join(bed.directory, "s/box.sock");
     expect(await curl(`${base}/healthz`)).to.equal("ok\n 200");
     expect(await curl("--unix-socket", socket, "http://box/healthz")).to.equal("ok\n 200");
     expect(await healthOf(`127.0.0.1:${portOf(bed)}`)).to.deep.equal(serving);
@@ -192,7 +192,7 @@ describe("the sandboxes' port", () => {
   it("lets requests under way end when it closes, cuts off what does not, and takes nobody new", async () => {
     const own = new Slow();
     const closing = await openBed(loopback, { protocolsHttp: [own, mirror] });
-    const path = join(closing.folder, "s/box.sock");
+    const path = join(closing.directory, "s/box.sock");
     const request = "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
     const good = exchange({ port: portOf(closing) }, [request]);
     await eventually("it is asked", 5_000, () => own.signals[0]);

@@ -12,9 +12,9 @@ import { eventually } from "../../../support/wait.js";
 import { curl, exchange, healthOf, openBed, portOf, type Bed } from "./bed.js";
 
 const token = "correct-horse-battery-staple";
-const withToken = `listen = ["tcp://127.0.0.1:0", "unix://FOLDER/s/box.sock"]
+const withToken = `listen = ["tcp://127.0.0.1:0", "unix://DIRECTORY/s/box.sock"]
 [sandboxes.tokens.ci]
-token_file = "FOLDER/ci"
+token_file = "DIRECTORY/ci"
 tenant = "team-a"`;
 
 /** The code of a call that needs to know who calls; 0: it was answered. */
@@ -44,7 +44,7 @@ describe("a token of the sandboxes' port", () => {
   before(async () => {
     bed = await openBed(withToken);
     base = `http://127.0.0.1:${portOf(bed)}`;
-    await writeFile(join(bed.folder, "ci"), `${token}\n`);
+    await writeFile(join(bed.directory, "ci"), `${token}\n`);
   });
   after(async () => {
     await bed.close();
@@ -86,7 +86,7 @@ describe("a token of the sandboxes' port", () => {
   });
 
   it("is nothing on a Unix socket: the kernel says who calls there", async () => {
-    const words = ["--unix-socket", join(bed.folder, "s/box.sock"), "-H", `X-API-Key: ${token}`, "http://box/who"];
+    const words = ["--unix-socket", join(bed.directory, "s/box.sock"), "-H", `X-API-Key: ${token}`, "http://box/who"];
     expect(await curl(...words)).to.include('"tenant":"_node"');
   });
 
@@ -99,14 +99,14 @@ describe("a token of the sandboxes' port", () => {
       await eventually(wanted, 5_000, async () => ((await statuses(...tokens)) === wanted ? true : undefined));
     };
     const put = async (text: string): Promise<void> => {
-      await writeFile(join(bed.folder, "new"), text);
-      await rename(join(bed.folder, "new"), join(bed.folder, "ci"));
+      await writeFile(join(bed.directory, "new"), text);
+      await rename(join(bed.directory, "new"), join(bed.directory, "ci"));
     };
     await put("another-token-of-ours\n");
     await turns("401 200", token, "another-token-of-ours");
     await put("short\n");
     await turns("401 401", "another-token-of-ours", "short");
-    await rename(join(bed.folder, "ci"), join(bed.folder, "away"));
+    await rename(join(bed.directory, "ci"), join(bed.directory, "away"));
     await turns("401", "another-token-of-ours");
     await put(token);
     await turns("200 401", token, "another-token-of-ours");
@@ -118,7 +118,7 @@ describe("a port that asks for tokens", () => {
     const bed = await openBed(`max_connections = 40\n${withToken}`);
     const idle: Socket[] = [];
     try {
-      await writeFile(join(bed.folder, "ci"), token);
+      await writeFile(join(bed.directory, "ci"), token);
       for (let number = 0; number < 60; number += 1) {
         const socket = connect(portOf(bed)).on("error", () => undefined);
         socket.write("GET /who HTTP/1.1\r\nHost: localhost\r\n\r\n"); // answered, and kept open
@@ -135,16 +135,18 @@ describe("a port that asks for tokens", () => {
 
 describe("a caller on a Unix socket whom the kernel knows and nobody else", () => {
   it("is told why it may not call, in each protocol's way; the daemon's health is no secret", async () => {
-    const bed = await openBed('listen = ["unix://FOLDER/s/box.sock"]', {
+    const bed = await openBed('listen = ["unix://DIRECTORY/s/box.sock"]', {
       native: {
         peerCredentials: () => ({ pid: process.pid, uid: 1000, gid: 1000 }),
         openPeer: () => 0,
         signalProcess: () => Promise.resolve(true),
         closeFd: () => Promise.resolve(),
+        bindVsock: () => -1,
+        joinAccepted: () => ({ close: () => undefined }),
       },
     });
     try {
-      const socket = join(bed.folder, "s/box.sock");
+      const socket = join(bed.directory, "s/box.sock");
       const answer = await curl("--unix-socket", socket, "-H", "X-API-Key: any", "http://box/who");
       expect(answer).to.match(/"message":"user 1000 of the machine may not call.*403$/s);
       expect(await statusOfList(`unix://${socket}`, {})).to.equal(7);
@@ -162,7 +164,7 @@ describe("a web page", () => {
   let bed: Bed;
   before(async () => {
     bed = await openBed(
-      'listen = ["tcp://127.0.0.1:0", "unix://FOLDER/s/box.sock"]\nhosts = ["*.box.example.org", "box.example.org"]\norigins = ["https://console.example.org"]',
+      'listen = ["tcp://127.0.0.1:0", "unix://DIRECTORY/s/box.sock"]\nhosts = ["*.box.example.org", "box.example.org"]\norigins = ["https://console.example.org"]',
     );
   });
   after(async () => {
@@ -203,7 +205,7 @@ describe("a web page", () => {
   }
 
   it("does not come by a Unix socket, whatever the host is called there", async () => {
-    const socket = join(bed.folder, "s/box.sock");
+    const socket = join(bed.directory, "s/box.sock");
     expect(await curl("--unix-socket", socket, "http://any.thing/who")).to.match(/ 200$/);
     expect(await curl("--unix-socket", socket, "-H", "Origin: https://evil.example", "http://box/who")).to.match(
       / 403$/,
@@ -230,8 +232,8 @@ client_ca_file = "${authority.certFile}"
 [sandboxes.tokens.robot]
 tenant = "team-b"
 [sandboxes.tokens.ci]
-token_file = "FOLDER/ci"`);
-    await writeFile(join(bed.folder, "ci"), token);
+token_file = "DIRECTORY/ci"`);
+    await writeFile(join(bed.directory, "ci"), token);
   });
   after(async () => {
     await bed.close();
@@ -285,7 +287,7 @@ token_file = "FOLDER/ci"`);
 tls_cert_file = "${authority.certFile}"
 tls_key_file = "${authority.keyFile}"
 [sandboxes.tokens.ci]
-token_file = "FOLDER/ci"`);
+token_file = "DIRECTORY/ci"`);
     expect(await exchange({ port: portOf(beyond) }, ["GET / HTTP/1.1\r\n\r\n"])).to.match(
       /^HTTP\/1\.1 400 .*speaks TLS/s,
     );

@@ -5,7 +5,7 @@ import { expect } from "chai";
 import * as z from "zod";
 import { createLogger } from "../../../../src/base/log.js";
 import { mcpProtocol } from "../../../../src/sandboxes/mcp/mcp-protocol.js";
-import { projectFolder } from "../../../support/project.js";
+import { projectDirectory } from "../../../support/project.js";
 import { eventually } from "../../../support/wait.js";
 import { DoubleSandboxes } from "../../../support/sandboxes/double.js";
 import { openHttpPort, type HttpPort } from "../../../support/sandboxes/http-port.js";
@@ -38,7 +38,7 @@ describe("the tools for models", () => {
   const overStdio = async (at: HttpPort, mode: Negotiation): Promise<Client> => {
     const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode } });
     const args = ["--import=tsx", "src/main.ts", "mcp", "--endpoint", `127.0.0.1:${at.port}`];
-    await client.connect(new StdioClientTransport({ command: process.execPath, args, cwd: projectFolder }));
+    await client.connect(new StdioClientTransport({ command: process.execPath, args, cwd: projectDirectory }));
     return client;
   };
 

@@ -115,9 +115,10 @@ describe("sandboxes.v1", () => {
     const get = sandboxes.getSandbox.bind(sandboxes);
     expect(await statusOf(called(sandboxes, get, about, metadataOf("b"))), "another tenant").to.equal("NOT_FOUND");
     expect(await statusOf(called(sandboxes, get, { sandboxId: "" }, of)), "which?").to.equal("INVALID_ARGUMENT");
-    expect(await statusOf(called(sandboxes, sandboxes.pauseSandbox.bind(sandboxes), about, of))).to.equal(
-      "UNIMPLEMENTED",
-    );
+    await called(sandboxes, sandboxes.pauseSandbox.bind(sandboxes), about, of);
+    expect((await page({ states: [SandboxState.PAUSED] })).sandboxes.map(({ id }) => id)).to.deep.equal([made?.id]);
+    await called(sandboxes, sandboxes.resumeSandbox.bind(sandboxes), about, of);
+    expect((await page({ states: [SandboxState.PAUSED] })).sandboxes).to.deep.equal([]);
     await called(sandboxes, sandboxes.endSandbox.bind(sandboxes), about, of);
     expect(await statusOf(called(sandboxes, get, about, of)), "ended").to.equal("NOT_FOUND");
   });

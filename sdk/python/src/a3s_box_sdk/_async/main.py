@@ -14,6 +14,7 @@ from .._params import CREATE_SECONDS, REQUEST_SECONDS, ConnectionParams, connect
 from .._proto import sandboxes_pb2 as s
 from ..exceptions import SandboxException, SandboxNotFoundException
 from ..models import Mount, SandboxInfo, SandboxMetrics, SandboxQuery, SandboxState
+from .agent import AsyncAgent
 from .commands import AsyncCommands, AsyncPty
 from .edge import AsyncEdge
 from .files import AsyncFilesystem
@@ -135,6 +136,7 @@ class AsyncSandbox:
         self.pty = AsyncPty(processes)
         self.files = AsyncFilesystem(edge, sandbox_id, seconds)
         self.ports = AsyncPorts(edge, sandbox_id, seconds)
+        self.agent = AsyncAgent(processes, self.commands, lambda: _get(edge, sandbox_id, "agent.start", seconds))
 
     @classmethod
     async def create(
@@ -156,17 +158,20 @@ class AsyncSandbox:
         idle_timeout: Optional[float] = None,
         on_timeout: Optional[str] = None,
         ends_with_owner: Optional[bool] = None,
+        agent: Optional[str] = None,
+        skills: Optional[Sequence[str]] = None,
         **opts: Unpack[ConnectionParams],
     ) -> S:
         """Answers when the sandbox runs. What is not said is the template's, and the server's where that says nothing.
 
         `template`: a template's name, or an image's reference where the server allows those; "base" unless named.
         `timeout`: seconds to live; `idle_timeout`: seconds without a call, after which it ends. `secure` is taken for the
-        sake of E2B's programs, and means nothing: who calls is always known.
+        sake of E2B's programs, and means nothing: who calls is always known. `agent`: a coding agent of the node's
+        configuration; `skills`: directories of the node.
         """
         request = create_request(
             *(template, timeout, metadata, envs, cpu_count, memory_mb, disk_mb, user, cwd, mounts, network),
-            *(allow_internet_access, idle_timeout, on_timeout, ends_with_owner),
+            *(allow_internet_access, idle_timeout, on_timeout, ends_with_owner, agent, skills),
         )
         edge = await _edge(opts)
         seconds = opts.get("request_timeout")
@@ -174,11 +179,13 @@ class AsyncSandbox:
         return cls(made.sandbox.id, edge, opts.get("domain"), seconds)
 
     async def _connect(self, timeout: Optional[float] = None, request_timeout: Optional[float] = None) -> AsyncSandbox:
-        """That it is there; with `timeout` it lives that many seconds from now on, or longer."""
-        if timeout is None:
-            await _get(self._edge, self.sandbox_id, "connect", request_timeout)
-        else:
-            await _extend(self._edge, self.sandbox_id, timeout, True, request_timeout)
+        """That it is there; one that is paused goes on. With `timeout` it lives that many seconds from now on, or longer."""
+        found = await _get(self._edge, self.sandbox_id, "connect", request_timeout)
+        paused = found.state is SandboxState.PAUSED
+        if paused:
+            await _resume(self._edge, self.sandbox_id, request_timeout)
+        if timeout is not None:
+            await _extend(self._edge, self.sandbox_id, timeout, not paused, request_timeout)
         return self
 
     connect = either(_connect_to, _connect)
@@ -216,7 +223,7 @@ class AsyncSandbox:
     get_metrics = either(_metrics_of, _metrics)
 
     async def _pause(self, request_timeout: Optional[float] = None) -> bool:
-        """`UnimplementedException`, where the server's microVMs can't be paused."""
+        """It stands still, in memory, until it is resumed or connected to; its time does not pass meanwhile."""
         return await _pause(self._edge, self.sandbox_id, request_timeout)
 
     pause = either(_pause_of, _pause)

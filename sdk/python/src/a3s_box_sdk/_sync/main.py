@@ -14,6 +14,7 @@ from .._params import CREATE_SECONDS, REQUEST_SECONDS, ConnectionParams, connect
 from .._proto import sandboxes_pb2 as s
 from ..exceptions import SandboxException, SandboxNotFoundException
 from ..models import Mount, SandboxInfo, SandboxMetrics, SandboxQuery, SandboxState
+from .agent import Agent
 from .commands import Commands, Pty
 from .edge import Edge
 from .files import Filesystem
@@ -134,6 +135,7 @@ class Sandbox:
         self.pty = Pty(processes)
         self.files = Filesystem(edge, sandbox_id, seconds)
         self.ports = Ports(edge, sandbox_id, seconds)
+        self.agent = Agent(processes, self.commands, lambda: _get(edge, sandbox_id, "agent.start", seconds))
 
     @classmethod
     def create(
@@ -155,17 +157,20 @@ class Sandbox:
         idle_timeout: Optional[float] = None,
         on_timeout: Optional[str] = None,
         ends_with_owner: Optional[bool] = None,
+        agent: Optional[str] = None,
+        skills: Optional[Sequence[str]] = None,
         **opts: Unpack[ConnectionParams],
     ) -> S:
         """Answers when the sandbox runs. What is not said is the template's, and the server's where that says nothing.
 
         `template`: a template's name, or an image's reference where the server allows those; "base" unless named.
         `timeout`: seconds to live; `idle_timeout`: seconds without a call, after which it ends. `secure` is taken for the
-        sake of E2B's programs, and means nothing: who calls is always known.
+        sake of E2B's programs, and means nothing: who calls is always known. `agent`: a coding agent of the node's
+        configuration; `skills`: directories of the node.
         """
         request = create_request(
             *(template, timeout, metadata, envs, cpu_count, memory_mb, disk_mb, user, cwd, mounts, network),
-            *(allow_internet_access, idle_timeout, on_timeout, ends_with_owner),
+            *(allow_internet_access, idle_timeout, on_timeout, ends_with_owner, agent, skills),
         )
         edge = _edge(opts)
         seconds = opts.get("request_timeout")
@@ -173,11 +178,13 @@ class Sandbox:
         return cls(made.sandbox.id, edge, opts.get("domain"), seconds)
 
     def _connect(self, timeout: Optional[float] = None, request_timeout: Optional[float] = None) -> Sandbox:
-        """That it is there; with `timeout` it lives that many seconds from now on, or longer."""
-        if timeout is None:
-            _get(self._edge, self.sandbox_id, "connect", request_timeout)
-        else:
-            _extend(self._edge, self.sandbox_id, timeout, True, request_timeout)
+        """That it is there; one that is paused goes on. With `timeout` it lives that many seconds from now on, or longer."""
+        found = _get(self._edge, self.sandbox_id, "connect", request_timeout)
+        paused = found.state is SandboxState.PAUSED
+        if paused:
+            _resume(self._edge, self.sandbox_id, request_timeout)
+        if timeout is not None:
+            _extend(self._edge, self.sandbox_id, timeout, not paused, request_timeout)
         return self
 
     connect = either(_connect_to, _connect)
@@ -215,7 +222,7 @@ class Sandbox:
     get_metrics = either(_metrics_of, _metrics)
 
     def _pause(self, request_timeout: Optional[float] = None) -> bool:
-        """`UnimplementedException`, where the server's microVMs can't be paused."""
+        """It stands still, in memory, until it is resumed or connected to; its time does not pass meanwhile."""
         return _pause(self._edge, self.sandbox_id, request_timeout)
 
     pause = either(_pause_of, _pause)

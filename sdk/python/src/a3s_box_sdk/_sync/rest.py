@@ -122,6 +122,16 @@ def _extend(edge: RestEdge, asked: s.ExtendSandboxRequest, timeout: float) -> s.
     return s.ExtendSandboxResponse(sandbox=_sandbox(said))
 
 
+def _pause(edge: RestEdge, asked: s.PauseSandboxRequest, timeout: float) -> s.PauseSandboxResponse:
+    edge.json("POST", f"/v1/sandboxes/{asked.sandbox_id}/pause", {}, timeout)
+    return s.PauseSandboxResponse()
+
+
+def _resume(edge: RestEdge, asked: s.ResumeSandboxRequest, timeout: float) -> s.ResumeSandboxResponse:
+    said = edge.json("POST", f"/v1/sandboxes/{asked.sandbox_id}/resume", {}, timeout)
+    return s.ResumeSandboxResponse(sandbox=_sandbox(said))
+
+
 def _end(edge: RestEdge, asked: s.EndSandboxRequest, timeout: float) -> s.EndSandboxResponse:
     edge.json("DELETE", f"/v1/sandboxes/{asked.sandbox_id}", None, timeout)
     return s.EndSandboxResponse()
@@ -216,6 +226,7 @@ def _read(
 
 ANSWERS: Dict[str, Callable[[RestEdge, Any, float], Any]] = {
     **{m.CREATE.path: _create, m.GET.path: _get, m.LIST.path: _list, m.EXTEND.path: _extend, m.END.path: _end},
+    **{m.PAUSE.path: _pause, m.RESUME.path: _resume},
     **{m.STAT.path: _stat, m.LIST_FILES.path: _list_files, m.REMOVE.path: _remove},
 }
 STREAMS: Dict[str, Callable[[RestEdge, Any, Optional[float], List[Any]], Iterator[Any]]] = {

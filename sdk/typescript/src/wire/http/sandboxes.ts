@@ -70,6 +70,14 @@ export async function extended(
   return sandboxOf(new Json(await http.json({ method: "POST", path: `${pathOf(sandboxId)}/extend`, json, signal })));
 }
 
+export async function paused(http: HttpClient, id: string, signal: AbortSignal): Promise<void> {
+  await http.json({ method: "POST", path: `${pathOf(id)}/pause`, json: {}, signal });
+}
+
+export async function resumed(http: HttpClient, id: string, signal: AbortSignal): Promise<Sandbox> {
+  return sandboxOf(new Json(await http.json({ method: "POST", path: `${pathOf(id)}/resume`, json: {}, signal })));
+}
+
 export async function ended(http: HttpClient, id: string, signal: AbortSignal): Promise<void> {
   await http.json({ method: "DELETE", path: pathOf(id), signal });
 }

@@ -41,6 +41,8 @@ export function sandboxWanted(request: CreateSandboxRequest): SandboxWanted {
     ...given("workingDir", workingDir),
     ...given("network", networkOf(request.network)),
     ...given("llm", request.llm?.names),
+    ...given("agent", request.agent),
+    ...given("skills", request.skills?.hostPaths),
     ...given("egress", request.egress === undefined ? undefined : egressWanted(request.egress)),
     ...given("lifeMs", request.lifeMs === undefined ? undefined : wholeNumber("life_ms", request.lifeMs)),
     ...given("idleMs", request.idleMs === undefined ? undefined : wholeNumber("idle_ms", request.idleMs)),
@@ -116,6 +118,7 @@ export function sandboxMessage(view: SandboxView): Sandbox {
     containerId: view.containerId,
     command: [...view.command],
     egress: view.egress === undefined ? undefined : egressMessage(view.egress),
+    agent: view.agent === undefined ? undefined : { ...view.agent, command: [...view.agent.command] },
   };
 }
 
