@@ -13,7 +13,7 @@ const layerBytes = 35 << 20;
 const randomShare = 0.4;
 const compress = promisify(gzip);
 
-/** Some 27,000 files of 1 to 23 KiB in 900 folders. */
+/** Some 27,000 files of 1 to 23 KiB in 900 directories. */
 export async function smallFiles(): Promise<ImageSource> {
   return await imageOf("small", (random) => 1024 + (random % 22_528));
 }
@@ -42,10 +42,10 @@ function entries(layerNumber: number, source: Source, sizeOf: (random: number) =
   const made: TarEntry[] = [{ name: `l${layerNumber}/`, type: "directory" }];
   let left = layerBytes;
   for (let file = 0; left > 0; file += 1) {
-    const folder = `l${layerNumber}/d${Math.floor(file / 33)}`;
-    if (file % 33 === 0) made.push({ name: `${folder}/`, type: "directory" });
+    const directory = `l${layerNumber}/d${Math.floor(file / 33)}`;
+    if (file % 33 === 0) made.push({ name: `${directory}/`, type: "directory" });
     const content = source.file(Math.min(left, sizeOf(source.number())));
-    made.push({ name: `${folder}/f${file}`, content });
+    made.push({ name: `${directory}/f${file}`, content });
     left -= content.length;
   }
   return made;

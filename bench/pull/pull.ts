@@ -10,18 +10,19 @@ import { monotonicMs } from "../../src/base/clock.js";
 import { containerdPrograms, containerdVersion } from "../../scripts/setup/assets/containerd.js";
 import { interrupted } from "../../scripts/setup/interrupted.js";
 import { setupContext } from "../../scripts/setup/set-up.js";
-import { type CriClient, image, runtime } from "../../test/support/cri-client.js";
+import { type CriClient, runtime } from "../../test/support/cri-client.js";
 import { Containerd } from "../../test/support/containerd.js";
 import { Daemon } from "../../test/support/daemon.js";
 import { run } from "../../test/support/image-store.js";
 import { busybox, type NamedImage } from "../../test/support/images.js";
 import { removePod, runPod, startContainer } from "../../test/support/pods.js";
-import { projectFolder } from "../../test/support/project.js";
+import { projectDirectory } from "../../test/support/project.js";
 import { pushImage, startRegistry, type ImageSource, type TestRegistry } from "../../test/support/registry.js";
 import { Figures } from "../figures.js";
 import { machineFacts, round, type Ratio, type Report } from "../report.js";
 import { largeFiles, smallFiles } from "./images.js";
 import { costOf, peakMib } from "./processes.js";
+import { pullMs } from "./timed.js";
 
 /** Issue: "Cold pull at least 1.5 times as fast as containerd 2.4 on the same machine in the same run on both images". */
 const coldGoal = 1.5;
@@ -31,7 +32,6 @@ const memoryGoalMib = 200;
 const execGoal = 2;
 /** A pull takes seconds: fewer turns than other benches have. */
 const mostRuns = 5;
-const pullLimitMs = 600_000;
 const execsAlone = 20;
 const turnsWithExecs = 2;
 
@@ -44,24 +44,24 @@ interface Bed {
   readonly registry: TestRegistry;
   /** Where containerd's programs are. */
   readonly programs: string;
-  readonly folder: string;
+  readonly directory: string;
   readonly figures: Figures;
   /** What goes at the end, see `benchPull`. */
   readonly leftDaemons: Daemon[];
 }
 
 /**
- * Each pull has a fresh folder, and all of them go at the end: ext4 passes over inodes that were freed in the last
+ * Each pull has a fresh directory, and all of them go at the end: ext4 passes over inodes that were freed in the last
  * minutes, one by one (`recently_deleted` in its inode allocator), so that a pull after a removal of as many files
  * takes several times as long, whoever pulls.
  */
 export async function benchPull({ runs }: { readonly runs: number }): Promise<Report> {
-  const programs = await containerdPrograms(setupContext(projectFolder, interrupted(), console.error));
+  const programs = await containerdPrograms(setupContext(projectDirectory, interrupted(), console.error));
   if (programs === undefined) throw new Error("the bench builds containerd: install Go");
   const registry = await startRegistry();
-  const folder = await mkdtemp(join(tmpdir(), "a3s-bench-pull-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-bench-pull-"));
   const figures = new Figures();
-  const bed: Bed = { registry, programs, folder, figures, leftDaemons: [] };
+  const bed: Bed = { registry, programs, directory, figures, leftDaemons: [] };
   try {
     say("making the images");
     for (const { name, build } of kinds) await measureImage(bed, name, await build(), Math.min(runs, mostRuns));
@@ -72,7 +72,7 @@ export async function benchPull({ runs }: { readonly runs: number }): Promise<Re
   } finally {
     for (const daemon of bed.leftDaemons) await daemon.remove();
     await registry.stop();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -115,7 +115,7 @@ async function measureImage(bed: Bed, name: string, source: ImageSource, runs: n
       await onePull(daemon.cri, daemon.pid, reference, `${name}: cold, ours`, figures);
       figures.add(`${name}: warm, ours`, "ms", await pullMs(daemon.cri, reference));
     });
-    const containerd = await Containerd.start(bed.programs, await freshFolder(bed), registry.host);
+    const containerd = await Containerd.start(bed.programs, await freshDirectory(bed), registry.host);
     try {
       await onePull(containerd.cri, containerd.pid, reference, `${name}: cold, containerd`, figures);
       figures.add(`${name}: warm, containerd`, "ms", await pullMs(containerd.cri, reference));
@@ -139,8 +139,8 @@ async function withDaemon(bed: Bed, work: (daemon: Daemon) => Promise<void>, ima
   await daemon.stop();
 }
 
-async function freshFolder({ folder }: Bed): Promise<string> {
-  return await mkdtemp(join(folder, "turn-"));
+async function freshDirectory({ directory }: Bed): Promise<string> {
+  return await mkdtemp(join(directory, "turn-"));
 }
 
 async function onePull(cri: CriClient, pid: number, reference: string, name: string, figures: Figures): Promise<void> {
@@ -150,18 +150,8 @@ async function onePull(cri: CriClient, pid: number, reference: string, name: str
   figures.add(`${name}, CPU time`, "ms", (await costOf(pid)).cpuMs - before.cpuMs);
 }
 
-async function pullMs(cri: CriClient, reference: string): Promise<number> {
-  const startedMs = monotonicMs();
-  await cri.call(image.pullImage, { image: spec(reference) }, { limitMs: pullLimitMs });
-  return monotonicMs() - startedMs;
-}
-
-function spec(name: string) {
-  return { image: name, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
-}
-
 async function skopeoMs(bed: Bed, reference: string): Promise<number> {
-  const work = await freshFolder(bed);
+  const work = await freshDirectory(bed);
   await run("sync", []);
   const startedMs = monotonicMs();
   const copy = ["copy", "--quiet", "--src-tls-verify=false", `docker://${reference}`, `oci:${work}/layout:it`];
@@ -172,7 +162,7 @@ async function skopeoMs(bed: Bed, reference: string): Promise<number> {
 
 /** The least that unpacking costs by the distribution's programs: no digest, no registry, one layer after another. */
 async function plainMs(bed: Bed, { layers }: ImageSource): Promise<number> {
-  const work = await freshFolder(bed);
+  const work = await freshDirectory(bed);
   await run("sync", []);
   const startedMs = monotonicMs();
   for (const { digest } of layers) {

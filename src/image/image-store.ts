@@ -20,7 +20,7 @@ export interface ImageConfig {
   /** "SIGQUIT" or "3"; "" when unset. */
   readonly stopSignal: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Paths in the container of folders that are to be volumes, as the image has them. */
+  /** Paths in the container of directories that are to be volumes, as the image has them. */
   readonly volumes: readonly string[];
   /** "linux/amd64". */
   readonly platform: string;
@@ -87,7 +87,7 @@ export interface PlannedLayer {
 export interface SnapshotWanted {
   /** Images that it mounts. */
   readonly volumes?: readonly Image[];
-  /** Absolute paths in it; each gets a folder with what the image has there, which goes with the snapshot. */
+  /** Absolute paths in it; each gets a directory with what the image has there, which goes with the snapshot. */
   readonly declared?: readonly string[];
   /** Absent: the file system's own. */
   readonly bound?: WritableBound | undefined;
@@ -101,16 +101,16 @@ export interface WritableSnapshot {
   readonly work: string;
   /** For each volume asked for, in that order, the lowers of a read-only overlay (no upper): two at least. */
   readonly volumeLowers: readonly (readonly string[])[];
-  /** For each folder that was to be made, in that order, where it is. */
+  /** For each directory that was to be made, in that order, where it is. */
   readonly declared: readonly string[];
-  /** With "file" the host sees upper, work and declared folders until `detachSnapshot`. */
+  /** With "file" the host sees upper, work and declared directories until `detachSnapshot`. */
   readonly boundBy: BoundBy;
-  /** File or folder whose size is what the container's own writes take of the host's disk. */
+  /** File or directory whose size is what the container's own writes take of the host's disk. */
   readonly measured: string;
 }
 
 export interface FsUsage {
-  /** Folder on the file system in question. */
+  /** Directory on the file system in question. */
   readonly mountpoint: string;
   /** Number of that file system's device: two with one number are one. */
   readonly device: number;
@@ -139,14 +139,14 @@ export interface ImageStore {
   /** Keys of the snapshots that stand on an image, or mount it, by its id. */
   inUse(): Promise<ReadonlyMap<Digest, readonly string[]>>;
   /**
-   * Removes every tag and digest of the image that the reference names; unreachable content goes. Unknown: success.
-   * `failedPrecondition` for a pinned image.
+   * Removes every tag and digest of the image that the reference names; unreachable content goes, from the disk behind the
+   * answer unless that is short of space (docs/adr/0137). Unknown: success. `failedPrecondition` for a pinned image.
    */
   remove(reference: string, signal: AbortSignal): Promise<void>;
   /** Removes every image that no snapshot stands on and that isn't pinned; what it has removed. */
   prune(signal: AbortSignal): Promise<Image[]>;
   /**
-   * The image's rootfs as lower folders, uppermost first, and a private upper; `key` is the container's id. The layers
+   * The image's rootfs as lower directories, uppermost first, and a private upper; `key` is the container's id. The layers
    * of the image, and of the volumes that the container mounts, stay until the snapshot goes. `failedPrecondition` where
    * this host can't hold it to the bound that is wanted.
    */
@@ -164,7 +164,10 @@ export interface ImageStore {
   listSnapshots(): Promise<string[]>;
   /** A file of the image's (not the container's) tree, for /etc/passwd and /etc/group; null when there is none, or it is over 1 MiB. */
   readFile(image: Image, path: string): Promise<Buffer | null>;
+  /** What removals have let go counts until the disk has it back. */
   imageUsage(): Promise<FsUsage>;
+  /** The mount point that `containerUsage` tells, without a look at the disk. */
+  readonly containersDirectory: string;
   containerUsage(): Promise<FsUsage>;
   close(): Promise<void>;
 }

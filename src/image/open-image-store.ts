@@ -16,10 +16,10 @@ export interface ImageStoreParts {
 /** First wait before a failed request to a registry is repeated. */
 const retryDelayMs = 500;
 
-/** The image store in the config's root folder. Several processes may have it open. */
+/** The image store in the config's root directory. Several processes may have it open. */
 export async function openImageStore({ config, log, native, pullObserver }: ImageStoreParts): Promise<ImageStore> {
   return await openStore({
-    folder: join(config.root, "images"),
+    directory: join(config.root, "images"),
     native,
     assetsDir: config.assets.dir,
     log,

@@ -8,23 +8,23 @@ import { inodesOf } from "../../src/image/snapshot/disk/bound.js";
 import { loadNative } from "../../src/native/addon.js";
 import { fill, fillInodes, loopFiles, mib, mountsIn, storeIn } from "../support/bounded-disks.js";
 import { openTestStore } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { eventually } from "../support/wait.js";
 
-const { native } = loadNative(join(projectFolder, "build/assets"));
+const { native } = loadNative(join(projectDirectory, "build/assets"));
 const sizeMib = 32;
 
 describe("a container's disk that is a file", () => {
-  let folder: string;
+  let directory: string;
   let store: ImageStore;
   let image: Image;
   before(async () => {
-    folder = await realpath(await mkdtemp(join(tmpdir(), "a3s-disk-")));
-    ({ store, image } = await storeIn(folder));
+    directory = await realpath(await mkdtemp(join(tmpdir(), "a3s-disk-")));
+    ({ store, image } = await storeIn(directory));
   });
   after(async () => {
     await store.close();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
   afterEach(async () => {
     for (const key of await store.listSnapshots()) await store.removeSnapshot(key, neverAborted);
@@ -38,14 +38,18 @@ describe("a container's disk that is a file", () => {
     });
 
   const nothingLeft = async (): Promise<void> => {
-    await eventually("no loop device is left", 10_000, async () => (await loopFiles(folder)).length === 0 || undefined);
-    expect(await mountsIn(folder)).to.deep.equal([]);
-    expect(await readdir(join(folder, "images/trash"))).to.deep.equal([]);
+    await eventually(
+      "no loop device is left",
+      10_000,
+      async () => (await loopFiles(directory)).length === 0 || undefined,
+    );
+    expect(await mountsIn(directory)).to.deep.equal([]);
+    expect(await readdir(join(directory, "images/trash"))).to.deep.equal([]);
   };
 
   /** As a Box mounts it, by who has few rights; its map is one that this process is in. */
   const overlay = async (snapshot: WritableSnapshot): Promise<string> => {
-    const target = await mkdtemp(join(folder, "root-"));
+    const target = await mkdtemp(join(directory, "root-"));
     const ids = { extents: [{ inside: 0, outside: 0, count: 2_000_000_000 }] };
     const flags = { readonly: false, nosuid: true, nodev: true };
     const { lowers, upper, work } = snapshot;
@@ -91,10 +95,10 @@ describe("a container's disk that is a file", () => {
     const target = await overlay(snapshot);
     await store.detachSnapshot("c1");
     await store.detachSnapshot("c1");
-    expect(await readdir(join(folder, "images/containers/c1/disk"))).to.deep.equal([]);
-    expect(await mountsIn(folder)).to.deep.equal([target]);
+    expect(await readdir(join(directory, "images/containers/c1/disk"))).to.deep.equal([]);
+    expect(await mountsIn(directory)).to.deep.equal([target]);
     expect((await fill(target, 2 * sizeMib)).errno).to.equal("ENOSPC");
-    expect(await loopFiles(folder)).to.have.length(1);
+    expect(await loopFiles(directory)).to.have.length(1);
     // Before who serves it has ended, as where a Box is slow to.
     await store.removeSnapshot("c1", neverAborted);
     expect(await store.listSnapshots()).to.deep.equal([]);
@@ -117,7 +121,7 @@ describe("a container's disk that is a file", () => {
   it("is made by many at a time, each with a device of its own", async () => {
     const keys = Array.from({ length: 12 }, (_, at) => `c${String(at)}`);
     const made = await Promise.all(keys.map((key) => prepare(key)));
-    expect(await loopFiles(folder)).to.have.length(12);
+    expect(await loopFiles(directory)).to.have.length(12);
     await Promise.all(made.map(({ upper }, at) => writeFile(join(upper, `of-${String(at)}`), "")));
     for (const [at, { upper }] of made.entries()) expect(await readdir(upper)).to.deep.equal([`of-${String(at)}`]);
     await Promise.all(keys.map((key) => store.removeSnapshot(key, neverAborted)));
@@ -125,12 +129,12 @@ describe("a container's disk that is a file", () => {
 
   it("is taken away by the next process where one died while it made it", async () => {
     await prepare("c1");
-    const half = join(folder, "images/trash/of-a-dead-process/container-1");
+    const half = join(directory, "images/trash/of-a-dead-process/container-1");
     await mkdir(join(half, "disk"), { recursive: true });
     await native.mountTmpfs(join(half, "disk"), mib, 0o700);
-    const next = await openTestStore(join(folder, "images"));
+    const next = await openTestStore(join(directory, "images"));
     try {
-      expect(await readdir(join(folder, "images/trash"))).to.deep.equal([]);
+      expect(await readdir(join(directory, "images/trash"))).to.deep.equal([]);
       expect(await next.listSnapshots()).to.deep.equal(["c1"]);
       await next.removeSnapshot("c1", neverAborted);
       await nothingLeft();
@@ -150,7 +154,7 @@ describe("a container's disk that is a file", () => {
     const thrown = await writeFile(join(upper, "more"), "").catch((caught: unknown) => caught);
     expect(thrown).to.have.property("code", "EIO");
     await store.detachSnapshot("c1");
-    await eventually("its device is free", 10_000, async () => (await loopFiles(folder)).length === 1 || undefined);
+    await eventually("its device is free", 10_000, async () => (await loopFiles(directory)).length === 1 || undefined);
     expect(((await stat(measured)).blocks * 512) / mib).to.be.below(20);
     expect(await readdir(target)).to.include("kept");
     await native.unmount(target, true);
@@ -158,7 +162,7 @@ describe("a container's disk that is a file", () => {
 
   it("is refused, and leaves nothing, where it can't be mounted", async () => {
     const without = { ...native, mountFileDisk: () => Promise.reject(new Error("ENOENT: open /dev/loop-control")) };
-    const other = await openTestStore(join(folder, "images"), { native: without });
+    const other = await openTestStore(join(directory, "images"), { native: without });
     try {
       const bound = { bytes: BigInt(sizeMib * mib), by: "auto" } as const;
       const thrown = await other.prepareSnapshot("c1", image, neverAborted, { bound }).catch((e: unknown) => e);

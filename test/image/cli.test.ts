@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { ImageStore } from "../../src/image/image-store.js";
 import { openTestStore, run } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
 import { buildLayer } from "../support/tar-builder.js";
 
@@ -33,7 +33,7 @@ describe("the image commands", () => {
   const image = async (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
     await promisify(execFile)(process.execPath, [
       "--import=tsx",
-      join(projectFolder, "src/main.ts"),
+      join(projectDirectory, "src/main.ts"),
       "image",
       ...args,
       "--root",

@@ -69,7 +69,7 @@ describe("An image store whose disk is dead", function () {
 
   it("keeps two threads for all who ask what there is, so that the rest of the process goes on", async () => {
     test = await makeTestStore();
-    dead = DeadMount.over(test.folder);
+    dead = DeadMount.over(test.directory);
     const asked = Array.from({ length: 24 }, () => [
       test.store.list(),
       test.store.find("app"),
@@ -97,7 +97,7 @@ describe("An image store whose disk is dead", function () {
     it(`ends a pull that nobody gives up${place === "" ? "" : `, with ${place.slice(1)} alone dead`}; the key is held until the step has settled`, async () => {
       const stall = place === "/blobs" ? 60_000 : stallMs; // the watch looks in "ingest"
       test = await makeTestStore({ registry: registryOptions({ stallMs: stall }) });
-      dead = DeadMount.over(`${test.folder}${place}`);
+      dead = DeadMount.over(`${test.directory}${place}`);
       const caller = new AbortController();
       const pull = (signal: AbortSignal): Promise<unknown> => test.store.pull(reference, undefined, signal);
       if (place === "/blobs") {
@@ -128,7 +128,7 @@ describe("An image store whose disk is dead", function () {
   it("ends a removal with its caller, each time, and removes once the disk is back", async () => {
     test = await makeTestStore();
     await test.store.pull(reference, undefined, never);
-    dead = DeadMount.over(test.folder);
+    dead = DeadMount.over(test.directory);
     const remove = (): Promise<string> =>
       refusedWithin(stallMs, test.store.remove(reference, AbortSignal.timeout(stallMs)));
     expect(await remove()).to.match(/drop the image's names: /);

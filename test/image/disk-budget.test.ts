@@ -1,15 +1,15 @@
-/** What a layer takes on the disk, against what its blob may become: files, folders and names, and not bytes alone. */
+/** What a layer takes on the disk, against what its blob may become: files, directories and names, and not bytes alone. */
 import { expect } from "chai";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { loadNative } from "../../src/native/addon.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { buildTar, type TarEntry } from "../support/tar-builder.js";
 import { diffIdOf, UnpackBed } from "../support/unpacker.js";
 
 const mib = 1024 * 1024;
-const { native } = loadNative(join(projectFolder, "build", "assets"));
+const { native } = loadNative(join(projectDirectory, "build", "assets"));
 
 function numbered(count: number, entry: (at: number) => TarEntry): TarEntry[] {
   return Array.from({ length: count }, (_, at) => entry(at));
@@ -29,20 +29,20 @@ describe("a layer's place on the disk", function () {
     const tar = buildTar(entries);
     const blob = gzipSync(tar);
     expect(blob.length).to.be.lessThan(mib);
-    const { code, fields, folder } = await bed.unpack(blob, "gzip", diffIdOf(tar));
+    const { code, fields, directory } = await bed.unpack(blob, "gzip", diffIdOf(tar));
     expect(code).to.equal(1);
     expect(fields[1]).to.match(
-      /^entry ".*": with it the layer unpacks to more than .* as the disk does: files, folders and names/,
+      /^entry ".*": with it the layer unpacks to more than .* as the disk does: files, directories and names/,
     );
-    const { bytes } = await native.treeUsage(folder);
+    const { bytes } = await native.treeUsage(directory);
     expect(Number(bytes)).to.be.lessThan(256 * mib);
-    await bed.remove(folder);
+    await bed.remove(directory);
   }
 
   it("has a bound for tiny files: 46,000 of one byte in a small blob are refused before they take 256 MiB", () =>
     expectRefused(numbered(46_000, (at) => ({ name: `f${at}`, content: "x" }))));
 
-  it("has a bound for folders that a name implies", () =>
+  it("has a bound for directories that a name implies", () =>
     expectRefused(numbered(60, (at) => ({ name: "l", pax: { path: `${at}/${"a/".repeat(1000)}f` } }))));
 
   it("has a bound for a sparse file of scattered bytes", () => {
@@ -58,8 +58,8 @@ describe("a layer's place on the disk", function () {
         content: randomBytes(16).toString("hex"),
       })),
     );
-    const { code, fields, folder } = await bed.unpack(gzipSync(tar), "gzip", diffIdOf(tar));
+    const { code, fields, directory } = await bed.unpack(gzipSync(tar), "gzip", diffIdOf(tar));
     expect({ code, fields }).to.deep.equal({ code: 0, fields: [] });
-    await bed.remove(folder);
+    await bed.remove(directory);
   });
 });

@@ -36,7 +36,7 @@ describe("a full disk", () => {
     test = await makeTestStore();
     disk = await mkdtemp(join(tmpdir(), "a3s-test-disk-"));
     await test.native.mountTmpfs(disk, 8 * mib, 0o700);
-    store = await test.openAgain({ folder: join(disk, "images") });
+    store = await test.openAgain({ directory: join(disk, "images") });
   });
   afterEach(async () => {
     await store.close();
@@ -93,7 +93,7 @@ describe("a full disk", () => {
     await writeFile(join(dead, "blob-half"), randomBytes(7 * mib));
     await writeFile(join(disk, "filler"), Buffer.alloc(8 * mib)).catch(() => undefined);
     expect((await stat(join(disk, "filler"))).size).to.be.lessThan(mib);
-    store = await test.openAgain({ folder: join(disk, "images") });
+    store = await test.openAgain({ directory: join(disk, "images") });
     expect((await stat(dead).catch(() => undefined)) === undefined).to.equal(true);
     expect((await store.find(pushed.reference))?.id).to.equal(pushed.configDigest);
     // Not a byte is free, and an image can be removed none the less.

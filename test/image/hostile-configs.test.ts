@@ -8,7 +8,7 @@ import { createLogger } from "../../src/base/log.js";
 import { digest, digestHex } from "../../src/base/ids.js";
 import { encodeIndexFile, type IndexEntry } from "../../src/image/content/index-file.js";
 import { ociConfig, ociManifest } from "../../src/image/content/media-types.js";
-import { prepareStoreFolder, type StoreFolder } from "../../src/image/content/store-folder.js";
+import { prepareStoreDirectory, type StoreDirectory } from "../../src/image/content/store-directory.js";
 import type { ImageStore } from "../../src/image/image-store.js";
 import { openTestStore } from "../support/image-store.js";
 import { sha256 } from "../support/tar-builder.js";
@@ -20,17 +20,22 @@ const hostileImages = 28;
 const longestBlockMs = 1000;
 const servedMs = 10_000;
 
-async function addBlob(folder: StoreFolder, bytes: Buffer): Promise<{ digest: string; size: number }> {
+async function addBlob(directory: StoreDirectory, bytes: Buffer): Promise<{ digest: string; size: number }> {
   const name = sha256(bytes);
-  await writeFile(join(folder.blobs, digestHex(digest(name))), bytes);
+  await writeFile(join(directory.blobs, digestHex(digest(name))), bytes);
   return { digest: name, size: bytes.length };
 }
 
 /** As a version before the bounds has left it. */
-async function addImage(folder: StoreFolder, name: string, config: Buffer, more: object = {}): Promise<IndexEntry> {
-  const described = { mediaType: ociConfig, ...(await addBlob(folder, config)) };
+async function addImage(
+  directory: StoreDirectory,
+  name: string,
+  config: Buffer,
+  more: object = {},
+): Promise<IndexEntry> {
+  const described = { mediaType: ociConfig, ...(await addBlob(directory, config)) };
   const manifest = { schemaVersion: 2, mediaType: ociManifest, config: described, layers: [], ...more };
-  const blob = await addBlob(folder, Buffer.from(JSON.stringify(manifest)));
+  const blob = await addBlob(directory, Buffer.from(JSON.stringify(manifest)));
   return { mediaType: ociManifest, digest: digest(blob.digest), size: blob.size, name, servedDigest: undefined };
 }
 
@@ -55,10 +60,10 @@ function keys(count: number): object {
 describe("a store with images whose configs are made to be heavy", function () {
   this.timeout(120_000);
   let top: string;
-  let folder: StoreFolder;
+  let directory: StoreDirectory;
   before(async () => {
     top = await mkdtemp("/dev/shm/a3s-test-heavy-");
-    folder = await prepareStoreFolder(join(top, "images"));
+    directory = await prepareStoreDirectory(join(top, "images"));
   });
   after(async () => {
     await rm(top, { recursive: true });
@@ -71,7 +76,7 @@ describe("a store with images whose configs are made to be heavy", function () {
     const delay = monitorEventLoopDelay({ resolution: 5 });
     delay.enable();
     const begunMs = performance.now();
-    const store = await openTestStore(folder.root, { log: logger });
+    const store = await openTestStore(directory.root, { log: logger });
     const tookMs = performance.now() - begunMs;
     await new Promise((resolve) => setTimeout(resolve, 20)); // what blocked at the end counts too
     delay.disable();
@@ -79,18 +84,22 @@ describe("a store with images whose configs are made to be heavy", function () {
   }
 
   it("opens soon, and serves others meanwhile; each of them is named, and the honest one is there", async () => {
-    const honest = await addImage(folder, "registry.example/honest:1", configOf({ Cmd: ["/run"], Volumes: keys(3) }));
+    const honest = await addImage(
+      directory,
+      "registry.example/honest:1",
+      configOf({ Cmd: ["/run"], Volumes: keys(3) }),
+    );
     const entries = [honest];
     for (const config of configsOf({ Volumes: keys(640_000) })) {
       expect(config.length).to.be.within(7 * mib, 8 * mib);
-      entries.push(await addImage(folder, `registry.example/heavy:${entries.length}`, config));
+      entries.push(await addImage(directory, `registry.example/heavy:${entries.length}`, config));
     }
     entries.push(
-      await addImage(folder, "registry.example/many:1", configOf({ Volumes: keys(50_000) })),
-      await addImage(folder, "registry.example/manifest:1", configOf({}), { annotations: keys(200_000) }),
+      await addImage(directory, "registry.example/many:1", configOf({ Volumes: keys(50_000) })),
+      await addImage(directory, "registry.example/manifest:1", configOf({}), { annotations: keys(200_000) }),
     );
-    const stray = await addBlob(folder, Buffer.from("stray"));
-    await writeFile(folder.indexFile, encodeIndexFile(entries));
+    const stray = await addBlob(directory, Buffer.from("stray"));
+    await writeFile(directory.indexFile, encodeIndexFile(entries));
 
     const { store, log, blockMs, tookMs } = await opened();
     expect(blockMs).to.be.lessThan(longestBlockMs);
@@ -100,7 +109,7 @@ describe("a store with images whose configs are made to be heavy", function () {
     expect(log).to.include("image left out: it breaks a bound of this version").and.include("more than 1048576");
     expect(log).to.include("50000 entries in config.Volumes, more than the 64 that one may have");
     // They keep no sweep from its work, and go by their names.
-    const blobs = async (): Promise<string[]> => await readdir(folder.blobs);
+    const blobs = async (): Promise<string[]> => await readdir(directory.blobs);
     expect(await blobs()).to.not.include(digestHex(digest(stray.digest)));
     for (const { name = "" } of entries.slice(1)) await store.remove(name, signal);
     expect(await blobs()).to.have.length(2);
@@ -111,9 +120,9 @@ describe("a store with images whose configs are made to be heavy", function () {
     const entries: IndexEntry[] = [];
     for (const config of configsOf({ ExposedPorts: keys(78_000), Volumes: keys(64) })) {
       expect(config.length).to.be.within(0.8 * mib, mib);
-      entries.push(await addImage(folder, `registry.example/large:${entries.length}`, config));
+      entries.push(await addImage(directory, `registry.example/large:${entries.length}`, config));
     }
-    await writeFile(folder.indexFile, encodeIndexFile(entries));
+    await writeFile(directory.indexFile, encodeIndexFile(entries));
     const { store, log, blockMs, tookMs } = await opened();
     expect(blockMs).to.be.lessThan(longestBlockMs);
     expect(tookMs).to.be.lessThan(servedMs);

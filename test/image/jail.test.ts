@@ -10,11 +10,11 @@ import { openUsers, usersRoot } from "../../src/image/unpack/users.js";
 import { loadNative } from "../../src/native/addon.js";
 import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
 import { makeTestStore, type TestStore } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { buildLayer } from "../support/tar-builder.js";
 import { eventually } from "../support/wait.js";
 
-const assetsDir = join(projectFolder, "build", "assets");
+const assetsDir = join(projectDirectory, "build", "assets");
 const hostile = join(assetsDir, "unpackers", "hostile");
 const layer = buildLayer([{ name: "file", content: "x".repeat(50_000) }]);
 const { native } = loadNative(assetsDir);
@@ -44,16 +44,16 @@ describe("a layer that has taken the unpacker over", function () {
   async function withoutJail(users: number | undefined): Promise<Map<string, string>> {
     const top = await mkdtemp(join(tmpdir(), "a3s-test-hostile-"));
     try {
-      const folder = join(top, "layer");
-      await mkdir(folder);
+      const directory = join(top, "layer");
+      await mkdir(directory);
       await writeFile(join(top, "blob"), layer.bytes);
       await using blob = await open(join(top, "blob"), "r");
       await using root = await open("/", "r");
-      const args = ["unpack", folder, "gzip", String(layer.bytes.length), layer.diffId];
+      const args = ["unpack", directory, "gzip", String(layer.bytes.length), layer.diffId];
       if (users !== undefined) args.push(String(usersRoot));
       const stdio = [blob.fd, "ignore", "ignore", root.fd, ...(users === undefined ? [] : [users])] as const;
       await once(spawn(hostile, args, { stdio: [...stdio] }), "close");
-      const said = (await readFile(join(folder, "result"), "utf8")).split("\0")[1] ?? "";
+      const said = (await readFile(join(directory, "result"), "utf8")).split("\0")[1] ?? "";
       const parts = said.replace(/^.*taken over: /, "").split("; ");
       return new Map(parts.filter((part) => part !== "").map((part) => [part.split(":")[0] ?? "", part]));
     } finally {
@@ -63,7 +63,7 @@ describe("a layer that has taken the unpacker over", function () {
 
   it("is nobody on the host even when its jail is lost: what all may read is all that it can read", async () => {
     const today = await withoutJail(undefined);
-    // Else nothing is tried: the same program as root of the host, with the host's root folder.
+    // Else nothing is tried: the same program as root of the host, with the host's root directory.
     for (const what of ["read etc/shadow", "write etc/passwd", "make etc/a3s-hostile-layer"]) {
       expect(today.get(what)).to.include("opened by 3");
     }
@@ -76,7 +76,7 @@ describe("a layer that has taken the unpacker over", function () {
       expect(found.get("write proc/sys/kernel/core_pattern")).to.include("EACCES").and.not.include("opened");
       expect(found.get("mknod")).to.equal("mknod: EPERM");
       expect(found.get("read etc/passwd")).to.include("opened by 3");
-      // The broker is root of the host, and looks at no folder but the layer's.
+      // The broker is root of the host, and looks at no directory but the layer's.
       expect(found.get("broker")).to.equal("broker: EXDEV");
     } finally {
       await native.closeFd(users);
@@ -120,17 +120,17 @@ describe("the processes that unpack for a store", function () {
     await registry.stop();
   });
 
-  it("have no folder of the host among their descriptors", async () => {
+  it("have no directory of the host among their descriptors", async () => {
     for (const pid of pids) {
       const jail = (await readFile(`/proc/${pid}/mountinfo`, "utf8")).split(" ")[0];
-      const folders: string[] = [];
+      const directories: string[] = [];
       for (const fd of await readdir(`/proc/${pid}/fd`)) {
         const found = await stat(`/proc/${pid}/fd/${fd}`).catch(() => undefined);
         if (found?.isDirectory() !== true) continue;
         const mount = /^mnt_id:\s+(\d+)$/m.exec(await readFile(`/proc/${pid}/fdinfo/${fd}`, "utf8"))?.[1];
-        if (mount !== jail) folders.push(`${fd}: ${await readlink(`/proc/${pid}/fd/${fd}`)}`);
+        if (mount !== jail) directories.push(`${fd}: ${await readlink(`/proc/${pid}/fd/${fd}`)}`);
       }
-      expect(folders).to.deep.equal([]);
+      expect(directories).to.deep.equal([]);
     }
   });
 

@@ -72,10 +72,10 @@ describe("a store whose user is killed at any moment", () => {
     const acknowledged = new Acknowledged();
     const references = images.map(({ reference }) => reference);
     const met = new Map<string, number>();
-    let victim = startVictim(test.folder, references);
+    let victim = startVictim(test.directory, references);
     for (let kill = 1; kill <= kills; kill += 1) {
       const killed = await killAtRandom(victim, longestLifeMs);
-      if (kill < kills) victim = startVictim(test.folder, references); // loads while we look
+      if (kill < kills) victim = startVictim(test.directory, references); // loads while we look
       expect(killed.failures).to.deep.equal([]);
       for (const { what } of killed.underWay) met.set(what, (met.get(what) ?? 0) + 1);
       acknowledged.take(killed);
@@ -89,8 +89,8 @@ describe("a store whose user is killed at any moment", () => {
 
   async function expectReadable(tags: readonly string[]): Promise<void> {
     for (const tag of tags) {
-      const copy = join(test.folder, "..", "copy");
-      await run("skopeo", ["copy", `oci:${test.folder}:${tag}`, `dir:${copy}`]);
+      const copy = join(test.directory, "..", "copy");
+      await run("skopeo", ["copy", `oci:${test.directory}:${tag}`, `dir:${copy}`]);
       await rm(copy, { recursive: true });
     }
   }

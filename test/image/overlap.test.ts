@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.js";
 import { makeTestStore, type TestStore } from "../support/image-store.js";
 import { buildLayer } from "../support/tar-builder.js";
+import { cgroupHierarchies } from "../../src/base/cgroups.js";
+import { readMountinfo } from "../../src/base/mountinfo.js";
 import { eventually } from "../support/wait.js";
 
 const mib = 1024 * 1024;
@@ -44,7 +46,7 @@ describe("a layer that downloads", function () {
 
   /** The tree that is being made, once its first file is whole. */
   async function begun(): Promise<void> {
-    const ingest = join(test.folder, "ingest");
+    const ingest = join(test.directory, "ingest");
     await eventually("the first file of a layer", limitMs, async () => {
       for (const id of await readdir(ingest)) {
         for (const name of await readdir(join(ingest, id))) {
@@ -60,10 +62,19 @@ describe("a layer that downloads", function () {
     const found: string[] = [];
     for (const id of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
       const words = (await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "")).split("\0");
-      if (words[0] !== "a3s-box-unpacker" || words[2]?.startsWith(test.folder) !== true) continue;
+      if (words[0] !== "a3s-box-unpacker" || words[2]?.startsWith(test.directory) !== true) continue;
       found.push(await readFile(`/proc/${id}/cgroup`, "utf8").catch(() => ""));
     }
     return found;
+  }
+  /** As a part of what a group has that nobody has given a weight. */
+  async function unpackersWeight(): Promise<number> {
+    const hierarchies = cgroupHierarchies(await readMountinfo());
+    const old = hierarchies.find(({ controllers }) => controllers.includes("cpu"));
+    const hierarchy = old ?? hierarchies.find(({ version }) => version === 2);
+    const file = old === undefined ? "cpu.weight" : "cpu.shares";
+    const weight = await readFile(join(hierarchy?.mountPoint ?? "", "a3s-box-unpackers", file), "utf8");
+    return Number(weight) / (old === undefined ? 100 : 1024);
   }
   async function expectNothing(): Promise<void> {
     expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
@@ -76,7 +87,8 @@ describe("a layer that downloads", function () {
     await begun();
     const groups = await unpackersGroups();
     expect(groups).to.not.be.empty;
-    for (const group of groups) expect(group, "a group that gives way to pods").to.match(/:\/a3s-box-unpack$/m);
+    for (const group of groups) expect(group, "a group of their own").to.match(/:\/a3s-box-unpackers$/m);
+    expect(await unpackersWeight()).to.equal(0.5);
     expect((await test.contents()).layers).to.deep.equal([]);
     held?.end(layer.bytes.subarray(half));
     const image = await pull;

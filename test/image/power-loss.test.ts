@@ -53,8 +53,8 @@ describe("a power cut at any step of an image's life", function () {
     await registry.stop();
   });
 
-  const open = (folder: string): Promise<ImageStore> =>
-    openTestStore(folder, { registry: registryOptions({ plainHttp: [registry.host] }) });
+  const open = (directory: string): Promise<ImageStore> =>
+    openTestStore(directory, { registry: registryOptions({ plainHttp: [registry.host] }) });
 
   /** One life of a store, and what a power cut would leave at each of its steps. */
   async function live(): Promise<Moment[]> {
@@ -103,13 +103,13 @@ describe("a power cut at any step of an image's life", function () {
   });
 
   async function inspect({ state, facts }: Moment, pullAgain: boolean): Promise<void> {
-    const folder = await mkdtemp(join(top, "cut-"));
-    await writeState(state, folder, (bytes) =>
+    const directory = await mkdtemp(join(top, "cut-"));
+    await writeState(state, directory, (bytes) =>
       bytes.includes(bytesOfThisBoot)
         ? Buffer.from(bytes.toString().replace(bytesOfThisBoot, "the boot before"))
         : bytes,
     );
-    const store = await open(folder);
+    const store = await open(directory);
     try {
       const snapshots = new Set(await store.listSnapshots());
       for (const [what, there] of Object.entries(facts)) {
@@ -118,15 +118,15 @@ describe("a power cut at any step of an image's life", function () {
       }
       const needed = new Set<string>();
       for (const image of await store.list()) await store.readConfig(image);
-      for (const digest of await namedBlobs(folder)) needed.add(digest);
-      const blobs = await readdir(join(folder, "blobs", "sha256"));
+      for (const digest of await namedBlobs(directory)) needed.add(digest);
+      const blobs = await readdir(join(directory, "blobs", "sha256"));
       expect(blobs).to.include.members([...needed]);
-      for (const hex of needed) expect(await hashOf(join(folder, "blobs", "sha256", hex))).to.equal(hex);
-      expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).to.deep.equal([]);
+      for (const hex of needed) expect(await hashOf(join(directory, "blobs", "sha256", hex))).to.equal(hex);
+      expect((await readdir(directory)).filter((name) => name.endsWith(".tmp"))).to.deep.equal([]);
       if (pullAgain) await expectUsable(store);
     } finally {
       await store.close();
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
   }
 
@@ -150,8 +150,8 @@ interface Named {
 }
 
 /** Hex digests of all that the index names: manifests, configs, layers. */
-async function namedBlobs(folder: string): Promise<string[]> {
-  const read = async (path: string): Promise<unknown> => JSON.parse(await readFile(join(folder, path), "utf8"));
+async function namedBlobs(directory: string): Promise<string[]> {
+  const read = async (path: string): Promise<unknown> => JSON.parse(await readFile(join(directory, path), "utf8"));
   const index = (await read("index.json")) as { manifests: Named[] };
   const named: Named[] = [...index.manifests];
   for (const { digest } of index.manifests) {
@@ -173,6 +173,7 @@ async function hashOf(path: string): Promise<string> {
 
 function fingerprint(state: DiskState, facts: Facts): string {
   const hash = createHash("sha256").update(JSON.stringify(Object.entries(facts)));
-  for (const [path, bytes] of state) hash.update(`\0${path}\0${bytes === null ? "folder" : bytes.toString("base64")}`);
+  for (const [path, bytes] of state)
+    hash.update(`\0${path}\0${bytes === null ? "directory" : bytes.toString("base64")}`);
   return hash.digest("hex");
 }

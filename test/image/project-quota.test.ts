@@ -15,11 +15,11 @@ import { inodesOf } from "../../src/image/snapshot/disk/bound.js";
 import { loadNative, type ProjectUse } from "../../src/native/addon.js";
 import { fill, fillInodes, mib, storeIn } from "../support/bounded-disks.js";
 import { openTestStore } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually } from "../support/wait.js";
 
-const { native } = loadNative(join(projectFolder, "build/assets"));
+const { native } = loadNative(join(projectDirectory, "build/assets"));
 const run = promisify(execFile);
 const sizeMib = 16;
 const bound = { bytes: BigInt(sizeMib * mib), by: "auto" } as const;
@@ -39,18 +39,18 @@ const kinds: readonly Kind[] = [
 
 for (const kind of kinds) {
   describe(`a project quota of ${kind.name}`, () => {
-    let folder: string;
+    let directory: string;
     let disk: string;
     let store: ImageStore;
     let image: Image;
     let open = false;
     before(async function () {
-      folder = await realpath(await mkdtemp(join(tmpdir(), "a3s-quota-")));
-      disk = join(folder, "disk");
+      directory = await realpath(await mkdtemp(join(tmpdir(), "a3s-quota-")));
+      disk = join(directory, "disk");
       try {
-        await mountWithQuota(kind, folder, disk);
+        await mountWithQuota(kind, directory, disk);
       } catch (thrown) {
-        await rm(folder, { recursive: true });
+        await rm(directory, { recursive: true });
         skipBecause(this, messageOf(thrown).split("\n").slice(0, 2).join(" "));
       }
       ({ store, image } = await storeIn(disk));
@@ -60,7 +60,7 @@ for (const kind of kinds) {
       if (!open) return; // skipped
       await store.close();
       await native.unmount(disk, false);
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     });
     afterEach(async () => {
       for (const key of await store.listSnapshots()) await store.removeSnapshot(key, neverAborted);
@@ -73,7 +73,7 @@ for (const kind of kinds) {
 
     /** As a Box has it, with a map that this process is in, or a pod of the host. */
     const overlay = async (snapshot: WritableSnapshot, mapped: boolean): Promise<string> => {
-      const target = await mkdtemp(join(folder, "root-"));
+      const target = await mkdtemp(join(directory, "root-"));
       const ids = mapped ? { extents: [{ inside: 0, outside: 0, count: 2_000_000_000 }] } : null;
       const flags = { readonly: false, nosuid: true, nodev: true };
       const { lowers, upper, work, boundBy } = snapshot;
@@ -144,8 +144,8 @@ async function limited(disk: string): Promise<ProjectUse[]> {
   }
 }
 
-async function mountWithQuota({ name, make, sizeMib: size }: Kind, folder: string, disk: string): Promise<void> {
-  const file = join(folder, "image");
+async function mountWithQuota({ name, make, sizeMib: size }: Kind, directory: string, disk: string): Promise<void> {
+  const file = join(directory, "image");
   const made = await open(file, "wx");
   await made.truncate(size * mib);
   await made.close();

@@ -54,10 +54,10 @@ describe("pulling from a real registry", () => {
         platform: "linux/amd64",
       });
       expect(Number(image.sizeBytes)).to.be.greaterThan(base.bytes.length + top.bytes.length);
-      const copy = join(test.folder, "..", "copy.tar");
+      const copy = join(test.directory, "..", "copy.tar");
       const said = await run("skopeo", [
         "copy",
-        `oci:${test.folder}:${pushed.reference}`,
+        `oci:${test.directory}:${pushed.reference}`,
         `docker-archive:${copy}:a:b`,
       ]);
       expect(said).to.include("Writing manifest");

@@ -60,9 +60,9 @@ describe("the registry client with a real registry", () => {
 
   /** Writes registry.example:5000's hosts.toml. */
   async function hosts(...lines: string[]): Promise<{ hostsDirs: string[] }> {
-    const folder = join(certs, "registry.example_5000_");
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, "hosts.toml"), `${lines.join("\n")}\n`);
+    const directory = join(certs, "registry.example_5000_");
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, "hosts.toml"), `${lines.join("\n")}\n`);
     return { hostsDirs: [certs] };
   }
 

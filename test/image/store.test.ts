@@ -8,6 +8,7 @@ import type { ImageStore } from "../../src/image/image-store.js";
 import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
 import { describeImage, pushImage, startRegistry, type TestRegistry } from "../support/registry.js";
 import { buildLayer, buildTar, sha256, type BuiltLayer } from "../support/tar-builder.js";
+import { eventually } from "../support/wait.js";
 
 const signal = new AbortController().signal;
 const base = buildLayer([
@@ -52,7 +53,7 @@ describe("the image store", () => {
       expect((await test.contents()).layers).to.have.length(1);
       await store.remove(one.reference, signal);
       expect(await test.contents()).to.deep.equal({ blobs: [], layers: [] });
-      expect(await test.leftovers()).to.deep.equal([]);
+      await eventually("nothing is left", 10_000, async () => (await test.leftovers()).length === 0 || undefined);
     });
 
     it("succeeds for what is not there, twice, and for several at a time", async () => {
@@ -66,7 +67,7 @@ describe("the image store", () => {
     it("takes an image by name whose content is damaged; until then nothing is swept", async () => {
       const image = await pull(one);
       await pull(two);
-      const config = join(test.folder, "blobs", "sha256", image.id.slice("sha256:".length));
+      const config = join(test.directory, "blobs", "sha256", image.id.slice("sha256:".length));
       await writeFile(config, "damaged");
       const other = await test.openAgain({ log: createLogger("error") });
       expect(await other.find(one.reference)).to.equal(undefined);
@@ -101,7 +102,7 @@ describe("the image store", () => {
       expect((await test.contents()).layers).to.have.length(1);
     });
 
-    it("makes the folders that an image wants as volumes, with what it has there, and removes them with the rest", async () => {
+    it("makes the directories that an image wants as volumes, with what it has there, and removes them with the rest", async () => {
       const lower = buildLayer([
         { name: "data/", type: "directory", mode: 0o2750, uid: 7, gid: 8 },
         { name: "data/kept", content: "kept", mode: 0o604, uid: 9 },
@@ -109,7 +110,7 @@ describe("the image store", () => {
         { name: "data/link", type: "symlink", link: "/etc/shadow" },
         { name: "to-data", type: "symlink", link: "/data" },
         { name: "outside", type: "symlink", link: "../../../../../../../etc" },
-        { name: "file", content: "no folder" },
+        { name: "file", content: "no directory" },
       ]);
       const upper = buildLayer([{ name: "data/.wh.gone", content: "" }]);
       const pushed = await pushImage(registry.host, "team/volumes", "1", { layers: [lower, upper] });
@@ -117,17 +118,17 @@ describe("the image store", () => {
       const paths = ["/data", "/to-data", "/not/there", "/outside", "/file"];
       const { declared } = await store.prepareSnapshot("c1", image, signal, { declared: paths });
       const [data = "", linked = "", ...others] = declared;
-      for (const folder of [data, linked]) {
-        expect((await readdir(folder)).sort()).to.deep.equal(["kept", "link"]);
-        const { mode, uid, gid } = await stat(folder);
+      for (const directory of [data, linked]) {
+        expect((await readdir(directory)).sort()).to.deep.equal(["kept", "link"]);
+        const { mode, uid, gid } = await stat(directory);
         expect([mode & 0o7777, uid, gid]).to.deep.equal([0o2750, 7, 8]);
-        const kept = await stat(join(folder, "kept"));
+        const kept = await stat(join(directory, "kept"));
         expect([kept.mode & 0o7777, kept.uid, kept.gid]).to.deep.equal([0o604, 9, 0]);
-        expect(await readlink(join(folder, "link"))).to.equal("/etc/shadow");
+        expect(await readlink(join(directory, "link"))).to.equal("/etc/shadow");
       }
-      for (const folder of others) {
-        expect(await readdir(folder)).to.deep.equal([]);
-        const { mode, uid, gid } = await stat(folder);
+      for (const directory of others) {
+        expect(await readdir(directory)).to.deep.equal([]);
+        const { mode, uid, gid } = await stat(directory);
         expect([mode & 0o7777, uid, gid]).to.deep.equal([0o755, 0, 0]);
       }
       await store.removeSnapshot("c1", signal);
@@ -167,7 +168,7 @@ describe("the image store", () => {
 
     it("sweeps nothing while a container's lease can't be read, and opens all the same", async () => {
       await store.prepareSnapshot("c1", await pull(two), signal);
-      await writeFile(join(test.folder, "containers", "c1", "image.json"), "{");
+      await writeFile(join(test.directory, "containers", "c1", "image.json"), "{");
       await store.remove(two.reference, signal);
       const other = await test.openAgain();
       expect((await test.contents()).layers).to.have.length(2);
@@ -230,13 +231,13 @@ describe("the image store", () => {
       const thrown = await store.prepareSnapshot("c3", image, signal).catch((caught: unknown) => caught);
       expect(thrown).to.have.property("code", "notFound");
       expect(await store.listSnapshots()).to.deep.equal(["c1"]);
-      expect(await test.leftovers()).to.deep.equal([]);
+      await eventually("nothing is left", 10_000, async () => (await test.leftovers()).length === 0 || undefined);
     });
 
     it("unpack a layer again that was lost", async () => {
       const image = await pull(two);
-      for (const layer of await readdir(join(test.folder, "layers"))) {
-        await rm(join(test.folder, "layers", layer), { recursive: true, maxRetries: 5 }); // it may be marked now
+      for (const layer of await readdir(join(test.directory, "layers"))) {
+        await rm(join(test.directory, "layers", layer), { recursive: true, maxRetries: 5 }); // it may be marked now
       }
       const { lowers } = await store.prepareSnapshot("c1", image, signal);
       expect(await readFile(join(lowers[0] ?? "", "top"), "utf8")).to.equal("top");
@@ -269,12 +270,12 @@ describe("the image store", () => {
     it("clears what a process that died has left, and nothing else", async () => {
       await pull(one);
       const before = await test.contents();
-      const dead = join(test.folder, "ingest", "0123456789abcdef");
+      const dead = join(test.directory, "ingest", "0123456789abcdef");
       await mkdir(join(dead, "layer-x", "fs"), { recursive: true });
       await writeFile(join(dead, `hold-blob-${"a".repeat(64)}`), "");
-      await writeFile(join(test.folder, "blobs", "sha256", "a".repeat(64)), "half");
-      await mkdir(join(test.folder, "layers", "b".repeat(64), "fs"), { recursive: true });
-      await mkdir(join(test.folder, "trash", "old", "deep"), { recursive: true });
+      await writeFile(join(test.directory, "blobs", "sha256", "a".repeat(64)), "half");
+      await mkdir(join(test.directory, "layers", "b".repeat(64), "fs"), { recursive: true });
+      await mkdir(join(test.directory, "trash", "old", "deep"), { recursive: true });
       const other = await test.openAgain();
       expect(await test.contents()).to.deep.equal(before);
       expect(await test.leftovers()).to.deep.equal([]);
@@ -282,23 +283,26 @@ describe("the image store", () => {
       await other.close();
     });
 
-    it("keeps what the last writers of a dead process hold, of this version and of one that locked the folder alone", async () => {
-      const older = join(test.folder, "ingest", "older");
-      const newer = join(test.folder, "ingest", "newer");
+    it("keeps what the last writers of a dead process hold, of this version and of one that locked the directory alone", async () => {
+      const older = join(test.directory, "ingest", "older");
+      const newer = join(test.directory, "ingest", "newer");
       for (const path of [older, newer]) await mkdir(path);
-      const held = [await test.native.lockFolder(older), await test.native.lockFile(join(newer, writersLock), true)];
+      const held = [await test.native.lockDirectory(older), await test.native.lockFile(join(newer, writersLock), true)];
       await (await test.openAgain()).close();
-      expect(await readdir(join(test.folder, "ingest"))).to.include.members(["older", "newer"]);
+      expect(await readdir(join(test.directory, "ingest"))).to.include.members(["older", "newer"]);
       for (const lock of held) lock.close();
       await (await test.openAgain()).close();
-      expect(await readdir(join(test.folder, "ingest"))).to.have.length(1); // the open store's own
+      expect(await readdir(join(test.directory, "ingest"))).to.have.length(1); // the open store's own
     });
 
     it("doesn't trust a layer that an earlier boot has not synced", async () => {
       const image = await pull(one);
       await store.close();
-      const layer = join(test.folder, "layers", image.chainIds[0]?.slice(7) ?? "");
-      await writeFile(join(layer, "layer.json"), JSON.stringify({ version: 1, bootId: "earlier", opaqueFolders: [] }));
+      const layer = join(test.directory, "layers", image.chainIds[0]?.slice(7) ?? "");
+      await writeFile(
+        join(layer, "layer.json"),
+        JSON.stringify({ version: 1, bootId: "earlier", opaqueDirectories: [] }),
+      );
       await rm(join(layer, "synced"));
       await rm(join(layer, "fs", "etc"), { recursive: true });
       const other = await test.openAgain();
@@ -313,20 +317,20 @@ describe("the image store", () => {
     const big = buildLayer([{ name: "big", content: Buffer.alloc(3_000_000, 7) }], "none");
     await pull(await pushImage(registry.host, "team/big", "v1", { layers: [big] }));
     const full = await store.imageUsage();
-    expect(full.mountpoint).to.equal(test.folder);
+    expect(full.mountpoint).to.equal(test.directory);
     expect(Number(full.usedBytes - empty.usedBytes)).to.be.within(6_000_000, 6_300_000); // packed and unpacked
     expect(full.inodesUsed > empty.inodesUsed).to.equal(true);
     await store.prepareSnapshot("c1", await pull(two), signal);
     const [images, containers] = [await store.imageUsage(), await store.containerUsage()];
     const du = async (options: string[], path: string): Promise<number> =>
       Number((await run("du", ["-s", "-B1", ...options, path])).split("\t")[0]);
-    const ofContainers = join(test.folder, "containers");
+    const ofContainers = join(test.directory, "containers");
     expect(Number(containers.usedBytes)).to.equal(await du([], ofContainers));
     expect(Number(containers.inodesUsed)).to.equal(await du(["--inodes"], ofContainers));
     const leftOut = ["--exclude=containers", "--exclude=empty*", "--exclude=reserve"];
-    // Without the folder's own few files.
-    expect((await du(leftOut, test.folder)) - Number(images.usedBytes)).to.be.within(0, 40_000);
-    expect((await du([...leftOut, "--inodes"], test.folder)) - Number(images.inodesUsed)).to.be.within(0, 6);
+    // Without the directory's own few files.
+    expect((await du(leftOut, test.directory)) - Number(images.usedBytes)).to.be.within(0, 40_000);
+    expect((await du([...leftOut, "--inodes"], test.directory)) - Number(images.inodesUsed)).to.be.within(0, 6);
   });
 
   it("has the whole config of an image", async () => {
@@ -337,17 +341,17 @@ describe("the image store", () => {
   });
 
   it("lets nobody but root in, for there are set-uid programs in it", async () => {
-    expect((await stat(test.folder)).mode & 0o777).to.equal(0o700);
+    expect((await stat(test.directory)).mode & 0o777).to.equal(0o700);
   });
 
   describe("importing", () => {
-    const archivePath = (): string => join(test.folder, "..", "archive.tar");
+    const archivePath = (): string => join(test.directory, "..", "archive.tar");
 
     it("takes what skopeo writes, in both forms, with the ids that a pull gives", async () => {
       await pull(two);
       for (const form of ["docker-archive", "oci-archive"]) {
-        const copy = join(test.folder, "..", `${form}.tar`);
-        await run("skopeo", ["copy", `oci:${test.folder}:${two.reference}`, `${form}:${copy}:team/copy:v1`]);
+        const copy = join(test.directory, "..", `${form}.tar`);
+        await run("skopeo", ["copy", `oci:${test.directory}:${two.reference}`, `${form}:${copy}:team/copy:v1`]);
         const fresh = await makeTestStore();
         const [image] = await fresh.store.importArchive(copy, signal);
         expect(image).to.deep.include({ id: two.configDigest, repoTags: ["docker.io/team/copy:v1"] });
@@ -364,7 +368,9 @@ describe("the image store", () => {
       const [image] = await store.importArchive(path, signal);
       expect(image?.repoTags).to.deep.equal(["docker.io/a/b:1", "host:5000/c:2"]);
       expect(image?.chainIds).to.have.length(2);
-      expect(await listTree(join(test.folder, "layers", image?.chainIds[0]?.slice(7) ?? "", "fs"))).to.have.length(1);
+      expect(await listTree(join(test.directory, "layers", image?.chainIds[0]?.slice(7) ?? "", "fs"))).to.have.length(
+        1,
+      );
     });
 
     it("takes an archive without names, and finds its image by id", async () => {

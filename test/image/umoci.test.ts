@@ -42,11 +42,11 @@ describe("ten images of the distribution's packages", function () {
       const image = await test.store.pull(reference, undefined, signal);
       expect(await treeOf(name)).to.equal("");
 
-      const inspected: unknown = JSON.parse(await run("skopeo", ["inspect", `oci:${test.folder}:${reference}`]));
+      const inspected: unknown = JSON.parse(await run("skopeo", ["inspect", `oci:${test.directory}:${reference}`]));
       expect(inspected).to.have.property("Layers").that.deep.equals(layers);
-      // Pushed from the store's folder to another name: the registry takes it only with every digest right.
+      // Pushed from the store's directory to another name: the registry takes it only with every digest right.
       const again = `${registry.host}/again/${name}`;
-      const copy = ["copy", "--quiet", "--dest-tls-verify=false", `oci:${test.folder}:${reference}`];
+      const copy = ["copy", "--quiet", "--dest-tls-verify=false", `oci:${test.directory}:${reference}`];
       await run("skopeo", [...copy, `docker://${again}:1`]);
       expect(await servedDigest(again)).to.equal(digest);
       expect(image.id).to.equal(pushedAs(name).configDigest);
@@ -59,28 +59,28 @@ describe("ten images of the distribution's packages", function () {
     return found;
   }
 
-  /** What differs between our merged layers and umoci's folder. */
+  /** What differs between our merged layers and umoci's directory. */
   async function treeOf(name: string): Promise<string> {
     const { reference } = pushedAs(name);
     const image = await test.store.find(reference);
     if (image === undefined) throw new Error(`${reference} is not here`);
     const { lowers } = await test.store.prepareSnapshot(name, image, signal);
-    const folder = join(scratch, name);
-    const merged = join(folder, "merged");
+    const directory = join(scratch, name);
+    const merged = join(directory, "merged");
     await mkdir(merged, { recursive: true });
     const fromRegistry = ["copy", "--quiet", "--src-tls-verify=false", `docker://${reference}`];
-    await run("skopeo", [...fromRegistry, `oci:${folder}/layout:it`]);
-    await run("umoci", ["unpack", "--image", `${folder}/layout:it`, `${folder}/bundle`]);
+    await run("skopeo", [...fromRegistry, `oci:${directory}/layout:it`]);
+    await run("umoci", ["unpack", "--image", `${directory}/layout:it`, `${directory}/bundle`]);
     const flags = { readonly: true, nosuid: true, nodev: true };
-    // Without the container's own folder on top, whose times are its own.
+    // Without the container's own directory on top, whose times are its own.
     await test.native.mountOverlay({ lowers, upper: null, work: null, target: merged, flags, index: false });
     try {
-      const theirs = await treeFacts(join(folder, "bundle/rootfs"));
+      const theirs = await treeFacts(join(directory, "bundle/rootfs"));
       expect(theirs.size).to.be.greaterThan(50);
       return differences(await treeFacts(merged), theirs).join("\n");
     } finally {
       await test.native.unmount(merged, true);
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
   }
 

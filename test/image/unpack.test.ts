@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { layerRoot, prepareStoreFolder } from "../../src/image/content/store-folder.js";
+import { layerRoot, prepareStoreDirectory } from "../../src/image/content/store-directory.js";
 import type { Image } from "../../src/image/image-store.js";
 import { parsePax } from "../../src/image/archive/pax.js";
 import { listTree, makeTestStore, run, type TestStore } from "../support/image-store.js";
@@ -28,7 +28,7 @@ describe("unpacking a layer", () => {
   async function rootOf(image: Image, position = -1): Promise<string> {
     const chainId = image.chainIds.at(position);
     if (chainId === undefined) throw new Error("no such layer");
-    return layerRoot(await prepareStoreFolder(test.folder), chainId);
+    return layerRoot(await prepareStoreDirectory(test.directory), chainId);
   }
 
   it("gives the tree that GNU tar gives: kinds, owners, modes, times, links", async () => {
@@ -46,15 +46,15 @@ describe("unpacking a layer", () => {
       { name: "./pipe", type: "fifo", mode: 0o600 },
       { name: "./twice", content: "first, and longer", mtime: 1_400_000_000 },
       { name: "./twice", content: "second" },
-      { name: "./was-folder/", type: "directory" },
-      { name: "./was-folder/in", content: "x" },
+      { name: "./was-directory/", type: "directory" },
+      { name: "./was-directory/in", content: "x" },
       { name: "./late/", type: "directory", mode: 0o700 },
       { name: "./late/file", content: "z" },
     ];
     const layer = buildLayer(entries);
     const image = await unpack(layer);
-    const reference = join(test.folder, "..", "reference");
-    const tar = join(test.folder, "..", "layer.tar");
+    const reference = join(test.directory, "..", "reference");
+    const tar = join(test.directory, "..", "layer.tar");
     await writeFile(tar, buildTar(entries));
     await run("mkdir", [reference]);
     await run("tar", ["-C", reference, "--numeric-owner", "--same-owner", "-xpf", tar]);
@@ -109,7 +109,7 @@ describe("unpacking a layer", () => {
     ]);
     const image = await unpack(lower, upper);
     const { lowers, upper: writable, work } = await test.store.prepareSnapshot("c1", image, signal);
-    const target = join(test.folder, "..", "merged");
+    const target = join(test.directory, "..", "merged");
     await run("mkdir", [target]);
     const flags = { readonly: false, nosuid: true, nodev: true };
     await test.native.mountOverlay({ lowers, upper: writable, work, target, flags, index: true });
@@ -124,7 +124,7 @@ describe("unpacking a layer", () => {
     expect(String(await test.store.readFile(image, "/stays"))).to.equal("2");
   });
 
-  it("gives a folder without an entry the attributes that it has below", async () => {
+  it("gives a directory without an entry the attributes that it has below", async () => {
     const lower = buildLayer([
       { name: "./", type: "directory", mode: 0o750, uid: 9 },
       { name: "home/", type: "directory", mode: 0o700, uid: 42, gid: 43, mtime: 1_234_567_890 },
@@ -169,7 +169,7 @@ describe("unpacking a layer", () => {
   });
 
   it("lets a link replace a link, and a file written over it stay in the layer", async () => {
-    const outside = join(test.folder, "..", "outside");
+    const outside = join(test.directory, "..", "outside");
     await writeFile(outside, "kept");
     const image = await unpack(
       buildLayer([
@@ -187,7 +187,7 @@ describe("a layer that would leave its root", () => {
 
   before(async () => {
     test = await makeTestStore();
-    outside = join(test.folder, "..", "outside");
+    outside = join(test.directory, "..", "outside");
     await mkdir(outside);
     await writeFile(join(outside, "kept"), "kept");
   });
@@ -229,15 +229,15 @@ describe("a layer that would leave its root", () => {
       says: /not in the layer/,
     },
     {
-      what: "a hard link to a folder",
+      what: "a hard link to a directory",
       entries: [
         { name: "d/", type: "directory" },
         { name: "a", type: "hardlink", link: "d" },
       ],
-      says: /leads to a folder/,
+      says: /leads to a directory/,
     },
     {
-      what: "a hard link in the place of the folder that its target is in",
+      what: "a hard link in the place of the directory that its target is in",
       entries: [
         { name: "d/f", content: "x" },
         { name: "d", type: "hardlink", link: "d/f" },
@@ -264,7 +264,7 @@ describe("a layer that would leave its root", () => {
     {
       what: "a root that is a file",
       entries: [{ name: "./", type: "symlink", link: "/" }],
-      says: /root is not a folder/,
+      says: /root is not a directory/,
     },
     ...[".wh.", ".wh..", ".wh..."].map((name) => ({
       what: `a whiteout of nothing, ${name}`,
@@ -282,9 +282,9 @@ describe("a layer that would leave its root", () => {
       says: /longer than a path may be/,
     },
     {
-      what: "more folders in each other than anyone needs",
+      what: "more directories in each other than anyone needs",
       entries: [{ name: "a", pax: { path: `${"d/".repeat(1500)}f` } }],
-      says: /deeper than 1024 folders/,
+      says: /deeper than 1024 directories/,
     },
     {
       what: "a size beyond the archive",
@@ -347,7 +347,7 @@ describe("links on the way to an entry", () => {
 
   beforeEach(async () => {
     test = await makeTestStore();
-    outside = join(test.folder, "..", "outside");
+    outside = join(test.directory, "..", "outside");
     await mkdir(outside);
     await writeFile(join(outside, "kept"), "kept");
   });
@@ -363,7 +363,9 @@ describe("links on the way to an entry", () => {
     );
     const chainId = image.chainIds.at(-1);
     if (chainId === undefined) throw new Error("no layer");
-    modes = (await listTree(layerRoot(await prepareStoreFolder(test.folder), chainId))).map((line) => line.trim());
+    modes = (await listTree(layerRoot(await prepareStoreDirectory(test.directory), chainId))).map((line) =>
+      line.trim(),
+    );
     return modes.map((line) => line.split(" ").slice(3).join(" ").trim());
   }
 
@@ -399,7 +401,7 @@ describe("links on the way to an entry", () => {
     expect(tree).to.not.include("f d/one");
   });
 
-  it("of a lower layer give way to a folder, which gets the attributes of the one that they led to", async () => {
+  it("of a lower layer give way to a directory, which gets the attributes of the one that they led to", async () => {
     const lower: TarEntry[] = [
       { name: "usr/bin/", type: "directory", mode: 0o751, uid: 7 },
       { name: "bin", type: "symlink", link: "usr/bin" },
@@ -421,7 +423,7 @@ async function disposable(made: Promise<TestStore>): Promise<TestStore & AsyncDi
 
 /** Brings layers in as an image, in an archive of an OCI layout. */
 async function importLayers(test: TestStore, layers: readonly BuiltLayer[]): Promise<Image> {
-  const path = join(test.folder, "..", "layout.tar");
+  const path = join(test.directory, "..", "layout.tar");
   await writeFile(path, ociArchive(layers, "test/app:v1"));
   const [image] = await test.store.importArchive(path, signal);
   if (image === undefined) throw new Error("no image came");

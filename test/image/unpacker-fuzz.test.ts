@@ -34,7 +34,7 @@ function corpus(outside: string): TarEntry[][] {
       { name: "pipe", type: "fifo" },
       { name: "d/.wh.gone" },
       { name: "d/.wh..wh..opq" },
-      { name: "d", content: "in the place of the folder" },
+      { name: "d", content: "in the place of the directory" },
     ],
     [
       { name: "././@LongLink", type: "gnuLongName", content: `${"n".repeat(150)}/${"m".repeat(90)}\0` },
@@ -114,7 +114,7 @@ describe("a damaged layer", () => {
     expect({ seed, signal, log }).to.deep.equal({ seed, signal: null, log: "" });
     expect([0, 1], `seed ${seed}`).to.include(code);
     if (code === 1) expect(unpacked.fields, `seed ${seed}`).to.have.length(2);
-    await bed.remove(unpacked.folder);
+    await bed.remove(unpacked.directory);
     return code ?? -1;
   }
 

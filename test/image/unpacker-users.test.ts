@@ -8,11 +8,11 @@ import { openUsers } from "../../src/image/unpack/users.js";
 import { loadNative } from "../../src/native/addon.js";
 import { startHostileRegistry } from "../support/hostile-registry.js";
 import { openTestStore, run } from "../support/image-store.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { buildLayer, buildTar } from "../support/tar-builder.js";
 import { diffIdOf, UnpackBed } from "../support/unpacker.js";
 
-const { native } = loadNative(join(projectFolder, "build", "assets"));
+const { native } = loadNative(join(projectDirectory, "build", "assets"));
 /** VFS_CAP_REVISION_2, CAP_NET_RAW effective (linux/capability.h). */
 const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
 
@@ -20,7 +20,7 @@ const capability = Buffer.from("0100000200200000000000000000000000000000", "hex"
 const factsScript = `
 import os, sys
 top = sys.argv[1]
-paths = [os.path.join(folder, name) for folder, folders, files in os.walk(top) for name in folders + files] + [top]
+paths = [os.path.join(directory, name) for directory, directories, files in os.walk(top) for name in directories + files] + [top]
 for path in sorted(paths):
     s = os.lstat(path)
     attributes = [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in sorted(os.listxattr(path, follow_symlinks=False))]
@@ -52,12 +52,12 @@ describe("a layer in a user namespace", function () {
 
   async function factsOf(users: number | undefined): Promise<string[]> {
     await using bed = await UnpackBed.make(users === undefined ? {} : { users });
-    const { code, fields, log, folder } = await bed.unpack(tar, "none", diffIdOf(tar));
+    const { code, fields, log, directory } = await bed.unpack(tar, "none", diffIdOf(tar));
     expect({ code, fields, log }).to.deep.equal({ code: 0, fields: ["e"], log: "" });
-    const result = await readFile(join(folder, "implied"), "utf8");
-    return [...(await run("python3", ["-c", factsScript, join(folder, "fs")])).split("\n"), result];
+    const result = await readFile(join(directory, "implied"), "utf8");
+    return [...(await run("python3", ["-c", factsScript, join(directory, "fs")])).split("\n"), result];
   }
-  /** But for the times of folders that no entry is for. */
+  /** But for the times of directories that no entry is for. */
   const timeless = (facts: string[]): string[] =>
     facts.map((line) => (/^(?:e|e\/implied|\.) /.test(line) ? line.replace(/ \d{19} /, " ") : line));
 
@@ -98,10 +98,10 @@ describe("a store where layers can't be unpacked in a user namespace", function 
   const layers = ["a", "b"].map((name) => buildLayer([{ name, content: name, uid: 1000 }]));
 
   /** Pulls an image of two layers, with everything that the log says. */
-  async function pulledInto(folder: string, open: typeof openTestStore = openTestStore): Promise<string> {
+  async function pulledInto(directory: string, open: typeof openTestStore = openTestStore): Promise<string> {
     let log = "";
     const registry = await startHostileRegistry();
-    const store = await open(folder, { log: createLogger("warn", { write: (line) => void (log += line) }) });
+    const store = await open(directory, { log: createLogger("warn", { write: (line) => void (log += line) }) });
     try {
       const { reference } = registry.serve("team/app", "v1", { layers });
       const image = await store.pull(reference, undefined, new AbortController().signal);
@@ -137,8 +137,8 @@ describe("a store where layers can't be unpacked in a user namespace", function 
       openUserNamespace: () => Promise.reject(new Error("ENOSPC: clone user namespace: No space left on device")),
     };
     try {
-      const log = await pulledInto(join(top, "images"), async (folder, options) =>
-        openTestStore(folder, { ...options, native: refusing }),
+      const log = await pulledInto(join(top, "images"), async (directory, options) =>
+        openTestStore(directory, { ...options, native: refusing }),
       );
       expect(log.match(/without a user namespace/g)).to.have.length(1);
       expect(log).to.include("ENOSPC");

@@ -43,10 +43,10 @@ describe("a layer's format", function () {
   });
 
   async function expectUnpacked(bytes: Uint8Array, compression: "none" | "gzip" | "zstd"): Promise<void> {
-    const { code, fields, log, folder } = await bed.unpack(bytes, compression, diffIdOf(tar));
+    const { code, fields, log, directory } = await bed.unpack(bytes, compression, diffIdOf(tar));
     expect({ code, fields, log }).to.deep.equal({ code: 0, fields: [], log: "" });
-    expect((await readFile(join(folder, "fs/d/f"), "utf8")).length).to.equal(700_000);
-    expect(await readFile(join(folder, "fs/d/g"), "utf8")).to.equal("g");
+    expect((await readFile(join(directory, "fs/d/f"), "utf8")).length).to.equal(700_000);
+    expect(await readFile(join(directory, "fs/d/g"), "utf8")).to.equal("g");
   }
   const halves = (parts: number): Buffer[] =>
     Array.from({ length: parts }, (_, at) =>
@@ -101,8 +101,8 @@ describe("a layer's format", function () {
 
   it("may have names that are no text", async () => {
     const bytes = buildTar([{ name: "a", content: "1", pax: { path: Buffer.from([0x66, 0xff]) } }]);
-    const { folder } = await bed.unpack(bytes, "none", diffIdOf(bytes));
-    expect(await readdir(Buffer.from(join(folder, "fs")), { encoding: "buffer" })).to.deep.equal([
+    const { directory } = await bed.unpack(bytes, "none", diffIdOf(bytes));
+    expect(await readdir(Buffer.from(join(directory, "fs")), { encoding: "buffer" })).to.deep.equal([
       Buffer.from([0x66, 0xff]),
     ]);
   });
@@ -118,11 +118,11 @@ describe("a layer's format", function () {
       { name: "b", content: "2", pax: { mtime: "-1.25" } },
       { name: "c", content: "3", pax: { "SCHILY.xattr.trusted.note": "t" } },
     ]);
-    const { folder } = await bed.unpack(bytes, "none", diffIdOf(bytes));
-    const stat = async (name: string) => await lstat(join(folder, "fs", name), { bigint: true });
+    const { directory } = await bed.unpack(bytes, "none", diffIdOf(bytes));
+    const stat = async (name: string) => await lstat(join(directory, "fs", name), { bigint: true });
     expect(await stat("a")).to.include({ mtimeNs: 1_700_000_000_123_456_789n, uid: 4_294_967_294n, gid: 70_000n });
     expect((await stat("b")).mtimeNs).to.equal(-1_250_000_000n);
-    expect(await run("python3", ["-c", xattrScript, join(folder, "fs/c")])).to.equal("b't'\n");
+    expect(await run("python3", ["-c", xattrScript, join(directory, "fs/c")])).to.equal("b't'\n");
   });
 
   const xattrScript = "import os,sys; print(os.getxattr(sys.argv[1], 'trusted.note'))";
@@ -135,7 +135,7 @@ describe("a layer's format", function () {
   ];
   for (const format of sparseFormats) {
     it(`has sparse files, as GNU tar writes them: ${format}`, async () => {
-      const source = await bed.freshFolder();
+      const source = await bed.freshDirectory();
       for (const [name, parts, length] of [
         ["many", 60, 8_000_000],
         ["end", 1, 3_000_000],
@@ -152,12 +152,12 @@ describe("a layer's format", function () {
       await run("tar", ["-C", source, "-S", ...`--format=${format}`.split(" "), "-cf", archive, "."]);
       const bytes = await readFile(archive);
       expect(bytes.length).to.be.lessThan(1_000_000);
-      const { code, fields, folder } = await bed.unpack(bytes, "none", diffIdOf(bytes));
+      const { code, fields, directory } = await bed.unpack(bytes, "none", diffIdOf(bytes));
       expect({ code, fields }).to.deep.equal({ code: 0, fields: [] });
       for (const name of ["many", "end", "none", "plain"]) {
-        await run("cmp", [join(source, name), join(folder, "fs", name)]);
+        await run("cmp", [join(source, name), join(directory, "fs", name)]);
       }
-      expect((await lstat(join(folder, "fs/many"))).blocks).to.be.lessThan(3000);
+      expect((await lstat(join(directory, "fs/many"))).blocks).to.be.lessThan(3000);
     });
   }
 
@@ -175,21 +175,21 @@ describe("a layer's format", function () {
 describe("the unpacker's jail", function () {
   this.timeout(60_000);
   /** The process while it waits for the rest of its blob. */
-  async function withWaiting(look: (pid: number, bed: UnpackBed, folder: string) => Promise<void>): Promise<void> {
+  async function withWaiting(look: (pid: number, bed: UnpackBed, directory: string) => Promise<void>): Promise<void> {
     await using bed = await UnpackBed.make();
-    const folder = await bed.freshFolder();
+    const directory = await bed.freshDirectory();
     const blob = join(bed.top, "blob");
     await writeFile(blob, tar.subarray(0, 1024));
     await using input = await open(blob, "r");
     await using other = await open("/etc/passwd", "r");
-    const args = ["unpack", folder, "none", String(tar.length), diffIdOf(tar)];
+    const args = ["unpack", directory, "none", String(tar.length), diffIdOf(tar)];
     const stdio = [input.fd, "ignore", "ignore", other.fd, other.fd, other.fd] as const;
     const child = spawn(unpackerProgram, args, { stdio: [...stdio] });
     const ended = once(child, "close");
     try {
       const pid = child.pid ?? 0;
       await eventually("the jail", 20_000, async () => /^Seccomp:\s2/m.test(await statusOf(pid)) || undefined);
-      await look(pid, bed, folder);
+      await look(pid, bed, directory);
     } finally {
       child.kill("SIGKILL");
       await ended;
@@ -200,7 +200,7 @@ describe("the unpacker's jail", function () {
     Number((await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim());
 
   it("has five capabilities, a filter, no new privileges, and no file but the blob and the lock", async () => {
-    await withWaiting(async (pid, _, folder) => {
+    await withWaiting(async (pid, _, directory) => {
       const status = await statusOf(pid);
       // CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, SETFCAP 31.
       for (const set of ["CapPrm", "CapEff", "CapBnd"]) expect(status).to.include(`${set}:\t000000008000001b\n`);
@@ -211,7 +211,7 @@ describe("the unpacker's jail", function () {
       const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
       // Three of /etc/passwd were given: as the lock, and as two that nobody asked for.
       expect(targets.filter((target) => target.endsWith("passwd"))).to.have.length(1);
-      expect((await readdir(`/proc/${pid}/root`)).sort()).to.deep.equal((await readdir(folder)).sort());
+      expect((await readdir(`/proc/${pid}/root`)).sort()).to.deep.equal((await readdir(directory)).sort());
       expect((await readFile(`/proc/${pid}/mountinfo`, "utf8")).trim().split("\n")).to.have.length(1);
       const broker = await brokerOf(pid);
       // It closes its own jail, and may be behind.
@@ -224,7 +224,7 @@ describe("the unpacker's jail", function () {
       expect(await statusOf(broker))
         .to.match(/^CapEff:\s0000000008200002$/m)
         .and.match(/^Seccomp:\s2$/m);
-      expect((await readdir(`/proc/${broker}/root`)).sort()).to.deep.equal((await readdir(folder)).sort());
+      expect((await readdir(`/proc/${broker}/root`)).sort()).to.deep.equal((await readdir(directory)).sort());
     });
   });
 
@@ -246,15 +246,15 @@ describe("a blob that is still coming", function () {
     const step = 30_000;
     const blob = join(bed.top, "blob");
     await writeFile(blob, "");
-    const folder = await bed.freshFolder();
-    const done = bed.run(folder, blob, "gzip", bytes.length, diffIdOf(tar));
+    const directory = await bed.freshDirectory();
+    const done = bed.run(directory, blob, "gzip", bytes.length, diffIdOf(tar));
     for (let at = 0; at < bytes.length; at += step) {
       await appendFile(blob, bytes.subarray(at, at + step));
       if (at !== step) continue;
-      await eventually("a beginning", 20_000, async () => (await readdir(folder)).includes("fs") || undefined);
+      await eventually("a beginning", 20_000, async () => (await readdir(directory)).includes("fs") || undefined);
     }
     expect(await done).to.deep.include({ code: 0, fields: [] });
-    expect((await readFile(join(folder, "fs/d/f"))).length).to.equal(700_000);
+    expect((await readFile(join(directory, "fs/d/f"))).length).to.equal(700_000);
   });
 
   it("is not read beyond its length", async () => {
@@ -262,6 +262,6 @@ describe("a blob that is still coming", function () {
     const blob = join(bed.top, "blob");
     await writeFile(blob, tar);
     await truncate(blob, tar.length + 5000);
-    expect(await bed.run(await bed.freshFolder(), blob, "none", tar.length, diffIdOf(tar))).to.include({ code: 0 });
+    expect(await bed.run(await bed.freshDirectory(), blob, "none", tar.length, diffIdOf(tar))).to.include({ code: 0 });
   });
 });

@@ -1,4 +1,4 @@
-/** An image store of a test's own, in a temporary folder, with what the tests look at in it. */
+/** An image store of a test's own, in a temporary directory, with what the tests look at in it. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,18 +11,18 @@ import { proxyFromEnvironment } from "../../src/base/proxy.js";
 import type { RegistryOptions } from "../../src/image/registry/registry-client.js";
 import { openStore, type StoreOptions } from "../../src/image/store/open-store.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 export interface TestStore {
   readonly store: ImageStore;
-  /** The store's folder. */
-  readonly folder: string;
+  /** The store's directory. */
+  readonly directory: string;
   readonly native: Native;
   /** Blobs and layers there now, by hex digest. */
   contents(): Promise<{ blobs: string[]; layers: string[] }>;
   /** What must be empty when nothing is under way. */
   leftovers(): Promise<string[]>;
-  /** Another process's view: the same folder opened once more. */
+  /** Another process's view: the same directory opened once more. */
   openAgain(options?: Partial<StoreOptions>): Promise<ImageStore>;
   close(): Promise<void>;
 }
@@ -41,12 +41,12 @@ export function registryOptions(options: Partial<RegistryOptions> = {}): Registr
   };
 }
 
-const assetsDir = join(projectFolder, "build", "assets");
+const assetsDir = join(projectDirectory, "build", "assets");
 
-/** The store of a folder, opened by this process. */
-export async function openTestStore(folder: string, options: Partial<StoreOptions> = {}): Promise<ImageStore> {
+/** The store of a directory, opened by this process. */
+export async function openTestStore(directory: string, options: Partial<StoreOptions> = {}): Promise<ImageStore> {
   return await openStore({
-    folder,
+    directory,
     native: loadNative(assetsDir).native,
     assetsDir,
     log: createLogger("error"),
@@ -59,25 +59,25 @@ export async function openTestStore(folder: string, options: Partial<StoreOption
 
 export async function makeTestStore(options: Partial<StoreOptions> = {}): Promise<TestStore> {
   const top = await mkdtemp(join(tmpdir(), "a3s-test-images-"));
-  const folder = join(top, "images");
+  const directory = join(top, "images");
   const { native } = loadNative(assetsDir);
   const openAgain = async (more: Partial<StoreOptions> = {}): Promise<ImageStore> =>
-    await openTestStore(folder, { ...options, ...more });
+    await openTestStore(directory, { ...options, ...more });
   const store = await openAgain();
   return {
     store,
-    folder,
+    directory,
     native,
     openAgain,
     contents: async () => ({
-      blobs: (await readdir(join(folder, "blobs", "sha256"))).sort(),
-      layers: (await readdir(join(folder, "layers"))).sort(),
+      blobs: (await readdir(join(directory, "blobs", "sha256"))).sort(),
+      layers: (await readdir(join(directory, "layers"))).sort(),
     }),
     leftovers: async () => {
       const own = await Promise.all(
-        (await readdir(join(folder, "ingest"))).map((id) => readdir(join(folder, "ingest", id))),
+        (await readdir(join(directory, "ingest"))).map((id) => readdir(join(directory, "ingest", id))),
       );
-      return [...own.flat().filter((name) => name !== writersLock), ...(await readdir(join(folder, "trash")))];
+      return [...own.flat().filter((name) => name !== writersLock), ...(await readdir(join(directory, "trash")))];
     },
     close: async () => {
       await store.close();
@@ -91,9 +91,9 @@ export async function run(file: string, args: readonly string[]): Promise<string
   return (await promisify(execFile)(file, args, { maxBuffer: 16 * 1024 * 1024 })).stdout;
 }
 
-/** "mode uid gid type path" of everything below a folder, sorted: two trees can be compared by it. */
-export async function listTree(folder: string): Promise<string[]> {
-  const found = await run("find", [folder, "-mindepth", "1", "-printf", "%04m %U %G %y %P %l\\n"]);
+/** "mode uid gid type path" of everything below a directory, sorted: two trees can be compared by it. */
+export async function listTree(directory: string): Promise<string[]> {
+  const found = await run("find", [directory, "-mindepth", "1", "-printf", "%04m %U %G %y %P %l\\n"]);
   return found
     .trim()
     .split("\n")

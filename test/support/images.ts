@@ -24,11 +24,11 @@ const group = ["root:x:0:", "user:x:1000:", "extra:x:50000:user", "nobody:x:6553
 
 /** The root file system of the test images: busybox with its applets, a few accounts. */
 async function busyboxLayer(): Promise<BuiltLayer> {
-  const folders = ["bin", "dev", "etc", "home", "home/user", "proc", "root", "sys", "usr", "var", "mnt"];
+  const directories = ["bin", "dev", "etc", "home", "home/user", "proc", "root", "sys", "usr", "var", "mnt"];
   const program = await busyboxProgram();
   const applets = (await promisify(execFile)(program, ["--list"])).stdout.split("\n").filter((name) => name !== "");
   const entries: TarEntry[] = [
-    ...folders.map((name): TarEntry => ({ name: `${name}/`, type: "directory" })),
+    ...directories.map((name): TarEntry => ({ name: `${name}/`, type: "directory" })),
     { name: "tmp/", type: "directory", mode: 0o1777 },
     { name: "bin/busybox", mode: 0o755, content: await readFile(program) },
     ...applets.filter((name) => name !== "busybox").map(appletEntry),

@@ -12,7 +12,7 @@ import type { Certificate } from "./certificates.js";
 import { sha256, type BuiltLayer } from "./tar-builder.js";
 
 export interface TestRegistry {
-  /** "127.0.0.1:PORT": the first part of a reference. */
+  /** "127.0.0.1:PORT", or with the address that was asked for: the first part of a reference. */
   readonly host: string;
   /** Its content: another registry may serve it too. */
   readonly data: string;
@@ -20,6 +20,8 @@ export interface TestRegistry {
 }
 
 export interface TestRegistryOptions {
+  /** Where it listens; else at the loopback. */
+  readonly address?: string;
   /** Basic auth with this line of an htpasswd file (bcrypt: `htpasswd -Bbn user password`). */
   readonly htpasswd?: string;
   /** Serves what another registry stores. */
@@ -59,14 +61,16 @@ export interface ImageSource {
 const startLimitMs = 15_000;
 const stopLimitMs = 5_000;
 const program = "docker-registry";
+const loopback = "127.0.0.1";
 
 /** Throws where the package docker-registry is not installed. */
 export async function startRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-test-registry-"));
+  const { address = loopback } = options;
+  const directory = await mkdtemp(join(tmpdir(), "a3s-test-registry-"));
   const port = await freePort();
-  const config = join(folder, "config.yml");
-  await writeFile(config, registryConfig(folder, port, options));
-  if (options.htpasswd !== undefined) await writeFile(join(folder, "htpasswd"), `${options.htpasswd}\n`);
+  const config = join(directory, "config.yml");
+  await writeFile(config, registryConfig(directory, port, options));
+  if (options.htpasswd !== undefined) await writeFile(join(directory, "htpasswd"), `${options.htpasswd}\n`);
   const child = spawn(program, ["serve", config], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
@@ -87,14 +91,14 @@ export async function startRegistry(options: TestRegistryOptions = {}): Promise<
       await exited;
       clearTimeout(timer);
     }
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   };
-  const failure = await Promise.race([exited, listening(port)]);
+  const failure = await Promise.race([exited, listening(address, port)]);
   if (failure !== null) {
     await stop();
     throw new Error(`${program} did not start: ${failure}\n${said}`);
   }
-  return { host: `127.0.0.1:${port}`, data: options.data ?? join(folder, "data"), stop };
+  return { host: `${address}:${port}`, data: options.data ?? join(directory, "data"), stop };
 }
 
 /** Pushes config, layers and manifest, and tags the manifest; the headers go with every request. */
@@ -250,10 +254,10 @@ async function expectStatus(response: Response, wanted: number, what: string): P
   if (response.status !== wanted) throw new Error(`${what}: status ${response.status}, not ${wanted}: ${text}`);
 }
 
-function registryConfig(folder: string, port: number, options: TestRegistryOptions): string {
+function registryConfig(directory: string, port: number, options: TestRegistryOptions): string {
   const { htpasswd, tls, clientAuthority, mirrorOf, tokens } = options;
   const http = {
-    addr: `127.0.0.1:${port}`,
+    addr: `${options.address ?? loopback}:${port}`,
     ...(tls !== undefined && {
       tls: {
         certificate: tls.certFile,
@@ -263,7 +267,7 @@ function registryConfig(folder: string, port: number, options: TestRegistryOptio
     }),
   };
   const auth = {
-    ...(htpasswd !== undefined && { htpasswd: { realm: "test", path: join(folder, "htpasswd") } }),
+    ...(htpasswd !== undefined && { htpasswd: { realm: "test", path: join(directory, "htpasswd") } }),
     ...(tokens !== undefined && {
       token: { realm: tokens.realm, service: tokens.service, issuer: tokens.issuer, rootcertbundle: tokens.authority },
     }),
@@ -272,7 +276,7 @@ function registryConfig(folder: string, port: number, options: TestRegistryOptio
   return JSON.stringify({
     version: 0.1,
     log: { level: "error", accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: options.data ?? join(folder, "data") }, delete: { enabled: true } },
+    storage: { filesystem: { rootdirectory: options.data ?? join(directory, "data") }, delete: { enabled: true } },
     http,
     ...(Object.keys(auth).length > 0 && { auth }),
     ...(mirrorOf !== undefined && { proxy: { remoteurl: mirrorOf } }),
@@ -294,10 +298,10 @@ export async function freePort(): Promise<number> {
 }
 
 /** Null once the registry answers; what is wrong when it doesn't in time. */
-async function listening(port: number): Promise<string | null> {
+async function listening(address: string, port: number): Promise<string | null> {
   const deadline = Date.now() + startLimitMs;
   while (Date.now() < deadline) {
-    const socket = connect(port, "127.0.0.1");
+    const socket = connect(port, address);
     const answered = await new Promise<boolean>((resolve) => {
       socket.once("connect", () => {
         resolve(true);

@@ -25,7 +25,7 @@ export interface TarEntry {
   readonly type?: TarEntryType;
   readonly content?: string | Uint8Array;
   readonly link?: string;
-  /** Permission bits with set-uid and friends; 0644 for files and 0755 for folders when left out. */
+  /** Permission bits with set-uid and friends; 0644 for files and 0755 for directories when left out. */
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;

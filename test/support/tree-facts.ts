@@ -20,7 +20,7 @@ export async function treeFacts(root: string): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
   for (const path of await pathsBelow(root)) {
     const found = await lstat(join(root, path), { bigint: true });
-    const isFolder = found.isDirectory();
+    const isDirectory = found.isDirectory();
     const file = `${found.dev}:${found.ino}`;
     const first = firstPaths.get(file) ?? path;
     firstPaths.set(file, first);
@@ -28,7 +28,7 @@ export async function treeFacts(root: string): Promise<Map<string, string>> {
     const line = [
       `type=${(found.mode >> 12n).toString(8)} mode=${(found.mode & 0o7777n).toString(8)} uid=${found.uid} gid=${found.gid}`,
       `mtime=${found.mtimeNs}`,
-      ...(isFolder ? [] : [`same-as=${first}`]),
+      ...(isDirectory ? [] : [`same-as=${first}`]),
       ...(found.isFile() ? [`size=${found.size} sha256=${digests.get(file)}`] : []),
       ...(found.isSymbolicLink() ? [`to=${await readlink(join(root, path))}`] : []),
       ...(found.isCharacterDevice() || found.isBlockDevice() ? [`device=${found.rdev}`] : []),

@@ -1,4 +1,4 @@
-/** The unpacker as a program of its own, with a folder and a blob of a test's. */
+/** The unpacker as a program of its own, with a directory and a blob of a test's. */
 import { createHash } from "node:crypto";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,16 +7,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { usersRoot } from "../../src/image/unpack/users.js";
 import { loadNative } from "../../src/native/addon.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
-const assetsDir = join(projectFolder, "build", "assets");
+const assetsDir = join(projectDirectory, "build", "assets");
 export const sanitizedUnpacker = join(assetsDir, "unpackers", "sanitized");
 export const unpackerProgram = process.env["A3S_UNPACKER"] ?? join(assetsDir, "bin", "a3s-box-unpacker");
 
 export interface Unpacked {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** What `result` says: opaque folders, or code and message. */
+  /** What `result` says: opaque directories, or code and message. */
   readonly fields: readonly string[];
   readonly log: string;
 }
@@ -26,11 +26,11 @@ export interface BedOptions {
   readonly program?: string;
   /** Descriptor of the user namespace to unpack in. */
   readonly users?: number;
-  /** Where the layers go; the folder of temporary files when it is left out. */
+  /** Where the layers go; the directory of temporary files when it is left out. */
   readonly within?: string;
 }
 
-/** A folder for many layers, one after the other. */
+/** A directory for many layers, one after the other. */
 export class UnpackBed implements AsyncDisposable {
   readonly top: string;
   readonly #options: BedOptions;
@@ -45,43 +45,49 @@ export class UnpackBed implements AsyncDisposable {
     return new UnpackBed(await mkdtemp(join(options.within ?? tmpdir(), "a3s-test-unpack-")), options);
   }
 
-  /** The tree is in `fs` of `folder` then. */
+  /** The tree is in `fs` of `directory` then. */
   async unpack(
     bytes: Uint8Array,
     compression: "none" | "gzip" | "zstd",
     diffId: string,
-  ): Promise<Unpacked & { readonly folder: string }> {
+  ): Promise<Unpacked & { readonly directory: string }> {
     const name = String((this.#count += 1));
     const blob = join(this.top, `${name}.blob`);
     await writeFile(blob, bytes);
-    const folder = await this.freshFolder();
-    const unpacked = await this.run(folder, blob, compression, bytes.byteLength, diffId);
+    const directory = await this.freshDirectory();
+    const unpacked = await this.run(directory, blob, compression, bytes.byteLength, diffId);
     await rm(blob);
-    return { ...unpacked, folder };
+    return { ...unpacked, directory };
   }
 
-  async freshFolder(): Promise<string> {
-    const folder = join(this.top, `layer-${(this.#count += 1)}`);
-    await mkdir(folder);
-    return folder;
+  async freshDirectory(): Promise<string> {
+    const directory = join(this.top, `layer-${(this.#count += 1)}`);
+    await mkdir(directory);
+    return directory;
   }
 
-  async run(folder: string, blob: string, compression: string, sizeBytes: number, diffId: string): Promise<Unpacked> {
+  async run(
+    directory: string,
+    blob: string,
+    compression: string,
+    sizeBytes: number,
+    diffId: string,
+  ): Promise<Unpacked> {
     await using input = await open(blob, "r");
     const { program = unpackerProgram, users } = this.#options;
-    const args = ["unpack", folder, compression, String(sizeBytes), diffId];
+    const args = ["unpack", directory, compression, String(sizeBytes), diffId];
     if (users !== undefined) args.push(String(usersRoot));
     const more = users === undefined ? [] : (["ignore", users] as const);
     const child = spawn(program, args, { stdio: [input.fd, "ignore", "pipe", ...more] });
     let log = "";
     child.stderr?.on("data", (chunk: Buffer) => (log += chunk.toString()));
     const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
-    const result = await readFile(join(folder, "result"), "utf8").catch(() => "");
+    const result = await readFile(join(directory, "result"), "utf8").catch(() => "");
     return { code, signal, fields: result.split("\0").slice(0, -1), log };
   }
 
-  async remove(folder: string): Promise<void> {
-    await loadNative(assetsDir).native.removeTree(folder);
+  async remove(directory: string): Promise<void> {
+    await loadNative(assetsDir).native.removeTree(directory);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,11 +8,11 @@ import { digestHex, type Digest } from "../../base/ids.js";
 import type { CatalogEntry } from "../content/catalog.js";
 import { encodeIndexFile } from "../content/index-file.js";
 import type { Ingest } from "../content/ingest.js";
-import { blobPath, layoutVersion, type StoreFolder } from "../content/store-folder.js";
+import { blobPath, layoutVersion, type StoreDirectory } from "../content/store-directory.js";
 
 /** All entries of the images go with them, and so every name. The file is there whole, or not at all. */
 export async function exportArchive(
-  parts: { readonly folder: StoreFolder; readonly ingest: Ingest },
+  parts: { readonly directory: StoreDirectory; readonly ingest: Ingest },
   path: string,
   entries: readonly CatalogEntry[],
   signal: AbortSignal,
@@ -23,7 +23,7 @@ export async function exportArchive(
   const tar = pack();
   const written = pipeline(tar, createWriteStream(temporary, { mode: 0o644, flush: true }), { signal });
   try {
-    await Promise.all([fill(tar, parts.folder, entries, blobs, signal), written]);
+    await Promise.all([fill(tar, parts.directory, entries, blobs, signal), written]);
     await rename(temporary, path);
   } catch (thrown) {
     tar.destroy();
@@ -38,7 +38,7 @@ export async function exportArchive(
 
 async function fill(
   tar: Pack,
-  folder: StoreFolder,
+  directory: StoreDirectory,
   entries: readonly CatalogEntry[],
   blobs: readonly Digest[],
   signal: AbortSignal,
@@ -46,9 +46,9 @@ async function fill(
   tar.entry({ name: "oci-layout" }, layoutVersion);
   tar.entry({ name: "index.json" }, encodeIndexFile(entries.map(({ entry }) => entry)));
   for (const blob of blobs) {
-    const { size } = await stat(blobPath(folder, blob));
+    const { size } = await stat(blobPath(directory, blob));
     const member = tar.entry({ name: `blobs/sha256/${digestHex(blob)}`, size });
-    await pipeline(createReadStream(blobPath(folder, blob)), member, { signal });
+    await pipeline(createReadStream(blobPath(directory, blob)), member, { signal });
   }
   tar.finalize();
 }

@@ -19,10 +19,10 @@ export async function importArchive(
   defaultRegistry: string,
   signal: AbortSignal,
 ): Promise<Digest[]> {
-  const folder = parts.ingest.freshPath("archive");
-  await mkdir(folder, { mode: 0o700 });
+  const directory = parts.ingest.freshPath("archive");
+  await mkdir(directory, { mode: 0o700 });
   try {
-    const spool = await spoolArchive(archive, folder, signal);
+    const spool = await spoolArchive(archive, directory, signal);
     checkBlobNames(spool);
     const ids = new Set<Digest>();
     for (const image of await readImages(spool, defaultRegistry)) {
@@ -32,7 +32,7 @@ export async function importArchive(
   } catch (thrown) {
     throw importFailure(archive, thrown, signal);
   } finally {
-    await parts.native.removeTree(folder);
+    await parts.native.removeTree(directory);
   }
 }
 
@@ -64,12 +64,12 @@ function provideFrom(parts: StoreParts, spool: Spool): ProvideBlob {
   const turns = new Limiter<Digest>({ perKey: 1 }); // layers of one content, in two places of an image
   return async (blob) => {
     await turns.run(blob.digest, neverAborted, async () => {
-      if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
+      if (await hasBlob(parts.directory, blob.digest, blob.size)) return;
       const file = byDigest.get(blob.digest);
       if (file === undefined || file.sizeBytes !== blob.size) {
         throw new RuntimeError("invalidArgument", `the archive has no blob ${blob.digest} of ${blob.size} bytes`);
       }
-      await adoptBlob(parts.folder, blob.digest, file.path);
+      await adoptBlob(parts.directory, blob.digest, file.path);
     });
   };
 }

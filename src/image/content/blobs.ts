@@ -4,17 +4,17 @@ import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { takeBack } from "../../base/cleanup.js";
 import { isNotFound, RuntimeError } from "../../base/errors.js";
 import { digest, type Digest } from "../../base/ids.js";
-import { syncFolder } from "../../base/record-file.js";
+import { syncDirectory } from "../../base/record-file.js";
 import { neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import { sentBlob } from "./arrivals.js";
 import { sha256Of } from "./image-config.js";
 import type { Ingest } from "./ingest.js";
-import { blobPath, type StoreFolder } from "./store-folder.js";
+import { blobPath, type StoreDirectory } from "./store-directory.js";
 
-export async function hasBlob(folder: StoreFolder, blob: Digest, sizeBytes: number): Promise<boolean> {
+export async function hasBlob(directory: StoreDirectory, blob: Digest, sizeBytes: number): Promise<boolean> {
   try {
-    const found = await stat(blobPath(folder, blob));
+    const found = await stat(blobPath(directory, blob));
     return found.size === sizeBytes;
   } catch (thrown) {
     if (isNotFound(thrown)) return false;
@@ -23,8 +23,8 @@ export async function hasBlob(folder: StoreFolder, blob: Digest, sizeBytes: numb
 }
 
 /** A small blob, checked again: disks and people change files. */
-export async function readBlob(folder: StoreFolder, blob: Digest): Promise<Buffer> {
-  return checked(blob, await readFile(blobPath(folder, blob)));
+export async function readBlob(directory: StoreDirectory, blob: Digest): Promise<Buffer> {
+  return checked(blob, await readFile(blobPath(directory, blob)));
 }
 
 /**
@@ -32,7 +32,7 @@ export async function readBlob(folder: StoreFolder, blob: Digest): Promise<Buffe
  * durable when it resolves. What the source throws comes through.
  */
 export async function writeBlob(
-  folder: StoreFolder,
+  directory: StoreDirectory,
   ingest: Ingest,
   blob: { readonly digest: Digest; readonly size: number; readonly from?: string },
   source: AsyncIterable<Uint8Array>,
@@ -51,7 +51,7 @@ export async function writeBlob(
         hint: "the registry, or something between, changed it; pull again, or push the image again",
       });
     }
-    await adoptBlob(folder, blob.digest, temporary);
+    await adoptBlob(directory, blob.digest, temporary);
     ended?.(true);
   } catch (thrown) {
     ended?.(false);
@@ -60,18 +60,18 @@ export async function writeBlob(
   }
 }
 
-export async function writeBlobBytes(folder: StoreFolder, ingest: Ingest, bytes: Uint8Array): Promise<Digest> {
+export async function writeBlobBytes(directory: StoreDirectory, ingest: Ingest, bytes: Uint8Array): Promise<Digest> {
   const digest = sha256Of(bytes);
-  if (!(await hasBlob(folder, digest, bytes.byteLength))) {
-    await writeBlob(folder, ingest, { digest, size: bytes.byteLength }, oneChunk(bytes));
+  if (!(await hasBlob(directory, digest, bytes.byteLength))) {
+    await writeBlob(directory, ingest, { digest, size: bytes.byteLength }, oneChunk(bytes));
   }
   return digest;
 }
 
 /** Takes over a durable file of this file system whose digest is known. */
-export async function adoptBlob(folder: StoreFolder, blob: Digest, path: string): Promise<void> {
-  await rename(path, blobPath(folder, blob));
-  await syncFolder(folder.blobs);
+export async function adoptBlob(directory: StoreDirectory, blob: Digest, path: string): Promise<void> {
+  await rename(path, blobPath(directory, blob));
+  await syncDirectory(directory.blobs);
 }
 
 const syncLimitMs = 300_000;

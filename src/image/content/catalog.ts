@@ -18,7 +18,7 @@ import {
   type LayerDescriptor,
   type Manifest,
 } from "./manifest.js";
-import { blobPath, type StoreFolder } from "./store-folder.js";
+import { blobPath, type StoreDirectory } from "./store-directory.js";
 
 /** A layer with all that unpacking it needs. */
 export interface ImageLayer {
@@ -62,14 +62,14 @@ export interface Known {
 }
 
 export class Catalog {
-  readonly #folder: StoreFolder;
+  readonly #directory: StoreDirectory;
   readonly #log: Logger;
   readonly #look = new NextLook(() => this.#refreshed());
   #stamp = "";
   #known: Known = { entries: [], images: new Map() };
 
-  constructor(folder: StoreFolder, log: Logger) {
-    this.#folder = folder;
+  constructor(directory: StoreDirectory, log: Logger) {
+    this.#directory = directory;
     this.#log = log;
   }
 
@@ -79,9 +79,9 @@ export class Catalog {
   }
 
   async #refreshed(): Promise<Known> {
-    const stamp = await stampOf(this.#folder.indexFile);
+    const stamp = await stampOf(this.#directory.indexFile);
     if (stamp === this.#stamp) return this.#known;
-    const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#folder.indexFile, "utf8"));
+    const listed = stamp === "" ? [] : parseIndexFile(await readFile(this.#directory.indexFile, "utf8"));
     const before = new Map(this.#known.entries.map((known) => [known.entry.digest, known]));
     const entries: CatalogEntry[] = [];
     for (const entry of listed) {
@@ -98,7 +98,7 @@ export class Catalog {
 
   async #read(entry: IndexEntry): Promise<Omit<CatalogEntry, "entry">> {
     try {
-      const read = await readContent(this.#folder, entry);
+      const read = await readContent(this.#directory, entry);
       if (!("refused" in read)) return read;
       this.#log.warn(
         { image: entry.name, digest: entry.digest, err: read.refused },
@@ -120,13 +120,13 @@ type ReadEntry =
   | { readonly refused: string; readonly blobs: readonly Digest[] };
 
 /** Follows an entry to its image. What is there whole and is refused keeps its blobs, so that it is no riddle to a sweep. */
-async function readContent(folder: StoreFolder, entry: IndexEntry): Promise<ReadEntry> {
+async function readContent(directory: StoreDirectory, entry: IndexEntry): Promise<ReadEntry> {
   const blobs: Digest[] = [];
   const bounded = async (blob: Digest, mostBytes: number, what: string): Promise<Buffer> => {
     blobs.push(blob);
-    const { size } = await stat(blobPath(folder, blob));
+    const { size } = await stat(blobPath(directory, blob));
     if (size > mostBytes) throw new Refused(`the ${what} has ${size} bytes, more than ${mostBytes}`);
-    return await readBlob(folder, blob);
+    return await readBlob(directory, blob);
   };
   const manifest = async (blob: Digest, mediaType: string): Promise<Manifest | ImageIndex> => {
     const bytes = await bounded(blob, maxImageManifestBytes, "image manifest");

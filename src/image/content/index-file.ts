@@ -21,7 +21,7 @@ export interface IndexEntry {
   readonly servedDigest: Digest | undefined;
 }
 
-/** OCI image spec, "annotations.md"; skopeo's `oci:FOLDER:NAME` looks for it. */
+/** OCI image spec, "annotations.md"; skopeo's `oci:DIRECTORY:NAME` looks for it. */
 const refName = "org.opencontainers.image.ref.name";
 /** What containerd calls an image in an archive. */
 const containerdName = "io.containerd.image.name";
@@ -82,7 +82,7 @@ export async function writeIndexFile(path: string, entries: readonly IndexEntry[
 
 function unreadable(why: string, cause: unknown): RuntimeError {
   return new RuntimeError("internal", `index.json of the image store can't be read: ${why}`, {
-    hint: "restore it, or move the images folder away: images are pulled again",
+    hint: "restore it, or move the images directory away: images are pulled again",
     cause,
   });
 }

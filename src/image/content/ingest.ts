@@ -3,11 +3,11 @@ import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestHex, type Digest } from "../../base/ids.js";
 import { isNotFound } from "../../base/errors.js";
-import type { FolderLock, Native } from "../../native/addon.js";
+import type { DirectoryLock, Native } from "../../native/addon.js";
 import { Arrivals } from "./arrivals.js";
 import { ownName } from "./owner.js";
 import { tryLock, type StoreLock } from "./store-lock.js";
-import type { StoreFolder } from "./store-folder.js";
+import type { StoreDirectory } from "./store-directory.js";
 
 /** What a pull needs to stay where it is while nothing in the index names it yet. */
 export interface Held {
@@ -20,20 +20,20 @@ export interface Hold {
   release(): Promise<void>;
 }
 
-/** File in an ingest folder; its lock is held by the process and by all that it has write there. */
+/** File in an ingest directory; its lock is held by the process and by all that it has write there. */
 export const writersLock = "writers.lock";
 
 interface IngestLocks {
-  readonly folder: FolderLock;
-  readonly writers: FolderLock;
+  readonly directory: DirectoryLock;
+  readonly writers: DirectoryLock;
 }
 
 /**
- * This process's own folder in the store, locked as long as the process lives: what it is bringing in, and the names of
- * what it needs to stay (one empty file each, so that another process's sweep sees them). A folder whose lock is free
+ * This process's own directory in the store, locked as long as the process lives: what it is bringing in, and the names of
+ * what it needs to stay (one empty file each, so that another process's sweep sees them). A directory whose lock is free
  * belongs to a process that died: the next sweep takes it away. Its unpackers hold a lock too, so that it is not free
- * before the last of them has gone: that of a file in the folder, for the folder's own descriptor would lead them out of
- * their jails. The folder is locked as well: older versions know no other lock.
+ * before the last of them has gone: that of a file in the directory, for the directory's own descriptor would lead them out of
+ * their jails. The directory is locked as well: older versions know no other lock.
  */
 export class Ingest {
   readonly path: string;
@@ -48,12 +48,15 @@ export class Ingest {
     this.#locks = locks;
   }
 
-  static async open(folder: StoreFolder, native: Native, storeLock: StoreLock): Promise<Ingest> {
-    const path = join(folder.ingest, `${await ownName()}-${randomBytes(8).toString("hex")}`);
-    // Under the store's lock: a sweep must not meet the folder before it is locked.
+  static async open(directory: StoreDirectory, native: Native, storeLock: StoreLock): Promise<Ingest> {
+    const path = join(directory.ingest, `${await ownName()}-${randomBytes(8).toString("hex")}`);
+    // Under the store's lock: a sweep must not meet the directory before it is locked.
     const locks = await storeLock.run(async () => {
       await mkdir(path);
-      return { folder: await native.lockFolder(path), writers: await native.lockFile(join(path, writersLock), true) };
+      return {
+        directory: await native.lockDirectory(path),
+        writers: await native.lockFile(join(path, writersLock), true),
+      };
     });
     return new Ingest(path, storeLock, locks);
   }
@@ -63,7 +66,7 @@ export class Ingest {
     return this.#locks.writers.fd;
   }
 
-  /** A fresh path in this folder; nothing is made there. */
+  /** A fresh path in this directory; nothing is made there. */
   freshPath(what: string): string {
     return join(this.path, `${what}-${randomBytes(6).toString("hex")}`);
   }
@@ -91,7 +94,7 @@ export class Ingest {
   async close(): Promise<void> {
     await rm(this.path, { recursive: true, force: true });
     this.#locks.writers.close();
-    this.#locks.folder.close();
+    this.#locks.directory.close();
   }
 
   async #letGo(names: readonly string[]): Promise<void> {
@@ -108,11 +111,11 @@ export class Ingest {
 }
 
 /**
- * True once the folder's process and the last of its writers have gone. Of an older version, whose writers hold the
- * folder's own lock, there is no file.
+ * True once the directory's process and the last of its writers have gone. Of an older version, whose writers hold the
+ * directory's own lock, there is no file.
  */
 export async function isAbandoned(native: Native, path: string): Promise<boolean> {
-  for (const lock of [() => native.lockFolder(path), () => native.lockFile(join(path, writersLock), false)]) {
+  for (const lock of [() => native.lockDirectory(path), () => native.lockFile(join(path, writersLock), false)]) {
     const taken = await tryLock(lock).catch((thrown: unknown) => {
       if (isNotFound(thrown)) return undefined;
       throw thrown;
@@ -123,7 +126,7 @@ export async function isAbandoned(native: Native, path: string): Promise<boolean
   return true;
 }
 
-/** Names of what the process of an ingest folder holds, as the sweep compares them. */
+/** Names of what the process of an ingest directory holds, as the sweep compares them. */
 export async function readHeldNames(path: string): Promise<string[]> {
   try {
     return (await readdir(path)).filter((name) => name.startsWith("hold-"));

@@ -2,13 +2,13 @@ import { errnoOf, RuntimeError } from "../../base/errors.js";
 import { Limiter } from "../../base/limiter.js";
 import { anyOf, neverAborted } from "../../base/signals.js";
 import { sleep } from "../../base/stage.js";
-import type { FolderLock, Native } from "../../native/addon.js";
+import type { DirectoryLock, Native } from "../../native/addon.js";
 
 const waitMs = 10_000;
 const pollMs = 15;
 
 /**
- * The one writer of a store: a mutex within this process and an flock on the folder between processes (a daemon, and
+ * The one writer of a store: a mutex within this process and an flock on the directory between processes (a daemon, and
  * `image import` beside it). Held for a few file operations, never while anything is downloaded, unpacked or removed.
  */
 export class StoreLock {
@@ -39,10 +39,10 @@ export class StoreLock {
     }
   }
 
-  async #lock(signal: AbortSignal): Promise<FolderLock> {
+  async #lock(signal: AbortSignal): Promise<DirectoryLock> {
     const limit = anyOf(signal, AbortSignal.timeout(waitMs));
     while (!limit.aborted) {
-      const lock = await tryLock(() => this.#native.lockFolder(this.#path));
+      const lock = await tryLock(() => this.#native.lockDirectory(this.#path));
       if (lock !== null) return lock;
       await sleep(pollMs, limit).catch(() => undefined);
     }
@@ -54,7 +54,7 @@ export class StoreLock {
 }
 
 /** Null when somebody holds it. */
-export async function tryLock(lock: () => Promise<FolderLock>): Promise<FolderLock | null> {
+export async function tryLock(lock: () => Promise<DirectoryLock>): Promise<DirectoryLock | null> {
   try {
     return await lock();
   } catch (thrown) {

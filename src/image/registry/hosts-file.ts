@@ -67,7 +67,7 @@ const fileSchema = hostSchema.extend({
   host: z.record(z.string(), hostSchema, 'tables named [host."https://…"]').optional(),
 });
 
-/** Relative paths are below the file's folder. `invalidArgument` names the file and the key. */
+/** Relative paths are below the file's directory. `invalidArgument` names the file and the key. */
 export function parseHostsFile(text: string, path: string): HostsFile {
   const checked = fileSchema.safeParse(parseToml(text, path));
   if (!checked.success) {
@@ -75,14 +75,14 @@ export function parseHostsFile(text: string, path: string): HostsFile {
     throw wrong(path, keyText(issue?.path ?? []), issue?.message ?? "unreadable");
   }
   const { server = "", host = {}, ...own } = checked.data;
-  const folder = dirname(path);
+  const directory = dirname(path);
   const mirrors = Object.entries(host).map(([url, table]) => {
     const root = rootOf(url, table.override_path, path, keyText(["host", url]));
-    return settingsOf(root, table, folder);
+    return settingsOf(root, table, directory);
   });
   const root = server === "" ? undefined : rootOf(server, own.override_path, path, "server");
   return {
-    hosts: [...mirrors, settingsOf(root, own, folder)],
+    hosts: [...mirrors, settingsOf(root, own, directory)],
     unknownKeys: [
       ...unknownOf(own, []),
       ...Object.entries(host).flatMap(([url, table]) => unknownOf(table, ["host", url])),
@@ -102,16 +102,16 @@ function parseToml(text: string, path: string): unknown {
   }
 }
 
-function settingsOf(root: string | undefined, table: z.infer<typeof hostSchema>, folder: string): HostSettings {
+function settingsOf(root: string | undefined, table: z.infer<typeof hostSchema>, directory: string): HostSettings {
   const headers = Object.entries(table.header ?? {}).map(([name, value]) => [name.toLowerCase(), listOf(value)]);
   const named = table.capabilities ?? [];
   return {
     root,
     capabilities: named.length === 0 ? capabilities : named,
-    caFiles: listOf(table.ca).map((file) => resolve(folder, file)),
+    caFiles: listOf(table.ca).map((file) => resolve(directory, file)),
     clientPairs: listOf(table.client).map((pair) => {
       const [certFile, keyFile] = typeof pair === "string" ? [pair, pair] : pair;
-      return { certFile: resolve(folder, certFile), keyFile: resolve(folder, keyFile) };
+      return { certFile: resolve(directory, certFile), keyFile: resolve(directory, keyFile) };
     }),
     skipVerify: table.skip_verify,
     headers: Object.fromEntries(headers) as Record<string, string[]>,

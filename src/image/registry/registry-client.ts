@@ -2,7 +2,7 @@ import type { Logger } from "../../base/log.js";
 import type { RegistryAuth } from "../image-store.js";
 import type { Name } from "../reference/reference.js";
 import { endpointsOf, type Endpoint } from "./endpoint.js";
-import { readHosts } from "./hosts-folder.js";
+import { readHosts } from "./hosts-directory.js";
 import type { HttpSettings } from "./http.js";
 import { keychainOf, type KeychainOptions } from "./keychain.js";
 import type { ProxySettings } from "../../base/proxy.js";
@@ -12,7 +12,7 @@ import { readTlsMaterial } from "./tls-material.js";
 import { Transports } from "./transports.js";
 
 export interface RegistryOptions extends KeychainOptions {
-  /** Folders of hosts.toml folders, as containerd's `config_path`; the first that has one for a registry counts. */
+  /** Directories of hosts.toml directories, as containerd's `config_path`; the first that has one for a registry counts. */
   readonly hostsDirs: readonly string[];
   /** Registry hosts ("registry.example:5000", "registry.example") to reach without TLS. */
   readonly plainHttp: readonly string[];

@@ -52,7 +52,7 @@ async function readPem(path: string, key: string): Promise<string> {
     return await readFile(path, "utf8");
   } catch (cause) {
     throw new RuntimeError("invalidArgument", `${key} = "${path}" can't be read: ${messageOf(cause)}`, {
-      hint: "it is named in the registry's hosts.toml, or lies in its folder",
+      hint: "it is named in the registry's hosts.toml, or lies in its directory",
       cause,
     });
   }

@@ -1,5 +1,5 @@
 /**
- * The folders that an image declares as volumes: each container has its own, beside its writable tree, with what the image
+ * The directories that an image declares as volumes: each container has its own, beside its writable tree, with what the image
  * has there. Source: OCI image spec, config.md, "Volumes"; content, owners and modes come along, as with containerd.
  */
 import { execFile } from "node:child_process";
@@ -37,7 +37,7 @@ export async function makeDeclaredVolumes(
     const target = declaredVolumePath(place, index);
     await mkdir(target);
     await chmod(target, 0o755);
-    const source = await openFolder(native, `/proc/self/fd/${image.fd}`, path);
+    const source = await openDirectory(native, `/proc/self/fd/${image.fd}`, path);
     if (source === undefined) continue;
     try {
       await copyTree(`/proc/${process.pid}/fd/${source}`, target, signal);
@@ -60,8 +60,8 @@ async function openImage(native: Native, target: string, lowers: readonly string
   }
 }
 
-/** Undefined where the image has no folder there; links are followed as in a chroot. */
-async function openFolder(native: Native, root: string, path: string): Promise<number | undefined> {
+/** Undefined where the image has no directory there; links are followed as in a chroot. */
+async function openDirectory(native: Native, root: string, path: string): Promise<number | undefined> {
   try {
     return await native.openIn(root, path, constants.O_RDONLY | constants.O_DIRECTORY, 0, "inRoot");
   } catch (thrown) {
@@ -70,7 +70,7 @@ async function openFolder(native: Native, root: string, path: string): Promise<n
   }
 }
 
-/** With owners, modes, times, links, devices and extended attributes, those of the folder itself too (coreutils). */
+/** With owners, modes, times, links, devices and extended attributes, those of the directory itself too (coreutils). */
 async function copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
   await promisify(execFile)("cp", ["--archive", "--", `${source}/.`, target], { signal, killSignal: "SIGKILL" });
 }

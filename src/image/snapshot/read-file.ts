@@ -1,6 +1,6 @@
 /**
  * Reads a file of an image as its containers would see it, without a mount: layers are looked through from the top, with
- * whiteouts and opaque folders; links are followed by hand and never leave the image.
+ * whiteouts and opaque directories; links are followed by hand and never leave the image.
  */
 import { constants, type BigIntStats } from "node:fs";
 import { lstat, open, readlink } from "node:fs/promises";
@@ -11,9 +11,9 @@ import { readLayerNotes } from "../unpack/layer-notes.js";
 const maxLinks = 40;
 const maxFileBytes = 1024 * 1024;
 
-/** Where a name of the merged tree is: folders may lie in several layers, uppermost first. */
+/** Where a name of the merged tree is: directories may lie in several layers, uppermost first. */
 type Found =
-  | { readonly kind: "folder"; readonly layers: readonly Place[] }
+  | { readonly kind: "directory"; readonly layers: readonly Place[] }
   | { readonly kind: "link"; readonly target: string }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "other" };
@@ -25,7 +25,7 @@ interface Place {
 
 interface Layer {
   readonly root: string;
-  readonly opaqueFolders: ReadonlySet<string>;
+  readonly opaqueDirectories: ReadonlySet<string>;
 }
 
 /** `roots` uppermost first. Null: not there, not a file, or larger than 1 MiB. */
@@ -45,7 +45,7 @@ export async function readImageFile(roots: readonly string[], path: string): Pro
     const found = await lookUp(stack.at(-1) ?? top, name ?? "");
     if (found === null || found.kind === "other") return null;
     if (found.kind === "file") return names.length === 0 ? await readBounded(found.path) : null;
-    if (found.kind === "folder") {
+    if (found.kind === "directory") {
       stack.push(found.layers);
       continue;
     }
@@ -59,34 +59,34 @@ export async function readImageFile(roots: readonly string[], path: string): Pro
 
 async function readLayer(root: string): Promise<Layer> {
   try {
-    return { root, opaqueFolders: new Set((await readLayerNotes(dirname(root))).opaqueFolders) };
+    return { root, opaqueDirectories: new Set((await readLayerNotes(dirname(root))).opaqueDirectories) };
   } catch (thrown) {
-    if (errnoOf(thrown) === "ENOENT") return { root, opaqueFolders: new Set() }; // the empty root of no layers
+    if (errnoOf(thrown) === "ENOENT") return { root, opaqueDirectories: new Set() }; // the empty root of no layers
     throw thrown;
   }
 }
 
 async function lookUp(places: readonly Place[], name: string): Promise<Found | null> {
-  const folders: Place[] = [];
+  const directories: Place[] = [];
   for (const { path, layer } of places) {
     const inner = path === "" ? name : `${path}/${name}`;
     const full = `${layer.root}/${inner}`;
     const found = await lstatOrNull(full);
     if (found === null) continue;
     if (found.isDirectory()) {
-      folders.push({ path: inner, layer });
+      directories.push({ path: inner, layer });
       continue;
     }
-    if (folders.length > 0 || isWhiteout(found)) break;
+    if (directories.length > 0 || isWhiteout(found)) break;
     if (found.isSymbolicLink()) return { kind: "link", target: await readlink(full) };
     return found.isFile() ? { kind: "file", path: full } : { kind: "other" };
   }
-  return folders.length === 0 ? null : { kind: "folder", layers: topOf(folders) };
+  return directories.length === 0 ? null : { kind: "directory", layers: topOf(directories) };
 }
 
-/** An opaque folder is the last one that counts. */
+/** An opaque directory is the last one that counts. */
 function topOf(places: Place[]): Place[] {
-  const opaque = places.findIndex(({ path, layer }) => layer.opaqueFolders.has(path));
+  const opaque = places.findIndex(({ path, layer }) => layer.opaqueDirectories.has(path));
   return opaque < 0 ? places : places.slice(0, opaque + 1);
 }
 

@@ -5,7 +5,7 @@ import pLimit from "p-limit";
 import { errnoOf, isNotFound } from "../../base/errors.js";
 import { NextLook } from "../../base/next-look.js";
 import type { Native } from "../../native/addon.js";
-import type { StoreFolder } from "../content/store-folder.js";
+import type { StoreDirectory } from "../content/store-directory.js";
 import type { FsUsage } from "../image-store.js";
 
 const freshMs = 5_000;
@@ -16,7 +16,7 @@ interface Tree {
 }
 
 export class Usage {
-  readonly #folder: StoreFolder;
+  readonly #directory: StoreDirectory;
   readonly #native: Native;
   /** A layer doesn't change: each is walked once. */
   readonly #layers = new Map<string, Tree>();
@@ -27,8 +27,8 @@ export class Usage {
   #images: Kept | undefined;
   #containers: Kept | undefined;
 
-  constructor(folder: StoreFolder, native: Native) {
-    this.#folder = folder;
+  constructor(directory: StoreDirectory, native: Native) {
+    this.#directory = directory;
     this.#native = native;
   }
 
@@ -49,26 +49,26 @@ export class Usage {
   }
 
   async #findImages(): Promise<FsUsage> {
-    const names = await readdir(this.#folder.layers);
+    const names = await readdir(this.#directory.layers);
     const present = new Set(names);
     for (const known of this.#layers.keys()) if (!present.has(known)) this.#layers.delete(known);
     const trees: Tree[] = [];
-    for (const path of [this.#folder.blobs, this.#folder.ingest, this.#folder.trash]) {
+    for (const path of [this.#directory.blobs, this.#directory.ingest, this.#directory.trash]) {
       const tree = await this.#walk(path); // with what a pull has brought so far
       if (tree !== null) trees.push(tree);
     }
     for (const name of names) {
-      const tree = this.#layers.get(name) ?? (await this.#walk(join(this.#folder.layers, name)));
+      const tree = this.#layers.get(name) ?? (await this.#walk(join(this.#directory.layers, name)));
       if (tree === null) continue;
       this.#layers.set(name, tree);
       trees.push(tree);
     }
-    return await sum(this.#folder.root, trees);
+    return await sum(this.#directory.root, trees);
   }
 
   async #findContainers(): Promise<FsUsage> {
-    const tree = await this.#walk(this.#folder.containers);
-    return await sum(this.#folder.containers, tree === null ? [] : [tree]);
+    const tree = await this.#walk(this.#directory.containers);
+    return await sum(this.#directory.containers, tree === null ? [] : [tree]);
   }
 
   /** Null when it has gone. */

@@ -13,7 +13,7 @@ import type { Hold, Ingest } from "../content/ingest.js";
 import type { Manifest } from "../content/manifest.js";
 import { hostPlatform, maxImageManifestBytes } from "../content/manifest.js";
 import { ociIndex, ociManifest } from "../content/media-types.js";
-import type { StoreFolder } from "../content/store-folder.js";
+import type { StoreDirectory } from "../content/store-directory.js";
 import type { StoreLock } from "../content/store-lock.js";
 import type { PullWatch } from "../image-store.js";
 import type { Layers, ProvideBlob } from "../unpack/layers.js";
@@ -21,7 +21,7 @@ import { recordEntries } from "./record-names.js";
 import type { SpaceNeed } from "./space.js";
 
 export interface StoreParts {
-  readonly folder: StoreFolder;
+  readonly directory: StoreDirectory;
   readonly storeLock: StoreLock;
   readonly ingest: Ingest;
   readonly catalog: Catalog;
@@ -65,13 +65,13 @@ export async function bringIn(
       readLayers(parts, manifest, provide, limited),
     );
     parts.watch?.planned(layers.map(({ descriptor }) => ({ digest: descriptor.digest, sizeBytes: descriptor.size })));
-    await parts.space?.plan(parts.folder, layers);
+    await parts.space?.plan(parts.directory, layers);
     holds.push(await parts.ingest.hold({ blobs: [], layers: layers.map((layer) => layer.chainId) }, signal));
     await parts.layers.ensure(layers, provide, signal);
     // Also where a layer's tree was there already: the layout is whole, and the tree can be made again.
     for (const layer of layers) await provide(layer.descriptor, signal);
     const entry = await stage("write the manifest", recordLimitMs, signal, async () => {
-      await writeBlobBytes(parts.folder, parts.ingest, image.bytes);
+      await writeBlobBytes(parts.directory, parts.ingest, image.bytes);
       return await entryOf(parts, image, holds);
     });
     const named = image.names.map((name) => ({ ...entry, name }));
@@ -107,7 +107,7 @@ async function readLayers(
     throw new RuntimeError("internal", `the image config has ${config.size} bytes, more than ${maxConfigBytes}`);
   }
   await provide(config, signal);
-  const read = parseImageConfig(await readBlob(parts.folder, config.digest));
+  const read = parseImageConfig(await readBlob(parts.directory, config.digest));
   checkPlatform(read.config.platform);
   return joinLayers(manifest, read.diffIds);
 }
@@ -130,7 +130,7 @@ async function entryOf(parts: StoreParts, image: IncomingImage, holds: Hold[]): 
   const wrapper = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests }));
   const digest = sha256Of(wrapper);
   holds.push(await parts.ingest.hold({ blobs: [digest], layers: [] }));
-  await writeBlobBytes(parts.folder, parts.ingest, wrapper);
+  await writeBlobBytes(parts.directory, parts.ingest, wrapper);
   return {
     digest,
     size: wrapper.byteLength,
@@ -141,9 +141,9 @@ async function entryOf(parts: StoreParts, image: IncomingImage, holds: Hold[]): 
 }
 
 /** For content that must be in the store already. */
-export function requireBlob(folder: StoreFolder): ProvideBlob {
+export function requireBlob(directory: StoreDirectory): ProvideBlob {
   return async (blob) => {
-    if (await hasBlob(folder, blob.digest, blob.size)) return;
+    if (await hasBlob(directory, blob.digest, blob.size)) return;
     throw new RuntimeError("failedPrecondition", `the store has lost ${blob.digest}`, { hint: "pull the image again" });
   };
 }

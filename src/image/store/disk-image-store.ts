@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
 import { takeBack } from "../../base/cleanup.js";
-import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
 import type { Digest } from "../../base/ids.js";
 import { SharedWork } from "../../base/shared-work.js";
-import { neverAborted } from "../../base/signals.js";
 import { step } from "../../base/stage.js";
 import { exportArchive } from "../archive/export-archive.js";
 import { importArchive } from "../archive/import-archive.js";
@@ -11,7 +10,6 @@ import { readBlob } from "../content/blobs.js";
 import { type Known } from "../content/catalog.js";
 import { parseImageConfig } from "../content/image-config.js";
 import type { DiskWatch } from "../content/disk-watch.js";
-import { emptyTrash, sweep } from "../gc/sweep.js";
 import type {
   FsUsage,
   Image,
@@ -41,7 +39,8 @@ import { pinnedImages } from "./pinned.js";
 import { observed } from "./observed.js";
 import { pullImage, type PullParts } from "./pull.js";
 import { pruneNames, removeNames, type RemoveParts } from "./remove.js";
-import { fullDisk, isFullDisk, SpaceNeed } from "./space.js";
+import { Sweeps } from "./sweeps.js";
+import { fullDisk, isFullDisk, isShortOfSpace, SpaceNeed } from "./space.js";
 
 /** What an open store has; whoever has opened it hands that over. */
 export type DiskStoreParts = PullParts & RemoveParts;
@@ -50,19 +49,25 @@ export class DiskImageStore implements ImageStore {
   readonly #parts: DiskStoreParts;
   readonly #unpacker: Unpacker;
   readonly #usage: Usage;
+  readonly #sweeps: Sweeps;
   readonly #disk: DiskWatch;
   readonly #pulls = new SharedWork<string, Image>();
   readonly #observer: PullObserver | undefined;
   #closing: Promise<void> | undefined;
-  /** What the last one should have taken is still there: a removal that is repeated takes it. */
-  #sweepOwed = false;
 
   constructor(parts: DiskStoreParts, unpacker: Unpacker, disk: DiskWatch, observer: PullObserver | undefined) {
     this.#disk = disk;
     this.#observer = observer;
     this.#parts = parts;
     this.#unpacker = unpacker;
-    this.#usage = new Usage(parts.folder, parts.native);
+    this.#usage = new Usage(parts.directory, parts.native);
+    this.#sweeps = new Sweeps(
+      parts,
+      (what, caller, work) => this.#onDisk(what, caller, work),
+      () => {
+        this.#usage.forget();
+      },
+    );
   }
 
   async pull(
@@ -121,15 +126,15 @@ export class DiskImageStore implements ImageStore {
   }
 
   async config(image: Image): Promise<ImageConfig> {
-    return parseImageConfig(await readBlob(this.#parts.folder, image.id)).config;
+    return parseImageConfig(await readBlob(this.#parts.directory, image.id)).config;
   }
 
   async readConfig(image: Image): Promise<string> {
-    return (await readBlob(this.#parts.folder, image.id)).toString("utf8");
+    return (await readBlob(this.#parts.directory, image.id)).toString("utf8");
   }
 
   async inUse(): Promise<ReadonlyMap<Digest, readonly string[]>> {
-    return await readUse(this.#parts.folder);
+    return await readUse(this.#parts.directory);
   }
 
   async remove(reference: string, signal: AbortSignal): Promise<void> {
@@ -137,13 +142,15 @@ export class DiskImageStore implements ImageStore {
     const removed = await this.#onDisk("drop the image's names", signal, (limited) =>
       removeNames(this.#parts, reference, limited),
     );
-    if (removed || this.#sweepOwed) await this.#sweep(signal);
+    if (!removed && !this.#sweeps.isOwed) return;
+    this.#usage.forget();
+    await this.#sweeps.run(signal, () => isShortOfSpace(this.#parts.directory));
   }
 
   async prune(signal: AbortSignal): Promise<Image[]> {
     signal.throwIfAborted();
     const pruned = await pruneNames(this.#parts, signal);
-    await this.#sweep(signal);
+    await this.#sweeps.run(signal);
     return pruned;
   }
 
@@ -166,21 +173,26 @@ export class DiskImageStore implements ImageStore {
 
   async removeSnapshot(key: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const { orphaned } = await removeSnapshot(this.#parts, key, signal);
-    if (orphaned) await this.#sweep(signal);
+    const { orphaned, gone } = await removeSnapshot(this.#parts, key, signal);
+    if (orphaned) await this.#sweeps.begin(signal);
+    else if (!gone) this.#sweeps.trash.begin();
     this.#usage.forget();
   }
 
   async listSnapshots(): Promise<string[]> {
-    return await listSnapshots(this.#parts.folder);
+    return await listSnapshots(this.#parts.directory);
   }
 
   async readFile(image: Image, path: string): Promise<Buffer | null> {
-    return await readImageFile(lowersOf(this.#parts.folder, image.chainIds), path);
+    return await readImageFile(lowersOf(this.#parts.directory, image.chainIds), path);
   }
 
   async imageUsage(): Promise<FsUsage> {
     return await this.#usage.images();
+  }
+
+  get containersDirectory(): string {
+    return this.#parts.directory.containers;
   }
 
   async containerUsage(): Promise<FsUsage> {
@@ -200,6 +212,7 @@ export class DiskImageStore implements ImageStore {
     await this.#parts.layers.close();
     await this.#unpacker.close();
     await this.#parts.registries.close();
+    await this.#sweeps.trash.close();
     await this.#parts.ingest.close();
   }
 
@@ -220,17 +233,25 @@ export class DiskImageStore implements ImageStore {
     caller: AbortSignal,
     change: (space: SpaceNeed, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const space = new SpaceNeed();
+    let space = new SpaceNeed();
+    const attempt = async (): Promise<T> => await this.#onDisk(what, caller, (signal) => change(space, signal));
     try {
-      return await this.#onDisk(what, caller, (signal) => change(space, signal));
+      const freeing = this.#sweeps.trash.isBusy();
+      return await attempt().catch(async (thrown: unknown) => {
+        if (!isFullDisk(thrown) || !(freeing || this.#sweeps.trash.isBusy())) throw thrown;
+        this.#parts.log.debug({ what, err: messageOf(thrown) }, "no space: waits for the space of what was removed");
+        await this.#sweeps.trash.gone(caller);
+        space = new SpaceNeed();
+        return await attempt();
+      });
     } catch (thrown) {
       if (!isFullDisk(thrown)) {
-        await takeBack(() => this.#sweep());
+        await takeBack(() => this.#sweeps.run());
         throw thrown;
       }
-      const neededBytes = await space.leastBytes(this.#parts.folder);
-      await this.#sweep();
-      throw await fullDisk(what, neededBytes, this.#parts.folder, thrown);
+      const neededBytes = await space.leastBytes(this.#parts.directory);
+      await this.#sweeps.run();
+      throw await fullDisk(what, neededBytes, this.#parts.directory, thrown);
     } finally {
       this.#usage.forget();
     }
@@ -244,18 +265,6 @@ export class DiskImageStore implements ImageStore {
         return await work(limited);
       }),
     );
-  }
-
-  async #sweep(caller = neverAborted): Promise<void> {
-    this.#usage.forget();
-    try {
-      await this.#onDisk("sweep the store", caller, (signal) => sweep(this.#parts, signal));
-      this.#sweepOwed = false;
-    } catch (thrown) {
-      this.#sweepOwed = true;
-      this.#parts.log.warn({ err: messageOf(thrown) }, "image store not swept; the next removal or start tries again");
-      if (!caller.aborted && codeOf(thrown) !== "deadlineExceeded") await emptyTrash(this.#parts);
-    }
   }
 }
 

@@ -6,9 +6,10 @@ import { Catalog } from "../content/catalog.js";
 import { DiskWatch } from "../content/disk-watch.js";
 import { writeIndexFile } from "../content/index-file.js";
 import { Ingest } from "../content/ingest.js";
-import { prepareStoreFolder } from "../content/store-folder.js";
+import { keepReserve } from "../content/reserve.js";
+import { prepareStoreDirectory } from "../content/store-directory.js";
 import { StoreLock } from "../content/store-lock.js";
-import { clearDead, dropDoubtfulLayers, sweep, type SweepParts } from "../gc/sweep.js";
+import { clearDead, dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } from "../gc/sweep.js";
 import type { ImageStore, PullObserver } from "../image-store.js";
 import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
 import { sweepProjects } from "../snapshot/disk/project-quota.js";
@@ -18,10 +19,10 @@ import { checkPins } from "./pinned.js";
 import { DiskImageStore, type DiskStoreParts } from "./disk-image-store.js";
 
 export interface StoreOptions {
-  /** The store's own folder, `<root>/images`; made when it is not there. */
-  readonly folder: string;
+  /** The store's own directory, `<root>/images`; made when it is not there. */
+  readonly directory: string;
   readonly native: Native;
-  /** Folder with the unpacker. */
+  /** Directory with the unpacker. */
   readonly assetsDir: string;
   readonly log: Logger;
   /** The host of names without one: "docker.io". */
@@ -36,16 +37,16 @@ export interface StoreOptions {
 export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const { native, log } = options;
   checkPins(options.pinned, options.defaultRegistry);
-  const folder = await prepareStoreFolder(options.folder);
-  const storeLock = new StoreLock(folder.root, native);
-  const catalog = new Catalog(folder, log);
-  await clearDead({ folder, storeLock, native, log });
-  const ingest = await Ingest.open(folder, native, storeLock);
+  const directory = await prepareStoreDirectory(options.directory);
+  const storeLock = new StoreLock(directory.root, native);
+  const catalog = new Catalog(directory, log);
+  await clearDead({ directory, storeLock, native, log });
+  const ingest = await Ingest.open(directory, native, storeLock);
   const program = unpackerPath(options.assetsDir);
   const unpacker = new Unpacker({ native, program, lockFd: ingest.lockFd, log });
-  const layers = new Layers({ folder, ingest, unpacker, native, log });
+  const layers = new Layers({ directory, ingest, unpacker, native, log });
   const parts: DiskStoreParts = {
-    folder,
+    directory,
     storeLock,
     ingest,
     catalog,
@@ -60,8 +61,10 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   try {
     await dropDoubtfulLayers(parts, await bootId());
     await sweep(parts);
-    await sweepProjects(native, folder.containers);
-    if ((await stat(folder.indexFile).catch(() => undefined)) === undefined) await writeFirstIndex(parts);
+    await emptyTrash(parts);
+    await keepReserve(directory);
+    await sweepProjects(native, directory.containers);
+    if ((await stat(directory.indexFile).catch(() => undefined)) === undefined) await writeFirstIndex(parts);
   } catch (thrown) {
     await ingest.close();
     await parts.registries.close();
@@ -74,6 +77,6 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
 /** A layout without its index is no layout to other tools. */
 async function writeFirstIndex(parts: SweepParts): Promise<void> {
   await parts.storeLock.run(async () => {
-    if ((await parts.catalog.known()).entries.length === 0) await writeIndexFile(parts.folder.indexFile, []);
+    if ((await parts.catalog.known()).entries.length === 0) await writeIndexFile(parts.directory.indexFile, []);
   });
 }

@@ -67,9 +67,9 @@ async function fetchChosen(
   signal: AbortSignal,
 ): Promise<FetchedManifest> {
   const { digest, mediaType } = chosen;
-  if (await hasBlob(parts.folder, digest, chosen.size)) {
+  if (await hasBlob(parts.directory, digest, chosen.size)) {
     // A sweep may take it in this moment.
-    const bytes = await readBlob(parts.folder, digest).catch(() => undefined);
+    const bytes = await readBlob(parts.directory, digest).catch(() => undefined);
     if (bytes !== undefined) return { bytes, mediaType, digest };
   }
   return await repository.manifest(
@@ -81,14 +81,14 @@ async function fetchChosen(
 function provideFrom(parts: PullParts, repository: Repository, from: string): ProvideBlob {
   const provide = async (blob: Descriptor, signal: AbortSignal): Promise<void> => {
     const key = sentBlob(blob.digest, from);
-    if (await hasBlob(parts.folder, blob.digest, blob.size)) return;
+    if (await hasBlob(parts.directory, blob.digest, blob.size)) return;
     const begun = { own: false };
     const download = async (jobSignal: AbortSignal): Promise<void> => {
       begun.own = true;
-      if (await hasBlob(parts.folder, blob.digest, blob.size)) return; // came since
+      if (await hasBlob(parts.directory, blob.digest, blob.size)) return; // came since
       await step("bring a blob", jobSignal, (limited) =>
         repository.blob(blob, limited, (bytes) =>
-          writeBlob(parts.folder, parts.ingest, { ...blob, from }, watched(bytes, blob, parts.watch)),
+          writeBlob(parts.directory, parts.ingest, { ...blob, from }, watched(bytes, blob, parts.watch)),
         ),
       );
     };

@@ -1,7 +1,7 @@
 /** Names in the index: who is called what after a pull or an import. */
 import type { Catalog } from "../content/catalog.js";
 import { writeIndexFile, type IndexEntry } from "../content/index-file.js";
-import type { StoreFolder } from "../content/store-folder.js";
+import type { StoreDirectory } from "../content/store-directory.js";
 import type { StoreLock } from "../content/store-lock.js";
 
 /**
@@ -9,7 +9,7 @@ import type { StoreLock } from "../content/store-lock.js";
  * the image stays without a name, for containers may run from it.
  */
 export async function recordEntries(
-  parts: { readonly folder: StoreFolder; readonly catalog: Catalog; readonly storeLock: StoreLock },
+  parts: { readonly directory: StoreDirectory; readonly catalog: Catalog; readonly storeLock: StoreLock },
   added: readonly IndexEntry[],
   signal: AbortSignal,
 ): Promise<void> {
@@ -21,7 +21,7 @@ export async function recordEntries(
     );
     const unreadable = before.some(({ content }) => content === undefined);
     if (!unreadable && sameEntries(before, after)) return;
-    await writeIndexFile(parts.folder.indexFile, after);
+    await writeIndexFile(parts.directory.indexFile, after);
   }, signal);
 }
 

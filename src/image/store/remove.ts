@@ -35,7 +35,7 @@ export async function pruneNames(parts: RemoveParts, signal: AbortSignal): Promi
   return await parts.storeLock.run(async () => {
     const known = await parts.catalog.known();
     const pins = pinnedImages(known, parts.pinned, parts.defaultRegistry);
-    const use = await readUse(parts.folder);
+    const use = await readUse(parts.directory);
     const idle = [...known.images.values()].map(({ image }) => image).filter(({ id }) => !pins.has(id) && !use.has(id));
     const ids = new Set<Digest>(idle.map(({ id }) => id));
     await dropEntries(parts, ({ content }) => content !== undefined && ids.has(content.id));
@@ -49,7 +49,7 @@ async function dropEntries(parts: RemoveParts, gone: (entry: CatalogEntry) => bo
   const kept = entries.filter((one) => !gone(one));
   if (kept.length === entries.length) return false;
   const left = kept.map(({ entry }) => entry);
-  await withReserve(parts.folder, () => writeIndexFile(parts.folder.indexFile, left));
+  await withReserve(parts.directory, () => writeIndexFile(parts.directory.indexFile, left));
   return true;
 }
 

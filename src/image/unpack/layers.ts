@@ -18,13 +18,13 @@ import { sentBlob, type SentBlob } from "../content/arrivals.js";
 import type { ImageLayer } from "../content/catalog.js";
 import type { Ingest } from "../content/ingest.js";
 import type { Descriptor } from "../content/manifest.js";
-import { blobPath, layerPath, layerRoot, type StoreFolder } from "../content/store-folder.js";
+import { blobPath, layerPath, layerRoot, type StoreDirectory } from "../content/store-directory.js";
 import { isFullDisk } from "../store/space.js";
 import { layerNotesFile, syncedFile, writeLayerNotes } from "./layer-notes.js";
 import type { Unpacker } from "./unpacker.js";
 
 export interface LayersParts {
-  readonly folder: StoreFolder;
+  readonly directory: StoreDirectory;
   readonly ingest: Ingest;
   readonly unpacker: Unpacker;
   readonly native: Native;
@@ -127,7 +127,7 @@ export class Layers {
     const done = [...this.#unsynced];
     this.#unsynced.clear();
     try {
-      await promisify(execFile)("sync", ["-f", this.#parts.folder.layers]); // syncfs(2), from coreutils
+      await promisify(execFile)("sync", ["-f", this.#parts.directory.layers]); // syncfs(2), from coreutils
     } catch (thrown) {
       this.#parts.log.warn({ err: messageOf(thrown) }, "layers not synced to the disk");
       return;
@@ -135,7 +135,7 @@ export class Layers {
     for (const chainId of done) {
       if (this.#isClosed()) return;
       // Removed in the meantime: nothing to mark.
-      await writeFile(join(layerPath(this.#parts.folder, chainId), syncedFile), "").catch(() => undefined);
+      await writeFile(join(layerPath(this.#parts.directory, chainId), syncedFile), "").catch(() => undefined);
     }
   }
 
@@ -145,14 +145,14 @@ export class Layers {
 
   async #ensureOne(wanted: WantedLayer, signal: AbortSignal): Promise<void> {
     const { chainId } = wanted.layer;
-    if (await hasLayer(this.#parts.folder, chainId)) return;
+    if (await hasLayer(this.#parts.directory, chainId)) return;
     const from = wanted.provide.from ?? "";
     await this.#jobs.run(sentBlob(chainId, from), signal, (jobSignal) => this.#build(wanted, jobSignal));
   }
 
   async #build({ layer, lowers, below, provide, owner }: WantedLayer, signal: AbortSignal): Promise<void> {
-    const { folder, ingest, native, log } = this.#parts;
-    if (await hasLayer(folder, layer.chainId)) return; // between the look and the job
+    const { directory, ingest, native, log } = this.#parts;
+    if (await hasLayer(directory, layer.chainId)) return; // between the look and the job
     const begunMs = performance.now();
     const failed = new AbortController();
     const provided = step("download a layer", anyOf(signal, failed.signal), (limited) =>
@@ -161,12 +161,12 @@ export class Layers {
     provided.catch(() => undefined); // thrown where it is waited for
     const temporary = ingest.freshPath("layer");
     try {
-      const opaqueFolders = await step("unpack a layer", signal, (limited) =>
+      const opaqueDirectories = await step("unpack a layer", signal, (limited) =>
         this.#unpack(layer, provided, { temporary, owner, from: provide.from ?? "" }, limited),
       );
       await step("settle a layer", signal, (limited) => this.#settle(temporary, lowers, below, limited));
       await step("publish a layer", signal, async () => {
-        await writeLayerNotes(temporary, { bootId: await bootId(), opaqueFolders });
+        await writeLayerNotes(temporary, { bootId: await bootId(), opaqueDirectories });
         await this.#publish(temporary, layer.chainId);
       });
       const layerMs = Math.round(performance.now() - begunMs);
@@ -189,7 +189,7 @@ export class Layers {
     { temporary, owner, from }: { readonly temporary: string; readonly owner: Owner; readonly from: string },
     signal: AbortSignal,
   ): Promise<readonly string[]> {
-    const { folder, ingest, native } = this.#parts;
+    const { directory, ingest, native } = this.#parts;
     const { digest } = layer.descriptor;
     const arrival = await ingest.arrivals.next(sentBlob(digest, from), provided);
     if (arrival !== undefined && !this.#ahead.isFull) {
@@ -201,12 +201,12 @@ export class Layers {
         this.#unpackFrom(arrival.path, layer, temporary, anyOf(signal, lost.signal)),
       );
       const early = await unpacking.then(
-        (opaqueFolders) => ({ opaqueFolders }),
+        (opaqueDirectories) => ({ opaqueDirectories }),
         (thrown: unknown) => ({ thrown }),
       );
       if ("thrown" in early && isFullDisk(early.thrown)) throw early.thrown;
       await provided;
-      if ("opaqueFolders" in early) return early.opaqueFolders;
+      if ("opaqueDirectories" in early) return early.opaqueDirectories;
       if (signal.aborted) throw early.thrown;
       // Another download brought it, or it was in its place before its file was opened.
       if (!lost.signal.aborted && !isNotFound(early.thrown)) throw early.thrown;
@@ -214,7 +214,7 @@ export class Layers {
     }
     await provided;
     return await this.#whole.run(owner, signal, () =>
-      this.#unpackFrom(blobPath(folder, digest), layer, temporary, signal),
+      this.#unpackFrom(blobPath(directory, digest), layer, temporary, signal),
     );
   }
 
@@ -227,7 +227,7 @@ export class Layers {
     const { compression, size: sizeBytes } = layer.descriptor;
     await mkdir(temporary, { mode: 0o700 });
     try {
-      const request = { folder: temporary, blob, sizeBytes, compression, diffId: layer.diffId };
+      const request = { directory: temporary, blob, sizeBytes, compression, diffId: layer.diffId };
       return await this.#parts.unpacker.unpack(request, signal);
     } catch (thrown) {
       throw ofLayer(layer, thrown);
@@ -243,13 +243,13 @@ export class Layers {
     await orAborted(below, signal).catch((thrown: unknown) => {
       throw new RuntimeError("canceled", "a layer below failed", { cause: thrown });
     });
-    const roots = lowers.map((lower) => layerRoot(this.#parts.folder, lower.chainId));
+    const roots = lowers.map((lower) => layerRoot(this.#parts.directory, lower.chainId));
     await this.#parts.unpacker.settle(temporary, roots, signal);
   }
 
   async #publish(temporary: string, chainId: Digest): Promise<void> {
     try {
-      await rename(temporary, layerPath(this.#parts.folder, chainId));
+      await rename(temporary, layerPath(this.#parts.directory, chainId));
       this.#unsynced.add(chainId);
     } catch (thrown) {
       const errno = errnoOf(thrown);
@@ -265,9 +265,9 @@ function ofLayer(layer: ImageLayer, thrown: unknown): unknown {
   return new RuntimeError(codeOf(thrown), `layer ${layer.descriptor.digest}: ${messageOf(thrown)}`, { cause: thrown });
 }
 
-async function hasLayer(folder: StoreFolder, chainId: Digest): Promise<boolean> {
+async function hasLayer(directory: StoreDirectory, chainId: Digest): Promise<boolean> {
   try {
-    await stat(join(layerPath(folder, chainId), layerNotesFile));
+    await stat(join(layerPath(directory, chainId), layerNotesFile));
     return true;
   } catch (thrown) {
     if (isNotFound(thrown)) return false;

@@ -1,6 +1,6 @@
 /**
- * Runs `a3s-box-unpacker`: a process per layer, jailed in the folder that it fills (ADR 0018). It reads the blob from a
- * descriptor, also while the blob is still being written, and leaves a tree and a `result` in the folder.
+ * Runs `a3s-box-unpacker`: a process per layer, jailed in the directory that it fills (ADR 0018). It reads the blob from a
+ * descriptor, also while the blob is still being written, and leaves a tree and a `result` in the directory.
  */
 import { constants } from "node:os";
 import { open, readFile, rm, stat } from "node:fs/promises";
@@ -16,14 +16,14 @@ export interface UnpackerSettings {
   readonly native: Native;
   /** Absolute path of the program. */
   readonly program: string;
-  /** The ingest folder's lock, of a file, which lasts as long as any unpacker does. */
+  /** The ingest directory's lock, of a file, which lasts as long as any unpacker does. */
   readonly lockFd: number;
   readonly log: Logger;
 }
 
-/** Unpack a layer's blob into `folder`/fs; `folder` is there and empty. */
+/** Unpack a layer's blob into `directory`/fs; `directory` is there and empty. */
 export interface UnpackRequest {
-  readonly folder: string;
+  readonly directory: string;
   /** File that has the blob, or will have all of it once it has come. */
   readonly blob: string;
   readonly sizeBytes: number;
@@ -65,35 +65,35 @@ export class Unpacker {
   }
 
   /**
-   * Has its turn (turns.ts). Resolves to the folders that hide what lower layers have in them ("" is the root). Rejects with what is wrong with
+   * Has its turn (turns.ts). Resolves to the directories that hide what lower layers have in them ("" is the root). Rejects with what is wrong with
    * the layer; with `canceled` when aborted, once the process has gone. What it made of the tree is the caller's to
    * remove then.
    */
   async unpack(request: UnpackRequest, signal: AbortSignal): Promise<readonly string[]> {
-    const { folder, compression, sizeBytes, diffId } = request;
-    const args = ["unpack", folder, compression, String(sizeBytes), diffId];
+    const { directory, compression, sizeBytes, diffId } = request;
+    const args = ["unpack", directory, compression, String(sizeBytes), diffId];
     await using blob = await open(request.blob, "r");
     const users = await this.#users.open();
-    if (users === undefined) return await this.#run(folder, args, { blob: blob.fd }, signal);
+    if (users === undefined) return await this.#run(directory, args, { blob: blob.fd }, signal);
     try {
-      return await this.#run(folder, [...args, String(usersRoot)], { blob: blob.fd, users }, signal);
+      return await this.#run(directory, [...args, String(usersRoot)], { blob: blob.fd, users }, signal);
     } catch (thrown) {
       if (!(thrown instanceof Unmapped)) throw thrown;
       this.#users.lack(thrown.message); // nothing of the layer was read
-      return await this.#run(folder, args, { blob: blob.fd }, signal);
+      return await this.#run(directory, args, { blob: blob.fd }, signal);
     } finally {
       await this.#settings.native.closeFd(users);
     }
   }
 
   /**
-   * Gives the folders that the unpacked layer implies the attributes that they have in the layers below, whose roots
+   * Gives the directories that the unpacked layer implies the attributes that they have in the layers below, whose roots
    * are given, uppermost first; and takes away what `unpack` noted for this.
    */
-  async settle(folder: string, lowers: readonly string[], signal: AbortSignal): Promise<void> {
-    const implied = join(folder, notes.implied);
+  async settle(directory: string, lowers: readonly string[], signal: AbortSignal): Promise<void> {
+    const implied = join(directory, notes.implied);
     if (lowers.length > 0 && (await stat(implied)).size > 0) {
-      await this.#run(folder, ["settle", folder, ...lowers], {}, signal);
+      await this.#run(directory, ["settle", directory, ...lowers], {}, signal);
     }
     await rm(implied);
   }
@@ -104,20 +104,20 @@ export class Unpacker {
     await Promise.allSettled(this.#running);
   }
 
-  async #run(folder: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<string[]> {
-    const running = this.#exited(folder, args, given, signal);
+  async #run(directory: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<string[]> {
+    const running = this.#exited(directory, args, given, signal);
     this.#running.add(running);
     try {
-      return await readResult(folder, await running);
+      return await readResult(directory, await running);
     } finally {
       this.#running.delete(running);
-      for (const name of [notes.result, notes.log]) await rm(join(folder, name), { force: true });
+      for (const name of [notes.result, notes.log]) await rm(join(directory, name), { force: true });
     }
   }
 
-  async #exited(folder: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<ExitInfo> {
+  async #exited(directory: string, args: readonly string[], given: Given, signal: AbortSignal): Promise<ExitInfo> {
     const { native, program, lockFd } = this.#settings;
-    await using log = await open(join(folder, notes.log), "wx", 0o600);
+    await using log = await open(join(directory, notes.log), "wx", 0o600);
     const cgroupProcs = await this.#group.procs();
     if (this.#closing.signal.aborted) throw new RuntimeError("unavailable", "the image store is closed");
     const { pidfd } = await native.spawn({
@@ -160,8 +160,8 @@ export function unpackerPath(assetsDir: string): string {
   return join(assetsDir, "bin", "a3s-box-unpacker");
 }
 
-/** Fields that end with a NUL: folders, or the code and the message of a failure. */
-async function readResult(folder: string, exit: ExitInfo): Promise<string[]> {
+/** Fields that end with a NUL: directories, or the code and the message of a failure. */
+async function readResult(directory: string, exit: ExitInfo): Promise<string[]> {
   switch (exit.code) {
     case exitCodes.noSpace:
       throw new RuntimeError("resourceExhausted", "no space left for the image", {
@@ -170,15 +170,15 @@ async function readResult(folder: string, exit: ExitInfo): Promise<string[]> {
     case exitCodes.noMemory:
       throw new RuntimeError("internal", "the layer wants more memory to unpack than a layer may have");
     case exitCodes.unmapped:
-      throw new Unmapped(await lastLine(folder));
+      throw new Unmapped(await lastLine(directory));
     case exitCodes.done:
-      return await readFields(join(folder, notes.result));
+      return await readFields(join(directory, notes.result));
     case exitCodes.failed: {
-      const [said = "", message = "it failed without a word"] = await readFields(join(folder, notes.result));
+      const [said = "", message = "it failed without a word"] = await readFields(join(directory, notes.result));
       throw new RuntimeError(failureCodes.find((code) => code === said) ?? "internal", message);
     }
     default:
-      throw await crashed(folder, exit);
+      throw await crashed(directory, exit);
   }
 }
 
@@ -189,14 +189,14 @@ async function readFields(path: string): Promise<string[]> {
 }
 
 /** A limit that it ran into, or a defect of ours. */
-async function crashed(folder: string, exit: ExitInfo): Promise<RuntimeError> {
-  const line = await lastLine(folder);
+async function crashed(directory: string, exit: ExitInfo): Promise<RuntimeError> {
+  const line = await lastLine(directory);
   const how = exit.signal === null ? `exited with ${String(exit.code)}` : `was ended by signal ${exit.signal}`;
   return new RuntimeError("internal", `the unpacker ${how}${line === "" ? "" : `: ${line}`}`);
 }
 
-async function lastLine(folder: string): Promise<string> {
-  const log = await readFile(join(folder, notes.log), "utf8").catch((thrown: unknown) => {
+async function lastLine(directory: string): Promise<string> {
+  const log = await readFile(join(directory, notes.log), "utf8").catch((thrown: unknown) => {
     if (isNotFound(thrown)) return "";
     throw thrown;
   });

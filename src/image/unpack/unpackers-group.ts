@@ -1,6 +1,6 @@
 /**
  * The cgroup of all unpackers on the machine: niceness counts only among the processes of one group, and pods have groups
- * of their own (docs/adr/0038).
+ * of their own (docs/adr/0038, 0138).
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,10 +9,16 @@ import { messageOf } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 
-/** At the top, beside the pods' groups, whose weight is the node's. */
-const path = "/a3s-box-unpack";
-/** A fifth of what a group has by itself, in both units: cpu.weight of v2 (100), cpu.shares of v1 (1024). */
-const weight = { 2: { file: "cpu.weight", value: "20" }, 1: { file: "cpu.shares", value: "205" } } as const;
+/**
+ * At the top, beside the pods' groups, whose weight is the node's. Earlier versions have one of another name, to which they
+ * give less.
+ */
+const path = "/a3s-box-unpackers";
+/**
+ * Half of what a group has by itself, in both units: with a fifth a pull starves where others want all processors, with all of
+ * it an exec takes twice as long (docs/adr/0138).
+ */
+const weight = { 2: { file: "cpu.weight", value: "50" }, 1: { file: "cpu.shares", value: "512" } } as const;
 
 export class UnpackersGroup {
   readonly #log: Logger;
@@ -50,8 +56,8 @@ async function hierarchiesWithCpu(): Promise<readonly CgroupHierarchy[]> {
 
 async function makeWeighted(hierarchy: CgroupHierarchy): Promise<string> {
   await makeGroup(hierarchy, path);
-  const folder = join(hierarchy.mountPoint, path);
+  const directory = join(hierarchy.mountPoint, path);
   const { file, value } = weight[hierarchy.version];
-  await writeFile(join(folder, file), value, { flag: "r+" });
-  return join(folder, "cgroup.procs");
+  await writeFile(join(directory, file), value, { flag: "r+" });
+  return join(directory, "cgroup.procs");
 }

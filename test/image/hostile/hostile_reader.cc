@@ -85,7 +85,7 @@ bool TarReader::Next(TarEntry&) {
   for (int i = 0; i < 30; i++) up += "../";
   std::string said = "taken over: ";
   for (const Wanted& wanted : kWanted) said += Try(wanted, up);
-  // Nothing of that name is there: who looks for it in a folder of the host says so.
+  // Nothing of that name is there: who looks for it in a directory of the host says so.
   const int failed = BrokerSetAttribute(3, "a3s-hostile-layer", "trusted.a3s", "x");
   Fail(ErrorCode::kInternal, said + TryDevice() + "broker: " + NameOf(failed) + "; ");
 }

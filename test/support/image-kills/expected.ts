@@ -74,15 +74,15 @@ export async function expectWhole(
     agree(acknowledged.snapshots, image.reference, used);
     if (here) for (const blob of image.blobs) blobs.add(blob);
     if (here || used) for (const layer of image.layers) layers.add(layer);
-    if (used) expect(await readdir(join(test.folder, "containers", image.key))).to.have.members(snapshotFiles);
+    if (used) expect(await readdir(join(test.directory, "containers", image.key))).to.have.members(snapshotFiles);
   }
   expect([...listed, ...snapshots]).to.deep.equal([]);
   for (const hex of await indexed(test, store)) blobs.add(hex);
   // Nothing is missing, nothing is left over.
   expect(await test.contents()).to.deep.equal({ blobs: [...blobs].sort(), layers: [...layers].sort() });
   expect(await test.leftovers()).to.deep.equal([]);
-  expect((await readdir(test.folder)).filter((name) => !rootNames.has(name))).to.deep.equal([]);
-  for (const blob of blobs) expect(await hashOf(join(test.folder, "blobs", "sha256", blob))).to.equal(blob);
+  expect((await readdir(test.directory)).filter((name) => !rootNames.has(name))).to.deep.equal([]);
+  for (const blob of blobs) expect(await hashOf(join(test.directory, "blobs", "sha256", blob))).to.equal(blob);
   for (const layer of layers) expect(await treeOf(test, layer)).to.equal(trees.get(layer));
 }
 
@@ -90,7 +90,7 @@ export async function expectWhole(
 export async function treeOf(test: TestStore, layer: string): Promise<string> {
   const script = `cd "$1" && find . -printf '%m %U %G %s %T@ %y %p %l\\n' | grep -v '^[^ ]* [^ ]* [^ ]* [^ ]* [^ ]* d' | sort
 find . -type d | sort; find . -type f -print0 | sort -z | xargs -0 -r sha256sum`;
-  return await run("sh", ["-c", script, "sh", join(test.folder, "layers", layer, "fs")]);
+  return await run("sh", ["-c", script, "sh", join(test.directory, "layers", layer, "fs")]);
 }
 
 const snapshotFiles = ["image.json", "upper", "work"];
@@ -113,7 +113,7 @@ interface Index {
  * of Docker's types the indexes around them, which the store makes.
  */
 async function indexed(test: TestStore, store: ImageStore): Promise<string[]> {
-  const index = JSON.parse(await readFile(join(test.folder, "index.json"), "utf8")) as Index;
+  const index = JSON.parse(await readFile(join(test.directory, "index.json"), "utf8")) as Index;
   const names = new Set((await store.list()).flatMap(({ repoTags, repoDigests }) => [...repoTags, ...repoDigests]));
   expect(index.manifests).to.have.length(names.size);
   return index.manifests.map(({ digest }) => hexOf(digest));

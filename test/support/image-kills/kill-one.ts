@@ -23,9 +23,9 @@ export interface Killed {
   readonly failures: readonly string[];
 }
 
-export function startVictim(folder: string, references: readonly string[]): Victim {
+export function startVictim(directory: string, references: readonly string[]): Victim {
   const program = join(import.meta.dirname, "victim.ts");
-  const child = spawn(process.execPath, ["--import=tsx", program, folder, ...references], {
+  const child = spawn(process.execPath, ["--import=tsx", program, directory, ...references], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   child.stdin.on("error", () => undefined); // it may be dead by then

@@ -2,7 +2,7 @@
  * The process that is killed: pulls, removes, prepares and removes snapshots in an image store, as fast as it can, and
  * says before and after each what it does. A line on its input tells it to begin, so that it is loaded by then.
  *
- * Arguments: the store's folder, and a reference of each image. Lanes work at the same time, each on images of its own.
+ * Arguments: the store's directory, and a reference of each image. Lanes work at the same time, each on images of its own.
  */
 import { once } from "node:events";
 import { writeSync } from "node:fs";
@@ -11,7 +11,7 @@ import { openTestStore } from "../image-store.js";
 
 const lanes = 3;
 const signal = new AbortController().signal;
-const [folder = "", ...references] = process.argv.slice(2);
+const [directory = "", ...references] = process.argv.slice(2);
 
 /** Not a byte of it is lost with the process: a short write to a pipe is done when it returns. */
 function say(line: string): void {
@@ -51,6 +51,6 @@ function keyOf(reference: string): string {
 say("loaded");
 await once(process.stdin, "data");
 say("begin open store");
-const store = await openTestStore(folder);
+const store = await openTestStore(directory);
 say("end open store");
 await Promise.all(Array.from({ length: lanes }, (_, lane) => work(store, lane)));

@@ -1,6 +1,6 @@
 /**
- * A folder as a disk has it: what was synced stays, what was not may be there or not after a power cut. A file's bytes
- * last from fsync of the file on, its name from fsync of its folder on; folders last from their making, for journals keep
+ * A directory as a disk has it: what was synced stays, what was not may be there or not after a power cut. A file's bytes
+ * last from fsync of the file on, its name from fsync of its directory on; directories last from their making, for journals keep
  * the order of names.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -11,23 +11,23 @@ class FileNode {
   synced = Buffer.alloc(0);
 }
 
-class FolderNode {
+class DirectoryNode {
   readonly now = new Map<string, DiskNode>();
   readonly synced = new Map<string, DiskNode>();
 }
 
-type DiskNode = FileNode | FolderNode;
+type DiskNode = FileNode | DirectoryNode;
 
 /** What a power cut leaves of what was not synced: nothing; names without bytes; names with half of the bytes. */
 export const cuts = ["nothing", "names", "half"] as const;
 export type Cut = (typeof cuts)[number];
 
-/** Contents by path; null for a folder, which comes before what is in it. */
+/** Contents by path; null for a directory, which comes before what is in it. */
 export type DiskState = ReadonlyMap<string, Buffer | null>;
 
 export class Disk {
   readonly root: string;
-  readonly #top = new FolderNode();
+  readonly #top = new DirectoryNode();
 
   constructor(root: string) {
     this.root = root;
@@ -37,11 +37,11 @@ export class Disk {
     return path === this.root || path.startsWith(`${this.root}${sep}`);
   }
 
-  makeFolder(path: string): void {
+  makeDirectory(path: string): void {
     let at = this.#top;
     for (const part of this.#parts(path)) {
       const known = at.now.get(part);
-      const next = known instanceof FolderNode ? known : new FolderNode();
+      const next = known instanceof DirectoryNode ? known : new DirectoryNode();
       at.now.set(part, next);
       at.synced.set(part, next);
       at = next;
@@ -53,7 +53,7 @@ export class Disk {
     const slot = this.#slot(path);
     if (slot === undefined) return undefined;
     const file = new FileNode();
-    slot.folder.now.set(slot.name, file);
+    slot.directory.now.set(slot.name, file);
     return file;
   }
 
@@ -65,35 +65,35 @@ export class Disk {
     file.synced = file.written;
   }
 
-  syncFolder(path: string): void {
-    const folder = this.#find(path);
-    if (!(folder instanceof FolderNode)) return;
-    folder.synced.clear();
-    for (const [name, node] of folder.now) folder.synced.set(name, node);
+  syncDirectory(path: string): void {
+    const directory = this.#find(path);
+    if (!(directory instanceof DirectoryNode)) return;
+    directory.synced.clear();
+    for (const [name, node] of directory.now) directory.synced.set(name, node);
   }
 
   /** False for what was made behind the model's back. */
   rename(from: string, to: string): boolean {
     const [source, target] = [this.#slot(from), this.#slot(to)];
-    const node = source?.folder.now.get(source.name);
+    const node = source?.directory.now.get(source.name);
     if (source === undefined || target === undefined || node === undefined) return false;
-    source.folder.now.delete(source.name);
-    target.folder.now.set(target.name, node);
+    source.directory.now.delete(source.name);
+    target.directory.now.set(target.name, node);
     return true;
   }
 
   remove(path: string): boolean {
     const slot = this.#slot(path);
-    return slot?.folder.now.delete(slot.name) === true;
+    return slot?.directory.now.delete(slot.name) === true;
   }
 
   after(cut: Cut): DiskState {
     const state = new Map<string, Buffer | null>();
-    const visit = (folder: FolderNode, path: string): void => {
-      for (const [name, node] of cut === "nothing" ? folder.synced : folder.now) {
+    const visit = (directory: DirectoryNode, path: string): void => {
+      for (const [name, node] of cut === "nothing" ? directory.synced : directory.now) {
         const own = join(path, name);
         state.set(own, node instanceof FileNode ? bytesOf(node, cut) : null);
-        if (node instanceof FolderNode) visit(node, own);
+        if (node instanceof DirectoryNode) visit(node, own);
       }
     };
     visit(this.#top, "");
@@ -108,14 +108,14 @@ export class Disk {
 
   #find(path: string): DiskNode | undefined {
     let at: DiskNode | undefined = this.#top;
-    for (const part of this.#parts(path)) at = at instanceof FolderNode ? at.now.get(part) : undefined;
+    for (const part of this.#parts(path)) at = at instanceof DirectoryNode ? at.now.get(part) : undefined;
     return at;
   }
 
-  #slot(path: string): { folder: FolderNode; name: string } | undefined {
-    const folder = this.#find(join(path, ".."));
+  #slot(path: string): { directory: DirectoryNode; name: string } | undefined {
+    const directory = this.#find(join(path, ".."));
     const name = this.#parts(path).at(-1);
-    return folder instanceof FolderNode && name !== undefined ? { folder, name } : undefined;
+    return directory instanceof DirectoryNode && name !== undefined ? { directory, name } : undefined;
   }
 }
 
@@ -127,14 +127,14 @@ function bytesOf(file: FileNode, cut: Cut): Buffer {
   return file.written.subarray(0, file.synced.length + Math.floor(unsynced / 2));
 }
 
-/** Puts a state into a folder that is there and empty. `changed` gives a file's bytes as the next boot finds them. */
+/** Puts a state into a directory that is there and empty. `changed` gives a file's bytes as the next boot finds them. */
 export async function writeState(
   state: DiskState,
-  folder: string,
+  directory: string,
   changed: (bytes: Buffer) => Buffer = (bytes) => bytes,
 ): Promise<void> {
   for (const [path, bytes] of state) {
-    if (bytes === null) await mkdir(join(folder, path), { mode: 0o700 });
-    else await writeFile(join(folder, path), changed(bytes), { mode: 0o600 });
+    if (bytes === null) await mkdir(join(directory, path), { mode: 0o700 });
+    else await writeFile(join(directory, path), changed(bytes), { mode: 0o600 });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Follows what this process does to a folder through `node:fs/promises`, step by step: after each one the disk is as it is
+ * Follows what this process does to a directory through `node:fs/promises`, step by step: after each one the disk is as it is
  * then, and a power cut may come. What native code does in there is not followed.
  */
 import fs from "node:fs/promises";
@@ -36,7 +36,7 @@ export function record(disk: Disk, stepped: () => void): Disposable {
       await sync();
       step(() => {
         if (file === undefined) {
-          disk.syncFolder(path);
+          disk.syncDirectory(path);
         } else {
           disk.sync(file);
         }
@@ -59,7 +59,7 @@ export function record(disk: Disk, stepped: () => void): Disposable {
       const made = await real.mkdir(path, options);
       if (ours(path)) {
         step(() => {
-          disk.makeFolder(path);
+          disk.makeDirectory(path);
         });
       }
       return made;

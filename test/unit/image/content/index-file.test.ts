@@ -35,7 +35,7 @@ describe("index.json of the store", () => {
   });
 
   it("says what to do when it can't be read", () => {
-    expect(() => parseIndexFile("{")).to.throw(/move the images folder away/);
+    expect(() => parseIndexFile("{")).to.throw(/move the images directory away/);
     expect(() => parseIndexFile('{"manifests":[{"digest":"x"}]}')).to.throw(/can't be read/);
   });
 });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { isOwnerGone, ownName } from "../../../../src/image/content/owner.js";
 
-describe("an ingest folder's owner", () => {
+describe("an ingest directory's owner", () => {
   it("is there while its process is, and gone after it", async () => {
     expect(await isOwnerGone(`${await ownName()}-0123`)).to.equal(false);
     const child = spawn("sleep", ["60"]);

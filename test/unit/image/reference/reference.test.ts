@@ -33,7 +33,7 @@ describe("parseReference", () => {
     });
   }
 
-  it("puts a short name on the configured registry, without the library folder of Docker Hub", () => {
+  it("puts a short name on the configured registry, without the library directory of Docker Hub", () => {
     expect(full("busybox", "registry.example:5000")).to.equal("registry.example:5000/busybox:latest");
   });
 

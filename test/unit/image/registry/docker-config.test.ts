@@ -60,12 +60,12 @@ describe("a docker config.json", () => {
   });
 
   describe("with a credential helper", () => {
-    let folder: string;
+    let directory: string;
     const path = process.env["PATH"] ?? "";
 
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), "helpers-"));
-      process.env["PATH"] = `${folder}${delimiter}${path}`;
+      directory = await mkdtemp(join(tmpdir(), "helpers-"));
+      process.env["PATH"] = `${directory}${delimiter}${path}`;
       const script = `#!/bin/sh
 read -r address
 case "$1 $address" in
@@ -76,12 +76,12 @@ case "$1 $address" in
 *) echo "credentials not found in native keychain"; exit 1 ;;
 esac
 `;
-      await writeFile(join(folder, "docker-credential-test"), script);
-      await chmod(join(folder, "docker-credential-test"), 0o755);
+      await writeFile(join(directory, "docker-credential-test"), script);
+      await chmod(join(directory, "docker-credential-test"), 0o755);
     });
     after(async () => {
       process.env["PATH"] = path;
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     });
 
     it("asks it for the host", async () => {

@@ -10,17 +10,17 @@ const given = { ...none, username: "pull", password: "p" };
 const nothing: KeychainOptions = { logins: {}, dockerConfig: undefined };
 
 describe("the credentials for a host", () => {
-  let folder: string;
+  let directory: string;
   let dockerConfig: string;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "keychain-"));
-    dockerConfig = join(folder, "config.json");
+    directory = await mkdtemp(join(tmpdir(), "keychain-"));
+    dockerConfig = join(directory, "config.json");
     const auth = Buffer.from("docker:p").toString("base64");
     await writeFile(dockerConfig, JSON.stringify({ auths: { "https://r.example:5000/v2/": { auth } } }));
   });
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   async function user(options: KeychainOptions, auth: typeof none | undefined, host: string): Promise<string> {

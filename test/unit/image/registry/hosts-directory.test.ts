@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { folderNames, readHosts } from "../../../../src/image/registry/hosts-folder.js";
+import { directoryNames, readHosts } from "../../../../src/image/registry/hosts-directory.js";
 
-describe("the folders of hosts.toml", () => {
+describe("the directories of hosts.toml", () => {
   let top: string;
 
   beforeEach(async () => {
@@ -24,9 +24,9 @@ describe("the folders of hosts.toml", () => {
   }
 
   it("are looked for as containerd does", () => {
-    expect(folderNames("r.example:5000")).to.deep.equal(["r.example_5000_", "r.example:5000", "_default"]);
-    expect(folderNames("r.example")).to.deep.equal(["r.example", "_default"]);
-    expect(folderNames("[::1]:5000")[0]).to.equal("[::1]_5000_");
+    expect(directoryNames("r.example:5000")).to.deep.equal(["r.example_5000_", "r.example:5000", "_default"]);
+    expect(directoryNames("r.example")).to.deep.equal(["r.example", "_default"]);
+    expect(directoryNames("[::1]:5000")[0]).to.equal("[::1]_5000_");
   });
 
   it("count in this order: the port's with underscores, the host's, everybody's", async () => {
@@ -67,8 +67,8 @@ describe("the folders of hosts.toml", () => {
       .to.have.property("message")
       .that.matches(/^server in .*r\.example\/hosts\.toml/);
     await put("other.example/hosts.toml/file", "");
-    const folder = await readHosts([top], "other.example").catch((caught: unknown) => caught);
-    expect(folder)
+    const directory = await readHosts([top], "other.example").catch((caught: unknown) => caught);
+    expect(directory)
       .to.have.property("message")
       .that.matches(/other\.example\/hosts\.toml can't be read/);
   });
