@@ -3,7 +3,7 @@ import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle } from "./box.js";
-import { boxFolderAt } from "./box-folder.js";
+import { boxDirectoryAt } from "./box-directory.js";
 import { BoxProcesses } from "./box-processes.js";
 import { partsOf } from "./drivers/parts.js";
 import { explainExit } from "./explain-exit.js";
@@ -24,8 +24,8 @@ const killLimitMs = 10_000;
  */
 export async function adoptBox(deps: AdoptDeps, id: BoxId, handle: BoxHandle): Promise<RunningBox | null> {
   const { native, log, healthTimeoutMs } = deps;
-  const folder = boxFolderAt(handle.folder);
-  const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
+  const directory = boxDirectoryAt(handle.directory);
+  const processes = new BoxProcesses(native, (reason) => explainExit(reason, directory));
   let complete = handle.processes.some(({ role }) => role !== "fs");
   for (const { role, pid, startTime } of handle.processes) {
     const pidfd = await native.adoptProcess(pid, startTime);
@@ -36,7 +36,7 @@ export async function adoptBox(deps: AdoptDeps, id: BoxId, handle: BoxHandle): P
     await processes.kill(AbortSignal.timeout(killLimitMs));
     return null;
   }
-  const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
-  const parts = partsOf(id, folder, handle, native);
-  return new RunningBox({ id, handle, folder, processes, agent, parts, log, healthTimeoutMs, adopted: true });
+  const agent = connectAgent({ socketPath: directory.agentSocket, booting: null }, id);
+  const parts = partsOf(id, directory, handle, native);
+  return new RunningBox({ id, handle, directory, processes, agent, parts, log, healthTimeoutMs, adopted: true });
 }

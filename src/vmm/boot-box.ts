@@ -9,16 +9,16 @@ import { anyOf } from "../base/signals.js";
 import type { Native } from "../native/addon.js";
 import { connectAgent } from "./agent/connect-agent.js";
 import type { BoxHandle, BoxSpec } from "./box.js";
-import { serverRootOf } from "./box-ids.js";
-import { boxFolderOf, boxesFolder, boxesMode, writeBoxRecord, type BoxFolder } from "./box-folder.js";
+import { serverRootOf, templateMac } from "./box-ids.js";
+import { boxDirectoryOf, boxesDirectory, boxesMode, writeBoxRecord, type BoxDirectory } from "./box-directory.js";
 import { BoxProcesses } from "./box-processes.js";
 import { explainExit } from "./explain-exit.js";
 import { discardBox } from "./discard-box.js";
-import type { Driver } from "./drivers/driver.js";
+import type { Driver, SnapshotUse } from "./drivers/driver.js";
 import { partsOf } from "./drivers/parts.js";
 import { createBoxCgroup, type BoxCgroup } from "./cgroup/create.js";
 import { mostProcesses } from "./cgroup/limit-processes.js";
-import { planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
+import { isOwnParent, planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
 import { RunningBox } from "./running-box.js";
 import { orWhySilent } from "./silent-boot.js";
 import type { OwnersVerdict } from "./share/probe-owners.js";
@@ -29,7 +29,7 @@ export interface BootDeps {
   readonly log: Logger;
   readonly driver: Driver;
   readonly state: string;
-  /** Folder of the guest base. */
+  /** Directory of the guest base. */
   readonly guestBase: string;
   readonly bootTimeoutMs: number;
   /** For the agent, on the kernel's command line. */
@@ -38,33 +38,35 @@ export interface BootDeps {
   readonly cgroupManager: CgroupManager;
   /** Whether what serves a share can be in a user namespace. */
   readonly owners: OwnersVerdict;
+  /** Absent: the machine boots. */
+  readonly snapshot?: SnapshotUse;
 }
 
 const undoLimitMs = 15_000;
-/** Steps that only make folders and mounts. */
+/** Steps that only make directories and mounts. */
 const stepLimitMs = 20_000;
 /** What a guest and a VMM can write to their logs before the rest is lost. */
 const logsBytes = 4 * 1024 * 1024;
 
 /**
- * Makes a Box: folder, share, cgroup, file server, VMM, and waits for the agent's hello. The trail in `box.json` is
+ * Makes a Box: directory, share, cgroup, file server, VMM, and waits for the agent's hello. The trail in `box.json` is
  * there before what it names can be lost, so that `discardBox` finds everything at any point.
  */
 export async function bootBox(deps: BootDeps, spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
   if (deps.driver.name !== "native") checkMachine(spec);
   checkIds(deps.driver, spec);
   const beganMs = monotonicMs();
-  const folder = boxFolderOf(deps.state, spec.id);
+  const directory = boxDirectoryOf(deps.state, spec.id);
   await using undo = new Cleanup(deps.log, undoLimitMs);
-  await stage(`boot box ${shortId(spec.id)}`, stepLimitMs, signal, () => makeFolder(deps, folder));
+  await stage(`boot box ${shortId(spec.id)}`, stepLimitMs, signal, () => makeDirectory(deps, directory));
   try {
-    undo.add("discard box", (limited) => discardBox(deps, spec.id, folder, undefined, limited));
-    const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, folder, signal));
-    const box = await bringUp(deps, spec, { folder, cgroup, undo, beganMs }, signal);
+    undo.add("discard box", (limited) => discardBox(deps, spec.id, directory, undefined, limited));
+    const cgroup = await stage("prepare box", stepLimitMs, signal, () => prepare(deps, spec, directory, signal));
+    const box = await bringUp(deps, spec, { directory, cgroup, undo, beganMs }, signal);
     undo.release();
     return box;
   } catch (thrown) {
-    throw await explained(thrown, spec, folder); // before the clean-up takes the logs away
+    throw await explained(thrown, spec, directory); // before the clean-up takes the logs away
   }
 }
 
@@ -73,15 +75,16 @@ function checkIds({ name, idMapping }: Driver, { idMap }: BoxSpec): void {
   throw new RuntimeError("invalidArgument", `the driver ${name} can't show other owners than the host's`);
 }
 
-/** Where the share's mounts are, and how they show owners. */
+/** Where the share's mounts are, how they show owners, and how the guest knows its device. */
 function shareFacts(
-  { driver, owners }: BootDeps,
-  { id, idMap }: BoxSpec,
-): Pick<BoxHandle, "idMap" | "serverRoot" | "sharedBy"> {
+  { driver, owners, snapshot }: BootDeps,
+  { id, idMap, tap }: BoxSpec,
+): Pick<BoxHandle, "idMap" | "serverRoot" | "sharedBy" | "deviceMac"> {
   return {
     ...(idMap !== undefined && driver.idMapping.by === "mounts" ? { idMap } : {}),
     ...(driver.entersUserNamespace && owners.mapped ? { serverRoot: serverRootOf(id) } : {}),
     ...(driver.name === "native" ? {} : { sharedBy: "server" as const }),
+    ...(snapshot === undefined || tap === null ? {} : { deviceMac: templateMac }),
   };
 }
 
@@ -95,47 +98,52 @@ function checkMachine(spec: BoxSpec): void {
   within("MiB of memory", spec.memoryMib, 64, 16 * 1024 * 1024);
 }
 
-/** An existing folder belongs to a Box that nobody has discarded: refuse, it may run. */
-async function makeFolder(deps: BootDeps, folder: BoxFolder): Promise<void> {
-  await mkdir(boxesFolder(deps.state), { recursive: true, mode: boxesMode });
+/** An existing directory belongs to a Box that nobody has discarded: refuse, it may run. */
+async function makeDirectory(deps: BootDeps, directory: BoxDirectory): Promise<void> {
+  await mkdir(boxesDirectory(deps.state), { recursive: true, mode: boxesMode });
   try {
-    await mkdir(folder.path, { mode: 0o700 });
+    await mkdir(directory.path, { mode: 0o700 });
   } catch (cause) {
     if (errnoOf(cause) !== "EEXIST") throw cause;
     const detail = { cause, hint: "discard the Box that is there first" };
-    throw new RuntimeError("alreadyExists", `${folder.path} is there already`, detail);
+    throw new RuntimeError("alreadyExists", `${directory.path} is there already`, detail);
   }
 }
 
-async function prepare(deps: BootDeps, spec: BoxSpec, folder: BoxFolder, signal: AbortSignal): Promise<BoxCgroup> {
+async function prepare(
+  deps: BootDeps,
+  spec: BoxSpec,
+  directory: BoxDirectory,
+  signal: AbortSignal,
+): Promise<BoxCgroup> {
   const { driver, native, log, cgroupManager } = deps;
-  await mkdir(folder.sockets, { mode: 0o700 });
-  await mkdir(folder.logs, { mode: 0o700 });
-  await native.mountTmpfs(folder.logs, logsBytes, 0o700);
+  await mkdir(directory.sockets, { mode: 0o700 });
+  await mkdir(directory.logs, { mode: 0o700 });
+  await native.mountTmpfs(directory.logs, logsBytes, 0o700);
   const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
-  const handle = { driver: driver.name, processes: [], cgroups: groups.folders, ...shareFacts(deps, spec) };
-  await partsOf(spec.id, folder, handle, native).share.create();
-  await writeTrail(deps, spec, folder, groups.folders, []);
+  const handle = { driver: driver.name, processes: [], cgroups: groups.directories, ...shareFacts(deps, spec) };
+  await partsOf(spec.id, directory, handle, native).share.create();
+  await writeTrail(deps, spec, directory, groups.directories, []);
   const processes = mostProcesses(driver.groups, spec);
-  return await createBoxCgroup(groups, { strict: spec.cgroupParent !== "", processes, log, signal });
+  return await createBoxCgroup(groups, { strict: !isOwnParent(spec.cgroupParent), processes, log, signal });
 }
 
 interface Prepared {
-  readonly folder: BoxFolder;
+  readonly directory: BoxDirectory;
   readonly cgroup: BoxCgroup;
   readonly undo: Cleanup;
   readonly beganMs: number;
 }
 
 async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: AbortSignal): Promise<RunningBox> {
-  const { folder, cgroup, undo } = made;
+  const { directory, cgroup, undo } = made;
   const preparedMs = monotonicMs();
   undo.add("end scope's first process", () => {
     cgroup.holder?.end();
     return Promise.resolve();
   });
-  const { native, log, driver, guestBase, healthTimeoutMs } = deps;
-  const processes = new BoxProcesses(native, (reason) => explainExit(reason, folder));
+  const { native, log, driver, guestBase, healthTimeoutMs, snapshot } = deps;
+  const processes = new BoxProcesses(native, (reason) => explainExit(reason, directory));
   undo.add("kill box", (limited) => processes.kill(limited));
   const over = new AbortController();
   void processes.exited.then(() => {
@@ -144,26 +152,28 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
   const lives = anyOf(signal, over.signal);
   const facts = shareFacts(deps, spec);
   await using namespace = await BoxNamespace.open(native, facts.serverRoot);
-  const laidOut = { driver: driver.name, processes: [], cgroups: cgroup.folders, ...facts };
-  await using trees = await partsOf(spec.id, folder, laidOut, native).share.trees(guestBase);
+  const laidOut = { driver: driver.name, processes: [], cgroups: cgroup.directories, ...facts };
+  await using trees = await partsOf(spec.id, directory, laidOut, native).share.trees(guestBase);
   try {
     const started = await driver.start(
       {
         spec,
-        folder,
+        directory,
         cgroup,
         userNamespace: namespace.given,
         trees: trees?.given ?? null,
         kernelParameters: deps.kernelParameters,
+        ...(snapshot === undefined ? {} : { snapshot }),
         started: async (role, process) => {
           processes.add(role, process);
+          if (role === "vmm" && snapshot !== undefined && "from" in snapshot) snapshot.tried?.();
           cgroup.holder?.end();
-          await writeTrail(deps, spec, folder, cgroup.folders, processes.list);
+          await writeTrail(deps, spec, directory, cgroup.directories, processes.list);
         },
       },
       lives,
     );
-    const agent = connectAgent({ socketPath: folder.agentSocket, booting: started.dialable }, spec.id);
+    const agent = connectAgent({ socketPath: directory.agentSocket, booting: started.dialable }, spec.id);
     undo.add("close agent channel", () => {
       agent.close("the Box did not come up");
       return Promise.resolve();
@@ -175,12 +185,9 @@ async function bringUp(deps: BootDeps, spec: BoxSpec, made: Prepared, signal: Ab
     const prepareMs = preparedMs - made.beganMs;
     const startVmmMs = startedMs - preparedMs;
     log.debug({ prepareMs, startVmmMs, helloMs: monotonicMs() - startedMs, hello }, "box booted");
-    const handle = {
-      ...{ driver: driver.name, processes: processes.list, folder: folder.path, cgroups: cgroup.folders },
-      ...facts,
-    };
-    const parts = partsOf(spec.id, folder, handle, native);
-    return new RunningBox({ id: spec.id, handle, folder, processes, agent, parts, log, healthTimeoutMs });
+    const handle = { ...laidOut, processes: processes.list, directory: directory.path };
+    const parts = partsOf(spec.id, directory, handle, native);
+    return new RunningBox({ id: spec.id, handle, directory, processes, agent, parts, log, healthTimeoutMs });
   } catch (thrown) {
     over.abort();
     if (processes.exit === undefined || signal.aborted) throw thrown;
@@ -198,15 +205,15 @@ function ended(reason: string, thrown: unknown): RuntimeError {
 async function writeTrail(
   deps: BootDeps,
   spec: BoxSpec,
-  folder: BoxFolder,
+  directory: BoxDirectory,
   cgroups: readonly string[],
   processes: BoxHandle["processes"],
 ): Promise<void> {
-  await writeBoxRecord(folder, { version: 1, id: spec.id, driver: deps.driver.name, processes, cgroups });
+  await writeBoxRecord(directory, { version: 1, id: spec.id, driver: deps.driver.name, processes, cgroups });
 }
 
 /** What was going on, on which Box, and the last that VMM and guest had to say. */
-async function explained(thrown: unknown, spec: BoxSpec, folder: BoxFolder): Promise<RuntimeError> {
-  const message = await explainExit(messageOf(thrown), folder).catch(() => messageOf(thrown));
+async function explained(thrown: unknown, spec: BoxSpec, directory: BoxDirectory): Promise<RuntimeError> {
+  const message = await explainExit(messageOf(thrown), directory).catch(() => messageOf(thrown));
   return new RuntimeError(codeOf(thrown), message, { stage: `boot box ${shortId(spec.id)}`, cause: thrown });
 }

@@ -40,6 +40,9 @@ export function deviceMacOf(id: BoxId): string {
   return digits.match(/../g)?.join(":") ?? "";
 }
 
+/** The same of every Box that goes on from a template: it is of the machine's state, and the pod's network gives another. */
+export const templateMac = "02:a3:5b:00:00:01";
+
 function numberOf(id: BoxId): number {
   return Number.parseInt(id.slice(0, 12), 16);
 }

@@ -1,4 +1,5 @@
 import { nowNs } from "../base/clock.js";
+import { RuntimeError } from "../base/errors.js";
 import { orAborted } from "../base/or-aborted.js";
 import type { ExitInfo, ExitWatch, Native, SpawnedProcess } from "../native/addon.js";
 import type { BoxExit, BoxHandle } from "./box.js";
@@ -71,6 +72,16 @@ export class BoxProcesses {
   /** The exit, also one that is only being noticed: what a process held is closed before its end is told. */
   async exitWithin(ms: number): Promise<BoxExit | undefined> {
     return await orAborted(this.exited, AbortSignal.timeout(ms)).catch(() => undefined);
+  }
+
+  /** Sends the VMM a signal, and answers its pid. `unavailable` where it has ended. */
+  async signalVmm(number: number): Promise<number> {
+    const vmm = this.#members.find(({ role }) => role === "vmm");
+    if (vmm === undefined || vmm.signals === null) throw new RuntimeError("unavailable", "the vmm has ended");
+    const sent = vmm.signals.then(() => this.#native.signalProcess(vmm.process.pidfd, number));
+    vmm.signals = sent.catch(() => false);
+    if (!(await sent)) throw new RuntimeError("unavailable", "the vmm has ended");
+    return vmm.process.pid;
   }
 
   /** Kills all and resolves when all are gone. */

@@ -10,10 +10,10 @@ import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
 import type { OwnersVerdict } from "./share/probe-owners.js";
 import type { AgentClient } from "./agent/agent-client.js";
+import type { DriverName, MachineDriver } from "./driver-name.js";
+import type { BoxPool } from "./pool/box-pool.js";
 
-/** Those that make a microVM. */
-export type MachineDriver = "krun" | "qemu";
-export type DriverName = MachineDriver | "native";
+export type { DriverName, MachineDriver };
 /** A namespace of the host in which a pod can live, under `native`. */
 export type HostNamespace = "network" | "pid" | "ipc";
 
@@ -66,8 +66,8 @@ export interface BoxHandle {
     readonly pid: number;
     readonly startTime: bigint;
   }[];
-  /** Absolute folder of the Box: sockets, console log, share. */
-  readonly folder: string;
+  /** Absolute directory of the Box: sockets, console log, share. */
+  readonly directory: string;
   readonly cgroups: readonly string[];
   /** As mounts of a host pod's share show owners; absent: as they are. */
   readonly idMap?: IdMap | undefined;
@@ -81,6 +81,8 @@ export interface BoxHandle {
    * as a pod of the host has them, and Boxes of earlier daemons.
    */
   readonly sharedBy?: "server" | undefined;
+  /** MAC of its network device where that is not of its id: it goes on from a template. */
+  readonly deviceMac?: string | undefined;
 }
 
 export interface BoxExit {
@@ -93,7 +95,7 @@ export interface BoxExit {
 export interface SharedPath {
   /** Absolute path as the agent sees it (share/layout.ts). */
   readonly guestPath: string;
-  /** Its name on the host, below the Box's folder: what is there is seen by `Box.lookAtShared` alone. */
+  /** Its name on the host, below the Box's directory: what is there is seen by `Box.lookAtShared` alone. */
   readonly hostPath: string;
 }
 
@@ -116,8 +118,8 @@ export interface Box {
   /** Mounts an image's layers (uppermost first, two at least) into the share as a read-only overlay. */
   shareImage(name: string, lowers: readonly string[]): Promise<SharedPath>;
   /**
-   * Binds a file or folder of the host into the share; `source` is resolved by the caller. With what is mounted below it
-   * unless `recursive` is false, but nothing that is mounted in one of the folders `without`. For a guest nosuid and nodev;
+   * Binds a file or directory of the host into the share; `source` is resolved by the caller. With what is mounted below it
+   * unless `recursive` is false, but nothing that is mounted in one of the directories `without`. For a guest nosuid and nodev;
    * for a pod of the host it shows other owners, as nothing else needs a place. `failedPrecondition` where the source's
    * file system can't do that.
    */
@@ -133,7 +135,7 @@ export interface Box {
    * For a pod of the host it shows owners as they are.
    * Its file system is not asked for anything: it may never answer.
    */
-  shareMount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath>;
+  shareMount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */
@@ -145,6 +147,15 @@ export interface Box {
    * Box has mounted. ENOENT for what is not there.
    */
   lookAtShared<T>(hostPath: string, look: (path: string) => Promise<T>): Promise<T>;
+  /**
+   * Stops a machine as it is, with all that runs in it; nobody calls its agent until `resume`. Success where it stands still. It
+   * is not given up for its silence, and can be stopped and removed.
+   */
+  pause(signal: AbortSignal): Promise<void>;
+  /** Success where it runs. */
+  resume(signal: AbortSignal): Promise<void>;
+  /** Of one that stands still: to the host's swap, where it has any. Ends when it goes on. Never fails. */
+  giveMemoryBack(): Promise<void>;
   /** Asks the agent to shut down, waits `graceMs`, kills; resolves when the Box's processes are gone. */
   stop(graceMs: number, signal: AbortSignal): Promise<void>;
   /** Last lines of the guest's console, or of what the agent said on the host, for messages. At most 4 KiB. */
@@ -171,12 +182,16 @@ export interface BoxFactory {
   readonly reason: string;
   /** Whether what serves its Boxes' shares is in a user namespace, where the driver can; or why it is the host's root. */
   readonly owners: OwnersVerdict;
-  /** Boots, in its turn, and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
+  /** Boxes that are up before a pod asks for one. */
+  readonly pool: BoxPool;
+  /** Has the Box that was taken from the pool under this id, where that goes; else boots, in its turn, and answers once the agent said hello. Undoes itself on failure; the error carries the console's tail. */
   boot(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Finds a running Box again; null when its VMM is gone (its remains are still to be removed with `discard`). */
   adopt(id: BoxId, handle: BoxHandle, signal: AbortSignal): Promise<Box | null>;
-  /** Kills what is left of a Box and removes its folder, mounts and cgroup. Idempotent; works without a handle. */
+  /** Kills what is left of a Box and removes its directory, mounts and cgroup. Idempotent; works without a handle. */
   discard(id: BoxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void>;
-  /** Ids of all Boxes that have a folder on disk, for recovery. */
-  listFolders(): Promise<BoxId[]>;
+  /** Ids of all Boxes that have a directory on disk, for recovery. */
+  listDirectories(): Promise<BoxId[]>;
+  /** Resolves when nothing is made in the background: soon after `closing` was aborted. */
+  idle(): Promise<void>;
 }

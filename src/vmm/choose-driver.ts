@@ -50,7 +50,7 @@ export async function requireAssets(paths: readonly string[]): Promise<void> {
 export async function findProgram({ name, hint }: Wanted, setting: string | undefined): Promise<string> {
   const candidates =
     setting === undefined
-      ? (process.env["PATH"] ?? "").split(delimiter).map((folder) => join(folder, name))
+      ? (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name))
       : [setting];
   for (const candidate of candidates) {
     if (candidate.startsWith("/") && (await isExecutable(candidate))) return candidate;
@@ -74,7 +74,7 @@ async function firstMissing(paths: readonly string[]): Promise<string | undefine
   return undefined;
 }
 
-/** Folders may be entered, not run. */
+/** Directories may be entered, not run. */
 async function isExecutable(path: string): Promise<boolean> {
   return (await isUsable(path, constants.X_OK)) && (await stat(path)).isFile();
 }

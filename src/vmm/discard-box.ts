@@ -2,7 +2,7 @@ import type { BoxId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import type { Native } from "../native/addon.js";
 import type { BoxHandle } from "./box.js";
-import { readBoxRecord, type BoxFolder, type BoxRecord } from "./box-folder.js";
+import { readBoxRecord, type BoxDirectory, type BoxRecord } from "./box-directory.js";
 import { BoxProcesses } from "./box-processes.js";
 import { removeBoxCgroup } from "./cgroup/remove.js";
 import { mountsBelow, readMountinfo } from "../base/mountinfo.js";
@@ -14,38 +14,38 @@ export interface DiscardDeps {
 }
 
 /**
- * Takes back all that a Box had, from whatever is known of it: its handle, the record in its folder, the mounts below
- * the folder. Each step succeeds when there is nothing to do, so it may be repeated after a failure half way.
+ * Takes back all that a Box had, from whatever is known of it: its handle, the record in its directory, the mounts below
+ * the directory. Each step succeeds when there is nothing to do, so it may be repeated after a failure half way.
  */
 export async function discardBox(
   deps: DiscardDeps,
   id: BoxId,
-  folder: BoxFolder,
+  directory: BoxDirectory,
   handle: BoxHandle | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const record = await recordOf(folder, deps.log);
-  // Two ids may begin with the same digits, 96 bits of them: the folder is then another Box's.
+  const record = await recordOf(directory, deps.log);
+  // Two ids may begin with the same digits, 96 bits of them: the directory is then another Box's.
   const mine = record === undefined || record.id === id;
   await killProcesses(deps.native, [...(handle?.processes ?? []), ...(mine ? (record?.processes ?? []) : [])], signal);
   const cgroups = [...(handle?.cgroups ?? []), ...(mine ? (record?.cgroups ?? []) : [])];
   await removeBoxCgroup([...new Set(cgroups)], id, signal);
-  if (mine) await removeBoxFolder(folder, deps.native);
+  if (mine) await removeBoxDirectory(directory, deps.native);
 }
 
-/** Everything mounted below the folder, then the folder. Success when it is not there. */
-export async function removeBoxFolder(folder: BoxFolder, native: Native): Promise<void> {
-  if (!(await isThere(folder.path))) return;
-  for (const target of mountsBelow(await readMountinfo(), folder.path)) await native.unmount(target, true);
-  await native.removeTree(folder.path);
+/** Everything mounted below the directory, then the directory. Success when it is not there. */
+export async function removeBoxDirectory(directory: BoxDirectory, native: Native): Promise<void> {
+  if (!(await isThere(directory.path))) return;
+  for (const target of mountsBelow(await readMountinfo(), directory.path)) await native.unmount(target, true);
+  await native.removeTree(directory.path);
 }
 
-/** A record that can't be read must not keep a folder for ever. */
-async function recordOf(folder: BoxFolder, log: Logger): Promise<BoxRecord | undefined> {
+/** A record that can't be read must not keep a directory for ever. */
+async function recordOf(directory: BoxDirectory, log: Logger): Promise<BoxRecord | undefined> {
   try {
-    return await readBoxRecord(folder);
+    return await readBoxRecord(directory);
   } catch (err) {
-    log.warn({ err, folder: folder.path }, "the record of this Box can't be read");
+    log.warn({ err, directory: directory.path }, "the record of this Box can't be read");
     return undefined;
   }
 }

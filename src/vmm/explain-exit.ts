@@ -1,13 +1,13 @@
-import type { BoxFolder } from "./box-folder.js";
+import type { BoxDirectory } from "./box-directory.js";
 import { lastLines, tailOf } from "./console.js";
 
 /** Adds to a reason what VMM, file server, guest and agent wrote last; each part only where there is one, and only once. */
-export async function explainExit(reason: string, folder: BoxFolder): Promise<string> {
+export async function explainExit(reason: string, directory: BoxDirectory): Promise<string> {
   const sources = [
-    ["vmm log", folder.vmmLog],
-    ["file server log", folder.fsLog],
-    ["console", folder.console],
-    ["agent log", folder.agentLog],
+    ["vmm log", directory.vmmLog],
+    ["file server log", directory.fsLog],
+    ["console", directory.console],
+    ["agent log", directory.agentLog],
   ] as const;
   const parts = [reason];
   for (const [name, path] of sources) {

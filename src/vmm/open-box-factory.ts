@@ -1,48 +1,42 @@
 import { mkdir, readdir } from "node:fs/promises";
-import { availableParallelism, release } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { closedDirectory } from "../base/closed-directory.js";
 import { RuntimeError, messageOf } from "../base/errors.js";
 import type { BoxId } from "../base/ids.js";
 import { Limiter } from "../base/limiter.js";
-import { logOfBox, type Logger } from "../base/log.js";
-import type { Native } from "../native/addon.js";
+import { logOfBox } from "../base/log.js";
 import { adoptBox } from "./adopt-box.js";
 import { bootBox, type BootDeps } from "./boot-box.js";
 import type { Box, BoxFactory, BoxHandle, BoxSpec, DriverName, IdMapping, MachineDriver } from "./box.js";
-import { boxFolderAt, boxFolderOf, boxesFolder, boxesMode, longestSocketSuffix, readBoxRecord } from "./box-folder.js";
-import { chooseDriver, findProgram, findQemu, requireAssets, runcProgram, type DriverChoice } from "./choose-driver.js";
-import { discardBox, removeBoxFolder } from "./discard-box.js";
+import {
+  boxDirectoryAt,
+  boxDirectoryOf,
+  boxesDirectory,
+  boxesMode,
+  longestState,
+  readBoxRecord,
+} from "./box-directory.js";
+import { chooseDriver, requireAssets, type DriverChoice } from "./choose-driver.js";
+import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
-import { KrunDriver } from "./drivers/krun/krun-driver.js";
-import { NativeDriver } from "./drivers/native/native-driver.js";
-import { runcFeatures } from "./drivers/native/runc-features.js";
-import { nativeIdMapping } from "./drivers/native/user-namespaces.js";
-import { QemuDriver } from "./drivers/qemu/qemu-driver.js";
-import { requireUnifiedCgroup } from "./cgroup/limit-facts.js";
 import type { CgroupManager } from "./cgroup/plan.js";
-import { readMountinfo } from "../base/mountinfo.js";
 import { neverAborted } from "../base/signals.js";
-import { launcherPath, libkrunPath } from "./probe.js";
+import { machineIdentity } from "./machine-identity.js";
+import type { PoolClass } from "./pool/pool-class.js";
+import { WarmPool, type BoxMaker, type PoolParts } from "./pool/warm-pool.js";
+import { openDriver, type DriverOptions } from "./open-driver.js";
 import { requireSystemd } from "./systemd/require-systemd.js";
 import { probeOwners, type OwnersVerdict } from "./share/probe-owners.js";
 import type { RunningBox } from "./running-box.js";
+import { sweepUnrecorded } from "./sweep-unrecorded.js";
+import { openTemplates } from "./templates/open-templates.js";
+import type { Templates } from "./templates/templates.js";
 
-export interface BoxFactoryOptions {
-  /** State folder of this daemon; Boxes go to `boxes/` in it. */
-  readonly state: string;
-  readonly assetsDir: string;
-  readonly native: Native;
-  readonly log: Logger;
+export interface BoxFactoryOptions extends DriverOptions {
   readonly driver: "auto" | MachineDriver;
   /** Beside it: those that some Boxes are to be booted by (`BoxSpec.driver`). What they need must be there. */
   readonly moreDrivers?: readonly DriverName[];
-  /** Absolute path; absent: that of the assets, else `qemu-system-x86_64` from PATH. */
-  readonly qemuBinary?: string;
-  /** Folder on the file system that has images' layers. */
-  readonly layers: string;
-  /** Absolute path; absent: `runc` from PATH. */
-  readonly runcBinary?: string;
   /** From the VMM's start to the agent's hello. Emulation on a busy machine needs a minute. */
   readonly bootTimeoutMs: number;
   /** What runs the sessions that do not choose. */
@@ -53,19 +47,37 @@ export interface BoxFactoryOptions {
   readonly healthTimeoutMs: number;
   /** Absent: found out. */
   readonly owners?: OwnersVerdict;
+  /** Boxes go on from templates where the driver can. Absent is false. */
+  readonly templates?: boolean;
+  /** Boxes that are up before a pod asks for one. Absent: none are. */
+  readonly pool?: PoolOptions;
+  /** Absolute path of the directory that has them, of this daemon or of several; absent: below `state`. */
+  readonly templatesDirectory?: string;
+  /** Ends what is made in the background. Absent: that dies with the process. */
+  readonly closing?: AbortSignal;
+  /** Hears how each machine came up; `fallback`: it booted, because it could not go on from its template. */
+  readonly started?: (by: "boot" | "template" | "fallback") => void;
 }
 
-/** The daemon's start waits for all folders to be looked at. */
-const sweepsAtOnce = 32;
+/** `driver` undefined: the factory's. `tap`: as pods with a network have it. */
+interface PoolOptions extends Pick<PoolParts, "tap" | "leastFreeMib" | "observer"> {
+  readonly wanted: readonly (Omit<PoolClass, "driver"> & { readonly driver: MachineDriver | undefined })[];
+}
+
+const noPool: PoolOptions = {
+  ...{ wanted: [], tap: null, leastFreeMib: 0 },
+  observer: { hit: () => undefined, miss: () => undefined },
+};
+
 /** A guest that boots keeps a processor busy, under emulation for seconds (docs/adr/0070). */
 const bootsPerProcessor = 2;
-/** sun_path of unix(7), less its closing NUL. */
-const maxSocketPath = 107;
+/** A Box that goes on from a template answers in a tenth of a second, on a busy machine in some. */
+const goOnLimitMs = 20_000;
+
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
   const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime, cgroupManager } = options;
-  if (Buffer.byteLength(state) + longestSocketSuffix > maxSocketPath) {
-    const longest = maxSocketPath - longestSocketSuffix;
-    throw new RuntimeError("invalidArgument", `state folder "${state}" is longer than ${longest} bytes`, {
+  if (Buffer.byteLength(state) > longestState) {
+    throw new RuntimeError("invalidArgument", `state directory "${state}" is longer than ${longestState} bytes`, {
       hint: "socket paths in it would exceed what the kernel takes",
     });
   }
@@ -78,57 +90,31 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   }
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
-  await closedDirectory(boxesFolder(state), boxesMode);
+  await closedDirectory(boxesDirectory(state), boxesMode);
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   const owners = options.owners ?? (await probeOwners({ native, state, layers: options.layers, name: "owners-probe" }));
   if (!owners.mapped) log.warn({ why: owners.why }, "file servers of Boxes are root of the host, in their jails");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
   const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager };
-  return new Boxes(choice, drivers, { native, log, state, guestBase, owners, ...limits, kernelParameters });
+  const deps = { native, log, state, guestBase, owners, ...limits, kernelParameters };
+  const boots = new Limiter<BoxId>({ inAll: availableParallelism() * bootsPerProcessor });
+  const closing = options.closing ?? neverAborted;
+  const making = { ...deps, inTurn: boots.run.bind(boots), closing };
+  const which = options.templates === true ? drivers : new Map<DriverName, Driver>();
+  const templates = await openTemplates(making, which, options.templatesDirectory);
+  const started = options.started ?? (() => undefined);
+  return new Boxes(choice, drivers, { deps, boots, templates, started, pool: options.pool });
 }
 
-async function openDriver(name: DriverName, options: BoxFactoryOptions): Promise<Driver> {
-  const { assetsDir, native } = options;
-  if (name === "native") return await openNative(options);
-  const kernel = join(assetsDir, "kernel", "vmlinux.elf");
-  if (name === "krun") {
-    const programs = { launcher: launcherPath(assetsDir), libkrun: libkrunPath(assetsDir), kernel };
-    await requireAssets(Object.values(programs));
-    return new KrunDriver(native, programs);
-  }
-  const virtiofsd = join(assetsDir, "bin", "virtiofsd");
-  const launcher = launcherPath(assetsDir);
-  await requireAssets([launcher, kernel, virtiofsd]);
-  const qemu = await findQemu(assetsDir, options.qemuBinary);
-  return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
-}
-
-async function openNative(options: BoxFactoryOptions): Promise<Driver> {
-  const { assetsDir, native, runcBinary, state, layers, log } = options;
-  requireUnifiedCgroup(await readMountinfo(), release());
-  const agent = join(assetsDir, "guest", "usr", "bin", "agent");
-  await requireAssets([agent]);
-  const runc = await findProgram(runcProgram, runcBinary);
-  const features = await runcFeatures(runc);
-  const idMapping = await nativeIdMapping({ native, state, layers, namespaces: features.namespaces });
-  if (idMapping.by === "none") log.warn({ driver: "native", why: idMapping.why }, "no user namespaces for pods");
-  return new NativeDriver(native, { agent, runc, features, idMapping });
-}
-
-/** Folders of Boxes that a daemon began to make and died before their record was written: nothing runs in them. */
-async function sweepUnrecorded(state: string, native: Native, log: Logger): Promise<void> {
-  const sweep = async (name: string): Promise<void> => {
-    const folder = boxFolderAt(join(boxesFolder(state), name));
-    const record = await readBoxRecord(folder).catch(() => null); // one that can't be read is somebody's
-    if (record !== undefined) return;
-    await removeBoxFolder(folder, native);
-    log.warn({ folder: folder.path }, "removed the folder of a Box that was never started");
-  };
-  const turns = new Limiter<"sweep">({ inAll: sweepsAtOnce });
-  await Promise.all(
-    (await readdir(boxesFolder(state))).map((name) => turns.run("sweep", neverAborted, () => sweep(name))),
-  );
+interface BoxesParts {
+  readonly deps: Omit<BootDeps, "driver">;
+  /** All of a node's pods at once would each get so little of the processors that none had booted within its limit. */
+  readonly boots: Limiter<BoxId>;
+  /** By the driver that can make them. */
+  readonly templates: ReadonlyMap<DriverName, Templates>;
+  readonly started: NonNullable<BoxFactoryOptions["started"]>;
+  readonly pool: PoolOptions | undefined;
 }
 
 class Boxes implements BoxFactory {
@@ -138,21 +124,55 @@ class Boxes implements BoxFactory {
   readonly #drivers: ReadonlyMap<DriverName, Driver>;
   readonly #deps: Omit<BootDeps, "driver">;
   readonly #running = new Map<BoxId, RunningBox>();
-  /** All of a node's pods at once would each get so little of the processors that none had booted within its limit. */
-  readonly #boots = new Limiter<BoxId>({ inAll: availableParallelism() * bootsPerProcessor });
+  readonly #boots: Limiter<BoxId>;
+  readonly #templates: ReadonlyMap<DriverName, Templates>;
+  readonly #started: BoxesParts["started"];
+  readonly pool: WarmPool;
+  #booting = 0;
 
-  constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, deps: Omit<BootDeps, "driver">) {
+  constructor(choice: DriverChoice, drivers: ReadonlyMap<DriverName, Driver>, parts: BoxesParts) {
+    const { deps, boots, templates, started, pool } = parts;
     this.driver = choice.driver;
     this.reason = choice.reason;
     this.owners = deps.owners;
     this.#drivers = drivers;
     this.#deps = deps;
+    this.#boots = boots;
+    this.#templates = templates;
+    this.#started = started;
+    const { wanted, ...facts } = pool ?? noPool;
+    const ofDriver = wanted.map((one) => ({ ...one, driver: one.driver ?? choice.driver }));
+    this.pool = new WarmPool({ ...deps, ...facts, wanted: ofDriver }, this.#maker());
   }
 
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<Box> {
-    const boot = (): Promise<RunningBox> => this.#bootTwice(spec, signal);
-    const isMachine = (spec.driver ?? this.driver) !== "native";
-    return this.#keep(isMachine ? await this.#boots.run(spec.id, signal, boot) : await boot());
+    this.#booting += 1;
+    try {
+      const ready = await this.pool.claim(spec, signal);
+      if (ready !== undefined) return ready;
+      const boot = (): Promise<RunningBox> => this.#bring(spec, signal);
+      const isMachine = (spec.driver ?? this.driver) !== "native";
+      return this.#keep(isMachine ? await this.#boots.run(spec.id, signal, boot) : await boot());
+    } finally {
+      this.#booting -= 1;
+    }
+  }
+
+  /** For the pool: its Boxes take no place of a pod's. */
+  #maker(): BoxMaker {
+    const isBusy = (): boolean => this.#booting > 0;
+    return {
+      get isBusy() {
+        return isBusy();
+      },
+      bring: async (spec, signal) => this.#keep(await this.#bring(spec, signal)),
+      adopt: async (id, handle) => {
+        const box = await adoptBox(this.#depsOf(id), id, handle);
+        return box === null ? null : this.#keep(box);
+      },
+      discard: (id, signal) => this.discard(id, undefined, signal),
+      identity: async (driver) => await machineIdentity(this.#driverOf({ driver }), this.#deps),
+    };
   }
 
   async adopt(id: BoxId, handle: BoxHandle, _signal: AbortSignal): Promise<Box | null> {
@@ -163,19 +183,49 @@ class Boxes implements BoxFactory {
   async discard(id: BoxId, handle: BoxHandle | undefined, signal: AbortSignal): Promise<void> {
     const box = this.#running.get(id);
     if (box !== undefined) await box.stop(0, signal);
-    const folder = handle === undefined ? boxFolderOf(this.#deps.state, id) : boxFolderAt(handle.folder);
-    await discardBox(this.#depsOf(id), id, folder, handle, signal);
+    const directory = handle === undefined ? boxDirectoryOf(this.#deps.state, id) : boxDirectoryAt(handle.directory);
+    await discardBox(this.#depsOf(id), id, directory, handle, signal);
     this.#running.delete(id);
   }
 
-  async listFolders(): Promise<BoxId[]> {
-    const parent = boxesFolder(this.#deps.state);
+  async listDirectories(): Promise<BoxId[]> {
+    const parent = boxesDirectory(this.#deps.state);
     const ids: BoxId[] = [];
     for (const name of await readdir(parent)) {
       const id = await this.#idOf(join(parent, name));
       if (id !== undefined) ids.push(id);
     }
     return ids;
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all([...this.#templates.values()].map((templates) => templates.idle()));
+  }
+
+  /**
+   * From a template, where there is one of its class; else it boots, and so does one that could not go on. What fails before a
+   * VMM has the template is no fault of that.
+   */
+  async #bring(spec: BoxSpec, signal: AbortSignal): Promise<RunningBox> {
+    const templates = this.#templates.get(spec.driver ?? this.driver);
+    const from = await templates?.find(spec);
+    if (from === undefined) return this.#counted("boot", await this.#bootTwice(spec, signal));
+    const bootTimeoutMs = Math.min(this.#deps.bootTimeoutMs, goOnLimitMs);
+    const attempt = { isTried: false };
+    const snapshot = { from, tried: () => (attempt.isTried = true) };
+    const deps = { ...this.#depsOf(spec.id), driver: this.#driverOf(spec), bootTimeoutMs, snapshot };
+    try {
+      return this.#counted("template", await bootBox(deps, spec, signal));
+    } catch (thrown) {
+      if (signal.aborted || !attempt.isTried) throw thrown;
+      await templates?.drop(from, messageOf(thrown));
+      return this.#counted("fallback", await this.#bootTwice(spec, signal));
+    }
+  }
+
+  #counted(by: Parameters<BoxesParts["started"]>[0], box: RunningBox): RunningBox {
+    if (box.handle.driver !== "native") this.#started(by);
+    return box;
   }
 
   /**
@@ -219,12 +269,12 @@ class Boxes implements BoxFactory {
     return box;
   }
 
-  /** Undefined for a folder that has no readable record: it has died before anything was in it. */
+  /** Undefined for a directory that has no readable record: it has died before anything was in it. */
   async #idOf(path: string): Promise<BoxId | undefined> {
     try {
-      return (await readBoxRecord(boxFolderAt(path)))?.id;
+      return (await readBoxRecord(boxDirectoryAt(path)))?.id;
     } catch (err) {
-      this.#deps.log.warn({ err, folder: path }, "the record of this Box can't be read");
+      this.#deps.log.warn({ err, directory: path }, "the record of this Box can't be read");
       return undefined;
     }
   }

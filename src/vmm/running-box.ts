@@ -5,7 +5,7 @@ import type { MountLine } from "../base/mountinfo.js";
 import { anyOf } from "../base/signals.js";
 import type { AgentClient } from "./agent/agent-client.js";
 import type { Box, BoxExit, BoxHandle, SharedPath, Snapshot } from "./box.js";
-import type { BoxFolder } from "./box-folder.js";
+import type { BoxDirectory } from "./box-directory.js";
 import { deviceMacOf } from "./box-ids.js";
 import type { BoxProcesses } from "./box-processes.js";
 import { tailOf } from "./console.js";
@@ -14,13 +14,15 @@ import { serverOf, type BoxDriverParts } from "./drivers/parts.js";
 import { isBoxGroup } from "./cgroup/plan.js";
 import { setOomScore } from "./oom-score.js";
 import type { DiskUsage } from "./usage.js";
+import { giveMemoryBack } from "./give-memory-back.js";
+import { goOn, standStill } from "./stand-still.js";
 import { watchDescriptors } from "./watch-descriptors.js";
 import { watchHealth } from "./watch-health.js";
 
 export interface BoxParts {
   readonly id: BoxId;
   readonly handle: BoxHandle;
-  readonly folder: BoxFolder;
+  readonly directory: BoxDirectory;
   readonly processes: BoxProcesses;
   readonly agent: AgentClient;
   readonly parts: BoxDriverParts;
@@ -35,14 +37,15 @@ export interface BoxParts {
 /** A Box that runs, or has ended and waits for its removal. */
 export class RunningBox implements Box {
   readonly id: BoxId;
-  readonly handle: BoxHandle;
   readonly agent: AgentClient;
   readonly exited: Promise<BoxExit>;
   readonly #parts: BoxParts;
+  #reclaiming = new AbortController();
+  #handle: BoxHandle;
 
   constructor(parts: BoxParts) {
     this.id = parts.id;
-    this.handle = parts.handle;
+    this.#handle = parts.handle;
     this.agent = parts.agent;
     this.#parts = parts;
     this.exited = parts.processes.exited.then((exit) => {
@@ -50,6 +53,15 @@ export class RunningBox implements Box {
       return exit;
     });
     this.#watch(parts);
+  }
+
+  get handle(): BoxHandle {
+    return this.#handle;
+  }
+
+  /** Its processes are in these now. */
+  movedTo(cgroups: readonly string[]): void {
+    this.#handle = { ...this.#handle, cgroups };
   }
 
   get exit(): BoxExit | undefined {
@@ -75,7 +87,7 @@ export class RunningBox implements Box {
   }
 
   get deviceMac(): string {
-    return deviceMacOf(this.id);
+    return this.handle.deviceMac ?? deviceMacOf(this.id);
   }
 
   get showsOtherOwners(): boolean {
@@ -104,8 +116,8 @@ export class RunningBox implements Box {
     return await this.#parts.parts.share.bind(name, source, { readonly, recursive, without });
   }
 
-  async shareMount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
-    return await this.#parts.parts.share.mount(name, descriptorPath, isFolder);
+  async shareMount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath> {
+    return await this.#parts.parts.share.mount(name, descriptorPath, isDirectory);
   }
 
   async removeShared(hostPath: string): Promise<void> {
@@ -124,6 +136,33 @@ export class RunningBox implements Box {
     return await this.#parts.parts.share.lookAt(hostPath, look);
   }
 
+  async pause(signal: AbortSignal): Promise<void> {
+    const { agent, processes } = this.#parts;
+    agent.rest();
+    try {
+      await standStill(processes, signal);
+    } catch (thrown) {
+      await this.resume().catch(() => undefined); // it has ended
+      throw thrown;
+    }
+  }
+
+  async resume(): Promise<void> {
+    this.#reclaiming.abort();
+    await goOn(this.#parts.processes);
+    this.agent.wake();
+  }
+
+  async giveMemoryBack(): Promise<void> {
+    const { log } = this.#parts;
+    this.#reclaiming = new AbortController();
+    try {
+      await giveMemoryBack(this.#groups(), log, this.#reclaiming.signal);
+    } catch (thrown) {
+      log.debug({ err: messageOf(thrown) }, "memory of a paused Box was not given back");
+    }
+  }
+
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     const { agent, processes, log, parts } = this.#parts;
     if (graceMs > 0 && parts.shutsDown && processes.exit === undefined) {
@@ -139,7 +178,7 @@ export class RunningBox implements Box {
   }
 
   async consoleTail(): Promise<string> {
-    const { console, agentLog } = this.#parts.folder;
+    const { console, agentLog } = this.#parts.directory;
     return await tailOf(this.handle.driver === "native" ? agentLog : console);
   }
 

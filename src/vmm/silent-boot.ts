@@ -47,9 +47,9 @@ async function threadsOf(pid: number): Promise<string> {
   return [...threads, ...more].join(", ");
 }
 
-async function threadOf(folder: string): Promise<string> {
+async function threadOf(directory: string): Promise<string> {
   const [stat, place] = await Promise.all(
-    ["stat", "wchan"].map((name) => readFile(`${folder}/${name}`, "utf8").catch(() => "")),
+    ["stat", "wchan"].map((name) => readFile(`${directory}/${name}`, "utf8").catch(() => "")),
   );
   // "PID (NAME) STATE …": the name may have spaces and parentheses in it.
   const [, name = "?", rest = ""] = /\((.*)\) (.*)/s.exec(stat ?? "") ?? [];

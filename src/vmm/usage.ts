@@ -83,12 +83,12 @@ async function sumOf(pids: readonly number[], read: (pid: number) => Promise<big
 
 const nsPerUs = 1000n;
 
-/** Of a control group, whose folder in each hierarchy is given: memory is the working set. */
+/** Of a control group, whose directory in each hierarchy is given: memory is the working set. */
 export class GroupUsage implements Usage {
-  readonly #folders: readonly string[];
+  readonly #directories: readonly string[];
 
-  constructor(folders: readonly string[]) {
-    this.#folders = folders;
+  constructor(directories: readonly string[]) {
+    this.#directories = directories;
   }
 
   disk(): Promise<undefined> {
@@ -111,8 +111,8 @@ export class GroupUsage implements Usage {
   }
 
   async #read(file: string): Promise<string | undefined> {
-    for (const folder of this.#folders) {
-      const text = await readFile(join(folder, file), "utf8").catch(() => undefined);
+    for (const directory of this.#directories) {
+      const text = await readFile(join(directory, file), "utf8").catch(() => undefined);
       if (text !== undefined) return text;
     }
     return undefined;

@@ -7,7 +7,7 @@ import type { AgentClient } from "./agent/agent-client.js";
 export interface DescriptorWatch {
   /** The process that serves the share. */
   readonly pid: number;
-  readonly agent: Pick<AgentClient, "dropCaches">;
+  readonly agent: Pick<AgentClient, "dropCaches" | "awake">;
   /** Aborts when the Box has ended. */
   readonly over: AbortSignal;
   readonly log: Logger;
@@ -30,6 +30,7 @@ export async function watchDescriptors({ pid, agent, over, log }: DescriptorWatc
   while (!isOver()) {
     try {
       await sleep(pauseMs, over);
+      await agent.awake(over);
       const limit = await openFilesLimit(pid);
       const open = await openFiles(pid);
       pauseMs = Math.min(longestPauseMs, Math.max(shortestPauseMs, (limit / 2 / mostPerSecond) * 1000));
@@ -46,11 +47,11 @@ export async function watchDescriptors({ pid, agent, over, log }: DescriptorWatc
   }
 }
 
-/** The size of the folder is their number since Linux 6.2 (proc_pid_fd(5)); before it is 0. */
+/** The size of the directory is their number since Linux 6.2 (proc_pid_fd(5)); before it is 0. */
 async function openFiles(pid: number): Promise<number> {
-  const folder = `/proc/${pid}/fd`;
-  const { size } = await stat(folder);
-  return size > 0 ? size : (await readdir(folder)).length;
+  const directory = `/proc/${pid}/fd`;
+  const { size } = await stat(directory);
+  return size > 0 ? size : (await readdir(directory)).length;
 }
 
 async function openFilesLimit(pid: number): Promise<number> {

@@ -6,7 +6,7 @@ import type { AgentClient } from "./agent/agent-client.js";
 
 export interface Health {
   readonly id: BoxId;
-  readonly agent: Pick<AgentClient, "listSessions">;
+  readonly agent: Pick<AgentClient, "listSessions" | "isResting" | "awake">;
   /** Agent's silence that a Box is given up after; 0: never. */
   readonly timeoutMs: number;
   /** Of a Box that was found again: a node's many, found at once, are asked one after the other. */
@@ -25,18 +25,26 @@ const fewestProbes = 4;
 
 /**
  * Asks the agent now and then whether it is there. A guest that hangs, and a VMM that is stopped, are seen by nothing
- * else: their processes live. Counts questions and not the clock: a daemon that was itself stopped has missed none.
+ * else: their processes live. Counts questions and not the clock: a daemon that was itself stopped has missed none. A guest that
+ * rests is not asked, and what was missed before that counts no more.
  */
 export async function watchHealth({ id, agent, timeoutMs, spread, giveUp, over, log }: Health): Promise<void> {
   if (timeoutMs === 0) return;
   const probeMs = Math.min(longestProbeMs, Math.ceil(timeoutMs / fewestProbes));
   const allowed = Math.ceil(timeoutMs / probeMs);
+  const rests = (): boolean => agent.isResting;
   let missed = 0;
   if (spread === true) await sleep(probeMs * placeOf(id), over).catch(() => undefined);
   while (!over.aborted) {
+    if (rests()) {
+      await agent.awake(over).catch(() => undefined);
+      missed = 0;
+      continue;
+    }
     const beganMs = performance.now();
     const answered = await answers(agent, probeMs, over);
     if (answered === undefined) return;
+    if (rests()) continue;
     if (answered && missed > 1) log.info({ missed }, "the agent answers again");
     missed = answered ? 0 : missed + 1;
     if (missed === 2) log.warn({ probeMs }, "the agent does not answer");

@@ -31,7 +31,7 @@ async function shouting(
   again: Buffer,
   test: (path: string, heard: () => number) => Promise<void>,
 ): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-e"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-e"));
   const sockets = new Set<Socket>();
   let taken = 0;
   const server = createServer((socket) => {
@@ -51,14 +51,14 @@ async function shouting(
       shout();
     });
   });
-  const path = join(folder, "agent.sock");
+  const path = join(directory, "agent.sock");
   await new Promise<void>((resolve) => server.listen(path, resolve));
   try {
     await test(path, () => taken);
   } finally {
     for (const socket of sockets) socket.destroy();
     server.close();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -2,14 +2,14 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 
-const sourceOf = (name: string): string => join(projectFolder, "test/escape", `${name}.c`);
+const sourceOf = (name: string): string => join(projectDirectory, "test/escape", `${name}.c`);
 const strict = ["-O1", "-Wall", "-Wextra", "-Werror"];
 
-/** Builds `NAME.c` of this folder, and what else is named, as `FOLDER/NAME`; answers the path. */
-export async function build(name: string, folder: string, more: readonly string[] = []): Promise<string> {
-  const program = join(folder, name);
+/** Builds `NAME.c` of this directory, and what else is named, as `DIRECTORY/NAME`; answers the path. */
+export async function build(name: string, directory: string, more: readonly string[] = []): Promise<string> {
+  const program = join(directory, name);
   const sources = [name, ...more].map(sourceOf);
   await promisify(execFile)("cc", ["-static", ...strict, "-o", program, ...sources]);
   return program;

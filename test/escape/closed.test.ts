@@ -1,6 +1,6 @@
 /**
  * What a local account of the node gains from what root in a container writes: nothing. Containers of every kind make
- * set-uid programs wherever they may write; another user then tries each path below the daemon's folders.
+ * set-uid programs wherever they may write; another user then tries each path below the daemon's directories.
  */
 import { expect } from "chai";
 import { spawnSync } from "node:child_process";
@@ -55,8 +55,11 @@ interface Found {
 }
 
 /** As root sees them, also where nobody else may list them: their names are in /proc/mounts, or can be guessed. */
-function everythingBelow(...folders: readonly string[]): Found[] {
-  const listed = spawnSync("find", [...folders, "-printf", "%y %m %p\\0"], { encoding: "utf8", maxBuffer: 64 * mib });
+function everythingBelow(...directories: readonly string[]): Found[] {
+  const listed = spawnSync("find", [...directories, "-printf", "%y %m %p\\0"], {
+    encoding: "utf8",
+    maxBuffer: 64 * mib,
+  });
   return listed.stdout
     .split("\0")
     .filter((line) => line !== "")
@@ -162,8 +165,8 @@ describe("another user of the node", function () {
   it("finds the files of a pod on a file system of its own, where nothing is a program or set-uid", async () => {
     const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" "));
     for (const { name, pod } of pods) {
-      const folder = join(daemon.state, "sandboxes", pod.id);
-      const words = mounts.find((line) => line[4] === folder);
+      const directory = join(daemon.state, "sandboxes", pod.id);
+      const words = mounts.find((line) => line[4] === directory);
       expect(words?.[5]?.split(","), name).to.include.members(["nosuid", "nodev", "noexec"]);
       expect(words?.at(-1), name).to.match(/size=1024k,nr_inodes=5,mode=700/);
     }
@@ -178,7 +181,7 @@ describe("another user of the node", function () {
     }
   });
 
-  it("does not pass folders that a daemon before this one has left open, once this one has started", async () => {
+  it("does not pass directories that a daemon before this one has left open, once this one has started", async () => {
     await daemon.stop("SIGKILL");
     const former = join(daemon.root, "sandboxes");
     await mkdir(former, { recursive: true, mode: 0o755 });

@@ -57,11 +57,11 @@ describe("the daemon's doors", function () {
     const pod = await runPod(daemon);
     const boxes = join(daemon.state, "boxes");
     const forOthers = async (path: string): Promise<number> => (await stat(path)).mode & 0o007;
-    // a pod of the host in a user namespace passes the folder on the way to its own; it can't be listed
+    // a pod of the host in a user namespace passes the directory on the way to its own; it can't be listed
     expect(await forOthers(boxes)).to.equal(1);
-    const folders = await readdir(boxes);
-    expect(folders).to.have.lengthOf(1);
-    for (const folder of folders) expect(await forOthers(join(boxes, folder)), folder).to.equal(0);
+    const directories = await readdir(boxes);
+    expect(directories).to.have.lengthOf(1);
+    for (const directory of directories) expect(await forOthers(join(boxes, directory)), directory).to.equal(0);
     const recordsFor = (uid: number): string =>
       spawnSync("find", [daemon.root, "-name", "*.json", "-readable"], { uid, gid: uid }).stdout.toString();
     expect(recordsFor(0)).to.not.equal("");

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { loadNative } from "../../src/native/addon.js";
-import { boxFolderAt, type BoxFolder } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt, type BoxDirectory } from "../../src/vmm/box-directory.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { givenDescriptors } from "../../src/vmm/drivers/driver.js";
@@ -19,13 +19,13 @@ import { waitForSocket } from "../../src/vmm/drivers/wait-for-socket.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { hostedShare } from "../support/hosted-share.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { build } from "./build.js";
 
 const root = 3_000_000_002;
-const assets = join(projectFolder, "build/assets");
+const assets = join(projectDirectory, "build/assets");
 
 describe("the file server, of a guest's kernel that lies", function () {
   this.timeout(limit(60_000));
@@ -44,15 +44,15 @@ describe("the file server, of a guest's kernel that lies", function () {
     volume = join(base, "volume");
     await writeFile(canary, "untouched\n");
     await Promise.all(["box", "base", "volume"].map((name) => mkdir(join(base, name))));
-    const folder = boxFolderAt(join(base, "box"));
-    const { guest, trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
-    share = folder.share;
-    await writeFile(join(folder.layout, "inside"), "");
+    const directory = boxDirectoryAt(join(base, "box"));
+    const { guest, trees } = await hostedShare(native, directory, join(base, "base"), movedRoot(root));
+    share = directory.share;
+    await writeFile(join(directory.layout, "inside"), "");
     const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
     // The client knows it by this name.
     nobodys = [hostPath];
     await using served = await trees();
-    answers = await attack(folder, served.given, hostPath.slice(share.length + 1));
+    answers = await attack(directory, served.given, hostPath.slice(share.length + 1));
   });
 
   after(async () => {
@@ -61,10 +61,10 @@ describe("the file server, of a guest's kernel that lies", function () {
   });
 
   /** What each request was answered, until the server had enough. */
-  async function attack(folder: BoxFolder, trees: GivenTrees, area: string): Promise<Map<string, string[]>> {
+  async function attack(directory: BoxDirectory, trees: GivenTrees, area: string): Promise<Map<string, string[]>> {
     const limited = AbortSignal.timeout(limit(40_000));
     const program = await jailedProgram(join(assets, "bin/virtiofsd"), [], limited);
-    const options = fileServerOptions(folder, { hasUserNamespace: true });
+    const options = fileServerOptions(directory, { hasUserNamespace: true });
     const args = enterArguments({ ...program, name: "virtiofsd", args: virtiofsdArguments({}), options });
     await using log = await open(join(base, "fs.log"), "a");
     await using namespace = await BoxNamespace.open(native, root);
@@ -82,9 +82,9 @@ describe("the file server, of a guest's kernel that lies", function () {
     });
     const watch = native.watchExit(server.pidfd);
     try {
-      await waitForSocket(folder.fsSocket, limited);
+      await waitForSocket(directory.fsSocket, limited);
       const client = await build("fuse-vhost-user", base, ["fuse-client"]);
-      const said = promisify(execFile)(client, [folder.fsSocket, canary, area], { timeout: limit(30_000) });
+      const said = promisify(execFile)(client, [directory.fsSocket, canary, area], { timeout: limit(30_000) });
       return byRequest((await said).stdout);
     } finally {
       await native.signalProcess(server.pidfd, 9);

@@ -63,12 +63,12 @@ uint64_t attack(const char *canary, const char *area_path) {
   const char *slash = strchr(area_path, '/');
   if (!slash) return 0;
   snprintf(top, sizeof top, "%.*s", (int)(slash - area_path), area_path);
-  uint64_t open_folder = lookup(root, top);
+  uint64_t open_directory = lookup(root, top);
   const char *names[] = {"..", ".", "../outside", "c/../../outside", "/etc/passwd", "c/..", canary, ""};
   for (unsigned i = 0; i < sizeof names / sizeof *names; i++) lookup(root, names[i]);
-  uint64_t up = lookup(open_folder, "..");
+  uint64_t up = lookup(open_directory, "..");
   if (up) lookup(up, "..");
-  uint64_t area = lookup(open_folder, slash + 1);
+  uint64_t area = lookup(open_directory, slash + 1);
   errors("SYMLINK to the canary", named(FUSE_SYMLINK, area, "", 0, "link", canary));
   uint64_t link = lookup(area, "link");
   lookup(link, "x");

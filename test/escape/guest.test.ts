@@ -162,17 +162,22 @@ describe("root in a Box, with every capability", function () {
   });
 
   it("makes no device on a disk of the host: neither on a volume nor in its root", async () => {
-    for (const folder of ["/data", "/"]) {
+    for (const directory of ["/data", "/"]) {
       for (const node of ["b 8 0", "c 1 1", "c 10 232"]) {
-        expect(await tried(`mknod ${folder}/node ${node}`), `${folder} ${node}`).to.match(/Operation not permitted/);
+        expect(await tried(`mknod ${directory}/node ${node}`), `${directory} ${node}`).to.match(
+          /Operation not permitted/,
+        );
       }
-      expect(await inGuest(`cd ${folder} && mkfifo fifo && ls -l fifo && rm fifo`)).to.match(/^p/);
+      expect(await inGuest(`cd ${directory} && mkfifo fifo && ls -l fifo && rm fifo`)).to.match(/^p/);
     }
     expect(await readdir(volume)).to.not.include("node");
   });
 
   it("gets at no memory, register or port of its machine past its guest's kernel", async () => {
-    expect(await inGuest("/tool machine")).to.equal("tried /dev/mem: Operation not permitted\n");
+    // With a kernel of ours there is no such device; the package's asks for a capability that nobody has.
+    expect(await inGuest("/tool machine")).to.match(
+      /^tried \/dev\/mem: (Operation not permitted|No such device or address)\n$/,
+    );
     const sets = await inGuest("grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status");
     expect(sets.match(/000001fffffdffff/g)).to.have.length(3);
     // Who the kernel starts by itself (core_pattern, release_agent) has not got it to give back.

@@ -14,14 +14,14 @@ import { loadNative } from "../../src/native/addon.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { hostedShare } from "../support/hosted-share.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { buildLibrary } from "./build.js";
 
-const assets = join(projectFolder, "build/assets");
+const assets = join(projectDirectory, "build/assets");
 /** What root of its user namespace is on the host. */
 const root = 0x8000_cafe;
 const files = 250;
@@ -52,13 +52,13 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
     await Promise.all(["box", "base", "volume", "sockets"].map((name) => mkdir(join(base, name))));
     await mkdir(join(volume, "inner"));
     for (let at = 0; at < files; at++) await writeFile(join(volume, String(at).padEnd(at + 3, "x")), "");
-    const folder = boxFolderAt(join(base, "box"));
-    const { guest, trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
-    await writeFile(join(folder.layout, "inside"), "");
+    const directory = boxDirectoryAt(join(base, "box"));
+    const { guest, trees } = await hostedShare(native, directory, join(base, "base"), movedRoot(root));
+    await writeFile(join(directory.layout, "inside"), "");
     const { hostPath } = await guest.bind("area", volume, { readonly: false, recursive: true, without: [] });
     area = hostPath;
     await using served = await trees();
-    ended = await attack(folder.share, served.given);
+    ended = await attack(directory.share, served.given);
     answers = byRequest(ended.stdout);
   });
 
@@ -74,7 +74,7 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
     try {
       const config = {
         ...{ libkrun: library, kernel: join(base, "kernel"), cmdline: `${canary} ${area.slice(share.length + 1)}` },
-        ...{ vcpus: "1", memory_mib: "64", tag: "podroot", socket_folder: join(base, "sockets") },
+        ...{ vcpus: "1", memory_mib: "64", tag: "podroot", socket_directory: join(base, "sockets") },
         ...{ share: "3", base: "4", console: join(base, "console"), userns: "5" },
       };
       const lines = Object.entries(config).map(([key, value]) => `${key}=${value}\n`);
@@ -158,7 +158,7 @@ describe("libkrun's file server, of a guest's kernel that lies", function () {
   });
 
   it("has open what the guest knows and nothing else once a directory has been listed, however it was", () => {
-    // Beside the files: the folder in it, the link that was made here, "." and "..", which have no node.
+    // Beside the files: the directory in it, the link that was made here, "." and "..", which have no node.
     const listed = `0 ${String(files + 4)} names, 2 without a node, 0 more open`;
     for (const size of [4096, 700]) {
       expect(answers.get(`READDIRPLUS by ${String(size)}`), String(size)).to.deep.equal([listed]);

@@ -9,17 +9,17 @@ import { boxId } from "../../src/base/ids.js";
 import { loadNative, type SpawnedProcess } from "../../src/native/addon.js";
 import { connectAgent } from "../../src/vmm/agent/connect-agent.js";
 import { movedRoot, serverRootOf } from "../../src/vmm/box-ids.js";
-import { boxFolderAt, type BoxFolder } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt, type BoxDirectory } from "../../src/vmm/box-directory.js";
 import { KrunDriver } from "../../src/vmm/drivers/krun/krun-driver.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { FakeAgent } from "../unit/vmm/agent/fake-agent.js";
 import { hostedShare } from "../support/hosted-share.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 import { buildLibrary } from "./build.js";
 
-const assets = join(projectFolder, "build/assets");
+const assets = join(projectDirectory, "build/assets");
 const id = boxId("c5".repeat(32));
 const root = serverRootOf(id);
 
@@ -27,20 +27,20 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
   this.timeout(limit(60_000));
   const { native } = loadNative(assets);
   let base: string;
-  let folder: BoxFolder;
+  let directory: BoxDirectory;
   let victim: FakeAgent;
   let vmm: SpawnedProcess | undefined;
-  const said = (): Promise<string> => readFile(folder.vmmLog, "utf8").catch(() => "");
+  const said = (): Promise<string> => readFile(directory.vmmLog, "utf8").catch(() => "");
 
   before(async function () {
     if (!existsSync("/dev/kvm")) skipBecause(this, "the launcher opens /dev/kvm before its jail closes");
     base = await mkdtemp(join(tmpdir(), "a3s-ks-"));
-    folder = boxFolderAt(join(base, "box"));
+    directory = boxDirectoryAt(join(base, "box"));
     victim = await FakeAgent.start({});
     await Promise.all(["box", "base"].map((name) => mkdir(join(base, name))));
     await writeFile(join(base, "kernel"), "");
-    for (const path of [folder.sockets, folder.logs]) await mkdir(path, { mode: 0o700 });
-    const { trees } = await hostedShare(native, folder, join(base, "base"), movedRoot(root));
+    for (const path of [directory.sockets, directory.logs]) await mkdir(path, { mode: 0o700 });
+    const { trees } = await hostedShare(native, directory, join(base, "base"), movedRoot(root));
     await using served = await trees();
     const libkrun = join(base, "libkrun.so.1");
     await buildLibrary(libkrun, ["krun-taken-over"]);
@@ -69,7 +69,7 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
       const started = await driver.start(
         {
           spec: { id, vcpus: 1, memoryMib: 64, netnsPath: "/proc/self/ns/net", tap: null, cgroupParent: "" },
-          folder,
+          directory,
           cgroup: { path: "", procs: [] },
           userNamespace: { fd, root },
           trees,
@@ -92,14 +92,14 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
     const [, bytes = ""] = /^bytes (\d+)$/m.exec(await said()) ?? [];
     expect(Number(files)).to.be.within(1, 16);
     expect(Number(bytes)).to.be.within(1, 64 * 1024);
-    const { blocks, bsize } = await statfs(folder.sockets);
+    const { blocks, bsize } = await statfs(directory.sockets);
     expect(blocks * bsize).to.equal(64 * 1024);
-    expect((await stat(folder.sockets)).dev).to.not.equal((await stat(folder.path)).dev);
-    expect(await stat(folder.sockets)).to.include({ uid: root, gid: root });
+    expect((await stat(directory.sockets)).dev).to.not.equal((await stat(directory.path)).dev);
+    expect(await stat(directory.sockets)).to.include({ uid: root, gid: root });
   });
 
   it("leads the daemon to no other Box by a link in the place of its socket", async () => {
-    const agent = connectAgent({ socketPath: folder.agentSocket, booting: null }, id);
+    const agent = connectAgent({ socketPath: directory.agentSocket, booting: null }, id);
     const greeted = agent.hello(AbortSignal.timeout(limit(2_500))).then(
       () => true,
       () => false,
@@ -107,7 +107,7 @@ describe("a guest that has taken libkrun over, at the sockets that it shares wit
     await eventually("the link is there", 5_000, async () => (/^led to /m.test(await said()) ? true : undefined));
     expect(await greeted).to.equal(false);
     agent.close("the test is over");
-    expect((await lstat(folder.agentSocket)).isSymbolicLink()).to.equal(true);
+    expect((await lstat(directory.agentSocket)).isSymbolicLink()).to.equal(true);
     expect(victim.attempts).to.equal(0);
   });
 });

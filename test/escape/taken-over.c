@@ -1,5 +1,5 @@
 // What somebody does who has taken over virtiofsd, in its place in the jail: first as virtiofsd does (it keeps its own
-// descriptors' folder, and makes the share its root), then all that it can think of. One line for each: "what =>
+// descriptors' directory, and makes the share its root), then all that it can think of. One line for each: "what =>
 // answer".
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,11 +23,11 @@ static void told(const char* what, const char* of, int answer) {
 static void list(int at, const char* path) {
   int fd = openat(at, path, O_RDONLY | O_DIRECTORY);
   if (fd < 0) return told("list", path, -1);
-  DIR* folder = fdopendir(fd);
-  for (struct dirent* entry; (entry = readdir(folder)) != NULL;)
+  DIR* directory = fdopendir(fd);
+  for (struct dirent* entry; (entry = readdir(directory)) != NULL;)
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
       printf("list %s => %s\n", path, entry->d_name);
-  closedir(folder);
+  closedir(directory);
 }
 
 static void of_proc(int descriptors) {

@@ -9,20 +9,20 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import { loadNative } from "../../src/native/addon.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { fileServerOptions } from "../../src/vmm/drivers/qemu/qemu-arguments.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { hostedShare } from "../support/hosted-share.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
 import { build } from "./build.js";
 import { skipBecause } from "../support/skip.js";
 
-const assets = join(projectFolder, "build/assets");
+const assets = join(projectDirectory, "build/assets");
 const { native } = loadNative(assets);
 const root = 3_000_000_001;
 /** What a program has that serves files of all users: jailed-program.ts. */
@@ -70,16 +70,16 @@ for (const mapped of [true, false]) {
         await writeFile(join(base, path), "root's\n");
         await chmod(join(base, path), mode);
       }
-      const folder = boxFolderAt(join(base, "box"));
+      const directory = boxDirectoryAt(join(base, "box"));
       const owners = mapped ? movedRoot(root) : null;
-      const { guest, trees } = await hostedShare(native, folder, join(base, "base"), owners);
+      const { guest, trees } = await hostedShare(native, directory, join(base, "base"), owners);
       const how = { readonly: false, recursive: true, without: [] };
       const areas = [
         await guest.bind("own", join(base, "own"), how),
         await guest.bind("other", join(base, "other"), how),
       ];
       const program = await jailedProgram(await build("taken-over", base), [], AbortSignal.timeout(limit(10_000)));
-      const options = fileServerOptions(folder, { hasUserNamespace: mapped });
+      const options = fileServerOptions(directory, { hasUserNamespace: mapped });
       const args = areas.map(({ hostPath }) => basename(hostPath));
       await using served = await trees();
       return await run(enterArguments({ ...program, name: "virtiofsd", args, options }), served.given);
@@ -135,12 +135,12 @@ for (const mapped of [true, false]) {
       ).to.equal(true);
       expect(answered("list ..").sort()).to.deep.equal(["fd", "mountinfo"]);
       expect(answered("list ../..").sort()).to.deep.equal(["self", "sys"]);
-      const top = ["proc", "share", "tmp"]; // the program lies below the host's temporary folder
+      const top = ["proc", "share", "tmp"]; // the program lies below the host's temporary directory
       expect(answered("list ../../..").sort()).to.deep.equal(top);
       expect(answered("list ../../../../../../..").sort()).to.deep.equal(top);
     });
 
-    it("has open what it was given, and no folder of the host", () => {
+    it("has open what it was given, and no directory of the host", () => {
       const files = found.descriptors.filter((link) => !/^(socket:|pipe:|\/share\/)/.test(link));
       expect(files.sort()).to.deep.equal(
         ["/proc/self/fd", join(base, "said"), join(base, "said"), join(base, "stop")].sort(),
@@ -206,8 +206,8 @@ for (const mapped of [true, false]) {
 
 async function seenFromOutside(pid: number): Promise<Omit<TakenOver, "answers">> {
   const of = (name: string): Promise<string> => readFile(`/proc/${pid}/${name}`, "utf8");
-  const folder = `/proc/${pid}/fd`;
-  const descriptors = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`)));
+  const directory = `/proc/${pid}/fd`;
+  const descriptors = await Promise.all((await readdir(directory)).map((fd) => readlink(`${directory}/${fd}`)));
   const mounts = (await of("mountinfo")).trim().split("\n");
   return { status: await of("status"), uidMap: await of("uid_map"), mounts, descriptors };
 }

@@ -5,7 +5,7 @@
  * tool vsock                 connects to ports of the host and of every other address
  * tool send LINK MAC IP TO   a UDP packet to TO from another MAC and address, and an ARP that claims the address
  * tool listen LINK SECONDS   MAC and IPv4 address of each frame that comes, once
- * tool files FOLDER COUNT    makes files and keeps them open until its end
+ * tool files DIRECTORY COUNT    makes files and keeps them open until its end
  * tool machine               ways around the guest's kernel to its machine: memory, the devices' registers, ports
  */
 #define _GNU_SOURCE
@@ -33,23 +33,23 @@
 #include <unistd.h>
 
 /* The root of a FUSE file system is number 1. */
-static void top(int folder) {
-  DIR *entries = fdopendir(dup(folder));
+static void top(int directory) {
+  DIR *entries = fdopendir(dup(directory));
   for (struct dirent *entry; entries && (entry = readdir(entries));)
     if (entry->d_name[0] != '.') printf("top %s\n", entry->d_name);
   const char *areas[] = {"new", "c/new", "v/new", "base/new"};
   for (unsigned i = 0; i < sizeof areas / sizeof *areas; i++)
-    if (openat(folder, areas[i], O_WRONLY | O_CREAT, 0600) >= 0) printf("wrote %s\n", areas[i]);
+    if (openat(directory, areas[i], O_WRONLY | O_CREAT, 0600) >= 0) printf("wrote %s\n", areas[i]);
   const char *inner[] = {"c", "v"};
   for (unsigned i = 0; i < 2; i++) {
-    DIR *area = fdopendir(openat(folder, inner[i], O_RDONLY | O_DIRECTORY));
+    DIR *area = fdopendir(openat(directory, inner[i], O_RDONLY | O_DIRECTORY));
     for (struct dirent *entry; area && (entry = readdir(area));)
       if (entry->d_name[0] != '.') printf("%s %s\n", inner[i], entry->d_name);
   }
 }
 
-static int handles(const char *folder) {
-  int mount = open(folder, O_RDONLY);
+static int handles(const char *directory) {
+  int mount = open(directory, O_RDONLY);
   unsigned opened = 0;
   for (uint64_t node = 0; node < 3000; node++) {
     struct {
@@ -157,13 +157,13 @@ static int listen_on(const char *name, int seconds) {
   return 0;
 }
 
-static int files(const char *folder, int count) {
+static int files(const char *directory, int count) {
   struct rlimit all = {(rlim_t)count + 100, (rlim_t)count + 100};
   setrlimit(RLIMIT_NOFILE, &all);
   int made = 0;
   for (int i = 0; i < count; i++) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/f%d", folder, i);
+    snprintf(path, sizeof path, "%s/f%d", directory, i);
     if (open(path, O_RDWR | O_CREAT, 0600) >= 0) made++;
   }
   printf("open %d\n", made);

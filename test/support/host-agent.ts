@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentClient } from "../../src/vmm/agent/agent-client.js";
 import { connectAgent } from "../../src/vmm/agent/connect-agent.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import { limit } from "./wait.js";
 
 export interface HostAgent extends AsyncDisposable {
@@ -15,9 +15,9 @@ export interface HostAgent extends AsyncDisposable {
 }
 
 export async function startHostAgent(): Promise<HostAgent> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-agent-"));
-  const socketPath = join(folder, "agent.sock");
-  const assets = process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets");
+  const directory = await mkdtemp(join(tmpdir(), "a3s-agent-"));
+  const socketPath = join(directory, "agent.sock");
+  const assets = process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets");
   const program = join(assets, "guest/usr/bin/agent");
   const child = spawn(program, ["serve-unix", socketPath], { stdio: "ignore" });
   const connected = (): AgentClient => connectAgent({ socketPath, booting: null }, "box");
@@ -33,7 +33,7 @@ export async function startHostAgent(): Promise<HostAgent> {
     [Symbol.asyncDispose]: async () => {
       client.close("the test is over");
       child.kill("SIGKILL");
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }

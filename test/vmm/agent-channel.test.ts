@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { newContainerId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { attacks } from "../support/hostile-agent/attacks.js";
 import { HostileConnection } from "../support/hostile-agent/http2.js";
 import { skipBecause } from "../support/skip.js";
@@ -57,7 +57,7 @@ describe("the channel to an agent in a Box", function () {
   it(`answers each of ${greetingCount} greetings, each soon after the last host has gone`, async function () {
     const box = await bench.boot({ vcpus: 2 });
     if (box.handle.driver !== "qemu") return skipBecause(this, "only a virtio port has no connections of its own");
-    const { agentSocket } = boxFolderAt(box.handle.folder);
+    const { agentSocket } = boxDirectoryAt(box.handle.directory);
     box.agent.hangUp();
     const times: number[] = [];
     for (let greeting = 0; greeting < greetingCount; greeting++) {
@@ -70,7 +70,7 @@ describe("the channel to an agent in a Box", function () {
 
   it("ends with the Box when the agent breaks its contract, and the Box's end says so", async () => {
     const box = await bench.boot();
-    const { agentSocket } = boxFolderAt(box.handle.folder);
+    const { agentSocket } = boxDirectoryAt(box.handle.directory);
     await rm(agentSocket);
     const sockets = new Set<Socket>();
     const hostile = createServer((socket) => {

@@ -1,4 +1,4 @@
-/** What the tests of real Boxes share: a factory with a state folder of its own, and the machine before and after. */
+/** What the tests of real Boxes share: a factory with a state directory of its own, and the machine before and after. */
 import { constants } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,13 +9,15 @@ import { createLogger } from "../../src/base/log.js";
 import { loadNative } from "../../src/native/addon.js";
 import { networkNamespaces } from "../../src/net/netns.js";
 import type { Box, BoxFactory, BoxSpec } from "../../src/vmm/box.js";
-import { openBoxFactory } from "../../src/vmm/open-box-factory.js";
+import { openBoxFactory, type BoxFactoryOptions } from "../../src/vmm/open-box-factory.js";
 import type { OwnersVerdict } from "../../src/vmm/share/probe-owners.js";
+import { removeHalfMade, templatesDirectory } from "../../src/vmm/templates/half-made.js";
 import { busyboxProgram } from "../support/busybox.js";
-import { projectFolder } from "../support/project.js";
+import { bootTemplates, start } from "../support/daemon.js";
+import { projectDirectory } from "../support/project.js";
 import { limit } from "../support/wait.js";
 
-const assetsDir = process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets");
+const assetsDir = process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets");
 const driver = process.env["A3S_TEST_DRIVER"] === "krun" ? "krun" : "qemu";
 const log = createLogger("warn");
 export const { native } = loadNative(assetsDir);
@@ -26,27 +28,40 @@ export function within(ms: number): AbortSignal {
 }
 
 export class BoxBench implements AsyncDisposable {
-  readonly folder: string;
+  readonly directory: string;
   readonly cgroupParent: string;
   readonly #nets;
   readonly #ids: BoxId[] = [];
+  readonly #closing: AbortController;
+  readonly #options: FactoryOptions;
   factory: BoxFactory;
 
-  private constructor(folder: string, factory: BoxFactory) {
-    this.folder = folder;
-    this.cgroupParent = `/a3s-tvmm-${folder.slice(-6)}`;
+  private constructor(directory: string, factory: BoxFactory, options: FactoryOptions, closing: AbortController) {
+    this.#options = options;
+    this.#closing = closing;
+    this.directory = directory;
+    this.cgroupParent = `/a3s-tvmm-${directory.slice(-6)}`;
     this.factory = factory;
-    this.#nets = networkNamespaces(join(folder, "state"), native);
+    this.#nets = networkNamespaces(join(directory, "state"), native);
   }
 
-  static async open(): Promise<BoxBench> {
-    const folder = await mkdtemp(join(tmpdir(), "a3s-vmm-"));
-    return new BoxBench(folder, await openFactory(folder));
+  static async open(options: FactoryOptions = {}): Promise<BoxBench> {
+    const directory = await mkdtemp(join(tmpdir(), "a3s-vmm-"));
+    const closing = new AbortController();
+    const all = { ...options, closing: closing.signal };
+    return new BoxBench(directory, await openFactory(directory, all), all, closing);
   }
 
   /** As a daemon that was started again; or one that does not ask whether owners can be mapped. */
   async reopen(owners?: OwnersVerdict): Promise<void> {
-    this.factory = await openFactory(this.folder, owners);
+    const over = owners === undefined ? {} : { owners };
+    this.factory = await openFactory(this.directory, { ...this.#options, ...over });
+  }
+
+  /** As a daemon that ends: nothing is made in the background any more. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.factory.idle();
   }
 
   async spec(over: Partial<BoxSpec> = {}): Promise<BoxSpec & { readonly netnsPath: string }> {
@@ -67,8 +82,8 @@ export class BoxBench implements AsyncDisposable {
 
   /** A snapshot with a busybox in it. */
   async snapshot(): Promise<{ lowers: string[]; upper: string; work: string }> {
-    const layer = join(this.folder, "layer");
-    const own = join(this.folder, newContainerId().slice(0, 12));
+    const layer = join(this.directory, "layer");
+    const own = join(this.directory, newContainerId().slice(0, 12));
     await mkdir(join(layer, "bin"), { recursive: true });
     // once: a program that runs must not be written to
     const program = join(layer, "bin/busybox");
@@ -85,7 +100,7 @@ export class BoxBench implements AsyncDisposable {
     await this.#nets.remove(id);
   }
 
-  /** What Boxes of this bench have of the machine: mounts, cgroups, processes, files. */
+  /** What Boxes of this bench have of the machine: mounts, cgroups, processes, files. Nothing of templates, nor below. */
   async leftovers(): Promise<string[]> {
     const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").filter((line) => this.#isOurs(line));
     const groups: string[] = [];
@@ -93,11 +108,13 @@ export class BoxBench implements AsyncDisposable {
       const path = join("/sys/fs/cgroup", hierarchy, this.cgroupParent);
       if ((await readdir(path).catch(() => undefined)) !== undefined) groups.push(path);
     }
-    const files = (await readdir(join(this.folder, "state"), { recursive: true })).filter((one) => one.includes("/"));
+    const files = (await readdir(join(this.directory, "state"), { recursive: true })).filter(
+      (one) => one.includes("/") && !one.startsWith("templates/"),
+    );
     return [...mounts, ...groups, ...(await this.processes()).map(({ command }) => command), ...files];
   }
 
-  /** Processes that name this bench's folder. */
+  /** Processes that name this bench's directory. */
   async processes(): Promise<{ pid: number; command: string }[]> {
     const found: { pid: number; command: string }[] = [];
     for (const pid of await readdir("/proc")) {
@@ -109,19 +126,30 @@ export class BoxBench implements AsyncDisposable {
   }
 
   #isOurs(text: string): boolean {
-    return text.includes(`${this.folder}/`);
+    return text.includes(`${this.directory}/`) && !text.includes(`${templatesDirectory(this.#state)}/`);
+  }
+
+  get #state(): string {
+    return join(this.directory, "state");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
     for (const id of this.#ids) await this.discard(id);
-    await rm(this.folder, { recursive: true, force: true });
+    await removeHalfMade(this.#state, { native, log });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }
 
-export async function openFactory(folder: string, owners?: OwnersVerdict): Promise<BoxFactory> {
+type FactoryOptions = Partial<Pick<BoxFactoryOptions, "owners" | "templates" | "closing" | "log">>;
+
+/** Boxes go on from templates as in a daemon of tests (`A3S_TEST_START`); who asks for them has some of its own. */
+export async function openFactory(directory: string, options: FactoryOptions = {}): Promise<BoxFactory> {
+  const shared = { templates: start === "template", templatesDirectory: bootTemplates };
+  const own = { templatesDirectory: join(directory, "kept") };
   return await openBoxFactory({
-    state: join(folder, "state"),
-    layers: folder,
+    state: join(directory, "state"),
+    layers: directory,
     assetsDir,
     native,
     log,
@@ -130,6 +158,7 @@ export async function openFactory(folder: string, owners?: OwnersVerdict): Promi
     containerRuntime: "own",
     cgroupManager: "cgroupfs",
     healthTimeoutMs: 0,
-    ...(owners === undefined ? {} : { owners }),
+    ...(options.templates === undefined ? shared : own),
+    ...options,
   });
 }

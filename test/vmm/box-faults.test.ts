@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "../../src/base/errors.js";
 import { boxId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { eventually, limit } from "../support/wait.js";
 import { BoxBench, within } from "./bench-of-boxes.js";
 import { skipBecause } from "../support/skip.js";
@@ -79,7 +79,7 @@ describe("a Box that something happens to", function () {
 
   it("leaves nothing when it is discarded in the middle of its life, with mounts in it, twice", async () => {
     const box = await bench.boot();
-    const source = join(bench.folder, "volume");
+    const source = join(bench.directory, "volume");
     await mkdir(source);
     await box.shareOverlay("root", await bench.snapshot());
     await box.shareBind("volume", source, false);
@@ -93,12 +93,12 @@ describe("a Box that something happens to", function () {
   it("is found again by a daemon that was started anew, and ends for it as for the first", async () => {
     const box = await bench.boot();
     await bench.reopen();
-    expect(await bench.factory.listFolders()).to.deep.equal([box.id]);
+    expect(await bench.factory.listDirectories()).to.deep.equal([box.id]);
     box.agent.close("the first daemon is gone");
     const adopted = await bench.factory.adopt(box.id, box.handle, within(10_000));
     if (adopted === null) throw new Error("not found");
     expect((await adopted.agent.hello(within(20_000))).protocol).to.equal(1);
-    const source = join(bench.folder, "late");
+    const source = join(bench.directory, "late");
     await mkdir(source);
     await adopted.shareBind("late", source, true);
     await adopted.stop(20_000, within(30_000));
@@ -109,7 +109,7 @@ describe("a Box that something happens to", function () {
 
   it("answers a daemon soon, whatever those before it have left in its channel", async () => {
     const box = await bench.boot();
-    const { agentSocket } = boxFolderAt(box.handle.folder);
+    const { agentSocket } = boxDirectoryAt(box.handle.directory);
     box.agent.close("the first daemon is gone");
     let took = 0;
     for (let round = 0; round < 8; round++) {
@@ -223,8 +223,8 @@ describe("a Box that can't be booted", function () {
   });
 
   it("is swept away when its daemon died before anything ran in it", async () => {
-    const folder = join(bench.folder, "state/boxes", "0".repeat(24));
-    await mkdir(join(folder, "layout"), { recursive: true });
+    const directory = join(bench.directory, "state/boxes", "0".repeat(24));
+    await mkdir(join(directory, "layout"), { recursive: true });
     await bench.reopen();
     expect(await bench.leftovers()).to.deep.equal([]);
   });

@@ -88,8 +88,8 @@ describe("a Box", function () {
     expect(code).to.equal(7);
   });
 
-  it("shows a folder of the host, for writing where that is wanted", async () => {
-    const source = join(bench.folder, "volume");
+  it("shows a directory of the host, for writing where that is wanted", async () => {
+    const source = join(bench.directory, "volume");
     await mkdir(source);
     await writeFile(join(source, "from-host"), "hello from the host\n");
     const { stdout } = await runSession(box, bench, "cat /volume/from-host; echo guest > /volume/from-guest", {
@@ -100,8 +100,8 @@ describe("a Box", function () {
     expect(await readFile(join(source, "from-guest"), "utf8")).to.equal("guest\n");
   });
 
-  it("can't write to a read-only folder, whatever it mounts inside", async () => {
-    const source = join(bench.folder, "readonly");
+  it("can't write to a read-only directory, whatever it mounts inside", async () => {
+    const source = join(bench.directory, "readonly");
     await mkdir(source);
     const attempt = "mount -o remount,rw,bind /volume; echo x > /volume/made; ls /volume";
     const { stdout, stderr } = await runSession(box, bench, attempt, { source, readonly: true });
@@ -116,7 +116,7 @@ describe("a Box", function () {
   });
 
   it("keeps the host's submounts when the bind of their parent goes", async () => {
-    const source = join(bench.folder, "nested");
+    const source = join(bench.directory, "nested");
     await mkdir(join(source, "inner"), { recursive: true });
     await native.mountTmpfs(source, 1 << 20, 0o755);
     await native.setPropagation(source, "shared", false);
@@ -137,7 +137,7 @@ describe("a Box", function () {
   });
 
   it("gives names that no one can guess, and takes nothing away that is not in its share", async () => {
-    const source = join(bench.folder, "twice");
+    const source = join(bench.directory, "twice");
     await mkdir(source);
     const one = await box.shareBind("a/../b", source, true);
     const two = await box.shareBind("a/../b", source, true);
@@ -147,7 +147,9 @@ describe("a Box", function () {
     await box.removeShared(one.hostPath);
     await box.removeShared(one.hostPath);
     await box.removeShared(two.hostPath);
-    const refused = await box.removeShared(join(box.handle.folder, "share")).catch((thrown: unknown) => String(thrown));
+    const refused = await box
+      .removeShared(join(box.handle.directory, "share"))
+      .catch((thrown: unknown) => String(thrown));
     expect(refused).to.contain("is not an entry of");
   });
 

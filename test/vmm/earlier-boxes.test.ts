@@ -15,14 +15,14 @@ import { QemuDriver } from "../../src/vmm/drivers/qemu/qemu-driver.js";
 import { launcherPath } from "../../src/vmm/probe.js";
 import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { hostedShare } from "../support/hosted-share.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { baseSpec } from "../oracle/bundles.js";
 import { BoxBench, native, within } from "./bench-of-boxes.js";
 import { startSession } from "./sessions.js";
 
-const assets = process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets");
+const assets = process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets");
 const guestBase = join(assets, "guest");
 
 describe("a Box of an earlier daemon, whose share is on the host", function () {
@@ -40,8 +40,8 @@ describe("a Box of an earlier daemon, whose share is on the host", function () {
 
   /** As that daemon's record has it. */
   async function bootedEarlier(spec: BoxSpec): Promise<BoxHandle> {
-    const state = join(bench.folder, "state");
-    const owners = await probeOwners({ native, state, layers: bench.folder, name: "probe" });
+    const state = join(bench.directory, "state");
+    const owners = await probeOwners({ native, state, layers: bench.directory, name: "probe" });
     const driver = await earlierDriver();
     const box = await bootBox(
       {
@@ -70,10 +70,10 @@ describe("a Box of an earlier daemon, whose share is on the host", function () {
       ...{ name, groups, idMapping, entersUserNamespace, mountsRecursiveReadOnly },
       start: async (request, signal) => {
         const ids = request.userNamespace === null ? null : movedRoot(request.userNamespace.root);
-        const { layout, share } = request.folder;
+        const { layout, share } = request.directory;
         await native.removeTree(layout); // laid out once more, and mounted
         await native.removeTree(share);
-        const { trees } = await hostedShare(native, request.folder, guestBase, ids);
+        const { trees } = await hostedShare(native, request.directory, guestBase, ids);
         await using served = await trees();
         return await qemu.start({ ...request, trees: served.given }, signal);
       },
@@ -102,7 +102,7 @@ describe("a Box of an earlier daemon, whose share is on the host", function () {
 
   it("is taken up, has containers and volumes made in it and taken away, is stopped, and leaves nothing", async () => {
     const spec = await bench.spec();
-    const source = join(bench.folder, "volume");
+    const source = join(bench.directory, "volume");
     await mkdir(source);
     await writeFile(join(source, "file"), "of the host\n");
     const handle = await bootedEarlier(spec);

@@ -35,8 +35,8 @@ class Inside {
   }
 
   async descriptors(): Promise<string[]> {
-    const folder = `/proc/${this.pid}/fd`;
-    return await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => "")));
+    const directory = `/proc/${this.pid}/fd`;
+    return await Promise.all((await readdir(directory)).map((fd) => readlink(`${directory}/${fd}`).catch(() => "")));
   }
 
   async limit(name: string): Promise<string | undefined> {
@@ -120,22 +120,22 @@ describe("the jail of a Box", function () {
     const links = await fs.descriptors();
     const ofShare = (link: string): boolean => link === "/share" || link.startsWith("/share/");
     const files = links.filter((link) => link.startsWith("/") && !link.startsWith("/memfd:") && !ofShare(link));
-    const log = `${box.handle.folder}/log/fs`;
+    const log = `${box.handle.directory}/log/fs`;
     const given = ["/dev/null", "/proc/self/fd", "/proc/self/mountinfo", log];
     expect([...new Set(files)].sort()).to.deep.equal(given.sort());
     expect(links.filter((link) => !/^(\/|socket:|anon_inode:)/.test(link))).to.deep.equal([]);
   });
 
   it("leads from the file server's descriptors to its jail, and not to what else a proc has", async () => {
-    const folder = `/proc/${fs.pid}/fd`;
+    const directory = `/proc/${fs.pid}/fd`;
     const targets = await Promise.all(
-      (await readdir(folder)).map(async (fd) => [fd, await readlink(join(folder, fd))]),
+      (await readdir(directory)).map(async (fd) => [fd, await readlink(join(directory, fd))]),
     );
-    const own = join(folder, targets.find(([, target]) => target === "/proc/self/fd")?.[0] ?? "none");
+    const own = join(directory, targets.find(([, target]) => target === "/proc/self/fd")?.[0] ?? "none");
     const procMagic = 0x9fa0;
     expect((await statfs(own)).type).to.equal(procMagic);
     expect((await readdir(own)).every((name) => /^\d+$/.test(name))).to.equal(true);
-    // `..` of a mount is the folder that it is mounted in: the jail's own.
+    // `..` of a mount is the directory that it is mounted in: the jail's own.
     expect((await readdir(`${own}/..`)).sort()).to.deep.equal(["fd", "mountinfo"]);
     for (const above of ["..", "../mountinfo", "../..", "../../sys", "../../.."]) {
       expect((await statfs(`${own}/${above}`)).type, above).to.not.equal(procMagic);
@@ -171,7 +171,7 @@ describe("the jail of a Box", function () {
 
   it("has the share as the file server's root, read-only at its top", async () => {
     expect((await readdir(`/proc/${fs.pid}/root`)).sort()).to.deep.equal(
-      (await readdir(`${box.handle.folder}/layout`)).sort(),
+      (await readdir(`${box.handle.directory}/layout`)).sort(),
     );
     const top = parseMountinfo(await fs.mounts()).filter(({ target }) => target === "/");
     expect(top).to.have.length(1);
@@ -188,7 +188,12 @@ describe("the jail of a Box", function () {
 
   it("has open in the VMM what it was given, and no other file of the host", async () => {
     const files = (await vmm.descriptors()).filter((link) => link.startsWith("/") && !link.startsWith("/memfd:"));
-    const expected = ["/dev/null", "/dev/net/tun", `${box.handle.folder}/log/console`, `${box.handle.folder}/log/vmm`];
+    const expected = [
+      "/dev/null",
+      "/dev/net/tun",
+      `${box.handle.directory}/log/console`,
+      `${box.handle.directory}/log/vmm`,
+    ];
     expect([...new Set(files)].sort()).to.deep.equal(expected.sort());
   });
 

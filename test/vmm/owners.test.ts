@@ -53,8 +53,8 @@ describe("the owners of a Box's files", function () {
 
   /** What the one root that has that name in it wrote. */
   async function upperWith(name: string): Promise<string> {
-    for (const folder of await readdir(bench.folder)) {
-      const upper = join(bench.folder, folder, "upper");
+    for (const directory of await readdir(bench.directory)) {
+      const upper = join(bench.directory, directory, "upper");
       if ((await readdir(upper).catch(() => [""])).includes(name)) return upper;
     }
     throw new Error(`no root has a ${name}`);
@@ -83,14 +83,14 @@ describe("the owners of a Box's files", function () {
     const removed = await stat(join(upper, "bin/own"));
     expect([removed.isCharacterDevice(), removed.rdev]).to.deep.equal([true, 0]);
     expect((await readdir(join(upper, "layer"))).sort()).to.deep.equal(["new"]);
-    expect(await readFile(join(bench.folder, "layer/layer/old"), "utf8")).to.equal("old\n");
+    expect(await readFile(join(bench.directory, "layer/layer/old"), "utf8")).to.equal("old\n");
   });
 
   async function prepareLayer(): Promise<void> {
     await bench.snapshot(); // there is a layer then
-    await mkdir(join(bench.folder, "layer/layer"), { recursive: true });
-    await writeFile(join(bench.folder, "layer/layer/old"), "old\n");
-    await writeFile(join(bench.folder, "layer/bin/own"), "");
+    await mkdir(join(bench.directory, "layer/layer"), { recursive: true });
+    await writeFile(join(bench.directory, "layer/layer/old"), "old\n");
+    await writeFile(join(bench.directory, "layer/bin/own"), "");
   }
 
   it("hold for set-uid programs of a root: they run as their owner", async () => {
@@ -105,7 +105,7 @@ describe("the owners of a Box's files", function () {
   });
 
   it("of a Secret, which is for root alone and on a tmpfs, are root's, and what the guest writes on a volume is as it says", async () => {
-    const volume = join(bench.folder, "secret");
+    const volume = join(bench.directory, "secret");
     await mkdir(volume);
     await native.mountTmpfs(volume, 1 << 20, 0o755);
     try {
@@ -124,7 +124,7 @@ describe("the owners of a Box's files", function () {
   });
 
   it("of a volume that can't be mapped are nobody to root, and themselves to everybody else", async () => {
-    const volume = join(bench.folder, "foreign");
+    const volume = join(bench.directory, "foreign");
     await mkdir(volume);
     execFileSync("mount", ["-t", "ramfs", "none", volume]);
     try {
@@ -179,7 +179,7 @@ describe("a Box of an earlier daemon, whose file server is root of the host", fu
     box.agent.close("the first daemon is gone");
     const adopted = await bench.factory.adopt(box.id, box.handle, within(10_000));
     if (adopted === null) throw new Error("not found");
-    const volume = join(bench.folder, "volume");
+    const volume = join(bench.directory, "volume");
     await mkdir(volume);
     await writeFile(join(volume, "roots"), "root's\n");
     await chmod(join(volume, "roots"), 0o600);

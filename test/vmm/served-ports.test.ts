@@ -69,7 +69,14 @@ describe("ports of a pod that the host serves", function () {
         return stdout + stderr;
       };
       // the configuration of the sandbox brings the loopback up
-      const nothing = { hostname: "", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [] };
+      const nothing = {
+        hostname: "",
+        wallClockNs: 0n,
+        sysctls: {},
+        shmSizeBytes: 0n,
+        interfaces: [],
+        entropy: new Uint8Array(),
+      };
       await box.agent.configureSandbox(nothing, within(30_000));
       const peers: string[] = [];
       const stop = await serve(box.agent, { port: 4089 }, (stream, peer) => {

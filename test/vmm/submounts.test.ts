@@ -25,7 +25,7 @@ describe("mounts within a volume", function () {
   let source: string;
   before(async () => {
     bench = await BoxBench.open();
-    source = join(bench.folder, "volume");
+    source = join(bench.directory, "volume");
     await mkdir(join(source, "inner"), { recursive: true });
     await native.mountTmpfs(join(source, "inner"), 8 << 20, 0o755);
     await writeFile(join(source, "inner/file"), "inside\n");
@@ -36,7 +36,7 @@ describe("mounts within a volume", function () {
     await bench[Symbol.asyncDispose]();
   });
 
-  const console = async (box: Box): Promise<string> => await readFile(`${box.handle.folder}/log/console`, "utf8");
+  const console = async (box: Box): Promise<string> => await readFile(`${box.handle.directory}/log/console`, "utf8");
 
   async function readFromInner(box: Box, volume: SharedPath, held: readonly string[]): Promise<string> {
     // init is a program of that mount: what it has open goes with its last process
@@ -68,7 +68,7 @@ describe("mounts within a volume", function () {
   it("may go while the file server still has requests of them: containers that are removed as soon as they run", async () => {
     const box = await bench.boot();
     await bench.snapshot();
-    const layer = join(bench.folder, "layer");
+    const layer = join(bench.directory, "layer");
     await promisify(execFile)("cc", ["-static", "-O1", "-o", join(layer, "bin/reads-ahead"), readsAhead]);
     await writeFile(join(layer, "large"), "");
     await truncate(join(layer, "large"), 16 << 20);

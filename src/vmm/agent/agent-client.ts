@@ -1,5 +1,5 @@
 /**
- * The daemon's side of proto/agent. gRPC does not leave this folder: callers see these functions, with deadlines and
+ * The daemon's side of proto/agent. gRPC does not leave this directory: callers see these functions, with deadlines and
  * `RuntimeError`s. Messages of the contract (`gen/agent/v1/agent.ts`) are its own words and may be used as they are.
  */
 import type {
@@ -108,6 +108,12 @@ export interface AgentClient {
    * with this `brokenContract`.
    */
   readonly broken: AbortSignal;
+  /** For a guest that is about to stand still: what is under way breaks off or waits, and nobody calls it until `wake`. */
+  rest(): void;
+  wake(): void;
+  readonly isResting: boolean;
+  /** Resolves once it does not rest; rejects with the signal's reason. */
+  awake(signal: AbortSignal): Promise<void>;
   /** Drops the connection and what is under way on it; the next call dials again. */
   hangUp(): void;
   stats(request: StatsRequest, signal: AbortSignal): Promise<StatsResponse>;

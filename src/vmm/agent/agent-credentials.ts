@@ -7,6 +7,7 @@ import { waitForSocket } from "../drivers/wait-for-socket.js";
 import type { CallScope } from "./call-scope.js";
 import { shakeHands } from "./handshake.js";
 import { watchOverhead } from "./overhead.js";
+import { SlicedSocket } from "./sliced-socket.js";
 
 /**
  * A running agent answers at once; on a loaded machine later, so each try waits longer than the one before. So does the
@@ -92,6 +93,7 @@ class AgentConnector implements experimental.SecureConnector {
 
   /** Takes over the socket that grpc-js has dialled, or one that it dials in its place. */
   async connect(dialled: Socket): Promise<experimental.SecureConnectResult> {
+    this.#guest.socket?.destroy(); // a port has one connection, and the next has no answer until that one has gone
     const giveUpAt = this.#guest.booting === null ? performance.now() + redialForMs : Number.POSITIVE_INFINITY;
     let socket: Socket | undefined = dialled;
     for (;;) {
@@ -102,7 +104,7 @@ class AgentConnector implements experimental.SecureConnector {
         Object.assign(this.#guest, { booting: null, next: firstTry, socket });
         expectSettings(socket);
         watchOverhead(socket, this.#scope);
-        return { socket, secure: false };
+        return { socket: new SlicedSocket(socket), secure: false };
       } catch (thrown) {
         socket?.destroy();
         socket = undefined;

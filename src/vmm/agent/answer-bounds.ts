@@ -54,29 +54,41 @@ const stats: Bounds = {
   },
 };
 
-const fileEntry: MessageBound = {
-  1: { name: "entry.path", bytes: 8 * kib },
-  7: { name: "entry.owner", bytes: 256 },
-  8: { name: "entry.group", bytes: 256 },
-  10: { name: "entry.target", bytes: 4 * kib },
+const attribute: MessageBound = {
+  1: { name: "attribute.name", bytes: 255 },
+  2: { name: "attribute.value", bytes: 4 * kib },
 };
 
-const oneEntry: Bounds = { ...plain, message: { 1: { name: "entry", message: fileEntry } } };
+function fileEntry(mostAttributes: number): MessageBound {
+  return {
+    1: { name: "entry.path", bytes: 8 * kib },
+    7: { name: "entry.owner", bytes: 256 },
+    8: { name: "entry.group", bytes: 256 },
+    10: { name: "entry.target", bytes: 4 * kib },
+    11: { name: "entry.attributes", most: mostAttributes, message: attribute },
+  };
+}
 
-/** An entry has up to 11 fields. */
+/** An entry has up to 10 fields, and 3 for each of up to 128 attributes. */
+const anEntry = fileEntry(128);
+const entryFields = 512;
+
+const oneEntry: Bounds = { ...plain, fields: entryFields, message: { 1: { name: "entry", message: anEntry } } };
+
+/** In the 64 KiB of a part, an attribute takes some 12 bytes at the least. */
 const fileList: Bounds = {
   bytes: 64 * kib,
-  fields: 6144,
+  fields: 22_528,
   message: {
-    1: { name: "directory", message: fileEntry },
-    2: { name: "entries", most: 512, message: fileEntry },
+    1: { name: "directory", message: anEntry },
+    2: { name: "entries", most: 512, message: fileEntry(5632) },
   },
 };
 
 const fileData: Bounds = {
   bytes: 320 * kib,
-  fields: 64,
-  message: { 1: { name: "entry", message: fileEntry }, 2: { name: "data", bytes: 256 * kib } },
+  fields: entryFields,
+  message: { 1: { name: "entry", message: anEntry }, 2: { name: "data", bytes: 256 * kib } },
 };
 
 const fileEvents: Bounds = {

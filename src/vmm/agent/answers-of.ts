@@ -18,7 +18,7 @@ export async function* answersOf<Res>(
   signal: AbortSignal,
   open: () => ClientReadableStream<Res>,
 ): AsyncGenerator<Res, void> {
-  scope.throwIfClosed();
+  scope.throwIfShut();
   signal.throwIfAborted();
   const call = open();
   const cancel = (): void => {

@@ -1,4 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
+import { Rest, resting } from "./rest.js";
 
 /** A call that can be ended from here. */
 export interface Cancelable {
@@ -10,6 +11,8 @@ export interface Cancelable {
  * to their deadlines.
  */
 export class CallScope {
+  /** While the guest stands still on purpose. */
+  readonly rest = new Rest();
   readonly #live = new Set<Cancelable>();
   readonly #closed = new AbortController();
   readonly #broken = new AbortController();
@@ -28,6 +31,12 @@ export class CallScope {
 
   throwIfClosed(): void {
     this.closed.throwIfAborted();
+  }
+
+  /** Nothing is sent to a guest that stands still, either. */
+  throwIfShut(): void {
+    this.throwIfClosed();
+    this.rest.throwIfResting();
   }
 
   /** Calls that were made, ever. */
@@ -75,6 +84,6 @@ export class CallScope {
     for (const one of [this.closed, signal]) {
       if (one.aborted) return one.reason instanceof Error ? one.reason : new RuntimeError("canceled", "aborted");
     }
-    return undefined;
+    return this.rest.isResting ? resting() : undefined;
   }
 }

@@ -187,6 +187,23 @@ export class GrpcAgentClient implements AgentClient {
     return this.#scope.broken;
   }
 
+  rest(): void {
+    this.#scope.rest.begin();
+    this.#hangUp();
+  }
+
+  wake(): void {
+    this.#scope.rest.end();
+  }
+
+  get isResting(): boolean {
+    return this.#scope.rest.isResting;
+  }
+
+  async awake(signal: AbortSignal): Promise<void> {
+    await this.#scope.rest.awake(signal);
+  }
+
   hangUp(): void {
     this.#hangUp();
   }
@@ -223,6 +240,8 @@ export class GrpcAgentClient implements AgentClient {
   close(reason: string): void {
     this.#scope.close(reason);
     this.#methods.close();
+    // A guest that reads nothing does not see that no more comes: the next connection waits until this one has gone.
+    this.#hangUp();
   }
 
   /** For as long as the caller waits: until a booting guest answers, and over lost connections. */

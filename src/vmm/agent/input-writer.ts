@@ -20,7 +20,7 @@ export class ProcessInput implements InputWriter {
   #named = false;
 
   constructor(scope: CallScope, process: ProcessRef, signal: AbortSignal, open: OpenInput) {
-    scope.throwIfClosed();
+    scope.throwIfShut();
     signal.throwIfAborted();
     this.#process = process;
     let finish: (error: ServiceError | null) => void = () => undefined;

@@ -74,6 +74,10 @@ export class ResumingOutput implements OutputReader {
       this.#scope.throwIfClosed();
       if (this.#isClosed()) return;
       stopped.throwIfAborted();
+      if (this.#scope.rest.isResting) {
+        await this.#scope.rest.awake(anyOf(stopped, this.#scope.closed)).catch(() => undefined);
+        continue;
+      }
       try {
         if (yield* this.#read(stopped)) return;
         // The server ended the stream in the middle: another reader, or a restarted agent. Ask again.

@@ -33,7 +33,7 @@ export async function openConnection<Req, Res extends Part>(
   wanted: ConnectionCall<Req, Res>,
   signal: AbortSignal,
 ): Promise<PortConnection> {
-  scope.throwIfClosed();
+  scope.throwIfShut();
   signal.throwIfAborted();
   const connection = new AgentPortConnection(scope, signal, wanted);
   await connection.dial();

@@ -19,6 +19,7 @@ export async function servePort(
   signal: AbortSignal,
   open: () => ClientReadableStream<ServePortResponse>,
 ): Promise<AsyncGenerator<WaitingConnection, void>> {
+  await scope.rest.awake(anyOf(signal, scope.closed));
   const end = new AbortController();
   const answers = answersOf(scope, { name, stallMs: null }, anyOf(signal, end.signal), open);
   try {

@@ -2,6 +2,7 @@ import { Metadata, type CallOptions, type ClientUnaryCall, type ServiceError } f
 import { RuntimeError } from "../../base/errors.js";
 import { faults } from "../../base/faults.js";
 import { orAborted } from "../../base/or-aborted.js";
+import { anyOf } from "../../base/signals.js";
 import { sleep, stage } from "../../base/stage.js";
 import type { CallScope } from "./call-scope.js";
 import { failureOf } from "./status.js";
@@ -40,7 +41,7 @@ export async function unary<Res>(
     return await once(scope, limits, signal, start);
   } catch (thrown) {
     // A call that waits for the agent is made again by its caller, and learns there why that is in vain.
-    if (!limits.waitForReady && isUnavailable(thrown)) await deathNotice(scope, signal);
+    if (!limits.waitForReady && isUnavailable(thrown) && !scope.rest.isResting) await deathNotice(scope, signal);
     throw thrown;
   }
 }
@@ -65,7 +66,8 @@ async function once<Res>(
   signal: AbortSignal,
   start: StartCall<Res>,
 ): Promise<Res> {
-  scope.throwIfClosed();
+  if (limits.limitMs === null && scope.rest.isResting) await scope.rest.awake(anyOf(signal, scope.closed));
+  scope.throwIfShut();
   signal.throwIfAborted();
   const metadata = new Metadata({ waitForReady: limits.waitForReady });
   const options = limits.limitMs === null ? {} : { deadline: Date.now() + limits.limitMs };

@@ -31,7 +31,7 @@ export class Upload {
   #stalled: RuntimeError | undefined;
 
   constructor(scope: CallScope, signal: AbortSignal, open: (reply: Reply) => UploadCall) {
-    scope.throwIfClosed();
+    scope.throwIfShut();
     signal.throwIfAborted();
     this.#scope = scope;
     this.#signal = signal;

@@ -17,27 +17,27 @@ const refusals = new Set(["EINVAL", "ERANGE", "EACCES", "ENOSPC"]);
  * Sets it for a Box's groups, in whichever hierarchy has cpusets. Throws `invalidArgument` for what the host has not, and
  * `failedPrecondition` where no hierarchy has cpusets and some are wished for.
  */
-export async function confineGroups(folders: readonly string[], { cpus, mems }: CpuSet): Promise<void> {
+export async function confineGroups(directories: readonly string[], { cpus, mems }: CpuSet): Promise<void> {
   const groups: string[] = [];
-  for (const folder of folders) if (await isThere(join(folder, "cpuset.cpus"))) groups.push(folder);
+  for (const directory of directories) if (await isThere(join(directory, "cpuset.cpus"))) groups.push(directory);
   if (groups.length === 0 && (cpus !== "" || mems !== "")) {
     throw new RuntimeError("failedPrecondition", `CPUs "${cpus}" can't be set: the pod's cgroup has no cpuset`, {
       hint: "mount the cpuset controller, or run kubelet without its static CPU manager",
     });
   }
-  for (const folder of groups) {
-    await write(folder, "cpuset.cpus", cpus);
-    await write(folder, "cpuset.mems", mems);
+  for (const directory of groups) {
+    await write(directory, "cpuset.cpus", cpus);
+    await write(directory, "cpuset.mems", mems);
   }
 }
 
-async function write(folder: string, file: string, list: string): Promise<void> {
+async function write(directory: string, file: string, list: string): Promise<void> {
   try {
-    await (list === "" ? giveBack(folder, file) : put(folder, file, list));
+    await (list === "" ? giveBack(directory, file) : put(directory, file, list));
   } catch (cause) {
     if (!refusals.has(errnoOf(cause) ?? "")) throw cause;
-    const there = await readFile(join(dirname(folder), `${file}.effective`), "utf8")
-      .catch(() => readFile(join(dirname(folder), file), "utf8"))
+    const there = await readFile(join(dirname(directory), `${file}.effective`), "utf8")
+      .catch(() => readFile(join(dirname(directory), file), "utf8"))
       .catch(() => "unknown");
     throw new RuntimeError("invalidArgument", `${file} "${list}" can't be set: ${messageOf(cause)}`, {
       hint: `the pod's cgroup may have ${there.trim()}`,
@@ -46,24 +46,24 @@ async function write(folder: string, file: string, list: string): Promise<void> 
   }
 }
 
-async function put(folder: string, file: string, list: string): Promise<void> {
-  await writeFile(join(folder, file), `${list}\n`, { flag: "r+" });
+async function put(directory: string, file: string, list: string): Promise<void> {
+  await writeFile(join(directory, file), `${list}\n`, { flag: "r+" });
 }
 
 /** v2 has an empty list for it, which no group with processes may come back to; there as in v1 it is spelled out. */
-async function giveBack(folder: string, file: string): Promise<void> {
-  if (!(await isThere(join(folder, "cgroup.controllers")))) {
-    await put(folder, file, await listOf(dirname(folder), file));
+async function giveBack(directory: string, file: string): Promise<void> {
+  if (!(await isThere(join(directory, "cgroup.controllers")))) {
+    await put(directory, file, await listOf(dirname(directory), file));
     return;
   }
   try {
-    await put(folder, file, "");
+    await put(directory, file, "");
   } catch (thrown) {
     if (errnoOf(thrown) !== "ENOSPC") throw thrown;
-    await put(folder, file, await listOf(dirname(folder), `${file}.effective`));
+    await put(directory, file, await listOf(dirname(directory), `${file}.effective`));
   }
 }
 
-async function listOf(folder: string, file: string): Promise<string> {
-  return (await readFile(join(folder, file), "utf8")).trim();
+async function listOf(directory: string, file: string): Promise<string> {
+  return (await readFile(join(directory, file), "utf8")).trim();
 }

@@ -11,8 +11,8 @@ import type { CgroupPlan } from "./plan.js";
 export interface BoxCgroup {
   /** Of the Box's group, below the root of each hierarchy. */
   readonly path: string;
-  /** Folders that were made, deepest first in each hierarchy: the Box's own, then parents that were not there. */
-  readonly folders: readonly string[];
+  /** Directories that were made, deepest first in each hierarchy: the Box's own, then parents that were not there. */
+  readonly directories: readonly string[];
   /** The `cgroup.procs` files that the Box's processes write themselves into. */
   readonly procs: readonly string[];
   /** What keeps a scope alive until the first of them is in. */
@@ -44,7 +44,7 @@ export async function createBoxCgroup(
       const counts = hierarchy.version === 2 || hierarchy.controllers.length > 0 || hierarchy.name === "systemd";
       if (counts) procs.push(join(hierarchy.mountPoint, plan.leaf, "cgroup.procs"));
     }
-    return { path: plan.path, folders: plan.folders, procs, holder };
+    return { path: plan.path, directories: plan.directories, procs, holder };
   } catch (cause) {
     holder.end(); // and with it the scope
     throw new RuntimeError("internal", `make cgroup ${plan.path}: ${messageOf(cause)}`, { cause });
@@ -59,10 +59,10 @@ async function makeInScope(hierarchy: CgroupHierarchy, { path, leaf }: CgroupPla
   if (hierarchy.version === 1) {
     await makeGroup(hierarchy, leaf);
   } else if (leaf !== path) {
-    const folder = join(hierarchy.mountPoint, leaf);
-    await mkdir(folder, { mode: 0o755 });
-    await writeFile(join(folder, "cgroup.procs"), String(holder.pid), { flag: "r+" });
-    await delegateControllers(dirname(folder));
+    const directory = join(hierarchy.mountPoint, leaf);
+    await mkdir(directory, { mode: 0o755 });
+    await writeFile(join(directory, "cgroup.procs"), String(holder.pid), { flag: "r+" });
+    await delegateControllers(dirname(directory));
   }
 }
 
@@ -82,11 +82,11 @@ async function makeByHand(plan: CgroupPlan, { strict, processes, log }: Making):
     } catch (cause) {
       const message = `make cgroup ${plan.path} in ${hierarchy.mountPoint}: ${messageOf(cause)}`;
       if (strict) {
-        for (const folder of plan.folders) await rmdir(folder).catch(() => undefined);
+        for (const directory of plan.directories) await rmdir(directory).catch(() => undefined);
         throw new RuntimeError("internal", message, { cause });
       }
       log.warn({ hierarchy: hierarchy.mountPoint, err: messageOf(cause) }, "no cgroup for this Box here");
     }
   }
-  return { path: plan.path, folders: plan.folders, procs };
+  return { path: plan.path, directories: plan.directories, procs };
 }

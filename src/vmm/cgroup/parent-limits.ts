@@ -22,18 +22,39 @@ const memoryFile = /^memory\.(?:max|limit_in_bytes)$/;
 /** `parent`: CRI cgroup_parent. Nothing is limited where there is no such group. */
 export async function parentLimits(parent: string, manager: CgroupManager): Promise<ParentLimits> {
   if (parent === "") return { memoryBytes: undefined, hugePageBytes: 0n };
-  const path = manager === "systemd" ? slicePath(sliceOf(parent)) : cgroupParentPath(parent);
-  return await limitsIn(cgroupHierarchies(await readMountinfo(), true).map(({ mountPoint }) => join(mountPoint, path)));
+  return await limitsIn(await directoriesOf(parent, manager));
 }
 
-/** Of one group, by its folders in the hierarchies. */
-export async function limitsIn(folders: readonly string[]): Promise<ParentLimits> {
+/** Whether the group above a Box's has less memory or time of processors than the host. */
+export async function parentIsBounded(parent: string, manager: CgroupManager): Promise<boolean> {
+  return parent !== "" && (await isBoundedIn(await directoriesOf(parent, manager)));
+}
+
+/** Of one group, by its directories in the hierarchies. */
+export async function isBoundedIn(directories: readonly string[]): Promise<boolean> {
+  if ((await limitsIn(directories)).memoryBytes !== undefined) return true;
+  for (const directory of directories) {
+    for (const name of ["cpu.max", "cpu.cfs_quota_us"]) {
+      const [quota = ""] = (await readFile(join(directory, name), "utf8").catch(() => "")).trim().split(" ");
+      if (/^\d+$/.test(quota)) return true; // else "max", or -1
+    }
+  }
+  return false;
+}
+
+async function directoriesOf(parent: string, manager: CgroupManager): Promise<string[]> {
+  const path = manager === "systemd" ? slicePath(sliceOf(parent)) : cgroupParentPath(parent);
+  return cgroupHierarchies(await readMountinfo(), true).map(({ mountPoint }) => join(mountPoint, path));
+}
+
+/** Of one group, by its directories in the hierarchies. */
+export async function limitsIn(directories: readonly string[]): Promise<ParentLimits> {
   let memoryBytes: bigint | undefined;
   let hugePageBytes = 0n;
-  for (const folder of folders) {
-    for (const name of await readdir(folder).catch(() => [])) {
-      if (pagesFile.test(name)) hugePageBytes += (await limitIn(join(folder, name))) ?? 0n;
-      if (memoryFile.test(name)) memoryBytes ??= await limitIn(join(folder, name));
+  for (const directory of directories) {
+    for (const name of await readdir(directory).catch(() => [])) {
+      if (pagesFile.test(name)) hugePageBytes += (await limitIn(join(directory, name))) ?? 0n;
+      if (memoryFile.test(name)) memoryBytes ??= await limitIn(join(directory, name));
     }
   }
   return { memoryBytes, hugePageBytes };

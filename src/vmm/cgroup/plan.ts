@@ -5,10 +5,12 @@ import { RuntimeError } from "../../base/errors.js";
 import type { BoxId } from "../../base/ids.js";
 import { isThere } from "../../base/is-there.js";
 import { readMountinfo } from "../../base/mountinfo.js";
-import { slicePath, sliceOf } from "../systemd/slice-path.js";
+import { poolSlice, slicePath, sliceOf } from "../systemd/slice-path.js";
 
 /** Parent of Boxes whose pod names none. */
 export const ownCgroupParent = "/a3s-box";
+/** Of Boxes that have no pod yet: what they take together is told apart. */
+export const poolCgroupParent = `${ownCgroupParent}/pool`;
 
 /**
  * Who makes the groups. cgroupfs: the daemon, by mkdir. systemd: it makes a scope for the Box and delegates it, the daemon
@@ -16,14 +18,29 @@ export const ownCgroupParent = "/a3s-box";
  */
 export type CgroupManager = "cgroupfs" | "systemd";
 
-function boxGroupName(id: BoxId, manager: CgroupManager): string {
-  return manager === "cgroupfs" ? id : `a3s-box-${id}.scope`;
+export function poolParentOf(manager: CgroupManager): string {
+  return manager === "cgroupfs" ? poolCgroupParent : poolSlice;
 }
 
-/** A folder of the Box's own group, whoever made it. */
-export function isBoxGroup(folder: string, id: BoxId): boolean {
-  const name = basename(folder);
-  return name === boxGroupName(id, "cgroupfs") || name === boxGroupName(id, "systemd");
+/** A group of a Box that has no pod yet. */
+export function isPoolGroup(directory: string): boolean {
+  const parent = dirname(directory);
+  return parent.endsWith(poolCgroupParent) || basename(parent) === poolSlice;
+}
+
+/** One whose making may fail in a hierarchy, as nobody has asked for it. */
+export function isOwnParent(parent: string): boolean {
+  return parent === "" || parent === poolCgroupParent || parent === poolSlice;
+}
+
+/** systemd knows a scope by its name alone: a Box is in one of two for as long as it takes to move it. */
+function scopeName(id: BoxId, parent: string): string {
+  return parent === poolSlice ? `a3s-pool-${id}.scope` : `a3s-box-${id}.scope`;
+}
+
+/** A directory of the Box's own group, whoever made it. */
+export function isBoxGroup(directory: string, id: BoxId): boolean {
+  return [id, scopeName(id, ""), scopeName(id, poolSlice)].includes(basename(directory));
 }
 
 /**
@@ -50,7 +67,7 @@ export interface CgroupPlan {
   /** Of the one that its processes live in. */
   readonly leaf: string;
   readonly hierarchies: readonly CgroupHierarchy[];
-  readonly folders: readonly string[];
+  readonly directories: readonly string[];
   /** Under systemd: the slice of the scope that `path` is. */
   readonly slice?: string;
 }
@@ -62,18 +79,19 @@ export async function planBoxCgroup(
   manager: CgroupManager,
 ): Promise<CgroupPlan> {
   const slice = manager === "systemd" ? sliceOf(parent) : undefined;
-  const path = `${slice === undefined ? cgroupParentPath(parent) : slicePath(slice)}/${boxGroupName(id, manager)}`;
+  const path =
+    slice === undefined ? `${cgroupParentPath(parent)}/${id}` : `${slicePath(slice)}/${scopeName(id, slice)}`;
   const leaf = use === "leaf" ? path : `${path}/${ownLeaf}`;
   const hierarchies = cgroupHierarchies(await readMountinfo(), use === "parent" || slice !== undefined);
-  const folders: string[] = [];
+  const directories: string[] = [];
   for (const hierarchy of hierarchies) {
     const { mountPoint } = hierarchy;
     const top = slice !== undefined && isManagers(hierarchy) ? join(mountPoint, slicePath(slice)) : mountPoint;
-    for (let folder = join(mountPoint, leaf); folder !== top; folder = dirname(folder)) {
-      if (!(await isThere(folder))) folders.push(folder);
+    for (let directory = join(mountPoint, leaf); directory !== top; directory = dirname(directory)) {
+      if (!(await isThere(directory))) directories.push(directory);
     }
   }
-  return { path, leaf, hierarchies, folders, ...(slice === undefined ? {} : { slice }) };
+  return { path, leaf, hierarchies, directories, ...(slice === undefined ? {} : { slice }) };
 }
 
 /** systemd has groups of its units there; in the other v1 hierarchies nobody has but who makes them. */

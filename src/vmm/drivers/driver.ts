@@ -2,17 +2,24 @@ import { open } from "node:fs/promises";
 import { RuntimeError, messageOf } from "../../base/errors.js";
 import type { Native, SpawnedProcess } from "../../native/addon.js";
 import type { BoxSpec, DriverName, IdMapping } from "../box.js";
-import type { BoxFolder } from "../box-folder.js";
+import type { BoxDirectory } from "../box-directory.js";
 import type { ProcessRole } from "../box-processes.js";
 import type { BoxCgroup } from "../cgroup/create.js";
 import type { GroupUse } from "../cgroup/plan.js";
 import { guestInit } from "../share/layout.js";
 import type { GivenTrees } from "../share/share-trees.js";
 
+/**
+ * `from`: the file of a machine's state, to go on from; `tried` is told that a VMM has it. `to`: one that its state is to be
+ * written to, as the monitor says.
+ */
+export type SnapshotUse =
+  { readonly from: string; readonly tried?: () => void } | { readonly to: string; readonly monitor: string };
+
 export interface StartRequest {
   readonly spec: BoxSpec;
   /** Has its share; the driver adds sockets and logs. */
-  readonly folder: BoxFolder;
+  readonly directory: BoxDirectory;
   readonly cgroup: Pick<BoxCgroup, "path" | "procs">;
   /**
    * For what serves the share: a user namespace (its descriptor stays the caller's), and the host's id of its root. The
@@ -23,6 +30,8 @@ export interface StartRequest {
   readonly trees: GivenTrees | null;
   /** Added to the guest's kernel command line; what the guest's init makes of them is between it and the caller. */
   readonly kernelParameters?: readonly string[];
+  /** Absent: it boots. Drivers without `snapshots` know none. */
+  readonly snapshot?: SnapshotUse;
   /** Takes over each process as soon as it runs, and its pidfd with it. */
   readonly started: (role: ProcessRole, process: SpawnedProcess) => Promise<void>;
 }
@@ -33,7 +42,12 @@ export interface StartedVm {
   readonly dialable: Promise<void>;
 }
 
-/** What differs between the ways to make a Box. Both leave the agent to be dialled at `folder.agentSocket`. */
+export interface DriverSnapshots {
+  /** Facts of everything that a machine's state depends on beside its sizes: programs, kernel, its command line. */
+  identity(kernelParameters: readonly string[], signal: AbortSignal): Promise<string>;
+}
+
+/** What differs between the ways to make a Box. Both leave the agent to be dialled at `directory.agentSocket`. */
 export interface Driver {
   readonly name: DriverName;
   readonly groups: GroupUse;
@@ -43,6 +57,10 @@ export interface Driver {
   readonly entersUserNamespace: boolean;
   /** A read-only mount can be so with all that is mounted below it (CRI Mount.recursive_read_only). */
   readonly mountsRecursiveReadOnly: boolean;
+  /** As `DriverSnapshots.identity`, of whatever makes machines. */
+  readonly identity?: DriverSnapshots["identity"];
+  /** Absent: its machines can't be snapshot. */
+  readonly snapshots?: DriverSnapshots;
   /**
    * Starts the file server, where it is a process of its own, and the VMM. What has been started is the caller's to
    * kill, also when this fails half way. The signal lasts for the whole boot.
@@ -66,8 +84,9 @@ const commonKernelParameters = [
   "noreplace-smp",
   "selinux=0",
   "random.trust_cpu=on",
-  // An interface that nobody has asked for, and that a pod's figures would show.
+  // Interfaces that nobody has asked for, and that a pod's figures would show.
   "dummy.numdummies=0",
+  "ifb.numifbs=0",
 ] as const;
 
 /** proc_pid_oom_score_adj(5): a pod that is out of memory loses one of its own processes first. */
@@ -79,7 +98,10 @@ export const rootTag = "podroot";
 /** The kernel cuts longer command lines (COMMAND_LINE_SIZE of x86, less the closing NUL). */
 const maxCommandLine = 2047;
 
-export function kernelCommandLine(ofDriver: readonly string[], request: StartRequest): string {
+export function kernelCommandLine(
+  ofDriver: readonly string[],
+  request: Pick<StartRequest, "kernelParameters">,
+): string {
   const parameters = [...commonKernelParameters, ...ofDriver, ...(request.kernelParameters ?? [])];
   const line = [...parameters, `init=${guestInit}`].join(" ");
   if (line.length > maxCommandLine) throw new RuntimeError("internal", "the kernel command line is too long");

@@ -35,14 +35,14 @@ export async function jailedProgram(
   more: readonly string[],
   signal: AbortSignal,
 ): Promise<JailedProgram> {
-  const { file, folders, links } = await librariesOf(path, signal);
+  const { file, directories, links } = await librariesOf(path, signal);
   const paths: string[] = [];
   for (const extra of more) {
     if (await isThere(extra)) paths.push(extra);
   }
-  const seen = withoutNested([file, ...folders, ...paths]);
+  const seen = withoutNested([file, ...directories, ...paths]);
   const view = [...seen.map((each) => `see=${each}`), ...links.map(({ path: at, text }) => `link=${at}:${text}`)];
-  const own = folders.filter((folder) => !/^\/(?:usr\/)?lib|^\/etc\//.test(folder));
+  const own = directories.filter((directory) => !/^\/(?:usr\/)?lib|^\/etc\//.test(directory));
   return { file, view, env: own.length === 0 ? [] : [`LD_LIBRARY_PATH=${own.join(":")}`] };
 }
 

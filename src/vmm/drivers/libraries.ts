@@ -7,8 +7,8 @@ import { RuntimeError, messageOf } from "../../base/errors.js";
 export interface Libraries {
   /** The program itself, no link. */
   readonly file: string;
-  /** Folders (no links) that hold its libraries and the loader, and the loader's cache. */
-  readonly folders: readonly string[];
+  /** Directories (no links) that hold its libraries and the loader, and the loader's cache. */
+  readonly directories: readonly string[];
   /** Links at the top of the file system by which they are named ("/lib64" to "usr/lib64"). */
   readonly links: readonly { readonly path: string; readonly text: string }[];
 }
@@ -20,20 +20,20 @@ const limitMs = 10_000;
 export async function librariesOf(program: string, signal: AbortSignal): Promise<Libraries> {
   const file = await realpath(program);
   const paths = parseLoaderList(await loaderList(file, signal));
-  const folders = new Set<string>();
+  const directories = new Set<string>();
   const links = new Map<string, string>();
   for (const path of paths) {
-    // The loader opens the name, and the name may be a link to another folder.
-    folders.add(await realpath(dirname(path)));
-    folders.add(dirname(await realpath(path)));
+    // The loader opens the name, and the name may be a link to another directory.
+    directories.add(await realpath(dirname(path)));
+    directories.add(dirname(await realpath(path)));
     const top = `/${path.split("/")[1] ?? ""}`;
     const text = await readlink(top).catch(() => undefined);
     if (text !== undefined) links.set(top, text);
   }
-  const found = [...folders, ...(paths.length > 0 ? [await realpath(cache).catch(() => undefined)] : [])];
+  const found = [...directories, ...(paths.length > 0 ? [await realpath(cache).catch(() => undefined)] : [])];
   return {
     file,
-    folders: found.filter((path) => path !== undefined),
+    directories: found.filter((path) => path !== undefined),
     links: [...links].map(([path, text]) => ({ path, text })),
   };
 }

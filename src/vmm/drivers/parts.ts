@@ -1,7 +1,7 @@
 import type { BoxId } from "../../base/ids.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle, MachineDriver } from "../box.js";
-import type { BoxFolder } from "../box-folder.js";
+import type { BoxDirectory } from "../box-directory.js";
 import { movedRoot } from "../box-ids.js";
 import { isBoxGroup } from "../cgroup/plan.js";
 import { GroupUsage, ProcessUsage, type Usage } from "../usage.js";
@@ -23,20 +23,26 @@ export interface BoxDriverParts {
 /** `processes` of the handle: none before they are started, where what needs them fails. */
 export function partsOf(
   id: BoxId,
-  folder: BoxFolder,
-  { driver, processes, cgroups, idMap, serverRoot, sharedBy }: Omit<BoxHandle, "folder">,
+  directory: BoxDirectory,
+  { driver, processes, cgroups, idMap, serverRoot, sharedBy }: Omit<BoxHandle, "directory">,
   native: Native,
 ): BoxDriverParts {
-  const onHost = new HostMounts(native, folder.share);
+  const onHost = new HostMounts(native, directory.share);
   if (driver === "native") {
     const usage = new GroupUsage(cgroups.filter((group) => isBoxGroup(group, id)));
-    return { share: new HostShare(idMap, folder, native, onHost), sharedMemory: folder.shm, usage, shutsDown: false };
+    return {
+      share: new HostShare(idMap, directory, native, onHost),
+      sharedMemory: directory.shm,
+      usage,
+      shutsDown: false,
+    };
   }
   const usage = new ProcessUsage(processes.map(({ pid }) => pid));
   const owners = serverRoot === undefined ? null : movedRoot(serverRoot);
-  const mounts = sharedBy === "server" ? new ServerMounts(native, folder.share, serverOf(driver, processes)) : onHost;
+  const mounts =
+    sharedBy === "server" ? new ServerMounts(native, directory.share, serverOf(driver, processes)) : onHost;
   return {
-    share: new GuestShare(owners, folder, native, mounts),
+    share: new GuestShare(owners, directory, native, mounts),
     sharedMemory: guestLayout.SHM,
     usage,
     shutsDown: true,

@@ -10,8 +10,8 @@ import { ShareTrees } from "./share-trees.js";
 
 /** Names at the top of the guest's root that lead into the guest base, which has a merged /usr. */
 const baseLinks = ["bin", "sbin", "lib", "lib64"] as const;
-/** Empty folders of the guest's root: what the agent mounts on, and what the share's entries go into. */
-const emptyFolders = ["proc", "sys", "dev", "run", "tmp", ...areas, "base"] as const;
+/** Empty directories of the guest's root: what the agent mounts on, and what the share's entries go into. */
+const emptyDirectories = ["proc", "sys", "dev", "run", "tmp", ...areas, "base"] as const;
 
 /**
  * The root of a guest: what its file server serves, read-only at the top. Nobody on the host may run what is in it. Its
@@ -27,8 +27,8 @@ export class GuestShare extends Share {
   }
 
   async create(): Promise<void> {
-    const { layout } = this.folder;
-    await this.makeFolders(emptyFolders);
+    const { layout } = this.directory;
+    await this.makeDirectories(emptyDirectories);
     await Promise.all(baseLinks.map((name) => symlink(`base/usr/${name}`, join(layout, name))));
     await symlink("base/usr", join(layout, "usr"));
   }
@@ -38,7 +38,7 @@ export class GuestShare extends Share {
     const flags = { ...this.flags, readonly: true };
     return await ShareTrees.open(
       native,
-      () => native.copyMount(this.folder.layout, false, flags, { ids: this.ids, follows: false }),
+      () => native.copyMount(this.directory.layout, false, flags, { ids: this.ids, follows: false }),
       () => this.#asMapped((ids) => native.copyMount(guestBase, false, flags, { ids, follows: false })),
     );
   }
@@ -55,10 +55,10 @@ export class GuestShare extends Share {
   }
 
   /** Before the guest knows the name of the place. */
-  async #leaveOut(source: string, target: string, folders: readonly string[]): Promise<void> {
-    const within = folders.filter((folder) => folder !== source && isBelow(folder, source));
+  async #leaveOut(source: string, target: string, directories: readonly string[]): Promise<void> {
+    const within = directories.filter((directory) => directory !== source && isBelow(directory, source));
     if (within.length === 0) return;
-    const places = within.map((folder) => join(target, relative(source, folder)));
+    const places = within.map((directory) => join(target, relative(source, directory)));
     for (const mount of mountsBelow(await this.mounts.list(), target)) {
       if (places.some((place) => isBelow(mount, place))) await this.mounts.unmount(mount);
     }

@@ -24,12 +24,12 @@ export class HostShare extends Share {
   }
 
   async create(): Promise<void> {
-    const { layout, share } = this.folder;
-    await this.makeFolders(areas);
+    const { layout, share } = this.directory;
+    await this.makeDirectories(areas);
     // In a peer group of its own from the first: what is mounted in it must not appear in the layout too.
     await this.native.bindMount(layout, share, false, this.flags);
-    await mkdir(this.folder.shm, { mode: 0o755 });
-    await this.native.mountTmpfs(this.folder.shm, shmBytes, 0o1777);
+    await mkdir(this.directory.shm, { mode: 0o755 });
+    await this.native.mountTmpfs(this.directory.shm, shmBytes, 0o1777);
     if (this.ids !== null) await this.letIn(this.ids);
   }
 
@@ -49,9 +49,9 @@ export class HostShare extends Share {
   }
 
   /** With its owners as they are: what has a mount of its own here belongs to the pod's root already. */
-  override async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
+  override async mount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath> {
     const flags = { ...this.flags, readonly: false };
-    return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
+    return await this.mountEntry({ area: "v", name, file: !isDirectory }, async (target) => {
       await this.mounts.bind(target, { source: descriptorPath, recursive: false, flags });
     });
   }
@@ -80,7 +80,7 @@ export class HostShare extends Share {
   }
 
   protected seenAt(area: Area, name: string): string {
-    return join(this.folder.share, area, name);
+    return join(this.directory.share, area, name);
   }
 
   /**
@@ -88,9 +88,9 @@ export class HostShare extends Share {
    * list, and no other user can pass it.
    */
   private async letIn({ uids, gids }: IdMap): Promise<void> {
-    await chown(this.folder.path, 0, gids.first);
-    await chmod(this.folder.path, 0o710);
-    await chown(this.folder.shm, uids.first, gids.first);
+    await chown(this.directory.path, 0, gids.first);
+    await chmod(this.directory.path, 0o710);
+    await chown(this.directory.shm, uids.first, gids.first);
   }
 }
 

@@ -14,7 +14,7 @@ type Mounts = Pick<
   "bindMount" | "closeFd" | "mountOverlay" | "mountTmpfs" | "openUserNamespace" | "removeTree" | "unmount"
 >;
 
-export interface ProbedFolders {
+export interface ProbedDirectories {
   readonly native: Mounts;
   /** Where Boxes' shares are. */
   readonly state: string;
@@ -33,21 +33,21 @@ const ids = movedRoot(0x8000_0000);
  * All of it has to work: kubelet's Secrets and tokens lie on a tmpfs, with files for root alone, which a file server that is
  * not the host's root can't read where they are not mapped (Linux before 6.3).
  */
-export async function probeOwners({ native, state, layers, name }: ProbedFolders): Promise<OwnersVerdict> {
+export async function probeOwners({ native, state, layers, name }: ProbedDirectories): Promise<OwnersVerdict> {
   try {
     await native.closeFd(await native.openUserNamespace(ids));
   } catch (thrown) {
     const limit = errnoOf(thrown) === "ENOSPC" ? " (sysctl user.max_user_namespaces)" : "";
     return { mapped: false, why: `no user namespace can be made here${limit}: ${messageOf(thrown)}` };
   }
-  const tries: [what: string, folder: string, attempt: (place: Place) => Promise<void>][] = [
+  const tries: [what: string, directory: string, attempt: (place: Place) => Promise<void>][] = [
     ["a tmpfs", state, (place) => tryTmpfs(place, native)],
     [`the file system of ${state}`, state, (place) => tryBind(place, native)],
     [`containers' trees in ${layers}`, layers, (place) => tryOverlay(place, native, ids, true)],
   ];
-  for (const [what, folder, attempt] of tries) {
+  for (const [what, directory, attempt] of tries) {
     try {
-      await inFolder(join(folder, name), native, attempt);
+      await inDirectory(join(directory, name), native, attempt);
     } catch (thrown) {
       return { mapped: false, why: `Linux ${release()} does not map the owners of ${what}: ${messageOf(thrown)}` };
     }
@@ -55,23 +55,23 @@ export async function probeOwners({ native, state, layers, name }: ProbedFolders
   return { mapped: true };
 }
 
-/** A path in the folder where something is tried. */
+/** A path in the directory where something is tried. */
 type Place = (name: string) => string;
 
-/** Makes a folder for it; what a daemon left there that was killed meanwhile goes first. */
-export async function inFolder(
-  folder: string,
+/** Makes a directory for it; what a daemon left there that was killed meanwhile goes first. */
+export async function inDirectory(
+  directory: string,
   native: Mounts,
   attempt: (place: Place) => Promise<void>,
 ): Promise<void> {
   const discard = async (): Promise<void> => {
-    for (const mounted of ["merged", "to", "from"]) await native.unmount(join(folder, mounted), true);
-    await native.removeTree(folder);
+    for (const mounted of ["merged", "to", "from"]) await native.unmount(join(directory, mounted), true);
+    await native.removeTree(directory);
   };
   await discard();
   try {
-    await mkdir(folder, { mode: 0o700 });
-    await attempt((name) => join(folder, name));
+    await mkdir(directory, { mode: 0o700 });
+    await attempt((name) => join(directory, name));
   } finally {
     await discard();
   }

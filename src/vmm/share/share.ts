@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { RuntimeError, isNotFound } from "../../base/errors.js";
 import type { MountFlags, Native, OwnerMap } from "../../native/addon.js";
 import type { SharedPath, Snapshot } from "../box.js";
-import type { BoxFolder } from "../box-folder.js";
+import type { BoxDirectory } from "../box-directory.js";
 import type { MountLine } from "../../base/mountinfo.js";
 import { areas, entryAt, type Area } from "./layout.js";
 import type { ShareMounts } from "./share-mounts.js";
@@ -14,13 +14,13 @@ export interface BindOptions {
   readonly readonly: boolean;
   /** With what is mounted below the source, */
   readonly recursive: boolean;
-  /** but in none of these folders of the host. */
+  /** but in none of these directories of the host. */
   readonly without: readonly string[];
 }
 
-/** What of the host a pod sees, as mounts below the Box's folder, or as if they were there (`ShareMounts`). */
+/** What of the host a pod sees, as mounts below the Box's directory, or as if they were there (`ShareMounts`). */
 export abstract class Share {
-  protected readonly folder: BoxFolder;
+  protected readonly directory: BoxDirectory;
   protected readonly native: Native;
   protected readonly mounts: ShareMounts;
   /** As its mounts show owners; null: as they are. */
@@ -28,13 +28,13 @@ export abstract class Share {
   /** Of every mount in it. */
   protected abstract readonly flags: MountFlags;
 
-  constructor(folder: BoxFolder, native: Native, mounts: ShareMounts) {
-    this.folder = folder;
+  constructor(directory: BoxDirectory, native: Native, mounts: ShareMounts) {
+    this.directory = directory;
     this.native = native;
     this.mounts = mounts;
   }
 
-  /** Lays it out. Undone by unmounting everything below the Box's folder. */
+  /** Lays it out. Undone by unmounting everything below the Box's directory. */
   abstract create(): Promise<void>;
   /** For who serves it, once it is laid out; undefined where nobody does. */
   abstract trees(guestBase: string): Promise<ShareTrees | undefined>;
@@ -66,16 +66,16 @@ export abstract class Share {
   }
 
   /** Without what is mounted below it. */
-  async mount(name: string, descriptorPath: string, isFolder: boolean): Promise<SharedPath> {
+  async mount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath> {
     const flags = { ...this.flags, readonly: false };
-    return await this.mountEntry({ area: "v", name, file: !isFolder }, async (target) => {
+    return await this.mountEntry({ area: "v", name, file: !isDirectory }, async (target) => {
       await this.bindTo(target, descriptorPath, false, flags);
     });
   }
 
   /** Lazy always: a file server holds what the guest has looked into, and a plain umount is EBUSY. */
   async remove(hostPath: string): Promise<void> {
-    const { layout, share } = this.folder;
+    const { layout, share } = this.directory;
     const entry = entryAt(share, hostPath);
     if (entry === undefined) throw new RuntimeError("internal", `${hostPath} is not an entry of ${share}`);
     await this.mounts.unmount(hostPath);
@@ -99,7 +99,7 @@ export abstract class Share {
 
   /** Entries whose mount point is there, mounted or not. */
   async list(): Promise<string[]> {
-    const { layout, share } = this.folder;
+    const { layout, share } = this.directory;
     const found = areas.map(async (area) => (await readdir(join(layout, area))).map((name) => join(share, area, name)));
     return (await Promise.all(found)).flat();
   }
@@ -111,8 +111,8 @@ export abstract class Share {
   ): Promise<SharedPath> {
     const { area, file } = entry;
     const name = freshName(entry.name);
-    const point = join(this.folder.layout, area, name);
-    const target = join(this.folder.share, area, name);
+    const point = join(this.directory.layout, area, name);
+    const target = join(this.directory.share, area, name);
     await (file ? writeFile(point, "", { flag: "wx", mode: 0o600 }) : mkdir(point, { mode: 0o700 }));
     try {
       await mount(target);
@@ -124,8 +124,8 @@ export abstract class Share {
     return { guestPath: this.seenAt(area, name), hostPath: target };
   }
 
-  protected async makeFolders(names: readonly string[]): Promise<void> {
-    const { layout, share } = this.folder;
+  protected async makeDirectories(names: readonly string[]): Promise<void> {
+    const { layout, share } = this.directory;
     await mkdir(layout, { mode: 0o755 });
     await mkdir(share, { mode: 0o755 });
     await Promise.all(names.map((name) => mkdir(join(layout, name), { mode: 0o755 })));

@@ -86,16 +86,19 @@ class Conversation {
     });
   }
 
-  /** SASL's EXTERNAL: the kernel tells the other side who we are (D-Bus specification, "Authentication Protocol"). */
+  /**
+   * SASL's EXTERNAL: the kernel tells the other side who we are (D-Bus specification, "Authentication Protocol"). BEGIN does
+   * not wait for the answer, but the first call does: systemd's own socket keeps what it reads together with BEGIN until
+   * more comes, and would wait for us as we for it.
+   */
   async authenticate(): Promise<void> {
     const uid = Buffer.from(String(process.getuid?.() ?? 0)).toString("hex");
-    this.#socket.write(`\0AUTH EXTERNAL ${uid}\r\n`);
+    this.#socket.write(`\0AUTH EXTERNAL ${uid}\r\nBEGIN\r\n`);
     const line = await this.#take((bytes) => {
       const end = bytes.indexOf("\r\n");
       return end < 0 ? undefined : { message: bytes.toString("latin1", 0, end), length: end + 2 };
     });
     if (!line.startsWith("OK ")) throw new Error(`systemd does not let us in: ${line}`);
-    this.#socket.write("BEGIN\r\n");
   }
 
   async call(call: DbusCall): Promise<DbusReply> {

@@ -2,6 +2,8 @@ import { RuntimeError } from "../../base/errors.js";
 
 /** Of Boxes whose pod names no parent. A name without a dash: it has no slice above it. */
 export const ownSlice = "a3s.slice";
+/** Of Boxes that have no pod yet; below the other. */
+export const poolSlice = "a3s-pool.slice";
 
 /** systemd.slice(5): what stands between dashes names the slices above; letters that systemd would escape are none. */
 const sliceName = /^[a-zA-Z0-9:_.\\]+(?:-[a-zA-Z0-9:_.\\]+)*\.slice$/;

@@ -5,7 +5,7 @@ const ref = { sessionId: "s", execId: "" };
 const path = Buffer.from("/a");
 const scope = {
   ...{ sessionId: "s", user: "", uid: 0, gid: 0, groups: [], capabilities: [], oomScoreAdj: 0 },
-  ...{ base: Buffer.alloc(0), root: Buffer.alloc(0) },
+  ...{ base: Buffer.alloc(0), root: Buffer.alloc(0), attributes: Buffer.alloc(0) },
 };
 
 async function* noBody(): AsyncGenerator<Uint8Array, void> {}
@@ -19,7 +19,14 @@ async function readAll(source: AsyncIterable<unknown>): Promise<void> {
 export const calls = {
   hello: (agent, signal) => agent.hello(signal),
   configureSandbox: (agent, signal) => {
-    const request = { hostname: "", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [] };
+    const request = {
+      hostname: "",
+      wallClockNs: 0n,
+      sysctls: {},
+      shmSizeBytes: 0n,
+      interfaces: [],
+      entropy: new Uint8Array(),
+    };
     return agent.configureSandbox(request, signal);
   },
   createSession: (agent, signal) => {
@@ -50,14 +57,15 @@ export const calls = {
   updateSession: (agent, signal) =>
     agent.updateSession({ sessionId: "s", ociResources: Buffer.alloc(0), oomScoreAdj: undefined }, signal),
   listSessions: (agent, signal) => agent.listSessions(signal),
-  stats: (agent, signal) => agent.stats({ sessionId: "", processes: true }, signal),
+  stats: (agent, signal) => agent.stats({ sessionId: "", processes: true, brief: false }, signal),
   dropCaches: (agent, signal) => agent.dropCaches(signal),
   syncMirror: (agent, signal) => agent.syncMirror("/v/a", signal),
   syncSubmounts: (agent, signal) => agent.syncSubmounts("/v/a", [], signal),
   statFile: (agent, signal) => agent.files.stat({ scope, path, follow: true }, signal),
   listFiles: (agent, signal) => readAll(agent.files.list({ scope, path, depth: 1, limit: 1 }, signal)),
   readFile: (agent, signal) => readAll(agent.files.read({ scope, path, offset: 0n, length: undefined }, signal)),
-  writeFile: (agent, signal) => agent.files.write({ scope, path, mode: 0o644, parents: false }, noBody(), signal),
+  writeFile: (agent, signal) =>
+    agent.files.write({ scope, path, mode: 0o644, parents: false, attributes: [] }, noBody(), signal),
   makeDirectory: (agent, signal) => agent.files.makeDirectory({ scope, path, mode: 0o755 }, signal),
   moveFile: (agent, signal) => agent.files.move({ scope, from: path, to: path }, signal),
   removeFile: (agent, signal) => agent.files.remove({ scope, path, recursive: false }, signal),

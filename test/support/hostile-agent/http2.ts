@@ -15,6 +15,12 @@ export function frame(type: number, flag: number, payload: Uint8Array, stream = 
   return Buffer.concat([head, payload]);
 }
 
+function windowUpdate(bytes: number): Buffer {
+  const increment = Buffer.alloc(4);
+  increment.writeUInt32BE(bytes);
+  return frame(frameTypes.windowUpdate, 0, increment);
+}
+
 /** RFC 7541, 6.2.2: a literal without Huffman, and without a place in the table. */
 function literal(name: string, value: string): Buffer {
   return Buffer.concat([Buffer.from([0]), text(name), text(value)]);
@@ -167,6 +173,8 @@ export class HostileConnection {
 
   #frame(head: Buffer, payload: Buffer): void {
     const id = head.readUInt32BE(5);
+    // What was taken is given back, or a client may ask no more after 64 KiB of questions.
+    if (head[3] === frameTypes.data && payload.length > 0) this.#socket.write(windowUpdate(payload.length));
     if (head[3] === frameTypes.settings) this.#settings(head[4] ?? 0, payload);
     if (head[3] === frameTypes.windowUpdate) {
       this.#add(id, payload.readUInt32BE(0));

@@ -1,14 +1,14 @@
-/** A process of its own: listens in the folder that it is told, at a socket for each attack, and says "ready". */
+/** A process of its own: listens in the directory that it is told, at a socket for each attack, and says "ready". */
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { attacks } from "./attacks.js";
 import { HostileConnection } from "./http2.js";
 
-const folder = process.argv[2];
-if (folder === undefined) throw new Error("no folder given");
+const directory = process.argv[2];
+if (directory === undefined) throw new Error("no directory given");
 for (const [at, attack] of Object.values(attacks).entries()) {
   const server = createServer((socket) => new HostileConnection(socket, attack));
-  await new Promise<void>((resolve) => server.listen(join(folder, `${String(at)}.sock`), resolve));
+  await new Promise<void>((resolve) => server.listen(join(directory, `${String(at)}.sock`), resolve));
 }
 process.send?.("ready");
 process.on("disconnect", () => {

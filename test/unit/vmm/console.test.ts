@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { lastLines, printable, tailOf } from "../../../src/vmm/console.js";
 
 describe("a guest's console", () => {
-  let folder = "";
+  let directory = "";
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-console-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-console-"));
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("loses its control characters before it gets into a message", () => {
@@ -18,7 +18,7 @@ describe("a guest's console", () => {
   });
 
   it("is cut to its end", async () => {
-    const path = join(folder, "console");
+    const path = join(directory, "console");
     await writeFile(path, `${"x".repeat(10_000)}\nlast line\n`);
     expect(await tailOf(path))
       .to.have.length.below(4097)
@@ -27,6 +27,6 @@ describe("a guest's console", () => {
   });
 
   it("is empty when there is none", async () => {
-    expect(await tailOf(join(folder, "absent"))).to.equal("");
+    expect(await tailOf(join(directory, "absent"))).to.equal("");
   });
 });

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { boxId } from "../../../src/base/ids.js";
 import type { BoxSpec } from "../../../src/vmm/box.js";
-import { boxFolderAt } from "../../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../../src/vmm/box-directory.js";
 import type { StartRequest } from "../../../src/vmm/drivers/driver.js";
 import { launcherConfig } from "../../../src/vmm/drivers/krun/launcher-config.js";
 import { qemuArguments, vmmOptions } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
@@ -18,7 +18,7 @@ const spec: BoxSpec = {
 function request(over: Partial<StartRequest> = {}): StartRequest {
   return {
     spec,
-    folder: boxFolderAt("/s/boxes/1,2"),
+    directory: boxDirectoryAt("/s/boxes/1,2"),
     cgroup: { path: "", procs: [] },
     userNamespace: null,
     trees: { share: 20, base: 21 },
@@ -107,7 +107,7 @@ describe("the launcher's config", () => {
   });
 
   it("refuses a value that would be another line", () => {
-    const folder = boxFolderAt("/s/x\nshare=/");
-    expect(() => launcherConfig(request({ folder }), programs)).to.throw("line break");
+    const directory = boxDirectoryAt("/s/x\nshare=/");
+    expect(() => launcherConfig(request({ directory }), programs)).to.throw("line break");
   });
 });

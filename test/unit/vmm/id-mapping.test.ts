@@ -6,14 +6,14 @@ import type { Native } from "../../../src/native/addon.js";
 import { nativeIdMapping } from "../../../src/vmm/drivers/native/user-namespaces.js";
 
 describe("whether pods of the host can have user namespaces", () => {
-  let folder = "";
+  let directory = "";
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-ids-"));
-    await chmod(folder, 0o711);
-    for (const name of ["state", "layers"]) await mkdir(join(folder, name), { mode: 0o711 });
+    directory = await mkdtemp(join(tmpdir(), "a3s-ids-"));
+    await chmod(directory, 0o711);
+    for (const name of ["state", "layers"]) await mkdir(join(directory, name), { mode: 0o711 });
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   /** The kernel's part: mounts, or does not. */
@@ -25,11 +25,11 @@ describe("whether pods of the host can have user namespaces", () => {
   };
   const able = kernel(() => Promise.resolve());
   const asked = async (over: { native?: Native; namespaces?: readonly string[] } = {}) => {
-    const places = { state: join(folder, "state"), layers: join(folder, "layers") };
+    const places = { state: join(directory, "state"), layers: join(directory, "layers") };
     return await nativeIdMapping({ native: able, namespaces: ["user"], ...places, ...over });
   };
 
-  it("they can where kernel, runc and folders have what it takes", async () => {
+  it("they can where kernel, runc and directories have what it takes", async () => {
     expect(await asked()).to.deep.equal({ by: "mounts" });
   });
 
@@ -40,10 +40,10 @@ describe("whether pods of the host can have user namespaces", () => {
     });
   });
 
-  it("is said of the first folder above the state that others can't pass", async () => {
-    await chmod(folder, 0o710);
-    await chmod(join(folder, "state"), 0o700);
-    expect(await asked()).to.include({ by: "none", why: `${folder} can't be passed by other users (chmod o+x)` });
+  it("is said of the first directory above the state that others can't pass", async () => {
+    await chmod(directory, 0o710);
+    await chmod(join(directory, "state"), 0o700);
+    expect(await asked()).to.include({ by: "none", why: `${directory} can't be passed by other users (chmod o+x)` });
   });
 
   it("is said of a kernel that maps no layers, with its words", async () => {

@@ -16,23 +16,23 @@ describe("the libraries of a program", () => {
     expect(parseLoaderList(text)).to.deep.equal(["/lib/x86_64-linux-gnu/libz.so.1", "/lib64/ld-linux-x86-64.so.2"]);
   });
 
-  it("lie in folders that are no links, and include those of a running program", async () => {
-    const { file, folders } = await librariesOf(process.execPath, AbortSignal.timeout(5000));
+  it("lie in directories that are no links, and include those of a running program", async () => {
+    const { file, directories } = await librariesOf(process.execPath, AbortSignal.timeout(5000));
     expect(file).to.match(/^\//);
-    expect(folders.some((folder) => /^\/.*lib/.test(folder))).to.equal(true);
+    expect(directories.some((directory) => /^\/.*lib/.test(directory))).to.equal(true);
   });
 
   it("are none for a program without a loader", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "a3s-libraries-"));
+    const directory = await mkdtemp(join(tmpdir(), "a3s-libraries-"));
     try {
-      const file = join(folder, "static");
+      const file = join(directory, "static");
       // The header alone, of a program without segments: elf(5).
       const head = Buffer.alloc(64);
       head.write("\u007fELF\u0002\u0001", "latin1");
       await writeFile(file, head);
-      expect(await librariesOf(file, AbortSignal.timeout(5000))).to.deep.equal({ file, folders: [], links: [] });
+      expect(await librariesOf(file, AbortSignal.timeout(5000))).to.deep.equal({ file, directories: [], links: [] });
     } finally {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
   });
 

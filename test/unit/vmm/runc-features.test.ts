@@ -5,16 +5,16 @@ import { expect } from "chai";
 import { runcFeatures } from "../../../src/vmm/drivers/native/runc-features.js";
 
 describe("what runc says that it can do", () => {
-  let folder = "";
+  let directory = "";
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-runc-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-runc-"));
   });
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   const runc = async (script: string): Promise<string> => {
-    const path = join(folder, "runc");
+    const path = join(directory, "runc");
     await writeFile(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     return path;
   };

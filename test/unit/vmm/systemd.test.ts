@@ -74,15 +74,15 @@ describe("D-Bus", () => {
 });
 
 describe("a call to systemd", () => {
-  let folder = "";
+  let directory = "";
   let server: Server | undefined;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-m"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-m"));
   });
   afterEach(async () => {
     server?.close();
     server = undefined;
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   const call = { member: "Reload", signature: "", body: () => undefined };
@@ -94,7 +94,7 @@ describe("a call to systemd", () => {
 
   /** A manager that lets in, then answers each message in turn with what it is given. */
   async function manager(...answers: readonly ((socket: Socket) => void)[]): Promise<string> {
-    const path = join(folder, "private");
+    const path = join(directory, "private");
     server = createServer((socket) => {
       const left = [...answers];
       let began = false;
@@ -120,7 +120,7 @@ describe("a call to systemd", () => {
 
   it("takes the next socket where one is not there", async () => {
     const path = await manager((socket) => socket.write(answer(1)));
-    expect(await ask([join(folder, "none"), path])).to.equal("answered");
+    expect(await ask([join(directory, "none"), path])).to.equal("answered");
   });
 
   it("says what systemd says", async () => {
@@ -134,7 +134,7 @@ describe("a call to systemd", () => {
   it("fails where systemd hangs up, is not there, or says nothing", async () => {
     const path = await manager((socket) => socket.destroy());
     expect(String(await ask([path]))).to.contain("systemd closed the connection");
-    const absent = await ask([join(folder, "none")]);
+    const absent = await ask([join(directory, "none")]);
     expect(absent).to.be.instanceOf(RuntimeError).and.to.include({ code: "unavailable" });
     server?.close();
     await rm(path, { force: true });

@@ -26,6 +26,7 @@ describe("watchDescriptors", () => {
           resolve();
           return Promise.resolve();
         },
+        awake: () => Promise.resolve(),
       };
       const log = createLogger("error");
       void watchDescriptors({ pid: child.pid ?? 0, agent, over: over.signal, log });
@@ -50,7 +51,7 @@ describe("watchDescriptors", () => {
 
   it("ends with the process", async () => {
     const child = await server(1);
-    const agent = { dropCaches: () => Promise.resolve() };
+    const agent = { dropCaches: () => Promise.resolve(), awake: () => Promise.resolve() };
     const over = new AbortController().signal;
     const watch = watchDescriptors({
       pid: child.pid ?? 0,

@@ -3,6 +3,7 @@ import { stage } from "../../../base/stage.js";
 import type { Native } from "../../../native/addon.js";
 import { givenDescriptors, spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { launcherConfig, type KrunPrograms } from "./launcher-config.js";
+import { programFacts } from "../program-facts.js";
 import { listenForReady } from "./ready-line.js";
 
 const startLimitMs = 20_000;
@@ -18,6 +19,10 @@ export class KrunDriver implements Driver {
   readonly groups = "leaf";
   readonly idMapping = { by: "none", why: "libkrun serves the share itself, with owners as they are" } as const;
   readonly mountsRecursiveReadOnly = true;
+  readonly identity = async (parameters: readonly string[], signal: AbortSignal): Promise<string> =>
+    await stage("look at programs", startLimitMs, signal, async () =>
+      [...(await programFacts(Object.values(this.#programs))), ...parameters].join("\n"),
+    );
   readonly #native: Native;
   readonly #programs: KrunPrograms;
 
@@ -27,19 +32,19 @@ export class KrunDriver implements Driver {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
-    const { folder, spec, userNamespace } = request;
+    const { directory, spec, userNamespace } = request;
     return await stage("start vmm", startLimitMs, signal, async () => {
-      await writeFile(folder.launcherConfig, launcherConfig(request, this.#programs), { mode: 0o600 });
+      await writeFile(directory.launcherConfig, launcherConfig(request, this.#programs), { mode: 0o600 });
       const owner = userNamespace?.root ?? 0;
       const more = { maxInodes: socketsInodes, owner, noexec: true, nosymfollow: true };
-      await this.#native.mountTmpfs(folder.sockets, socketsBytes, 0o700, more);
-      const { ready } = await listenForReady(folder.readySocket, signal);
-      await chown(folder.readySocket, owner, owner);
-      const args = ["a3s-box-launcher", "run", folder.launcherConfig];
+      await this.#native.mountTmpfs(directory.sockets, socketsBytes, 0o700, more);
+      const { ready } = await listenForReady(directory.readySocket, signal);
+      await chown(directory.readySocket, owner, owner);
+      const args = ["a3s-box-launcher", "run", directory.launcherConfig];
       const vmm = {
         file: this.#programs.launcher,
         args,
-        log: folder.vmmLog,
+        log: directory.vmmLog,
         netns: spec.netnsPath,
         ownPidNamespace: true,
         given: givenDescriptors(request),

@@ -14,7 +14,7 @@ const kernelParameters = ["reboot=k"] as const;
 
 /** What the launcher is told: lines of `key=value`, launcher/config.h. */
 export function launcherConfig(request: StartRequest, programs: KrunPrograms): string {
-  const { spec, folder } = request;
+  const { spec, directory } = request;
   const values: [string, string][] = [
     ["libkrun", programs.libkrun],
     ["kernel", programs.kernel],
@@ -24,8 +24,8 @@ export function launcherConfig(request: StartRequest, programs: KrunPrograms): s
     ["share", String(givenNumbers.share)],
     ["base", String(givenNumbers.base)],
     ["tag", rootTag],
-    ["console", folder.console],
-    ["socket_folder", folder.sockets],
+    ["console", directory.console],
+    ["socket_directory", directory.sockets],
   ];
   if (request.userNamespace !== null) values.push(["userns", String(givenNumbers.userNamespace)]);
   if (spec.tap !== null) values.push(["tap", spec.tap], ["mac", deviceMacOf(spec.id)]);

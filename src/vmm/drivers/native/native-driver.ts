@@ -34,7 +34,7 @@ export class NativeDriver implements Driver {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
-    const { cgroup, folder, spec } = request;
+    const { cgroup, directory, spec } = request;
     const { agent, runc } = this.#programs;
     return await stage("start agent", startLimitMs, signal, async () => {
       const own = ownNamespaces(spec);
@@ -42,14 +42,14 @@ export class NativeDriver implements Driver {
       const options = ["--runc", runc, "--cgroup", cgroup.path, ...(own === "" ? [] : ["--new", own]), ...users];
       const program = {
         file: agent,
-        args: ["agent", "host", folder.agentSocket, ...options],
-        log: folder.agentLog,
+        args: ["agent", "host", directory.agentSocket, ...options],
+        log: directory.agentLog,
         netns: spec.netnsPath,
         ownPidNamespace: false,
         isAgent: true,
       };
       await request.started("agent", await spawnProgram(this.#native, request, program));
-      return { dialable: waitForSocket(folder.agentSocket, signal) };
+      return { dialable: waitForSocket(directory.agentSocket, signal) };
     });
   }
 }

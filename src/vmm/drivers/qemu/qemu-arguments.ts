@@ -1,8 +1,9 @@
 import { RuntimeError } from "../../../base/errors.js";
+import { boxId } from "../../../base/ids.js";
 import type { HostIds } from "../../../native/addon.js";
 import type { BoxSpec } from "../../box.js";
-import type { BoxFolder } from "../../box-folder.js";
-import { deviceMacOf, vmmUserOf } from "../../box-ids.js";
+import type { BoxDirectory } from "../../box-directory.js";
+import { deviceMacOf, templateMac, vmmUserOf } from "../../box-ids.js";
 import { ofFileServer } from "../jailed-program.js";
 import { givenNumbers, kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRequest } from "../driver.js";
 
@@ -12,7 +13,7 @@ const firstInherited = 3;
 /**
  * virtiofsd(1), in the jail that the launcher has made. Without CAP_MKNOD, which counts for nothing in a user namespace. `--sandbox chroot` makes the share its root and changes nothing
  * else; `--inode-file-handles never`, because handles want CAP_DAC_READ_SEARCH, which opens any file of a file system of
- * which one folder is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
+ * which one directory is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
  * host file system keeps its own device number in the guest.
  */
 export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] {
@@ -22,6 +23,8 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
     "--sandbox=chroot",
     "--inode-file-handles=never",
     "--xattr",
+    // Where a guest's kernel has ACLs, they are its users' too. Ids in them would not be translated.
+    ...(idMap === undefined ? ["--posix-acl=auto"] : []),
     "--modcaps=-mknod",
     // Takes the limit it is started with: its own attempt at a million ends in a warning where the hard limit is lower.
     "--rlimit-nofile=0",
@@ -38,7 +41,10 @@ const fileServerProcesses = 16;
  * starts and makes nothing of them (what is mounted: for file handles; the most a limit can be: to raise it). It would answer
  * a guest's sync with syncfs(2) of each file system of the host's that something of is shared (docs/adr/0080).
  */
-export function fileServerOptions(folder: BoxFolder, { hasUserNamespace }: { hasUserNamespace: boolean }): string[] {
+export function fileServerOptions(
+  directory: BoxDirectory,
+  { hasUserNamespace }: { hasUserNamespace: boolean },
+): string[] {
   return [
     ...[
       `share=${givenNumbers.share}`,
@@ -48,7 +54,7 @@ export function fileServerOptions(folder: BoxFolder, { hasUserNamespace }: { has
       `file=/proc/sys/fs/nr_open:${vmmMaxOpenFiles}`,
     ],
     ...(hasUserNamespace ? [`userns=${givenNumbers.userNamespace}`] : []),
-    ...[...ofFileServer, `processes=${fileServerProcesses}`, "refuse=syncfs", `listen=${folder.fsSocket}`],
+    ...[...ofFileServer, `processes=${fileServerProcesses}`, "refuse=syncfs", `listen=${directory.fsSocket}`],
   ];
 }
 
@@ -69,8 +75,13 @@ function translation(kind: "uid" | "gid", { first, count }: HostIds): string {
  * - `mitigations=off`: the guest would keep two page tables for each process, and each change of them throws the
  *   emulator's translated addresses away; a system call then costs 15 times as much. What the mitigations hinder is the
  *   processor's speculation, and this processor is a program (ADR 0091). Never with KVM.
+ * - `lapic_timer_khz`: QEMU's APIC counts nanoseconds. A kernel of ours then doesn't measure it, which took 200 ms of
+ *   each boot, and failed on a busy host (ADR 0131). Others hand the word to PID 1, which doesn't know it.
  */
-const kernelParameters = ["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable", "mitigations=off"] as const;
+const kernelParameters = [
+  ...["init_on_alloc=1", "reboot=t", "no_timer_check", "tsc=reliable", "mitigations=off"],
+  "lapic_timer_khz=1000000",
+] as const;
 
 /**
  * Boots as fast as the oldest model that runs this kernel, and has what x86-64-v3 asks for (AVX2, BMI, FMA, MOVBE), which
@@ -90,16 +101,20 @@ const threadsBesideProcessors = 64;
 /** QEMU holds the devices and a few more. */
 const vmmOpenFiles = 1024;
 
-/** Descriptors of QEMU, by what they are; `tap` only where the Box has one. */
+/** Descriptors of QEMU, by what they are; `tap` only where the Box has one, what a snapshot takes after it. */
 const descriptors = { console: 3, agent: 4, fs: 5, tap: 6 } as const;
+
+/** The name of the file in QEMU to which its monitor may have the state written. */
+export const snapshotFile = "/dev/fdset/2";
 
 /** What the launcher prepares for QEMU: the order is that of `descriptors`. */
 export function vmmOptions(request: StartRequest, kernel: string): string[] {
-  const { spec, folder } = request;
+  const { spec, directory } = request;
   return [
     `see=${kernel}`,
-    ...[`append=${folder.console}`, `listen=${folder.agentSocket}`, `connect=${folder.fsSocket}`],
+    ...[`append=${directory.console}`, `listen=${directory.agentSocket}`, `connect=${directory.fsSocket}`],
     ...(spec.tap === null ? [] : [`tap=${spec.tap}`]),
+    ...snapshotOptions(request),
     ...[
       `user=${vmmUserOf(spec.id)}`,
       `processes=${spec.vcpus + threadsBesideProcessors}`,
@@ -109,13 +124,25 @@ export function vmmOptions(request: StartRequest, kernel: string): string[] {
   ];
 }
 
+type Machine = Pick<StartRequest, "spec" | "kernelParameters" | "snapshot"> & {
+  readonly directory: Pick<BoxDirectory, "path">;
+};
+
+/** What of the command lines the state of a machine depends on, beside its sizes: all, as of one with a tap. */
+export function machineFacts(parameters: readonly string[]): string[] {
+  const sizes = { vcpus: 1, memoryMib: 1, tap: "tap" };
+  const spec: BoxSpec = { id: boxId("0".repeat(64)), ...sizes, netnsPath: "", cgroupParent: "" };
+  const machine: Machine = { spec, directory: { path: "" }, kernelParameters: parameters, snapshot: { from: "" } };
+  return [...qemuArguments(machine, "", 0), ...virtiofsdArguments({})];
+}
+
 /** qemu(1): the `microvm` machine, virtio-mmio devices only, emulated. Everything is where measurements put it. */
-export function qemuArguments(request: StartRequest, kernel: string, tscKhz: number): string[] {
-  const { spec, folder } = request;
+export function qemuArguments(request: Machine, kernel: string, tscKhz: number): string[] {
+  const { spec, directory } = request;
   const memory = `${spec.memoryMib}M`;
   return [
     // For who looks at the list of processes: QEMU itself can't reach it.
-    ...["-name", `guest=${folder.path.replaceAll(",", ",,")}`], // a comma would begin another option
+    ...["-name", `guest=${directory.path.replaceAll(",", ",,")}`], // a comma would begin another option
     ...["-M", "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=off,auto-kernel-cmdline=on,memory-backend=mem"],
     ...["-accel", `tcg,tb-size=${translatedMib}`, "-cpu", cpuModel, "-smp", String(spec.vcpus), "-m", memory],
     ...["-object", `memory-backend-memfd,id=mem,size=${memory},share=on`],
@@ -129,16 +156,36 @@ export function qemuArguments(request: StartRequest, kernel: string, tscKhz: num
     ...["-device", "virtserialport,bus=vs0.0,nr=1,chardev=ag,name=agent"],
     ...["-chardev", `socket,id=fs,fd=${descriptors.fs}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
-    ...networkArguments(spec),
+    ...networkArguments(request),
+    ...snapshotArguments(request),
     ...["-kernel", kernel, "-append", kernelCommandLine([...kernelParameters, `tsc_early_khz=${tscKhz}`], request)],
   ];
 }
 
-function networkArguments(spec: BoxSpec): string[] {
+/**
+ * Pages lie in the file at the places that they have in memory: what is zero takes no room, and is not read. No monitor is
+ * needed to go on from it.
+ */
+function snapshotArguments({ snapshot, spec }: Machine): string[] {
+  if (snapshot === undefined) return [];
+  if ("from" in snapshot) return ["-global", "migration.mapped-ram=on", "-incoming", `file:${snapshot.from}`];
+  const first = descriptors.tap + (spec.tap === null ? 0 : 1);
+  return [
+    ...["-add-fd", `fd=${first},set=2`],
+    ...["-chardev", `socket,id=qmp,fd=${first + 1},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
+  ];
+}
+
+function snapshotOptions({ snapshot }: StartRequest): string[] {
+  if (snapshot === undefined) return [];
+  return "from" in snapshot ? [`see=${snapshot.from}`] : [`write=${snapshot.to}`, `listen=${snapshot.monitor}`];
+}
+
+function networkArguments({ spec, snapshot }: Machine): string[] {
   if (spec.tap === null) return [];
   if (!/^[0-9A-Za-z_.-]{1,15}$/.test(spec.tap)) throw new RuntimeError("internal", `tap "${spec.tap}" is malformed`);
   return [
     ...["-netdev", `tap,id=n0,fd=${descriptors.tap}`],
-    ...["-device", `virtio-net-device,netdev=n0,mac=${deviceMacOf(spec.id)}`],
+    ...["-device", `virtio-net-device,netdev=n0,mac=${snapshot === undefined ? deviceMacOf(spec.id) : templateMac}`],
   ];
 }

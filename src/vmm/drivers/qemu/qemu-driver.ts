@@ -7,8 +7,9 @@ import { stage } from "../../../base/stage.js";
 import type { Native, TscReading } from "../../../native/addon.js";
 import { givenDescriptors, spawnProgram, type Driver, type StartRequest, type StartedVm } from "../driver.js";
 import { enterArguments, jailedProgram, type JailedProgram } from "../jailed-program.js";
+import { programFacts } from "../program-facts.js";
 import { waitForSocket } from "../wait-for-socket.js";
-import { fileServerOptions, qemuArguments, virtiofsdArguments, vmmOptions } from "./qemu-arguments.js";
+import { fileServerOptions, machineFacts, qemuArguments, virtiofsdArguments, vmmOptions } from "./qemu-arguments.js";
 import { tscKhz } from "./tsc-frequency.js";
 
 /** Absolute paths. */
@@ -43,6 +44,9 @@ export class QemuDriver implements Driver {
   readonly groups = "leaf";
   readonly idMapping = { by: "server" } as const;
   readonly mountsRecursiveReadOnly = true;
+  readonly identity = async (parameters: readonly string[], signal: AbortSignal): Promise<string> =>
+    await stage("look at programs", lookLimitMs, signal, () => identityOf(Object.values(this.#paths), parameters));
+  readonly snapshots = { identity: this.identity };
   readonly #native: Native;
   readonly #paths: QemuPaths;
   readonly #firstTsc: TscReading;
@@ -56,7 +60,7 @@ export class QemuDriver implements Driver {
   }
 
   async start(request: StartRequest, signal: AbortSignal): Promise<StartedVm> {
-    const { folder, spec, userNamespace } = request;
+    const { directory, spec, userNamespace } = request;
     const { launcher } = this.#paths;
     const {
       qemu,
@@ -67,22 +71,22 @@ export class QemuDriver implements Driver {
       stage("look at programs", lookLimitMs, given, (limited) => lookAt(this.#paths, limited)),
     );
     await stage("start file server", socketLimitMs, signal, async (limited) => {
-      const options = fileServerOptions(folder, { hasUserNamespace: userNamespace !== null });
+      const options = fileServerOptions(directory, { hasUserNamespace: userNamespace !== null });
       // The path is for who looks at the list of processes.
-      const name = `virtiofsd ${folder.share}`;
+      const name = `virtiofsd ${directory.share}`;
       const args = enterArguments({ ...virtiofsd, name, args: virtiofsdArguments(spec), options });
       const given = givenDescriptors(request);
       const fs = {
         file: launcher,
         args,
-        log: folder.fsLog,
+        log: directory.fsLog,
         netns: null,
         ownPidNamespace: true,
         given,
         env: virtiofsd.env,
       };
       await request.started("fs", await spawnProgram(this.#native, request, fs));
-      await waitForSocket(folder.fsSocket, limited);
+      await waitForSocket(directory.fsSocket, limited);
     });
     return await stage("start vmm", socketLimitMs, signal, async (limited) => {
       const khz = await tscKhz(this.#firstTsc, this.#native, limited);
@@ -92,15 +96,19 @@ export class QemuDriver implements Driver {
       const vmm = {
         file: launcher,
         args,
-        log: folder.vmmLog,
+        log: directory.vmmLog,
         netns: spec.netnsPath,
         ownPidNamespace: true,
         env: qemu.env,
       };
       await request.started("vmm", await spawnProgram(this.#native, request, vmm));
-      return { dialable: waitForSocket(folder.agentSocket, signal) };
+      return { dialable: waitForSocket(directory.agentSocket, signal) };
     });
   }
+}
+
+async function identityOf(paths: readonly string[], parameters: readonly string[]): Promise<string> {
+  return [...(await programFacts(paths)), ...machineFacts(parameters)].join("\n");
 }
 
 async function lookAt(paths: QemuPaths, signal: AbortSignal): Promise<QemuPrograms> {

@@ -2,16 +2,33 @@ import { expect } from "chai";
 import { status } from "@grpc/grpc-js";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { neverAborted } from "../../../../src/base/signals.js";
-import { FileKind, type FileScope, type WriteFileRequest } from "../../../../src/gen/agent/v1/agent.js";
+import {
+  FileKind,
+  type FileAttribute,
+  type FileScope,
+  type WriteFileRequest,
+} from "../../../../src/gen/agent/v1/agent.js";
 import type { AgentClient } from "../../../../src/vmm/agent/agent-client.js";
 import { connectAgent } from "../../../../src/vmm/agent/connect-agent.js";
 import { FakeAgent } from "./fake-agent.js";
 
 const none = Buffer.alloc(0);
 const scope: FileScope = {
-  ...{ sessionId: "s", user: "", uid: 0, gid: 0, groups: [], capabilities: [], oomScoreAdj: 0, base: none, root: none },
+  ...{
+    sessionId: "s",
+    user: "",
+    uid: 0,
+    gid: 0,
+    groups: [],
+    capabilities: [],
+    oomScoreAdj: 0,
+    base: none,
+    root: none,
+    attributes: none,
+  },
 };
 const path = Buffer.from("/a");
+const noAttributes: FileAttribute[] = [];
 const entry = {
   ...{
     path,
@@ -25,8 +42,9 @@ const entry = {
     modifiedAtNs: 0n,
   },
   target: none,
+  attributes: noAttributes,
 } as const;
-const open = { scope, path, mode: 0o644, parents: false };
+const open = { scope, path, mode: 0o644, parents: false, attributes: [] };
 
 async function failing(work: Promise<unknown>): Promise<RuntimeError> {
   const thrown: unknown = await work.then(

@@ -49,7 +49,7 @@ async function failureOf(promise: Promise<unknown>): Promise<RuntimeError> {
 }
 
 const soon = (): AbortSignal => AbortSignal.timeout(8000);
-const everything = { sessionId: "", processes: false };
+const everything = { sessionId: "", processes: false, brief: false };
 const ref = { sessionId: "s", execId: "" };
 
 describe("the channel to an agent", () => {
@@ -134,6 +134,22 @@ describe("the channel to an agent", () => {
       },
       silentOnce,
     );
+  });
+
+  it("has dropped its connection when it is closed, though the guest reads nothing", async () => {
+    const settings = "\0\0\0\x04\0\0\0\0\0"; // all that this one ever says
+    const silent: Handshake = (line) => line.replace("HOST ", "AGENT ") + settings;
+    await using agent = await FakeAgent.start(answersHello, silent);
+    const client = connectAgent({ socketPath: agent.socketPath, booting: null }, "box");
+    const answer = failureOf(client.hello(soon()));
+    const socket = await eventually("it is connected", 5000, () => agent.connections[0]);
+    await delay(50); // its first words are on their way
+    client.close("the test is over");
+    await answer;
+    await eventually("nobody takes what the guest says", 5000, () => {
+      if (!socket.destroyed) socket.write("x");
+      return socket.destroyed ? true : undefined;
+    });
   });
 
   it("does not dial a guest that boots before it is told to", async () => {

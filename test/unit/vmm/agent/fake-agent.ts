@@ -14,14 +14,14 @@ const honest: Handshake = (line) => line.replace("HOST ", "AGENT ");
 export class FakeAgent implements AsyncDisposable {
   readonly socketPath: string;
   readonly connections: Socket[] = [];
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #grpc = new Server();
   readonly #listener = createServer();
   #attempts = 0;
 
-  private constructor(folder: string) {
-    this.#folder = folder;
-    this.socketPath = join(folder, "agent.sock");
+  private constructor(directory: string) {
+    this.#directory = directory;
+    this.socketPath = join(directory, "agent.sock");
   }
 
   static async start(calls: Partial<AgentServiceServer>, handshake: Handshake = honest): Promise<FakeAgent> {
@@ -63,6 +63,6 @@ export class FakeAgent implements AsyncDisposable {
     this.dropConnections();
     this.#grpc.forceShutdown();
     this.#listener.close();
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }

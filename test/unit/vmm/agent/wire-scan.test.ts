@@ -15,7 +15,7 @@ import {
 import { answerBounds, longestAnswer, type AgentPath } from "../../../../src/vmm/agent/answer-bounds.js";
 import { scanMessage, type MessageBound } from "../../../../src/vmm/agent/wire-scan.js";
 import { times } from "../../../support/fuzz.js";
-import { projectFolder } from "../../../support/project.js";
+import { projectDirectory } from "../../../support/project.js";
 
 type Method = keyof typeof AgentServiceService;
 
@@ -204,7 +204,7 @@ function messagesOf(proto: string): ReadonlyMap<string, readonly ProtoField[]> {
 
 describe("the bounds of the agent's answers", () => {
   it("know every repeated field and every nested message of the contract", async () => {
-    const proto = await readFile(join(projectFolder, "proto/agent/v1/agent.proto"), "utf8");
+    const proto = await readFile(join(projectDirectory, "proto/agent/v1/agent.proto"), "utf8");
     const messages = messagesOf(proto);
     const seen: string[] = [];
     const compare = (type: string, bound: MessageBound): void => {
@@ -225,7 +225,7 @@ describe("the bounds of the agent's answers", () => {
       expect(messages.has(answer), answer).to.equal(true);
       compare(answer, bounds?.message ?? {});
     }
-    expect(seen).to.have.length(8);
+    expect(seen).to.have.length(15);
   });
 
   it("are between 64 KiB and 1 MiB for each method", () => {

@@ -13,20 +13,20 @@ describe("confineGroups", () => {
     await rm(top, { recursive: true });
   });
   const group = async (version: 1 | 2): Promise<string> => {
-    const folder = join(top, `v${version}`, "box");
-    await mkdir(folder, { recursive: true });
+    const directory = join(top, `v${version}`, "box");
+    await mkdir(directory, { recursive: true });
     for (const [file, text] of [
       ["cpuset.cpus", "0-3"],
       ["cpuset.mems", "0"],
     ] as const) {
-      await writeFile(join(folder, "..", file), `${text}\n`);
-      await writeFile(join(folder, file), "");
+      await writeFile(join(directory, "..", file), `${text}\n`);
+      await writeFile(join(directory, file), "");
     }
-    if (version === 2) await writeFile(join(folder, "cgroup.controllers"), "cpuset\n");
-    return folder;
+    if (version === 2) await writeFile(join(directory, "cgroup.controllers"), "cpuset\n");
+    return directory;
   };
-  const listsOf = async (folder: string): Promise<string[]> => {
-    return await Promise.all(["cpuset.cpus", "cpuset.mems"].map((file) => readFile(join(folder, file), "utf8")));
+  const listsOf = async (directory: string): Promise<string[]> => {
+    return await Promise.all(["cpuset.cpus", "cpuset.mems"].map((file) => readFile(join(directory, file), "utf8")));
   };
 
   it("writes to the groups that have cpusets, and no others", async () => {

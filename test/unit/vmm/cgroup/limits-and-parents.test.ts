@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { cgroupHierarchies } from "../../../../src/base/cgroups.js";
 import { limitFactsOf, requireUnifiedCgroup } from "../../../../src/vmm/cgroup/limit-facts.js";
-import { limitsIn } from "../../../../src/vmm/cgroup/parent-limits.js";
+import { isBoundedIn, limitsIn } from "../../../../src/vmm/cgroup/parent-limits.js";
 import { cgroupParentPath } from "../../../../src/vmm/cgroup/plan.js";
 import { mountsBelow, parseMountinfo } from "../../../../src/base/mountinfo.js";
 
@@ -73,7 +73,7 @@ describe("the host's control groups", () => {
 });
 
 describe("mountinfo", () => {
-  it("gives what is mounted below a folder, deepest first, names with blanks in them as they are", () => {
+  it("gives what is mounted below a directory, deepest first, names with blanks in them as they are", () => {
     const lines = parseMountinfo(
       [
         "50 27 0:40 / /run/boxes/1/share ro,relatime shared:7 - ext4 /dev/vda rw",
@@ -90,10 +90,10 @@ describe("mountinfo", () => {
 describe("the group above a Box's", () => {
   let base: string;
   const group = async (name: string, files: Readonly<Record<string, string>>): Promise<string> => {
-    const folder = join(base, name);
-    await mkdir(folder);
-    for (const [file, text] of Object.entries(files)) await writeFile(join(folder, file), `${text}\n`);
-    return folder;
+    const directory = join(base, name);
+    await mkdir(directory);
+    for (const [file, text] of Object.entries(files)) await writeFile(join(directory, file), `${text}\n`);
+    return directory;
   };
   before(async () => {
     base = await mkdtemp(join(tmpdir(), "groups-"));
@@ -126,5 +126,22 @@ describe("the group above a Box's", () => {
       "hugetlb.1GB.limit_in_bytes": "9223372036854771712",
     });
     expect(await limitsIn([memory, pages])).to.deep.equal({ memoryBytes: undefined, hugePageBytes: 4n << 20n });
+  });
+
+  it("are none of memory and processors where a larger Box would break none", async () => {
+    const free = await group("free2", { "memory.max": "max", "cpu.max": "max 100000" });
+    const old = await group("old2", { "memory.limit_in_bytes": "9223372036854771712", "cpu.cfs_quota_us": "-1" });
+    expect([await isBoundedIn([free]), await isBoundedIn([old]), await isBoundedIn([])]).to.deep.equal([
+      false,
+      false,
+      false,
+    ]);
+    for (const files of [
+      { "memory.max": "536870912" },
+      { "cpu.max": "50000 100000" },
+      { "cpu.cfs_quota_us": "50000" },
+    ]) {
+      expect(await isBoundedIn([free, await group(Object.values(files).join(), files)])).to.equal(true);
+    }
   });
 });

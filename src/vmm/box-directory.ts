@@ -6,16 +6,22 @@ import { boxId, type BoxId } from "../base/ids.js";
 import { decodeRecord, writeRecord } from "../base/record-file.js";
 import type { BoxHandle } from "./box.js";
 
-/** Digits of the id that name a Box's folder: socket paths in it must stay below 108 bytes (unix(7)). */
+/** Digits of the id that name a Box's directory: socket paths in it must stay below 108 bytes (unix(7)). */
 const nameDigits = 24;
 
-/** The longest name below a state folder, with its slashes: "/boxes/<24 digits>/sock/agent.sock". */
-export const longestSocketSuffix = "/boxes/".length + nameDigits + "/sock/agent.sock".length;
+/** The longest name below a state directory, with its slashes: "/boxes/<24 digits>/sock/agent.sock". */
+const longestSocketSuffix = "/boxes/".length + nameDigits + "/sock/agent.sock".length;
+
+/** sun_path of unix(7), less its closing NUL. */
+const maxSocketPath = 107;
+
+/** Bytes that a state directory's path may have. */
+export const longestState = maxSocketPath - longestSocketSuffix;
 
 /** Where the parts of one Box lie. */
-export interface BoxFolder {
+export interface BoxDirectory {
   readonly path: string;
-  /** Plain folder with the top of the share; written through this path only. */
+  /** Plain directory with the top of the share; written through this path only. */
   readonly layout: string;
   /** Read-only, shared bind mount of `layout`: what the file server serves, and where entries are mounted. */
   readonly share: string;
@@ -37,18 +43,18 @@ export interface BoxFolder {
   readonly shm: string;
 }
 
-/** Root of a pod's user namespace passes it on the way to what is its own; each folder below it is closed by itself. */
+/** Root of a pod's user namespace passes it on the way to what is its own; each directory below it is closed by itself. */
 export const boxesMode = 0o711;
 
-export function boxesFolder(state: string): string {
+export function boxesDirectory(state: string): string {
   return join(state, "boxes");
 }
 
-export function boxFolderOf(state: string, id: BoxId): BoxFolder {
-  return boxFolderAt(join(boxesFolder(state), id.slice(0, nameDigits)));
+export function boxDirectoryOf(state: string, id: BoxId): BoxDirectory {
+  return boxDirectoryAt(join(boxesDirectory(state), id.slice(0, nameDigits)));
 }
 
-export function boxFolderAt(path: string): BoxFolder {
+export function boxDirectoryAt(path: string): BoxDirectory {
   return {
     path,
     layout: join(path, "layout"),
@@ -78,6 +84,18 @@ export interface BoxRecord {
   readonly driver: BoxHandle["driver"];
   readonly processes: BoxHandle["processes"];
   readonly cgroups: readonly string[];
+  /** It is nobody's yet, and up. Absent: it is being made, or is a pod's. */
+  readonly pool?: PoolMark | undefined;
+}
+
+/** What the next daemon needs to know of a Box that is ready for a pod (docs/adr/0134). */
+export interface PoolMark {
+  /** Everything that it depends on: one with another key is no good any more. */
+  readonly key: string;
+  readonly sinceNs: bigint;
+  /** Of its handle. */
+  readonly serverRoot?: number | undefined;
+  readonly deviceMac?: string | undefined;
 }
 
 const recordSchema = z.object({
@@ -88,17 +106,25 @@ const recordSchema = z.object({
     z.object({ role: z.enum(["vmm", "fs", "agent"]), pid: z.number().int().positive(), startTime: z.bigint() }),
   ),
   cgroups: z.array(z.string().startsWith("/")),
+  pool: z
+    .object({
+      key: z.string(),
+      sinceNs: z.bigint(),
+      serverRoot: z.int().positive().optional(),
+      deviceMac: z.string().optional(),
+    })
+    .optional(),
 });
 
-export async function writeBoxRecord(folder: BoxFolder, record: BoxRecord): Promise<void> {
-  await writeRecord(folder.record, record);
+export async function writeBoxRecord(directory: BoxDirectory, record: BoxRecord): Promise<void> {
+  await writeRecord(directory.record, record);
 }
 
 /** Undefined when there is none. `internal` when it can't be read as a record. */
-export async function readBoxRecord(folder: BoxFolder): Promise<BoxRecord | undefined> {
+export async function readBoxRecord(directory: BoxDirectory): Promise<BoxRecord | undefined> {
   let text: string;
   try {
-    text = await readFile(folder.record, "utf8");
+    text = await readFile(directory.record, "utf8");
   } catch (thrown) {
     if (isNotFound(thrown)) return undefined;
     throw thrown;
@@ -106,6 +132,6 @@ export async function readBoxRecord(folder: BoxFolder): Promise<BoxRecord | unde
   try {
     return recordSchema.parse(decodeRecord(text));
   } catch (cause) {
-    throw new RuntimeError("internal", `${folder.record} is not a Box's record`, { cause });
+    throw new RuntimeError("internal", `${directory.record} is not a Box's record`, { cause });
   }
 }
