@@ -6,7 +6,7 @@ import { Limiter } from "../base/limiter.js";
 import { namesIn } from "../base/names-in.js";
 import { anyOf, neverAborted } from "../base/signals.js";
 import { stage } from "../base/stage.js";
-import { formerSandboxesFolder, netnsFolder, sandboxesFolder, shortNameDigits } from "../config/paths.js";
+import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
@@ -14,11 +14,12 @@ import { recordBoxGone, watchBox } from "./pod/end.js";
 import { keepEgress } from "./pod/egress.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
 import { removePodFiles } from "./pod/pod-files.js";
-import type { Sandbox } from "./pod/sandbox.js";
+import type { Pod } from "./pod/pod.js";
 import { takeUp } from "./pod/take-up.js";
 
 const oneSandboxLimitMs = 60_000;
 const straysLimitMs = 60_000;
+const pauseLimitMs = 10_000;
 /** Guests that are asked at a time: each answers sooner, and none that stands still keeps the others waiting for long. */
 const guestsAtOnce = 32;
 const turnMs = 1_500;
@@ -65,8 +66,14 @@ export async function recover(deps: Deps, served: Promise<unknown> = Promise.res
     sandbox.setSettled(had.then(({ rest }) => rest));
     return had;
   });
+  const pods = new Set<string>(known.map(({ id }) => id));
+  const pool = isServed.then(async (began) => {
+    if (began)
+      await tolerant(deps, "take up ready boxes", () => deps.boxes.pool.adopt((id) => pods.has(id), deps.closing));
+  });
   const rests = (await Promise.all(turns)).map(({ rest }) => rest);
   if (!(await isServed)) return;
+  await pool; // what it has is no stray
   await discardStrays(deps);
   await Promise.all(rests);
   await Promise.all(recovery.told);
@@ -82,21 +89,21 @@ async function nextTurn(isServed: boolean): Promise<boolean> {
 }
 
 /** Finds the Box of a sandbox, which is the host's matter, under its lock; its guest is asked when it is its turn. */
-async function haveTurn(sandbox: Sandbox, began: Promise<boolean>, recovery: Recovery): Promise<Turn> {
+async function haveTurn(sandbox: Pod, began: Promise<boolean>, recovery: Recovery): Promise<Turn> {
   const { deps, guests } = recovery;
   const box = await deps.sandboxes.locks.run(sandbox.id, deps.closing, async () => {
     return (await began) ? await recoverSafely(sandbox, deps) : undefined;
   });
   if (box === undefined) return { rest: Promise.resolve() };
   return await guests.run("guest", neverAborted, async () => {
-    const rest = takeUpSafely(sandbox, box, recovery);
+    const rest = takeUpAwake(sandbox, box, recovery);
     await Promise.race([rest, delay(turnMs, undefined, { ref: false })]);
     return { rest };
   });
 }
 
 /** The Box that is to be taken up, where there is one. */
-async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefined> {
+async function recoverSafely(sandbox: Pod, deps: Deps): Promise<Box | undefined> {
   const log = deps.log.child({ sandboxId: sandbox.id });
   try {
     // One that was half made leaves its network: plugins have their own limits.
@@ -115,8 +122,21 @@ async function recoverSafely(sandbox: Sandbox, deps: Deps): Promise<Box | undefi
   return undefined;
 }
 
-async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, told }: Recovery): Promise<void> {
+/** A guest that stands still says nothing of its containers: they are taken up when it goes on, and are as recorded until then. */
+async function takeUpAwake(sandbox: Pod, box: Box, recovery: Recovery): Promise<void> {
+  if (!sandbox.isPaused) {
+    await takeUpSafely(sandbox, box, recovery);
+    return;
+  }
+  recovery.deps.log.info({ sandboxId: sandbox.id }, "sandbox is paused; it is taken up when it goes on");
+  sandbox.whenAwake(() => {
+    sandbox.setSettled(takeUpSafely(sandbox, box, { ...recovery, told: [] }));
+  });
+}
+
+async function takeUpSafely(sandbox: Pod, box: Box, { deps, networkChecks, told }: Recovery): Promise<void> {
   deps.servedPorts.takeUp(sandbox, box);
+  deps.skills.takeUp(sandbox, box);
   try {
     told.push((await takeUp(sandbox, box, deps)).told);
   } catch (thrown) {
@@ -126,7 +146,7 @@ async function takeUpSafely(sandbox: Sandbox, box: Box, { deps, networkChecks, t
 }
 
 /** What a check finds is only told: it gives way to whoever wants the sandbox, plugins of which never run twice at a time. */
-async function checkNetworkOf(sandbox: Sandbox, deps: Deps): Promise<void> {
+async function checkNetworkOf(sandbox: Pod, deps: Deps): Promise<void> {
   try {
     await deps.sandboxes.locks.runUntilWanted(sandbox.id, deps.closing, async (wanted) => {
       if (sandbox.state === "ready") await checkNetwork(sandbox, deps, anyOf(deps.closing, wanted));
@@ -138,19 +158,19 @@ async function checkNetworkOf(sandbox: Sandbox, deps: Deps): Promise<void> {
 }
 
 /** A Box that can't be taken up again is no READY sandbox: kubelet makes a new one when it sees NOTREADY. */
-async function giveUp(sandbox: Sandbox, deps: Deps, reason: string): Promise<void> {
+async function giveUp(sandbox: Pod, deps: Deps, reason: string): Promise<void> {
   await recordBoxGone(sandbox, { atNs: nowNs(), reason: `not found again after a restart: ${reason}` }, deps);
 }
 
 /** What became of it, or the Box that lives on. */
-async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome | Box> {
+async function recoverOne(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome | Box> {
   const { boxes, podContainers, sandboxes } = deps;
   switch (sandbox.state) {
     case "creating":
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
       await leaveHalfJoined(sandbox, deps, signal);
       await removeNetns(sandbox, deps);
-      await removePodFiles(sandbox.folder, deps.native);
+      await removePodFiles(sandbox.directory, deps.native);
       await sandboxes.remove(sandbox.id);
       return "discarded";
     case "ready":
@@ -163,7 +183,7 @@ async function recoverOne(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Pr
   }
 }
 
-async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<Box | undefined> {
+async function adoptBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<Box | undefined> {
   const handle = sandbox.record.box;
   const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
   if (box === null) {
@@ -171,6 +191,7 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
     await deps.podContainers.recoverEndOf(sandbox);
     return undefined;
   }
+  if (sandbox.isPaused) await stage("pause box", pauseLimitMs, signal, (limit) => box.pause(limit));
   sandbox.setBox(box);
   watchBox(sandbox, box, deps);
   await keepEgress(sandbox, deps, signal);
@@ -181,22 +202,23 @@ async function adoptBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Prom
 async function discardStrays(deps: Deps): Promise<void> {
   const { boxes, config, native } = deps;
   await tolerant(deps, "discard stray boxes", async (signal) => {
-    for (const id of await boxes.listFolders()) {
-      if (deps.sandboxes.has(id)) continue;
+    for (const id of await boxes.listDirectories()) {
+      if (deps.sandboxes.has(id) || boxes.pool.ids().includes(id)) continue;
       deps.log.warn({ sandboxId: id }, "box without a record discarded");
       await boxes.discard(id, undefined, signal);
     }
   });
   await tolerant(deps, "discard stray namespaces", async () => {
-    for (const name of await namesIn(netnsFolder(config))) {
-      const owned = deps.sandboxes.all().some(({ id }) => id.slice(0, shortNameDigits) === name);
-      if (!owned) await native.removeNetns(join(netnsFolder(config), name));
+    for (const name of await namesIn(netnsDirectory(config))) {
+      const owners = [...deps.sandboxes.all().map(({ id }) => id), ...boxes.pool.ids()];
+      const owned = owners.some((id) => id.slice(0, shortNameDigits) === name);
+      if (!owned) await native.removeNetns(join(netnsDirectory(config), name));
     }
   });
   await tolerant(deps, "discard stray pod files", async () => {
-    for (const parent of [sandboxesFolder(config), formerSandboxesFolder(config)]) {
+    for (const parent of [sandboxesDirectory(config), formerSandboxesDirectory(config)]) {
       for (const name of await namesIn(parent)) {
-        const owned = deps.sandboxes.all().some(({ folder }) => folder === join(parent, name));
+        const owned = deps.sandboxes.all().some(({ directory }) => directory === join(parent, name));
         if (!owned) await removePodFiles(join(parent, name), native);
       }
     }

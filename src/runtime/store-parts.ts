@@ -6,7 +6,7 @@ import type { EgressKeeper } from "../net/egress/keeper.js";
 import type { Networks } from "../net/networks.js";
 import type { BoxFactory } from "../vmm/box.js";
 import type { ContainerEvents } from "./events/container-events.js";
-import type { SandboxStore } from "./pod/sandbox-store.js";
+import type { PodStore } from "./pod/pod-store.js";
 
 /** What a store of the runtime is opened with. */
 export interface StoreParts {
@@ -17,6 +17,6 @@ export interface StoreParts {
   readonly boxes: BoxFactory;
   readonly networks: Networks;
   readonly egress: EgressKeeper;
-  readonly sandboxes: SandboxStore;
+  readonly sandboxes: PodStore;
   readonly events: ContainerEvents;
 }

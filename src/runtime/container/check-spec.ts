@@ -4,12 +4,12 @@ import { shortId } from "../../base/ids.js";
 import type { Image, ImageConfig } from "../../image/image-store.js";
 import type { Deps } from "../deps.js";
 import { imageVolumesOf, type ImageVolumes } from "../volumes/image-volumes.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import type { ContainerSpec } from "./container-spec.js";
 
 /** A container of which everything is known to be there. */
 export interface CheckedContainer {
-  readonly sandbox: Sandbox;
+  readonly sandbox: Pod;
   readonly spec: ContainerSpec;
   readonly image: Image;
   readonly imageConfig: ImageConfig;
@@ -20,15 +20,15 @@ export interface CheckedContainer {
 
 /** `pod`: id of the sandbox, or the beginning of it. */
 export async function checkContainerSpec(pod: string, spec: ContainerSpec, deps: Deps): Promise<CheckedContainer> {
-  const sandbox = readySandbox(pod, deps);
+  const sandbox = readyPod(pod, deps);
   const image = await requiredImage(spec, deps);
   const imageConfig = await deps.images.config(image);
   const volumes = await imageVolumesOf(spec.mounts, deps.images);
-  readySandbox(pod, deps); // it may have been stopped meanwhile
+  readyPod(pod, deps); // it may have been stopped meanwhile
   return { sandbox, spec, image, imageConfig, volumes, logPath: logPathOf(sandbox, spec) };
 }
 
-function readySandbox(pod: string, deps: Deps): Sandbox {
+function readyPod(pod: string, deps: Deps): Pod {
   const sandbox = deps.sandboxes.require(pod);
   if (sandbox.state === "ready") return sandbox;
   const why = sandbox.record.end?.reason ?? "it is being made";
@@ -43,7 +43,7 @@ async function requiredImage({ image: { name } }: ContainerSpec, deps: Deps): Pr
 }
 
 /** The pod's log_directory joined with the container's log_path; none when either is empty (kubelet.md 4.2). */
-function logPathOf(sandbox: Sandbox, spec: ContainerSpec): string {
+function logPathOf(sandbox: Pod, spec: ContainerSpec): string {
   const { logDirectory } = sandbox.spec;
   if (logDirectory === "" || spec.logPath === "") return "";
   const path = join(logDirectory, spec.logPath);

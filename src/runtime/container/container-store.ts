@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import { RuntimeError } from "../../base/errors.js";
 import { currentHold, type Hold } from "../../base/hold.js";
-import { shortId, type ContainerId, type SandboxId } from "../../base/ids.js";
+import { shortId, type ContainerId, type PodId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
@@ -9,7 +9,7 @@ import { SharedWork } from "../../base/shared-work.js";
 import { neverAborted } from "../../base/signals.js";
 import { publish } from "../events/publish.js";
 import type { Happening } from "../events/container-event.js";
-import { RecordFolder } from "../../store/records.js";
+import { RecordDirectory } from "../../store/records.js";
 import { TreeWalks } from "../stats/tree-walks.js";
 import type { StoreParts } from "../store-parts.js";
 import { Container } from "./container.js";
@@ -24,13 +24,13 @@ import { Mirrors } from "../volumes/mirrors.js";
 import { SharedSources } from "../volumes/shared-sources.js";
 
 /** What makes a container unique to kubelet, as one string. */
-export function containerKey(sandbox: SandboxId, { name, attempt }: ContainerSpec): string {
+export function containerKey(sandbox: PodId, { name, attempt }: ContainerSpec): string {
   return JSON.stringify([sandbox, name, attempt]);
 }
 
 /** One under way, or with a step that was given up and goes on. */
 interface Creation {
-  readonly sandboxId: SandboxId;
+  readonly sandboxId: PodId;
   readonly end: Promise<unknown>;
   readonly hold: Hold | undefined;
 }
@@ -49,23 +49,23 @@ export class ContainerStore {
   readonly hugePages = new HugePages();
   readonly lookups: HostLookups;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
-  readonly ownFolders: readonly string[];
+  readonly ownDirectories: readonly string[];
   readonly trees: TreeWalks;
   readonly together: DecidedTogether;
   readonly log: Logger;
-  readonly #records: RecordFolder<ContainerRecord>;
+  readonly #records: RecordDirectory<ContainerRecord>;
   readonly #containers = new Map<ContainerId, Container>();
   readonly #creating = new Map<ContainerId, Creation>();
   /** Writes of one record, in order, also those that were given up. */
   readonly #writes = new Limiter<ContainerId>({ perKey: 1 });
 
-  private constructor(parts: StoreParts, records: RecordFolder<ContainerRecord>, own: readonly string[]) {
+  private constructor(parts: StoreParts, records: RecordDirectory<ContainerRecord>, own: readonly string[]) {
     this.parts = parts;
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
     this.lookups = new HostLookups(parts.native);
     this.#records = records;
-    this.ownFolders = own;
+    this.ownDirectories = own;
     this.mirrors = new Mirrors(parts.log);
     this.laterMounts = new LaterMounts({ native: parts.native, own, log: parts.log });
     this.trees = new TreeWalks(parts.native);
@@ -77,7 +77,7 @@ export class ContainerStore {
 
   /** Loads every record; `kind` may know older ones than the engine does. */
   static async open(parts: StoreParts, kind = containerRecords): Promise<ContainerStore> {
-    const records = await RecordFolder.open(parts.config.root, kind, parts.log);
+    const records = await RecordDirectory.open(parts.config.root, kind, parts.log);
     const { root, state } = parts.config;
     const own = await Promise.all([root, state].map((path) => realpath(path).catch(() => path)));
     const store = new ContainerStore(parts, records, own);
@@ -113,7 +113,7 @@ export class ContainerStore {
     return [...this.#containers.values()].sort((a, b) => (a.record.createdAtNs < b.record.createdAtNs ? -1 : 1));
   }
 
-  listOf(sandbox: SandboxId): Container[] {
+  listOf(sandbox: PodId): Container[] {
     return this.list().filter(({ sandboxId }) => sandboxId === sandbox);
   }
 
@@ -127,7 +127,7 @@ export class ContainerStore {
   }
 
   /** Runs a creation, so that the end of its sandbox can wait for it. */
-  async creating<T>(id: ContainerId, sandbox: SandboxId, creation: () => Promise<T>): Promise<T> {
+  async creating<T>(id: ContainerId, sandbox: PodId, creation: () => Promise<T>): Promise<T> {
     const hold = currentHold();
     const end = creation();
     this.#creating.set(id, { sandboxId: sandbox, end, hold });
@@ -144,7 +144,7 @@ export class ContainerStore {
    * Resolves when no creation that is under way now in this sandbox is any more. `unavailable` where one has answered, and
    * a step of it that was given up goes on.
    */
-  async creationsOf(sandbox: SandboxId, signal: AbortSignal): Promise<void> {
+  async creationsOf(sandbox: PodId, signal: AbortSignal): Promise<void> {
     const creations = [...this.#creating.values()].filter(({ sandboxId }) => sandboxId === sandbox);
     await orAborted(Promise.allSettled(creations.map(({ end }) => end)), signal);
     for (const { hold } of creations) if (hold?.isFree === false) throw hold.busy();
@@ -207,7 +207,7 @@ export class ContainerStore {
     return await this.#writes.runWhenFree(id, neverAborted, write);
   }
 
-  #aliveOf(sandbox: SandboxId): Container[] {
+  #aliveOf(sandbox: PodId): Container[] {
     return this.listOf(sandbox).filter(({ state }) => state !== "exited");
   }
 

@@ -1,4 +1,4 @@
-import type { ContainerId, SandboxId } from "../../base/ids.js";
+import type { ContainerId, PodId } from "../../base/ids.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { anyOf } from "../../base/signals.js";
 import type { LogFile } from "../logs/log-file.js";
@@ -24,7 +24,7 @@ export interface Follower {
 /** What is known of a container at one moment. */
 export interface ContainerFacts {
   readonly id: ContainerId;
-  readonly sandboxId: SandboxId;
+  readonly sandboxId: PodId;
   readonly spec: ContainerSpec;
   readonly record: ContainerRecord;
   readonly state: ContainerStateName;
@@ -34,7 +34,7 @@ export interface ContainerFacts {
 /** A container: its record, and what follows it while it runs. Changed only through `ContainerStore`. */
 export class Container {
   readonly id: ContainerId;
-  readonly sandboxId: SandboxId;
+  readonly sandboxId: PodId;
   /** What was asked for. */
   readonly spec: ContainerSpec;
   follower: Follower | undefined;

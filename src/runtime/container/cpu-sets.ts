@@ -1,4 +1,4 @@
-import type { ContainerId, SandboxId } from "../../base/ids.js";
+import type { ContainerId, PodId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
@@ -18,19 +18,16 @@ export function placeIn(resources: ResourceSpec | undefined): Place {
  * the host is none of this: its containers have groups of their own.
  */
 export class CpuSets {
-  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
+  readonly #locks = new Limiter<PodId>({ perKey: 1 });
   /** Of creations and updates under way, over the records. */
-  readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly place: Place }>();
-  readonly #recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>;
-  readonly #shared: (sandbox: SandboxId) => boolean;
+  readonly #claims = new Map<ContainerId, { readonly sandbox: PodId; readonly place: Place }>();
+  readonly #recorded: (sandbox: PodId) => ReadonlyMap<ContainerId, Place>;
+  readonly #shared: (sandbox: PodId) => boolean;
   /** What was set last. A Box that is not here has been given nothing, and so has all. */
   readonly #set = new WeakMap<Box, string>();
 
   /** `recorded`: of the sandbox's containers that have not exited; `shared`: its containers run wherever it does. */
-  constructor(
-    recorded: (sandbox: SandboxId) => ReadonlyMap<ContainerId, Place>,
-    shared: (sandbox: SandboxId) => boolean,
-  ) {
+  constructor(recorded: (sandbox: PodId) => ReadonlyMap<ContainerId, Place>, shared: (sandbox: PodId) => boolean) {
     this.#recorded = recorded;
     this.#shared = shared;
   }
@@ -82,7 +79,7 @@ export class CpuSets {
     });
   }
 
-  #placesOf(sandbox: SandboxId): Place[] {
+  #placesOf(sandbox: PodId): Place[] {
     const places = new Map(this.#recorded(sandbox));
     for (const [id, claim] of this.#claims) if (claim.sandbox === sandbox) places.set(id, claim.place);
     return [...places.values()];

@@ -17,7 +17,9 @@ export async function createInPod(
   deps: Deps,
   signal: AbortSignal,
 ): Promise<ContainerId> {
-  const checked = await checkContainerSpec(pod, spec, deps);
+  const owner = deps.sandboxes.find(pod);
+  const whole = owner?.state === "ready" ? await deps.skills.extend(owner, spec, signal) : spec;
+  const checked = await checkContainerSpec(pod, whole, deps);
   const { sandbox } = checked;
   const key = containerKey(sandbox.id, spec);
   const existing = deps.containers.creations.has(key) ? undefined : deps.containers.findByKey(key);

@@ -13,7 +13,7 @@ import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { userNamespaceOf } from "../pod/user-namespace.js";
 import { podHostname } from "../pod/pod-files.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
 import { declaredVolumes, missingPodFiles, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
@@ -86,7 +86,7 @@ async function build(
   const root = await placed.root(snapshot);
   await placed.declared(declared, snapshot);
   await placed.volumes(spec.mounts, sources, snapshot);
-  await placed.podFiles(missingPodFiles(spec.mounts, podFiles(sandbox.folder)), plan.mountTraits);
+  await placed.podFiles(missingPodFiles(spec.mounts, podFiles(sandbox.directory)), plan.mountTraits);
   const ociSpec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
@@ -161,7 +161,7 @@ function withProfile(plan: SpecPlan, boundary: Boundary, { profile }: SeccompFil
 }
 
 /** With the host's IPC comes its shared memory. */
-function sharedMemoryOf({ spec }: Sandbox, box: Box): string {
+function sharedMemoryOf({ spec }: Pod, box: Box): string {
   return spec.namespaces?.ipc === "host" ? "/dev/shm" : box.sharedMemory;
 }
 
@@ -259,11 +259,11 @@ async function targetPid(
   return sessions.find(({ sessionId }) => sessionId === target.id)?.pid;
 }
 
-function podFiles(folder: string): PodFile[] {
+function podFiles(directory: string): PodFile[] {
   return [
-    { containerPath: "/etc/hosts", hostPath: join(folder, "hosts") },
-    { containerPath: "/etc/hostname", hostPath: join(folder, "hostname") },
-    { containerPath: "/etc/resolv.conf", hostPath: join(folder, "resolv.conf") },
+    { containerPath: "/etc/hosts", hostPath: join(directory, "hosts") },
+    { containerPath: "/etc/hostname", hostPath: join(directory, "hostname") },
+    { containerPath: "/etc/resolv.conf", hostPath: join(directory, "resolv.conf") },
   ];
 }
 

@@ -1,5 +1,5 @@
 import { messageOf } from "../../base/errors.js";
-import type { SandboxId } from "../../base/ids.js";
+import type { PodId } from "../../base/ids.js";
 import type { Box } from "../../vmm/box.js";
 import { qosOf } from "../pod/oom-score.js";
 import { oomScoreAdj } from "../spec/resources.js";
@@ -13,10 +13,10 @@ export class DecidedTogether {
   readonly cpuSets: CpuSets;
   readonly oomScores: OomScores;
   readonly #parts: Pick<StoreParts, "sandboxes" | "log">;
-  readonly #aliveOf: (sandbox: SandboxId) => readonly Container[];
+  readonly #aliveOf: (sandbox: PodId) => readonly Container[];
 
   /** `aliveOf`: the sandbox's containers that have not exited. */
-  constructor(parts: Pick<StoreParts, "sandboxes" | "log">, aliveOf: (sandbox: SandboxId) => readonly Container[]) {
+  constructor(parts: Pick<StoreParts, "sandboxes" | "log">, aliveOf: (sandbox: PodId) => readonly Container[]) {
     this.#parts = parts;
     this.#aliveOf = aliveOf;
     this.cpuSets = new CpuSets(
@@ -36,7 +36,7 @@ export class DecidedTogether {
     await this.#settle(container, this.oomScores, "the pod's OOM score can't be set");
   }
 
-  #scoresOf(sandbox: SandboxId): PodScores | undefined {
+  #scoresOf(sandbox: PodId): PodScores | undefined {
     const pod = this.#parts.sandboxes.find(sandbox);
     if (pod?.boundary.sharesOomScore !== true) return undefined;
     const containers = this.#aliveOf(sandbox).map(({ resources }) => oomScoreAdj(resources) ?? 0);

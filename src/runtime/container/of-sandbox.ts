@@ -4,19 +4,20 @@ import { messageOf } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
 import { stage } from "../../base/stage.js";
 import type { BoxExit } from "../../vmm/box.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
 import { drained, lostExit } from "./follow.js";
 import { brokenDrainLimitMs, longStepLimitMs, stepLimitMs as recordLimitMs } from "./limits.js";
 import { stopRunning } from "./stop.js";
 
-export async function stopAllOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
+export async function stopAllOf(sandbox: Pod, store: ContainerStore, signal: AbortSignal): Promise<void> {
   const box = sandbox.box;
   if (box === undefined || box.exit !== undefined) return; // `boxExited` records the ends
   await Promise.all(
     store.listOf(sandbox.id).map(async (container) => {
-      await stopRunning(container, 0, store, signal);
+      // In one that stands still nothing hears a signal: its Box is killed, and they with it.
+      if (!sandbox.isPaused) await stopRunning(container, 0, store, signal);
       if (container.spec.disk !== undefined) await abandonDisk(container, store, signal);
     }),
   );
@@ -32,7 +33,7 @@ async function abandonDisk({ id }: Container, store: ContainerStore, signal: Abo
   }
 }
 
-export async function boxExited(sandbox: Sandbox, exit: BoxExit, store: ContainerStore): Promise<void> {
+export async function boxExited(sandbox: Pod, exit: BoxExit, store: ContainerStore): Promise<void> {
   await Promise.all(
     store.listOf(sandbox.id).map(async (container) => {
       const { follower } = container;
@@ -56,7 +57,7 @@ async function recordLost(container: Container, exit: BoxExit, store: ContainerS
   }
 }
 
-export async function removeAllOf(sandbox: Sandbox, store: ContainerStore, signal: AbortSignal): Promise<void> {
+export async function removeAllOf(sandbox: Pod, store: ContainerStore, signal: AbortSignal): Promise<void> {
   await store.creationsOf(sandbox.id, signal);
   for (const container of store.listOf(sandbox.id)) {
     await store.locks.run(container.id, signal, async () => {

@@ -1,4 +1,4 @@
-import type { SandboxId } from "../../base/ids.js";
+import type { PodId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
 import type { Box } from "../../vmm/box.js";
 import { podOomScore, type PodQos } from "../pod/oom-score.js";
@@ -18,13 +18,13 @@ export interface PodScores {
  * go. Where each container has one of its own there is none.
  */
 export class OomScores {
-  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
+  readonly #locks = new Limiter<PodId>({ perKey: 1 });
   /** undefined: the pod has none that is its containers' together. */
-  readonly #of: (sandbox: SandboxId) => PodScores | undefined;
+  readonly #of: (sandbox: PodId) => PodScores | undefined;
   /** What was set last, by this daemon. */
   readonly #set = new WeakMap<Box, number>();
 
-  constructor(of: (sandbox: SandboxId) => PodScores | undefined) {
+  constructor(of: (sandbox: PodId) => PodScores | undefined) {
     this.#of = of;
   }
 

@@ -9,20 +9,20 @@ import { volumeAt } from "../../vmm/share/layout.js";
 import { keptExecPrefix } from "../exec/exec-spec.js";
 import { LogFile } from "../logs/log-file.js";
 import { mostLogBytes } from "../logs/most-log-bytes.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import type { ContainerStore } from "./container-store.js";
 import type { Container } from "./container.js";
 import { plausibleNs, follow, lostExit } from "./follow.js";
 import { boxExited } from "./of-sandbox.js";
 import { submountPrefix } from "../volumes/submounts.js";
 
-export async function recoverEndOf(sandbox: Sandbox, store: ContainerStore): Promise<void> {
+export async function recoverEndOf(sandbox: Pod, store: ContainerStore): Promise<void> {
   const end = sandbox.record.end ?? { atNs: nowNs(), reason: "its box was gone when the daemon started" };
   await boxExited(sandbox, end, store);
 }
 
 export async function takeUpOf(
-  sandbox: Sandbox,
+  sandbox: Pod,
   sessions: readonly Session[],
   store: ContainerStore,
   signal: AbortSignal,
@@ -49,12 +49,7 @@ export async function takeUpOf(
 }
 
 /** Whoever waited for these has gone with the daemon before; but those that are on record somewhere stay. Nothing waits for their end: a guest may take its time. */
-async function forgetExecs(
-  sandbox: Sandbox,
-  box: Box,
-  sessions: readonly Session[],
-  store: ContainerStore,
-): Promise<void> {
+async function forgetExecs(sandbox: Pod, box: Box, sessions: readonly Session[], store: ContainerStore): Promise<void> {
   const never = new AbortController().signal; // the call has a limit, and ends with the Box
   for (const { sessionId, execIds } of sessions) {
     for (const execId of execIds.filter((id) => !id.startsWith(keptExecPrefix))) {
@@ -69,7 +64,7 @@ async function forgetExecs(
 }
 
 /** What a creation had put into the share when its daemon died. */
-async function removeUnowned(sandbox: Sandbox, box: Box, store: ContainerStore): Promise<void> {
+async function removeUnowned(sandbox: Pod, box: Box, store: ContainerStore): Promise<void> {
   const records = store.listOf(sandbox.id).map(({ record }) => record);
   const owned = new Set(records.flatMap(({ sharedPaths }) => sharedPaths));
   const followed = records.flatMap((record) => record.followed.map(({ place }) => submountPrefix(place)));

@@ -48,8 +48,8 @@ export class SeccompFilters {
   readonly #compiler: string;
   readonly #compiled = new SharedWork<string, Uint8Array>({ results: new LRUCache({ max: 64 }) });
 
-  constructor(assetsFolder: string) {
-    this.#compiler = join(assetsFolder, "guest", "bin", "agent");
+  constructor(assetsDirectory: string) {
+    this.#compiler = join(assetsDirectory, "guest", "bin", "agent");
   }
 
   /** `capabilities`: the process's effective ones; the default profile depends on them. */
@@ -85,7 +85,7 @@ async function readProfile(path: string): Promise<string> {
     return await file.readFile("utf8");
   } catch (cause) {
     throw new RuntimeError("invalidArgument", `seccomp profile ${path}: ${messageOf(cause)}`, {
-      hint: "put the profile on this node, below kubelet's seccomp folder",
+      hint: "put the profile on this node, below kubelet's seccomp directory",
       cause,
     });
   }

@@ -2,7 +2,7 @@ import { codeOf, RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import { anyOf } from "../../base/signals.js";
 import type { Box } from "../../vmm/box.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import { sigkill } from "../spec/signals.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
@@ -44,7 +44,7 @@ export async function stopRunning(
 }
 
 /** After a daemon restart; a guest that hangs is told by what follows, and its pod can be stopped. */
-async function settledSoon(sandbox: Sandbox, signal: AbortSignal): Promise<void> {
+async function settledSoon(sandbox: Pod, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.timeout(takeUpLimitMs);
   try {
     await sandbox.whenSettled(anyOf(signal, limit));

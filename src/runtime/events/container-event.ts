@@ -1,5 +1,5 @@
 import type { ContainerFacts } from "../container/container.js";
-import type { SandboxFacts } from "../pod/sandbox.js";
+import type { PodFacts } from "../pod/pod.js";
 
 export type Happening = "created" | "started" | "stopped" | "deleted";
 
@@ -11,7 +11,7 @@ export interface ContainerEvent {
   /** Unix time, rising from event to event. */
   readonly atNs: bigint;
   /** undefined: the pod is not known any more. */
-  readonly pod: SandboxFacts | undefined;
+  readonly pod: PodFacts | undefined;
   /** All that the pod has. */
   readonly containers: readonly ContainerFacts[];
 }

@@ -1,6 +1,6 @@
 /** Events made of what has happened to pods and containers. */
 import type { Container } from "../container/container.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import type { Happening } from "./container-event.js";
 import type { ContainerEvents } from "./container-events.js";
 
@@ -9,7 +9,7 @@ export function publish(
   events: ContainerEvents,
   happening: Happening,
   id: string,
-  sandbox: Sandbox | undefined,
+  sandbox: Pod | undefined,
   containers: () => readonly Container[],
 ): void {
   events.publish(() => ({

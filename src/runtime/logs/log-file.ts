@@ -40,7 +40,7 @@ export class LogFile {
   }
 
   /**
-   * Opens or creates the file, and its folders where they are missing. The last component is never followed as a link.
+   * Opens or creates the file, and its directories where they are missing. The last component is never followed as a link.
    * `mostBytes`: of the file and the one before it, where nobody else rotates them.
    */
   static async open(
@@ -177,13 +177,13 @@ async function openLog(path: string, signal: AbortSignal): Promise<OpenedLog> {
   return await diskLanes.runWhenFree(await deviceOf(dirname(path)), signal, openNow);
 }
 
-/** Of a folder, or of what is there of the way to it. */
-async function deviceOf(folder: string): Promise<number> {
+/** Of a directory, or of what is there of the way to it. */
+async function deviceOf(directory: string): Promise<number> {
   try {
-    return (await stat(folder)).dev;
+    return (await stat(directory)).dev;
   } catch (thrown) {
-    if (!isNotFound(thrown) || folder === dirname(folder)) return 0; // to make it will say what is wrong
-    return await deviceOf(dirname(folder));
+    if (!isNotFound(thrown) || directory === dirname(directory)) return 0; // to make it will say what is wrong
+    return await deviceOf(dirname(directory));
   }
 }
 

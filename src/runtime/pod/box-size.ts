@@ -66,6 +66,11 @@ export function boxSize(limits: PodLimits, standard: BoxSize, driver: DriverName
   };
 }
 
+/** Of Boxes that are ready before a pod asks: as a pod of that size would have it. */
+export function readySize(standard: BoxSize): BoxSize {
+  return boxSize({}, standard, "qemu"); // without limits the driver makes no difference
+}
+
 /**
  * What the request asks for, rounded up; 0 where it sets no limit. CPU of the overhead is for the VMM's own threads: it
  * makes no processor for the guest.

@@ -1,14 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { creationNs, monotonicMs, nowNs } from "../../base/clock.js";
 import { Cleanup } from "../../base/cleanup.js";
 import { RuntimeError } from "../../base/errors.js";
-import { newBoxId, shortId, type SandboxId } from "../../base/ids.js";
+import { newBoxId, shortId, type PodId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { operation, sideBySide, Stages } from "../../base/stage.js";
-import { netnsPath, sandboxFolder } from "../../config/paths.js";
+import { netnsPath, sandboxDirectory } from "../../config/paths.js";
 import type { IdMap, LinkState } from "../../native/addon.js";
 import type { Attachment } from "../../net/attachment.js";
 import { tapName as guestTap } from "../../net/guest-link.js";
 import type { Box, BoxSpec } from "../../vmm/box.js";
+import type { TakenBox } from "../../vmm/pool/box-pool.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
@@ -27,7 +29,7 @@ import {
 } from "./network.js";
 import { podOomScore, qosOf } from "./oom-score.js";
 import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
@@ -36,13 +38,16 @@ const undoLimitMs = 30_000;
 const stepLimitMs = 20_000;
 /** What the guest works for, which may be one of many on a busy machine. */
 const guestLimitMs = 60_000;
+/** Enough for every generator in the guest (random(7)). */
+const entropyBytes = 64;
 
 /**
  * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
- * that had been made is taken back, the record last.
+ * that had been made is taken back, the record last. `ready`: a Box that was taken from the pool for it; it never goes back.
  */
-export async function createSandbox(request: CheckedPod, deps: Deps): Promise<SandboxId> {
-  const id = newBoxId();
+export async function createSandbox(asked: CheckedPod, deps: Deps, ready?: TakenBox): Promise<PodId> {
+  const id = ready?.id ?? newBoxId();
+  const request: Creation = ready === undefined ? asked : { ...asked, size: sizeOf(ready), isReady: true };
   const { namespace, name: podName, uid } = request.spec;
   const log = deps.log.child({ sandboxId: id, pod: `${namespace}/${podName}`, uid });
   const startedMs = monotonicMs();
@@ -60,18 +65,22 @@ export async function createSandbox(request: CheckedPod, deps: Deps): Promise<Sa
   return id;
 }
 
-async function build(
-  id: SandboxId,
-  request: CheckedPod,
-  deps: Deps,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<Sandbox> {
+interface Creation extends CheckedPod {
+  /** Its Box is up already, and its network namespace there. */
+  readonly isReady?: boolean;
+}
+
+function sizeOf({ vcpus, memoryMib }: TakenBox): CheckedPod["size"] {
+  return { vcpus, memoryMib };
+}
+
+async function build(id: PodId, request: Creation, deps: Deps, log: Logger, signal: AbortSignal): Promise<Pod> {
   const { config, boxes, sandboxes } = deps;
   const { boundary, spec } = request;
   const stages = new Stages(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
+  if (request.isReady === true) undo.add("discard ready box", (limit) => boxes.pool.discard(id, limit));
   const network = await stages.run("plan network", stepLimitMs, () => planNetwork(id, request, deps));
   undo.add("remove record", () => sandboxes.remove(id));
   const sandbox = await stages.run("write record", stepLimitMs, () =>
@@ -79,27 +88,31 @@ async function build(
   );
   claimHostPorts(sandbox, deps);
 
-  const folder = sandboxFolder(config, id);
+  const directory = sandboxDirectory(config, id);
   const hostname = podHostname(id, spec);
   const { idMap } = idMapOf(spec, boxes, request.driver);
   const owner = boundary.hasGuestLink ? null : (idMap ?? null); // a guest has a user namespace of its own kernel
-  undo.add("remove pod files", () => removePodFiles(folder, deps.native));
+  undo.add("remove pod files", () => removePodFiles(directory, deps.native));
   await stages.run("write pod files", stepLimitMs, () =>
-    writePodFiles(folder, hostname, spec.dns, { native: deps.native, owner }),
+    writePodFiles(directory, hostname, spec.dns, { native: deps.native, owner }),
   );
 
   const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
   undo.add("remove netns", () => removeNetns(sandbox, deps));
-  await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, { tapName, owner }, deps));
+  const boxSpec = boxSpecOf(sandbox, request, { idMap, tap: tapName ?? null }, config);
+  if (request.isReady === true) {
+    await stages.run("take ready box", stepLimitMs, () => boxes.pool.leave(id, boxSpec.cgroupParent));
+  } else {
+    await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, { tapName, owner }, deps));
+  }
 
   undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  const boxSpec = boxSpecOf(sandbox, request, { idMap, tap: tapName ?? null }, config);
   const [box, link] = await bootAndJoin({ sandbox, boxSpec, network, tapName }, stages, deps, signal);
   sandbox.setBox(box);
   if (network !== undefined) {
     await stages.run("tell pod files", stepLimitMs, () =>
-      tellPodFiles(folder, hostname, spec.dns, sandbox.record.network),
+      tellPodFiles(directory, hostname, spec.dns, sandbox.record.network),
     );
   }
   const identity = { link, hostname: ownHostname(hostname, request), boundary };
@@ -122,7 +135,7 @@ async function build(
 }
 
 function boxSpecOf(
-  { id, record }: Sandbox,
+  { id, record }: Pod,
   request: CheckedPod,
   { idMap, tap }: { readonly idMap: IdMap | undefined; readonly tap: string | null },
   config: Config,
@@ -139,7 +152,7 @@ function boxSpecOf(
 }
 
 interface Joining {
-  readonly sandbox: Sandbox;
+  readonly sandbox: Pod;
   readonly boxSpec: BoxSpec;
   readonly network: Attachment | undefined;
   readonly tapName: string | undefined;
@@ -167,10 +180,10 @@ async function bootAndJoin(
   );
 }
 
-function firstRecord(id: SandboxId, { spec, boundary, hostNamespaces, served, size }: CheckedPod, deps: Deps) {
+function firstRecord(id: PodId, { spec, boundary, hostNamespaces, served, size }: CheckedPod, deps: Deps) {
   const { namespace, name, uid, attempt } = spec;
   return {
-    version: 2 as const,
+    version: 3 as const,
     id,
     label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
     spec,
@@ -201,7 +214,7 @@ interface Identity {
 }
 
 async function configure(
-  sandbox: Sandbox,
+  sandbox: Pod,
   box: Box,
   { link, hostname, boundary, sysctls }: Identity,
   signal: AbortSignal,
@@ -216,6 +229,7 @@ async function configure(
       sysctls,
       shmSizeBytes: 0n,
       interfaces,
+      entropy: boundary.hasClock ? randomBytes(entropyBytes) : Buffer.alloc(0),
     },
     signal,
   );

@@ -8,7 +8,7 @@ import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import { leaveNetwork, removeNetns } from "./network.js";
 import { removePodFiles } from "./pod-files.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 
 /** Killing the processes of a sandbox's containers, through an agent that may not answer. */
 const stopContainersLimitMs = 10_000;
@@ -16,7 +16,7 @@ const stopContainersLimitMs = 10_000;
 const reclaimLimitMs = 30_000;
 
 /** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
-export function watchBox(sandbox: Sandbox, box: Box, deps: Deps): void {
+export function watchBox(sandbox: Pod, box: Box, deps: Deps): void {
   void onItsOwn(async () => {
     try {
       await boxDied(sandbox, await box.exited, deps);
@@ -27,7 +27,7 @@ export function watchBox(sandbox: Sandbox, box: Box, deps: Deps): void {
   });
 }
 
-async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
+async function boxDied(sandbox: Pod, exit: BoxExit, deps: Deps): Promise<void> {
   await deps.sandboxes.locks.runWhenFree(sandbox.id, deps.closing, async () => {
     if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
     deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
@@ -37,7 +37,7 @@ async function boxDied(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<voi
 }
 
 /** Records that the Box is gone, and takes back what it had. The caller holds the sandbox's lock. */
-export async function recordBoxGone(sandbox: Sandbox, exit: BoxExit, deps: Deps): Promise<void> {
+export async function recordBoxGone(sandbox: Pod, exit: BoxExit, deps: Deps): Promise<void> {
   if (sandbox.record.end === undefined) await deps.sandboxes.update(sandbox, { end: exit });
   await deps.podContainers.boxExited(sandbox, exit);
   tellEnd(sandbox, deps);
@@ -45,7 +45,7 @@ export async function recordBoxGone(sandbox: Sandbox, exit: BoxExit, deps: Deps)
 }
 
 /** Once, after the ends of its containers. */
-function tellEnd(sandbox: Sandbox, deps: Deps): void {
+function tellEnd(sandbox: Pod, deps: Deps): void {
   if (sandbox.endTold) return;
   sandbox.endTold = true;
   publish(deps.events, "stopped", sandbox.id, sandbox, () => deps.containers.listOf(sandbox.id));
@@ -55,7 +55,7 @@ function tellEnd(sandbox: Sandbox, deps: Deps): void {
  * Stops a sandbox, however far it has got before: containers killed, Box gone, network left, namespace dropped. The
  * record says NOTREADY first, so that nothing new starts in it. The caller holds the sandbox's lock.
  */
-export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function stopSandbox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   const log = deps.log.child({ sandboxId: sandbox.id });
   if (sandbox.record.end === undefined) {
     await deps.sandboxes.update(sandbox, { end: { atNs: nowNs(), reason: "stopped by request" } });
@@ -77,11 +77,11 @@ export async function stopSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSig
   await leaveNetwork(sandbox, deps, signal);
   await stage("remove netns", reclaimLimitMs, signal, () => removeNetns(sandbox, deps));
   // No container of this pod can come any more.
-  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.folder, deps.native));
+  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.directory, deps.native));
 }
 
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */
-export async function removeSandbox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function removeSandbox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   await stopSandbox(sandbox, deps, signal);
   await deps.podContainers.removeAllOf(sandbox, signal);
   await stage("remove record", reclaimLimitMs, signal, () => deps.sandboxes.remove(sandbox.id));
@@ -99,7 +99,7 @@ async function orWarn(log: Logger, message: string, signal: AbortSignal, step: (
   }
 }
 
-async function discardBox(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+async function discardBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   await stage("discard box", reclaimLimitMs, signal, (limit) =>
     deps.boxes.discard(sandbox.id, sandbox.record.box, limit),
   );

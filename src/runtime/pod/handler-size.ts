@@ -24,6 +24,11 @@ export function handlerSize(spec: PodSpec, handler: HandlerConfig, driver: Drive
   return boxSize({}, { vcpus: vcpus ?? asked.vcpus, memoryMib: memoryMib ?? asked.memoryMib }, driver);
 }
 
+/** The pod says itself how large its guest is. */
+export function hasAnnotatedSize({ annotations }: PodSpec): boolean {
+  return Object.values(annotationNames).some((name) => annotations[name] !== undefined);
+}
+
 /** With room for huge pages, but where an annotation has set the size of the whole guest. */
 export async function sizeWithPages(
   { spec, boundary, size }: CheckedPod,

@@ -1,8 +1,9 @@
 import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
-import { shortId, type SandboxId } from "../../base/ids.js";
+import { shortId, type PodId } from "../../base/ids.js";
 import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
-import { netnsFolder } from "../../config/paths.js";
+import type { Config } from "../../config/config.js";
+import { netnsDirectory } from "../../config/paths.js";
 import type { IdMap, LinkState } from "../../native/addon.js";
 import { attachmentSysctls, otherInterfaces, type Attachment } from "../../net/attachment.js";
 import type { EgressPlace } from "../../net/egress/keeper.js";
@@ -11,13 +12,12 @@ import type { Deps } from "../deps.js";
 import { bandwidthOf } from "./bandwidth.js";
 import type { CheckedPod } from "./checked-pod.js";
 import type { PodSpec, PortSpec } from "./pod-spec.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 
 /** What CNI is told of a pod: CNI_ARGS as every runtime names them, and the capabilities that CRI has fields for. */
-export async function planNetwork(id: SandboxId, request: CheckedPod, deps: Deps): Promise<Attachment | undefined> {
-  if (deps.config.network === "loopback" || request.hostNamespaces.includes("network")) return undefined;
+export async function planNetwork(id: PodId, request: CheckedPod, deps: Deps): Promise<Attachment | undefined> {
+  if (!hasNetwork(request, deps.config)) return undefined;
   const { spec } = request;
-  if (spec.network === "none") return undefined;
   const { namespace, name, uid } = spec;
   const args = {
     IgnoreUnknown: "1",
@@ -30,6 +30,11 @@ export async function planNetwork(id: SandboxId, request: CheckedPod, deps: Deps
     if (/[;=]/.test(value)) throw new RuntimeError("invalidArgument", `CNI can't be told ${field} "${value}"`);
   }
   return await deps.networks.plan({ args, capabilities: capabilitiesOf(spec) });
+}
+
+/** One of its own, that CNI makes. */
+export function hasNetwork({ spec, hostNamespaces }: CheckedPod, { network }: Pick<Config, "network">): boolean {
+  return network !== "loopback" && !hostNamespaces.includes("network") && spec.network !== "none";
 }
 
 function capabilitiesOf(spec: PodSpec): Record<string, unknown> {
@@ -54,7 +59,7 @@ function portMapping({ hostPort, containerPort, protocol, hostIp: hostIP }: Port
  * `alreadyExists` when another sandbox in the network has one of the host ports: plugins would let both have it, and one
  * of the two would never be reached. Of two that are made at once the older one gets it.
  */
-export function claimHostPorts(sandbox: Sandbox, deps: Deps): void {
+export function claimHostPorts(sandbox: Pod, deps: Deps): void {
   if (sandbox.record.network === undefined) return; // whoever has the host's network has its ports, or not, by bind(2)
   const before = deps.sandboxes.all();
   for (const other of before.slice(0, before.indexOf(sandbox))) {
@@ -81,24 +86,24 @@ function overlap(a: PortSpec, b: PortSpec): boolean {
  * ids of the user namespace that it is to be of, which is the pod's and lives as long.
  */
 export async function makeNetns(
-  { record }: Sandbox,
+  { record }: Pod,
   { tapName, owner }: { readonly tapName: string | undefined; readonly owner: IdMap | null },
   deps: Deps,
 ): Promise<void> {
   if (record.netnsPath === "") return;
-  await closedDirectory(netnsFolder(deps.config));
+  await closedDirectory(netnsDirectory(deps.config));
   await deps.native.createNetns(record.netnsPath, owner);
   if (tapName !== undefined) await deps.native.createTap(record.netnsPath, tapName);
 }
 
 /** Success when it is not there. */
-export async function removeNetns({ record }: Sandbox, deps: Pick<Deps, "native">): Promise<void> {
+export async function removeNetns({ record }: Pod, deps: Pick<Deps, "native">): Promise<void> {
   if (record.netnsPath !== "") await deps.native.removeNetns(record.netnsPath);
 }
 
 /** Takes the sandbox into its network, up to what a guest has to set up, where there is one. The record always knows what DEL needs. */
 export async function joinNetwork(
-  sandbox: Sandbox,
+  sandbox: Pod,
   planned: Attachment,
   tapName: string | undefined,
   deps: Deps,
@@ -124,12 +129,12 @@ export async function joinNetwork(
 }
 
 /** Where its rules stand. */
-export function egressPlace({ id, record }: Sandbox, { interfaceName }: Attachment): EgressPlace {
+export function egressPlace({ id, record }: Pod, { interfaceName }: Attachment): EgressPlace {
   return { id, netnsPath: record.netnsPath, interfaceName };
 }
 
 /** Takes it out again, and forgets it once that has succeeded. */
-export async function leaveNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function leaveNetwork(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   const { network } = sandbox.record;
   await deps.egress.forget(sandbox.id);
   if (network === undefined) return;
@@ -138,18 +143,18 @@ export async function leaveNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSi
 }
 
 /** The same for one that an earlier daemon, now killed, was still taking into its network. */
-export async function leaveHalfJoined(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function leaveHalfJoined(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   if (sandbox.record.network !== undefined) await deps.networks.endLeftoverPlugins(placeOf(sandbox), signal);
   await leaveNetwork(sandbox, deps, signal);
 }
 
 /** Asks the plugins whether all is still as they have made it. */
-export async function checkNetwork(sandbox: Sandbox, deps: Deps, signal: AbortSignal): Promise<void> {
+export async function checkNetwork(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
   const { network } = sandbox.record;
   if (network !== undefined) await deps.networks.check(placeOf(sandbox), network, signal);
 }
 
-function placeOf({ id, record }: Sandbox) {
+function placeOf({ id, record }: Pod) {
   return { containerId: id, netnsPath: record.netnsPath };
 }
 
@@ -157,7 +162,7 @@ function placeOf({ id, record }: Sandbox) {
  * Sysctls of the pod's network, by dotted name: what it asks for, over what its network's plugins have set, over what
  * containerd 2 sets for every pod: low ports and ping for programs that are not root (docs/adr/0056).
  */
-export function networkSysctls({ record, spec }: Sandbox, { hostNamespaces }: CheckedPod): Record<string, string> {
+export function networkSysctls({ record, spec }: Pod, { hostNamespaces }: CheckedPod): Record<string, string> {
   const usual = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
   const asked = Object.entries(spec.sysctls);
   return {

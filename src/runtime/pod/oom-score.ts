@@ -3,6 +3,8 @@
  * pkg/kubelet/qos/policy.go, GetContainerOOMScoreAdjust; of the groups' names: its qos_container_manager and cgroup names.
  */
 
+import { readFileSync } from "node:fs";
+
 /** By the group that kubelet has its pods in; none: not a group of kubelet's. */
 export type PodQos = "guaranteed" | "burstable" | "bestEffort" | "none";
 
@@ -19,6 +21,14 @@ const ofEmpty = {
   none: 0,
 } as const satisfies Record<PodQos, number>;
 
+/** Of this process; below what any Box has where a service manager protects it. */
+function daemonsOwn(): number {
+  own ??= Number(readFileSync("/proc/self/oom_score_adj", "latin1"));
+  return own > 0 ? own : -most;
+}
+
+let own: number | undefined;
+
 /** "/kubepods/burstable/pod1", "kubepods-burstable-pod1.slice", each also below a group of the operator's. */
 export function qosOf(cgroupParent: string): PodQos {
   const words = cgroupParent.split(/[/.-]/);
@@ -34,6 +44,12 @@ export function qosOf(cgroupParent: string): PodQos {
  * by how much each is over its request. A Box is all of its containers in one process: its share is theirs together.
  */
 export function podOomScore(qos: PodQos, containers: readonly number[]): number {
+  const score = scoreOf(qos, containers);
+  // Where kubelet has given the daemon one, as in a sidecar, a Box of it goes before the daemon does.
+  return qos === "none" ? Math.max(score, daemonsOwn()) : score;
+}
+
+function scoreOf(qos: PodQos, containers: readonly number[]): number {
   if (containers.length === 0) return ofEmpty[qos];
   const shares = containers.reduce((sum, score) => sum + (most - score), 0);
   const least = Math.max(ofGuaranteed, Math.min(leastOfBurstable, ...containers));

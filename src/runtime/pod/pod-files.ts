@@ -3,7 +3,7 @@ import { hostname as nodeName } from "node:os";
 import { dirname, join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
 import { textOf } from "../../base/text-of.js";
-import { shortId, type SandboxId } from "../../base/ids.js";
+import { shortId, type PodId } from "../../base/ids.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
 import type { IdMap, Native } from "../../native/addon.js";
 import type { CniDns } from "../../net/cni/result.js";
@@ -11,7 +11,7 @@ import { isHostname } from "./check-spec.js";
 import type { DnsSpec, PodSpec } from "./pod-spec.js";
 
 /** The pod's host name: the host's with its network, as its UTS namespace comes along; else the request's; else the pod's name where that is one; else the short id. */
-export function podHostname(id: SandboxId, { namespaces, hostname, name }: PodSpec): string {
+export function podHostname(id: PodId, { namespaces, hostname, name }: PodSpec): string {
   if (namespaces?.network === "host") return nodeName();
   if (hostname !== "") return hostname;
   return name.length <= 63 && isHostname(name) ? name : shortId(id);
@@ -30,28 +30,28 @@ const filesInodes = names.length + 2;
  * (docs/adr/0078). `owner`: root of a user namespace that the host has for the pod.
  */
 export async function writePodFiles(
-  folder: string,
+  directory: string,
   hostname: string,
   dns: DnsSpec | undefined,
   { native, owner }: { readonly native: Native; readonly owner: IdMap | null },
 ): Promise<void> {
-  await closedDirectory(dirname(folder));
-  await mkdir(folder, { mode: 0o700 });
+  await closedDirectory(dirname(directory));
+  await mkdir(directory, { mode: 0o700 });
   const more = { maxInodes: filesInodes, owner: 0, noexec: true, nosymfollow: false };
-  await native.mountTmpfs(folder, filesBytes, 0o700, more);
+  await native.mountTmpfs(directory, filesBytes, 0o700, more);
   const mode = 0o644;
   await Promise.all([
-    writeFile(join(folder, "hostname"), `${hostname}\n`, { mode }),
-    writeFile(join(folder, "hosts"), hostsText(hostname), { mode }),
-    resolvConfText(dns).then((text) => writeFile(join(folder, "resolv.conf"), text, { mode })),
+    writeFile(join(directory, "hostname"), `${hostname}\n`, { mode }),
+    writeFile(join(directory, "hosts"), hostsText(hostname), { mode }),
+    resolvConfText(dns).then((text) => writeFile(join(directory, "resolv.conf"), text, { mode })),
   ]);
   if (owner === null) return;
-  for (const name of names) await chown(join(folder, name), owner.uids.first, owner.gids.first);
+  for (const name of names) await chown(join(directory, name), owner.uids.first, owner.gids.first);
 }
 
 /** Adds what only the network knows: the pod's addresses, and name servers where the request names none. */
 export async function tellPodFiles(
-  folder: string,
+  directory: string,
   hostname: string,
   asked: DnsSpec | undefined,
   network: Attachment | undefined,
@@ -59,16 +59,16 @@ export async function tellPodFiles(
   if (network === undefined) return;
   const mode = 0o644;
   const [address] = attachmentAddresses(network);
-  await writeFile(join(folder, "hosts"), hostsText(hostname, address), { mode });
+  await writeFile(join(directory, "hosts"), hostsText(hostname, address), { mode });
   const dns = attachmentDns(network);
   if (asked !== undefined || dns === undefined) return;
-  await writeFile(join(folder, "resolv.conf"), dnsText(dns), { mode });
+  await writeFile(join(directory, "resolv.conf"), dnsText(dns), { mode });
 }
 
 /** Success when it is not there. */
-export async function removePodFiles(folder: string, native: Pick<Native, "unmount">): Promise<void> {
-  await native.unmount(folder, true);
-  await rm(folder, { recursive: true, force: true });
+export async function removePodFiles(directory: string, native: Pick<Native, "unmount">): Promise<void> {
+  await native.unmount(directory, true);
+  await rm(directory, { recursive: true, force: true });
 }
 
 function hostsText(hostname: string, address = "127.0.1.1"): string {

@@ -38,7 +38,7 @@ export const podSpec = z
     handler: z.string(),
     /** "": the pod's name, where that is one. */
     hostname: z.string(),
-    /** Absolute path of the folder with the containers' logs; "": they have none. */
+    /** Absolute path of the directory with the containers' logs; "": they have none. */
     logDirectory: z.string(),
     /** Absent: the node's own resolv.conf. */
     dns: dnsSpec.exactOptional(),

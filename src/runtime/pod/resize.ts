@@ -2,14 +2,14 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import type { Deps } from "../deps.js";
 import { boxSize, checkResources, wantedSize, type PodLimits } from "./box-size.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 
 /**
  * Grants a running pod what fits into the Box that it was given, and refuses what doesn't: a running microVM can't grow.
  * Answers how much memory the pod wants; undefined where a pod has no size of its own.
  */
 export async function resizePod(
-  sandbox: Sandbox,
+  sandbox: Pod,
   limits: PodLimits,
   deps: Deps,
   signal: AbortSignal,

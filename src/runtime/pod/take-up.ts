@@ -5,7 +5,7 @@ import { sleep, stage } from "../../base/stage.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
-import type { Sandbox } from "./sandbox.js";
+import type { Pod } from "./pod.js";
 
 /** A guest answers within milliseconds; one that shares two processors with a hundred others within seconds. */
 const firstAnswerMs = 2_000;
@@ -23,7 +23,7 @@ const endsLimitMs = 15_000;
  * sandbox is READY no more: what waits for `sandbox.whenSettled` goes on then. The lock is free while the guest is waited
  * for: its pod can be stopped. `told` settles when the ends that had come meanwhile are recorded too.
  */
-export async function takeUp(sandbox: Sandbox, box: Box, deps: Deps): Promise<{ readonly told: Promise<void> }> {
+export async function takeUp(sandbox: Pod, box: Box, deps: Deps): Promise<{ readonly told: Promise<void> }> {
   const log = deps.log.child({ sandboxId: sandbox.id });
   const over = overWith(box, deps.closing);
   const lives = (): boolean => sandbox.state === "ready" && !over.aborted;
@@ -65,7 +65,7 @@ async function answerOf(box: Box, limitMs: number, over: AbortSignal): Promise<S
 }
 
 async function takeUpContainers(
-  sandbox: Sandbox,
+  sandbox: Pod,
   sessions: readonly Session[],
   deps: Deps,
   over: AbortSignal,
@@ -79,12 +79,7 @@ async function takeUpContainers(
 }
 
 /** Adopted is a sandbox whose containers show what has become of them: ends of the time without a daemon are recorded. */
-async function tellAdopted(
-  sandbox: Sandbox,
-  sessions: readonly Session[],
-  deps: Deps,
-  over: AbortSignal,
-): Promise<void> {
+async function tellAdopted(sandbox: Pod, sessions: readonly Session[], deps: Deps, over: AbortSignal): Promise<void> {
   const ended = new Set(
     sessions.filter(({ state }) => state === SessionState.EXITED).map(({ sessionId }) => sessionId),
   );

@@ -5,13 +5,13 @@
  */
 import type { HandlerConfig } from "../../config/config.js";
 import type { PodSpec } from "../pod/pod-spec.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import type { PortStream } from "./port-stream.js";
 import type { ServedPort } from "./served-by-host.js";
 
 /** Who has connected. What the guest says of it is only said: it may be untrue. */
 export interface ConnectionAbout {
-  readonly pod: Sandbox;
+  readonly pod: Pod;
   readonly port: number;
   /** "10.88.0.7:41234", "[::1]:41234"; "": the agent has named none. */
   readonly peer: string;
@@ -37,7 +37,10 @@ export interface PodService {
    */
   portsFor(spec: PodSpec, handler: HandlerConfig): readonly ServedPort[];
   /** What containers of a pod that has ports of it have in their environment, unless they or their image say otherwise. */
-  environmentOf?(pod: Sandbox): Readonly<Record<string, string>>;
-  /** A pod that has ports of it is there: a new one, before its containers, or one of an earlier daemon. */
-  open(pod: Sandbox, since: "made" | "takenUp"): PodConnections;
+  environmentOf?(pod: Pod): Readonly<Record<string, string>>;
+  /**
+   * A pod that has ports of it is there: a new one, before its containers, or one of an earlier daemon. Absent: the daemon
+   * does not serve it, and `portsFor` says so to those who ask.
+   */
+  open?(pod: Pod, since: "made" | "takenUp"): PodConnections;
 }

@@ -6,7 +6,7 @@ import type { Logger } from "../../base/log.js";
 import type { HandlerConfig } from "../../config/config.js";
 import type { Box } from "../../vmm/box.js";
 import type { CheckedPod } from "../pod/checked-pod.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import { Places } from "./places.js";
 import type { PodConnections, PodService } from "./pod-service.js";
 import type { PortStream } from "./port-stream.js";
@@ -51,7 +51,7 @@ export class ServedPorts {
   }
 
   /** For the containers of a pod: where to find what its services have for them. */
-  environmentOf(pod: Sandbox): Readonly<Record<string, string>> {
+  environmentOf(pod: Pod): Readonly<Record<string, string>> {
     const environment: Record<string, string> = {};
     for (const { service } of pod.record.served ?? []) {
       Object.assign(environment, this.#services.get(service)?.environmentOf?.(pod));
@@ -60,16 +60,16 @@ export class ServedPorts {
   }
 
   /** Has the agent of a new pod listen on all of them, and serves them until the Box has gone. */
-  async begin(pod: Sandbox, box: Box, signal: AbortSignal): Promise<void> {
+  async begin(pod: Pod, box: Box, signal: AbortSignal): Promise<void> {
     const { servings, until } = this.#open(pod, box, "made");
     for (const serving of servings) await orAborted(servePort(serving, until), signal);
   }
 
   /** The same, of a pod that was there before the daemon. What nobody serves any more refuses its clients. */
-  takeUp(pod: Sandbox, box: Box): void {
+  takeUp(pod: Pod, box: Box): void {
     const { servings, until } = this.#open(pod, box, "takenUp");
     for (const serving of servings) goOnServing(serving, until);
-    const orphans = (pod.record.served ?? []).filter(({ service }) => !this.#services.has(service));
+    const orphans = (pod.record.served ?? []).filter(({ service }) => this.#services.get(service)?.open === undefined);
     for (const { port } of orphans.flatMap(({ ports }) => ports)) {
       onItsOwn(() => box.agent.stopServing(port, until)).catch((thrown: unknown) => {
         this.#log.warn({ sandboxId: pod.id, port, err: messageOf(thrown) }, "a port that nobody serves stays");
@@ -77,14 +77,14 @@ export class ServedPorts {
     }
   }
 
-  #open(pod: Sandbox, box: Box, since: "made" | "takenUp"): { servings: PortServing[]; until: AbortSignal } {
+  #open(pod: Pod, box: Box, since: "made" | "takenUp"): { servings: PortServing[]; until: AbortSignal } {
     const { served = [] } = pod.record;
     const gone = new AbortController();
     if (served.length === 0) return { servings: [], until: gone.signal };
     setMaxListeners(0, gone.signal);
     const opened = served.flatMap(({ service: name, ports }) => {
-      const service = this.#services.get(name);
-      return service === undefined ? [] : { name, ports, connections: service.open(pod, since) };
+      const connections = this.#services.get(name)?.open?.(pod, since);
+      return connections === undefined ? [] : { name, ports, connections };
     });
     this.#untilGone(box, gone, opened);
     const common = { agent: box.agent, places: new Places(mostConnectionsOfPod), rate: new Rate(burst, perSecond) };

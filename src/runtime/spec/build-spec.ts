@@ -9,7 +9,7 @@ import type { UserNamespaceSpec } from "../pod/namespace-spec.js";
 import { capabilities } from "./capabilities.js";
 import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
 import type { OciLinux, OciProcess, OciSpec } from "./oci.js";
-import { processArgs, processEnv, workingFolder } from "./process.js";
+import { processArgs, processEnv, workingDirectory } from "./process.js";
 import { oomScoreAdj } from "./resources.js";
 import type { SpecRules } from "./rules.js";
 import { stopSignal } from "./signals.js";
@@ -77,7 +77,7 @@ export function planSpec(input: SpecInput): SpecPlan {
         terminal: spec.tty,
         ofPod: input.sandbox.environment ?? {},
       }),
-      cwd: workingFolder(spec, image),
+      cwd: workingDirectory(spec, image),
       capabilities: capabilities(security),
       rlimits: [openFiles],
       noNewPrivileges,

@@ -32,7 +32,7 @@ interface AskedDevice {
   readonly access: string;
 }
 
-/** A folder is all devices in it. */
+/** A directory is all devices in it. */
 async function askedDevices(device: DeviceSpec, index: number): Promise<AskedDevice[]> {
   const { hostPath, containerPath, permissions } = device;
   const refuse = (why: string): never => {
@@ -43,9 +43,9 @@ async function askedDevices(device: DeviceSpec, index: number): Promise<AskedDev
   if (!hostPath.startsWith("/") || !containerPath.startsWith("/")) refuse("a path is not absolute");
   if (!/^[rwm]*$/.test(permissions)) refuse(`permissions "${permissions.slice(0, 20)}" are not of r, w and m`);
   const path = await realpath(hostPath).catch(() => refuse(`${hostPath} does not exist on the host`));
-  const isFolder = (await lstat(path)).isDirectory();
-  const one = isFolder ? undefined : await deviceAt(path, containerPath);
-  const found = isFolder ? await devicesBelow(path, containerPath) : one === undefined ? [] : [one];
+  const isDirectory = (await lstat(path)).isDirectory();
+  const one = isDirectory ? undefined : await deviceAt(path, containerPath);
+  const found = isDirectory ? await devicesBelow(path, containerPath) : one === undefined ? [] : [one];
   if (found.length === 0) refuse(`${hostPath} is no device`);
   return found.map((each) => ({ device: each, access: permissions === "" ? "rwm" : permissions }));
 }
@@ -54,11 +54,11 @@ function ruleOf({ type, major, minor }: OciDevice, access: string): OciDeviceRul
   return { allow: true, type, major, minor, access };
 }
 
-async function devicesBelow(folder: string, seenAt: string): Promise<OciDevice[]> {
+async function devicesBelow(directory: string, seenAt: string): Promise<OciDevice[]> {
   const found: OciDevice[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (notHost.has(entry.name)) continue;
-    const [path, seen] = [join(folder, entry.name), join(seenAt, entry.name)];
+    const [path, seen] = [join(directory, entry.name), join(seenAt, entry.name)];
     if (entry.isDirectory()) found.push(...(await devicesBelow(path, seen)));
     if (!entry.isBlockDevice() && !entry.isCharacterDevice()) continue;
     const device = await deviceAt(path, seen);

@@ -1,5 +1,5 @@
 /**
- * What a container executes: arguments, environment, working folder.
+ * What a container executes: arguments, environment, working directory.
  * Source: CRI ContainerConfig (command, args, envs, working_dir); OCI image spec, config "Entrypoint", "Cmd", "Env".
  */
 import { RuntimeError } from "../../base/errors.js";
@@ -53,7 +53,7 @@ export function processEnv(spec: ContainerSpec, image: ImageConfig, input: EnvIn
 }
 
 /** Absolute, "/" when nobody set one. The agent makes it when it is missing. */
-export function workingFolder(spec: ContainerSpec, image: ImageConfig): string {
+export function workingDirectory(spec: ContainerSpec, image: ImageConfig): string {
   if (spec.workingDir === "") return image.workingDir.startsWith("/") ? image.workingDir : `/${image.workingDir}`;
   refuseNul(spec.workingDir, "working_dir");
   if (!spec.workingDir.startsWith("/")) {

@@ -11,7 +11,7 @@ export interface UserDatabase {
 
 export interface ResolvedUser {
   readonly oci: OciUser;
-  /** Home folder of the passwd entry, "/" without one. */
+  /** Home directory of the passwd entry, "/" without one. */
   readonly home: string;
   /** Of the passwd entry; absent without one. */
   readonly name?: string;

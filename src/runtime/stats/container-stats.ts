@@ -39,7 +39,7 @@ export async function fromAnswers(
   deps: Deps,
   signal: AbortSignal,
 ): Promise<ContainerUsage[]> {
-  const { mountpoint } = await deps.images.containerUsage();
+  const mountpoint = deps.images.containersDirectory;
   return await Promise.all(
     containers.map(async (container) => ({
       container,

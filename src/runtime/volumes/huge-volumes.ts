@@ -12,7 +12,7 @@ import type { IdMapping, UserNamespaceSpec } from "../pod/namespace-spec.js";
 import { hugePageName, refusePages } from "../spec/resources.js";
 
 /** guest/agent/src/session/huge_volumes.rs */
-const guestFolder = "/run/hugepages";
+const guestDirectory = "/run/hugepages";
 /** Of whom has no id in a user namespace (user_namespaces(7)). */
 const nobody = 65_534;
 
@@ -35,7 +35,7 @@ export async function hugeVolume(
   const facts = await stat(source);
   if (!facts.isDirectory()) {
     throw new RuntimeError("invalidArgument", `${source} is a file with huge pages: a Box can't have the host's`, {
-      hint: "mount its folder: the Box gets an empty one of its own",
+      hint: "mount its directory: the Box gets an empty one of its own",
     });
   }
   const fileSystem = device.replace(":", "-");
@@ -54,7 +54,7 @@ export async function hugeVolume(
 }
 
 export function guestPathOf({ name }: HugeVolume): string {
-  return `${guestFolder}/${name}`;
+  return `${guestDirectory}/${name}`;
 }
 
 function splitOption(option: string): [string, string] {

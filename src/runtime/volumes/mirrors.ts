@@ -9,16 +9,16 @@ import { AgentAbility } from "./agent-ability.js";
 import { stepLimitMs } from "../container/limits.js";
 import { PlaceWatches, type PlaceWatch } from "./place-watches.js";
 
-/** Folders that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
+/** Directories that are watched at a time; a volume beyond is shared as any other, its readers see changes in a second. */
 const defaultMaxWatched = 4096;
 /** A swap is a few events in a row. */
 const settleMs = 30;
-/** The guest believes for a second what it has seen of a folder: what was read just before that is read once more. */
+/** The guest believes for a second what it has seen of a directory: what was read just before that is read once more. */
 const secondLookMs = 1_200;
 
 /**
  * Watches of the volumes that the agents have copies of: events of the host don't cross virtio-fs, so the daemon watches
- * the host's folder, and the agent changes its copy, which programs in the guest can watch. One for each volume of a Box,
+ * the host's directory, and the agent changes its copy, which programs in the guest can watch. One for each volume of a Box,
  * for as long as a container has it.
  */
 export class Mirrors {

@@ -7,7 +7,7 @@ import type { Native } from "../../native/addon.js";
 import { maxSubmounts, pathOnly } from "./submounts.js";
 
 /**
- * Folders below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
+ * Directories below a source on which something is mounted, relative to it, parents first. In the guest each is a mount of
  * its own, which comes to be when someone walks there: that must be the agent, before the container. Else the options
  * of the container's mount would not reach it, and the guest's kernel may die (guest/agent/src/session/held.rs).
  * `place` is the source's, in the share; `mounts` the share's as they are now that it is mounted there.
@@ -26,7 +26,7 @@ export async function nestedMounts(
   await box.lookAtShared(place, async (root) => {
     for (const path of [...all].sort()) {
       // one that is hidden under another, or that even root may not enter, is not there for the container either
-      if (await isFolder(root, path, native)) found.push(path);
+      if (await isDirectory(root, path, native)) found.push(path);
     }
   });
   checkCount(found.length, source);
@@ -34,7 +34,7 @@ export async function nestedMounts(
 }
 
 /** What is mounted there is not asked for anything: it may never answer. */
-async function isFolder(place: string, path: string, native: Native): Promise<boolean> {
+async function isDirectory(place: string, path: string, native: Native): Promise<boolean> {
   const flags = pathOnly | constants.O_NOFOLLOW | constants.O_DIRECTORY;
   const fd = await native.openIn(place, path, flags, 0, "beneath").catch(() => undefined);
   if (fd === undefined) return false;
@@ -42,7 +42,7 @@ async function isFolder(place: string, path: string, native: Native): Promise<bo
   return true;
 }
 
-/** A folder or file of the host, and where it is in the share. */
+/** A directory or file of the host, and where it is in the share. */
 export interface PlacedSource {
   readonly source: string;
   readonly place: SharedPath;
@@ -65,7 +65,7 @@ export async function visitedIn(
 /** Throws `invalidArgument` for more mounts below a source than a Box can take. */
 export function checkCount(mounts: number, source: string): void {
   if (mounts <= maxSubmounts) return;
-  throw new RuntimeError("invalidArgument", `${mounts} folders below ${source} are mounts of their own`, {
-    hint: `a Box can take ${maxSubmounts}: mount a folder further down`,
+  throw new RuntimeError("invalidArgument", `${mounts} directories below ${source} are mounts of their own`, {
+    hint: `a Box can take ${maxSubmounts}: mount a directory further down`,
   });
 }

@@ -10,7 +10,7 @@ import { mirrorOf } from "../../vmm/share/layout.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { MountSpec } from "../container/container-spec.js";
 import type { Deps } from "../deps.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import { userNamespaceOf } from "../pod/user-namespace.js";
 import {
   placeDeclared,
@@ -31,7 +31,7 @@ import { wantsLaterMounts, type FollowedVolume } from "./submounts.js";
 
 interface Creation {
   readonly id: ContainerId;
-  readonly sandbox: Sandbox;
+  readonly sandbox: Pod;
   readonly box: Box;
   readonly boundary: Boundary;
   readonly deps: Deps;
@@ -75,11 +75,12 @@ export class MountPlacer {
   async declared(paths: readonly string[], snapshot: WritableSnapshot): Promise<void> {
     const { box, boundary } = this.#creation;
     for (const [index, containerPath] of paths.entries()) {
-      const folder = snapshot.declared[index] ?? "";
+      const directory = snapshot.declared[index] ?? "";
       const shared = boundary.placesSources || box.showsOtherOwners;
       const guestPath = shared
-        ? (await this.#share(`share volume ${containerPath}`, () => box.shareBind("volume", folder, false))).guestPath
-        : folder;
+        ? (await this.#share(`share volume ${containerPath}`, () => box.shareBind("volume", directory, false)))
+            .guestPath
+        : directory;
       this.mounts.push(placeDeclared(containerPath, guestPath));
     }
   }
@@ -167,9 +168,9 @@ export class MountPlacer {
   async #source(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     const { id, box, boundary, deps } = this.#creation;
     if (!boundary.placesSources) return await this.#onHost(name, source);
-    const { sources, ownFolders } = deps.containers;
+    const { sources, ownDirectories } = deps.containers;
     const place = await this.#share(name, async (limit) => {
-      const found = await hostSource(source, this.#hostMounts, ownFolders);
+      const found = await hostSource(source, this.#hostMounts, ownDirectories);
       return await sources.share(box, id, found, readonly, limit);
     });
     this.#withMounts.push({ source, place });
@@ -188,10 +189,10 @@ export class MountPlacer {
   /** Without the mounts below it, which come and go. */
   async #alone(name: string, source: string, readonly: boolean): Promise<SharedPath> {
     const { id, box, deps } = this.#creation;
-    const { sources, laterMounts, ownFolders } = deps.containers;
+    const { sources, laterMounts, ownDirectories } = deps.containers;
     checkCount(laterMounts.submounts(this.#hostMounts, source).length, source);
     const place = await this.#share(name, async (limit) => {
-      const found = await hostSource(source, null, ownFolders);
+      const found = await hostSource(source, null, ownDirectories);
       return await sources.share(box, id, found, readonly, limit);
     });
     this.followed.push({ place, source });

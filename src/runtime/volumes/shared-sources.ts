@@ -2,18 +2,18 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { isNotFound } from "../../base/errors.js";
-import type { ContainerId, SandboxId } from "../../base/ids.js";
+import type { ContainerId, PodId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
 import { neverAborted } from "../../base/signals.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { isBelow, mountsBelow, type MountLine } from "../../base/mountinfo.js";
 import { volumeAt } from "../../vmm/share/layout.js";
 
-/** A file or folder of the host, as it is now. */
+/** A file or directory of the host, as it is now. */
 export interface HostSource {
   /** Without what is mounted below it, which comes and goes on its own (`LaterMounts`). */
   readonly alone: boolean;
-  /** Without what is mounted in these folders: those of the daemon, where each Box and image has its mounts. */
+  /** Without what is mounted in these directories: those of the daemon, where each Box and image has its mounts. */
   readonly without: readonly string[];
   /** Resolved and absolute. */
   readonly path: string;
@@ -23,14 +23,16 @@ export interface HostSource {
   readonly key: string;
 }
 
-/** `mounts`: as the daemon sees them, null: `alone`; `own`: its folders, what is mounted in them is no part of a source. */
+/** `mounts`: as the daemon sees them, null: `alone`; `own`: its directories, what is mounted in them is no part of a source. */
 export async function hostSource(
   path: string,
   mounts: readonly MountLine[] | null,
   own: readonly string[],
 ): Promise<HostSource> {
   const { dev: device, ino: inode } = await stat(path, { bigint: true });
-  const below = mountsBelow(mounts ?? [], path).filter((target) => !own.some((folder) => isBelow(target, folder)));
+  const below = mountsBelow(mounts ?? [], path).filter(
+    (target) => !own.some((directory) => isBelow(target, directory)),
+  );
   const facts = JSON.stringify([path, String(device), String(inode), below]);
   const key = createHash("sha256").update(facts).digest("hex").slice(0, 16);
   return { alone: mounts === null, without: own, path, device, inode, key };
@@ -49,11 +51,11 @@ export interface SharedBy {
  * containers that are to see its mounts come and go.
  */
 export class SharedSources {
-  readonly #locks = new Limiter<SandboxId>({ perKey: 1 });
-  readonly #claims = new Map<ContainerId, { readonly sandbox: SandboxId; readonly paths: Set<string> }>();
-  readonly #recorded: (sandbox: SandboxId) => SharedBy[];
+  readonly #locks = new Limiter<PodId>({ perKey: 1 });
+  readonly #claims = new Map<ContainerId, { readonly sandbox: PodId; readonly paths: Set<string> }>();
+  readonly #recorded: (sandbox: PodId) => SharedBy[];
 
-  constructor(recorded: (sandbox: SandboxId) => SharedBy[]) {
+  constructor(recorded: (sandbox: PodId) => SharedBy[]) {
     this.#recorded = recorded;
   }
 
@@ -111,7 +113,7 @@ export class SharedSources {
     return undefined;
   }
 
-  #users(sandbox: SandboxId): SharedBy[] {
+  #users(sandbox: PodId): SharedBy[] {
     const claimed = [...this.#claims].filter(([, claim]) => claim.sandbox === sandbox);
     return [...this.#recorded(sandbox), ...claimed.map(([id, { paths }]) => ({ id, paths: [...paths] }))];
   }

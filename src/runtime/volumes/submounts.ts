@@ -18,7 +18,7 @@ export interface Submount {
   readonly at: string;
   /** As the kernel numbers it, for as long as it is mounted. */
   readonly mountId: number;
-  /** 16 hex digits: of the same folder of the same file system at the same place. */
+  /** 16 hex digits: of the same directory of the same file system at the same place. */
   readonly key: string;
 }
 
@@ -29,7 +29,7 @@ export interface FollowedVolume {
 }
 
 /**
- * HostToContainer, of a folder. Not of a volume that kubelet swaps as a whole: nothing is mounted in one. What is mounted
+ * HostToContainer, of a directory. Not of a volume that kubelet swaps as a whole: nothing is mounted in one. What is mounted
  * below at the creation is seen without it.
  */
 export async function wantsLaterMounts(mount: MountSpec, source: string): Promise<boolean> {
@@ -45,14 +45,14 @@ export async function wantsLaterMounts(mount: MountSpec, source: string): Promis
 const leftOut: ReadonlySet<string> = new Set(["autofs", "nsfs"]);
 
 /**
- * Parents first; of several on one folder the last. `own`: folders of this daemon, whose mounts are the Boxes' and their
+ * Parents first; of several on one directory the last. `own`: directories of this daemon, whose mounts are the Boxes' and their
  * images'.
  */
 export function submountsOf(mounts: readonly MountLine[], source: string, own: readonly string[]): Submount[] {
   const found = new Map<string, Submount>();
   for (const { mountId, device, root, target, type } of mounts) {
     if (target === source || !isBelow(target, source) || leftOut.has(type)) continue;
-    if (own.some((folder) => isBelow(target, folder))) continue;
+    if (own.some((directory) => isBelow(target, directory))) continue;
     const at = relative(source, target);
     found.set(at, { at, mountId, key: digest([at, device, root]) });
   }
@@ -81,32 +81,32 @@ export async function shareSubmount(
 ): Promise<SharedPath | undefined> {
   const opened = await openEither(source, submount.at, native);
   if (opened === undefined) return undefined;
-  const { fd, isFolder } = opened;
+  const { fd, isDirectory } = opened;
   try {
     const info = await readFile(`/proc/self/fdinfo/${fd}`, "utf8");
     if (/^mnt_id:\s*(\d+)$/m.exec(info)?.[1] !== String(submount.mountId)) return undefined;
-    return await box.shareMount(submountName(place, submount), `/proc/self/fd/${fd}`, isFolder);
+    return await box.shareMount(submountName(place, submount), `/proc/self/fd/${fd}`, isDirectory);
   } finally {
     await native.closeFd(fd);
   }
 }
 
-/** A folder or a file; undefined when it is not there. What is mounted there is not asked for anything. */
+/** A directory or a file; undefined when it is not there. What is mounted there is not asked for anything. */
 async function openEither(
   source: string,
   at: string,
   native: Native,
-): Promise<{ readonly fd: number; readonly isFolder: boolean } | undefined> {
+): Promise<{ readonly fd: number; readonly isDirectory: boolean } | undefined> {
   const open = (more: number): Promise<number> =>
     native.openIn(source, at, pathOnly | constants.O_NOFOLLOW | more, 0, "beneath");
   try {
-    return { fd: await open(constants.O_DIRECTORY), isFolder: true };
+    return { fd: await open(constants.O_DIRECTORY), isDirectory: true };
   } catch (thrown) {
     if (isNotFound(thrown)) return undefined;
     if (errnoOf(thrown) !== "ENOTDIR") throw thrown;
   }
   try {
-    return { fd: await open(0), isFolder: false };
+    return { fd: await open(0), isDirectory: false };
   } catch (thrown) {
     if (isNotFound(thrown)) return undefined;
     throw thrown;

@@ -29,7 +29,7 @@ const sideBySide = 8;
 
 export interface LaterMountsParts {
   readonly native: Native;
-  /** Folders of this daemon. */
+  /** Directories of this daemon. */
   readonly own: readonly string[];
   readonly log: Logger;
 }

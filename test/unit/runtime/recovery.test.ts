@@ -2,7 +2,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { RuntimeError } from "../../../src/base/errors.js";
-import { newBoxId } from "../../../src/base/ids.js";
+import { boxId, newBoxId } from "../../../src/base/ids.js";
 import { untilAborted } from "../../../src/base/or-aborted.js";
 import { PodSandboxState } from "../../../src/gen/runtime/v1/api.js";
 import { recover } from "../../../src/runtime/recovery.js";
@@ -142,7 +142,7 @@ describe("a restarted daemon", () => {
     await restart();
     expect((await listPodSandbox({ filter: undefined }, call(), world.deps)).items).to.deep.equal([]);
     expect([world.boxes.live.size, world.kernel.netns.size]).to.deep.equal([0, 0]);
-    expect(await readdir(join(world.folder, "root/records/sandboxes"))).to.deep.equal([]);
+    expect(await readdir(join(world.directory, "root/records/sandboxes"))).to.deep.equal([]);
     await runPodSandbox(podRequest(), call(), world.deps);
   });
 
@@ -152,20 +152,36 @@ describe("a restarted daemon", () => {
       { id: stray, vcpus: 1, memoryMib: 256, netnsPath: "", tap: null, cgroupParent: "" },
       new AbortController().signal,
     );
-    const netnsName = join(world.folder, "s/netns", stray.slice(0, 24));
+    const netnsName = join(world.directory, "s/netns", stray.slice(0, 24));
     await writeFile(netnsName, "");
     world.kernel.netns.add(netnsName);
-    await mkdir(join(world.folder, "s/sandboxes", stray));
+    await mkdir(join(world.directory, "s/sandboxes", stray));
     await restart();
     expect([...world.boxes.live.keys()]).to.deep.equal([podSandboxId]);
     expect(world.kernel.netns.has(netnsName)).to.equal(false);
-    expect(await readdir(join(world.folder, "s/sandboxes"))).to.deep.equal([podSandboxId]);
+    expect(await readdir(join(world.directory, "s/sandboxes"))).to.deep.equal([podSandboxId]);
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
+  });
+
+  it("leaves alone what is ready for pods, which is taken up before anything is discarded", async () => {
+    const ready = newBoxId();
+    await world.boxes.boot(
+      { id: ready, vcpus: 1, memoryMib: 256, netnsPath: "", tap: null, cgroupParent: "" },
+      new AbortController().signal,
+    );
+    const netnsName = join(world.directory, "s/netns", ready.slice(0, 24));
+    await writeFile(netnsName, "");
+    world.kernel.netns.add(netnsName);
+    world.boxes.pool.known.push(ready, boxId(podSandboxId));
+    await restart();
+    expect(world.boxes.pool.told).to.deep.equal(["adopt: nobody's", "adopt: a pod's"]);
+    expect([...world.boxes.live.keys()]).to.have.members([podSandboxId, ready]);
+    expect(world.kernel.netns.has(netnsName)).to.equal(true);
   });
 
   it("sets an unreadable record aside, names it, and serves the others", async () => {
     const bad = `${"0".repeat(64)}.json`;
-    await writeFile(join(world.folder, "root/records/sandboxes", bad), "{");
+    await writeFile(join(world.directory, "root/records/sandboxes", bad), "{");
     await restart();
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
     expect(world.log.join("")).to.include(bad);

@@ -50,7 +50,10 @@ const families = {
   container_network_transmit_packets_total: counter("Packets sent.", "interface"),
   container_network_transmit_packets_dropped_total: counter("Packets dropped on their way out.", "interface"),
   container_network_transmit_errors_total: counter("Errors in sending.", "interface"),
-  container_fs_usage_bytes: gauge("Size of the container's own layer; the device is a folder of the host.", "device"),
+  container_fs_usage_bytes: gauge(
+    "Size of the container's own layer; the device is a directory of the host.",
+    "device",
+  ),
   container_fs_limit_bytes: gauge("Size of the file system that the layer is on.", "device"),
   container_fs_inodes_free: gauge("Free inodes of that file system.", "device"),
   container_fs_inodes_total: gauge("Inodes of that file system.", "device"),

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, realpath, rm, stat, symlink, unlink, writeFile } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
-import { digest, newBoxId, type SandboxId } from "../../../../src/base/ids.js";
+import { digest, newBoxId, type PodId } from "../../../../src/base/ids.js";
 import { SharedWork } from "../../../../src/base/shared-work.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf } from "../../../../src/config/load.js";
@@ -29,10 +29,11 @@ import { PodContainers } from "../../../../src/runtime/container/pod-containers.
 import type { CallContext, Deps } from "../../../../src/cri/deps.js";
 import type { StreamRequest } from "../../../../src/streaming/requests.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
-import type { Sandbox } from "../../../../src/runtime/pod/sandbox.js";
+import type { Pod } from "../../../../src/runtime/pod/pod.js";
 import { ContainerEvents } from "../../../../src/runtime/events/container-events.js";
-import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
+import { PodStore } from "../../../../src/runtime/pod/pod-store.js";
 import { ServedPorts } from "../../../../src/runtime/served-ports/served-ports.js";
+import { PodSkills } from "../../../../src/runtime/skills/pod-skills.js";
 import type { OutputReader } from "../../../../src/vmm/agent/agent-client.js";
 import type { Box, BoxExit, SharedPath } from "../../../../src/vmm/box.js";
 import { image as plainConfig } from "../spec/support.js";
@@ -244,7 +245,7 @@ async function knownPlace(path: string): Promise<void> {
 }
 
 class FakeBox {
-  readonly id: SandboxId;
+  readonly id: PodId;
   readonly handle = { driver: "qemu" };
   readonly agent = new FakeAgent();
   readonly shared = new Map<string, string>();
@@ -255,7 +256,7 @@ class FakeBox {
   exit: BoxExit | undefined;
   beforeShare: () => Promise<void> = () => Promise.resolve();
 
-  constructor(id: SandboxId, places?: string) {
+  constructor(id: PodId, places?: string) {
     this.id = id;
     this.#places = places;
   }
@@ -398,7 +399,7 @@ class FakeMountWatches {
 }
 
 export interface World {
-  readonly folder: string;
+  readonly directory: string;
   /** Of the host's mounts, that are not closed. */
   readonly watches: FakeMountWatches;
   readonly box: FakeBox;
@@ -406,9 +407,9 @@ export interface World {
   readonly streaming: FakeStreaming;
   readonly log: string[];
   deps: Deps;
-  sandbox: Sandbox;
+  sandbox: Pod;
   /** One more READY sandbox, with a Box of its own whose binds are links to what they show. */
-  addPod(): Promise<{ readonly sandbox: Sandbox; readonly box: FakeBox }>;
+  addPod(): Promise<{ readonly sandbox: Pod; readonly box: FakeBox }>;
   /** The same machine, a fresh daemon that has taken up what it found. */
   restart(): Promise<void>;
   remove(): Promise<void>;
@@ -416,7 +417,7 @@ export interface World {
 
 /** A machine with one READY sandbox. */
 export async function makeWorld(base = tmpdir()): Promise<World> {
-  const folder = await mkdtemp(join(base, "container-"));
+  const directory = await mkdtemp(join(base, "container-"));
   const id = newBoxId();
   const [box, images, streaming] = [new FakeBox(id), new FakeImages(), new FakeStreaming()];
   const watches = new FakeMountWatches();
@@ -425,14 +426,14 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
   const given = (value: unknown) => ({ value, from: "the test" });
   const config = configOf(
     new Map([
-      ["root", given(join(folder, "root"))],
-      ["state", given(join(folder, "s"))],
-      ["assets.dir", given(join(folder, "assets"))],
+      ["root", given(join(directory, "root"))],
+      ["state", given(join(directory, "s"))],
+      ["assets.dir", given(join(directory, "assets"))],
       ["network", given("loopback")],
     ]),
   );
   const open = async (): Promise<Deps> => {
-    const sandboxes = await SandboxStore.open(config, log);
+    const sandboxes = await PodStore.open(config, log);
     const parts = {
       config,
       log,
@@ -449,17 +450,17 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
       egress: new EgressKeeper({} as unknown as Deps["native"], log),
     };
     const containers = await ContainerStore.open(parts);
-    const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
+    const sandboxCreations = new SharedWork<string, PodId>({ outlivesCallers: true });
     const metrics = new Metrics();
     const podContainers = new PodContainers(containers);
     const closing = new AbortController().signal;
-    const servedPorts = new ServedPorts(log, closing);
-    return { ...parts, metrics, containers, podContainers, streaming, sandboxCreations, servedPorts, closing };
+    const services = { servedPorts: new ServedPorts(log, closing), skills: new PodSkills() };
+    return { ...parts, metrics, containers, podContainers, streaming, sandboxCreations, ...services, closing };
   };
   const deps = await open();
   const sandbox = await addSandbox(deps, id, box);
   const world: World = {
-    folder,
+    directory,
     watches,
     box,
     images,
@@ -469,7 +470,7 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
     sandbox,
     async addPod() {
       const podId = newBoxId();
-      const places = join(folder, "places", podId);
+      const places = join(directory, "places", podId);
       await mkdir(places, { recursive: true });
       const podBox = new FakeBox(podId, places);
       return { sandbox: await addSandbox(world.deps, podId, podBox), box: podBox };
@@ -488,20 +489,20 @@ export async function makeWorld(base = tmpdir()): Promise<World> {
     },
     async remove() {
       await world.deps.containers.close();
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     },
   };
   return world;
 }
 
-async function addSandbox(deps: Deps, id: SandboxId, box: FakeBox): Promise<Sandbox> {
+async function addSandbox(deps: Deps, id: PodId, box: FakeBox): Promise<Pod> {
   const podConfig = {
     ...PodSandboxConfig.fromPartial({}),
     metadata: { name: "web", namespace: "shop", uid: "u", attempt: 0 },
     logDirectory: join(deps.config.root, "../logs"),
   };
   const sandbox = await deps.sandboxes.add({
-    version: 2,
+    version: 3,
     id,
     label: "web",
     spec: podSpecOf({ config: podConfig, runtimeHandler: "" }),
@@ -511,14 +512,14 @@ async function addSandbox(deps: Deps, id: SandboxId, box: FakeBox): Promise<Sand
     readyAtNs: 2n,
   });
   sandbox.setBox(box as unknown as Box);
-  await mkdir(sandbox.folder, { recursive: true });
-  for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(sandbox.folder, name), "");
+  await mkdir(sandbox.directory, { recursive: true });
+  for (const name of ["hosts", "hostname", "resolv.conf"]) await writeFile(join(sandbox.directory, name), "");
   return sandbox;
 }
 
 /** Puts a program in the place of the agent's seccomp compiler. */
 export async function fakeCompiler(world: World, script: string): Promise<void> {
-  const bin = join(world.folder, "assets", "guest", "bin");
+  const bin = join(world.directory, "assets", "guest", "bin");
   await mkdir(bin, { recursive: true });
   await writeFile(join(bin, "agent"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }

@@ -33,7 +33,7 @@ describe("a container's life", () => {
   const stop = (timeout: bigint) => stopContainer({ containerId, timeout }, call(), world.deps);
   const exited = () => world.deps.containers.require(containerId).exited;
   const exec = (timeout = 0n) => execSync({ containerId, cmd: ["cmd"], timeout }, call(), world.deps);
-  const logText = () => readFile(join(world.folder, "logs/app/0.log"), "utf8");
+  const logText = () => readFile(join(world.directory, "logs/app/0.log"), "utf8");
   const status = async (): Promise<ContainerStatus> => {
     const response = await containerStatus({ containerId, verbose: true }, call(), world.deps);
     if (response.status === undefined) throw new Error("no status");
@@ -98,7 +98,7 @@ describe("a container's life", () => {
 
   it("has its log when StartContainer answers, also without output", async () => {
     await start();
-    expect((await stat(join(world.folder, "logs/app/0.log"))).size).to.equal(0);
+    expect((await stat(join(world.directory, "logs/app/0.log"))).size).to.equal(0);
   });
 
   it("starts once only", async () => {
@@ -264,7 +264,7 @@ describe("a container's life", () => {
   describe("log rotation", () => {
     it("goes on in a new file that is there when the call answers", async () => {
       await start();
-      const path = join(world.folder, "logs/app/0.log");
+      const path = join(world.directory, "logs/app/0.log");
       init.print("old\n");
       while (!(await logText()).includes("old")) await new Promise(setImmediate);
       await rename(path, `${path}.20260102-030405`);

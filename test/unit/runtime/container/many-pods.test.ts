@@ -22,7 +22,7 @@ describe("Pods that come and go", () => {
   let volume: string;
   beforeEach(async () => {
     world = await makeWorld("/dev/shm"); // a disk would be waited for a thousand times
-    volume = join(world.folder, "volume");
+    volume = join(world.directory, "volume");
     await mkdir(volume);
   });
   afterEach(async function () {
@@ -34,7 +34,7 @@ describe("Pods that come and go", () => {
   const comesAndGoes = async (index: number): Promise<void> => {
     const { sandbox, box } = await world.addPod();
     const podSandboxId = sandbox.id;
-    const map = await configMap(join(world.folder, `map-${index}`));
+    const map = await configMap(join(world.directory, `map-${index}`));
     const mounts = [
       Mount.fromPartial({ hostPath: map, containerPath: "/config", readonly: true }),
       Mount.fromPartial({ hostPath: volume, containerPath: "/data", propagation: fromHost }),

@@ -14,19 +14,19 @@ function line(ns: bigint, text: string): Buffer {
 }
 
 describe("LogFile", () => {
-  let folder: string;
+  let directory: string;
   let path: string;
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-log-"));
-    path = join(folder, "pod", "app", "0.log");
+    directory = await mkdtemp(join(tmpdir(), "a3s-log-"));
+    path = join(directory, "pod", "app", "0.log");
   });
 
   afterEach(async () => {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
-  it("makes the file, readable by owner and group at most, with its folders", async () => {
+  it("makes the file, readable by owner and group at most, with its directories", async () => {
     const file = await LogFile.open(path, log);
     await file.append(line(timeNs, "hello"));
     await file.close();
@@ -47,8 +47,8 @@ describe("LogFile", () => {
   });
 
   it("never follows a link at its own place", async () => {
-    await symlink("/etc/passwd", join(folder, "link.log"));
-    const failure = await LogFile.open(join(folder, "link.log"), log).then(
+    await symlink("/etc/passwd", join(directory, "link.log"));
+    const failure = await LogFile.open(join(directory, "link.log"), log).then(
       () => "",
       (thrown: unknown) => String(thrown),
     );

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
-import type { SandboxId } from "../../../../src/base/ids.js";
+import type { PodId } from "../../../../src/base/ids.js";
 import { SharedWork } from "../../../../src/base/shared-work.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf, parseFile } from "../../../../src/config/load.js";
@@ -20,9 +20,12 @@ import type { LinkState, PeerCredentials } from "../../../../src/native/addon.js
 import { Metrics } from "../../../../src/metrics/metrics.js";
 import { EgressKeeper } from "../../../../src/net/egress/keeper.js";
 import { Networks } from "../../../../src/net/networks.js";
-import { SandboxStore } from "../../../../src/runtime/pod/sandbox-store.js";
+import { PodStore } from "../../../../src/runtime/pod/pod-store.js";
 import { ServedPorts } from "../../../../src/runtime/served-ports/served-ports.js";
+import { PodSkills } from "../../../../src/runtime/skills/pod-skills.js";
 import type { BoxExit, BoxFactory, BoxHandle, BoxSpec, IdMapping } from "../../../../src/vmm/box.js";
+import type { BoxPool, TakenBox } from "../../../../src/vmm/pool/box-pool.js";
+import type { PoolWish } from "../../../../src/vmm/pool/pool-class.js";
 
 class FakeBox {
   readonly configured: ConfigureSandboxRequest[] = [];
@@ -31,11 +34,11 @@ class FakeBox {
   exit: BoxExit | undefined;
   #die: (exit: BoxExit) => void = () => undefined;
 
-  readonly id: SandboxId;
+  readonly id: PodId;
   readonly handle: BoxHandle;
   readonly factory: FakeBoxes;
 
-  constructor(id: SandboxId, handle: BoxHandle, factory: FakeBoxes) {
+  constructor(id: PodId, handle: BoxHandle, factory: FakeBoxes) {
     this.id = id;
     this.handle = handle;
     this.factory = factory;
@@ -85,27 +88,74 @@ class FakeBox {
   }
 }
 
+/** What a pod takes, and what becomes of it. */
+class FakePool implements BoxPool {
+  /** The next that fits anything. */
+  ready: TakenBox | undefined;
+  readonly known: PodId[] = [];
+  readonly wishes: PoolWish[] = [];
+  readonly told: string[] = [];
+  readonly facts = { classes: [], oldestNs: undefined, failure: undefined };
+  beforeLeave: (id: PodId) => Promise<void> = () => Promise.resolve();
+
+  take(wish: PoolWish): TakenBox | undefined {
+    this.wishes.push(wish);
+    const taken = this.ready;
+    this.ready = undefined;
+    return taken;
+  }
+
+  async leave(id: PodId, cgroupParent: string): Promise<void> {
+    await this.beforeLeave(id);
+    this.told.push(`leave for "${cgroupParent}"`);
+  }
+
+  discard(): Promise<void> {
+    this.told.push("discard");
+    return Promise.resolve();
+  }
+
+  ids(): readonly PodId[] {
+    return this.known;
+  }
+
+  adopt(isPods: (id: PodId) => boolean): Promise<void> {
+    this.told.push(...this.known.map((id) => `adopt: ${isPods(id) ? "a pod's" : "nobody's"}`));
+    return Promise.resolve();
+  }
+
+  idle(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  memory(): Promise<bigint> {
+    return Promise.resolve(0n);
+  }
+}
+
 /** Boxes that boot as fast as the test lets them; `live` is what a `ps` on the host would show. */
 class FakeBoxes {
   readonly driver = "qemu" as const;
   readonly reason = "a fake";
   readonly specs: BoxSpec[] = [];
-  readonly live = new Map<SandboxId, FakeBox>();
+  readonly live = new Map<PodId, FakeBox>();
   beforeBoot: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   beforeConfigure: () => Promise<void> = () => Promise.resolve();
   /** To a daemon that has come back. */
-  beforeAnswer: (id: SandboxId, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
-  readonly hungUp: SandboxId[] = [];
+  beforeAnswer: (id: PodId, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  readonly hungUp: PodId[] = [];
 
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<FakeBox> {
     this.specs.push(spec);
     await this.beforeBoot(signal);
     const processes = [{ role: "vmm" as const, pid: 4711, startTime: 1n }];
-    const handle = { driver: this.driver, processes, folder: `/boxes/${spec.id}`, cgroups: [] };
+    const handle = { driver: this.driver, processes, directory: `/boxes/${spec.id}`, cgroups: [] };
     const box = new FakeBox(spec.id, handle, this);
     this.live.set(spec.id, box);
     return box;
   }
+
+  readonly pool = new FakePool();
 
   idMapping(): IdMapping {
     return { by: "server" };
@@ -116,7 +166,7 @@ class FakeBoxes {
   }
 
   /** A watch of one's own on the same VMM: the dead daemon's is dead. */
-  adopt(id: SandboxId): Promise<FakeBox | null> {
+  adopt(id: PodId): Promise<FakeBox | null> {
     const running = this.live.get(id);
     if (running === undefined) return Promise.resolve(null);
     const adopted = new FakeBox(id, running.handle, this);
@@ -124,13 +174,17 @@ class FakeBoxes {
     return Promise.resolve(adopted);
   }
 
-  discard(id: SandboxId): Promise<void> {
+  discard(id: PodId): Promise<void> {
     this.live.delete(id);
     return Promise.resolve();
   }
 
-  listFolders(): Promise<SandboxId[]> {
+  listDirectories(): Promise<PodId[]> {
     return Promise.resolve([...this.live.keys()]);
+  }
+
+  idle(): Promise<void> {
+    return Promise.resolve();
   }
 }
 
@@ -228,7 +282,7 @@ class FakeContainers {
 }
 
 export interface World {
-  readonly folder: string;
+  readonly directory: string;
   readonly boxes: FakeBoxes;
   readonly kernel: FakeKernel;
   readonly containers: FakeContainers;
@@ -240,9 +294,9 @@ export interface World {
   remove(): Promise<void>;
 }
 
-/** `config` is a daemon's file, on top of what the folder and the network make of it. */
+/** `config` is a daemon's file, on top of what the directory and the network make of it. */
 export async function makeWorld({ network = "loopback", config: text = "" } = {}): Promise<World> {
-  const folder = await mkdtemp(join(tmpdir(), "sandbox-"));
+  const directory = await mkdtemp(join(tmpdir(), "sandbox-"));
   const [boxes, kernel, containers, closing] = [
     new FakeBoxes(),
     new FakeKernel(),
@@ -256,15 +310,15 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
     const config = configOf(
       new Map([
         ...parseFile(file, "config.toml"),
-        ["root", given(join(folder, "root"))],
-        ["state", given(join(folder, "s"))],
+        ["root", given(join(directory, "root"))],
+        ["state", given(join(directory, "s"))],
         ["sandbox.run_timeout_ms", given(5000)],
         ["network", given(network)],
-        ["cni.conf_dir", given(join(folder, "net.d"))],
-        ["cni.bin_dirs", given([join(folder, "bin")])],
+        ["cni.conf_dir", given(join(directory, "net.d"))],
+        ["cni.bin_dirs", given([join(directory, "bin")])],
       ]),
     );
-    const sandboxes = await SandboxStore.open(config, log);
+    const sandboxes = await PodStore.open(config, log);
     return {
       config,
       log,
@@ -275,8 +329,9 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       egress: new EgressKeeper(kernel as unknown as Deps["native"], log),
       metrics: new Metrics(),
       streaming: {} as unknown as Deps["streaming"],
-      sandboxCreations: new SharedWork<string, SandboxId>({ outlivesCallers: true }),
+      sandboxCreations: new SharedWork<string, PodId>({ outlivesCallers: true }),
       servedPorts: new ServedPorts(log, closing.signal),
+      skills: new PodSkills(),
       native: kernel as unknown as Deps["native"],
       boxes: boxes as unknown as BoxFactory,
       containers: containers as unknown as Deps["containers"],
@@ -285,7 +340,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
     };
   };
   const world: World = {
-    folder,
+    directory,
     boxes,
     kernel,
     containers,
@@ -296,7 +351,7 @@ export async function makeWorld({ network = "loopback", config: text = "" } = {}
       world.deps = await open(file);
     },
     async remove() {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     },
   };
   return world;

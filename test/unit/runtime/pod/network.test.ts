@@ -70,7 +70,7 @@ describe("network of a sandbox", () => {
   });
 
   it("is checked after a restart beside whoever wants the sandbox, for whom the plugin gives way", async () => {
-    const began = join(world.folder, "check");
+    const began = join(world.directory, "check");
     await configure(world, `[ $CNI_COMMAND = CHECK ] && { touch ${began}; exec sleep 60; }`);
     const { podSandboxId } = await runPodSandbox(pod({}), call(), world.deps);
     await world.restart();

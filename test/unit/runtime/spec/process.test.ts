@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { processArgs, processEnv, workingFolder } from "../../../../src/runtime/spec/process.js";
+import { processArgs, processEnv, workingDirectory } from "../../../../src/runtime/spec/process.js";
 import { complaint, image, specOf } from "./support.js";
 
 const withCommand = { ...image, entrypoint: ["/entry", "-x"], cmd: ["serve"] };
@@ -68,11 +68,11 @@ describe("a container's environment", () => {
   });
 });
 
-describe("a container's working folder", () => {
+describe("a container's working directory", () => {
   it("is its own, else its image's, else /", () => {
-    expect(workingFolder(specOf({ workingDir: "/w" }), { ...image, workingDir: "/i" })).to.equal("/w");
-    expect(workingFolder(specOf(), { ...image, workingDir: "i/x" })).to.equal("/i/x");
-    expect(workingFolder(specOf(), image)).to.equal("/");
-    expect(complaint(() => workingFolder(specOf({ workingDir: "w" }), image))).to.include("not an absolute path");
+    expect(workingDirectory(specOf({ workingDir: "/w" }), { ...image, workingDir: "/i" })).to.equal("/w");
+    expect(workingDirectory(specOf(), { ...image, workingDir: "i/x" })).to.equal("/i/x");
+    expect(workingDirectory(specOf(), image)).to.equal("/");
+    expect(complaint(() => workingDirectory(specOf({ workingDir: "w" }), image))).to.include("not an absolute path");
   });
 });

@@ -11,14 +11,14 @@ import { makeWorld, type World } from "../container/fakes.js";
 
 describe("Mirrors", () => {
   let world: World;
-  let folder: string;
+  let directory: string;
   let said: string[];
   let mirrors: Mirrors;
   let box: Box;
   const { signal } = new AbortController();
   beforeEach(async () => {
     world = await makeWorld();
-    folder = await mkdtemp(join(tmpdir(), "mirrors-"));
+    directory = await mkdtemp(join(tmpdir(), "mirrors-"));
     said = [];
     mirrors = new Mirrors(createLogger("info", { write: (line) => said.push(line) }), 1);
     box = await world.sandbox.liveBox(signal);
@@ -26,10 +26,10 @@ describe("Mirrors", () => {
   afterEach(async () => {
     mirrors.close();
     await world.remove();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
-  const placed = async (name: string): Promise<SharedPath> => volumeAt(await mkdtemp(join(folder, name)));
+  const placed = async (name: string): Promise<SharedPath> => volumeAt(await mkdtemp(join(directory, name)));
 
   it("say which volume is one too many to be watched, and take those that are watched already", async () => {
     const [first, second] = [await placed("first-"), await placed("second-")];

@@ -7,23 +7,23 @@ import { hostSource, SharedSources, type SharedBy } from "../../../../src/runtim
 import type { Box, SharedPath } from "../../../../src/vmm/box.js";
 
 describe("SharedSources", () => {
-  let folder: string;
+  let directory: string;
   let recorded: SharedBy[];
   let box: Box;
   let sources: SharedSources;
   const [one, two] = [newContainerId(), newContainerId()];
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "sources-"));
-    await mkdir(join(folder, "share"));
-    await writeFile(join(folder, "file"), "");
+    directory = await mkdtemp(join(tmpdir(), "sources-"));
+    await mkdir(join(directory, "share"));
+    await writeFile(join(directory, "file"), "");
     recorded = [];
     let count = 0;
     // a link stands for a bind: both have device and inode of their source
     const fake = {
       id: newBoxId(),
       async shareBind(name: string, source: string): Promise<SharedPath> {
-        const hostPath = join(folder, "share", `${name}-${String(count++)}`);
+        const hostPath = join(directory, "share", `${name}-${String(count++)}`);
         await symlink(source, hostPath);
         return { hostPath, guestPath: `/v/${name}-${String(count - 1)}` };
       },
@@ -33,10 +33,10 @@ describe("SharedSources", () => {
     box = fake as unknown as Box;
     sources = new SharedSources(() => recorded);
   });
-  afterEach(() => rm(folder, { recursive: true }));
+  afterEach(() => rm(directory, { recursive: true }));
 
   const share = async (owner: ContainerId, readonly = false): Promise<SharedPath> =>
-    await sources.share(box, owner, await hostSource(join(folder, "file"), [], []), readonly);
+    await sources.share(box, owner, await hostSource(join(directory, "file"), [], []), readonly);
   const shared = async (path: SharedPath): Promise<boolean> => {
     const { readlink } = await import("node:fs/promises");
     return await readlink(path.hostPath).then(
@@ -78,17 +78,17 @@ describe("SharedSources", () => {
       mountId: 9,
       device: "0:9",
       root: "/",
-      target: join(folder, "file"),
+      target: join(directory, "file"),
       type: "tmpfs",
       propagation: [],
       superOptions: [],
     };
-    const covered = await hostSource(join(folder, "file"), [mount], []);
+    const covered = await hostSource(join(directory, "file"), [mount], []);
     expect(await sources.share(box, two, covered, false)).to.not.deep.equal(first);
-    const own = await hostSource(join(folder, "file"), [mount], [folder]);
+    const own = await hostSource(join(directory, "file"), [mount], [directory]);
     expect(await sources.share(box, two, own, false)).to.deep.equal(first);
-    await writeFile(join(folder, "other"), "");
-    await rename(join(folder, "other"), join(folder, "file"));
+    await writeFile(join(directory, "other"), "");
+    await rename(join(directory, "other"), join(directory, "file"));
     expect(await share(two)).to.not.deep.equal(first);
   });
 

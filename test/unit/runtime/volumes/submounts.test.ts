@@ -18,7 +18,7 @@ const mounts = parseMountinfo(
 const place = { hostPath: "/run/a3s-box/boxes/1/share/v/rw-alone-1", guestPath: "/v/rw-alone-1" };
 
 describe("submounts of a volume", () => {
-  it("are the mounts below its source, parents first, of several on one folder the last", () => {
+  it("are the mounts below its source, parents first, of several on one directory the last", () => {
     const found = submountsOf(mounts, "/srv/volume", []);
     expect(found.map(({ at, mountId }) => [at, mountId])).to.deep.equal([
       ["a b", 27],
@@ -27,7 +27,7 @@ describe("submounts of a volume", () => {
     ]);
   });
 
-  it("are never those of the daemon's own folders, also when all of the host is the volume", () => {
+  it("are never those of the daemon's own directories, also when all of the host is the volume", () => {
     const found = submountsOf(mounts, "/", ["/run/a3s-box"]);
     expect(found.map(({ at }) => at)).to.deep.equal([
       "srv/volume",

@@ -5,7 +5,7 @@
 import { nowNs } from "../../base/clock.js";
 import type { InterfaceStats, StatsResponse } from "../../gen/agent/v1/agent.js";
 import type { Deps } from "../deps.js";
-import type { Sandbox } from "../pod/sandbox.js";
+import type { Pod } from "../pod/pod.js";
 import { askBoxes, type BoxAnswers } from "./ask-boxes.js";
 import { fromAnswers, type ContainerUsage } from "./container-stats.js";
 
@@ -19,8 +19,8 @@ export interface NetworkUse {
   readonly interfaces: readonly InterfaceStats[];
 }
 
-export interface SandboxUsage {
-  readonly sandbox: Sandbox;
+export interface PodUsage {
+  readonly sandbox: Pod;
   readonly atNs: bigint;
   readonly cpuNs: bigint;
   readonly memoryBytes: bigint;
@@ -32,11 +32,7 @@ export interface SandboxUsage {
 }
 
 /** One per sandbox, in their order; one whose Box does not answer has only what the host counts. */
-export async function sandboxUsageOf(
-  sandboxes: readonly Sandbox[],
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<SandboxUsage[]> {
+export async function sandboxUsageOf(sandboxes: readonly Pod[], deps: Deps, signal: AbortSignal): Promise<PodUsage[]> {
   const answers = await askBoxes(
     sandboxes.map(({ id }) => id),
     deps,
@@ -45,12 +41,7 @@ export async function sandboxUsageOf(
   return await Promise.all(sandboxes.map((sandbox) => usageOfOne(sandbox, answers, deps, signal)));
 }
 
-async function usageOfOne(
-  sandbox: Sandbox,
-  answers: BoxAnswers,
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<SandboxUsage> {
+async function usageOfOne(sandbox: Pod, answers: BoxAnswers, deps: Deps, signal: AbortSignal): Promise<PodUsage> {
   const running = deps.containers.listOf(sandbox.id).filter(({ state }) => state === "running");
   const answer = answers.get(sandbox.id);
   const [cpuNs, memoryBytes, containers] = await Promise.all([
@@ -63,14 +54,14 @@ async function usageOfOne(
   return { sandbox, atNs: nowNs(), cpuNs, memoryBytes, processes, network: networkUse(sandbox, answer), containers };
 }
 
-function networkUse(sandbox: Sandbox, answer: StatsResponse | undefined): NetworkUse | undefined {
+function networkUse(sandbox: Pod, answer: StatsResponse | undefined): NetworkUse | undefined {
   const name = sandbox.record.network?.interfaceName;
   if (name === undefined || answer?.guest === undefined) return undefined;
   return { defaultInterface: name, interfaces: networkInterfaces(sandbox, answer) };
 }
 
 /** As the guest counts them, each name once; none of a pod without a network. */
-export function networkInterfaces(sandbox: Sandbox, answer: StatsResponse): InterfaceStats[] {
+export function networkInterfaces(sandbox: Pod, answer: StatsResponse): InterfaceStats[] {
   if (sandbox.record.network?.interfaceName === undefined) return [];
   const interfaces = answer.guest?.interfaces.slice(0, mostInterfaces) ?? [];
   const named = new Map(interfaces.map((one) => [one.name.slice(0, longestName), one]));

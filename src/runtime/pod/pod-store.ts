@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
 import { RuntimeError } from "../../base/errors.js";
-import { shortId, type SandboxId } from "../../base/ids.js";
+import { shortId, type PodId } from "../../base/ids.js";
 import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
-import { formerSandboxesFolder, netnsFolder, sandboxesFolder, sandboxFolder } from "../../config/paths.js";
-import { RecordFolder } from "../../store/records.js";
+import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory, sandboxDirectory } from "../../config/paths.js";
+import { RecordDirectory } from "../../store/records.js";
 import type { PodSpec } from "./pod-spec.js";
-import { Sandbox } from "./sandbox.js";
-import { sandboxRecords, type SandboxRecord } from "./sandbox-record.js";
+import { Pod } from "./pod.js";
+import { podRecords, type PodRecord } from "./pod-record.js";
 
 /** Those of a directory that an earlier daemon has left open to every user. */
 async function closedNamesIn(path: string): Promise<string[]> {
@@ -31,36 +31,36 @@ export function sandboxKey({
 }
 
 /** All sandboxes, each a record on disk. The finished ones are visible; a creation under way is not. */
-export class SandboxStore {
+export class PodStore {
   /** One writer per sandbox. Taken before any lock of its containers, never after. */
-  readonly locks = new Limiter<SandboxId>({ perKey: 1 });
+  readonly locks = new Limiter<PodId>({ perKey: 1 });
   readonly #config: Config;
-  readonly #records: RecordFolder<SandboxRecord>;
-  readonly #sandboxes = new Map<SandboxId, Sandbox>();
+  readonly #records: RecordDirectory<PodRecord>;
+  readonly #sandboxes = new Map<PodId, Pod>();
   /** Writes of one record, in order, also those that were given up. */
-  readonly #writes = new Limiter<SandboxId>({ perKey: 1 });
+  readonly #writes = new Limiter<PodId>({ perKey: 1 });
 
-  private constructor(config: Config, records: RecordFolder<SandboxRecord>) {
+  private constructor(config: Config, records: RecordDirectory<PodRecord>) {
     this.#config = config;
     this.#records = records;
   }
 
   /** Loads every record; `kind` may know older ones than the engine does. Half-made sandboxes are loaded too (state "creating"), for recovery to discard. */
-  static async open(config: Config, log: Logger, kind = sandboxRecords): Promise<SandboxStore> {
-    const records = await RecordFolder.open(config.root, kind, log);
-    const store = new SandboxStore(config, records);
-    for (const path of [sandboxesFolder(config), netnsFolder(config)]) await closedDirectory(path);
-    const former = new Set(await closedNamesIn(formerSandboxesFolder(config)));
+  static async open(config: Config, log: Logger, kind = podRecords): Promise<PodStore> {
+    const records = await RecordDirectory.open(config.root, kind, log);
+    const store = new PodStore(config, records);
+    for (const path of [sandboxesDirectory(config), netnsDirectory(config)]) await closedDirectory(path);
+    const former = new Set(await closedNamesIn(formerSandboxesDirectory(config)));
     for (const record of await records.load()) {
       const { id } = record;
-      const folder = former.has(id) ? join(formerSandboxesFolder(config), id) : sandboxFolder(config, id);
-      store.#sandboxes.set(id, new Sandbox(record, folder));
+      const directory = former.has(id) ? join(formerSandboxesDirectory(config), id) : sandboxDirectory(config, id);
+      store.#sandboxes.set(id, new Pod(record, directory));
     }
     return store;
   }
 
   /** By id or by a prefix of it that fits one sandbox only. `invalidArgument` when it fits several. */
-  find(idOrPrefix: string): Sandbox | undefined {
+  find(idOrPrefix: string): Pod | undefined {
     const visible = this.list();
     const exact = visible.find((sandbox) => sandbox.id === idOrPrefix);
     if (exact !== undefined || idOrPrefix === "") return exact;
@@ -74,43 +74,48 @@ export class SandboxStore {
   }
 
   /** As `find`; `notFound` when there is none. */
-  require(idOrPrefix: string): Sandbox {
+  require(idOrPrefix: string): Pod {
     const found = this.find(idOrPrefix);
     if (found === undefined) throw new RuntimeError("notFound", `sandbox "${shortId(idOrPrefix)}" does not exist`);
     return found;
   }
 
   /** True also for one whose creation is under way. */
-  has(id: SandboxId): boolean {
+  /** Whether a pod has ports that the service of this name serves. */
+  anyServedBy(service: string): boolean {
+    return this.all().some(({ record }) => record.served?.some((one) => one.service === service));
+  }
+
+  has(id: PodId): boolean {
     return this.#sandboxes.has(id);
   }
 
-  findByKey(key: string): Sandbox | undefined {
+  findByKey(key: string): Pod | undefined {
     return this.list().find(({ spec }) => sandboxKey(spec) === key);
   }
 
   /** Those that were READY once, oldest first. */
-  list(): Sandbox[] {
+  list(): Pod[] {
     return this.all().filter((sandbox) => sandbox.record.readyAtNs !== undefined);
   }
 
   /** Oldest first; also those whose creation is under way. */
-  all(): Sandbox[] {
+  all(): Pod[] {
     return [...this.#sandboxes.values()].sort((a, b) => (a.record.createdAtNs < b.record.createdAtNs ? -1 : 1));
   }
 
   /** Writes a sandbox's first record. */
-  async add(record: SandboxRecord): Promise<Sandbox> {
+  async add(record: PodRecord): Promise<Pod> {
     return await this.#write(record.id, async () => {
       await this.#records.write(record);
-      const sandbox = new Sandbox(record, sandboxFolder(this.#config, record.id));
+      const sandbox = new Pod(record, sandboxDirectory(this.#config, record.id));
       this.#sandboxes.set(record.id, sandbox);
       return sandbox;
     });
   }
 
   /** Writes what has changed, then shows it. The caller holds the sandbox's lock, or is its creation. */
-  async update(sandbox: Sandbox, change: Partial<SandboxRecord>): Promise<void> {
+  async update(sandbox: Pod, change: Partial<PodRecord>): Promise<void> {
     await this.#write(sandbox.id, async () => {
       const record = { ...sandbox.record, ...change };
       await this.#records.write(record);
@@ -119,7 +124,7 @@ export class SandboxStore {
   }
 
   /** Success when it is not there. */
-  async remove(id: SandboxId): Promise<void> {
+  async remove(id: PodId): Promise<void> {
     await this.#write(id, async () => {
       await this.#records.remove(id);
       this.#sandboxes.delete(id);
@@ -127,7 +132,7 @@ export class SandboxStore {
   }
 
   /** A write that was given up may still come: the next one of the record builds on it. */
-  async #write<T>(id: SandboxId, write: () => Promise<T>): Promise<T> {
+  async #write<T>(id: PodId, write: () => Promise<T>): Promise<T> {
     return await this.#writes.runWhenFree(id, neverAborted, write);
   }
 }

@@ -7,10 +7,10 @@ import { nowNs } from "../../../base/clock.js";
 import type { SessionStats, StatsResponse } from "../../../gen/agent/v1/agent.js";
 import type { Container } from "../../container/container.js";
 import type { Deps } from "../../deps.js";
-import type { Sandbox } from "../../pod/sandbox.js";
+import type { Pod } from "../../pod/pod.js";
 import { askBoxes } from "../ask-boxes.js";
 import { layerUsage } from "../container-stats.js";
-import { networkInterfaces } from "../sandbox-stats.js";
+import { networkInterfaces } from "../pod-stats.js";
 import { containerSamples, type LayerFileSystem } from "./container-samples.js";
 import { Samples, type BaseLabels, type Sample } from "./samples.js";
 
@@ -19,7 +19,7 @@ export interface ContainerMetrics {
   readonly samples: readonly Sample[];
 }
 
-export interface SandboxMetrics {
+export interface PodMetrics {
   readonly sandboxId: string;
   readonly samples: readonly Sample[];
   /** Of those that run. */
@@ -27,14 +27,10 @@ export interface SandboxMetrics {
 }
 
 /** One per sandbox, in their order; of one whose Box does not answer only what the host knows. */
-export async function metricsOf(
-  sandboxes: readonly Sandbox[],
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<SandboxMetrics[]> {
+export async function metricsOf(sandboxes: readonly Pod[], deps: Deps, signal: AbortSignal): Promise<PodMetrics[]> {
   const ids = sandboxes.map(({ id }) => id);
   const [answers, fileSystem] = await Promise.all([
-    askBoxes(ids, deps, signal, { processes: true }),
+    askBoxes(ids, deps, signal, { processes: true, brief: false }),
     layerFileSystem(deps),
   ]);
   return await Promise.all(
@@ -51,7 +47,7 @@ export async function metricsOf(
 }
 
 /** The id of a pod is its cgroup on the node and that of a container lies below it, as cAdvisor has them. */
-function labelsOf(sandbox: Sandbox, container?: Container): BaseLabels {
+function labelsOf(sandbox: Pod, container?: Container): BaseLabels {
   const { name: pod, namespace, cgroupParent: parent } = sandbox.spec;
   return {
     id: container === undefined ? parent : `${parent}/${container.id}`,
@@ -64,14 +60,14 @@ function labelsOf(sandbox: Sandbox, container?: Container): BaseLabels {
 }
 
 async function layerFileSystem(deps: Deps): Promise<LayerFileSystem> {
-  const { mountpoint } = await deps.images.containerUsage();
+  const mountpoint = deps.images.containersDirectory;
   const { bsize, blocks, files, ffree } = await statfs(mountpoint, { bigint: true });
   return { mountpoint, sizeBytes: bsize * blocks, inodes: files, inodesFree: ffree };
 }
 
 async function metricsOfContainer(
   container: Container,
-  sandbox: Sandbox,
+  sandbox: Pod,
   answer: StatsResponse | undefined,
   fileSystem: LayerFileSystem,
   deps: Deps,
@@ -90,7 +86,7 @@ async function metricsOfContainer(
   return { containerId: container.id, samples };
 }
 
-async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefined): Promise<Sample[]> {
+async function sandboxSamples(sandbox: Pod, answer: StatsResponse | undefined): Promise<Sample[]> {
   const samples = new Samples(labelsOf(sandbox));
   const [cpuNs, memoryBytes, disk] = await Promise.all([
     sandbox.box?.cpuTime() ?? 0n,
@@ -124,7 +120,7 @@ async function sandboxSamples(sandbox: Sandbox, answer: StatsResponse | undefine
   return samples.all;
 }
 
-function putNetwork(samples: Samples, sandbox: Sandbox, answer: StatsResponse): void {
+function putNetwork(samples: Samples, sandbox: Pod, answer: StatsResponse): void {
   for (const one of networkInterfaces(sandbox, answer)) {
     samples.put("container_network_receive_bytes_total", one.rxBytes, one.name);
     samples.put("container_network_receive_packets_total", one.rxPackets, one.name);
