@@ -36,34 +36,34 @@ export function cgroupHierarchies(mounts: readonly MountLine[], all = false): Cg
 
 /** Makes what is missing of a path below a hierarchy's mount point; cgroup v2's hand all their controllers down. */
 export async function makeGroup(hierarchy: CgroupHierarchy, path: string): Promise<void> {
-  let folder = hierarchy.mountPoint;
+  let directory = hierarchy.mountPoint;
   for (const name of path.split("/").filter((part) => part !== "")) {
-    if (hierarchy.version === 2) await delegateControllers(folder);
-    const parent = folder;
-    folder = join(folder, name);
+    if (hierarchy.version === 2) await delegateControllers(directory);
+    const parent = directory;
+    directory = join(directory, name);
     try {
-      await mkdir(folder, 0o755);
+      await mkdir(directory, 0o755);
     } catch (thrown) {
       if (errnoOf(thrown) !== "EEXIST") throw thrown;
     }
-    if (hierarchy.controllers.includes("cpuset")) await inheritCpuset(parent, folder);
+    if (hierarchy.controllers.includes("cpuset")) await inheritCpuset(parent, directory);
   }
 }
 
 /** cgroups(7): a v2 child has a controller only when its parent hands it down. What can't be handed down is not. */
-export async function delegateControllers(folder: string): Promise<void> {
-  const available = await readFile(join(folder, "cgroup.controllers"), "utf8").catch(() => "");
-  const enabled = await readFile(join(folder, "cgroup.subtree_control"), "utf8").catch(() => "");
+export async function delegateControllers(directory: string): Promise<void> {
+  const available = await readFile(join(directory, "cgroup.controllers"), "utf8").catch(() => "");
+  const enabled = await readFile(join(directory, "cgroup.subtree_control"), "utf8").catch(() => "");
   for (const controller of available.trim().split(/\s+/)) {
     if (!wantedControllers.has(controller) || enabled.split(/\s+/).includes(controller)) continue;
-    await writeFile(join(folder, "cgroup.subtree_control"), `+${controller}`).catch(() => undefined);
+    await writeFile(join(directory, "cgroup.subtree_control"), `+${controller}`).catch(() => undefined);
   }
 }
 
 /** cpuset(7), v1: a new group has no CPUs and no memory nodes, and takes no process before it has both. */
-async function inheritCpuset(parent: string, folder: string): Promise<void> {
+async function inheritCpuset(parent: string, directory: string): Promise<void> {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if ((await readFile(join(folder, file), "utf8")).trim() !== "") continue;
-    await writeFile(join(folder, file), await readFile(join(parent, file), "utf8"));
+    if ((await readFile(join(directory, file), "utf8")).trim() !== "") continue;
+    await writeFile(join(directory, file), await readFile(join(parent, file), "utf8"));
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Faults on purpose: what a step that fails or hangs, and a daemon that dies in it, leave behind is a matter of tests
- * (docs/adr/0037). Off unless `A3S_FAULTS` names a folder; the files in it:
+ * (docs/adr/0037). Off unless `A3S_FAULTS` names a directory; the files in it:
  *
  * - `armed`: one line, `<fail|hang|stick|die> <begin|end> <step>`; gone once it has happened. What hangs ends by its signal;
  *   what sticks hears none, and ends when the file `stuck`, which it makes, has gone. Or lines of `cap <ms> <step>`: that
@@ -25,9 +25,9 @@ export interface Faults {
 const hangLimitMs = 500;
 const stuckPollMs = 50;
 
-/** For a folder: what the daemon does with `A3S_FAULTS`. */
-export function faultsIn(folder: string): Faults {
-  const armedFile = join(folder, "armed");
+/** For a directory: what the daemon does with `A3S_FAULTS`. */
+export function faultsIn(directory: string): Faults {
+  const armedFile = join(directory, "armed");
   const armed = (): string | undefined => {
     try {
       return readFileSync(armedFile, "utf8").trim();
@@ -38,7 +38,7 @@ export function faultsIn(folder: string): Faults {
   return {
     async at(moment, step, signal, expire) {
       const place = `${moment} ${withoutIds(step)}`;
-      appendFileSync(join(folder, "passed"), `${place}\n`);
+      appendFileSync(join(directory, "passed"), `${place}\n`);
       const [kind, ...words] = armed()?.split(" ") ?? [];
       if (kind === "cap" || words.join(" ") !== place) return;
       rmSync(armedFile);
@@ -46,7 +46,7 @@ export function faultsIn(folder: string): Faults {
       if (kind === "hang") await untilAborted(signal);
       if (kind === "stick") {
         expire?.();
-        await untilGone(join(folder, "stuck"));
+        await untilGone(join(directory, "stuck"));
       }
       if (kind === "die") process.kill(process.pid, "SIGKILL");
     },
@@ -71,7 +71,7 @@ function withoutIds(step: string): string {
   return step.replaceAll(/\b[0-9a-f]{12}\b/g, "ID");
 }
 
-const folder = process.env["A3S_FAULTS"];
+const directory = process.env["A3S_FAULTS"];
 
 /** Undefined in a daemon that is no test's. */
-export const faults: Faults | undefined = folder === undefined ? undefined : faultsIn(folder);
+export const faults: Faults | undefined = directory === undefined ? undefined : faultsIn(directory);

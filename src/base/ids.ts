@@ -8,7 +8,7 @@ type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 /** 64 lower-case hex digits. It is minted before the Box exists, and whatever is a Box's alone is named or made by it. */
 export type BoxId = Brand<string, "BoxId">;
 /** CRI PodSandbox.id: a pod has the id of its Box. */
-export type SandboxId = BoxId;
+export type PodId = BoxId;
 /** CRI Container.id: 64 lower-case hex digits. */
 export type ContainerId = Brand<string, "ContainerId">;
 /** OCI digest, `sha256:` and 64 lower-case hex digits (OCI image spec, descriptor). */

@@ -42,16 +42,16 @@ export async function readMountinfo(): Promise<MountLine[]> {
   return parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
 }
 
-/** Or the folder itself. */
-export function isBelow(path: string, folder: string): boolean {
-  return folder === "/" || path === folder || path.startsWith(`${folder}/`);
+/** Or the directory itself. */
+export function isBelow(path: string, directory: string): boolean {
+  return directory === "/" || path === directory || path.startsWith(`${directory}/`);
 }
 
-/** Mount points at or below a folder, deepest first, as often as something is mounted on them. */
-export function mountsBelow(lines: readonly MountLine[], folder: string): string[] {
+/** Mount points at or below a directory, deepest first, as often as something is mounted on them. */
+export function mountsBelow(lines: readonly MountLine[], directory: string): string[] {
   return lines
     .map((line) => line.target)
-    .filter((target) => isBelow(target, folder))
+    .filter((target) => isBelow(target, directory))
     .reverse();
 }
 

@@ -29,7 +29,7 @@ function renamed(value: unknown, which: RegExp, rename: (name: string) => string
 
 /**
  * Writes a file so that a reader, now or after a power cut, sees the old content or the new and never a part:
- * temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600 unless told otherwise.
+ * temporary file in the same directory, fsync, rename, fsync of the directory. Mode 0600 unless told otherwise.
  * One writer per path at a time: the caller holds the lock.
  */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
@@ -43,7 +43,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     throw thrown;
   }
   await rename(temporary, path);
-  await syncFolder(dirname(path));
+  await syncDirectory(dirname(path));
 }
 
 export async function writeRecord(path: string, record: unknown): Promise<void> {
@@ -54,13 +54,13 @@ export async function readRecord(path: string): Promise<unknown> {
   return decodeRecord(await readFile(path, "utf8"));
 }
 
-/** Removes a record for good: unlink, fsync of the folder. Success when it is not there. */
+/** Removes a record for good: unlink, fsync of the directory. Success when it is not there. */
 export async function removeRecord(path: string): Promise<void> {
   await rm(path, { force: true });
-  await syncFolder(dirname(path));
+  await syncDirectory(dirname(path));
 }
 
-export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, "r");
-  await folder.sync();
+export async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, "r");
+  await directory.sync();
 }

@@ -53,7 +53,8 @@ async function removeStaleSocket(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-function someoneAnswers(path: string): Promise<boolean> {
+/** Whether somebody listens there. False where nothing is; who only hangs is there. */
+export function someoneAnswers(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const connection = createConnection(path);
     connection.once("connect", () => {

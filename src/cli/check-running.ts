@@ -9,7 +9,7 @@ import { table } from "./table.js";
 /** What is being made or taken away at one look has moved on at the next. */
 const betweenLooksMs = 2_000;
 
-/** Cross-checks records with processes, mounts, namespaces, cgroups and folders; changes nothing. */
+/** Cross-checks records with processes, mounts, namespaces, cgroups and directories; changes nothing. */
 export async function checkRunning(config: Config, json: boolean): Promise<number> {
   const troubles = await lastingTroubles(config);
   if (json) print(`${JSON.stringify(troubles, null, 2)}\n`);

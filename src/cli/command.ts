@@ -37,7 +37,7 @@ export function parseFlags<T extends ParseArgsConfig>(config: T): ReturnType<typ
   }
 }
 
-/** Flags that choose the daemon's folders; `serve` and `image` have them. */
+/** Flags that choose the daemon's directories; `serve` and `image` have them. */
 export const configFlags = {
   config: { type: "string" },
   root: { type: "string" },

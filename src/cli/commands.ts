@@ -48,7 +48,7 @@ export const commands: readonly Command[] = [
     about: "tell what this machine can do, and how to get what is missing",
     details: [
       ...configFlagDetails,
-      "--running       compare records with processes, mounts, namespaces, cgroups and folders instead, and name",
+      "--running       compare records with processes, mounts, namespaces, cgroups and directories instead, and name",
       "                each orphan; changes nothing, with or without a daemon",
       "--json          that, as JSON",
       "",
@@ -118,6 +118,29 @@ export const commands: readonly Command[] = [
     about: "take away what install has put in place; images, records and pods stay",
     details: ["--destination DIR  as for install", "--purge            the configuration as well"],
     run: async (args) => await (await import("./uninstall.js")).uninstall(args),
+  },
+  {
+    name: "node keep",
+    synopsis: "[--host DIR] [--config FILE] [--every SECONDS]",
+    about: "keep this release on the node that this pod runs on, for the chart's mode cri",
+    details: [
+      "--host DIR       where the node's root is mounted (default /host)",
+      "--config FILE    /etc/a3s-box/config.toml of the node; without it the node's own",
+      "--every SECONDS  between looks at the node (default 15)",
+      "",
+      "The node's label a3s.dev/cri says how far it is: installed, active, failed, removing, removed.",
+    ],
+    run: async (args) => await (await import("./node/keep.js")).nodeKeep(args),
+  },
+  {
+    name: "node leave",
+    synopsis: "--daemonset NAMESPACE/NAME [--limit SECONDS]",
+    about: "have every node give up what node keep has put there; refused while one uses it",
+    details: [
+      "--daemonset NAMESPACE/NAME  of the pods that keep it, which is deleted when all have given it up",
+      "--limit SECONDS             for all of them together (default 300)",
+    ],
+    run: async (args) => await (await import("./node/leave.js")).nodeLeave(args),
   },
   {
     name: "run",
@@ -198,6 +221,20 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./client/end.js")).rm(args),
   },
   {
+    name: "pause",
+    synopsis: "SANDBOX…",
+    about: "have sandboxes stand still, with all that is in them, until they are resumed",
+    details: endpointDetails,
+    run: async (args) => await (await import("./client/pause.js")).pause(args),
+  },
+  {
+    name: "resume",
+    synopsis: "SANDBOX…",
+    about: "have paused sandboxes go on",
+    details: endpointDetails,
+    run: async (args) => await (await import("./client/pause.js")).resume(args),
+  },
+  {
     name: "port-forward",
     synopsis: "SANDBOX [LOCAL:]PORT…",
     about: "ports of this machine's loopback that lead into a sandbox",
@@ -229,7 +266,7 @@ export const commands: readonly Command[] = [
     name: "debug bundle",
     synopsis: "[--config FILE] [--root DIR] [--state DIR] [--output FILE]",
     about: "gather what a bug report needs, without secrets, in a tar.gz",
-    details: [...configFlagDetails, "--output FILE   default a3s-box-debug-<time>.tar.gz in the present folder"],
+    details: [...configFlagDetails, "--output FILE   default a3s-box-debug-<time>.tar.gz in the present directory"],
     run: async (args) => await (await import("./debug/bundle.js")).debugBundle(args),
   },
   {

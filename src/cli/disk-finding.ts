@@ -20,20 +20,20 @@ export async function diskFinding({ root, assets, sandboxes: { diskBound } }: Co
   try {
     const { native } = loadNative(assets.dir);
     const parent = await nearest(join(root, "images"));
-    const folder = await mkdtemp(join(parent, "a3s-check-"));
+    const directory = await mkdtemp(join(parent, "a3s-check-"));
     try {
-      const by = await boundFor(native, folder, diskBound);
-      const place = join(folder, "disk-of-check");
+      const by = await boundFor(native, directory, diskBound);
+      const place = join(directory, "disk-of-check");
       await mkdir(place);
       try {
         await makePlace(native, place, { bytes: probeBytes, by }, AbortSignal.timeout(probeLimitMs));
       } finally {
-        await removePlace(native, place, folder);
+        await removePlace(native, place, directory);
       }
       const detail = by === "quota" ? `project quotas of the file system of ${parent}` : "a file with an ext4 for each";
       return { subject, verdict: "OK", detail };
     } finally {
-      await native.removeTree(folder);
+      await native.removeTree(directory);
     }
   } catch (thrown) {
     const remedy = 'without a bound: sandboxes.disk_bound = "none"';

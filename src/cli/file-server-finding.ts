@@ -13,8 +13,8 @@ const remedy = "Linux 6.3 or newer (Debian 12: from bookworm-backports), ext4, x
 export async function fileServerFinding({ assets, root, state }: Config): Promise<Finding> {
   try {
     const { native } = loadNative(assets.dir);
-    const folders = { state: await firstThere(state), layers: await firstThere(root) };
-    const verdict = await probeOwners({ native, ...folders, name: `.a3s-box-check-${process.pid}` });
+    const directories = { state: await firstThere(state), layers: await firstThere(root) };
+    const verdict = await probeOwners({ native, ...directories, name: `.a3s-box-check-${process.pid}` });
     if (verdict.mapped) return { subject, verdict: "OK", detail: "one of its own, in a user namespace" };
     return { subject, verdict: "optional", detail: `root of the host: ${verdict.why}`, remedy };
   } catch (thrown) {

@@ -14,6 +14,7 @@ import { fileServerFinding } from "./file-server-finding.js";
 import { egressFinding } from "./egress-finding.js";
 import type { Finding } from "./finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
+import { poolFindings } from "./pool-finding.js";
 import { libkrunPath, launcherPath, probeKvm } from "../vmm/probe.js";
 
 const setUp = "npm run quickstart sets it up";
@@ -66,6 +67,7 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
     await nativeFinding(config),
     await fileServerFinding(config),
     await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
+    ...(await poolFindings(config)),
   ];
 }
 
@@ -89,8 +91,8 @@ export async function networkFindings(config: Config): Promise<Finding[]> {
 /** Joins two taps in a namespace of its own, as a sandbox's interface is joined with its Box. */
 async function redirection(config: Config): Promise<Finding> {
   const subject = "traffic redirection";
-  const folder = await mkdtemp(join(tmpdir(), "a3s-check-"));
-  const netns = join(folder, "netns");
+  const directory = await mkdtemp(join(tmpdir(), "a3s-check-"));
+  const netns = join(directory, "netns");
   try {
     const { native } = loadNative(config.assets.dir);
     try {
@@ -105,7 +107,7 @@ async function redirection(config: Config): Promise<Finding> {
     const remedy = "modprobe -a tun sch_ingress cls_u32 act_mirred";
     return { subject, verdict: "optional", detail: messageOf(thrown), remedy };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -154,9 +156,9 @@ async function cgroups(): Promise<Finding> {
 
 async function cniPlugins({ cni }: Config): Promise<Finding> {
   const subject = "CNI plugins";
-  for (const folder of cni.binDirs) {
-    const names = await readdir(folder).catch(() => []);
-    if (names.length > 0) return { subject, verdict: "OK", detail: `${folder}: ${names.sort().join(" ")}` };
+  for (const directory of cni.binDirs) {
+    const names = await readdir(directory).catch(() => []);
+    if (names.length > 0) return { subject, verdict: "OK", detail: `${directory}: ${names.sort().join(" ")}` };
   }
   const remedy = "apt install containernetworking-plugins";
   return { subject, verdict: "optional", detail: `none in ${cni.binDirs.join(" or ")}`, remedy };

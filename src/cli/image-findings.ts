@@ -15,11 +15,11 @@ const probeLimitMs = 10_000;
 export async function unpackersUsersFinding(config: Config): Promise<Finding> {
   const subject = "unpackers' user namespace";
   try {
-    const folder = await mkdtemp(join(await nearest(join(config.root, "images")), "a3s-check-"));
+    const directory = await mkdtemp(join(await nearest(join(config.root, "images")), "a3s-check-"));
     try {
-      await probe(config.assets.dir, folder);
+      await probe(config.assets.dir, directory);
     } finally {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
     return { subject, verdict: "OK", detail: "root of a layer's unpacker is nobody on the host" };
   } catch (thrown) {
@@ -28,11 +28,11 @@ export async function unpackersUsersFinding(config: Config): Promise<Finding> {
   }
 }
 
-async function probe(assetsDir: string, folder: string): Promise<void> {
+async function probe(assetsDir: string, directory: string): Promise<void> {
   const { native } = loadNative(assetsDir);
   const users = await openUsers(native);
   try {
-    const args = ["probe", folder, String(usersRoot)];
+    const args = ["probe", directory, String(usersRoot)];
     const stdio = ["ignore", "ignore", "pipe", "ignore", users] as const;
     const child = spawn(unpackerPath(assetsDir), args, { stdio: [...stdio], timeout: probeLimitMs });
     let said = "";
@@ -44,7 +44,7 @@ async function probe(assetsDir: string, folder: string): Promise<void> {
   }
 }
 
-/** The folder itself, or the one above that is there already: of the same file system, most likely. */
+/** The directory itself, or the one above that is there already: of the same file system, most likely. */
 export async function nearest(path: string): Promise<string> {
   for (let at = path; at !== "/"; at = dirname(at)) {
     const found = await stat(at).catch(() => undefined);

@@ -16,12 +16,14 @@ export interface InstalledFile {
 }
 
 export const unitName = "a3s-box.service";
-const packageFolder = join(import.meta.dirname, "../..");
+const packageDirectory = join(import.meta.dirname, "../..");
 
 export async function installedFiles(): Promise<InstalledFile[]> {
   const template = async (name: string): Promise<string> =>
-    await readFile(join(packageFolder, "systemd", name), "utf8");
-  const unit = (await template(unitName)).replaceAll("@PACKAGE@", packageFolder).replaceAll("@NODE@", process.execPath);
+    await readFile(join(packageDirectory, "systemd", name), "utf8");
+  const unit = (await template(unitName))
+    .replaceAll("@PACKAGE@", packageDirectory)
+    .replaceAll("@NODE@", process.execPath);
   return [
     {
       ...{ path: `/etc/systemd/system/${unitName}`, text: unit, keep: false, settings: false },

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.js";
 import type { Finding } from "./finding.js";
+import { devicePluginFinding } from "./device-plugin-finding.js";
 import { diskFinding } from "./disk-finding.js";
 import { driverFindings, hostFindings, networkFindings } from "./findings.js";
 import { unpackersUsersFinding } from "./image-findings.js";
@@ -16,6 +17,7 @@ export async function machineTable(config: Config): Promise<{ text: string; chos
     ...(await networkFindings(config)),
     await unpackersUsersFinding(config),
     await diskFinding(config),
+    ...(await devicePluginFinding(config)),
   ];
   const rows = findings.map((finding) => [finding.subject, stateOf(finding), finding.detail, finding.remedy ?? ""]);
   const text = table([["WHAT", "STATE", "FOUND", "HOW TO GET IT"], ...rows]);

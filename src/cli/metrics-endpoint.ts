@@ -1,11 +1,12 @@
 /** What of the daemon's parts is shown at its metrics endpoint. */
+import { nowNs } from "../base/clock.js";
 import { packageVersion } from "../base/version.js";
 import type { Config } from "../config/config.js";
 import { type Health, type MetricsEndpoint, serveMetrics } from "../metrics/endpoint.js";
 import { egressReasons } from "../net/egress/closed.js";
 import { containerStates } from "../runtime/container/container-record.js";
 import type { Deps } from "../cri/deps.js";
-import { sandboxStates } from "../runtime/pod/sandbox-record.js";
+import { sandboxStates } from "../runtime/pod/pod-record.js";
 
 /** Those that the operator has named. */
 export function knownRegistries({ image }: Config): string[] {
@@ -35,6 +36,11 @@ export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<M
     states: sandboxStates,
     read: () => sandboxes.all().flatMap(({ spec, state }) => (spec.madeFor === undefined ? [] : state)),
   });
+  metrics.watchCount(
+    "a3s_box_sandboxes_paused",
+    "Sandboxes that stand still; they are among a3s_box_sandboxes, too.",
+    () => sandboxes.all().filter(({ isPaused, state }) => isPaused && state === "ready").length,
+  );
   metrics.watchStates({
     name: "a3s_box_containers",
     help: "Containers by state.",
@@ -46,6 +52,13 @@ export async function openMetricsEndpoint(deps: Deps, health: Health): Promise<M
     const each = await Promise.all(running.map((box) => box.memoryUsage().catch(() => 0n)));
     return each.reduce((sum, bytes) => sum + bytes, 0n);
   });
+  const { pool } = boxes;
+  if (pool.facts.classes.length > 0)
+    metrics.pool.watch(
+      () => pool.facts,
+      () => pool.memory(),
+      nowNs,
+    );
   metrics.egress.watch(egressReasons, () => deps.egress.totals());
   return await serveMetrics(config.metrics, metrics, health, log);
 }

@@ -7,24 +7,29 @@ import type { HandlerConfig } from "../config/config.js";
 import { checkGranted, llmAnnotation, namesIn } from "../config/llm-grants.js";
 import type { LlmBox } from "../llm/box.js";
 import { environmentOf, gatewayPort } from "../llm/environment.js";
-import { LlmGateway } from "../llm/gateway.js";
 import { BoxTokens } from "../llm/tokens.js";
 import type { Deps } from "../runtime/deps.js";
 import type { PodSpec } from "../runtime/pod/pod-spec.js";
-import type { Sandbox } from "../runtime/pod/sandbox.js";
+import type { Pod } from "../runtime/pod/pod.js";
 import type { ServedPort } from "../runtime/served-ports/served-by-host.js";
 
 /** Over what a Box may ask at a time: clients keep connections for what they ask next. */
 const mostConnections = 128;
+/** The name of the service in pods' records. */
+const service = "llm";
 
-/** Registers the service, also where no provider is configured: pods that ask for one are refused then. */
-export async function openModelGateway({
-  config,
-  log,
-  metrics,
-  servedPorts,
-}: Deps): Promise<Pick<LlmGateway, "close">> {
+/**
+ * Registers the service, also where no provider is configured: pods that ask for one are refused then. The gateway itself is
+ * loaded where a pod may have it, or has it since an earlier daemon.
+ */
+export async function openModelGateway(deps: Deps): Promise<{ close(stop: AbortSignal): Promise<void> }> {
+  const { config, log, metrics, servedPorts, sandboxes } = deps;
   const { llm, root } = config;
+  if (llm.length === 0 && !sandboxes.anyServedBy(service)) {
+    servedPorts.register({ name: service, portsFor: (spec, handler) => portsFor(spec, handler, llm) });
+    return { close: () => Promise.resolve() };
+  }
+  const { LlmGateway } = await import("../llm/gateway.js");
   // Without a provider no pod has a token.
   const tokens = llm.length > 0 ? await BoxTokens.open(root) : new BoxTokens(randomBytes(32));
   const gateway = new LlmGateway({
@@ -32,7 +37,7 @@ export async function openModelGateway({
     proxies: proxyFromEnvironment(process.env),
   });
   servedPorts.register({
-    name: "llm",
+    name: service,
     portsFor: (spec, handler) => portsFor(spec, handler, llm),
     environmentOf: (pod) => environmentOf(boxOf(pod), llm, tokens),
     open: (pod) => ({
@@ -68,6 +73,6 @@ function portsFor(
   return [{ port: gatewayPort, address: "loopback", mostConnections }];
 }
 
-function boxOf({ id, spec }: Pick<Sandbox, "id" | "spec">): LlmBox {
+function boxOf({ id, spec }: Pick<Pod, "id" | "spec">): LlmBox {
   return { id, tenant: spec.namespace, providers: namesIn(spec.annotations[llmAnnotation] ?? "") };
 }

@@ -1,9 +1,10 @@
-import type { SandboxId } from "../base/ids.js";
+import type { PodId } from "../base/ids.js";
 import type { Logger } from "../base/log.js";
 import { SharedWork } from "../base/shared-work.js";
 import type { Config } from "../config/config.js";
 import type { Deps } from "../cri/deps.js";
-import { containerRecords, sandboxRecords } from "../cri/records/kinds.js";
+import { DevicePlugin } from "../device-plugin/device-plugin.js";
+import { containerRecords, podRecords } from "../cri/records/kinds.js";
 import { openImageStore } from "../image/open-image-store.js";
 import { Metrics } from "../metrics/metrics.js";
 import { EgressKeeper } from "../net/egress/keeper.js";
@@ -11,13 +12,16 @@ import { Networks } from "../net/networks.js";
 import { ContainerStore } from "../runtime/container/container-store.js";
 import { PodContainers } from "../runtime/container/pod-containers.js";
 import { ContainerEvents } from "../runtime/events/container-events.js";
-import { SandboxStore } from "../runtime/pod/sandbox-store.js";
+import { PodStore } from "../runtime/pod/pod-store.js";
 import { ServedPorts } from "../runtime/served-ports/served-ports.js";
+import { PodSkills } from "../runtime/skills/pod-skills.js";
 import { serveStreaming } from "../streaming/server.js";
+import { probeKvm } from "../vmm/probe.js";
 import { type BoxFactoryOptions, openBoxFactory } from "../vmm/open-box-factory.js";
+import { poolOptions } from "./pool-options.js";
 import { knownModels, knownRegistries } from "./metrics-endpoint.js";
 
-/** All parts, on the folders of the config; whoever opens them has locked those. */
+/** All parts, on the directories of the config; whoever opens them has locked those. */
 export async function openParts(
   config: Config,
   log: Logger,
@@ -27,8 +31,13 @@ export async function openParts(
   const metrics = new Metrics(knownRegistries(config), knownModels(config));
   const [images, boxes, sandboxes] = await Promise.all([
     openImageStore({ config, log, native, pullObserver: metrics.pulls }),
-    openBoxFactory(boxOptions(config, log, native)),
-    SandboxStore.open(config, log, sandboxRecords),
+    openBoxFactory({
+      ...boxOptions(config, log, native),
+      pool: { ...poolOptions(config), observer: metrics.pool },
+      closing,
+      started: metrics.boxes.started.bind(metrics.boxes),
+    }),
+    PodStore.open(config, log, podRecords),
   ]);
   const networks = new Networks(config.cni, log);
   const egress = new EgressKeeper(native, log);
@@ -36,9 +45,16 @@ export async function openParts(
   const containers = await ContainerStore.open(parts, containerRecords);
   const streaming = await serveStreaming(config.streaming, log);
   const podContainers = new PodContainers(containers);
-  const sandboxCreations = new SharedWork<string, SandboxId>({ outlivesCallers: true });
-  const servedPorts = new ServedPorts(log, closing);
-  return { ...parts, containers, podContainers, streaming, metrics, sandboxCreations, servedPorts, closing };
+  const sandboxCreations = new SharedWork<string, PodId>({ outlivesCallers: true });
+  const services = { servedPorts: new ServedPorts(log, closing), skills: new PodSkills() };
+  const devicePlugin = devicePluginOf(config, log, metrics);
+  const made = { containers, podContainers, streaming, metrics, sandboxCreations, devicePlugin, closing };
+  return { ...parts, ...made, ...services };
+}
+
+function devicePluginOf({ assets, devicePlugin: config }: Config, log: Logger, metrics: Metrics): Deps["devicePlugin"] {
+  if (!config.enabled) return undefined;
+  return new DevicePlugin({ config, log, figures: metrics.devicePlugin, selfTest: () => probeKvm(assets.dir) });
 }
 
 function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFactoryOptions {
@@ -47,11 +63,13 @@ function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFac
   const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
   const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
   const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager: config.cgroup.driver };
-  const common = { state, layers: root, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
+  const templates = sandbox.start === "template";
+  const common = { templates, state, layers: root, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
   return {
     ...common,
     driver,
     moreDrivers,
+    ...(sandbox.bootTemplates === undefined ? {} : { templatesDirectory: sandbox.bootTemplates }),
     ...(qemu.binary === undefined ? {} : { qemuBinary: qemu.binary }),
     ...(pods.runc === undefined ? {} : { runcBinary: pods.runc }),
   };

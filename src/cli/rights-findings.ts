@@ -119,11 +119,11 @@ async function treesFinding({ assets, root }: Config): Promise<Finding> {
   const subject = "containers' trees";
   const place = await nearest(root);
   const remedy = `another file system at ${root} (ext4, xfs): a volume (docker run --volume a3s-box:${root})`;
-  let folder: string | undefined;
+  let directory: string | undefined;
   try {
     const { native } = loadNative(assets.dir);
-    folder = await mkdtemp(join(place, ".a3s-box-check-"));
-    const at = (name: string): string => join(folder ?? place, name);
+    directory = await mkdtemp(join(place, ".a3s-box-check-"));
+    const at = (name: string): string => join(directory ?? place, name);
     for (const name of ["lower", "upper", "work", "merged"]) await mkdir(at(name));
     const flags = { readonly: false, nosuid: true, nodev: true };
     const target = at("merged");
@@ -141,7 +141,7 @@ async function treesFinding({ assets, root }: Config): Promise<Finding> {
     const type = mountOf(place, await readMountinfo())?.type ?? "unknown";
     return { subject, verdict: "missing", detail: `${place} is on ${type}: ${messageOf(thrown)}`, remedy };
   } finally {
-    if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+    if (directory !== undefined) await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -161,10 +161,10 @@ async function groupsFinding(): Promise<Finding> {
   const subject = "groups of Boxes";
   const closed: string[] = [];
   for (const { mountPoint } of cgroupHierarchies(await readMountinfo())) {
-    const folder = join(mountPoint, `.a3s-box-check-${process.pid}`);
+    const directory = join(mountPoint, `.a3s-box-check-${process.pid}`);
     try {
-      await mkdir(folder);
-      await rmdir(folder);
+      await mkdir(directory);
+      await rmdir(directory);
     } catch {
       closed.push(mountPoint);
     }

@@ -13,9 +13,10 @@ import { type AgentsEdge, openAgentsEdge } from "./agents-edge.js";
 import { exitStatus } from "./command.js";
 import { makeTokenFile } from "./make-token.js";
 import { openMetricsEndpoint } from "./metrics-endpoint.js";
+import { openAgentSkills } from "./agent-skills.js";
 import { openModelGateway } from "./model-gateway.js";
 import { openParts } from "./open-parts.js";
-import { lockFolder } from "./root-lock.js";
+import { lockDirectory } from "./root-lock.js";
 import { serveFlags } from "./serve-flags.js";
 import { Supervisor } from "./supervisor.js";
 
@@ -37,14 +38,14 @@ export async function serve(args: string[]): Promise<number> {
   const startedMs = monotonicMs();
   const stopSignal = firstSignal(["SIGTERM", "SIGINT"]);
   const { native } = loadNative(config.assets.dir);
-  const locks = [await lockFolder(native, config.root, "root"), await lockFolder(native, config.state, "state")];
+  const locks = [await lockDirectory(native, config.root, "root"), await lockDirectory(native, config.state, "state")];
   await makeToken(flags, log);
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // each sandbox may wait on it
   const deps = await openParts(config, log, native, closing.signal);
   let trouble: string | undefined = "starting";
   const endpoint = await openMetricsEndpoint(deps, () => trouble);
-  const models = await openModelGateway(deps);
+  const [models] = await Promise.all([openModelGateway(deps), openAgentSkills(deps)]);
   const serving = openEdges(deps, () => trouble);
   const recovered = recover(deps, serving);
   const edges = await serving;
@@ -73,10 +74,7 @@ export async function serve(args: string[]): Promise<number> {
     atMost(callGraceMs, Promise.all([edges.sandboxes.idle(), deps.sandboxCreations.idle()])),
   ]);
   closing.abort();
-  await atMost(
-    undoGraceMs,
-    Promise.all([edges.sandboxes.idle(), deps.sandboxCreations.idle(), deps.containers.creations.idle(), recovered]),
-  );
+  await atMost(undoGraceMs, Promise.all([settled(deps, edges), recovered]));
   await atMost(closeGraceMs, edges.sandboxes.leave());
   await atMost(closeGraceMs, closeParts(deps, endpoint));
   const goOn = lateStepsNow();
@@ -99,6 +97,14 @@ interface Edges {
   /** Absent where CRI is off. */
   readonly cri: CriServer | undefined;
   readonly sandboxes: AgentsEdge;
+  /** The device plugin's work, where there is one: it ends with the daemon. */
+  readonly offering: Promise<void> | undefined;
+}
+
+/** Resolves when no creation is under way, nothing is made in the background, and kubelet is offered nothing any more. */
+async function settled(deps: Deps, { sandboxes, offering }: Edges): Promise<void> {
+  const creations = [deps.sandboxCreations.idle(), deps.containers.creations.idle()];
+  await Promise.all([sandboxes.idle(), ...creations, deps.boxes.pool.idle(), deps.boxes.idle(), offering]);
 }
 
 /** Both, or none. */
@@ -106,7 +112,8 @@ async function openEdges(deps: Deps, health: () => string | undefined): Promise<
   const { config } = deps;
   const cri = config.cri.enabled ? await serveCri(deps, config.socketPath) : undefined;
   try {
-    return { cri, sandboxes: await openAgentsEdge(deps, health) };
+    const sandboxes = await openAgentsEdge(deps, health);
+    return { cri, sandboxes, offering: deps.devicePlugin?.run(deps.closing) };
   } catch (thrown) {
     await cri?.close(0);
     throw thrown;

@@ -9,7 +9,7 @@ import { table } from "./table.js";
 
 /**
  * Stops the daemon and takes away what `install` has put in place. Pods go on running, and images and records stay: they
- * are the data of the folders in the configuration, which this does not touch.
+ * are the data of the directories in the configuration, which this does not touch.
  */
 export async function uninstall(args: string[]): Promise<number> {
   const options = {

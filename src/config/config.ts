@@ -1,13 +1,14 @@
 import type { LogLevel } from "../base/log.js";
+import type { DevicePluginConfig } from "./device-plugin.js";
 import type { LlmConfig } from "./llm.js";
 import type { SandboxesConfig } from "./sandboxes.js";
 import type { SandboxPortConfig } from "./sandboxes-listen.js";
 
 /** Everything the daemon can be told, after file and flags; frozen. Units are in the names. */
 export interface Config {
-  /** Absolute folder of what outlives a reboot: images, records. */
+  /** Absolute directory of what outlives a reboot: images, records. */
   readonly root: string;
-  /** Absolute folder of what doesn't: sockets, Boxes, network namespaces. */
+  /** Absolute directory of what doesn't: sockets, Boxes, network namespaces. */
   readonly state: string;
   /** Absolute path of the CRI socket. */
   readonly socketPath: string;
@@ -18,7 +19,7 @@ export interface Config {
   readonly handlers: Readonly<Record<string, HandlerConfig>>;
   readonly log: { readonly level: LogLevel };
   readonly assets: {
-    /** Absolute folder of launcher, virtiofsd, libkrun, guest kernel and guest base. */
+    /** Absolute directory of launcher, virtiofsd, libkrun, guest kernel and guest base. */
     readonly dir: string;
   };
   readonly qemu: {
@@ -44,13 +45,19 @@ export interface Config {
     readonly containerRuntime: "own" | "crun";
     /** Of the host, below a Box's volumes with HostToContainer. */
     readonly hostMounts: "at_creation" | "followed";
+    /** Of Boxes whose driver can. */
+    readonly start: "boot" | "template";
+    /** Absolute directory of what Boxes go on from; undefined: below `state`. */
+    readonly bootTemplates: string | undefined;
     /** 0: a silent Box is never ended. */
     readonly healthTimeoutMs: number;
+    /** Boxes are made ready while the host has more memory than this left beside them. */
+    readonly readyLeastFreeMib: number;
   };
   readonly cni: {
-    /** Absolute folder of configuration files. */
+    /** Absolute directory of configuration files. */
     readonly confDir: string;
-    /** Absolute folders of plugins, the first that has one counts. */
+    /** Absolute directories of plugins, the first that has one counts. */
     readonly binDirs: readonly string[];
     /** One call of one plugin. */
     readonly pluginTimeoutMs: number;
@@ -64,7 +71,7 @@ export interface Config {
     readonly defaultRegistry: string;
     /** Registries ("host" or "host:port") that speak HTTP without TLS. */
     readonly plainHttp: readonly string[];
-    /** Folders of hosts.toml folders; the first that has one for a registry counts. */
+    /** Directories of hosts.toml directories; the first that has one for a registry counts. */
     readonly hostsDirs: readonly string[];
     /** Credentials by registry ("host" or "host:port"), for pulls that bring none. */
     readonly auth: Readonly<Record<string, RegistryLogin>>;
@@ -82,6 +89,8 @@ export interface Config {
     /** Who makes the groups of Boxes, and what a sandbox's cgroup_parent is: a path, or a slice of systemd's. */
     readonly driver: "cgroupfs" | "systemd";
   };
+  /** Whether kubelet is offered this node's KVM for pods, and how. */
+  readonly devicePlugin: DevicePluginConfig;
   /** Sandboxes for agents. */
   readonly sandboxes: SandboxesConfig;
   /** Whether CRI is served. */
@@ -102,10 +111,19 @@ export interface HandlerConfig {
   /** Pods that want more are refused; undefined: no such limit. */
   readonly maxVcpus: number | undefined;
   readonly maxMemoryMib: number | undefined;
-  /** What a pod's annotations may set: sizes, and whether it has the runtime API at ports of its own. */
-  readonly annotations: readonly ("vcpus" | "memory_mib" | "runtime_api")[];
+  /** What a pod's annotations may set: sizes, whether it has the runtime API at ports of its own, and its skills. */
+  readonly annotations: readonly ("vcpus" | "memory_mib" | "runtime_api" | "skills")[];
   /** Patterns of the names of models' providers that its pods may ask for. */
   readonly llm: readonly string[];
+  /** Boxes that are up before a pod asks for them. */
+  readonly ready: readonly ReadyBoxes[];
+}
+
+/** So many of one size. */
+export interface ReadyBoxes {
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  readonly count: number;
 }
 
 /** What a registry wants to know; "" for what is not given. */

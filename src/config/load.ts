@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { isNotFound, messageOf, RuntimeError } from "../base/errors.js";
 import type { Config, StreamingConfig } from "./config.js";
+import { devicePluginOf } from "./device-plugin.js";
 import { handlersOf } from "./handlers.js";
 import { listenAddress } from "./listen-address.js";
 import { llmOf, llmSettings, usualLlmFile, type LlmConfigFile } from "./llm.js";
@@ -135,6 +136,7 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
   const runc = read("native.runc", settings["native.runc"]);
+  const bootTemplates = read("sandbox.boot_templates", settings["sandbox.boot_templates"]);
   const sizes = {
     vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
     memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
@@ -158,13 +160,17 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
       containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
       hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
+      start: read("sandbox.start", settings["sandbox.start"]),
+      bootTemplates: bootTemplates === "" ? undefined : bootTemplates,
       healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
+      readyLeastFreeMib: read("sandbox.ready_least_free_mib", settings["sandbox.ready_least_free_mib"]),
     },
     cni: cniOf(read),
     image: imageOf(read),
     streaming: streamingOf(read),
     metrics: listenAddress(read("metrics.address", settings["metrics.address"])),
     cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
+    devicePlugin: devicePluginOf(read),
     sandboxes: sandboxesOf(read),
     cri: { enabled: read("cri.enabled", settings["cri.enabled"]) },
     sandboxPort: sandboxPortOf(read),

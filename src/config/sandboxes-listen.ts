@@ -2,11 +2,11 @@
 import * as z from "zod";
 import { RuntimeError } from "../base/errors.js";
 import { isLoopback, listenUrl, shownUrl, type ListenUrl } from "./listen-url.js";
-import { absolutePath, oneOf, setting, whole, type Setting } from "./setting.js";
+import { absolutePath, oneOf, setting, whole, type Setting, yesOrNo } from "./setting.js";
 
 export interface SandboxPortConfig {
   /** None: the agents' edge is off. */
-  readonly listen: readonly Exclude<ListenUrl, { kind: "vsock" }>[];
+  readonly listen: readonly ListenUrl[];
   /** Permissions of Unix sockets. */
   readonly socketMode: number;
   /** known: pods of this node and its root. anyone: whoever can open the socket is tenant "local". */
@@ -76,7 +76,7 @@ export const sandboxPortSettings = {
   "sandboxes.listen": setting(
     z.array(z.string().refine((text) => listenUrl(text) !== undefined)).max(16),
     [],
-    'a list of "tcp://IP:PORT", "unix:///PATH"',
+    'a list of "tcp://IP:PORT", "unix:///PATH", "vsock://:PORT"',
     "Where the agents' edge is served, gRPC and HTTP/1.1 on each. Empty: it is off. Beyond the loopback it needs tokens.",
   ),
   "sandboxes.socket_mode": setting(
@@ -117,10 +117,8 @@ export const sandboxPortSettings = {
   "sandboxes.client_ca_file": file(
     "Authorities in PEM: a client certificate with CN=NAME stands for sandboxes.tokens.NAME.",
   ),
-  "sandboxes.plain": setting(
-    z.boolean(),
+  "sandboxes.plain": yesOrNo(
     false,
-    "true or false",
     "Take tokens without TLS beyond the loopback: only where something else encrypts what comes.",
   ),
   "sandboxes.max_connections": whole(16, 65_536, 1024, "Connections at once, on all listeners together."),
@@ -170,15 +168,15 @@ export function sandboxPortOf(read: Read): SandboxPortConfig {
   };
 }
 
+/** What stands for any port (vsock(7)). */
+const anyVsockPort = 0xff_ff_ff_ff;
 /** Longest path of a Unix socket, without the closing NUL (unix(7)). */
 const longestSocketPath = 107;
 
-function ownListenUrl(text: string): SandboxPortConfig["listen"][number] {
+function ownListenUrl(text: string): ListenUrl {
   const url = listenUrl(text);
-  if (url === undefined || url.kind === "vsock") {
-    throw new RuntimeError("invalidArgument", `sandboxes.listen has ${text}, and Node can't listen on a vsock`, {
-      hint: "listen on a Unix socket, and join the two: socat VSOCK-LISTEN:PORT,fork UNIX-CONNECT:PATH",
-    });
+  if (url === undefined || (url.kind === "vsock" && url.port >= anyVsockPort)) {
+    throw new RuntimeError("invalidArgument", `sandboxes.listen has ${text}, which is no address to listen on`);
   }
   if (url.kind === "unix" && Buffer.byteLength(url.path) > longestSocketPath) {
     throw new RuntimeError("invalidArgument", `sandboxes.listen has ${text}, which is too long for a socket`, {
@@ -234,14 +232,17 @@ function tokensOf(
 }
 
 function checkOpenness(url: ListenUrl, hasTokens: boolean, isCovered: boolean): void {
-  if (url.kind !== "tcp" || isLoopback(url.host)) return;
-  const beyond = `sandboxes.listen has ${shownUrl(url)}, which others than this machine reach`;
+  if (url.kind === "unix" || (url.kind === "tcp" && isLoopback(url.host))) return;
+  // Of the vsock, which no namespace divides: each user and container of this machine, and virtual machines beside it.
+  const reached = url.kind === "vsock" ? "whoever is on this machine reaches" : "others than this machine reach";
+  const beyond = `sandboxes.listen has ${shownUrl(url)}, which ${reached}`;
   if (!hasTokens) {
     throw new RuntimeError("invalidArgument", `${beyond}, and there are no tokens: whoever comes would run programs`, {
       hint: "add [sandboxes.tokens.NAME] with token_file, or listen on 127.0.0.1 or on a Unix socket",
     });
   }
-  if (!isCovered) {
+  // What comes by a vsock has not left the machine.
+  if (!isCovered && url.kind === "tcp") {
     throw new RuntimeError("invalidArgument", `${beyond}, and tokens would travel in clear`, {
       hint: "set sandboxes.tls_cert_file and sandboxes.tls_key_file, or sandboxes.plain = true where something else encrypts",
     });

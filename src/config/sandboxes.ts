@@ -1,8 +1,9 @@
 /** What the configuration says of sandboxes for agents: how large, how long, whose, and from which templates. */
 import * as z from "zod";
 import { RuntimeError } from "../base/errors.js";
-import { llmName } from "./llm.js";
-import { egressOf, egressSettings, outRules, type EgressConfig } from "./sandboxes-egress.js";
+import { agentSettings, agentsOf, type AgentConfig } from "./agents.js";
+import { sandboxSizes, templateSettings, templatesOf, type TemplateConfig } from "./sandbox-templates.js";
+import { egressOf, egressSettings, type EgressConfig } from "./sandboxes-egress.js";
 import { absolutePath, dayMs, oneOf, setting, whole, type Setting } from "./setting.js";
 
 /** What one tenant's sandboxes may take together; 0 is no limit. */
@@ -19,27 +20,6 @@ export interface TenantConfig extends SandboxQuota {
   readonly images: readonly string[];
   /** Absolute directories of the host: what is in one of them may be mounted. */
   readonly mounts: readonly string[];
-}
-
-/** A named kind of sandbox. Absent is the configuration's, or the image's. */
-export interface TemplateConfig {
-  readonly image: string;
-  readonly vcpus?: number | undefined;
-  readonly memoryMib?: number | undefined;
-  readonly diskMib?: number | undefined;
-  readonly user: string;
-  readonly workingDir: string;
-  /** Runs for as long as the sandbox does; that may go on without it. Empty: none. */
-  readonly startCommand: readonly string[];
-  /** A sandbox is handed out when this has exited with 0. Empty: at once. */
-  readonly readyCommand: readonly string[];
-  readonly readyTimeoutMs: number;
-  readonly env: Readonly<Record<string, string>>;
-  readonly network?: "none" | "pod" | undefined;
-  /** Names of models' providers that its sandboxes have. */
-  readonly llm?: readonly string[] | undefined;
-  readonly allowOut?: readonly string[] | undefined;
-  readonly denyOut?: readonly string[] | undefined;
 }
 
 export interface SandboxesConfig extends EgressConfig {
@@ -65,22 +45,18 @@ export interface SandboxesConfig extends EgressConfig {
   readonly everyone: TenantConfig;
   readonly tenants: Readonly<Record<string, TenantConfig>>;
   readonly templates: Readonly<Record<string, TemplateConfig>>;
+  /** Coding agents that templates, and clients, name. */
+  readonly agents: Readonly<Record<string, AgentConfig>>;
 }
 
-const vcpus = z.int().min(1).max(64);
-const memoryMib = z.int().min(256).max(1_048_576);
-const diskMib = z.int().min(16).max(16_777_216);
+const { vcpus, memoryMib, diskMib } = sandboxSizes;
 const diskBounds = ["auto", "quota", "file", "none"] as const;
 const count = z.int().min(0).max(1_000_000_000);
-const words = z.array(z.string().max(65_536)).max(1024);
 const imagePatterns = z.array(z.string().min(1).max(600)).max(1000);
 const directories = z.array(z.string().regex(absolutePath)).max(1000);
-/** As a client writes it. Where an image has the same name the template is meant. */
-const templateName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** A namespace of Kubernetes, the owner of a token, or one of the two that nobody else can have. */
 const tenantName = /^(?:_node|_local|[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?)$/;
 const hostName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
-const variableName = /^[^=\0]+$/;
 
 const tenantSchema = z.strictObject({
   sandboxes: count.optional(),
@@ -91,37 +67,7 @@ const tenantSchema = z.strictObject({
   mounts: directories.optional(),
 });
 
-const templateSchema = z.strictObject({
-  image: z.string().min(1).max(600),
-  vcpus: vcpus.optional(),
-  memory_mib: memoryMib.optional(),
-  disk_mib: diskMib.optional(),
-  user: z.string().max(256).default(""),
-  workdir: z.union([z.literal(""), z.literal("/"), z.string().regex(absolutePath)]).default(""),
-  start_command: words.default([]),
-  ready_command: words.default([]),
-  ready_timeout_ms: z.int().min(100).max(dayMs).default(60_000),
-  env: z.record(z.string().regex(variableName), z.string()).default({}),
-  network: z.enum(["none", "pod"]).optional(),
-  llm: z.array(z.string().regex(llmName)).max(32).optional(),
-  allow_out: outRules.optional(),
-  deny_out: outRules.optional(),
-});
-
 type GivenTenants = Readonly<Record<string, z.infer<typeof tenantSchema>>>;
-type GivenTemplates = Readonly<Record<string, z.infer<typeof templateSchema>>>;
-
-/** In the order in which `config default` shows them; the table of templates is no section's. */
-export const templateSettings = {
-  templates: setting<GivenTemplates>(
-    z.record(z.string().regex(templateName), templateSchema),
-    {},
-    'tables named [templates.NAME], each with image and any of vcpus, memory_mib, disk_mib, user, workdir, start_command \
-and ready_command (lists: program and arguments), ready_timeout_ms (60000), env (a table), network \
-("none", "pod"), allow_out and deny_out (lists) and llm (names of [[llm]] that its sandboxes have)',
-    "Templates that sandboxes for agents are made from. Take this line away when writing such a table.",
-  ),
-};
 
 export const sandboxesSettings = {
   "sandboxes.vcpus": setting(vcpus, 2, "a whole number from 1 to 64", "CPUs of a sandbox for which nobody says more."),
@@ -202,7 +148,7 @@ device), auto (the first of them that is possible: where none is no sandbox is m
   ),
 };
 
-type OwnSettings = typeof sandboxesSettings & typeof templateSettings;
+type OwnSettings = typeof sandboxesSettings & typeof templateSettings & typeof agentSettings;
 type Read = <T>(name: keyof OwnSettings, setting: Setting<T>) => T;
 
 export function sandboxesOf(read: Read): SandboxesConfig {
@@ -234,8 +180,10 @@ export function sandboxesOf(read: Read): SandboxesConfig {
     everyone,
     tenants: tenantsOf(read("sandboxes.tenants", own["sandboxes.tenants"]), everyone),
     templates: templatesOf(read("templates", templateSettings.templates)),
+    agents: agentsOf(read("agents", agentSettings.agents)),
   };
   checkMost(config);
+  checkAgents(config);
   return config;
 }
 
@@ -249,28 +197,6 @@ function tenantsOf(given: GivenTenants, everyone: TenantConfig): Record<string, 
       startsAMinute: one.starts_a_minute ?? everyone.startsAMinute,
       images: one.images ?? everyone.images,
       mounts: one.mounts ?? everyone.mounts,
-    },
-  ]);
-  return Object.fromEntries(entries);
-}
-
-function templatesOf(given: GivenTemplates): Record<string, TemplateConfig> {
-  const entries = Object.entries(given).map(([name, one]): [string, TemplateConfig] => [
-    name,
-    {
-      image: one.image,
-      vcpus: one.vcpus,
-      memoryMib: one.memory_mib,
-      diskMib: one.disk_mib,
-      user: one.user,
-      workingDir: one.workdir,
-      startCommand: one.start_command,
-      readyCommand: one.ready_command,
-      readyTimeoutMs: one.ready_timeout_ms,
-      env: one.env,
-      ...{ network: one.network, llm: one.llm },
-      allowOut: one.allow_out,
-      denyOut: one.deny_out,
     },
   ]);
   return Object.fromEntries(entries);
@@ -290,6 +216,16 @@ function checkMost(config: SandboxesConfig): void {
     }
   }
   refuseOver("sandboxes.life_ms", config.lifeMs, "life_ms", config.maxLifeMs);
+}
+
+/** As with a size that is too large. */
+function checkAgents({ agents, templates }: SandboxesConfig): void {
+  for (const [name, { agent }] of Object.entries(templates)) {
+    if (agent === undefined || Object.hasOwn(agents, agent)) continue;
+    throw new RuntimeError("invalidArgument", `templates.${name}.agent = ${JSON.stringify(agent)} is no agent`, {
+      hint: `[agents.NAME] makes one; there are ${Object.keys(agents).join(", ")}`,
+    });
+  }
 }
 
 function refuseOver(name: string, value: number | undefined, key: string, most: number): void {

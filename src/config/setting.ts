@@ -29,6 +29,10 @@ export function whole(min: number, max: number, standard: number, about: string)
   return setting(z.int().min(min).max(max), standard, allowed, about);
 }
 
-export function folder(standard: string, about: string): Setting<string> {
+export function yesOrNo(standard: boolean, about: string): Setting<boolean> {
+  return setting(z.boolean(), standard, "true or false", about);
+}
+
+export function directory(standard: string, about: string): Setting<string> {
   return setting(z.string().regex(absolutePath), standard, "an absolute path without . or .. in it", about);
 }

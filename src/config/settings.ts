@@ -1,10 +1,13 @@
 import * as z from "zod";
 import type { RegistryLogin } from "./config.js";
+import { devicePluginSettings } from "./device-plugin.js";
 import { listenAddress } from "./listen-address.js";
 import { llmSettings } from "./llm.js";
-import { sandboxesSettings, templateSettings } from "./sandboxes.js";
+import { agentSettings } from "./agents.js";
+import { templateSettings } from "./sandbox-templates.js";
+import { sandboxesSettings } from "./sandboxes.js";
 import { sandboxPortSettings } from "./sandboxes-listen.js";
-import { absolutePath, dayMs, folder, oneOf, setting, whole, type Setting } from "./setting.js";
+import { absolutePath, dayMs, directory, oneOf, setting, whole, type Setting, yesOrNo } from "./setting.js";
 
 const loginSchema = z
   .strictObject({
@@ -24,8 +27,18 @@ const handlerSchema = z.strictObject({
   memory_mib: z.int().min(128).max(1_048_576).optional(),
   max_vcpus: z.int().min(1).max(64).optional(),
   max_memory_mib: z.int().min(128).max(1_048_576).optional(),
-  annotations: z.array(z.enum(["vcpus", "memory_mib", "runtime_api"])).default([]),
+  annotations: z.array(z.enum(["vcpus", "memory_mib", "runtime_api", "skills"])).default([]),
   llm: z.array(z.string().min(1).max(200)).default([]),
+  ready: z
+    .array(
+      z.strictObject({
+        vcpus: z.int().min(1).max(64),
+        memory_mib: z.int().min(256).max(1_048_576),
+        count: z.int().min(1).max(64),
+      }),
+    )
+    .max(8)
+    .default([]),
 });
 /** RuntimeClass: a DNS label (RFC 1123). */
 const handlerName = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -42,8 +55,8 @@ const referenceHost = /^(?=.*[.:]|localhost$)/i;
 
 /** Every key, in the order in which `config default` shows them. */
 export const settings = {
-  root: folder("/var/lib/a3s-box", "What outlives a reboot: images and records."),
-  state: folder("/run/a3s-box", "What doesn't: sockets, running Boxes, network namespaces. Keep it short."),
+  root: directory("/var/lib/a3s-box", "What outlives a reboot: images and records."),
+  state: directory("/run/a3s-box", "What doesn't: sockets, running Boxes, network namespaces. Keep it short."),
   listen: setting(
     z.union([
       z.literal(""),
@@ -53,8 +66,8 @@ export const settings = {
         .refine((url) => absolutePath.test(url.slice(7))),
     ]),
     "",
-    'unix:// and an absolute path ("unix:///run/a3s-box/cri.sock"), or "" for cri.sock in the state folder',
-    'Where CRI is served. "" is cri.sock in the state folder.',
+    'unix:// and an absolute path ("unix:///run/a3s-box/cri.sock"), or "" for cri.sock in the state directory',
+    'Where CRI is served. "" is cri.sock in the state directory.',
   ),
   driver: oneOf(["auto", "krun", "qemu"], "auto", "How a Box is made. auto: krun where KVM runs a guest, else qemu."),
   network: oneOf(
@@ -67,7 +80,8 @@ export const settings = {
     {},
     'tables named [handlers.NAME], a DNS label, each with any of driver ("krun", "qemu", "native": without a Box), vcpus, \
 memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want more are refused), annotations (of \
-"vcpus", "memory_mib" and "runtime_api", those that pods may set) and llm (patterns of names of [[llm]] that pods may ask for)',
+"vcpus", "memory_mib", "runtime_api" and "skills", those that pods may set), llm (patterns of names of [[llm]] that pods may ask for) \
+and ready (Boxes that are up before a pod asks for one: a list of up to 8 { vcpus, memory_mib (256 at least), count (1 to 64) })',
     'Handlers for RuntimeClasses, beside "" and "microvm". Take this line away when writing such a table.',
   ),
   host_namespaces: oneOf(
@@ -77,6 +91,7 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
   ),
   ...llmSettings,
   ...templateSettings,
+  ...agentSettings,
   "log.level": oneOf(["trace", "debug", "info", "warn", "error"], "info", "Least level that is logged."),
   "assets.dir": setting(
     z.union([z.literal(""), z.string().regex(absolutePath)]),
@@ -116,25 +131,43 @@ memory_mib (for pods without limits), max_vcpus, max_memory_mib (pods that want 
     "followed",
     "Mounts below a volume with HostToContainer: as they come and go, or as they are at the container's creation.",
   ),
+  "sandbox.start": oneOf(
+    ["boot", "template"],
+    "boot",
+    "How a Box that is emulated comes up: each boots, or goes on from the state of one that has (docs/guide/limits.md).",
+  ),
+  "sandbox.boot_templates": setting(
+    z.union([z.literal(""), z.string().regex(absolutePath)]),
+    "",
+    'an absolute path, or "" for a directory below state',
+    "Where those states are kept, 40 to 70 MiB each, eight at most. Daemons of one machine may share it.",
+  ),
   "sandbox.health_timeout_ms": whole(
     0,
     dayMs,
     120_000,
     "A Box whose agent has not answered for that long is ended. 0: never.",
   ),
-  "cni.conf_dir": folder("/etc/cni/net.d", "CNI configuration; the first valid file counts, read anew for each pod."),
+  "sandbox.ready_least_free_mib": whole(
+    0,
+    1_048_576,
+    1024,
+    "Of the host's memory, left beside Boxes of a handler's `ready`: below it none is made, and some go.",
+  ),
+  "cni.conf_dir": directory(
+    "/etc/cni/net.d",
+    "CNI configuration; the first valid file counts, read anew for each pod.",
+  ),
   "cni.bin_dirs": setting(
     z.array(z.string().regex(absolutePath)).min(1),
     ["/opt/cni/bin", "/usr/lib/cni"],
     "a list of absolute paths",
-    "CNI plugins: the cluster's, then the distribution's. The first folder that has one counts.",
+    "CNI plugins: the cluster's, then the distribution's. The first directory that has one counts.",
   ),
   "cni.plugin_timeout_ms": whole(100, dayMs, 60_000, "One call of one CNI plugin; it is killed after that."),
   "cni.timeout_ms": whole(100, dayMs, 100_000, "All plugins of one network, for one pod."),
-  "cni.gc": setting(
-    z.boolean(),
+  "cni.gc": yesOrNo(
     false,
-    "true or false",
     "At start, have plugins (CNI 1.1) drop what is none of this daemon's pods. Only where no other runtime uses them.",
   ),
   "image.default_registry": setting(
@@ -204,12 +237,11 @@ of user:password), or identity_token, or registry_token`,
     "cgroupfs",
     "Must be kubelet's cgroupDriver; kubelet asks for it since 1.34. systemd: the right one where that is number 1.",
   ),
+  ...devicePluginSettings,
   ...sandboxPortSettings, // before the others, which end with a section of their own
   ...sandboxesSettings,
-  "cri.enabled": setting(
-    z.boolean(),
+  "cri.enabled": yesOrNo(
     true,
-    "true or false",
     "Serve CRI. false: where there is no kubelet, and the agents' edge is all that is wanted.",
   ),
 };

@@ -1,5 +1,6 @@
 import type { Logger } from "../base/log.js";
 import type { Deps as EngineDeps } from "../runtime/deps.js";
+import type { DevicePlugin } from "../device-plugin/device-plugin.js";
 import type { StreamingServer } from "../streaming/server.js";
 
 /** One call of one RPC. */
@@ -16,4 +17,6 @@ export interface CallContext {
 export interface Deps extends EngineDeps {
   /** Where clients of Exec, Attach and PortForward come to. */
   readonly streaming: StreamingServer;
+  /** Undefined where the configuration has none. */
+  readonly devicePlugin?: Pick<DevicePlugin, "facts" | "run"> | undefined;
 }

@@ -5,14 +5,14 @@
 import type { ContainerFilter, PodSandboxFilter } from "../gen/runtime/v1/api.js";
 import type { Container } from "../runtime/container/container.js";
 import type { Deps } from "../runtime/deps.js";
-import type { Sandbox } from "../runtime/pod/sandbox.js";
+import type { Pod } from "../runtime/pod/pod.js";
 import { fitsFilter as containerFits } from "./map/container-status.js";
 import { fitsFilter as podFits } from "./map/pod-status.js";
 
 /** `crictl pods --label a3s.dev/made-for=agents`. */
 const ownLabels = "a3s.dev/";
 
-export function shownPods(filter: PodSandboxFilter | undefined, { sandboxes }: Pick<Deps, "sandboxes">): Sandbox[] {
+export function shownPods(filter: PodSandboxFilter | undefined, { sandboxes }: Pick<Deps, "sandboxes">): Pod[] {
   const all = isAsked(filter, filter?.id);
   return sandboxes.list().filter((pod) => (all || pod.spec.madeFor === undefined) && podFits(pod, filter));
 }

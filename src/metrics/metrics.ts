@@ -1,8 +1,10 @@
 import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import { BoxFigures } from "./box-figures.js";
 import { CallFigures } from "./call-figures.js";
+import { DevicePluginFigures } from "./device-plugin-figures.js";
 import { LlmFigures } from "./llm-figures.js";
 import { EgressFigures } from "./egress-figures.js";
+import { PoolFigures } from "./pool-figures.js";
 import { PortFigures } from "./port-figures.js";
 import { PullFigures } from "./pull-figures.js";
 import { SandboxFigures } from "./sandbox-figures.js";
@@ -20,8 +22,10 @@ export interface StateGauge {
 export class Metrics {
   readonly boxes: BoxFigures;
   readonly calls: CallFigures;
+  readonly devicePlugin: DevicePluginFigures;
   readonly llm: LlmFigures;
   readonly egress: EgressFigures;
+  readonly pool: PoolFigures;
   readonly port: PortFigures;
   readonly pulls: PullFigures;
   readonly starts: StartFigures;
@@ -31,8 +35,10 @@ export class Metrics {
   constructor(knownRegistries: readonly string[] = [], knownModels: readonly string[] = []) {
     this.boxes = new BoxFigures(this.#register);
     this.calls = new CallFigures(this.#register);
+    this.devicePlugin = new DevicePluginFigures(this.#register);
     this.llm = new LlmFigures(this.#register, knownModels);
     this.egress = new EgressFigures(this.#register);
+    this.pool = new PoolFigures(this.#register);
     this.port = new PortFigures(this.#register);
     this.pulls = new PullFigures(this.#register, knownRegistries);
     this.starts = new StartFigures(this.#register);
@@ -56,6 +62,18 @@ export class Metrics {
       collect() {
         const now = read();
         for (const state of states) this.set({ state }, now.filter((one) => one === state).length);
+      },
+    });
+  }
+
+  /** What is there now, counted anew each time somebody asks. */
+  watchCount(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.#register],
+      collect() {
+        this.set(read());
       },
     });
   }

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 
 /** Where a connection of the agents' edge came in. */
-export const listenerKinds = ["tcp", "tls", "unix"] as const;
+export const listenerKinds = ["tcp", "tls", "unix", "vsock"] as const;
 export type ListenerKind = (typeof listenerKinds)[number];
 
 export const refusals = ["peer", "token", "host", "page", "bytes", "silent", "room", "tls"] as const;

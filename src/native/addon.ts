@@ -25,7 +25,8 @@ import type {
   MountWatch,
   TscReading,
   LinkState,
-  FolderLock,
+  DirectoryLock,
+  JoinedListener,
   HostFile,
   PeerCredentials,
   ProjectUse,
@@ -35,8 +36,8 @@ export type * from "./values.js";
 
 export interface Native {
   /**
-   * A bind mount, recursive or not, with the flags on its top mount from the first moment. File on file or folder on
-   * folder; the source is followed (`/proc/self/fd/N` of an opened file may be one), a link as the target is ELOOP. EINVAL
+   * A bind mount, recursive or not, with the flags on its top mount from the first moment. File on file or directory on
+   * directory; the source is followed (`/proc/self/fd/N` of an opened file may be one), a link as the target is ELOOP. EINVAL
    * where the source's file system can't show other owners (`shown`; absent is as they are, and alone).
    */
   bindMount(source: string, target: string, recursive: boolean, flags: MountFlags, shown?: BindShown): Promise<void>;
@@ -106,6 +107,17 @@ export interface Native {
    * caller. One for "tcp" does not listen yet.
    */
   listenIn(netns: string, kind: "udp" | "tcp", address: string, port: number): Promise<number>;
+  /**
+   * A stream socket of the vsock bound to that port, for whoever reaches this machine by it; it does not listen yet. At once; the
+   * descriptor belongs to the caller. Throws `NativeError`: EAFNOSUPPORT where the kernel has no vsock.
+   */
+  bindVsock(port: number): number;
+  /**
+   * Listens on a bound stream socket of any kind, which is its own from now on, and gives the connections as Unix sockets, which
+   * libuv knows: `arrived` is told of each, and has its descriptor. `most` at once; what is more waits in the kernel.
+   * Throws `NativeError`.
+   */
+  joinAccepted(fd: number, most: number, arrived: (fd: number, cid: number, port: number) => void): JoinedListener;
   /** What a link of that namespace has; null when there is none of that name. */
   readLink(netns: string, name: string): Promise<LinkState | null>;
   /** Starts a process of its own session (setsid) that outlives this one, unless told. Resolves once execve has succeeded. */
@@ -123,9 +135,9 @@ export interface Native {
   signalProcess(pidfd: number, signal: number): Promise<boolean>;
   closeFd(fd: number): Promise<void>;
   /** Takes an exclusive flock without waiting; EWOULDBLOCK when another process has it. */
-  lockFolder(path: string): Promise<FolderLock>;
+  lockDirectory(path: string): Promise<DirectoryLock>;
   /** The same on a regular file, whose descriptor is no way to other files; a link is not followed. `make`: it may be new. */
-  lockFile(path: string, make: boolean): Promise<FolderLock>;
+  lockFile(path: string, make: boolean): Promise<DirectoryLock>;
   /**
    * openat2 below `root`, no magic links, O_CLOEXEC: "beneath" refuses `..` and absolute links (EXDEV), "inRoot" reads
    * them as a chroot would. Flags as in `fs.constants`.
@@ -188,6 +200,8 @@ const declared: Record<keyof Native, true> = {
   raiseLinks: true,
   addLinkEnd: true,
   listenIn: true,
+  bindVsock: true,
+  joinAccepted: true,
   readLink: true,
   spawn: true,
   adoptProcess: true,
@@ -195,7 +209,7 @@ const declared: Record<keyof Native, true> = {
   watchMounts: true,
   signalProcess: true,
   closeFd: true,
-  lockFolder: true,
+  lockDirectory: true,
   lockFile: true,
   openIn: true,
   removeTree: true,

@@ -67,7 +67,7 @@ export interface BindShown {
 }
 
 export interface OverlayMount {
-  /** Lower folders, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
+  /** Lower directories, uppermost first, at least one; any number (paths go over as descriptors where the text is long). */
   readonly lowers: readonly string[];
   /** Both null: a read-only overlay of the lowers. */
   readonly upper: string | null;
@@ -79,7 +79,7 @@ export interface OverlayMount {
   /** Owners in the lowers are shown as a user namespace with these ids has them. Absent is null. */
   readonly ids?: OwnerMap | null;
   /**
-   * With `ids`: those in the upper too, which is beside `work` in one folder. What lies on the disk then has the owners that
+   * With `ids`: those in the upper too, which is beside `work` in one directory. What lies on the disk then has the owners that
    * it has without a namespace. The namespace has a root, and nobody else on the host can write to the overlay as root.
    * EROFS where the kernel could mount it only to be read. Absent is false.
    */
@@ -185,8 +185,8 @@ export interface LinkRoute {
   readonly onLink: boolean;
 }
 
-/** An flock on a folder or a file; it ends with the process, and with those that were given its descriptor. */
-export interface FolderLock {
+/** An flock on a directory or a file; it ends with the process, and with those that were given its descriptor. */
+export interface DirectoryLock {
   /** Good until it is closed. */
   readonly fd: number;
   close(): void;
@@ -214,4 +214,9 @@ export interface ProjectUse {
   readonly inodes: bigint;
   readonly maxBytes: bigint;
   readonly maxInodes: bigint;
+}
+
+export interface JoinedListener {
+  /** Nobody new; those who are connected go on until either side has closed. */
+  readonly close: () => void;
 }

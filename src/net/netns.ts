@@ -2,30 +2,30 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { closedDirectory } from "../base/closed-directory.js";
 import { isNotFound } from "../base/errors.js";
-import type { SandboxId } from "../base/ids.js";
+import type { PodId } from "../base/ids.js";
 import type { Native } from "../native/addon.js";
 
 /** Digits of the sandbox's id that name its network namespace. */
 const nameDigits = 24;
 
-/** The network namespaces of a daemon's sandboxes: files below its state folder that hold them open. */
+/** The network namespaces of a daemon's sandboxes: files below its state directory that hold them open. */
 export interface NetworkNamespaces {
-  pathOf(id: SandboxId): string;
+  pathOf(id: PodId): string;
   /** Makes it, with the loopback up, and returns its path. Undoes itself. */
-  create(id: SandboxId): Promise<string>;
+  create(id: PodId): Promise<string>;
   /** Success when it is not there. */
-  remove(id: SandboxId): Promise<void>;
+  remove(id: PodId): Promise<void>;
   /** First 24 digits of the ids of all that are held. */
   list(): Promise<string[]>;
 }
 
 export function networkNamespaces(state: string, native: Native): NetworkNamespaces {
-  const folder = join(state, "netns");
-  const pathOf = (id: SandboxId): string => join(folder, id.slice(0, nameDigits));
+  const directory = join(state, "netns");
+  const pathOf = (id: PodId): string => join(directory, id.slice(0, nameDigits));
   return {
     pathOf,
     create: async (id) => {
-      await closedDirectory(folder);
+      await closedDirectory(directory);
       const path = pathOf(id);
       await native.createNetns(path);
       return path;
@@ -35,7 +35,7 @@ export function networkNamespaces(state: string, native: Native): NetworkNamespa
     },
     list: async () => {
       try {
-        return await readdir(folder);
+        return await readdir(directory);
       } catch (thrown) {
         if (isNotFound(thrown)) return [];
         throw thrown;

@@ -6,7 +6,7 @@ import type { Config } from "../config/config.js";
 import { attachmentAddresses, type Attachment } from "./attachment.js";
 import { addMember, checkMember, checkStatus, collectGarbage, deleteMember, type Member } from "./cni/chain.js";
 import { endLeftoverPlugins } from "./cni/leftover-plugins.js";
-import { readConfigFolder } from "./cni/config-folder.js";
+import { readConfigDirectory } from "./cni/config-directory.js";
 import type { NetworkList } from "./cni/network-list.js";
 import { findPlugin, type PluginPlaces } from "./cni/run-plugin.js";
 
@@ -29,7 +29,7 @@ const statusLimitMs = 5_000;
 /** Plugins that were killed are gone at once, unless the kernel holds them. */
 const leftoversLimitMs = 10_000;
 
-/** The node's network: CNI as its configuration folder has it at the moment of each call. */
+/** The node's network: CNI as its configuration directory has it at the moment of each call. */
 export class Networks {
   readonly #config: Config["cni"];
   readonly #log: Logger;
@@ -143,7 +143,7 @@ export class Networks {
 
   async #chosen(): Promise<{ file: string; list: NetworkList }> {
     const { confDir } = this.#config;
-    const { chosen, unusable } = await readConfigFolder(confDir);
+    const { chosen, unusable } = await readConfigDirectory(confDir);
     const seen = JSON.stringify([chosen, unusable]);
     if (seen !== this.#seen) {
       this.#seen = seen;

@@ -13,7 +13,7 @@ const readsAtOnce = 32;
 
 /** How one kind of record is named and read. */
 export interface RecordKind<T> {
-  /** Folder below `records/`, also the word in log lines: "sandboxes". */
+  /** Directory below `records/`, also the word in log lines: "sandboxes". */
   readonly name: string;
   /** The newest version: the one that is written. */
   readonly version: number;
@@ -24,20 +24,20 @@ export interface RecordKind<T> {
   readonly idOf: (record: T) => string;
 }
 
-/** What a folder of records holds. */
+/** What a directory of records holds. */
 export interface FoundRecords<T> {
   readonly records: readonly T[];
   readonly unreadable: readonly { readonly file: string; readonly reason: string }[];
 }
 
-/** Reads a folder of records and changes nothing in it, whoever else works there. None when it is not there. */
+/** Reads a directory of records and changes nothing in it, whoever else works there. None when it is not there. */
 export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise<FoundRecords<T>> {
-  const folder = folderOf(root, kind);
+  const directory = directoryOf(root, kind);
   const records: T[] = [];
   const unreadable: { file: string; reason: string }[] = [];
   const read = async (file: string): Promise<void> => {
     try {
-      const raw = await readRecord(join(folder, file));
+      const raw = await readRecord(join(directory, file));
       const record = kind.schema.parse(upgraded(raw, kind));
       if (`${kind.idOf(record)}.json` !== file) throw new Error("the record is another's");
       records.push(record);
@@ -45,7 +45,7 @@ export async function readRecords<T>(root: string, kind: RecordKind<T>): Promise
       if (!isNotFound(thrown)) unreadable.push({ file, reason: messageOf(thrown) });
     }
   };
-  const files = (await namesIn(folder)).filter((file) => file.endsWith(".json"));
+  const files = (await namesIn(directory)).filter((file) => file.endsWith(".json"));
   const turns = new Limiter<"read">({ inAll: readsAtOnce });
   await Promise.all(files.map((file) => turns.run("read", neverAborted, () => read(file))));
   return { records, unreadable };
@@ -62,37 +62,37 @@ function upgraded<T>(raw: unknown, { version: newest, upgrade }: RecordKind<T>):
   );
 }
 
-function folderOf(root: string, { name }: { readonly name: string }): string {
+function directoryOf(root: string, { name }: { readonly name: string }): string {
   return join(root, "records", name);
 }
 
 /**
- * One folder of records, a JSON file each (`<id>.json`), written atomically (`base/record-file.ts`). What can't be read
- * is moved to the quarantine folder and named in the log: one bad record must not take a node down.
+ * One directory of records, a JSON file each (`<id>.json`), written atomically (`base/record-file.ts`). What can't be read
+ * is moved to the quarantine directory and named in the log: one bad record must not take a node down.
  */
-export class RecordFolder<T> {
+export class RecordDirectory<T> {
   readonly #root: string;
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #kind: RecordKind<T>;
   readonly #log: Logger;
 
   private constructor(root: string, kind: RecordKind<T>, log: Logger) {
     this.#root = root;
-    this.#folder = folderOf(root, kind);
+    this.#directory = directoryOf(root, kind);
     this.#kind = kind;
     this.#log = log;
   }
 
-  /** `root` is the daemon's root folder: records go to `records/<name>`, unreadable ones to `quarantine`. */
-  static async open<T>(root: string, kind: RecordKind<T>, log: Logger): Promise<RecordFolder<T>> {
-    await mkdir(folderOf(root, kind), { recursive: true, mode: 0o700 });
-    return new RecordFolder(root, kind, log);
+  /** `root` is the daemon's root directory: records go to `records/<name>`, unreadable ones to `quarantine`. */
+  static async open<T>(root: string, kind: RecordKind<T>, log: Logger): Promise<RecordDirectory<T>> {
+    await mkdir(directoryOf(root, kind), { recursive: true, mode: 0o700 });
+    return new RecordDirectory(root, kind, log);
   }
 
   /** Every readable record. Leftovers of interrupted writes are removed. */
   async load(): Promise<T[]> {
-    for (const file of await readdir(this.#folder)) {
-      if (file.endsWith(".json.tmp")) await rm(join(this.#folder, file), { force: true });
+    for (const file of await readdir(this.#directory)) {
+      if (file.endsWith(".json.tmp")) await rm(join(this.#directory, file), { force: true });
     }
     const { records, unreadable } = await readRecords(this.#root, this.#kind);
     for (const { file, reason } of unreadable) await this.#setAside(file, reason);
@@ -110,7 +110,7 @@ export class RecordFolder<T> {
   }
 
   #pathOf(id: string): string {
-    return join(this.#folder, `${id}.json`);
+    return join(this.#directory, `${id}.json`);
   }
 
   async #setAside(file: string, reason: string): Promise<void> {
@@ -119,7 +119,7 @@ export class RecordFolder<T> {
     this.#log.error({ record: join(this.#kind.name, file), quarantine: target, reason }, "record set aside");
     try {
       await mkdir(quarantine, { recursive: true, mode: 0o700 });
-      await rename(join(this.#folder, file), target);
+      await rename(join(this.#directory, file), target);
     } catch (thrown) {
       this.#log.error({ record: file, err: messageOf(thrown) }, "record could not be set aside; left where it is");
     }

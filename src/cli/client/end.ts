@@ -1,10 +1,10 @@
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { messageOf } from "../../base/errors.js";
 import { ProcessServiceService as processes } from "../../gen/sandboxes/v1/processes.js";
 import { SandboxServiceService as service } from "../../gen/sandboxes/v1/sandboxes.js";
-import { exitStatus, parseFlags, print, usageError } from "../command.js";
+import { parseFlags, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
+import { each } from "./each.js";
 import { allSandboxes, findSandbox } from "./find-sandbox.js";
 import { edgeOf, endpointFlag, wholeNumber } from "./flags.js";
 
@@ -49,19 +49,4 @@ async function quit(edge: Edge, sandboxId: string, graceMs: number): Promise<voi
   }
   const end = Date.now() + graceMs;
   while ((await running()).length > 0 && Date.now() < end) await delay(lookMs);
-}
-
-/** One that fails does not keep the others. */
-async function each(said: readonly string[], work: (one: string) => Promise<void>): Promise<number> {
-  let status: number = exitStatus.ok;
-  for (const one of said) {
-    try {
-      await work(one);
-      print(`${one}\n`);
-    } catch (thrown) {
-      process.stderr.write(`a3s-box: ${one}: ${messageOf(thrown)}\n`);
-      status = exitStatus.failed;
-    }
-  }
-  return status;
 }

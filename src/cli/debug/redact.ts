@@ -1,10 +1,10 @@
 /** Facts without secrets, for people other than the node's own. Pure. */
 import { hidden, hiddenValues } from "../../config/shown-config.js";
 import type { ContainerRecord } from "../../runtime/container/container-record.js";
-import type { SandboxRecord } from "../../runtime/pod/sandbox-record.js";
+import type { PodRecord } from "../../runtime/pod/pod-record.js";
 
 /** Annotations keep their names; of the network's plugins, whose configuration may have credentials, the types are left. */
-export function shownSandbox({ spec, network, ...record }: SandboxRecord): unknown {
+export function shownSandbox({ spec, network, ...record }: PodRecord): unknown {
   const attachment = network && {
     ...network,
     list: { name: network.list.name, plugins: network.list.plugins.map(({ type }) => type) },

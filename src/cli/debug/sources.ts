@@ -8,7 +8,7 @@ import { namesIn } from "../../base/names-in.js";
 import { packageVersion } from "../../base/version.js";
 import type { Config } from "../../config/config.js";
 import { shownConfig } from "../../config/shown-config.js";
-import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
+import { boxesDirectory, boxDirectoryAt, readBoxRecord } from "../../vmm/box-directory.js";
 import { tailOf } from "../../vmm/console.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import { lastingTroubles } from "../check-running.js";
@@ -91,11 +91,15 @@ function recordSources({ sandboxes, containers, unreadable }: Known): Source[] {
 
 async function boxSources({ state }: Config, { sandboxes }: Known): Promise<Source[]> {
   const groups = sandboxes.flatMap(({ box }) => box?.cgroups ?? []);
-  const sources: Source[] = [];
-  for (const name of await namesIn(boxesFolder(state))) {
-    const folder = boxFolderAt(join(boxesFolder(state), name));
-    sources.push({ name: `boxes/${name}/box.json`, read: async () => await readFile(folder.record, "utf8") });
-    for (const [log, path] of Object.entries({ console: folder.console, vmm: folder.vmmLog, fs: folder.fsLog })) {
+  const sources: Source[] = [{ name: "pool.json", read: async () => json(await readyBoxes(state)) }];
+  for (const name of await namesIn(boxesDirectory(state))) {
+    const directory = boxDirectoryAt(join(boxesDirectory(state), name));
+    sources.push({ name: `boxes/${name}/box.json`, read: async () => await readFile(directory.record, "utf8") });
+    for (const [log, path] of Object.entries({
+      console: directory.console,
+      vmm: directory.vmmLog,
+      fs: directory.fsLog,
+    })) {
       sources.push({ name: `boxes/${name}/${log}`, read: async () => await tailOf(path, logTailBytes) });
     }
     const own = groups.filter((path) => path.includes(`/${name}`));
@@ -104,9 +108,19 @@ async function boxSources({ state }: Config, { sandboxes }: Known): Promise<Sour
   return sources;
 }
 
-async function groupFacts(folders: readonly string[]): Promise<string> {
+/** Those that no pod has yet, with the groups that they are in. */
+async function readyBoxes(state: string): Promise<unknown> {
+  const ready: unknown[] = [];
+  for (const name of await namesIn(boxesDirectory(state))) {
+    const record = await readBoxRecord(boxDirectoryAt(join(boxesDirectory(state), name))).catch(() => undefined);
+    if (record?.pool !== undefined) ready.push({ ...record, groups: await groupFacts(record.cgroups) });
+  }
+  return ready;
+}
+
+async function groupFacts(directories: readonly string[]): Promise<string> {
   const parts: string[] = [];
-  for (const path of folders.flatMap((folder) => groupFiles.map((file) => join(folder, file)))) {
+  for (const path of directories.flatMap((directory) => groupFiles.map((file) => join(directory, file)))) {
     const text = await readFile(path, "utf8").catch(() => undefined); // not every layout has every file
     if (text !== undefined) parts.push(`# ${path}\n${text}`);
   }

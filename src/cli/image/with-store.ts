@@ -5,7 +5,7 @@ import type { ImageStore } from "../../image/image-store.js";
 import { openImageStore } from "../../image/open-image-store.js";
 import { loadNative } from "../../native/addon.js";
 
-/** Opens the store of the root folder; a daemon that serves from it sees the change at once (ADR 0020). */
+/** Opens the store of the root directory; a daemon that serves from it sees the change at once (ADR 0020). */
 export async function withStore<T>(flags: ConfigFlags, use: (store: ImageStore) => Promise<T>): Promise<T> {
   const config = await loadConfig(flags);
   process.umask(0o022);

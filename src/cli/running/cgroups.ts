@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-const sandboxGroup = /^(?:[0-9a-f]{64}|a3s-box-[0-9a-f]{64}\.scope)$/;
+const sandboxGroup = /^(?:[0-9a-f]{64}|a3s-(?:box|pool)-[0-9a-f]{64}\.scope)$/;
 
 /**
  * Groups without a process that are named by a sandbox's id, beside the given ones or below those that are no

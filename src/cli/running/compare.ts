@@ -2,10 +2,11 @@
 import { basename, dirname, join } from "node:path";
 import { submountPrefix } from "../../runtime/volumes/submounts.js";
 import type { Config } from "../../config/config.js";
-import { netnsFolder, shortNameDigits } from "../../config/paths.js";
+import { netnsDirectory, netnsPath, shortNameDigits } from "../../config/paths.js";
 import { containerState } from "../../runtime/container/container-record.js";
-import { sandboxState, type SandboxRecord } from "../../runtime/pod/sandbox-record.js";
-import { boxesFolder, boxFolderAt } from "../../vmm/box-folder.js";
+import { podState, type PodRecord } from "../../runtime/pod/pod-record.js";
+import { boxesDirectory, boxDirectoryAt, type BoxRecord } from "../../vmm/box-directory.js";
+import { isBoxGroup, isPoolGroup } from "../../vmm/cgroup/plan.js";
 import { areas } from "../../vmm/share/layout.js";
 import type { Found } from "./found.js";
 import type { Known } from "./known.js";
@@ -13,25 +14,72 @@ import type { Known } from "./known.js";
 /** One thing that is not as the records have it. */
 export interface Trouble {
   readonly kind:
-    "record" | "sandbox" | "container" | "process" | "mount" | "namespace" | "cgroup" | "folder" | "snapshot";
+    | "record"
+    | "sandbox"
+    | "ready Box"
+    | "container"
+    | "process"
+    | "mount"
+    | "namespace"
+    | "cgroup"
+    | "directory"
+    | "snapshot"
+    | "template";
   /** An id, a path or a process's number. */
   readonly what: string;
   readonly problem: string;
   readonly remedy: string;
 }
 
-type Folders = Pick<Config, "root" | "state">;
+type Directories = Pick<Config, "root" | "state">;
 
 const restart = "restart the daemon: it takes away what no record names";
 const seen = "the daemon sees it within seconds and reports NOTREADY; one that does not run, at its next start";
 
 export function compare(known: Known, found: Found, config: Config): Trouble[] {
-  return [...unreadable(known), ...lost(known, found, config), ...orphans(known, found, config)];
+  return [
+    ...unreadable(known),
+    ...lost(known, found, config),
+    ...lostReady(known, found, config),
+    ...halfMade(found),
+    ...orphans(known, found, config),
+  ];
+}
+
+/** Boxes that no pod has: those that are ready, and while a daemon serves those that it is making. */
+function ofPool({ boxDirectories, served }: Found): BoxRecord[] {
+  return [...boxDirectories.values()].flatMap((record) => {
+    if (record === undefined) return [];
+    const own = record.cgroups.filter((path) => isBoxGroup(path, record.id));
+    const isMade = served && own.length > 0 && own.every(isPoolGroup);
+    return record.pool !== undefined || isMade ? [record] : [];
+  });
+}
+
+/** Of Boxes that are said to be ready. */
+function lostReady(known: Known, found: Found, config: Config): Trouble[] {
+  const pods = new Set<string>(known.sandboxes.map(({ id }) => id));
+  return ofPool(found).flatMap(({ id, pool, processes }) => {
+    if (pool === undefined || pods.has(id)) return [];
+    const gone = processes.filter(({ pid, startTime }) => found.startTimes.get(pid) !== startTime);
+    const problems = gone.map(({ role, pid }) => `its ${role}, process ${pid}, has gone`);
+    const netns = netnsPath(config, id);
+    if (!found.mounts.includes(netns)) problems.push(`its network namespace ${netns} is not mounted`);
+    return problems.map((problem): Trouble => ({ kind: "ready Box", what: id, problem, remedy: restart }));
+  });
+}
+
+/** A daemon that serves is making it, and takes away what it is made of. */
+function halfMade({ served, halfMade: { paths } }: Found): Trouble[] {
+  if (served) return [];
+  return paths.map((what) => {
+    return { kind: "template", what, problem: "half made, and no daemon runs", remedy: restart };
+  });
 }
 
 function unreadable({ unreadable: files }: Known): Trouble[] {
   return files.map(({ file, reason }) => {
-    const remedy = "the daemon's next start puts it aside, in the folder quarantine, and goes on without it";
+    const remedy = "the daemon's next start puts it aside, in the directory quarantine, and goes on without it";
     return { kind: "record", what: file, problem: `can't be read: ${reason}`, remedy };
   });
 }
@@ -40,7 +88,7 @@ function unreadable({ unreadable: files }: Known): Trouble[] {
 function lost(known: Known, found: Found, config: Config): Trouble[] {
   const troubles: Trouble[] = [];
   for (const sandbox of known.sandboxes) {
-    const state = sandboxState(sandbox);
+    const state = podState(sandbox);
     if (state === "creating" && !found.served) {
       troubles.push({ kind: "sandbox", what: sandbox.id, problem: "half made, and no daemon runs", remedy: restart });
     }
@@ -55,13 +103,13 @@ function lost(known: Known, found: Found, config: Config): Trouble[] {
   return troubles;
 }
 
-function lostOf(sandbox: SandboxRecord, found: Found, config: Config): Trouble[] {
+function lostOf(sandbox: PodRecord, found: Found, config: Config): Trouble[] {
   const { box, id, netnsPath } = sandbox;
   const problems: string[] = [];
   for (const { role, pid, startTime } of box?.processes ?? []) {
     if (found.startTimes.get(pid) !== startTime) problems.push(`its ${role}, process ${pid}, has gone`);
   }
-  const share = box === undefined ? undefined : boxFolderAt(box.folder).share;
+  const share = box === undefined ? undefined : boxDirectoryAt(box.directory).share;
   if (share !== undefined && isBelow(share, config.state) && !found.mounts.includes(share)) {
     problems.push(`its share ${share} is not mounted`);
   }
@@ -74,7 +122,7 @@ function lostOf(sandbox: SandboxRecord, found: Found, config: Config): Trouble[]
   return problems.map((problem) => ({ kind: "sandbox", what: id, problem, remedy: seen }));
 }
 
-function lostMounts(sandbox: SandboxRecord, known: Known, found: Found): Trouble[] {
+function lostMounts(sandbox: PodRecord, known: Known, found: Found): Trouble[] {
   const mounts = new Set(found.mounts);
   return known.containers
     .filter((container) => container.sandboxId === sandbox.id && containerState(container) !== "exited")
@@ -91,29 +139,30 @@ function lostMounts(sandbox: SandboxRecord, known: Known, found: Found): Trouble
 /** What is there, and in no record. */
 function orphans(known: Known, found: Found, config: Config): Trouble[] {
   const ids = new Set<string>(known.sandboxes.map(({ id }) => id));
-  const shortNames = new Set([...ids].map((id) => id.slice(0, shortNameDigits)));
+  const ready = ofPool(found).map(({ id }) => id);
+  const shortNames = new Set([...ids, ...ready].map((id) => id.slice(0, shortNameDigits)));
   const unknown = (kind: Trouble["kind"], whats: readonly string[]): Trouble[] =>
     whats.map((what) => ({ kind, what, problem: "no record names it", remedy: restart }));
-  const boxes = [...found.boxFolders.keys()].filter((name) => !shortNames.has(name));
+  const boxes = [...found.boxDirectories.keys()].filter((name) => !shortNames.has(name));
   const containers = new Set<string>(known.containers.map(({ id }) => id));
   return [
     ...strayProcesses(known, found),
     ...unknown(
-      "folder",
-      boxes.map((name) => join(boxesFolder(config.state), name)),
+      "directory",
+      boxes.map((name) => join(boxesDirectory(config.state), name)),
     ),
     ...unknown("mount", strayMounts(known, found, config, shortNames)),
     ...unknown(
       "namespace",
-      found.netns.filter((name) => !shortNames.has(name)).map((name) => join(netnsFolder(config), name)),
+      found.netns.filter((name) => !shortNames.has(name)).map((name) => join(netnsDirectory(config), name)),
     ),
     ...unknown(
       "cgroup",
-      found.emptyCgroups.filter((path) => !ids.has(basename(path))),
+      found.emptyCgroups.filter((path) => !ids.has(basename(path)) && !found.halfMade.ids.has(basename(path))),
     ),
     ...unknown(
-      "folder",
-      found.podFolders.filter((name) => !ids.has(name)).map((name) => `sandboxes/${name}`),
+      "directory",
+      found.podDirectories.filter((name) => !ids.has(name)).map((name) => `sandboxes/${name}`),
     ),
     ...unknown(
       "snapshot",
@@ -126,7 +175,7 @@ function orphans(known: Known, found: Found, config: Config): Trouble[] {
 function strayProcesses(known: Known, found: Found): Trouble[] {
   const named = new Set<number>([
     ...known.sandboxes.flatMap(({ box }) => box?.processes.map(({ pid }) => pid) ?? []),
-    ...[...found.boxFolders.values()].flatMap((record) => record?.processes.map(({ pid }) => pid) ?? []),
+    ...[...found.boxDirectories.values()].flatMap((record) => record?.processes.map(({ pid }) => pid) ?? []),
   ]);
   const byPid = new Map(found.processes.map((one) => [one.pid, one]));
   const isNamed = (pid: number): boolean => {
@@ -142,14 +191,19 @@ function strayProcesses(known: Known, found: Found): Trouble[] {
 }
 
 /** Below a known Box: entries of its share that none of its containers has. Elsewhere: all. */
-function strayMounts(known: Known, found: Found, config: Folders, shortNames: ReadonlySet<string>): readonly string[] {
+function strayMounts(
+  known: Known,
+  found: Found,
+  config: Directories,
+  shortNames: ReadonlySet<string>,
+): readonly string[] {
   const shared = new Set(known.containers.flatMap(({ sharedPaths }) => sharedPaths));
   const followed = known.containers.flatMap((record) => record.followed.map(({ place }) => submountsBegin(place)));
   return [...new Set(found.mounts)].filter((target) => {
-    const [area = "", name = "", folder, kind, entry] = target.slice(config.state.length + 1).split("/");
+    const [area = "", name = "", directory, kind, entry] = target.slice(config.state.length + 1).split("/");
     if (area !== "boxes" && area !== "netns") return false;
     if (!shortNames.has(name)) return true;
-    const isEntry = folder === "share" && areas.some((area) => area === kind) && entry !== undefined;
+    const isEntry = directory === "share" && areas.some((area) => area === kind) && entry !== undefined;
     if (!isEntry) return false;
     if ([...found.young].some((path) => target === path || isBelow(target, path))) return false;
     if (followed.some((begin) => target.startsWith(begin))) return false;
@@ -157,8 +211,8 @@ function strayMounts(known: Known, found: Found, config: Folders, shortNames: Re
   });
 }
 
-function isBelow(path: string, folder: string): boolean {
-  return path.startsWith(`${folder}/`);
+function isBelow(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`);
 }
 
 /** How those of a volume begin: they come and go with the host's mounts, and so are in no record. */

@@ -5,15 +5,16 @@ import { join } from "node:path";
 import { isUsable } from "../../base/is-there.js";
 import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
-import { formerSandboxesFolder, netnsFolder, sandboxesFolder } from "../../config/paths.js";
-import { boxesFolder, boxFolderAt, readBoxRecord, type BoxRecord } from "../../vmm/box-folder.js";
+import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory } from "../../config/paths.js";
+import { boxesDirectory, boxDirectoryAt, readBoxRecord, type BoxRecord } from "../../vmm/box-directory.js";
 import { cgroupHierarchies } from "../../base/cgroups.js";
-import { ownCgroupParent } from "../../vmm/cgroup/plan.js";
+import { ownCgroupParent, poolCgroupParent } from "../../vmm/cgroup/plan.js";
 import { areas } from "../../vmm/share/layout.js";
-import { ownSlice, slicePath } from "../../vmm/systemd/slice-path.js";
+import { ownSlice, poolSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import type { BoxHandle } from "../../vmm/box.js";
 import { emptyGroupsBeside } from "./cgroups.js";
+import { halfMadeIn, type HalfMade } from "../../vmm/templates/half-made.js";
 import { boxProcesses, startTimeOf, type BoxProcess } from "./processes.js";
 import { shareMountsOf } from "./share-mounts.js";
 
@@ -21,15 +22,17 @@ import { shareMountsOf } from "./share-mounts.js";
 export interface Found {
   /** Somebody serves CRI on the configured socket: what is half made may be under way. */
   readonly served: boolean;
-  /** Folders of Boxes by name, and the record in each that has one. */
-  readonly boxFolders: ReadonlyMap<string, BoxRecord | undefined>;
-  /** Every mount point below the state folder, with those that the host does not see but a file server. */
+  /** Directories of Boxes by name, and the record in each that has one. */
+  readonly boxDirectories: ReadonlyMap<string, BoxRecord | undefined>;
+  /** Every mount point below the state directory, with those that the host does not see but a file server. */
   readonly mounts: readonly string[];
   /** Entries of shares and snapshots that may be of a creation under way, whose container has no record yet. */
   readonly young: ReadonlySet<string>;
+  /** What a template is being made of. */
+  readonly halfMade: HalfMade;
   /** Names of network namespaces. */
   readonly netns: readonly string[];
-  readonly podFolders: readonly string[];
+  readonly podDirectories: readonly string[];
   /** Keys of containers' writable layers. */
   readonly snapshots: readonly string[];
   readonly processes: readonly BoxProcess[];
@@ -53,29 +56,36 @@ const creationMs = 180_000;
 
 export async function lookAround(config: Config, named: Named): Promise<Found> {
   const mounts = await readMountinfo();
-  const own = [ownCgroupParent, slicePath(ownSlice)];
+  const own = [ownCgroupParent, slicePath(ownSlice), poolCgroupParent, slicePath(poolSlice)];
   const parents = cgroupHierarchies(mounts).flatMap(({ mountPoint }) => own.map((path) => join(mountPoint, path)));
   const served = await isServed(config.socketPath);
+  const boxDirectories = await boxDirectoriesOf(config.state);
+  const ready = [...boxDirectories.values()].flatMap((record) => (record?.pool === undefined ? [] : record.processes));
   const settledMs = served ? Date.now() - creationMs : Number.POSITIVE_INFINITY;
+  const emptyCgroups = await emptyGroupsBeside([...parents, ...named.cgroups]);
   return {
     served,
-    boxFolders: await boxFoldersOf(config.state),
+    boxDirectories,
     mounts: [
       ...mounts.map(({ target }) => target),
       ...(await Promise.all(named.boxes.map(shareMountsOf))).flat(),
     ].filter((target) => target.startsWith(`${config.state}/`)),
+    halfMade: await halfMadeIn(config.state), // after the groups, which go before what names them
     young: await youngOf(config, settledMs),
-    netns: await namesIn(netnsFolder(config)),
-    podFolders: [...(await namesIn(sandboxesFolder(config))), ...(await namesIn(formerSandboxesFolder(config)))],
-    snapshots: await namesIn(snapshotsFolder(config)),
+    netns: await namesIn(netnsDirectory(config)),
+    podDirectories: [
+      ...(await namesIn(sandboxesDirectory(config))),
+      ...(await namesIn(formerSandboxesDirectory(config))),
+    ],
+    snapshots: await namesIn(snapshotsDirectory(config)),
     processes: await boxProcesses(config.state, mounts),
-    emptyCgroups: await emptyGroupsBeside([...parents, ...named.cgroups]),
-    startTimes: await startTimesOf(named.pids),
+    emptyCgroups,
+    startTimes: await startTimesOf([...named.pids, ...ready.map(({ pid }) => pid)]),
     cgroupsThere: await thoseThere(named.cgroups),
   };
 }
 
-function snapshotsFolder({ root }: Config): string {
+function snapshotsDirectory({ root }: Config): string {
   return join(root, "images", "containers");
 }
 
@@ -85,9 +95,9 @@ async function youngOf(config: Config, settledMs: number): Promise<Set<string>> 
     const stats = await stat(path).catch(() => undefined);
     if (stats !== undefined && stats.ctimeMs > settledMs) young.add(name);
   };
-  for (const key of await namesIn(snapshotsFolder(config))) await note(join(snapshotsFolder(config), key), key);
-  for (const name of await namesIn(boxesFolder(config.state))) {
-    const { layout, share } = boxFolderAt(join(boxesFolder(config.state), name));
+  for (const key of await namesIn(snapshotsDirectory(config))) await note(join(snapshotsDirectory(config), key), key);
+  for (const name of await namesIn(boxesDirectory(config.state))) {
+    const { layout, share } = boxDirectoryAt(join(boxesDirectory(config.state), name));
     for (const area of areas) {
       for (const entry of await namesIn(join(layout, area))) {
         await note(join(layout, area, entry), join(share, area, entry));
@@ -110,13 +120,13 @@ async function isServed(socketPath: string): Promise<boolean> {
   });
 }
 
-async function boxFoldersOf(state: string): Promise<Map<string, BoxRecord | undefined>> {
-  const folders = new Map<string, BoxRecord | undefined>();
-  for (const name of await namesIn(boxesFolder(state))) {
-    const folder = boxFolderAt(join(boxesFolder(state), name));
-    folders.set(name, await readBoxRecord(folder).catch(() => undefined));
+async function boxDirectoriesOf(state: string): Promise<Map<string, BoxRecord | undefined>> {
+  const directories = new Map<string, BoxRecord | undefined>();
+  for (const name of await namesIn(boxesDirectory(state))) {
+    const directory = boxDirectoryAt(join(boxesDirectory(state), name));
+    directories.set(name, await readBoxRecord(directory).catch(() => undefined));
   }
-  return folders;
+  return directories;
 }
 
 async function startTimesOf(pids: readonly number[]): Promise<Map<number, bigint>> {

@@ -1,22 +1,22 @@
 import type { Config } from "../../config/config.js";
-import { containerRecords, sandboxRecords } from "../../cri/records/kinds.js";
+import { containerRecords, podRecords } from "../../cri/records/kinds.js";
 import type { ContainerRecord } from "../../runtime/container/container-record.js";
-import type { SandboxRecord } from "../../runtime/pod/sandbox-record.js";
+import type { PodRecord } from "../../runtime/pod/pod-record.js";
 import { agentSandboxRecords } from "../../sandboxes/core/record.js";
 import { readRecords } from "../../store/records.js";
 
 /** What the records say. */
 export interface Known {
-  readonly sandboxes: readonly SandboxRecord[];
+  readonly sandboxes: readonly PodRecord[];
   readonly containers: readonly ContainerRecord[];
-  /** Files that can't be read as records: path below the root folder, and why. */
+  /** Files that can't be read as records: path below the root directory, and why. */
   readonly unreadable: readonly { readonly file: string; readonly reason: string }[];
 }
 
 export async function readKnown({ root }: Pick<Config, "root">): Promise<Known> {
   // Containers first: the sandbox of one that is made in between is there already.
   const containers = await readRecords(root, containerRecords);
-  const sandboxes = await readRecords(root, sandboxRecords);
+  const sandboxes = await readRecords(root, podRecords);
   const ofAgents = await readRecords(root, agentSandboxRecords);
   const unreadable = [
     ...sandboxes.unreadable.map(({ file, reason }) => ({ file: `records/sandboxes/${file}`, reason })),

@@ -2,13 +2,13 @@
 import type { Container } from "../../runtime/container/container.js";
 import { maxSpecBytes } from "../../runtime/container/recorded-spec.js";
 import { podPid } from "../../runtime/pod/pid.js";
-import type { Sandbox } from "../../runtime/pod/sandbox.js";
+import type { Pod } from "../../runtime/pod/pod.js";
 
 /**
  * `info.info`, with the members that containerd's has where we have them. `pid` is a process of the host; of a Box that is
  * its VMM, and what the guest calls the container's init is `guestPid`.
  */
-export function containerInfo(container: Container, sandbox: Sandbox | undefined): Record<string, string> {
+export function containerInfo(container: Container, sandbox: Pod | undefined): Record<string, string> {
   const { record, state } = container;
   const box = sandbox?.record.box;
   const isThere = state !== "exited" && box !== undefined;

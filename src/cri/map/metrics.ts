@@ -1,11 +1,11 @@
 import { MetricType, type Metric, type MetricDescriptor, type PodSandboxMetrics } from "../../gen/runtime/v1/api.js";
 import { familyOf, type Descriptor } from "../../runtime/stats/metrics/families.js";
-import type { SandboxMetrics } from "../../runtime/stats/metrics/sandbox-metrics.js";
+import type { PodMetrics } from "../../runtime/stats/metrics/pod-metrics.js";
 import type { Sample } from "../../runtime/stats/metrics/samples.js";
 
 const types = { counter: MetricType.COUNTER, gauge: MetricType.GAUGE } as const;
 
-export function criMetrics({ sandboxId, samples, containers }: SandboxMetrics): PodSandboxMetrics {
+export function criMetrics({ sandboxId, samples, containers }: PodMetrics): PodSandboxMetrics {
   return {
     podSandboxId: sandboxId,
     metrics: samples.map(criMetric),

@@ -10,19 +10,19 @@ import type {
   PodSandboxStats,
   PodSandboxStatsFilter,
 } from "../../gen/runtime/v1/api.js";
-import type { Sandbox } from "../../runtime/pod/sandbox.js";
-import type { SandboxUsage } from "../../runtime/stats/sandbox-stats.js";
+import type { Pod } from "../../runtime/pod/pod.js";
+import type { PodUsage } from "../../runtime/stats/pod-stats.js";
 import type { Deps } from "../deps.js";
 import { containerStatsOf } from "./container-stats.js";
 import { fitsFilter } from "./pod-status.js";
 
 /** What is measured: the READY sandboxes that fit. */
-export function measuredSandboxes(filter: PodSandboxStatsFilter | undefined, deps: Deps): Sandbox[] {
+export function measuredSandboxes(filter: PodSandboxStatsFilter | undefined, deps: Deps): Pod[] {
   const whole = filter === undefined ? undefined : { ...filter, state: undefined };
   return deps.sandboxes.list().filter((one) => one.state === "ready" && fitsFilter(one, whole));
 }
 
-export function podSandboxStatsOf(usage: SandboxUsage): PodSandboxStats {
+export function podSandboxStatsOf(usage: PodUsage): PodSandboxStats {
   const { id, spec } = usage.sandbox;
   const { name, namespace, uid, attempt, labels, annotations } = spec;
   const metadata = { name, namespace, uid, attempt };
@@ -30,7 +30,7 @@ export function podSandboxStatsOf(usage: SandboxUsage): PodSandboxStats {
   return { attributes, linux: linuxStats(usage), windows: undefined };
 }
 
-function linuxStats(usage: SandboxUsage): LinuxPodSandboxStats {
+function linuxStats(usage: PodUsage): LinuxPodSandboxStats {
   const { atNs: timestamp, cpuNs, memoryBytes, processes, containers } = usage;
   return {
     cpu: { timestamp, usageCoreNanoSeconds: { value: cpuNs }, usageNanoCores: undefined, psi: undefined },
@@ -51,7 +51,7 @@ function linuxStats(usage: SandboxUsage): LinuxPodSandboxStats {
   };
 }
 
-function networkUsage({ network, atNs: timestamp }: SandboxUsage): NetworkUsage | undefined {
+function networkUsage({ network, atNs: timestamp }: PodUsage): NetworkUsage | undefined {
   if (network === undefined) return undefined;
   const interfaces = network.interfaces.map(interfaceUsage);
   return { timestamp, defaultInterface: interfaces.find(({ name }) => name === network.defaultInterface), interfaces };

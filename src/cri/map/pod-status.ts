@@ -6,15 +6,15 @@ import {
   type PodSandboxStatus,
 } from "../../gen/runtime/v1/api.js";
 import { attachmentAddresses } from "../../net/attachment.js";
-import type { SandboxFacts } from "../../runtime/pod/sandbox.js";
+import type { PodFacts } from "../../runtime/pod/pod.js";
 import { namespaceOptionOf } from "./namespaces.js";
 
-function podSandboxState(sandbox: SandboxFacts): PodSandboxState {
+function podSandboxState(sandbox: PodFacts): PodSandboxState {
   return sandbox.state === "ready" ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 }
 
 /** CRI PodSandbox, an item of lists. */
-export function podSandboxItem(sandbox: SandboxFacts): PodSandbox {
+export function podSandboxItem(sandbox: PodFacts): PodSandbox {
   const { spec, record } = sandbox;
   const { name, namespace, uid, attempt } = spec;
   return {
@@ -32,7 +32,7 @@ export function podSandboxItem(sandbox: SandboxFacts): PodSandbox {
  * CRI PodSandboxStatus. `network` stays unset for a sandbox without one: an empty address in it would make kubelet
  * recreate the sandbox for ever, an unset network only leaves the pod without address (kubelet.md 2.5).
  */
-export function podSandboxStatusOf(sandbox: SandboxFacts): PodSandboxStatus {
+export function podSandboxStatusOf(sandbox: PodFacts): PodSandboxStatus {
   const { namespaces } = sandbox.spec;
   return {
     ...podSandboxItem(sandbox),
@@ -41,13 +41,13 @@ export function podSandboxStatusOf(sandbox: SandboxFacts): PodSandboxStatus {
   };
 }
 
-function networkStatus(sandbox: SandboxFacts): PodSandboxNetworkStatus | undefined {
+function networkStatus(sandbox: PodFacts): PodSandboxNetworkStatus | undefined {
   const [ip, ...others] = attachmentAddresses(sandbox.record.network);
   return ip === undefined ? undefined : { ip, additionalIps: others.map((one) => ({ ip: one })) };
 }
 
 /** CRI PodSandboxFilter: what is set must all fit. */
-export function fitsFilter(sandbox: SandboxFacts, filter: PodSandboxFilter | undefined): boolean {
+export function fitsFilter(sandbox: PodFacts, filter: PodSandboxFilter | undefined): boolean {
   if (filter === undefined) return true;
   const { labels } = sandbox.spec;
   return (

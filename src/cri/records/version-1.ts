@@ -25,7 +25,7 @@ const pod = z.looseObject({
 const container = z.looseObject({ config: z.base64(), resources: z.base64().optional() });
 
 /** A pod's record as of version 2. One that has no Box yet is half made, and discarded whatever it is. */
-export function podFromVersion1(raw: object): unknown {
+export function podFromVersion1(raw: object): object {
   const { config: encoded, runtimeHandler, ...rest } = pod.parse(raw);
   const config = PodSandboxConfig.decode(Buffer.from(encoded, "base64"));
   const portMappings = config.portMappings.map((port) => ({

@@ -1,6 +1,6 @@
 import type { ListPodSandboxMetricsRequest, ListPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { metricsOf } from "../../runtime/stats/metrics/sandbox-metrics.js";
+import { metricsOf } from "../../runtime/stats/metrics/pod-metrics.js";
 import { criMetrics } from "../map/metrics.js";
 import { measuredSandboxes } from "../map/pod-stats.js";
 

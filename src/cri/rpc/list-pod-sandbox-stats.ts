@@ -1,6 +1,6 @@
 import type { ListPodSandboxStatsRequest, ListPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/pod-stats.js";
 import { measuredSandboxes, podSandboxStatsOf } from "../map/pod-stats.js";
 
 /**

@@ -2,7 +2,7 @@ import { RuntimeError } from "../../base/errors.js";
 import { shortId } from "../../base/ids.js";
 import type { PodSandboxStatsRequest, PodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
-import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/pod-stats.js";
 import { podSandboxStatsOf } from "../map/pod-stats.js";
 
 /** CRI PodSandboxStats, of a READY sandbox. Source: api.proto, rpc PodSandboxStats; caller: `crictl statsp`. */

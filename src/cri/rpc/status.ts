@@ -1,3 +1,4 @@
+import { nowNs } from "../../base/clock.js";
 import { packageVersion } from "../../base/version.js";
 import { shownConfig } from "../../config/shown-config.js";
 import type {
@@ -7,6 +8,7 @@ import type {
   StatusResponse,
 } from "../../gen/runtime/v1/api.js";
 import type { DriverName } from "../../vmm/box.js";
+import type { PoolFacts } from "../../vmm/pool/box-pool.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /**
@@ -61,13 +63,22 @@ function fileServers({ boxes: { owners } }: Deps): { user: string; reason: strin
   return { user: "root", reason: owners.why };
 }
 
+/** Nothing where no handler has Boxes ready. */
+function poolInfo({ classes, failure, oldestNs }: PoolFacts): Record<string, string> {
+  if (classes.length === 0) return {};
+  const oldestSeconds = oldestNs === undefined ? 0 : Number((nowNs() - oldestNs) / 1_000_000_000n);
+  return { pool: JSON.stringify({ boxes: classes, oldestSeconds, failure: failure ?? "" }) };
+}
+
 function verboseInfo(deps: Deps): Record<string, string> {
-  const { boxes, config, sandboxes } = deps;
+  const { boxes, config, devicePlugin, sandboxes } = deps;
   return {
     driver: JSON.stringify({ name: boxes.driver, reason: boxes.reason, configured: config.driver }),
     fileServers: JSON.stringify(fileServers(deps)),
     versions: JSON.stringify({ runtime: packageVersion(), node: process.versions.node, cri: "v1" }),
     config: JSON.stringify(shownConfig(config)),
+    ...(devicePlugin === undefined ? {} : { devicePlugin: JSON.stringify(devicePlugin.facts) }),
+    ...poolInfo(boxes.pool.facts),
     sandboxes: JSON.stringify({ known: sandboxes.list().length }),
   };
 }

@@ -1,7 +1,7 @@
 import type { StreamPodSandboxMetricsRequest, StreamPodSandboxMetricsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
-import { metricsOf } from "../../runtime/stats/metrics/sandbox-metrics.js";
+import { metricsOf } from "../../runtime/stats/metrics/pod-metrics.js";
 import { criMetrics } from "../map/metrics.js";
 import { measuredSandboxes } from "../map/pod-stats.js";
 

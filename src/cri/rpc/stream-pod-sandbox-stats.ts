@@ -1,7 +1,7 @@
 import type { StreamPodSandboxStatsRequest, StreamPodSandboxStatsResponse } from "../../gen/runtime/v1/api.js";
 import type { CallContext, Deps } from "../deps.js";
 import { inParts } from "../in-parts.js";
-import { sandboxUsageOf } from "../../runtime/stats/sandbox-stats.js";
+import { sandboxUsageOf } from "../../runtime/stats/pod-stats.js";
 import { measuredSandboxes, podSandboxStatsOf } from "../map/pod-stats.js";
 
 /** CRI StreamPodSandboxStats: ListPodSandboxStats in parts, each measured when its turn comes. */

@@ -46,8 +46,8 @@ const header = z.object({
 export interface NetworkFile {
   /** May have no plugins yet where more of them are elsewhere. */
   readonly list: NetworkList;
-  /** Whether the folder with the network's name, beside the file, has plugins that follow those of the file. */
-  readonly hasFolder: boolean;
+  /** Whether the directory with the network's name, beside the file, has plugins that follow those of the file. */
+  readonly hasDirectory: boolean;
 }
 
 /**
@@ -59,14 +59,14 @@ export function parseNetworkFile(text: string): NetworkFile {
   const { name, cniVersion, cniVersions, disableCheck, disableGC, loadOnlyInlinedPlugins } = parse(header, file);
   const isList = file.plugins !== undefined || file["type"] === undefined;
   const plugins = isList ? (file.plugins ?? []) : [parse(pluginSchema, file)];
-  const hasFolder = isList && !loadOnlyInlinedPlugins;
-  const listsNone = plugins.length === 0 && (file.plugins !== undefined || !hasFolder);
+  const hasDirectory = isList && !loadOnlyInlinedPlugins;
+  const listsNone = plugins.length === 0 && (file.plugins !== undefined || !hasDirectory);
   if (listsNone) throw new RuntimeError("invalidArgument", "plugins: it lists none");
   const list = { name, cniVersion: newestKnown(cniVersion, cniVersions), disableCheck, disableGC, plugins };
-  return { list, hasFolder };
+  return { list, hasDirectory };
 }
 
-/** A file of one plugin in the folder of a network. Throws `invalidArgument`. */
+/** A file of one plugin in the directory of a network. Throws `invalidArgument`. */
 export function parsePlugin(text: string): PluginConfig {
   return parse(pluginSchema, json(text));
 }

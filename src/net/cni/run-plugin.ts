@@ -18,7 +18,7 @@ export interface PluginCall {
 }
 
 export interface PluginPlaces {
-  /** Folders with plugins; the first that has it counts. */
+  /** Directories with plugins; the first that has it counts. */
   readonly binDirs: readonly string[];
   /** For each call of a plugin. */
   readonly limitMs: number;
@@ -47,14 +47,14 @@ export async function runPlugin(call: PluginCall, places: PluginPlaces, signal: 
   });
 }
 
-/** The executable's path; `failedPrecondition` when it is in none of the folders. */
+/** The executable's path; `failedPrecondition` when it is in none of the directories. */
 export async function findPlugin(type: string, binDirs: readonly string[]): Promise<string> {
-  for (const folder of binDirs) {
-    const path = join(folder, type);
+  for (const directory of binDirs) {
+    const path = join(directory, type);
     if (await isProgram(path)) return path;
   }
   throw new RuntimeError("failedPrecondition", `CNI plugin "${type}" is not in ${binDirs.join(" or ")}`, {
-    hint: "install it there, or name its folder in cni.bin_dirs",
+    hint: "install it there, or name its directory in cni.bin_dirs",
   });
 }
 

@@ -12,6 +12,13 @@ export interface Upgradable {
   readonly head: Buffer;
 }
 
+export interface WebSocketOptions {
+  /** Of one message of the client's. */
+  readonly maxPayload?: number;
+  /** Headers of the answer. */
+  readonly more?: Readonly<Record<string, string>>;
+}
+
 /**
  * Answers a WebSocket's handshake with the protocol that was chosen ("": none named). The choice is made before and kept
  * from `ws`, whose grammar has no room for the "/" in "SPDY/3.1+portforward.k8s.io" (it is right: RFC 6455 has none).
@@ -23,10 +30,12 @@ export async function serveWebSocket(
   { request, socket, head }: Upgradable,
   protocol: string,
   serve: (webSocket: WebSocket) => Promise<void>,
+  { maxPayload = maxPayloadBytes, more = {} }: WebSocketOptions = {},
 ): Promise<void> {
-  const server = new WebSocketServer({ noServer: true, maxPayload: maxPayloadBytes, perMessageDeflate: false });
+  const server = new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false });
   server.on("headers", (headers) => {
     if (protocol !== "") headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    for (const [name, value] of Object.entries(more)) headers.push(`${name}: ${value}`);
   });
   delete request.headers["sec-websocket-protocol"];
   const idleTimeoutMs = socket instanceof Socket ? socket.timeout : undefined;
