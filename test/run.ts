@@ -3,10 +3,10 @@
  * it needs. What `npm test` runs, and in which order, is in `scripts/test/main.ts`.
  */
 import { spawn } from "node:child_process";
-import { projectFolder } from "./support/project.js";
+import { projectDirectory } from "./support/project.js";
 
 interface Part {
-  /** `FOLDER/**`: all below it in one process, its output shown as it comes. `FOLDER`: a process for each file. */
+  /** `DIRECTORY/**`: all below it in one process, its output shown as it comes. `DIRECTORY`: a process for each file. */
   readonly files: string;
   /** For each test that says nothing else. */
   readonly timeoutMs?: number;
@@ -42,6 +42,7 @@ const parts = {
   "image-kills": { files: "test/image/kills.test.ts", timeoutMs: 3_600_000, env: { A3S_KILLS: "200" }, once: true },
   vmm: { files: "test/vmm", timeoutMs: 120_000, env: qemu },
   systemd: { files: "test/systemd/**", timeoutMs: 90_000, env: qemu, under: [ownNetwork, systemd] },
+  pool: { files: "test/pool", timeoutMs: 120_000, env: qemu },
   escape: { files: "test/escape", timeoutMs: 120_000, env: qemu },
   faults: { files: "test/faults", env: qemu },
   upgrade: { files: "test/upgrade/upgrade.test.ts", timeoutMs: 120_000, env: qemu, once: true },
@@ -49,6 +50,7 @@ const parts = {
   sandboxes: { files: "test/sandboxes", timeoutMs: 120_000, env: qemu },
   models: { files: "test/models", timeoutMs: 120_000, env: qemu },
   deploy: { files: "test/deploy/**", timeoutMs: 120_000, env: qemu },
+  operator: { files: "test/operator/**", timeoutMs: 120_000 },
   "sandboxes-churn": { files: "test/churn/*.test.ts", env: qemu, once: true },
   beside: { files: "test/beside/**", timeoutMs: 120_000, env: qemu, under: [ownNetwork] },
   soak: { files: "test/soak/**", env: qemu, under: [ownNetwork] },
@@ -70,7 +72,7 @@ async function run(part: Part): Promise<number> {
   const line = [...(part.under ?? []).flat(), ...runner, ...timeout, ...(part.options ?? []), ...more];
   const [program = "", ...args] = line;
   const child = spawn(program, args, {
-    cwd: projectFolder,
+    cwd: projectDirectory,
     stdio: "inherit",
     env: { ...process.env, ...part.env },
   });

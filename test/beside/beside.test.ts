@@ -3,7 +3,7 @@
  * whatever a process or a CRI client sees must be the same, but for what README.md lists with its reason.
  */
 import { expect } from "chai";
-import { containerdFolder } from "../support/containerd.js";
+import { containerdDirectory } from "../support/containerd.js";
 import { startBed, type Bed, type Side, type SideName } from "../support/beside/bed.js";
 import type { Case } from "../support/beside/case.js";
 import { allCases } from "../support/beside/cases/all.js";
@@ -29,7 +29,7 @@ describe("beside containerd", function () {
   const observed = new Map<Case, Promise<Found[]>>();
 
   before("both runtimes serve", async function () {
-    const programs = containerdFolder();
+    const programs = containerdDirectory();
     if (programs === undefined) skipBecause(this, "there is no containerd: install Go, and run the set-up again");
     known = await knownDifferences();
     bed = await startBed(programs);

@@ -42,7 +42,7 @@ describe("Bad input", () => {
       return pod;
     },
   );
-  // The machine is compared after each case. Log folders belong to kubelet, and tests make them.
+  // The machine is compared after each case. Log directories belong to kubelet, and tests make them.
   before(async () => {
     registry = await hostileRegistry();
     daemon = await Daemon.start({ images: [await busybox()], config: `[image]\nplain_http = ["${registry.host}"]\n` });
@@ -73,8 +73,8 @@ describe("Bad input", () => {
     const refused: [string, PodConfigPart, RegExp][] = [
       ["without a name", { metadata: { ...metadata, name: "" } }, /name/],
       ["without a uid", { metadata: { ...metadata, uid: "" } }, /uid/],
-      ["with a relative log folder", { logDirectory: "logs" }, /log_directory/],
-      ["with a log folder that has ..", { logDirectory: "/var/../etc" }, /log_directory/],
+      ["with a relative log directory", { logDirectory: "logs" }, /log_directory/],
+      ["with a log directory that has ..", { logDirectory: "/var/../etc" }, /log_directory/],
       ["with a hostname of 200 letters", { hostname: "x".repeat(200) }, /hostname/],
       ["with a hostname that is none", { hostname: "a b\nc" }, /hostname/],
       [
@@ -165,9 +165,9 @@ describe("Bad input", () => {
       ],
       [
         "a mount whose source is missing",
-        { mounts: [{ hostPath: "/no/such/folder", containerPath: "/x" }] },
+        { mounts: [{ hostPath: "/no/such/directory", containerPath: "/x" }] },
         status.INVALID_ARGUMENT,
-        /\/no\/such\/folder/,
+        /\/no\/such\/directory/,
       ],
       [
         "a mount at no path",
@@ -187,7 +187,12 @@ describe("Bad input", () => {
         status.INVALID_ARGUMENT,
         /env/,
       ],
-      ["a log path that leaves the pod's folder", { logPath: "../../escape.log" }, status.INVALID_ARGUMENT, /log_path/],
+      [
+        "a log path that leaves the pod's directory",
+        { logPath: "../../escape.log" },
+        status.INVALID_ARGUMENT,
+        /log_path/,
+      ],
       ["a relative working directory", { workingDir: "tmp" }, status.INVALID_ARGUMENT, /working_dir/],
       [
         "a group without a user",

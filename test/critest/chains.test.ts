@@ -46,7 +46,7 @@ interface Chain {
 
 describe("Plugin chains", function () {
   this.timeout(limit(90_000));
-  let folder: string;
+  let directory: string;
   let peer: string;
   let node: NodeNetwork;
   let daemon: Daemon;
@@ -58,8 +58,8 @@ describe("Plugin chains", function () {
     (await inPod(member, `cat /sys/class/net/eth0/${file}`)).trim();
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-p"));
-    peer = await buildPeer(folder);
+    directory = await mkdtemp(join(tmpdir(), "a3s-p"));
+    peer = await buildPeer(directory);
     node = await NodeNetwork.create();
     await node.run("ip", "address", "add", "10.96.12.1/24", "dev", "outside");
     await node.run("ip", "address", "add", "fd96:12::1/64", "dev", "outside", "nodad");
@@ -78,7 +78,7 @@ describe("Plugin chains", function () {
       await (daemon as Daemon | undefined)?.remove();
     } finally {
       await (node as NodeNetwork | undefined)?.remove();
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     }
   });
 

@@ -239,7 +239,7 @@ describe("Container", () => {
     });
 
     it("runs in the config's working directory, made where it is missing", async () => {
-      expect(await runToEnd(daemon, pod, "pwd", { workingDir: "/usr/new/folder" })).to.equal("/usr/new/folder\n");
+      expect(await runToEnd(daemon, pod, "pwd", { workingDir: "/usr/new/directory" })).to.equal("/usr/new/directory\n");
       expect(await runToEnd(daemon, pod, "pwd")).to.equal("/\n");
     });
 

@@ -7,17 +7,17 @@ import { image, runtime } from "../support/cri-client.js";
 import { command, Daemon } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { removePod, runPod, runToEnd } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { eventually, limit } from "../support/wait.js";
 import { fullMounts, fullPod, fullResources } from "../unit/cri/requests.js";
 
 describe("The daemon and its command line", () => {
-  let folder: string;
+  let directory: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-t"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-t"));
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("serves several times on one machine, on roots of their own", async function () {
@@ -44,7 +44,7 @@ describe("The daemon and its command line", () => {
   it("does not start twice on one root, and says who has it", async () => {
     const daemon = await Daemon.start();
     try {
-      const second = await command(["serve", "--root", daemon.root, "--state", join(folder, "state")]);
+      const second = await command(["serve", "--root", daemon.root, "--state", join(directory, "state")]);
       expect(second.status).to.not.equal(0);
       expect(second.stderr).to.include(daemon.root);
     } finally {
@@ -70,7 +70,7 @@ describe("The daemon and its command line", () => {
     const daemon = await Daemon.start();
     try {
       await daemon.stop();
-      const old = join(projectFolder, "test/unit/cri/records/version-1");
+      const old = join(projectDirectory, "test/unit/cri/records/version-1");
       const [podSandboxId, containerId] = ["a".repeat(64), "c".repeat(64)];
       await cp(join(old, "pod.json"), join(daemon.root, `records/sandboxes/${podSandboxId}.json`));
       await cp(join(old, "container.json"), join(daemon.root, `records/containers/${containerId}.json`));
@@ -90,7 +90,7 @@ describe("The daemon and its command line", () => {
   });
 
   it("listens where it is told to", async () => {
-    const socket = join(folder, "other.sock");
+    const socket = join(directory, "other.sock");
     const daemon = await Daemon.start({ config: `listen = "unix://${socket}"\n`, socket });
     try {
       expect((await daemon.cri.call(runtime.version, {})).version).to.equal("0.1.0");
@@ -110,7 +110,7 @@ describe("The daemon and its command line", () => {
   ];
   for (const [what, text, message] of wrong) {
     it(`does not start with ${what} in its config, and says what is allowed`, async () => {
-      const file = join(folder, "config.toml");
+      const file = join(directory, "config.toml");
       await writeFile(file, text);
       const flags = ["--config", file];
       const ended = await command(["serve", ...flags]);

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect } from "chai";
-import { sandboxRecords } from "../../src/runtime/pod/sandbox-record.js";
+import { podRecords } from "../../src/runtime/pod/pod-record.js";
 import { readRecords } from "../../src/store/records.js";
 import type { Daemon } from "../support/daemon.js";
 import { exited, logLines, removeContainer, runPod, startContainer, type Pod } from "../support/pods.js";
@@ -14,7 +14,7 @@ import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 
 const run = promisify(execFile);
-const inFolder = 1000;
+const inDirectory = 1000;
 /** Of a volume, and of a container's root. */
 const files = Number(process.env["A3S_TEST_FILES"] ?? "0");
 /** A guest must not come from a half of it to all of it before the daemon looks, and that on a busy machine. */
@@ -38,7 +38,7 @@ describe("More files than a file server may have open", function () {
 
   /** The process that has the share's files open. */
   const serverPid = async (): Promise<number> => {
-    const { records } = await readRecords(daemon.root, sandboxRecords);
+    const { records } = await readRecords(daemon.root, podRecords);
     const processes = records.find(({ id }) => id === pod.id)?.box?.processes ?? [];
     const server = processes.find(({ role }) => role === "fs") ?? processes[0];
     if (server === undefined) throw new Error("the pod has no processes");
@@ -47,10 +47,10 @@ describe("More files than a file server may have open", function () {
 
   it("are all seen, again and again", async () => {
     const volume = await mkdtemp(join(daemon.base, "files-"));
-    for (let first = 0; first < files; first += inFolder) {
-      const folder = join(volume, String(first));
-      await mkdir(folder);
-      for (let at = 0; at < inFolder; at++) await writeFile(join(folder, `file-${String(at)}`), "");
+    for (let first = 0; first < files; first += inDirectory) {
+      const directory = join(volume, String(first));
+      await mkdir(directory);
+      for (let at = 0; at < inDirectory; at++) await writeFile(join(directory, `file-${String(at)}`), "");
     }
     const pid = await serverPid();
     await run("prlimit", ["--pid", String(pid), `--nofile=${String(limitOfServer)}`]);
@@ -59,7 +59,7 @@ describe("More files than a file server may have open", function () {
       void readdir(`/proc/${String(pid)}/fd`).then((open) => (most = Math.max(most, open.length)));
     }, 50);
     try {
-      const count = (folder: string): string => `ls -lnR ${folder} | grep -c ' file-'`;
+      const count = (directory: string): string => `ls -lnR ${directory} | grep -c ' file-'`;
       const line = `${count("/data")} && ${count("/data")} && cp -r /data /own && ${count("/own")}`;
       const mounts = [{ hostPath: volume, containerPath: "/data" }];
       const id = await startContainer(daemon, pod, { mounts, command: ["sh", "-c", line] });

@@ -150,8 +150,10 @@ describe("Faults", () => {
       (await podStatus(daemon, pod.id)).state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined,
     );
     for (const container of [running, created]) {
-      const found = await containerStatus(daemon, container);
-      expect(found.state).to.equal(ContainerState.CONTAINER_EXITED);
+      const found = await eventually("the container has exited", 10_000, async () => {
+        const status = await containerStatus(daemon, container);
+        return status.state === ContainerState.CONTAINER_EXITED ? status : undefined;
+      });
       expect(found.exitCode).to.not.equal(0);
       // A process that nobody has reaped yet is found once more, and ends at once.
       expect(found.message).to.match(/its box was gone when the daemon started|vmm ended/);

@@ -36,7 +36,7 @@ const name = (what: string): string => `localhost/hostile/${what}:1`;
 describe("A hostile image", () => {
   let daemon: Daemon;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
   sharedPod(
     () => daemon,
     async () => {
@@ -56,8 +56,8 @@ describe("A hostile image", () => {
       imageOf(name("targets"), { data: "/../../../../../v", deep: "data/../../..", loop: "loop" }),
     ]);
     daemon = await Daemon.start({ images });
-    folder = await mkdtemp(join(daemon.logs, "hostile-"));
-    await writeFile(join(folder, "file"), "of the volume\n");
+    directory = await mkdtemp(join(daemon.logs, "hostile-"));
+    await writeFile(join(directory, "file"), "of the volume\n");
   });
   after(async () => {
     await daemon.remove();
@@ -66,7 +66,7 @@ describe("A hostile image", () => {
     image: { image: name(what) },
     ...part,
   });
-  /** Nothing that was made stayed in the guest's own folders: the share's top, seen from the host. */
+  /** Nothing that was made stayed in the guest's own directories: the share's top, seen from the host. */
   const shareIsClean = async (): Promise<void> => {
     const boxes = join(daemon.state, "boxes");
     for (const box of await readdir(boxes)) {
@@ -80,7 +80,7 @@ describe("A hostile image", () => {
 
   for (const what of ["proc", "sys"]) {
     it(`whose /${what} is a link is refused: masks would be beside what they are to hide`, async () => {
-      await failure(startContainer(daemon, pod, of(what)), status.FAILED_PRECONDITION, /is not a plain folder/);
+      await failure(startContainer(daemon, pod, of(what)), status.FAILED_PRECONDITION, /is not a plain directory/);
     });
   }
 
@@ -122,17 +122,17 @@ describe("A hostile image", () => {
 
   it("whose mount targets are links has its volumes inside of it", async () => {
     const mounts = [
-      { hostPath: folder, containerPath: "/data/sub", readonly: true },
-      { hostPath: folder, containerPath: "/deep/er" },
+      { hostPath: directory, containerPath: "/data/sub", readonly: true },
+      { hostPath: directory, containerPath: "/deep/er" },
     ];
     const id = await startContainer(daemon, pod, of("targets", { mounts }));
     expect(await shell(daemon, id, "cat /v/sub/file /er/file; ls /v")).to.equal("of the volume\nof the volume\nsub\n");
     await removeContainer(daemon, id);
-    const around = of("targets", { mounts: [{ hostPath: folder, containerPath: "/loop/x" }] });
+    const around = of("targets", { mounts: [{ hostPath: directory, containerPath: "/loop/x" }] });
     await failure(startContainer(daemon, pod, around), status.FAILED_PRECONDITION, /[Tt]oo many .*links/);
   });
 
-  it("can't choose a working folder or a program of the guest's through /proc", async () => {
+  it("can't choose a working directory or a program of the guest's through /proc", async () => {
     const start = async (part: ContainerConfigPart): Promise<string> => {
       const id = await createContainer(daemon, pod, of("dev", part));
       const why = await daemon.cri.call(runtime.startContainer, { containerId: id }).then(

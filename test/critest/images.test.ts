@@ -168,7 +168,7 @@ describe("Images from a registry", () => {
     expect(await pull(pushed.reference)).to.equal(pushed.configDigest);
   });
 
-  it("run: layers over each other, with whiteouts, entrypoint, user, environment, folder and stop signal", async () => {
+  it("run: layers over each other, with whiteouts, entrypoint, user, environment, directory and stop signal", async () => {
     const second = buildLayer([
       { name: "etc/.wh.group", content: "" },
       { name: "home/user/.wh..wh..opq", content: "" },

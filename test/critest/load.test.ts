@@ -126,10 +126,10 @@ describe("Under load", function () {
     }
     await exited(daemon, id, 60_000);
     expect(rotations).to.be.greaterThan(0);
-    const folder = pod.config.logDirectory;
-    const names = (await readdir(folder)).filter((name) => name.startsWith("rotated.log.")).sort();
-    const last = (await readdir(folder)).includes("rotated.log") ? ["rotated.log"] : [];
-    const parts = await Promise.all([...names, ...last].map((name) => logLines(join(folder, name))));
+    const directory = pod.config.logDirectory;
+    const names = (await readdir(directory)).filter((name) => name.startsWith("rotated.log.")).sort();
+    const last = (await readdir(directory)).includes("rotated.log") ? ["rotated.log"] : [];
+    const parts = await Promise.all([...names, ...last].map((name) => logLines(join(directory, name))));
     const lines = parts.flat();
     const wrong = lines.findIndex(({ text, tag }, index) => text !== String(index + 1) || tag !== "F");
     expect(lines[wrong]?.text ?? "none").to.equal("none");

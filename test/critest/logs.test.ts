@@ -44,7 +44,7 @@ describe("Container log", () => {
       .map((line) => line.text + (line.tag === "F" ? "\n" : ""))
       .join("");
 
-  it("is at the absolute path that ContainerStatus names: the pod's folder and the container's path", async () => {
+  it("is at the absolute path that ContainerStatus names: the pod's directory and the container's path", async () => {
     const id = await startContainer(daemon, pod, { command: ["echo", "hello"], logPath: "some-name/0.log" });
     const { logPath } = await exited(daemon, id);
     expect(logPath).to.equal(join(pod.config.logDirectory, "some-name/0.log"));

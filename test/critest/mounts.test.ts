@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { loadNative } from "../../src/native/addon.js";
 import type { Daemon } from "../support/daemon.js";
 import { containerStatus, exec, removeContainer, runPod, shell, startContainer, type Pod } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
 import { sharedPod } from "../support/shared-pod.js";
 import { shareMountinfo } from "../support/share-mountinfo.js";
@@ -13,7 +13,7 @@ import { limit } from "../support/wait.js";
 describe("Volume mounts", () => {
   let daemon: Daemon;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
   sharedPod(
     () => daemon,
     async () => {
@@ -23,14 +23,14 @@ describe("Volume mounts", () => {
   );
   before(async () => {
     daemon = await sharedDaemon();
-    folder = await mkdtemp(join(daemon.logs, "volumes-"));
+    directory = await mkdtemp(join(daemon.logs, "volumes-"));
   });
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
-  it("show a folder of the host at its path, and what is written there is on the host", async () => {
-    const source = join(folder, "rw");
+  it("show a directory of the host at its path, and what is written there is on the host", async () => {
+    const source = join(directory, "rw");
     await mkdir(source);
     await writeFile(join(source, "from-host"), "host\n");
     const id = await startContainer(daemon, pod, { mounts: [{ hostPath: source, containerPath: "/data" }] });
@@ -41,19 +41,19 @@ describe("Volume mounts", () => {
   });
 
   it("follow a symbolic link on the host", async () => {
-    const target = join(folder, "target");
+    const target = join(directory, "target");
     await mkdir(target);
     await writeFile(join(target, "file"), "linked\n");
-    await symlink("target", join(folder, "link"));
+    await symlink("target", join(directory, "link"));
     const id = await startContainer(daemon, pod, {
-      mounts: [{ hostPath: join(folder, "link"), containerPath: "/data" }],
+      mounts: [{ hostPath: join(directory, "link"), containerPath: "/data" }],
     });
     expect(await shell(daemon, id, "cat /data/file")).to.equal("linked\n");
     await removeContainer(daemon, id);
   });
 
   it("can't be written to when read-only, by root neither", async () => {
-    const source = join(folder, "ro");
+    const source = join(directory, "ro");
     await mkdir(source);
     await writeFile(join(source, "file"), "kept\n");
     const mounts = [{ hostPath: source, containerPath: "/data", readonly: true }];
@@ -69,7 +69,7 @@ describe("Volume mounts", () => {
   });
 
   it("show a single file, read-only and writable", async () => {
-    const file = join(folder, "single");
+    const file = join(directory, "single");
     await writeFile(file, "one\n");
     const mounts = [
       { hostPath: file, containerPath: "/etc/single" },
@@ -83,7 +83,7 @@ describe("Volume mounts", () => {
   });
 
   it("nest in the order of their depth, whatever the order of the request", async () => {
-    const [outer, inner] = [join(folder, "outer"), join(folder, "inner")];
+    const [outer, inner] = [join(directory, "outer"), join(directory, "inner")];
     await mkdir(join(outer, "sub"), { recursive: true });
     await mkdir(inner);
     await writeFile(join(inner, "deep"), "deep\n");
@@ -97,7 +97,7 @@ describe("Volume mounts", () => {
   });
 
   it("are shared between the containers of a pod, and seen alike", async () => {
-    const source = join(folder, "shared");
+    const source = join(directory, "shared");
     await mkdir(source);
     const mounts = [{ hostPath: source, containerPath: "/data" }];
     const [one, two] = await Promise.all([
@@ -114,7 +114,7 @@ describe("Volume mounts", () => {
   });
 
   it("are one file to the containers of a pod, whose locks and mappings so are the same", async () => {
-    const source = join(folder, "one");
+    const source = join(directory, "one");
     await mkdir(source);
     await writeFile(join(source, "file"), "");
     const mounts = [{ hostPath: source, containerPath: "/data" }];
@@ -129,8 +129,8 @@ describe("Volume mounts", () => {
   });
 
   it("have the host's mounts below them: writable below a read-only one, and not below a recursive one", async () => {
-    const { native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets"));
-    const source = join(folder, "nested");
+    const { native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets"));
+    const source = join(directory, "nested");
     const inner = join(source, "sub/tmpfs");
     await mkdir(inner, { recursive: true });
     await native.mountTmpfs(inner, 1 << 20, 0o755);
@@ -154,7 +154,7 @@ describe("Volume mounts", () => {
   });
 
   it("show what the host changes while they are mounted: a new file, and the swap of a ConfigMap's link", async () => {
-    const source = join(folder, "projected");
+    const source = join(directory, "projected");
     const version = async (name: string, text: string): Promise<void> => {
       await mkdir(join(source, name), { recursive: true });
       await writeFile(join(source, name, "key"), text);
@@ -183,10 +183,10 @@ describe("Volume mounts", () => {
   });
 
   it("are echoed in ContainerStatus as they were given, and nothing with them", async () => {
-    const source = join(folder, "echo");
+    const source = join(directory, "echo");
     await mkdir(source);
-    await symlink("echo", join(folder, "echo-link"));
-    const mounts = [{ hostPath: join(folder, "echo-link"), containerPath: "/data", readonly: true }];
+    await symlink("echo", join(directory, "echo-link"));
+    const mounts = [{ hostPath: join(directory, "echo-link"), containerPath: "/data", readonly: true }];
     const id = await startContainer(daemon, pod, { mounts });
     const found = (await containerStatus(daemon, id)).mounts;
     expect(found.map(({ hostPath, containerPath, readonly }) => ({ hostPath, containerPath, readonly }))).to.deep.equal(
@@ -196,7 +196,7 @@ describe("Volume mounts", () => {
   });
 
   it("replace the files that the runtime would have put there", async () => {
-    const hosts = join(folder, "hosts");
+    const hosts = join(directory, "hosts");
     await writeFile(hosts, "127.0.0.9 given\n");
     const id = await startContainer(daemon, pod, { mounts: [{ hostPath: hosts, containerPath: "/etc/hosts" }] });
     expect(await shell(daemon, id, "cat /etc/hosts")).to.equal("127.0.0.9 given\n");
@@ -204,7 +204,7 @@ describe("Volume mounts", () => {
   });
 
   it("let no set-uid program or device of a volume work on the host", async () => {
-    const id = await startContainer(daemon, pod, { mounts: [{ hostPath: folder, containerPath: "/data" }] });
+    const id = await startContainer(daemon, pod, { mounts: [{ hostPath: directory, containerPath: "/data" }] });
     const inShare = await shareMountinfo(daemon, pod);
     expect(inShare.length, "mounts of the share").to.be.greaterThan(0);
     for (const line of inShare)

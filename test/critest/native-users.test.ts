@@ -58,12 +58,12 @@ describe("user namespaces of pods of the host", function () {
   let daemon: Daemon;
   let atStart: MachineState;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
 
   before(async () => {
     const config = process.env["A3S_TEST_HANDLER"] === "native" ? "" : nativeHandler;
     daemon = await Daemon.start({ images: [await busybox()], config });
-    folder = await mkdtemp(join(daemon.logs, "users-"));
+    directory = await mkdtemp(join(daemon.logs, "users-"));
     atStart = await daemon.machine();
     pod = await runPod(daemon, withUsers(), "native");
   });
@@ -150,7 +150,7 @@ describe("user namespaces of pods of the host", function () {
   });
 
   it("show the owners of volumes, of single files and of images as they are, and write as them", async () => {
-    const source = join(folder, "volume");
+    const source = join(directory, "volume");
     await mkdir(source);
     await writeFile(join(source, "theirs"), "7\n");
     await chown(join(source, "theirs"), 7, 8);
@@ -174,7 +174,7 @@ describe("user namespaces of pods of the host", function () {
   });
 
   it("see what the host mounts in a volume later, where asked, and send nothing back", async () => {
-    const source = join(folder, "shared");
+    const source = join(directory, "shared");
     await mkdir(source);
     execFileSync("mount", ["-t", "tmpfs", "none", source]);
     try {
@@ -271,7 +271,7 @@ describe("user namespaces of pods of the host", function () {
   });
 
   it("last over a restart of the daemon, by kill -9", async () => {
-    const source = join(folder, "restart");
+    const source = join(directory, "restart");
     await mkdir(source);
     const old = await startContainer(daemon, pod, inside());
     await daemon.stop("SIGKILL");
@@ -292,7 +292,7 @@ describe("user namespaces of pods of the host on a network of plugins", function
   let node: NodeNetwork;
   let daemon: Daemon;
   let atStart: MachineState;
-  let folder: string;
+  let directory: string;
   let pod: Pod;
   let address: string;
   let server: string;
@@ -308,7 +308,7 @@ describe("user namespaces of pods of the host on a network of plugins", function
     const config = `${node.daemonConfig}${handler}`;
     daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
     atStart = await daemon.machine();
-    folder = await mkdtemp(join(daemon.logs, "net-"));
+    directory = await mkdtemp(join(daemon.logs, "net-"));
     const portMappings = [{ hostPort, containerPort: 8080, protocol: Protocol.TCP }];
     const sysctls = { "net.ipv4.ip_forward": "1" };
     const { securityContext } = withUsers().linux ?? {};
@@ -320,7 +320,7 @@ describe("user namespaces of pods of the host on a network of plugins", function
   after("addresses, links and all else are given back", async () => {
     try {
       await removePod(daemon, pod);
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
       expect(await node.reserved()).to.deep.equal([]);
       expect((await node.links()).filter((name) => ![...nodeLinks, "pods"].includes(name))).to.deep.equal([]);
       await expectSameMachine(daemon.scope, atStart);
@@ -354,13 +354,13 @@ describe("user namespaces of pods of the host on a network of plugins", function
     const others: UserNamespace = { mode: POD, uids: [more], gids: [more] };
     const options = { pid: CONTAINER, usernsOptions: others };
     const other = await runPod(daemon, withUsers(options), "native");
-    const mounts = [{ hostPath: folder, containerPath: "/data", uidMappings: [more], gidMappings: [more] }];
+    const mounts = [{ hostPath: directory, containerPath: "/data", uidMappings: [more], gidMappings: [more] }];
     const id = await startContainer(daemon, other, inside({ namespaceOptions: options }, { mounts }));
     expect(await shell(daemon, id, "tr -s ' ' </proc/self/uid_map")).to.equal(" 0 262144 65536\n");
     expect(await shell(daemon, id, `wget -qO- -T 20 http://${address}:8080/passwd`)).to.match(/^root:/);
     await shell(daemon, id, "echo theirs >/data/other; chmod 600 /data/other");
     const shown = await runToEnd(daemon, pod, "stat -c %u /data/other; cat /data/other", {
-      ...inside({}, { mounts: [{ hostPath: folder, containerPath: "/data", ...owned }] }),
+      ...inside({}, { mounts: [{ hostPath: directory, containerPath: "/data", ...owned }] }),
     });
     expect(shown).to.equal("0\ntheirs\n");
     await removePod(daemon, other);
@@ -390,11 +390,11 @@ describe("user namespaces of pods of the host on a network of plugins", function
 
   it("cp: a tar in and a tar out, with the owners that it names", async function () {
     needsKubeClient(this);
-    const source = join(folder, "file");
+    const source = join(directory, "file");
     const content = Buffer.alloc(1 << 20, "copied ");
     await writeFile(source, content);
     await chown(source, 7, 8);
-    const packed = execFileSync("tar", ["cf", "-", "-C", folder, "file"], { maxBuffer: 4 << 20 });
+    const packed = execFileSync("tar", ["cf", "-", "-C", directory, "file"], { maxBuffer: 4 << 20 });
     await shell(daemon, server, "mkdir /cp");
     const wanted = { ...nothing, stdout: true, stderr: true, containerId: server };
     const cmdIn = ["tar", "xmf", "-", "-C", "/cp"];
@@ -408,7 +408,7 @@ describe("user namespaces of pods of the host on a network of plugins", function
     expect(await shell(daemon, server, "stat -c '%u %g %s' /cp/file")).to.equal(`7 8 ${content.length}\n`);
     await rm(source);
     const cmdOut = ["tar", "cf", "-", "-C", "/cp", "file"];
-    const unpack = spawn("tar", ["xpf", "-", "-C", folder], { stdio: ["pipe", "inherit", "inherit"] });
+    const unpack = spawn("tar", ["xpf", "-", "-C", directory], { stdio: ["pipe", "inherit", "inherit"] });
     const unpacked = once(unpack, "close");
     const { url } = await daemon.cri.call(runtime.exec, { ...wanted, cmd: cmdOut });
     const flags = ["command", "-url", url, "-transport", "spdy", "-stdout", "-stderr"];

@@ -345,20 +345,20 @@ describe("the native handler", function () {
   });
 
   describe("mount propagation", () => {
-    let folder: string;
+    let directory: string;
     let shared: string;
 
     /** A mount that is shared whatever the machine's root is. */
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), "a3s-s"));
-      shared = join(folder, "shared");
+      directory = await mkdtemp(join(tmpdir(), "a3s-s"));
+      shared = join(directory, "shared");
       await mkdir(shared);
       await run("mount", ["-t", "tmpfs", "-o", "size=1m", "shared", shared]);
       await run("mount", ["--make-shared", shared]);
     });
     after(async () => {
       await run("umount", ["-R", "-l", shared]);
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     });
 
     const cases = [
@@ -390,7 +390,7 @@ describe("the native handler", function () {
     }
 
     it("is refused on a mount that is not shared, with what to do", async () => {
-      const source = join(folder, "private");
+      const source = join(directory, "private");
       await mkdir(source);
       await run("mount", ["-t", "tmpfs", "-o", "size=1m", "private", source]);
       await run("mount", ["--make-private", source]);

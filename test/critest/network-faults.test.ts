@@ -146,7 +146,7 @@ describe("A network that fails", function () {
   it("plugins are told what containerd tells them, each what it declares", async () => {
     const names = ["portMappings", "bandwidth", "dns", "aliases", "cgroupPath", told];
     const capabilities = Object.fromEntries(names.map((name) => [name, true]));
-    const file = join(node.folder, "told.json");
+    const file = join(node.directory, "told.json");
     await node.plugin(
       "listener",
       `if (command === "ADD") {

@@ -43,7 +43,7 @@ interface Member {
 }
 
 describe("Network", () => {
-  let folder: string;
+  let directory: string;
   let peer: string;
   let node: NodeNetwork;
   let daemon: Daemon;
@@ -77,8 +77,8 @@ describe("Network", () => {
 
   before(async function () {
     this.timeout(limit(120_000));
-    folder = await mkdtemp(join(tmpdir(), "a3s-p"));
-    peer = await buildPeer(folder);
+    directory = await mkdtemp(join(tmpdir(), "a3s-p"));
+    peer = await buildPeer(directory);
     node = await NodeNetwork.create();
     const [first, ...rest] = chain;
     await node.configure([{ ...first, ipam: node.ipam("10.96.7.0/24", "fd96:7::/64") }, ...rest]);
@@ -104,7 +104,7 @@ describe("Network", () => {
       await (daemon as Daemon | undefined)?.remove();
     } finally {
       await (node as NodeNetwork | undefined)?.remove();
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     }
   });
 

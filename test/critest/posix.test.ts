@@ -1,6 +1,6 @@
 /**
  * What POSIX promises of a file system, in a container's root and in a volume of a Box: fails only what fails for a
- * container of the host on the same folders, but for block devices. The suite is the crate pjdfstest.
+ * container of the host on the same directories, but for block devices. The suite is the crate pjdfstest.
  */
 import { chmod, mkdtemp, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { expect } from "chai";
 import { Daemon, nativeHandler } from "../support/daemon.js";
 import { busyboxSource } from "../support/images.js";
 import { exited, logLines, removeContainer, runPod, startContainer, type Pod } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { buildLayer } from "../support/tar-builder.js";
 import { Undo } from "../support/undo.js";
 import { limit } from "../support/wait.js";
@@ -39,7 +39,7 @@ describe("POSIX in a Box", function () {
   let pods: { readonly box: Pod; readonly host: Pod };
   const undo = new Undo();
   before(async () => {
-    const program = await readFile(join(projectFolder, "build/assets/bin/pjdfstest"));
+    const program = await readFile(join(projectDirectory, "build/assets/bin/pjdfstest"));
     const layer = buildLayer([
       { name: "bin/pjdfstest", mode: 0o755, content: program },
       { name: "etc/posix.toml", content: settings },
@@ -57,9 +57,9 @@ describe("POSIX in a Box", function () {
     await undo.run();
   });
 
-  /** The verdict of each test that ran in that folder of a container. */
-  const verdictsIn = async (pod: Pod, folder: string): Promise<Map<string, string>> => {
-    const command = ["pjdfstest", "-c", "/etc/posix.toml", "-p", folder, ...patterns];
+  /** The verdict of each test that ran in that directory of a container. */
+  const verdictsIn = async (pod: Pod, directory: string): Promise<Map<string, string>> => {
+    const command = ["pjdfstest", "-c", "/etc/posix.toml", "-p", directory, ...patterns];
     const id = await startContainer(daemon, pod, {
       image: { image: suiteImage },
       command,
@@ -77,13 +77,13 @@ describe("POSIX in a Box", function () {
   const having = (verdicts: Map<string, string>, wanted: string): string[] =>
     [...verdicts].filter(([, result]) => result === wanted).map(([test]) => test);
 
-  for (const [what, folder] of [
+  for (const [what, directory] of [
     ["a volume", "/data"],
     ["a container's root", "/work"],
   ] as const) {
     it(`${what}: only what fails for a container of the host`, async () => {
-      const inBox = await verdictsIn(pods.box, folder);
-      const onHost = await verdictsIn(pods.host, folder);
+      const inBox = await verdictsIn(pods.box, directory);
+      const onHost = await verdictsIn(pods.host, directory);
       expect(having(inBox, "ok").length).to.be.at.least(least);
       const failed = having(inBox, "FAILED").filter((test) => !test.endsWith(ofBlockDevices));
       expect(having(onHost, "FAILED")).to.include.members(failed);

@@ -16,44 +16,44 @@ const busyMs = 15_000;
 
 /** A ConfigMap as kubelet's AtomicWriter writes it. */
 class ConfigMap {
-  readonly folder: string;
+  readonly directory: string;
   #version = 0;
 
-  private constructor(folder: string) {
-    this.folder = folder;
+  private constructor(directory: string) {
+    this.directory = directory;
   }
 
-  static async make(folder: string, content: Readonly<Record<string, string>>): Promise<ConfigMap> {
-    await mkdir(folder);
-    const made = new ConfigMap(folder);
+  static async make(directory: string, content: Readonly<Record<string, string>>): Promise<ConfigMap> {
+    await mkdir(directory);
+    const made = new ConfigMap(directory);
     await made.write(content);
     return made;
   }
 
   async write(content: Readonly<Record<string, string>>): Promise<void> {
     const [old, next] = [`..v${this.#version}`, `..v${++this.#version}`];
-    await mkdir(join(this.folder, next));
-    for (const [key, text] of Object.entries(content)) await writeFile(join(this.folder, next, key), text);
-    await symlink(next, join(this.folder, "..data_tmp"));
-    await rename(join(this.folder, "..data_tmp"), join(this.folder, "..data"));
+    await mkdir(join(this.directory, next));
+    for (const [key, text] of Object.entries(content)) await writeFile(join(this.directory, next, key), text);
+    await symlink(next, join(this.directory, "..data_tmp"));
+    await rename(join(this.directory, "..data_tmp"), join(this.directory, "..data"));
     for (const key of Object.keys(content)) {
-      await symlink(`..data/${key}`, join(this.folder, key)).catch((thrown: unknown) => {
+      await symlink(`..data/${key}`, join(this.directory, key)).catch((thrown: unknown) => {
         if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown;
       });
     }
-    await rm(join(this.folder, old), { recursive: true, force: true });
+    await rm(join(this.directory, old), { recursive: true, force: true });
   }
 }
 
 describe("Projected volumes", () => {
   let daemon: Daemon;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
   let watcher: string;
   before(async () => {
     daemon = await sharedDaemon();
-    folder = await mkdtemp(join(daemon.logs, "projected-"));
-    watcher = await buildWatcher(folder);
+    directory = await mkdtemp(join(daemon.logs, "projected-"));
+    watcher = await buildWatcher(directory);
   });
   sharedPod(
     () => daemon,
@@ -63,13 +63,13 @@ describe("Projected volumes", () => {
     },
   );
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   const mounted = (map: ConfigMap): Promise<string> =>
     startContainer(daemon, pod, {
       mounts: [
-        { hostPath: map.folder, containerPath: "/config", readonly: true },
+        { hostPath: map.directory, containerPath: "/config", readonly: true },
         { hostPath: watcher, containerPath: "/bin/watcher", readonly: true },
       ],
     });
@@ -85,15 +85,17 @@ describe("Projected volumes", () => {
   };
 
   it("show the swap of a ConfigMap, a new key and one that has gone to readers", async () => {
-    const map = await ConfigMap.make(join(folder, "read"), { key: "one\n", old: "x\n" });
+    const map = await ConfigMap.make(join(directory, "read"), { key: "one\n", old: "x\n" });
     const id = await mounted(map);
     expect(await shell(daemon, id, "cat /config/key; ls -A /config")).to.equal("one\n..data\n..v1\nkey\nold\n");
     const swapped = await until(id, "grep -q two /config/key && ls /config/more", () =>
       map.write({ key: "two\n", more: "new\n" }),
     );
-    const gone = await until(id, "! ls -d /config/old", () => rm(join(map.folder, "old")));
-    const plain = await until(id, "grep -q plain /config/plain", () => writeFile(join(map.folder, "plain"), "plain"));
-    const changed = await until(id, "grep -q 2nd /config/plain", () => writeFile(join(map.folder, "plain"), "2nd"));
+    const gone = await until(id, "! ls -d /config/old", () => rm(join(map.directory, "old")));
+    const plain = await until(id, "grep -q plain /config/plain", () =>
+      writeFile(join(map.directory, "plain"), "plain"),
+    );
+    const changed = await until(id, "grep -q 2nd /config/plain", () => writeFile(join(map.directory, "plain"), "2nd"));
     process.stdout.write(
       `      seen by readers after ${[swapped, gone, plain, changed].join(", ")} ms (wanted: ${seenMs})\n`,
     );
@@ -105,7 +107,7 @@ describe("Projected volumes", () => {
   });
 
   it("wake who watches them with inotify, with the names that a host would have told", async () => {
-    const map = await ConfigMap.make(join(folder, "watched"), { key: "one\n" });
+    const map = await ConfigMap.make(join(directory, "watched"), { key: "one\n" });
     const id = await mounted(map);
     await shell(
       daemon,
@@ -127,10 +129,10 @@ describe("Projected volumes", () => {
   });
 
   it("are the same to all containers of the pod, read-only, and keep owner and modes", async () => {
-    const map = await ConfigMap.make(join(folder, "shared"), { run: "#!/bin/sh\necho ran\n" });
+    const map = await ConfigMap.make(join(directory, "shared"), { run: "#!/bin/sh\necho ran\n" });
     const { chmod, chown } = await import("node:fs/promises");
-    await chmod(join(map.folder, "..v1/run"), 0o750);
-    await chown(join(map.folder, "..v1/run"), 0, 1000);
+    await chmod(join(map.directory, "..v1/run"), 0o750);
+    await chown(join(map.directory, "..v1/run"), 0, 1000);
     const [one, two] = await Promise.all([mounted(map), mounted(map)]);
     const line = "stat -L -c '%d %i %a %u %g' /config/run; /config/run";
     const seen = await shell(daemon, one, line);
@@ -144,7 +146,7 @@ describe("Projected volumes", () => {
   });
 
   it("follow the host again after the daemon was restarted, with what has changed meanwhile", async () => {
-    const map = await ConfigMap.make(join(folder, "restart"), { key: "one\n" });
+    const map = await ConfigMap.make(join(directory, "restart"), { key: "one\n" });
     const id = await mounted(map);
     await daemon.stop("SIGKILL");
     await map.write({ key: "two\n" });

@@ -17,7 +17,7 @@ import {
   startContainer,
   type Pod,
 } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { shareMountinfo } from "../support/share-mountinfo.js";
 import { SlowDisk } from "../support/slow-disk.js";
 import { Undo } from "../support/undo.js";
@@ -25,19 +25,19 @@ import { eventually } from "../support/wait.js";
 
 /** Changes are seen at once; the rest is for a busy machine. */
 const seenMs = 40_000;
-const folderFlags = { readonly: false, nosuid: false, nodev: false };
+const directoryFlags = { readonly: false, nosuid: false, nodev: false };
 
 describe("Mount propagation into a Box", () => {
   let daemon: Daemon;
   let pod: Pod;
   let native: Native;
-  let folder: string;
+  let directory: string;
   const undo = new Undo();
   before(async () => {
-    ({ native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets")));
+    ({ native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets")));
     daemon = await Daemon.start({ images: [await busybox()] });
     undo.add(() => daemon.remove());
-    folder = await mkdtemp(join(daemon.base, "volumes-"));
+    directory = await mkdtemp(join(daemon.base, "volumes-"));
     pod = await runPod(daemon);
   });
   after(async () => {
@@ -74,7 +74,7 @@ describe("Mount propagation into a Box", () => {
   const { PROPAGATION_HOST_TO_CONTAINER: fromHost, PROPAGATION_PRIVATE: none } = MountPropagation;
 
   it("HOST_TO_CONTAINER sees what the host mounts and unmounts, PRIVATE what was there at its creation", async () => {
-    const source = join(folder, "plain");
+    const source = join(directory, "plain");
     const [before, later] = [join(source, "before"), join(source, "later")];
     await mkdir(later, { recursive: true });
     await mountTmpfs(before, "before\n");
@@ -102,7 +102,7 @@ describe("Mount propagation into a Box", () => {
   });
 
   it("who has a file open keeps it, and then the file system is let go of", async () => {
-    const source = join(folder, "open");
+    const source = join(directory, "open");
     const [target, other] = [join(source, "disk"), join(source, "other")];
     const [disk, otherDisk] = await Promise.all([SlowDisk.create(16), SlowDisk.create(16)]);
     for (const one of [disk, otherDisk]) {
@@ -119,9 +119,9 @@ describe("Mount propagation into a Box", () => {
     const steps = [wait.replace("$0", "/data/other/file"), open, look, "touch /opened", wait.replace("$0", "/go")];
     const line = [...steps, "cat <&3", "exec 3<&-", "sleep 1000"].join("; ");
     const id = await start(source, fromHost, ["sh", "-c", line]);
-    await native.bindMount(disk.path, target, false, folderFlags);
+    await native.bindMount(disk.path, target, false, directoryFlags);
     undo.add(() => native.unmount(target, true));
-    await native.bindMount(otherDisk.path, other, false, folderFlags);
+    await native.bindMount(otherDisk.path, other, false, directoryFlags);
     undo.add(() => native.unmount(other, true));
     await becomes(id, "ls /opened", "/opened\n");
     for (const path of [target, other]) await native.unmount(path, false);
@@ -148,7 +148,7 @@ describe("Mount propagation into a Box", () => {
   });
 
   it("goes on with the next daemon: what was mounted meanwhile comes, what was unmounted goes, the rest is left alone", async () => {
-    const source = join(folder, "restart");
+    const source = join(directory, "restart");
     for (const name of ["stays", "goes"]) await mountTmpfs(join(source, name), `${name}\n`);
     await mkdir(join(source, "comes"));
     const id = await start(source, fromHost);
@@ -182,7 +182,7 @@ describe("All of the host as a volume", () => {
   it("has its mounts, entered by the agent first, and none of this daemon's; HOST_TO_CONTAINER follows", async () => {
     const pod = await runPod(daemon);
     const [early, late] = await Promise.all(["early-", "late-"].map((name) => mkdtemp(join(daemon.base, name))));
-    if (early === undefined || late === undefined) throw new Error("no folders");
+    if (early === undefined || late === undefined) throw new Error("no directories");
     const mount = (target: string): void => {
       daemon.inMounts("mount", "-t", "tmpfs", "none", target);
       daemon.inMounts("sh", "-c", `echo ${basename(target)} >'${target}/file'`);

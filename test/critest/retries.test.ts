@@ -162,8 +162,8 @@ describe("A repeated", () => {
     it("starts afresh once it has failed", async () => {
       const before = await daemon.machine();
       const good = containerConfig();
-      const mounts = containerConfig({ mounts: [{ hostPath: "/no/such/folder", containerPath: "/x" }] }).mounts;
-      await failure(create({ ...good, mounts }), status.INVALID_ARGUMENT, /no\/such\/folder/);
+      const mounts = containerConfig({ mounts: [{ hostPath: "/no/such/directory", containerPath: "/x" }] }).mounts;
+      await failure(create({ ...good, mounts }), status.INVALID_ARGUMENT, /no\/such\/directory/);
       await expectSameMachine(daemon.scope, before);
       const id = await create(good);
       await daemon.cri.call(runtime.removeContainer, { containerId: id });

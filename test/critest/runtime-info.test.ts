@@ -59,7 +59,7 @@ describe("Runtime information", () => {
     expect(linux?.cgroupDriver).to.equal(CgroupDriver.CGROUPFS);
   });
 
-  it("answers ImageFsInfo to kubelet's start-up probe, with usage and a folder that is there", async () => {
+  it("answers ImageFsInfo to kubelet's start-up probe, with usage and a directory that is there", async () => {
     const { imageFilesystems } = await daemon.cri.call(image.imageFsInfo, {});
     const [usage] = imageFilesystems;
     expect(Number(usage?.usedBytes?.value ?? 0n)).to.be.greaterThan(0);

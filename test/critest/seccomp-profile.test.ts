@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { allCapabilities, defaultCapabilities } from "../../src/runtime/spec/capabilities.js";
 import { defaultSeccompProfile, type SeccompProfile } from "../../src/runtime/spec/seccomp-default.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 
-const program = join(projectFolder, "build/assets/bin/seccomp-reference");
+const program = join(projectDirectory, "build/assets/bin/seccomp-reference");
 
 /** What happens to each call: its rules without regard to their order; one that is there twice counts once. */
 function effect({ syscalls }: SeccompProfile): Record<string, string[]> {

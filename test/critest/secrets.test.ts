@@ -130,15 +130,15 @@ async function filesOfArchive(path: string): Promise<Map<string, string>> {
   return files;
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true });
+async function filesBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true, recursive: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
-async function filesWith(text: string, folders: readonly string[]): Promise<string[]> {
+async function filesWith(text: string, directories: readonly string[]): Promise<string[]> {
   const found: string[] = [];
-  for (const folder of folders) {
-    for (const file of await filesBelow(folder)) {
+  for (const directory of directories) {
+    for (const file of await filesBelow(directory)) {
       if (file.includes("/share/")) continue; // the container's own files
       if ((await readFile(file).catch(() => Buffer.alloc(0))).includes(text)) found.push(file);
     }

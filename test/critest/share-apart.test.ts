@@ -9,7 +9,7 @@ import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { expectSameMachine } from "../support/machine.js";
 import { podStatus, removeContainer, removePod, runPod, shell, startContainer, type Pod } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { shareMountinfo } from "../support/share-mountinfo.js";
 import { skipBecause } from "../support/skip.js";
 import { Undo } from "../support/undo.js";
@@ -25,7 +25,7 @@ describe("The share of a Box", function () {
   const undo = new Undo();
   before(async function () {
     if (process.env["A3S_TEST_HANDLER"] === "native") skipBecause(this, "pods of the host have theirs on the host");
-    ({ native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectFolder, "build/assets")));
+    ({ native } = loadNative(process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets")));
     daemon = await Daemon.start({ images: [await busybox()] });
     undo.add(() => daemon.remove());
   });
@@ -46,14 +46,14 @@ describe("The share of a Box", function () {
     mounts: [{ hostPath, containerPath: "/data", propagation }],
   });
 
-  it("is no mount of the host's, and keeps none of the host's from being unmounted, nor its folder from going", async () => {
-    const folder = await mkdtemp(join(daemon.base, "volumes-"));
+  it("is no mount of the host's, and keeps none of the host's from being unmounted, nor its directory from going", async () => {
+    const directory = await mkdtemp(join(daemon.base, "volumes-"));
     const pod = await runPod(daemon);
     for (const [name, propagation] of [
       ["alone", alone],
       ["follows", fromHost],
     ] as const) {
-      const source = join(folder, name);
+      const source = join(directory, name);
       const inner = join(source, "inner");
       await mountAt(inner, "inner\n");
       const id = await startContainer(daemon, pod, volumeOf(source, propagation));
@@ -75,9 +75,9 @@ describe("The share of a Box", function () {
 
   it("is found again by a daemon in another container, which makes, stops and removes pods' containers as the first did", async () => {
     const atStart = await daemon.machine();
-    const folder = await mkdtemp(join(daemon.base, "volumes-"));
-    const [plain, followed, config] = ["plain", "followed", "config"].map((name) => join(folder, name));
-    if (plain === undefined || followed === undefined || config === undefined) throw new Error("no folders");
+    const directory = await mkdtemp(join(daemon.base, "volumes-"));
+    const [plain, followed, config] = ["plain", "followed", "config"].map((name) => join(directory, name));
+    if (plain === undefined || followed === undefined || config === undefined) throw new Error("no directories");
     await mountAt(join(plain, "inner"), "inner\n");
     await mkdir(followed);
     await writeProjected(config, "one\n");
@@ -127,26 +127,26 @@ describe("The share of a Box", function () {
     await native.unmount(join(plain, "inner"), false);
     await daemon.stop();
     await daemon.launch();
-    await native.removeTree(folder);
+    await native.removeTree(directory);
     await expectSameMachine(daemon.scope, atStart);
   });
 
   it("is gone with its file server, and nothing of it is left for the daemon that comes after both", async () => {
     const atStart = await daemon.machine();
-    const folder = await mkdtemp(join(daemon.base, "volumes-"));
-    await mountAt(join(folder, "inner"), "");
+    const directory = await mkdtemp(join(daemon.base, "volumes-"));
+    await mountAt(join(directory, "inner"), "");
     const pod = await runPod(daemon);
-    await startContainer(daemon, pod, volumeOf(folder, alone));
+    await startContainer(daemon, pod, volumeOf(directory, alone));
     await daemon.stop("SIGKILL");
     for (const pid of await processesOf(daemon, pod)) process.kill(pid, "SIGKILL");
     await eventually("nothing of the Box holds the host's mount", seenMs, async () => {
-      await native.unmount(join(folder, "inner"), false);
+      await native.unmount(join(directory, "inner"), false);
       return true;
     });
     await daemon.launch();
     await daemon.cri.call(runtime.stopPodSandbox, { podSandboxId: pod.id });
     await removePod(daemon, pod);
-    await native.removeTree(folder);
+    await native.removeTree(directory);
     await expectSameMachine(daemon.scope, atStart, 15_000);
   });
 });
@@ -161,11 +161,11 @@ async function processesOf(daemon: Daemon, pod: Pod): Promise<number[]> {
 }
 
 /** As kubelet writes a ConfigMap, which a Box has a copy of. */
-async function writeProjected(folder: string, content: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const next = await mkdtemp(`${folder}/..v`);
+async function writeProjected(directory: string, content: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  const next = await mkdtemp(`${directory}/..v`);
   await writeFile(join(next, "key"), content);
-  await symlink(basename(next), join(folder, "..next"));
-  await rename(join(folder, "..next"), join(folder, "..data"));
-  await symlink("..data/key", join(folder, "key")).catch(() => undefined);
+  await symlink(basename(next), join(directory, "..next"));
+  await rename(join(directory, "..next"), join(directory, "..data"));
+  await symlink("..data/key", join(directory, "key")).catch(() => undefined);
 }

@@ -107,10 +107,10 @@ describe(`streaming of ${mib} MiB each way`, function () {
     });
 
     it(`cp over ${transport}: a tar in and a tar out, the same file`, async () => {
-      const folder = await mkdtemp(join(tmpdir(), "a3s-t"));
+      const directory = await mkdtemp(join(tmpdir(), "a3s-t"));
       try {
-        await mkdir(join(folder, "out"));
-        const source = join(folder, "file");
+        await mkdir(join(directory, "out"));
+        const source = join(directory, "file");
         await randomFile(source, bytes);
         await shell(daemon, container, `rm -rf /cp-${transport}; mkdir /cp-${transport}`);
         await flat(`cp over ${transport}`, async () => {
@@ -123,7 +123,7 @@ describe(`streaming of ${mib} MiB each way`, function () {
           });
           const copy = ["command", "-transport", transport, "-stdout", "-stderr", "-url"];
           const sender = new KubeClient([...copy, into.url, "-stdin"], limitMs);
-          const pack = spawn("tar", ["cf", "-", "-C", folder, "file"], { stdio: ["ignore", "pipe", "inherit"] });
+          const pack = spawn("tar", ["cf", "-", "-C", directory, "file"], { stdio: ["ignore", "pipe", "inherit"] });
           await pipeline(pack.stdout, sender.stdin);
           const sent = await sender.ended;
           expect({ ...sent, said: sender.stderr }).to.include({ error: "", exitCode: 0, said: "" });
@@ -133,7 +133,7 @@ describe(`streaming of ${mib} MiB each way`, function () {
             containerId: container,
             cmd: ["tar", "cf", "-", "-C", place, "file"],
           });
-          const unpack = spawn("tar", ["xf", "-", "-C", join(folder, "out")], {
+          const unpack = spawn("tar", ["xf", "-", "-C", join(directory, "out")], {
             stdio: ["pipe", "inherit", "inherit"],
           });
           const unpacked = once(unpack, "close");
@@ -143,10 +143,10 @@ describe(`streaming of ${mib} MiB each way`, function () {
           expect((await unpacked)[0]).to.equal(0);
           return [sent.peakRssKiB, received.peakRssKiB];
         });
-        expect(await digestOf(join(folder, "out/file"))).to.equal(await digestOf(source));
+        expect(await digestOf(join(directory, "out/file"))).to.equal(await digestOf(source));
         await shell(daemon, container, `rm -r /cp-${transport}`);
       } finally {
-        await rm(folder, { recursive: true });
+        await rm(directory, { recursive: true });
       }
     });
   }

@@ -17,10 +17,10 @@ const dirtyMib = 256;
 describe("sync in a Box", () => {
   let daemon: Daemon;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
   before(async () => {
     daemon = await sharedDaemon();
-    folder = await mkdtemp(join(daemon.base, "sync-"));
+    directory = await mkdtemp(join(daemon.base, "sync-"));
   });
   sharedPod(
     () => daemon,
@@ -30,17 +30,17 @@ describe("sync in a Box", () => {
     },
   );
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   const othersWrite = async (): Promise<void> => {
-    await using file = await open(join(folder, "others"), "w");
+    await using file = await open(join(directory, "others"), "w");
     const block = Buffer.alloc(1 << 20, 1);
     for (let at = 0; at < dirtyMib; at++) await file.write(block);
   };
 
   it("writes back nothing of what others on the node have written, and takes at most twice a host's time", async () => {
-    const id = await startContainer(daemon, pod, { mounts: [{ hostPath: folder, containerPath: "/data" }] });
+    const id = await startContainer(daemon, pod, { mounts: [{ hostPath: directory, containerPath: "/data" }] });
     await othersWrite();
     const before = await dirtyOnHost();
     const write = "echo mine >/mine; echo volume >/data/mine";
@@ -49,7 +49,7 @@ describe("sync in a Box", () => {
     const [from = 0, between = 0, to = 0] = times.map(Number);
     expect(await dirtyOnHost()).to.be.greaterThan(before - dirtyMib / 2);
     // what the pod has written is the host's all the same
-    expect(await readFile(join(folder, "mine"), "utf8")).to.equal("volume\n");
+    expect(await readFile(join(directory, "mine"), "utf8")).to.equal("volume\n");
     await othersWrite();
     const startMs = performance.now();
     await run("sync");

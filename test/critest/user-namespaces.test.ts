@@ -40,7 +40,7 @@ async function isBuilt(daemon: Daemon): Promise<boolean> {
 describe("User namespaces", () => {
   let daemon: Daemon;
   let pod: Pod;
-  let folder: string;
+  let directory: string;
   before(async function () {
     daemon = await sharedDaemon();
     if (!(await isBuilt(daemon))) {
@@ -51,10 +51,10 @@ describe("User namespaces", () => {
       );
       skipBecause(this, "the driver has no user namespaces: that RunPodSandbox refuses them was seen");
     }
-    folder = await mkdtemp(join(daemon.logs, "userns-"));
+    directory = await mkdtemp(join(daemon.logs, "userns-"));
   });
   after(async () => {
-    if ((folder as string | undefined) !== undefined) await rm(folder, { recursive: true });
+    if ((directory as string | undefined) !== undefined) await rm(directory, { recursive: true });
   });
   sharedPod(
     () => daemon,
@@ -82,7 +82,7 @@ describe("User namespaces", () => {
   });
 
   it("show the owners of volumes as they are on the host, and write as them", async () => {
-    const source = join(folder, "volume");
+    const source = join(directory, "volume");
     await mkdir(source);
     await writeFile(join(source, "theirs"), "7\n");
     await chown(join(source, "theirs"), 7, 8);
@@ -139,7 +139,7 @@ describe("User namespaces", () => {
     await refused(context({ mode: POD, uids: [other], gids: [mapping] }), /differ from those of the sandbox/);
     await refused(context({ mode: NODE, uids: [], gids: [] }), /say NODE/);
     await refused(context({ mode: CONTAINER, uids: [mapping], gids: [mapping] }), /differ/);
-    const mount = { hostPath: folder, containerPath: "/data", uidMappings: [other], gidMappings: [mapping] };
+    const mount = { hostPath: directory, containerPath: "/data", uidMappings: [other], gidMappings: [mapping] };
     await refused(inside(CONTAINER, { mounts: [mount] }), /ids mapped otherwise/);
     const target = await startContainer(daemon, pod, inside());
     const joined = { ...options(TARGET, userns), targetId: target };

@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { failure, image, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
-import { FaultFolder } from "../support/faults/fault-folder.js";
+import { FaultDirectory } from "../support/faults/fault-directory.js";
 import { busybox } from "../support/images.js";
 import { expectSameMachine, type MachineState } from "../support/machine.js";
 import { createContainer, podConfig, removePod, runPod, startContainer, vmmPid, type Pod } from "../support/pods.js";
@@ -29,13 +29,13 @@ async function within<T>(limitMs: number, call: () => Promise<T>): Promise<T> {
 
 describe("Calls beside what really hangs", function () {
   this.timeout(limit(120_000));
-  let faults: FaultFolder;
+  let faults: FaultDirectory;
   let daemon: Daemon;
   let pod: Pod;
   let machine: MachineState;
 
   before(async () => {
-    faults = await FaultFolder.make();
+    faults = await FaultDirectory.make();
     const config = "[sandbox]\nstop_timeout_ms = 1000\n";
     daemon = await Daemon.start({ images: [await busybox()], config, environment: { A3S_FAULTS: faults.path } });
     pod = await runPod(daemon);
@@ -189,22 +189,22 @@ describe("Calls beside what really hangs", function () {
 
 describe("A network plugin that sleeps", function () {
   this.timeout(limit(60_000));
-  let folder: string;
+  let directory: string;
   let daemon: Daemon;
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-cni-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-cni-"));
     const list = { cniVersion: "1.0.0", name: "asleep", plugins: [{ type: "asleep" }] };
-    await writeFile(join(folder, "10-asleep.conflist"), JSON.stringify(list));
+    await writeFile(join(directory, "10-asleep.conflist"), JSON.stringify(list));
     // It hears nothing but SIGKILL, and so does what it has started.
-    const program = `#!/bin/sh\ntrap '' TERM INT HUP\n[ "$CNI_COMMAND" = ADD ] || exit 0\necho $$ > ${folder}/pid\nsleep 1000\n`;
-    await writeFile(join(folder, "asleep"), program);
-    await chmod(join(folder, "asleep"), 0o755);
-    const config = `[cni]\nconf_dir = "${folder}"\nbin_dirs = ["${folder}"]\nplugin_timeout_ms = ${String(capMs)}\n`;
+    const program = `#!/bin/sh\ntrap '' TERM INT HUP\n[ "$CNI_COMMAND" = ADD ] || exit 0\necho $$ > ${directory}/pid\nsleep 1000\n`;
+    await writeFile(join(directory, "asleep"), program);
+    await chmod(join(directory, "asleep"), 0o755);
+    const config = `[cni]\nconf_dir = "${directory}"\nbin_dirs = ["${directory}"]\nplugin_timeout_ms = ${String(capMs)}\n`;
     daemon = await Daemon.start({ config, nodeNetns: `/proc/${String(process.pid)}/ns/net` });
   });
   after(async () => {
     await daemon.remove();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("is killed at its limit with all that it has started; the pod's error names it, and nothing is left", async () => {
@@ -212,7 +212,7 @@ describe("A network plugin that sleeps", function () {
     const run = daemon.cri.call(runtime.runPodSandbox, { config: podConfig(daemon, { logDirectory: "" }) });
     // The Box that boots beside it is taken back before the answer.
     await within(capMs + 5_000, () => failure(run, status.DEADLINE_EXCEEDED, /CNI plugin "asleep" ADD: no result in/));
-    const pid = Number(await readFile(join(folder, "pid"), "utf8"));
+    const pid = Number(await readFile(join(directory, "pid"), "utf8"));
     expect(existsSync(`/proc/${String(pid)}`)).to.equal(false);
     await expectSameMachine(daemon.scope, was, 10_000);
   });

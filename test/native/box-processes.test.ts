@@ -11,7 +11,7 @@ describe("processes of Boxes", () => {
     await using scratch = await Scratch.make();
     const box = `state/boxes/${"0123456789abcdef".repeat(2).slice(0, 24)}`;
     const [layout, share, seen] = [scratch.in(`${box}/layout`), scratch.in(`${box}/share`), scratch.in("seen")];
-    for (const folder of [layout, share, seen]) await mkdir(folder, { recursive: true });
+    for (const directory of [layout, share, seen]) await mkdir(directory, { recursive: true });
     await native.bindMount(layout, share, false, plain);
     const program = scratch.in("virtiofsd");
     await copyFile("/bin/sleep", program);

@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { fileServerFinding } from "../../src/cli/file-server-finding.js";
 import { loadConfig } from "../../src/config/load.js";
 import type { Config } from "../../src/config/config.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { Scratch } from "./scratch.js";
 
 describe("check, of a Box's file server", () => {
   const configOf = async (scratch: Scratch): Promise<Config> => {
     const config = await loadConfig({ root: scratch.in("root/of/it"), state: scratch.in("state") });
-    return { ...config, assets: { ...config.assets, dir: join(projectFolder, "build/assets") } };
+    return { ...config, assets: { ...config.assets, dir: join(projectDirectory, "build/assets") } };
   };
 
-  it("says whose rights it has, before the daemon has any folder, and makes none", async () => {
+  it("says whose rights it has, before the daemon has any directory, and makes none", async () => {
     await using scratch = await Scratch.make();
     expect(await fileServerFinding(await configOf(scratch))).to.include({ verdict: "OK" });
     expect(await readdir(scratch.path)).to.deep.equal([]);

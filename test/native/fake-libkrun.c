@@ -26,10 +26,10 @@ static void tell_file(const char *path) {
   if (file >= 0) close(file);
 }
 
-static void tell_folder(const char *path) {
+static void tell_directory(const char *path) {
   printf("== %s\n", path);
-  DIR *folder = opendir(path);
-  for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+  DIR *directory = opendir(path);
+  for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
     if (entry->d_name[0] != '.') printf("entry %s\n", entry->d_name);
   }
 }
@@ -164,10 +164,10 @@ int32_t krun_start_enter(uint32_t ctx) {
   tell_file("self/status");
   tell_file("self/mountinfo");
   tell_file("self/limits");
-  tell_folder("/");
-  tell_folder("/share");
-  tell_folder("/proc");
-  tell_folder("/proc/self");
+  tell_directory("/");
+  tell_directory("/share");
+  tell_directory("/proc");
+  tell_directory("/proc/self");
   tell_escapes();
   printf("write to share %d, to sockets %d, to root %d\n", open("/share/new", O_CREAT | O_WRONLY, 0600) >= 0,
          open("/sockets/new", O_CREAT | O_WRONLY, 0600) >= 0, open("/new", O_CREAT | O_WRONLY, 0600) >= 0);

@@ -83,7 +83,7 @@ describe("removeTree", () => {
     expect(await readdir(scratch.path)).to.deep.equal([]);
   }).timeout(30_000);
 
-  it("removes a folder of many entries", async () => {
+  it("removes a directory of many entries", async () => {
     await using scratch = await Scratch.make();
     await mkdir(scratch.in("tree"));
     const many = `seq 1 5000 | sed s/^/f/ | xargs touch; seq 1 3000 | sed s/^/d/ | xargs mkdir`;

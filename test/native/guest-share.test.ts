@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import { nestedMounts } from "../../src/runtime/volumes/nested-mounts.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { hostedShare } from "../support/hosted-share.js";
 import { Scratch, native, plain } from "./scratch.js";
 
-describe("a source that the daemon's own folders are in", () => {
-  it("has all mounts below it in the share but those in these folders, and the source keeps them", async () => {
+describe("a source that the daemon's own directories are in", () => {
+  it("has all mounts below it in the share but those in these directories, and the source keeps them", async () => {
     await using scratch = await Scratch.make();
     const [source, own] = [scratch.in("source"), scratch.in("source/own")];
     for (const name of ["box", "base", "source", "source/a b", "source/own", "source/own/box"]) {
@@ -21,7 +21,7 @@ describe("a source that the daemon's own folders are in", () => {
     }
     await writeFile(scratch.in("source/file"), "");
     await native.bindMount(scratch.in("source/file"), scratch.in("source/file"), false, plain);
-    const { guest } = await hostedShare(native, boxFolderAt(scratch.in("box")), scratch.in("base"), null);
+    const { guest } = await hostedShare(native, boxDirectoryAt(scratch.in("box")), scratch.in("base"), null);
     const before = mountsBelow(await readMountinfo(), source).length;
     const { hostPath } = await guest.bind("all", source, { readonly: false, recursive: true, without: [own] });
     const mounts = await guest.mounted();

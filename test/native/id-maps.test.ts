@@ -35,7 +35,7 @@ async function expectNothingLeft(work: () => Promise<void>): Promise<void> {
 }
 
 describe("id maps of the addon", () => {
-  it("show the owners of a bound folder as the ids of a namespace, and write as them", async () => {
+  it("show the owners of a bound directory as the ids of a namespace, and write as them", async () => {
     await using scratch = await Scratch.make();
     for (const name of ["from", "to"]) await mkdir(scratch.in(name));
     for (const [name, owner] of [
@@ -91,7 +91,7 @@ describe("id maps of the addon", () => {
     expect(await failure(() => native.openUserNamespace({ extents: [one, one] }))).to.include({ code: "EINVAL" });
   });
 
-  it("let a bound folder follow what is mounted below its source, or not, and leave that alone", async () => {
+  it("let a bound directory follow what is mounted below its source, or not, and leave that alone", async () => {
     await using scratch = await Scratch.make();
     for (const name of ["from", "from/late", "with", "without"]) await mkdir(scratch.in(name));
     await native.bindMount(scratch.in("from"), scratch.in("from"), false, plain);

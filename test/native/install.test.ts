@@ -1,4 +1,4 @@
-/** What `install` puts in place, into a folder; the unit as systemd's own checker reads it. */
+/** What `install` puts in place, into a directory; the unit as systemd's own checker reads it. */
 import { execFile } from "node:child_process";
 import { appendFile, chmod, mkdir, mkdtemp, open, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,11 +9,11 @@ import { loadConfig } from "../../src/config/load.js";
 import { loadNative } from "../../src/native/addon.js";
 import { install } from "../../src/cli/install.js";
 import { uninstall } from "../../src/cli/uninstall.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 
 describe("the installed service", () => {
-  let folder: string;
-  const at = (path: string): string => join(folder, path);
+  let directory: string;
+  const at = (path: string): string => join(directory, path);
   const unit = "etc/systemd/system/a3s-box.service";
   /** What a command prints is not the test's output. */
   const quietly = async (work: () => Promise<number>): Promise<string> => {
@@ -27,13 +27,13 @@ describe("the installed service", () => {
     }
     return printed;
   };
-  const doInstall = (): Promise<string> => quietly(() => install(["--destination", folder]));
+  const doInstall = (): Promise<string> => quietly(() => install(["--destination", directory]));
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-i"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-i"));
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("is a unit that systemd finds nothing wrong with", async () => {
@@ -51,7 +51,7 @@ describe("the installed service", () => {
   it("starts this package by this Node", async () => {
     await doInstall();
     const text = await readFile(at(unit), "utf8");
-    expect(text).to.contain(`ExecStart=${process.execPath} ${join(projectFolder, "dist/main.js")} serve\n`);
+    expect(text).to.contain(`ExecStart=${process.execPath} ${join(projectDirectory, "dist/main.js")} serve\n`);
     expect(text).to.not.match(/@[A-Z]+@/);
   });
 
@@ -104,25 +104,25 @@ describe("the installed service", () => {
     await doInstall();
     await writeFile(at("etc/crictl.yaml"), "timeout: 5\n");
     const rest = async (): Promise<string[]> =>
-      (await readdir(folder, { recursive: true, withFileTypes: true }))
+      (await readdir(directory, { recursive: true, withFileTypes: true }))
         .filter((entry) => entry.isFile())
         .map(({ name }) => name)
         .sort();
-    await quietly(() => uninstall(["--destination", folder]));
+    await quietly(() => uninstall(["--destination", directory]));
     expect(await rest()).to.deep.equal(["config.toml", "crictl.yaml"]);
-    await quietly(() => uninstall(["--destination", folder, "--purge"]));
+    await quietly(() => uninstall(["--destination", directory, "--purge"]));
     expect(await rest()).to.deep.equal(["crictl.yaml"]);
-    await quietly(() => uninstall(["--destination", folder, "--purge"]));
+    await quietly(() => uninstall(["--destination", directory, "--purge"]));
   });
 });
 
 describe("notifySocket", () => {
-  const { native } = loadNative(join(projectFolder, "build/assets"));
+  const { native } = loadNative(join(projectDirectory, "build/assets"));
 
   for (const kind of ["a path", "an abstract name"]) {
     it(`sends one datagram to ${kind}`, async () => {
-      const folder = await mkdtemp(join(tmpdir(), "a3s-i"));
-      const path = kind === "a path" ? join(folder, "s") : `@a3s-test-${String(process.pid)}`;
+      const directory = await mkdtemp(join(tmpdir(), "a3s-i"));
+      const path = kind === "a path" ? join(directory, "s") : `@a3s-test-${String(process.pid)}`;
       // Node has no Unix datagram sockets: a few lines of Python stand for systemd.
       const script = `import socket,sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.settimeout(20)
@@ -138,7 +138,7 @@ print("bound", flush=True); print(s.recv(100).decode(), flush=True)`;
         native.notifySocket(path, "READY=1");
         expect((await listening).stdout).to.equal("bound\nREADY=1\n");
       } finally {
-        await rm(folder, { recursive: true });
+        await rm(directory, { recursive: true });
       }
     });
   }

@@ -8,9 +8,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fuzz } from "../support/fuzzing/run.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 
-const program = join(projectFolder, "build/assets/sanitized/bin/a3s-box-launcher");
+const program = join(projectDirectory, "build/assets/sanitized/bin/a3s-box-launcher");
 
 /** launcher/exit_codes.h */
 const usage = 100;
@@ -27,7 +27,7 @@ const config = [
   ["base", "41"],
   ["tag", "podroot"],
   ["console", "/none/console.log"],
-  ["socket_folder", "/none/sockets"],
+  ["socket_directory", "/none/sockets"],
 ];
 const more = [
   ["tap", "tap0"],
@@ -38,12 +38,12 @@ const more = [
 const textOf = (pairs: readonly (readonly string[])[]): string => pairs.map((pair) => `${pair.join("=")}\n`).join("");
 
 describe("the launcher, of what is damaged,", () => {
-  let folder: string;
+  let directory: string;
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-launcher-fuzz-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-launcher-fuzz-"));
   });
   after(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("takes a config or refuses it in one line, and does nothing else", async function () {
@@ -53,7 +53,7 @@ describe("the launcher, of what is damaged,", () => {
       seeds: [textOf(config), textOf([...config, ...more])],
       words: ["=", "\n", "\0", "userns=3\n", "mac=", "tap=", "vcpus=255\n", ":", "/"],
       tried: async (input) => {
-        const file = join(folder, "config");
+        const file = join(directory, "config");
         await writeFile(file, input);
         const code = await launched("run", file);
         return code !== wrongConfig;

@@ -44,7 +44,7 @@ async function ended(file: string, ...args: string[]): Promise<Ended> {
 async function prepare(scratch: Scratch): Promise<Map<string, string>> {
   for (const name of ["layout", "layout/base", "base", "base/usr", "sockets"]) await mkdir(scratch.in(name));
   await writeFile(scratch.in("layout/inside"), "");
-  await mkdir(scratch.in("layout/folder/inner"), { recursive: true });
+  await mkdir(scratch.in("layout/directory/inner"), { recursive: true });
   await writeFile(scratch.in("outside"), "");
   await writeFile(scratch.in("kernel"), "the kernel\n");
   const source = join(import.meta.dirname, "fake-libkrun.c");
@@ -63,7 +63,7 @@ async function prepare(scratch: Scratch): Promise<Map<string, string>> {
     ["base", "4"],
     ["tag", "podroot"],
     ["console", scratch.in("console.log")],
-    ["socket_folder", scratch.in("sockets")],
+    ["socket_directory", scratch.in("sockets")],
   ]);
 }
 
@@ -124,7 +124,7 @@ describe("the launcher", () => {
     await using scratch = await Scratch.make();
     const { stdout } = await runWith(scratch, await prepare(scratch));
     expect(entriesOf(stdout, "/")).to.deep.equal(["dev", "proc", "share", "sockets"]);
-    expect(entriesOf(stdout, "/share")).to.deep.equal(["base", "folder", "inside"]);
+    expect(entriesOf(stdout, "/share")).to.deep.equal(["base", "directory", "inside"]);
     expect(stdout).to.include("write to share 0, to sockets 1, to root 0\n");
     const points = [...stdout.matchAll(/^\d+ \d+ \d+:\d+ \S+ (\S+) (\S+)/gm)].map((match) => match[1]);
     expect(points.sort()).to.deep.equal([

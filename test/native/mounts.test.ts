@@ -9,7 +9,7 @@ async function mountLine(path: string): Promise<string | undefined> {
 }
 
 describe("mounts of the addon", () => {
-  it("bind a folder with its flags, and only that mount", async () => {
+  it("bind a directory with its flags, and only that mount", async () => {
     await using scratch = await Scratch.make();
     await mkdir(scratch.in("from"));
     await mkdir(scratch.in("to"));
@@ -31,16 +31,16 @@ describe("mounts of the addon", () => {
     expect(await readFile(scratch.in("b"), "utf8")).to.equal("old");
   });
 
-  it("refuse a link as the target, a folder on a file and a source that is not there, and leave nothing", async () => {
+  it("refuse a link as the target, a directory on a file and a source that is not there, and leave nothing", async () => {
     await using scratch = await Scratch.make();
-    await mkdir(scratch.in("folder"));
+    await mkdir(scratch.in("directory"));
     await writeFile(scratch.in("file"), "");
-    await symlink("folder", scratch.in("link"));
+    await symlink("directory", scratch.in("link"));
     const bind = (from: string, to: string) => native.bindMount(scratch.in(from), scratch.in(to), true, plain);
-    expect(await failure(() => bind("folder", "link"))).to.include({ code: "ELOOP", path: scratch.in("link") });
-    expect(await failure(() => bind("folder", "file"))).to.include({ code: "ENOTDIR", path: scratch.in("file") });
-    expect(await failure(() => bind("none", "folder"))).to.include({ code: "ENOENT", path: scratch.in("none") });
-    expect(await mountLine(scratch.in("folder"))).to.equal(undefined);
+    expect(await failure(() => bind("directory", "link"))).to.include({ code: "ELOOP", path: scratch.in("link") });
+    expect(await failure(() => bind("directory", "file"))).to.include({ code: "ENOTDIR", path: scratch.in("file") });
+    expect(await failure(() => bind("none", "directory"))).to.include({ code: "ENOENT", path: scratch.in("none") });
+    expect(await mountLine(scratch.in("directory"))).to.equal(undefined);
   });
 
   it("carry submounts along only when recursive", async () => {
@@ -174,7 +174,7 @@ describe("overlays of the addon", () => {
     expect((await readdir(scratch.in("merged"))).sort()).to.deep.equal(["0", "1", "2", "3"]);
   });
 
-  it("refuse no lowers, and say which folder is missing", async () => {
+  it("refuse no lowers, and say which directory is missing", async () => {
     await using scratch = await Scratch.make();
     await mkdir(scratch.in("merged"));
     const mount = (lowers: string[]) =>

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { execFileSync } from "node:child_process";
 import { chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { movedRoot } from "../../src/vmm/box-ids.js";
-import { probeOwners, type OwnersVerdict, type ProbedFolders } from "../../src/vmm/share/probe-owners.js";
+import { probeOwners, type OwnersVerdict, type ProbedDirectories } from "../../src/vmm/share/probe-owners.js";
 import { Scratch, failure, native, plain } from "./scratch.js";
 
 const root = 3_000_000_000;
@@ -41,15 +41,15 @@ os.link("new", "link")
 os.rename("new", "renamed")
 say("exchange", libc.renameat2(-100, b"renamed", -100, b"tmpfile", 2))
 os.unlink("gone")
-for name in os.listdir("folder"): os.unlink("folder/" + name)
-os.rmdir("folder"); os.mkdir("folder"); open("folder/only", "w").close()
+for name in os.listdir("directory"): os.unlink("directory/" + name)
+os.rmdir("directory"); os.mkdir("directory"); open("directory/only", "w").close()
 os.mkfifo("fifo")
 os.symlink("nowhere", "symbolic")
 refused("a device", lambda: os.mknod("device", stat.S_IFBLK | 0o600, os.makedev(8, 0)))
 refused("a whiteout", lambda: os.mknod("white", stat.S_IFCHR | 0o600, os.makedev(0, 0)))
 refused("its own id", lambda: os.chown("fifo", ${root}, -1))
 os.setresuid(-1, 1000, -1)
-refused("another user in root's folder", lambda: open("others", "w"))
+refused("another user in root's directory", lambda: open("others", "w"))
 refused("that user's own file", lambda: open("low", "a"))
 `;
 
@@ -74,9 +74,9 @@ describe("an overlay of which all layers show a namespace's owners", () => {
     scratch: Scratch,
     names = ["upper", "work"],
   ): Promise<Parameters<typeof native.mountOverlay>[0]> {
-    for (const name of ["lower", "lower/folder", "merged", ...names])
+    for (const name of ["lower", "lower/directory", "merged", ...names])
       await mkdir(scratch.in(name), { recursive: true });
-    for (const name of ["low", "gone", "program", "folder/old"]) await writeFile(scratch.in(`lower/${name}`), name);
+    for (const name of ["low", "gone", "program", "directory/old"]) await writeFile(scratch.in(`lower/${name}`), name);
     const [upper = "", work = ""] = names;
     const parts = { lowers: [scratch.in("lower")], upper: scratch.in(upper), work: scratch.in(work) };
     return { ...parts, target: scratch.in("merged"), flags: plain, index: true, ids, mapsUpper: true };
@@ -94,21 +94,21 @@ describe("an overlay of which all layers show a namespace's owners", () => {
       "a device EPERM",
       "a whiteout EPERM", // through an overlay; overlayfs makes its own
       "its own id EINVAL",
-      "another user in root's folder EACCES",
+      "another user in root's directory EACCES",
       "that user's own file done",
     ]);
     const upper = (name: string): string => scratch.in(`upper/${name}`);
     expect(await onDisk(upper("low"))).to.equal("1000:70000 4755");
     expect(await onDisk(upper("tmpfile"))).to.equal("2000000000:0 644");
     expect(await onDisk(upper("renamed"))).to.equal("0:0 640");
-    expect(await onDisk(upper("folder/only"))).to.equal("0:0 644");
+    expect(await onDisk(upper("directory/only"))).to.equal("0:0 644");
     expect((await stat(upper("link"))).ino).to.equal((await stat(upper("tmpfile"))).ino);
     expect((await stat(upper("gone"))).rdev).to.equal(0);
     // Version 3 on the disk, with the host's root: the kernel tells it as version 2 (capabilities(7)).
     const read = `import os; print(os.getxattr("${upper("program")}", "security.capability").hex())`;
     expect(execFileSync("python3", ["-c", read], { encoding: "utf8" })).to.equal(`${capability}\n`);
     expect(await readFile(scratch.in("lower/low"), "utf8")).to.equal("low");
-    expect(await readdir(scratch.in("merged/folder"))).to.deep.equal(["only"]);
+    expect(await readdir(scratch.in("merged/directory"))).to.deep.equal(["only"]);
   });
 
   it("is read by the host's root, who can make nothing in it", async () => {
@@ -161,12 +161,12 @@ describe("an overlay of which all layers show a namespace's owners", () => {
 });
 
 describe("whether owners can be mapped", () => {
-  const probe = async (scratch: Scratch, over: Partial<ProbedFolders> = {}): Promise<OwnersVerdict> => {
+  const probe = async (scratch: Scratch, over: Partial<ProbedDirectories> = {}): Promise<OwnersVerdict> => {
     for (const name of ["state", "layers"]) await mkdir(scratch.in(name), { recursive: true });
-    const folders = { state: scratch.in("state"), layers: scratch.in("layers") };
-    const verdict = await probeOwners({ native, ...folders, name: "probe", ...over });
-    expect(await readdir(folders.state)).to.deep.equal([]);
-    expect(await readdir(folders.layers)).to.deep.equal([]);
+    const directories = { state: scratch.in("state"), layers: scratch.in("layers") };
+    const verdict = await probeOwners({ native, ...directories, name: "probe", ...over });
+    expect(await readdir(directories.state)).to.deep.equal([]);
+    expect(await readdir(directories.layers)).to.deep.equal([]);
     return verdict;
   };
 
@@ -177,14 +177,14 @@ describe("whether owners can be mapped", () => {
     expect(await probe(scratch)).to.deep.equal({ mapped: true });
   });
 
-  for (const [folder, what] of [
+  for (const [directory, what] of [
     ["state", /does not map the owners of the file system of .*state: EINVAL/],
     ["layers", /does not map the owners of containers' trees in .*layers: E[A-Z]+/],
   ] as const) {
-    it(`is answered with what can't be: ${folder} on a file system without`, async () => {
+    it(`is answered with what can't be: ${directory} on a file system without`, async () => {
       await using scratch = await Scratch.make();
-      await mkdir(scratch.in(folder));
-      execFileSync("mount", ["-t", "ramfs", "none", scratch.in(folder)]);
+      await mkdir(scratch.in(directory));
+      execFileSync("mount", ["-t", "ramfs", "none", scratch.in(directory)]);
       const verdict = await probe(scratch);
       expect(verdict).to.have.property("mapped", false);
       expect(verdict).to.have.property("why").that.matches(what);

@@ -17,11 +17,11 @@ import type { OwnerPod } from "../../src/sandboxes/core/caller.js";
 import { groupOwner } from "../../src/sandboxes/listen/who/group-owner.js";
 import type { Known } from "../../src/sandboxes/listen/who/known.js";
 import { peerOf, type PeerParts } from "../../src/sandboxes/listen/who/peer.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually } from "../support/wait.js";
 
-const { native } = loadNative(join(projectFolder, "build/assets"));
+const { native } = loadNative(join(projectDirectory, "build/assets"));
 
 /** Connects to its first argument and says its number; "leave": its child keeps the connection, and it ends unwaited for. */
 const client = `
@@ -43,16 +43,16 @@ describe("who calls on a Unix socket", () => {
   const made: string[] = [];
   const children: { readonly child: ChildProcess; readonly closed: Promise<unknown> }[] = [];
   let hierarchies: CgroupHierarchy[];
-  let folder: string;
+  let directory: string;
   let server: Server;
 
   before(async () => {
     hierarchies = cgroupHierarchies(await readMountinfo(), true);
-    folder = await mkdtemp(join(tmpdir(), "a3s-peer-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-peer-"));
     server = createServer();
-    await new Promise<void>((resolve) => server.listen(join(folder, "s"), resolve));
-    await chmod(folder, 0o755);
-    await chmod(join(folder, "s"), 0o666);
+    await new Promise<void>((resolve) => server.listen(join(directory, "s"), resolve));
+    await chmod(directory, 0o755);
+    await chmod(join(directory, "s"), 0o666);
   });
 
   afterEach(async () => {
@@ -67,7 +67,7 @@ describe("who calls on a Unix socket", () => {
 
   after(async () => {
     server.close();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   async function groupsOf(path: string, of = hierarchies): Promise<string[]> {
@@ -84,7 +84,7 @@ describe("who calls on a Unix socket", () => {
   async function connected(procs: readonly string[], ...words: string[]): Promise<{ socket: Socket; pid: number }> {
     const enter = procs.map((file) => `echo $$ > ${file}; `).join("");
     const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
-    const child = spawn("sh", ["-c", `${enter}exec perl -e "$0" "$@"`, client, join(folder, "s"), ...words], {
+    const child = spawn("sh", ["-c", `${enter}exec perl -e "$0" "$@"`, client, join(directory, "s"), ...words], {
       detached: true,
       stdio: ["ignore", "pipe", "inherit"],
     });

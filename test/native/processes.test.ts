@@ -175,7 +175,7 @@ describe("process descriptors", () => {
       const { parentPort, workerData } = require("node:worker_threads");
       const addon = require(workerData.path);
       addon.watchExit(workerData.pidfd);
-      addon.lockFolder("/").then(() => parentPort.postMessage("watching"));`;
+      addon.lockDirectory("/").then(() => parentPort.postMessage("watching"));`;
     const worker = new Worker(code, {
       eval: true,
       execArgv: [],
@@ -219,14 +219,14 @@ describe("network namespaces of the addon", () => {
   });
 });
 
-describe("folder locks", () => {
+describe("directory locks", () => {
   it("keep others out until closed", async () => {
     await using scratch = await Scratch.make();
     await mkdir(scratch.in("root"));
-    const lock = await native.lockFolder(scratch.in("root"));
-    expect(await failure(() => native.lockFolder(scratch.in("root")))).to.include({ code: "EWOULDBLOCK" });
+    const lock = await native.lockDirectory(scratch.in("root"));
+    expect(await failure(() => native.lockDirectory(scratch.in("root")))).to.include({ code: "EWOULDBLOCK" });
     lock.close();
     lock.close();
-    (await native.lockFolder(scratch.in("root"))).close();
+    (await native.lockDirectory(scratch.in("root"))).close();
   });
 });

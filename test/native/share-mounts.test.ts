@@ -10,14 +10,14 @@ import { codeOf } from "../../src/base/errors.js";
 import { mountsBelow } from "../../src/base/mountinfo.js";
 import type { SpawnedProcess } from "../../src/native/addon.js";
 import type { SharedPath } from "../../src/vmm/box.js";
-import { boxFolderAt } from "../../src/vmm/box-folder.js";
+import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
 import { givenDescriptors } from "../../src/vmm/drivers/driver.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { GuestShare } from "../../src/vmm/share/guest-share.js";
 import { ServerMounts } from "../../src/vmm/share/share-mounts.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { eventually } from "../support/wait.js";
 import { Scratch, failure, native } from "./scratch.js";
 
@@ -37,9 +37,9 @@ class Served implements AsyncDisposable {
 
   static async make(scratch: Scratch, mapped = false): Promise<Served> {
     for (const name of ["box", "base", "base/usr"]) await mkdir(scratch.in(name));
-    const folder = boxFolderAt(scratch.in("box"));
+    const directory = boxDirectoryAt(scratch.in("box"));
     const of = (server: SpawnedProcess | undefined): GuestShare =>
-      new GuestShare(mapped ? owners : null, folder, native, new ServerMounts(native, folder.share, server));
+      new GuestShare(mapped ? owners : null, directory, native, new ServerMounts(native, directory.share, server));
     await of(undefined).create();
     await using trees = await of(undefined).trees(scratch.in("base"));
     const program = await jailedProgram("/bin/sleep", [], AbortSignal.timeout(10_000));
@@ -47,7 +47,7 @@ class Served implements AsyncDisposable {
     const options = ["share=3", "base=4", ...(mapped ? ["userns=5"] : [])];
     const args = enterArguments({ ...program, name: "sleep", args: ["1000"], options });
     const server = await native.spawn({
-      file: join(projectFolder, "build/assets/bin/a3s-box-launcher"),
+      file: join(projectDirectory, "build/assets/bin/a3s-box-launcher"),
       ...{ args, env: [], cwd: "/", netns: null, newMountNamespace: false, newIpcAndUts: false },
       stdio: [null, null, null, ...givenDescriptors({ trees: trees.given, userNamespace: namespace.given })],
       ...{ cgroupProcs: [], maxOpenFiles: null, oomScoreAdj: null },
@@ -154,7 +154,7 @@ describe("mounts of a share, among its server's", () => {
     });
   }
 
-  it("are made nowhere but where an entry is: no link leads out, a file takes no folder, nothing stays of a failure", async () => {
+  it("are made nowhere but where an entry is: no link leads out, a file takes no directory, nothing stays of a failure", async () => {
     await using scratch = await Scratch.make();
     await using served = await Served.make(scratch);
     const { pid, startTime } = served.server;
@@ -185,7 +185,7 @@ describe("mounts of a share, among its server's", () => {
     expect(text)
       .to.match(/ \/share ro,nosuid,nodev,noexec,/)
       .and.match(/ \/share\/base ro,nosuid,nodev,/);
-    await served.share.lookAt(boxFolderAt(scratch.in("box")).share, async (path) => {
+    await served.share.lookAt(boxDirectoryAt(scratch.in("box")).share, async (path) => {
       expect(await failure(() => access(path, constants.W_OK))).to.include({ code: "EROFS" });
     });
   });

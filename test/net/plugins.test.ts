@@ -16,12 +16,12 @@ import { Networks, type Place } from "../../src/net/networks.js";
 import { loadNative } from "../../src/native/addon.js";
 import { procStat } from "../../src/base/proc-stat.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually } from "../support/wait.js";
 
 const never = new AbortController().signal;
-const { native } = loadNative(join(projectFolder, "build/assets"));
+const { native } = loadNative(join(projectDirectory, "build/assets"));
 /** Killed and failed starts; `A3S_TEST_STARTS=200` for the long proof. */
 const starts = Number(process.env["A3S_TEST_STARTS"] ?? "10");
 
@@ -41,7 +41,7 @@ function bridgeName(subnet: string): string {
 }
 
 describe("CNI plugins of the distribution", function () {
-  let folder: string;
+  let directory: string;
   let networks: Networks;
 
   before(async () => {
@@ -67,13 +67,13 @@ describe("CNI plugins of the distribution", function () {
   });
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-c"));
-    for (const name of ["net.d", "bin", "ns"]) await mkdir(join(folder, name));
+    directory = await mkdtemp(join(tmpdir(), "a3s-c"));
+    for (const name of ["net.d", "bin", "ns"]) await mkdir(join(directory, name));
     const given = (value: unknown): { value: unknown; from: string } => ({ value, from: "the test" });
     const config = configOf(
       new Map([
-        ["cni.conf_dir", given(join(folder, "net.d"))],
-        ["cni.bin_dirs", given([join(folder, "bin"), "/usr/lib/cni"])],
+        ["cni.conf_dir", given(join(directory, "net.d"))],
+        ["cni.bin_dirs", given([join(directory, "bin"), "/usr/lib/cni"])],
         ["cni.plugin_timeout_ms", given(5_000)],
         ["cni.gc", given(true)],
       ]),
@@ -82,17 +82,17 @@ describe("CNI plugins of the distribution", function () {
   });
 
   afterEach(async () => {
-    for (const name of await readdir(join(folder, "ns"))) await native.removeNetns(join(folder, "ns", name));
-    await rm(folder, { recursive: true });
+    for (const name of await readdir(join(directory, "ns"))) await native.removeNetns(join(directory, "ns", name));
+    await rm(directory, { recursive: true });
   });
 
   const configure = async (plugins: readonly object[], cniVersion = "1.0.0"): Promise<void> => {
     const version = cniVersion === "" ? {} : { cniVersion };
-    await writeFile(join(folder, "net.d/1.conflist"), JSON.stringify({ ...version, name: "net", plugins }));
+    await writeFile(join(directory, "net.d/1.conflist"), JSON.stringify({ ...version, name: "net", plugins }));
   };
   const hostLocal = (...ranges: string[]): object => ({
     type: "host-local",
-    dataDir: join(folder, "ipam"),
+    dataDir: join(directory, "ipam"),
     ranges: ranges.map((subnet) => [{ subnet }]),
     routes: [{ dst: "0.0.0.0/0" }],
   });
@@ -101,10 +101,10 @@ describe("CNI plugins of the distribution", function () {
     ipam: hostLocal(...ranges),
   });
   const reserved = async (): Promise<string[]> =>
-    (await readdir(join(folder, "ipam/net")).catch(() => [])).filter((name) => /^[0-9a-f]+[.:]/.test(name));
+    (await readdir(join(directory, "ipam/net")).catch(() => [])).filter((name) => /^[0-9a-f]+[.:]/.test(name));
   /** A plugin of a few shell lines, which then answers like the one before it. */
   const double = async (name: string, lines: string): Promise<void> => {
-    await writeFile(join(folder, "bin", name), `#!/bin/sh\ncat > /dev/null\n${lines}\n`, { mode: 0o755 });
+    await writeFile(join(directory, "bin", name), `#!/bin/sh\ncat > /dev/null\n${lines}\n`, { mode: 0o755 });
   };
 
   interface Tenant {
@@ -113,7 +113,7 @@ describe("CNI plugins of the distribution", function () {
   }
   const tenant = async (capabilities: Record<string, unknown> = {}): Promise<Tenant> => {
     const containerId = newBoxId();
-    const netnsPath = join(folder, "ns", containerId.slice(0, 12));
+    const netnsPath = join(directory, "ns", containerId.slice(0, 12));
     await native.createNetns(netnsPath);
     await native.createTap(netnsPath, tapName);
     return { place: { containerId, netnsPath }, attachment: await networks.plan({ args: {}, capabilities }) };
@@ -165,7 +165,7 @@ describe("CNI plugins of the distribution", function () {
       // portmap 1.1 looks for its IPv6 rules at CHECK even where the pod has no such address.
       if (!name.includes("portmap")) await networks.check(one.place, one.attachment, never);
       expect(await reserved()).to.have.length(attachmentAddresses(one.attachment).length);
-      await rm(join(folder, "net.d/1.conflist")); // DEL needs no configuration
+      await rm(join(directory, "net.d/1.conflist")); // DEL needs no configuration
       await detach(one);
       await detach(one);
       expect(await reserved()).to.deep.equal([]);
@@ -227,7 +227,7 @@ describe("CNI plugins of the distribution", function () {
       await configure([bridge("10.88.0.0/24"), { type: "bad" }]);
       await double(
         "bad",
-        `[ $CNI_COMMAND = ADD ] || exit 0\nsleep 300 & cat ${dead.path}/rule > /dev/null 2>&1 & echo $! > ${folder}/pid; wait`,
+        `[ $CNI_COMMAND = ADD ] || exit 0\nsleep 300 & cat ${dead.path}/rule > /dev/null 2>&1 & echo $! > ${directory}/pid; wait`,
       );
       const one = await tenant();
       const gone = new AbortController();
@@ -235,7 +235,7 @@ describe("CNI plugins of the distribution", function () {
       const pid = await eventually(
         "its pid",
         5000,
-        async () => Number(await readFile(join(folder, "pid"), "utf8")) || undefined,
+        async () => Number(await readFile(join(directory, "pid"), "utf8")) || undefined,
       );
       await eventually("its wait", 5000, () => dead.holds || undefined);
       gone.abort();
@@ -283,11 +283,11 @@ describe("CNI plugins of the distribution", function () {
     }
 
     it("takes a result without a version for one of the configuration's, and tells the next plugin so", async () => {
-      const heard = join(folder, "heard");
+      const heard = join(directory, "heard");
       await configure([{ type: "plain" }, { type: "next" }]);
       await double("plain", `[ $CNI_COMMAND = ADD ] && echo '{"ips":[{"address":"10.92.0.9/24"}]}'; exit 0`);
       const lines = `cat > ${heard}; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`;
-      await writeFile(join(folder, "bin/next"), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+      await writeFile(join(directory, "bin/next"), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
       await attach(await tenant());
       const prevResult = { cniVersion: "1.0.0", ips: [{ address: "10.92.0.9/24" }] };
       expect(JSON.parse(await readFile(heard, "utf8"))).to.deep.include({ prevResult });
@@ -302,12 +302,12 @@ describe("CNI plugins of the distribution", function () {
       expect(attachmentAddresses(one.attachment)).to.deep.equal(["10.92.0.9"]);
     });
 
-    it("has those of the folder with the network's name after those of its file, unless the file says no", async () => {
-      const heard = join(folder, "heard");
-      await mkdir(join(folder, "net.d/net"));
-      await writeFile(join(folder, "net.d/net/20-second.conf"), JSON.stringify({ type: "second", more: 2 }));
-      await writeFile(join(folder, "net.d/net/10-first.conf"), JSON.stringify({ type: "first", more: 1 }));
-      await writeFile(join(folder, "net.d/net/readme"), "{");
+    it("has those of the directory with the network's name after those of its file, unless the file says no", async () => {
+      const heard = join(directory, "heard");
+      await mkdir(join(directory, "net.d/net"));
+      await writeFile(join(directory, "net.d/net/20-second.conf"), JSON.stringify({ type: "second", more: 2 }));
+      await writeFile(join(directory, "net.d/net/10-first.conf"), JSON.stringify({ type: "first", more: 1 }));
+      await writeFile(join(directory, "net.d/net/readme"), "{");
       const told = (name: string): string =>
         `[ $CNI_COMMAND = ADD ] || exit 0; echo ${name} >> ${heard}; echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`;
       for (const name of ["inline", "first", "second"]) await double(name, told(name));
@@ -315,7 +315,7 @@ describe("CNI plugins of the distribution", function () {
       await attach(await tenant());
       expect(await readFile(heard, "utf8")).to.equal("inline\nfirst\nsecond\n");
       const list = { cniVersion: "1.0.0", name: "net" };
-      const path = join(folder, "net.d/1.conflist");
+      const path = join(directory, "net.d/1.conflist");
       await writeFile(path, JSON.stringify(list));
       await rm(heard);
       await attach(await tenant());
@@ -324,7 +324,7 @@ describe("CNI plugins of the distribution", function () {
       await rm(heard);
       await attach(await tenant());
       expect(await readFile(heard, "utf8")).to.equal("inline\n");
-      await writeFile(join(folder, "net.d/net/10-first.conf"), "{");
+      await writeFile(join(directory, "net.d/net/10-first.conf"), "{");
       await configure([{ type: "inline" }]);
       const state = await networks.state(never);
       expect(state.ready ? "" : state.message).to.match(/1\.conflist is unusable: .*10-first\.conf: it is not JSON/);
@@ -333,7 +333,7 @@ describe("CNI plugins of the distribution", function () {
     it("waits for a plugin that its installer is just writing", async () => {
       await configure([{ type: "fresh" }]);
       await double("fresh", `echo '{"cniVersion":"1.0.0","ips":[{"address":"10.92.0.9/24"}]}'`);
-      const writing = await open(join(folder, "bin/fresh"), "r+");
+      const writing = await open(join(directory, "bin/fresh"), "r+");
       const attached = attach(await tenant());
       const before = await Promise.race([attached.then(() => "attached", messageOf), delay(700, "waiting")]);
       await writing.close();
@@ -341,8 +341,8 @@ describe("CNI plugins of the distribution", function () {
       await attached;
     });
 
-    it("finds one beside a folder of its name", async () => {
-      await mkdir(join(folder, "bin/bridge"));
+    it("finds one beside a directory of its name", async () => {
+      await mkdir(join(directory, "bin/bridge"));
       await configure([bridge("10.92.0.0/24")]);
       const one = await tenant();
       await attach(one);
@@ -350,10 +350,10 @@ describe("CNI plugins of the distribution", function () {
     });
 
     it("asks each to collect its garbage, also after one that can't, and names those", async () => {
-      const heard = join(folder, "heard");
+      const heard = join(directory, "heard");
       await double("first", `echo '{"code":4,"msg":"not known here"}'; exit 1`);
       await double("second", "exit 0");
-      await writeFile(join(folder, "bin/second"), `#!/bin/sh\ncat > ${heard}\n`, { mode: 0o755 });
+      await writeFile(join(directory, "bin/second"), `#!/bin/sh\ncat > ${heard}\n`, { mode: 0o755 });
       await configure([{ type: "first" }, { type: "second" }], "1.1.0");
       const member = { containerId: newBoxId() };
       expect(await failureOf(networks.collectGarbage([member], never))).to.match(/"first" GC: not known here/);

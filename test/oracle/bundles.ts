@@ -148,7 +148,7 @@ export const bundles: readonly Bundle[] = [
     change: ({ process }) => (process.oomScoreAdj = 985),
     print: "b cat /proc/self/oom_score_adj",
   },
-  { name: "a folder that is not there", change: ({ process }) => (process.cwd = "/made/for/me"), print: "b pwd" },
+  { name: "a directory that is not there", change: ({ process }) => (process.cwd = "/made/for/me"), print: "b pwd" },
   { name: "a read-only root", change: ({ root }) => (root.readonly = true), print: "b touch /x 2>&1" },
   {
     name: "masked and read-only paths",
@@ -296,13 +296,13 @@ export const bundles: readonly Bundle[] = [
     },
   },
   {
-    name: "a folder behind a descriptor",
+    name: "a directory behind a descriptor",
     change: ({ process }) => (process.cwd = "/proc/self/fd/7"),
     refused: "both",
   },
   { name: "the runtime itself", change: ({ process }) => (process.args = ["/proc/self/exe"]), refused: "own" },
   { name: "a missing program", change: ({ process }) => (process.args = ["no-such"]), refused: "both" },
-  { name: "a program that is a folder", change: ({ process }) => (process.args = ["/bin"]), refused: "both" },
+  { name: "a program that is a directory", change: ({ process }) => (process.args = ["/bin"]), refused: "both" },
   {
     name: "a missing source",
     change: ({ mounts }) => mounts.push(mount("/x", "bind", "/no/such", ["bind"])),

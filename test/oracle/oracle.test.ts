@@ -64,12 +64,12 @@ describe("the agent's own runtime and crun", function () {
     bench = await BoxBench.open();
     box = await bench.boot({ memoryMib: 512 });
     await box.agent.configureSandbox(
-      { hostname: "box", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [] },
+      { hostname: "box", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [], entropy: new Uint8Array() },
       AbortSignal.timeout(limit(10_000)),
     );
   });
   after(async () => {
-    const console = await readFile(`${box.handle.folder}/log/console`, "utf8").catch(() => "");
+    const console = await readFile(`${box.handle.directory}/log/console`, "utf8").catch(() => "");
     await bench[Symbol.asyncDispose]();
     expect(console).to.not.match(/BUG|Busy inodes/);
   });
@@ -117,7 +117,7 @@ describe("the agent's own runtime and crun", function () {
     });
   }
 
-  it("agree on an exec, with the container's filter, in another folder and as another user", async () => {
+  it("agree on an exec, with the container's filter, in another directory and as another user", async () => {
     const results: Ended[] = [];
     for (const runtime of ["own", "crun"] as const) {
       const plain: Bundle = { name: "exec" };

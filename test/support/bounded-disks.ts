@@ -11,27 +11,30 @@ import { busybox, writeArchive } from "./images.js";
 
 export const mib = 1024 * 1024;
 
-/** Files below that folder which a loop device has. */
-export async function loopFiles(folder: string): Promise<string[]> {
+/** Files below that directory which a loop device has. */
+export async function loopFiles(directory: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of await readdir("/sys/block")) {
     if (!name.startsWith("loop")) continue;
     const file = await readFile(`/sys/block/${name}/loop/backing_file`, "utf8").catch(() => "");
-    if (file.startsWith(`${folder}/`)) found.push(file.trim());
+    if (file.startsWith(`${directory}/`)) found.push(file.trim());
   }
   return found;
 }
 
-export async function mountsIn(folder: string): Promise<string[]> {
-  return (await readMountinfo()).map(({ target }) => target).filter((target) => target.startsWith(`${folder}/`));
+export async function mountsIn(directory: string): Promise<string[]> {
+  return (await readMountinfo()).map(({ target }) => target).filter((target) => target.startsWith(`${directory}/`));
 }
 
 /** Writes files of 1 MiB until it is refused; by which error, and after how many. */
-export async function fill(folder: string, mostMib: number): Promise<{ readonly errno: string; readonly mib: number }> {
+export async function fill(
+  directory: string,
+  mostMib: number,
+): Promise<{ readonly errno: string; readonly mib: number }> {
   const block = Buffer.alloc(mib, 7);
   for (let at = 0; at < mostMib; at++) {
     try {
-      await writeFile(join(folder, `full-${String(at)}`), block);
+      await writeFile(join(directory, `full-${String(at)}`), block);
     } catch (thrown) {
       return { errno: nameOf(thrown), mib: at };
     }
@@ -41,12 +44,12 @@ export async function fill(folder: string, mostMib: number): Promise<{ readonly 
 
 /** Makes empty files until it is refused. */
 export async function fillInodes(
-  folder: string,
+  directory: string,
   most: number,
 ): Promise<{ readonly errno: string; readonly files: number }> {
   for (let at = 0; at < most; at++) {
     try {
-      await writeFile(join(folder, `empty-${String(at)}`), "");
+      await writeFile(join(directory, `empty-${String(at)}`), "");
     } catch (thrown) {
       return { errno: nameOf(thrown), files: at };
     }
@@ -60,10 +63,10 @@ function nameOf(thrown: unknown): string {
   return isQuota ? "EDQUOT" : (errnoOf(thrown) ?? String(thrown));
 }
 
-/** A store with one image, in a folder of a file system of the test's. */
-export async function storeIn(folder: string): Promise<{ readonly store: ImageStore; readonly image: Image }> {
-  const store = await openTestStore(join(folder, "images"), { log: createLogger("error") });
-  const archive = join(folder, "image.tar");
+/** A store with one image, in a directory of a file system of the test's. */
+export async function storeIn(directory: string): Promise<{ readonly store: ImageStore; readonly image: Image }> {
+  const store = await openTestStore(join(directory, "images"), { log: createLogger("error") });
+  const archive = join(directory, "image.tar");
   await writeArchive(archive, [await busybox()]);
   const [image] = await store.importArchive(archive, AbortSignal.timeout(60_000));
   if (image === undefined) throw new Error("no image");

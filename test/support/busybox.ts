@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 /** The static busybox of Debian's busybox-static, where the set-up puts it. */
 export async function busyboxProgram(): Promise<string> {
-  const path = join(projectFolder, "build/assets/image/busybox");
+  const path = join(projectDirectory, "build/assets/image/busybox");
   try {
     await access(path);
   } catch (cause) {

@@ -20,9 +20,9 @@ export interface TestAuthority extends Certificate {
 const newKey = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
 
 export async function makeAuthority(): Promise<TestAuthority> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-test-ca-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-test-ca-"));
   const make = async (name: string, more: readonly string[]): Promise<Certificate> => {
-    const made = { certFile: join(folder, `${name}.pem`), keyFile: join(folder, `${name}.key`) };
+    const made = { certFile: join(directory, `${name}.pem`), keyFile: join(directory, `${name}.key`) };
     const files = ["-keyout", made.keyFile, "-out", made.certFile, "-subj", `/CN=${name}`];
     await promisify(execFile)("openssl", ["req", ...newKey, ...files, ...more]);
     return made;
@@ -33,7 +33,7 @@ export async function makeAuthority(): Promise<TestAuthority> {
     ...own,
     issue: async (name, names) => await make(name, [...signed, "-addext", `subjectAltName=${names}`]),
     remove: async () => {
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }

@@ -1,18 +1,18 @@
-/** containerd, on folders of its own. */
+/** containerd, on directories of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CriClient, image } from "./cri-client.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 const startLimitMs = 60_000;
 const stopLimitMs = 20_000;
 
 /** Where the set-up puts it and its shim; undefined where there is no Go to build it with. */
-export function containerdFolder(): string | undefined {
-  const folder = join(projectFolder, "build/assets/containerd");
-  return existsSync(folder) ? folder : undefined;
+export function containerdDirectory(): string | undefined {
+  const directory = join(projectDirectory, "build/assets/containerd");
+  return existsSync(directory) ? directory : undefined;
 }
 
 export class Containerd {
@@ -25,28 +25,28 @@ export class Containerd {
   }
 
   /**
-   * Its defaults, but for folders, a registry (host:port) without TLS, and what pods need. `programs` is the folder with it
+   * Its defaults, but for directories, a registry (host:port) without TLS, and what pods need. `programs` is the directory with it
    * and its shim.
    */
-  static async start(programs: string, folder: string, registry: string, pods?: PodOptions): Promise<Containerd> {
-    const hosts = join(folder, "certs.d", registry);
+  static async start(programs: string, directory: string, registry: string, pods?: PodOptions): Promise<Containerd> {
+    const hosts = join(directory, "certs.d", registry);
     await mkdir(hosts, { recursive: true });
     await writeFile(join(hosts, "hosts.toml"), `server = "http://${registry}"\n[host."http://${registry}"]\n`);
-    await writeFile(join(folder, "config.toml"), configText(folder, pods));
-    const log = openSync(join(folder, "log"), "a");
-    const args = ["--config", join(folder, "config.toml")];
+    await writeFile(join(directory, "config.toml"), configText(directory, pods));
+    const log = openSync(join(directory, "log"), "a");
+    const args = ["--config", join(directory, "config.toml")];
     const enter = pods === undefined ? [] : ["nsenter", `--net=${pods.netns}`];
     const [program = "", ...words] = [...enter, join(programs, "containerd"), ...args];
     const env = { ...process.env, PATH: [programs, process.env["PATH"]].join(":") };
     const child = spawn(program, words, { stdio: ["ignore", log, log], env });
     closeSync(log);
-    const started = new Containerd(join(folder, "containerd.sock"), child);
+    const started = new Containerd(join(directory, "containerd.sock"), child);
     try {
       await started.cri.ready(startLimitMs);
       await started.#untilImagesAreServed();
     } catch (thrown) {
       await started.stop();
-      const tail = (await readFile(join(folder, "log"), "utf8")).slice(-3000);
+      const tail = (await readFile(join(directory, "log"), "utf8")).slice(-3000);
       throw new Error(`containerd does not serve:\n${tail}`, { cause: thrown });
     }
     return started;
@@ -101,15 +101,15 @@ conf_dir = "${cniConfDir}"
 `;
 }
 
-function configText(folder: string, pods: PodOptions | undefined): string {
+function configText(directory: string, pods: PodOptions | undefined): string {
   const cri = '[plugins."io.containerd.cri.v1.images"]\n';
   return `version = 3
-root = "${folder}/root"
-state = "${folder}/state"
+root = "${directory}/root"
+state = "${directory}/state"
 [grpc]
-address = "${folder}/containerd.sock"
+address = "${directory}/containerd.sock"
 ${cri}snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".registry]
-config_path = "${folder}/certs.d"
+config_path = "${directory}/certs.d"
 ${pods === undefined ? "" : podConfigText(pods)}`;
 }

@@ -1,16 +1,18 @@
-/** The daemon under test: a process of its own with fresh folders, as an operator would start it. */
+/** The daemon under test: a process of its own with fresh directories, as an operator would start it. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createLogger } from "../../src/base/log.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
+import { removeHalfMade } from "../../src/vmm/templates/half-made.js";
 import { CriClient, runtime } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
 import { machineState, type MachineScope, type MachineState } from "./machine.js";
-import { bindFolders, dropTestMounts } from "./mount-scripts.js";
-import { projectFolder } from "./project.js";
+import { bindDirectories, dropTestMounts } from "./mount-scripts.js";
+import { projectDirectory } from "./project.js";
 import { eventually, limit } from "./wait.js";
 
 export interface DaemonOptions {
@@ -24,11 +26,11 @@ export interface DaemonOptions {
   readonly apart?: boolean;
   /** On top of this process's. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** The folder of the build that is started; else this one's. */
+  /** The directory of the build that is started; else this one's. */
   readonly build?: string;
-  /** Where the config makes it listen; else the state folder's `cri.sock`. */
+  /** Where the config makes it listen; else the state directory's `cri.sock`. */
   readonly socket?: string;
-  /** Gives its folders a disk of their own, in memory; else they are on the machine's. */
+  /** Gives its directories a disk of their own, in memory; else they are on the machine's. */
   readonly diskBytes?: number | undefined;
 }
 
@@ -45,7 +47,7 @@ export interface CommandResult {
 export async function command(
   args: readonly string[],
   limitMs = 60_000,
-  build = projectFolder,
+  build = projectDirectory,
 ): Promise<CommandResult> {
   const child = spawn(process.execPath, [join(build, "dist/main.js"), ...args], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -81,6 +83,23 @@ function handlerTable(): string {
   return process.env["A3S_TEST_HANDLER"] === "native" ? nativeHandler : "";
 }
 
+/** How Boxes of every test come up: `A3S_TEST_START=template` or `boot`; else as an operator has it. */
+export const start = process.env["A3S_TEST_START"];
+
+/** All daemons of all runs share it: each would make its own behind its first Box. */
+export const bootTemplates = join(projectDirectory, "build/boot-templates");
+
+/** A test that says how Boxes start, or where templates are, is left alone. */
+function withStart(config: string): string {
+  const keys = { ...(start === undefined ? {} : { start }), boot_templates: bootTemplates };
+  const lines = Object.entries(keys)
+    .filter(([key]) => !new RegExp(`^(?:sandbox\\.)?${key} = `, "m").test(config))
+    .map(([key, value]) => `${key} = "${value}"\n`);
+  const table = "[sandbox]\n";
+  if (config.includes(table)) return config.replace(table, table + lines.join(""));
+  return lines.map((line) => `sandbox.${line}`).join("") + config;
+}
+
 /** TOML of a handler named "native", for the end of a config. */
 export const nativeHandler = '[handlers.native]\ndriver = "native"\n';
 
@@ -104,7 +123,7 @@ export class Daemon {
     const { socket, nodeNetns, environment, apart, build } = options;
     this.base = base;
     this.#apart = apart ?? false;
-    this.#build = build ?? projectFolder;
+    this.#build = build ?? projectDirectory;
     this.#nodeNetns = nodeNetns;
     this.#environment = environment ?? {};
     this.root = join(base, "root");
@@ -115,14 +134,14 @@ export class Daemon {
     this.#configFile = join(base, "config.toml");
   }
 
-  /** Folders, cgroup, images, then the process; ready to be called when this resolves. */
+  /** Directories, cgroup, images, then the process; ready to be called when this resolves. */
   static async start(options: DaemonOptions = {}): Promise<Daemon> {
     const base = await mkdtemp(join(tmpdir(), "a3s-t"));
     await chmod(base, 0o711); // root of a pod's user namespace is another user
     const daemon = new Daemon(base, `/a3s-t${randomBytes(4).toString("hex")}`, options);
     if (options.diskBytes !== undefined) await addons().mountTmpfs(base, options.diskBytes, 0o711);
     await mkdir(daemon.logs, { mode: 0o755 });
-    await writeFile(daemon.#configFile, `${options.config ?? ""}\n${handlerTable()}`);
+    await daemon.#configure(options.config ?? "");
     for (const hierarchy of await cgroupHierarchies()) await mkdir(join(hierarchy, daemon.cgroupParent));
     if (options.images !== undefined) await daemon.importImages(options.images);
     await daemon.launch();
@@ -162,7 +181,7 @@ export class Daemon {
     if (done.status !== 0) throw new Error(`image import ended with ${String(done.status)}: ${done.stderr}`);
   }
 
-  /** A command of the command line on this daemon's folders; it need not run. */
+  /** A command of the command line on this daemon's directories; it need not run. */
   async command(name: string, ...args: readonly string[]): Promise<CommandResult> {
     const flags = ["--config", this.#configFile, "--root", this.root, "--state", this.state];
     return await command([...name.split(" "), ...flags, ...args], 60_000, this.#build);
@@ -177,7 +196,7 @@ export class Daemon {
   }
 
   /**
-   * Starts the process on the folders there are, as a supervisor does after a crash; "elsewhere": as one in another container
+   * Starts the process on the directories there are, as a supervisor does after a crash; "elsewhere": as one in another container
    * is, in a mount namespace of its own, which has what the host has mounted then, and nothing later. `inMounts` acts there.
    */
   async launch(where: "here" | "elsewhere" = "here"): Promise<void> {
@@ -187,7 +206,7 @@ export class Daemon {
     const enter = this.#nodeNetns === undefined ? [] : ["nsenter", `--net=${this.#nodeNetns}`];
     const unshare = ["unshare", "--mount", "--propagation=private", "sh", "-c"];
     const leave = this.#apart ? [...unshare, dropTestMounts, tmpdir()] : [];
-    if (where === "elsewhere") leave.push(...unshare, bindFolders, this.state, this.root);
+    if (where === "elsewhere") leave.push(...unshare, bindDirectories, this.state, this.root);
     const serve = [process.execPath, join(this.#build, "dist/main.js"), "serve", ...flags, "--network", network];
     const [program = "", ...args] = [...enter, ...leave, ...serve];
     const env = { ...process.env, ...this.#environment };
@@ -209,7 +228,20 @@ export class Daemon {
     }
   }
 
-  /** Ends it, and starts another build on the folders there are: what an operator does who puts another version in place. */
+  async #configure(text: string): Promise<void> {
+    // An earlier build does not know of templates.
+    const full = this.#build === projectDirectory ? withStart(text) : text;
+    await writeFile(this.#configFile, `${full}\n${handlerTable()}`);
+  }
+
+  /** Ends it, and starts it again with this in place of what its options have said. */
+  async reconfigure(text: string): Promise<void> {
+    await this.stop();
+    await this.#configure(text);
+    await this.launch();
+  }
+
+  /** Ends it, and starts another build on the directories there are: what an operator does who puts another version in place. */
   async replaceWith(build: string): Promise<void> {
     await this.stop();
     this.#build = build;
@@ -232,8 +264,8 @@ export class Daemon {
   }
 
   /**
-   * What a reboot does: no process is left, no mount, no namespace, no cgroup, and nothing of the state folder. Then the
-   * daemon is started on the root folder that there is.
+   * What a reboot does: no process is left, no mount, no namespace, no cgroup, and nothing of the state directory. Then the
+   * daemon is started on the root directory that there is.
    */
   async reboot(): Promise<void> {
     await this.stop("SIGKILL");
@@ -242,6 +274,7 @@ export class Daemon {
       const kill = join(hierarchy, this.cgroupParent, "cgroup.kill");
       if (existsSync(kill)) await writeFile(kill, "1");
     }
+    await this.#removeHalfMade();
     const mounted = (await readFile("/proc/self/mountinfo", "utf8"))
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
@@ -263,13 +296,14 @@ export class Daemon {
     );
   }
 
-  /** Pods, process, cgroup and folders: nothing is left. Keeps the log where `A3S_TEST_KEEP` names a folder. */
+  /** Pods, process, cgroup and directories: nothing is left. Keeps the log where `A3S_TEST_KEEP` names a directory. */
   async remove(): Promise<void> {
     try {
       if (this.#process?.exitCode === null) await this.removePods();
     } finally {
       running.delete(this);
       await this.stop();
+      await this.#removeHalfMade();
       const keep = process.env["A3S_TEST_KEEP"];
       if (keep !== undefined) await appendFile(join(keep, "daemons.log"), await this.logTail(1 << 24));
       for (const hierarchy of await cgroupHierarchies()) {
@@ -282,6 +316,11 @@ export class Daemon {
     }
   }
 
+  /** A daemon that was killed may have been making a template: the next one would take away what that was made of. */
+  async #removeHalfMade(): Promise<void> {
+    await removeHalfMade(this.state, { native: addons(), log: createLogger("error") });
+  }
+
   async logTail(bytes = 6_000): Promise<string> {
     const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
     return text.slice(-bytes);
@@ -289,13 +328,13 @@ export class Daemon {
 }
 
 function addons(): Native {
-  return loadNative(join(projectFolder, "build/assets")).native;
+  return loadNative(join(projectDirectory, "build/assets")).native;
 }
 
-async function removeGroupsBelow(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
+async function removeGroupsBelow(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
     if (!entry.isDirectory()) continue;
-    const group = join(folder, entry.name);
+    const group = join(directory, entry.name);
     await removeGroupsBelow(group);
     await eventually(`${group} can be removed`, 10_000, async () => {
       await rmdir(group);

@@ -1,14 +1,14 @@
 /** What stands in the project's documents: links, headings, blocks of code. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 const notOurs = new Set(["node_modules", ".git", "build", "dist", "target", "gen", "cri-api"]);
 
 /** Paths of all Markdown files of the project, relative to it. */
 export async function documents(directory = ""): Promise<string[]> {
   const found: string[] = [];
-  for (const entry of await readdir(join(projectFolder, directory), { withFileTypes: true })) {
+  for (const entry of await readdir(join(projectDirectory, directory), { withFileTypes: true })) {
     const path = directory === "" ? entry.name : `${directory}/${entry.name}`;
     if (entry.isDirectory() && !notOurs.has(entry.name)) found.push(...(await documents(path)));
     else if (entry.isFile() && entry.name.endsWith(".md")) found.push(path);
@@ -17,14 +17,14 @@ export async function documents(directory = ""): Promise<string[]> {
 }
 
 export async function textOf(document: string): Promise<string> {
-  return await readFile(join(projectFolder, document), "utf8");
+  return await readFile(join(projectDirectory, document), "utf8");
 }
 
 /** The text of all files below the directories whose paths fit, generated ones left out. */
 export async function textsBelow(directories: readonly string[], fits: RegExp): Promise<string[]> {
   const paths: string[] = [];
   for (const directory of directories) {
-    for (const path of await readdir(join(projectFolder, directory), { recursive: true })) {
+    for (const path of await readdir(join(projectDirectory, directory), { recursive: true })) {
       if (fits.test(path) && !path.startsWith("gen/")) paths.push(`${directory}/${path}`);
     }
   }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Native, OwnerMap } from "../../src/native/addon.js";
-import type { BoxFolder } from "../../src/vmm/box-folder.js";
+import type { BoxDirectory } from "../../src/vmm/box-directory.js";
 import { GuestShare } from "../../src/vmm/share/guest-share.js";
 import { HostMounts } from "../../src/vmm/share/share-mounts.js";
 import { ShareTrees } from "../../src/vmm/share/share-trees.js";
@@ -13,19 +13,19 @@ const flags = { readonly: true, nosuid: true, nodev: true };
  */
 export async function hostedShare(
   native: Native,
-  folder: BoxFolder,
+  directory: BoxDirectory,
   base: string,
   owners: OwnerMap | null,
 ): Promise<{ readonly guest: GuestShare; readonly trees: () => Promise<ShareTrees> }> {
-  const guest = new GuestShare(owners, folder, native, new HostMounts(native, folder.share));
+  const guest = new GuestShare(owners, directory, native, new HostMounts(native, directory.share));
   await guest.create();
-  await native.bindMount(folder.layout, folder.share, false, flags, { ids: owners, follows: false });
-  await native.bindMount(base, join(folder.share, "base"), false, flags, { ids: owners, follows: false });
+  await native.bindMount(directory.layout, directory.share, false, flags, { ids: owners, follows: false });
+  await native.bindMount(base, join(directory.share, "base"), false, flags, { ids: owners, follows: false });
   const trees = (): Promise<ShareTrees> =>
     ShareTrees.open(
       native,
-      () => native.copyMount(folder.share, true, flags, { ids: null, follows: true }),
-      () => native.copyMount(join(folder.share, "base"), false, flags, { ids: null, follows: false }),
+      () => native.copyMount(directory.share, true, flags, { ids: null, follows: true }),
+      () => native.copyMount(join(directory.share, "base"), false, flags, { ids: null, follows: false }),
     );
   return { guest, trees };
 }

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 
 /** A line of the answer to /execute. */
 export type CodeEvent = Readonly<Record<string, unknown>>;
@@ -17,7 +17,7 @@ export class Interpreter {
   }
 
   static async start(): Promise<Interpreter> {
-    const child = spawn("python3", [join(projectFolder, "scripts/images/interpreter"), "--port", "0"], {
+    const child = spawn("python3", [join(projectDirectory, "scripts/images/interpreter"), "--port", "0"], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" },
     });

@@ -12,15 +12,15 @@ $mounts
 `;
 }
 
-/** $0 is the temporary folder; what follows is run. */
+/** $0 is the temporary directory; what follows is run. */
 export const dropTestMounts = `${unmountAll('"$0"/*|*/netns/*')}exec "$@"`;
 
-/** $0 and $1 are folders, which a container has alone, with all that is mounted in them then; what follows is run. */
-export const bindFolders = `
-for folder in "$0" "$1"; do
-  place=$(mktemp -d) && mount --rbind "$folder" "$place" || exit
-  ${unmountAll('"$folder"/*')}
-  mount --move "$place" "$folder" && rmdir "$place" || exit
+/** $0 and $1 are directories, which a container has alone, with all that is mounted in them then; what follows is run. */
+export const bindDirectories = `
+for directory in "$0" "$1"; do
+  place=$(mktemp -d) && mount --rbind "$directory" "$place" || exit
+  ${unmountAll('"$directory"/*')}
+  mount --move "$place" "$directory" && rmdir "$place" || exit
 done
 shift
 exec "$@"`;

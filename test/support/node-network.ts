@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { loadNative } from "../../src/native/addon.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import { limit } from "./wait.js";
 
 /** Where Debian's containernetworking-plugins are. */
-const pluginFolder = "/usr/lib/cni";
+const pluginDirectory = "/usr/lib/cni";
 
 /** The node's own, on the link that leads out. */
 export const nodeAddress = "192.0.2.1";
@@ -20,23 +20,23 @@ export const nodeAddress = "192.0.2.1";
 export const nodeLinks: readonly string[] = ["lo", "uplink", "outside"];
 
 export class NodeNetwork {
-  readonly folder: string;
+  readonly directory: string;
   /** Path of the namespace. */
   readonly netns: string;
   readonly #children = new Set<ChildProcess>();
 
   readonly #own: boolean;
 
-  private constructor(folder: string, own: boolean) {
-    this.folder = folder;
+  private constructor(directory: string, own: boolean) {
+    this.directory = directory;
     this.#own = own;
-    this.netns = own ? join(folder, "node") : "/proc/self/ns/net";
+    this.netns = own ? join(directory, "node") : "/proc/self/ns/net";
   }
 
   /** With the loopback up and forwarding on. */
   static async create(): Promise<NodeNetwork> {
     const network = new NodeNetwork(await mkdtemp(join(tmpdir(), "a3s-n")), true);
-    const { native } = loadNative(join(projectFolder, "build/assets"));
+    const { native } = loadNative(join(projectDirectory, "build/assets"));
     await native.createNetns(network.netns);
     await network.#prepare();
     return network;
@@ -82,23 +82,23 @@ export class NodeNetwork {
   }
 
   get confDir(): string {
-    return join(this.folder, "net.d");
+    return join(this.directory, "net.d");
   }
 
   /** What a daemon's config has to say to use it. */
   get daemonConfig(): string {
-    return `[cni]\nconf_dir = "${this.confDir}"\nbin_dirs = ["${this.#plugins}", "${pluginFolder}"]\n`;
+    return `[cni]\nconf_dir = "${this.confDir}"\nbin_dirs = ["${this.#plugins}", "${pluginDirectory}"]\n`;
   }
 
   /** The only network there is; in one step, as a careful network plugin writes its file. */
   async configure(plugins: readonly object[], cniVersion = "1.0.0"): Promise<void> {
-    const path = join(this.folder, "next.conflist");
+    const path = join(this.directory, "next.conflist");
     await writeFile(path, JSON.stringify({ cniVersion, name: "net", plugins }));
     await rename(path, join(this.confDir, "10-net.conflist"));
   }
 
   get #plugins(): string {
-    return join(this.folder, "bin");
+    return join(this.directory, "bin");
   }
 
   /**
@@ -131,7 +131,7 @@ if (result !== undefined) console.log(JSON.stringify(result));
   ipam(...subnets: readonly string[]): object {
     return {
       type: "host-local",
-      dataDir: join(this.folder, "ipam"),
+      dataDir: join(this.directory, "ipam"),
       ranges: subnets.map((subnet) => [{ subnet }]),
       routes: subnets.map((subnet) => ({ dst: subnet.includes(":") ? "::/0" : "0.0.0.0/0" })),
     };
@@ -139,7 +139,7 @@ if (result !== undefined) console.log(JSON.stringify(result));
 
   /** Addresses that are given away. */
   async reserved(): Promise<string[]> {
-    const names = await readdir(join(this.folder, "ipam/net")).catch(() => []);
+    const names = await readdir(join(this.directory, "ipam/net")).catch(() => []);
     return names.filter((name) => /^[0-9a-f]+[.:]/.test(name));
   }
 
@@ -175,8 +175,8 @@ if (result !== undefined) console.log(JSON.stringify(result));
 
   async remove(): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
-    if (this.#own) await loadNative(join(projectFolder, "build/assets")).native.removeNetns(this.netns);
+    if (this.#own) await loadNative(join(projectDirectory, "build/assets")).native.removeNetns(this.netns);
     else await this.#removeLinks();
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }

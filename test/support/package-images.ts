@@ -1,6 +1,6 @@
 /**
  * Images of several layers made of the distribution's packages, each with what image builders do on top of them:
- * removed files and folders, replaced folders, new links, changed owners and capabilities.
+ * removed files and directories, replaced directories, new links, changed owners and capabilities.
  */
 import { execFile } from "node:child_process";
 import {
@@ -23,7 +23,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { busyboxProgram } from "./busybox.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import type { ImageSource } from "./registry.js";
 import { buildLayer, sha256, type BuiltLayer } from "./tar-builder.js";
 
@@ -97,7 +97,7 @@ export const packageImages: readonly PackageImage[] = [
           { name: "var/log/nginx/", type: "directory", uid: 33, gid: 4, mode: 0o2750 },
           { name: "var/log/nginx/access.log", type: "symlink", link: "/dev/stdout" },
           { name: "etc/nginx/.wh.sites-available" },
-          { name: "etc/nginx/sites-available", content: "a file where a folder was\n" },
+          { name: "etc/nginx/sites-available", content: "a file where a directory was\n" },
           { name: "etc/nginx/nginx.conf/", type: "directory", mode: 0o700 },
           { name: "etc/nginx/nginx.conf/where-a-file-was", content: "x" },
         ]),
@@ -154,7 +154,7 @@ export async function packages(...names: readonly string[]): Promise<BuiltLayer[
 }
 
 async function dataTar(name: string): Promise<Buffer> {
-  const path = join(projectFolder, "build/assets/packages", `${name}.deb`);
+  const path = join(projectDirectory, "build/assets/packages", `${name}.deb`);
   await access(path).catch((cause: unknown) => {
     throw new Error(`no ${path} (run the set-up)`, { cause });
   });
@@ -165,20 +165,20 @@ async function dataTar(name: string): Promise<Buffer> {
   return stdout;
 }
 
-/** A layer that GNU tar packs in the POSIX format, with attributes and times to the nanosecond, of a folder made by `fill`. */
-async function changed(fill: (folder: string) => Promise<void>): Promise<BuiltLayer> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-test-layer-"));
+/** A layer that GNU tar packs in the POSIX format, with attributes and times to the nanosecond, of a directory made by `fill`. */
+async function changed(fill: (directory: string) => Promise<void>): Promise<BuiltLayer> {
+  const directory = await mkdtemp(join(tmpdir(), "a3s-test-layer-"));
   try {
-    await chmod(folder, 0o755);
-    await fill(folder);
+    await chmod(directory, 0o755);
+    await fill(directory);
     const options = ["--format=posix", "--sparse", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--sort=name"];
-    const { stdout } = await execute("tar", [...options, "-C", folder, "-cf", "-", "."], {
+    const { stdout } = await execute("tar", [...options, "-C", directory, "-cf", "-", "."], {
       encoding: "buffer",
       maxBuffer: maxTarBytes,
     });
     return layerOf(stdout);
   } finally {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   }
 }
 
@@ -192,35 +192,35 @@ function layerOf(tar: Buffer): BuiltLayer {
   };
 }
 
-async function busyboxRoot(folder: string): Promise<void> {
-  await mkdir(join(folder, "bin"));
-  await mkdir(join(folder, "tmp"));
-  await chmod(join(folder, "tmp"), 0o1777);
-  await writeFile(join(folder, "bin/busybox"), await readFile(await busyboxProgram()), { mode: 0o755 });
+async function busyboxRoot(directory: string): Promise<void> {
+  await mkdir(join(directory, "bin"));
+  await mkdir(join(directory, "tmp"));
+  await chmod(join(directory, "tmp"), 0o1777);
+  await writeFile(join(directory, "bin/busybox"), await readFile(await busyboxProgram()), { mode: 0o755 });
 }
 
 /** The program once more, with 300 names. */
-async function appletLinks(folder: string): Promise<void> {
-  await busyboxRoot(folder);
+async function appletLinks(directory: string): Promise<void> {
+  await busyboxRoot(directory);
   const names = Array.from({ length: 300 }, (_, at) => `applet-${at}`);
-  for (const name of [...names, "vi", "sh"]) await link(join(folder, "bin/busybox"), join(folder, "bin", name));
+  for (const name of [...names, "vi", "sh"]) await link(join(directory, "bin/busybox"), join(directory, "bin", name));
 }
 
-/** New names of one file, in folders that are there and in folders that are not. */
-async function hardLinks(folder: string): Promise<void> {
-  await mkdir(join(folder, "usr/bin"), { recursive: true });
-  await mkdir(join(folder, "opt/links"), { recursive: true });
-  await writeFile(join(folder, "usr/bin/one"), "one file\n", { mode: 0o4711 });
-  await link(join(folder, "usr/bin/one"), join(folder, "usr/bin/two"));
-  await link(join(folder, "usr/bin/one"), join(folder, "opt/links/three"));
-  await symlink("../../usr/bin/two", join(folder, "opt/links/soft"));
-  await link(join(folder, "opt/links/soft"), join(folder, "opt/links/soft-too"));
+/** New names of one file, in directories that are there and in directories that are not. */
+async function hardLinks(directory: string): Promise<void> {
+  await mkdir(join(directory, "usr/bin"), { recursive: true });
+  await mkdir(join(directory, "opt/links"), { recursive: true });
+  await writeFile(join(directory, "usr/bin/one"), "one file\n", { mode: 0o4711 });
+  await link(join(directory, "usr/bin/one"), join(directory, "usr/bin/two"));
+  await link(join(directory, "usr/bin/one"), join(directory, "opt/links/three"));
+  await symlink("../../usr/bin/two", join(directory, "opt/links/soft"));
+  await link(join(directory, "opt/links/soft"), join(directory, "opt/links/soft-too"));
 }
 
 /** Holes before, between and after what is written. */
-async function holes(folder: string): Promise<void> {
-  await mkdir(join(folder, "srv"));
-  const file = await open(join(folder, "srv/sparse"), "w", 0o640);
+async function holes(directory: string): Promise<void> {
+  await mkdir(join(directory, "srv"));
+  const file = await open(join(directory, "srv/sparse"), "w", 0o640);
   try {
     for (const at of [1 << 20, 3 << 20]) await file.write(Buffer.from("between holes"), 0, 13, at);
     await file.truncate(6 << 20);
@@ -230,8 +230,8 @@ async function holes(folder: string): Promise<void> {
 }
 
 /** Times before the epoch, after 2038, and between two microseconds. */
-async function finerTimes(folder: string): Promise<void> {
-  await mkdir(join(folder, "srv"));
+async function finerTimes(directory: string): Promise<void> {
+  await mkdir(join(directory, "srv"));
   const long = "n".repeat(200);
   for (const [name, seconds] of [
     ["old", -12_345.75],
@@ -239,21 +239,21 @@ async function finerTimes(folder: string): Promise<void> {
     ["late", 4_200_000_000.5],
     [long, 1],
   ] as const) {
-    await writeFile(join(folder, "srv", name), name);
-    await utimes(join(folder, "srv", name), seconds, seconds);
+    await writeFile(join(directory, "srv", name), name);
+    await utimes(join(directory, "srv", name), seconds, seconds);
   }
-  await symlink(`${long}/${long}`, join(folder, "srv/link"));
-  await lutimes(join(folder, "srv/link"), 1_600_000_000.25, 1_600_000_000.25);
-  await utimes(join(folder, "srv"), 1_500_000_000.5, 1_500_000_000.5);
+  await symlink(`${long}/${long}`, join(directory, "srv/link"));
+  await lutimes(join(directory, "srv/link"), 1_600_000_000.25, 1_600_000_000.25);
+  await utimes(join(directory, "srv"), 1_500_000_000.5, 1_500_000_000.5);
 }
 
 /** What `setcap cap_net_raw+ep` writes (linux/capability.h, VFS_CAP_REVISION_2), and attributes of a user. */
-async function capabilities(folder: string): Promise<void> {
-  const program = join(folder, "usr/bin/ping");
-  await mkdir(join(folder, "usr/bin"), { recursive: true });
+async function capabilities(directory: string): Promise<void> {
+  const program = join(directory, "usr/bin/ping");
+  await mkdir(join(directory, "usr/bin"), { recursive: true });
   await writeFile(program, "#!/bin/sh\n", { mode: 0o755 });
   await chown(program, 0, 0);
   await execute("setfattr", ["-n", "security.capability", "-v", "0x0100000200200000000000000000000000000000", program]);
   await execute("setfattr", ["-n", "user.note", "-v", "0x00ff0a3d", program]);
-  await execute("setfattr", ["-n", "trusted.note", "-v", "0x01", join(folder, "usr")]);
+  await execute("setfattr", ["-n", "trusted.note", "-v", "0x01", join(directory, "usr")]);
 }

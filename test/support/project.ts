@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** The project's folder; tests also run compiled, from below `build/`. */
-export const projectFolder = find(import.meta.dirname);
+/** The project's directory; tests also run compiled, from below `build/`. */
+export const projectDirectory = find(import.meta.dirname);
 
-function find(folder: string): string {
-  if (existsSync(join(folder, "package-lock.json"))) return folder;
-  const parent = dirname(folder);
-  if (parent === folder) throw new Error("no package-lock.json above the tests");
+function find(directory: string): string {
+  if (existsSync(join(directory, "package-lock.json"))) return directory;
+  const parent = dirname(directory);
+  if (parent === directory) throw new Error("no package-lock.json above the tests");
   return find(parent);
 }

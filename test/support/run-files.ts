@@ -1,6 +1,6 @@
 /**
- * `node --import=tsx test/support/run-files.ts FOLDER [mocha's arguments]`: every test file below a folder in a mocha process
- * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. With `**` in FOLDER's place of a
+ * `node --import=tsx test/support/run-files.ts DIRECTORY [mocha's arguments]`: every test file below a directory in a mocha process
+ * of its own, `A3S_TEST_JOBS` at a time (2), in the random order of `A3S_TEST_SEED`. With `**` in DIRECTORY's place of a
  * file name ("test/unit/**") all below it runs in one process, its output shown as it comes; with `A3S_TEST_PROCESSES` in
  * that many, each with its share of the files.
  *
@@ -14,15 +14,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pLimit from "p-limit";
 import { isCollected, isTooFlaky, tellFlaky } from "../../scripts/test/flaky.js";
-import { projectFolder } from "./project.js";
+import { projectDirectory } from "./project.js";
 import { escaped, inRandomOrder, resultOf, tally, type FileRun } from "./run-results.js";
 
-const [folder, ...mochaArguments] = process.argv.slice(2);
-if (folder === undefined) throw new Error("which folder of tests?");
+const [directory, ...mochaArguments] = process.argv.slice(2);
+if (directory === undefined) throw new Error("which directory of tests?");
 const jobs = Number(process.env["A3S_TEST_JOBS"] ?? "2");
 const seed = Number(process.env["A3S_TEST_SEED"] ?? String(randomInt(1_000_000)));
 
-/** Ends the folder whose tests run together. */
+/** Ends the directory whose tests run together. */
 const together = "/**";
 const processes = Number(process.env["A3S_TEST_PROCESSES"] ?? "1");
 
@@ -49,30 +49,34 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 const startMs = performance.now();
 const scratch = await mkdtemp(join(tmpdir(), "a3s-run-"));
 try {
-  await runAll(folder.endsWith(together) ? await togetherIn(folder) : await apartIn(folder));
+  await runAll(directory.endsWith(together) ? await togetherIn(directory) : await apartIn(directory));
 } finally {
   await rm(scratch, { recursive: true, force: true });
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
-  const names = await readdir(join(projectFolder, folder), { recursive: true });
+async function filesBelow(directory: string): Promise<string[]> {
+  const names = await readdir(join(projectDirectory, directory), { recursive: true });
   return names
     .filter((name) => name.endsWith(".test.ts"))
     .sort()
-    .map((name) => join(folder, name));
+    .map((name) => join(directory, name));
 }
 
-async function apartIn(folder: string): Promise<Job[]> {
-  const files = await filesBelow(folder);
+async function apartIn(directory: string): Promise<Job[]> {
+  const files = await filesBelow(directory);
   console.log(`${files.length} files, A3S_TEST_JOBS=${jobs} A3S_TEST_SEED=${seed}`);
   return inRandomOrder(files, seed).map((file) => ({ name: file, files: [file], live: false }));
 }
 
-async function togetherIn(folder: string): Promise<Job[]> {
-  if (processes === 1) return [{ name: folder, files: [`${folder}/*.test.ts`], live: true }];
-  const files = await filesBelow(folder.slice(0, -together.length));
+async function togetherIn(directory: string): Promise<Job[]> {
+  if (processes === 1) return [{ name: directory, files: [`${directory}/*.test.ts`], live: true }];
+  const files = await filesBelow(directory.slice(0, -together.length));
   const shares = Array.from({ length: processes }, (_, at) => files.filter((_, index) => index % processes === at));
-  return shares.map((share, at) => ({ name: `${folder} (${at + 1} of ${processes})`, files: share, live: at === 0 }));
+  return shares.map((share, at) => ({
+    name: `${directory} (${at + 1} of ${processes})`,
+    files: share,
+    live: at === 0,
+  }));
 }
 
 async function runAll(all: readonly Job[]): Promise<void> {
@@ -85,12 +89,12 @@ async function runAll(all: readonly Job[]): Promise<void> {
     if (once !== undefined && job !== undefined) again.push(await runJob(job, [...mochaArguments, ...once]));
   }
   const { passed, failed, skipped, second } = tally(first, again);
-  const flaky = second.map(({ title, error }) => ({ part: folder ?? "", title, error: error ?? "" }));
+  const flaky = second.map(({ title, error }) => ({ part: directory ?? "", title, error: error ?? "" }));
   await tellFlaky(flaky, process.env);
   for (const { title, error } of failed) console.log(`\nfailed: ${title}\n${error ?? ""}`);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
   const counts = `${passed} passed, ${failed.length} failed, ${skipped} skipped`;
-  console.log(`\n${folder}: ${counts} in ${seconds} s; ${second.length} passed at the second try`);
+  console.log(`\n${directory}: ${counts} in ${seconds} s; ${second.length} passed at the second try`);
   const isLucky = isTooFlaky(flaky) && !isCollected(process.env);
   process.exitCode = failed.length === 0 && passed > 0 && !isLucky ? 0 : 1;
 }
@@ -98,10 +102,10 @@ async function runAll(all: readonly Job[]): Promise<void> {
 async function runJob({ name, files, live }: Job, more: readonly string[]): Promise<FileRun> {
   if (ending) return { file: name, results: [], status: null };
   const channel = join(scratch, `${randomInt(2 ** 40)}.jsonl`);
-  const mocha = ["--import=tsx", join(projectFolder, "node_modules/mocha/bin/mocha.js"), "--exit"];
-  const reporter = ["--reporter", join(projectFolder, "test/support/nested-vm/reporter.ts")];
+  const mocha = ["--import=tsx", join(projectDirectory, "node_modules/mocha/bin/mocha.js"), "--exit"];
+  const reporter = ["--reporter", join(projectDirectory, "test/support/nested-vm/reporter.ts")];
   const child = spawn(process.execPath, [...mocha, ...reporter, ...more, ...files], {
-    cwd: projectFolder,
+    cwd: projectDirectory,
     env: { ...process.env, A3S_RESULTS: channel },
     stdio: ["ignore", live ? "inherit" : "pipe", live ? "inherit" : "pipe"],
   });

@@ -22,13 +22,13 @@ export class SlowDisk {
   static async create(mib: number): Promise<SlowDisk> {
     const undo = new Undo();
     try {
-      const folder = await mkdtemp(join(tmpdir(), "a3s-d"));
-      undo.add(() => rm(folder, { recursive: true, force: true }));
-      const file = join(folder, "image");
+      const directory = await mkdtemp(join(tmpdir(), "a3s-d"));
+      undo.add(() => rm(directory, { recursive: true, force: true }));
+      const file = join(directory, "image");
       await using image = await open(file, "wx");
       await image.truncate(mib << 20);
       await run("mkfs.ext4", ["-q", "-O", "^has_journal", file]);
-      const path = join(folder, "disk");
+      const path = join(directory, "disk");
       await mkdir(path);
       await run("mount", ["-o", "loop", file, path]);
       undo.add(() => run("umount", [path]));

@@ -18,17 +18,17 @@ const dropIn = `/etc/systemd/system/${unit}.d`;
 
 describe("the service under systemd", function () {
   this.timeout(limit(90_000));
-  let folder: string;
+  let directory: string;
   let cri: CriClient | undefined;
 
   before("installed, with a handler that needs no machine", async () => {
     if (process.env["A3S_TEST_SYSTEMD"] === undefined) throw new Error("run it by npm run test:systemd");
-    folder = await mkdtemp(join(tmpdir(), "a3s-s"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-s"));
     await mkdir("/etc/a3s-box", { recursive: true });
-    const lines = [`root = "${folder}/root"`, 'driver = "qemu"', 'network = "loopback"'];
+    const lines = [`root = "${directory}/root"`, 'driver = "qemu"', 'network = "loopback"'];
     const tables = ['[cgroup]\ndriver = "systemd"', '[handlers.native]\ndriver = "native"'];
     await writeFile("/etc/a3s-box/config.toml", [...lines, ...tables, ""].join("\n"));
-    const archive = join(folder, "images.tar");
+    const archive = join(directory, "images.tar");
     await writeArchive(archive, [await busybox()]);
     await succeeds("image", "import", archive);
     await run("systemctl", ["start", "systemd-journald.socket", "systemd-journald.service"]);
@@ -38,7 +38,7 @@ describe("the service under systemd", function () {
   after(async () => {
     cri?.close();
     await run("systemctl", ["stop", unit]).catch(() => undefined);
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
   async function succeeds(...args: readonly string[]): Promise<string> {

@@ -36,7 +36,7 @@ import {
   type Pod,
   type PodConfigPart,
 } from "../support/pods.js";
-import { projectFolder } from "../support/project.js";
+import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -101,7 +101,7 @@ describe("The daemon in the place of an earlier one", function () {
       { type: "portmap", capabilities: { portMappings: true }, snat: true },
     ]);
     const config = `host_namespaces = "native"\n${node.daemonConfig}${nativeHandler}`;
-    const build = earlier.folder;
+    const build = earlier.directory;
     daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns, build });
     atStart = await daemon.machine();
     volume = join(daemon.logs, "volume");
@@ -155,7 +155,7 @@ describe("The daemon in the place of an earlier one", function () {
     told = await seen();
     const keep = process.env["A3S_UPGRADE_KEEP"];
     if (keep !== undefined) await cp(join(daemon.root, "records"), keep, { recursive: true });
-    await daemon.replaceWith(projectFolder);
+    await daemon.replaceWith(projectDirectory);
   });
 
   after("nothing is left", async function () {

@@ -18,7 +18,7 @@ export interface Side extends PodHost {
   readonly name: SideName;
   readonly handler: string;
   /** For volumes. */
-  readonly folder: string;
+  readonly directory: string;
   /** "127.0.0.1:PORT". */
   readonly registry: string;
 }
@@ -29,7 +29,7 @@ export interface Bed {
   readonly remove: () => Promise<void>;
 }
 
-/** In a network namespace that nobody else uses. `programs`: containerd's folder. */
+/** In a network namespace that nobody else uses. `programs`: containerd's directory. */
 export async function startBed(programs: string): Promise<Bed> {
   const undo = new Undo();
   try {
@@ -51,23 +51,23 @@ async function build(programs: string, undo: Undo): Promise<Bed> {
   for (const [name, source] of Object.entries(await images())) {
     references.push((await pushImage(registry.host, name, "1", source)).reference);
   }
-  const folder = await mkdtemp(join(tmpdir(), "a3s-beside-"));
-  undo.add(() => rm(folder, { recursive: true, force: true }));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-beside-"));
+  undo.add(() => rm(directory, { recursive: true, force: true }));
   const daemon = await Daemon.start({ config: `${node.daemonConfig}${nativeHandler}`, nodeNetns: node.netns });
   undo.add(() => daemon.remove());
   const pauseImage = `${registry.host}/pause:1`;
   const pods = { netns: node.netns, cniConfDir: node.confDir, pauseImage };
-  const containerd = await Containerd.start(programs, join(folder, "containerd"), registry.host, pods);
+  const containerd = await Containerd.start(programs, join(directory, "containerd"), registry.host, pods);
   undo.add(() => containerd.stop());
   for (const cri of [daemon.cri, containerd.cri]) {
     await Promise.all(references.map((reference) => cri.call(image.pullImage, { image: imageSpec(reference) })));
   }
   const side = async (name: SideName, handler: string): Promise<Side> => {
-    const own = join(folder, name);
+    const own = join(directory, name);
     await mkdir(join(own, "logs"), { recursive: true });
     const { cri } = name === "containerd" ? containerd : daemon;
     const { cgroupParent } = daemon;
-    return { name, cri, handler, cgroupParent, logs: join(own, "logs"), folder: own, registry: registry.host };
+    return { name, cri, handler, cgroupParent, logs: join(own, "logs"), directory: own, registry: registry.host };
   };
   return {
     sides: {

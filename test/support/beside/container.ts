@@ -28,7 +28,7 @@ export interface Place {
   readonly side: Side;
   readonly pod: Pod;
   /** Of this container alone, on the host. */
-  readonly folder: string;
+  readonly directory: string;
 }
 
 export interface Wish {
@@ -57,17 +57,17 @@ const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc
 const usual = { namespaceOptions: { pid: NamespaceMode.CONTAINER }, maskedPaths, readonlyPaths };
 
 export async function runContainer(side: Side, pod: Pod, wish: Wish): Promise<Seen> {
-  const folder = await mkdtemp(join(side.folder, "v-"));
-  const place = { side, pod, folder };
+  const directory = await mkdtemp(join(side.directory, "v-"));
+  const place = { side, pod, directory };
   const part = typeof wish.part === "function" ? await wish.part(place) : (wish.part ?? {});
   const config = containerConfig({
     image: { image: imageOf(side, wish.image ?? "plain") },
     linux: { securityContext: { ...usual, ...wish.security }, resources: wish.resources },
     command: wish.probe === undefined ? [] : ["sh", "-c", wish.probe],
     ...part,
-    metadata: { name: basename(folder), attempt: 0 },
+    metadata: { name: basename(directory), attempt: 0 },
   });
-  config.logPath = part.logPath ?? `${basename(folder)}.log`;
+  config.logPath = part.logPath ?? `${basename(directory)}.log`;
   const seen: Record<string, string> = {};
   let containerId = "";
   try {
@@ -82,9 +82,9 @@ export async function runContainer(side: Side, pod: Pod, wish: Wish): Promise<Se
     [containerId, "<id>"],
     [pod.id, "<sandbox>"],
     [pod.config.logDirectory, "<logs>"],
-    [folder, "<folder>"],
-    [basename(folder), "<name>"],
-    [side.folder, "<side>"],
+    [directory, "<directory>"],
+    [basename(directory), "<name>"],
+    [side.directory, "<side>"],
     [side.registry, "<registry>"],
   ]);
   try {
@@ -202,9 +202,9 @@ export function plain(text: string, names: ReadonlyMap<string, string>): string 
   return result;
 }
 
-/** A folder of the host, for a volume. */
-export async function hostFolder({ folder }: Place, name: string, mode = 0o755): Promise<string> {
-  const path = join(folder, name);
+/** A directory of the host, for a volume. */
+export async function hostDirectory({ directory }: Place, name: string, mode = 0o755): Promise<string> {
+  const path = join(directory, name);
   await mkdir(path, { recursive: true, mode });
   return path;
 }

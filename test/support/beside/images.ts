@@ -10,7 +10,7 @@ export async function images(): Promise<Record<string, ImageSource>> {
     { name: "data/", type: "directory", mode: 0o750, uid: 1000, gid: 50000 },
     { name: "data/file", content: "of the image\n", mode: 0o640, uid: 1000, gid: 50000 },
     { name: "file", content: "a file\n" },
-    { name: "folder-link", type: "symlink", link: "data" },
+    { name: "directory-link", type: "symlink", link: "data" },
     { name: "absolute-link", type: "symlink", link: "/data" },
     { name: "dangling-link", type: "symlink", link: "/not/there" },
     { name: "outside-link", type: "symlink", link: "../../../../data" },
@@ -21,7 +21,7 @@ export async function images(): Promise<Record<string, ImageSource>> {
     { name: "bin/other-architecture", content: armProgram(), mode: 0o755 },
     { name: "bin/empty", content: "", mode: 0o755 },
     { name: "closed/", type: "directory", mode: 0o700 },
-    { name: "closed/folder/", type: "directory", mode: 0o755 },
+    { name: "closed/directory/", type: "directory", mode: 0o755 },
   ]);
   const layers = [odd];
   const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -54,8 +54,8 @@ export async function images(): Promise<Record<string, ImageSource>> {
     "no-accounts-name": await busyboxSource({ User: "user" }, [odd, without]),
     "no-env": await busyboxSource({ Env: [], Cmd: undefined }, layers),
     "no-command": await busyboxSource({ Cmd: [] }, layers),
-    "relative-folder": await busyboxSource({ WorkingDir: "home/user" }, layers),
-    "file-as-folder": await busyboxSource({ WorkingDir: "/file" }, layers),
+    "relative-directory": await busyboxSource({ WorkingDir: "home/user" }, layers),
+    "file-as-directory": await busyboxSource({ WorkingDir: "/file" }, layers),
   };
 }
 

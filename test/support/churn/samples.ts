@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as z from "zod";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { eventually } from "../wait.js";
 
 const answer = z.object({
@@ -32,7 +32,7 @@ const mib = 1024 * 1024;
 
 /** For the daemon that is to be looked at. */
 export function probeEnvironment(file: string): Readonly<Record<string, string>> {
-  const probe = pathToFileURL(join(projectFolder, "test/support/churn/probe.mjs"));
+  const probe = pathToFileURL(join(projectDirectory, "test/support/churn/probe.mjs"));
   return { NODE_OPTIONS: `--import=${probe.href}`, A3S_PROBE_FILE: file };
 }
 

@@ -5,7 +5,7 @@
 import type { Daemon } from "../daemon.js";
 import { expectSameMachine } from "../machine.js";
 import { eventually } from "../wait.js";
-import type { Fault, FaultFolder } from "./fault-folder.js";
+import type { Fault, FaultDirectory } from "./fault-directory.js";
 
 export interface Operation<Subject> {
   /** What a fresh request is about; of what the request makes there is nothing yet. */
@@ -31,7 +31,7 @@ export interface Trouble {
 }
 
 /** The places of an operation, seen in one that goes well. */
-export async function placesOf<Subject>(operation: Operation<Subject>, faults: FaultFolder): Promise<string[]> {
+export async function placesOf<Subject>(operation: Operation<Subject>, faults: FaultDirectory): Promise<string[]> {
   const subject = await operation.prepare();
   await faults.forget();
   await operation.request(subject);
@@ -44,7 +44,7 @@ export async function placesOf<Subject>(operation: Operation<Subject>, faults: F
 export async function runCell<Subject>(
   operation: Operation<Subject>,
   fault: Fault,
-  faults: FaultFolder,
+  faults: FaultDirectory,
   daemon: Daemon,
 ): Promise<Trouble | undefined> {
   const before = await daemon.machine();
@@ -85,7 +85,7 @@ export async function runCell<Subject>(
 async function refusedUntilLetGo<Subject>(
   operation: Operation<Subject>,
   subject: Subject,
-  faults: FaultFolder,
+  faults: FaultDirectory,
 ): Promise<void> {
   if (!operation.goesOn) {
     const why = await operation.request(subject).catch(messageOf);

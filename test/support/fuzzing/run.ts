@@ -85,9 +85,9 @@ async function look(target: FuzzTarget, from: string, input: Buffer, seed: numbe
 }
 
 async function keptOf(name: string): Promise<{ file: string; bytes: Buffer }[]> {
-  const folder = join(keptInputs, name);
-  const files = await readdir(folder).catch(() => []);
-  return await Promise.all(files.sort().map(async (file) => ({ file, bytes: await readFile(join(folder, file)) })));
+  const directory = join(keptInputs, name);
+  const files = await readdir(directory).catch(() => []);
+  return await Promise.all(files.sort().map(async (file) => ({ file, bytes: await readFile(join(directory, file)) })));
 }
 
 /** For who keeps it: `base64 -d > test/support/fuzzing/kept/NAME/WHAT-IT-FOUND`. */

@@ -1,5 +1,5 @@
 /** What an outer VM has to do: a shell script. */
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { escaped } from "../run-results.js";
 
 /** Emulated, shared, and a guest in a guest: what takes a second on a machine may take this many here. */
@@ -11,12 +11,12 @@ const core = {
   "pod-sandbox": "its life",
   container: "its life",
   "exec-sync": "ExecSync (returns standard|reports a process|kills the process|fails, naming)",
-  mounts: "Volume mounts (show a folder|can't be written)",
+  mounts: "Volume mounts (show a directory|can't be written)",
   logs: "Container log has a line per line",
   faults: "turns the sandbox NOTREADY",
 };
 /** What wants this kernel, and no Box. */
-const kernels = { "test/image/project-quota.test.ts": "project quota" };
+const kernels = { "test/image/project-quota.test.ts": "project quota", "test/sandboxes/vsock.test.ts": "by a vsock" };
 const coreFiles = [...Object.keys(core).map((name) => `test/critest/${name}.test.ts`), ...Object.keys(kernels)];
 const coreTests = [...new Set(Object.values({ ...core, ...kernels }))].join("|");
 /** Of this process's environment; what is not a number is a name, or a path of the host. */
@@ -49,7 +49,7 @@ export function jobScript(
     return value === undefined ? [] : [`export ${name}=${quoted(value)}`];
   });
   return [
-    `cd ${quoted(projectFolder)}`,
+    `cd ${quoted(projectDirectory)}`,
     `export A3S_TEST_DRIVER=krun A3S_TEST_SLOWNESS=${slowness} A3S_RESULTS_PLAN=1 NODE_ENV=test`,
     ...passed,
     ...watch(environment["A3S_NESTED_WATCH"]),

@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { eventually } from "../wait.js";
 
 export interface OuterRun {
@@ -28,27 +28,27 @@ export interface OuterResult {
 
 /** Boots the VM, runs the script, waits for the VM's end, and leaves nothing. */
 export async function runInOuterVm(run: OuterRun): Promise<OuterResult> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-nested-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-nested-"));
   const children: ChildProcess[] = [];
   try {
-    await mkdir(join(folder, "job"));
-    await mkdir(join(folder, "root"));
-    await writeFile(join(folder, "job/job.sh"), run.script);
-    const fileServer = start("unshare", fileServerArguments(folder), "inherit");
+    await mkdir(join(directory, "job"));
+    await mkdir(join(directory, "root"));
+    await writeFile(join(directory, "job/job.sh"), run.script);
+    const fileServer = start("unshare", fileServerArguments(directory), "inherit");
     children.push(fileServer);
-    await eventually("virtiofsd listens", 10_000, () => (existsSync(join(folder, "fs.sock")) ? true : undefined));
-    const machine = start("qemu-system-x86_64", await machineArguments(folder, run), "pipe");
+    await eventually("virtiofsd listens", 10_000, () => (existsSync(join(directory, "fs.sock")) ? true : undefined));
+    const machine = start("qemu-system-x86_64", await machineArguments(directory, run), "pipe");
     children.push(machine);
     let errors = "";
     machine.stdout?.setEncoding("utf8").on("data", run.onOutput);
     machine.stderr?.setEncoding("utf8").on("data", (chunk: string) => (errors += chunk));
     const failure = await endOf(machine, fileServer, run.limitMs);
-    const text = await readFile(join(folder, "results"), "utf8").catch(() => "");
+    const text = await readFile(join(directory, "results"), "utf8").catch(() => "");
     const results = text.split("\n").filter((line) => line !== "");
     return { results, failure: failure === undefined ? undefined : `${failure}${errors === "" ? "" : `; ${errors}`}` };
   } finally {
     for (const child of children.reverse()) await ended(child);
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -91,19 +91,19 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /**
- * What the VM's root is made of: all of the host but three that it has itself. On the host they are mounts, whose folders
- * would have one number, 1, in one file system: to a guest inside that would be the same folder three times.
+ * What the VM's root is made of: all of the host but three that it has itself. On the host they are mounts, whose directories
+ * would have one number, 1, in one file system: to a guest inside that would be the same directory three times.
  */
 const makeRoot = `root=$1; shift
 mount --rbind / "$root"
 for own in dev proc sys; do umount -l "$root/$own" || true; done
 exec "$@"`;
 
-function fileServerArguments(folder: string): string[] {
-  const root = join(folder, "root");
+function fileServerArguments(directory: string): string[] {
+  const root = join(directory, "root");
   const share = ["--shared-dir", root, "--readonly", "--cache", "always", "--xattr"];
-  const options = ["--socket-path", join(folder, "fs.sock"), ...share, "--sandbox", "none", "--log-level", "error"];
-  const program = join(projectFolder, "build/assets/bin/virtiofsd");
+  const options = ["--socket-path", join(directory, "fs.sock"), ...share, "--sandbox", "none", "--log-level", "error"];
+  const program = join(projectDirectory, "build/assets/bin/virtiofsd");
   return ["--mount", "--", "sh", "-c", makeRoot, "sh", root, program, ...options];
 }
 
@@ -114,26 +114,26 @@ function fileServerArguments(folder: string): string[] {
  */
 const processor = "Nehalem,vendor=AuthenticAMD,+svm,+npt,+rdrand,+rdtscp,+pdpe1gb";
 
-async function machineArguments(folder: string, run: OuterRun): Promise<string[]> {
+async function machineArguments(directory: string, run: OuterRun): Promise<string[]> {
   const { kernel, modules } = await outerKernel();
   const size = `${run.memoryMib}M`;
-  // The assets are links into the folder that all clones share.
-  const cache = dirname(dirname(await realpath(join(projectFolder, "build/assets/bin/virtiofsd"))));
+  // The assets are links into the directory that all clones share.
+  const cache = dirname(dirname(await realpath(join(projectDirectory, "build/assets/bin/virtiofsd"))));
   const parameters = [
     "console=hvc0 rootfstype=virtiofs root=hostroot ro quiet loglevel=3 reboot=t panic=-1 mitigations=off",
-    `A3S_JOB=${join(folder, "job")}`,
+    `A3S_JOB=${join(directory, "job")}`,
     `A3S_MODULES=${modules}`,
-    `A3S_KEEP=${projectFolder}:${cache}`,
-    `init=${join(projectFolder, "test/support/nested-vm/init.sh")}`,
+    `A3S_KEEP=${projectDirectory}:${cache}`,
+    `init=${join(projectDirectory, "test/support/nested-vm/init.sh")}`,
   ];
   return [
     ...["-M", "q35,memory-backend=mem", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", processor],
     ...["-smp", String(run.cpus), "-m", size, "-object", `memory-backend-memfd,id=mem,size=${size},share=on`],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-device", "virtio-serial-pci,id=vs"],
     ...["-chardev", "stdio,id=console,signal=off", "-device", "virtconsole,chardev=console,bus=vs.0,nr=0"],
-    ...["-chardev", `file,id=results,path=${join(folder, "results")}`],
+    ...["-chardev", `file,id=results,path=${join(directory, "results")}`],
     ...["-device", "virtserialport,bus=vs.0,nr=1,chardev=results,name=results"],
-    ...["-chardev", `socket,id=fs,path=${join(folder, "fs.sock")}`],
+    ...["-chardev", `socket,id=fs,path=${join(directory, "fs.sock")}`],
     ...["-device", "vhost-user-fs-pci,chardev=fs,tag=hostroot,queue-size=512"],
     ...["-kernel", kernel, "-append", parameters.join(" ")],
   ];
@@ -141,7 +141,7 @@ async function machineArguments(folder: string, run: OuterRun): Promise<string[]
 
 /** The distribution's cloud kernel and its modules, as the set-up unpacked them. */
 async function outerKernel(): Promise<{ kernel: string; modules: string }> {
-  const outer = process.env["A3S_NESTED_KERNEL"] ?? join(projectFolder, "build/assets/outer");
+  const outer = process.env["A3S_NESTED_KERNEL"] ?? join(projectDirectory, "build/assets/outer");
   const boot = join(outer, "boot");
   const name = (await readdir(boot).catch(() => [])).find((entry) => entry.startsWith("vmlinuz-"));
   if (name === undefined || !existsSync(join(outer, "lib/modules"))) {

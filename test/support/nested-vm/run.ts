@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { z } from "zod";
 import { isCollected, isTooFlaky, tellFlaky } from "../../../scripts/test/flaky.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { Course } from "./course.js";
 import { isProgram, jobScript } from "./job.js";
 import { runInOuterVm, type OuterResult } from "./machine.js";
@@ -68,10 +68,10 @@ async function outerVm(only?: readonly string[]): Promise<OuterResult> {
 
 /** Only transpiles: types are the matter of `npm run check`. */
 async function compile(): Promise<void> {
-  const config = join(projectFolder, "test/support/nested-vm/tsconfig.json");
+  const config = join(projectDirectory, "test/support/nested-vm/tsconfig.json");
   const compiler = spawn(
     process.execPath,
-    [join(projectFolder, "node_modules/typescript/bin/tsc"), "--noCheck", "-p", config],
+    [join(projectDirectory, "node_modules/typescript/bin/tsc"), "--noCheck", "-p", config],
     {
       stdio: "inherit",
     },

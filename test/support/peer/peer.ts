@@ -3,14 +3,14 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { buildLayer, type BuiltLayer } from "../tar-builder.js";
 
-/** Builds it as `FOLDER/peer`; answers the path. */
-export async function buildPeer(folder: string): Promise<string> {
-  const program = join(folder, "peer");
+/** Builds it as `DIRECTORY/peer`; answers the path. */
+export async function buildPeer(directory: string): Promise<string> {
+  const program = join(directory, "peer");
   const sources = ["peer", "many", "sctp", "group", "measure"].map((name) =>
-    join(projectFolder, "test/support/peer", `${name}.c`),
+    join(projectDirectory, "test/support/peer", `${name}.c`),
   );
   await promisify(execFile)("cc", [
     "-static",

@@ -3,11 +3,11 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { ContainerState } from "../../../src/gen/runtime/v1/api.js";
-import { sandboxRecords } from "../../../src/runtime/pod/sandbox-record.js";
+import { podRecords } from "../../../src/runtime/pod/pod-record.js";
 import { readRecords } from "../../../src/store/records.js";
 import { runtime } from "../cri-client.js";
 import { Daemon } from "../daemon.js";
-import { FaultFolder } from "../faults/fault-folder.js";
+import { FaultDirectory } from "../faults/fault-directory.js";
 import { busybox, busyboxSource } from "../images.js";
 import { expectSameMachine, openDescriptors, residentKib } from "../machine.js";
 import { NodeNetwork } from "../node-network.js";
@@ -50,7 +50,7 @@ const leftAlone = /list sessions|recover|read output|watch/;
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const undo = new Undo();
   try {
-    const faults = await FaultFolder.make();
+    const faults = await FaultDirectory.make();
     undo.add(() => faults[Symbol.asyncDispose]());
     const node = await network();
     undo.add(() => node.remove());
@@ -101,7 +101,7 @@ async function keptKib(pid: number): Promise<number> {
 class Soak {
   readonly #options: SoakOptions;
   readonly #daemon: Daemon;
-  readonly #faults: FaultFolder;
+  readonly #faults: FaultDirectory;
   readonly #kinds: ReadonlyMap<string, LifeKind>;
   readonly #node: NodeNetwork;
   readonly #insist = new Insist();
@@ -117,7 +117,7 @@ class Soak {
   constructor(
     options: SoakOptions,
     daemon: Daemon,
-    faults: FaultFolder,
+    faults: FaultDirectory,
     kinds: ReadonlyMap<string, LifeKind>,
     node: NodeNetwork,
   ) {
@@ -257,7 +257,7 @@ class Soak {
   }
 
   async #processesOf({ id }: Pod): Promise<number[]> {
-    const { records } = await readRecords(this.#daemon.root, sandboxRecords);
+    const { records } = await readRecords(this.#daemon.root, podRecords);
     return records.find((record) => record.id === id)?.box?.processes.map(({ pid }) => pid) ?? [];
   }
 

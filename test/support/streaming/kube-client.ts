@@ -3,11 +3,11 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { skipBecause } from "../skip.js";
 import { eventually, limit } from "../wait.js";
 
-const program = join(projectFolder, "build/assets/bin/kube-client");
+const program = join(projectDirectory, "build/assets/bin/kube-client");
 const sizesDescriptor = 4;
 
 /** Of bytes that the program did not keep. */

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { cgroupHierarchies } from "../../../src/base/cgroups.js";
 import { readMountinfo } from "../../../src/base/mountinfo.js";
-import { projectFolder } from "../project.js";
+import { projectDirectory } from "../project.js";
 import { eventually } from "../wait.js";
 
 /** In a group of its own, once systemd answers. */
@@ -37,7 +37,7 @@ try {
 
 async function runInBed(file: string, words: readonly string[]): Promise<number> {
   const apart = ["--pid", "--mount", "--ipc", "--uts", "--fork", "--kill-child"];
-  const become = ["sh", join(projectFolder, "test/support/systemd/init.sh"), scratch, group];
+  const become = ["sh", join(projectDirectory, "test/support/systemd/init.sh"), scratch, group];
   const manager = spawn("unshare", [...apart, ...become], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [manager.stdout, manager.stderr]) {
@@ -53,7 +53,17 @@ async function runInBed(file: string, words: readonly string[]): Promise<number>
     // What waits for number 1 from outside: with a process in its root group no group below gets a controller.
     await mkdir(join(group, "outside"));
     await writeFile(join(group, "outside/cgroup.procs"), String(manager.pid));
-    const inside = ["nsenter", "-t", init, "--pid", "--mount", "--ipc", "--uts", "--cgroup", "--wd=" + projectFolder];
+    const inside = [
+      "nsenter",
+      "-t",
+      init,
+      "--pid",
+      "--mount",
+      "--ipc",
+      "--uts",
+      "--cgroup",
+      "--wd=" + projectDirectory,
+    ];
     const [entering = "", ...more] = [...inside, "sh", "-c", awaitManager, "sh", file, ...words];
     const environment = { ...process.env, A3S_TEST_SYSTEMD: "1", SYSTEMD_UNIT_PATH: "/etc/systemd/system" };
     const child = spawn(entering, more, { stdio: "inherit", env: environment });
@@ -71,12 +81,12 @@ async function runInBed(file: string, words: readonly string[]): Promise<number>
   }
 }
 
-async function removeGroups(folder: string): Promise<void> {
-  await eventually(`${folder} can be removed`, 20_000, async () => {
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
-      if (entry.isDirectory()) await removeGroups(join(folder, entry.name));
+async function removeGroups(directory: string): Promise<void> {
+  await eventually(`${directory} can be removed`, 20_000, async () => {
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) await removeGroups(join(directory, entry.name));
     }
-    await rmdir(folder);
+    await rmdir(directory);
     return true;
   });
 }

@@ -1,6 +1,6 @@
-// Says what inotify tells about a folder, a line each: "create NAME". Until it is killed.
+// Says what inotify tells about a directory, a line each: "create NAME". Until it is killed.
 //
-//   watcher FOLDER
+//   watcher DIRECTORY
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/inotify.h>

@@ -165,12 +165,12 @@ describe("an undo stack beside a given-up step", () => {
     const undone: string[] = [];
     const build = async (): Promise<void> => {
       await using undo = new Cleanup(silent, 1_000);
-      undo.add("folder", () => {
+      undo.add("directory", () => {
         undone.push([...made].join());
         made.clear();
         return Promise.resolve();
       });
-      made.add("folder");
+      made.add("directory");
       await stage("mount", 5, neverAborted, async () => {
         await stuck.run();
         made.add("late mount");
@@ -188,11 +188,11 @@ describe("an undo stack beside a given-up step", () => {
     const undone: string[] = [];
     const build = async (): Promise<void> => {
       await using undo = new Cleanup(silent, 1_000);
-      undo.add("folder", () => Promise.resolve(undone.push("folder")));
+      undo.add("directory", () => Promise.resolve(undone.push("directory")));
       throw new RuntimeError("internal", "no");
     };
     expect(await failureOf(under(new Hold(), build))).to.equal("internal no");
-    expect(undone).to.deep.equal(["folder"]);
+    expect(undone).to.deep.equal(["directory"]);
   });
 });
 

@@ -90,18 +90,18 @@ describe("a record", () => {
   });
 
   it("is written whole, leaves no temporary file, and can be removed twice", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "record-"));
+    const directory = await mkdtemp(join(tmpdir(), "record-"));
     try {
-      const path = join(folder, "one.json");
+      const path = join(directory, "one.json");
       await writeRecord(path, { version: 1 });
       await writeRecord(path, { version: 2 });
       expect(await readRecord(path)).to.deep.equal({ version: 2 });
-      expect(await readdir(folder)).to.deep.equal(["one.json"]);
+      expect(await readdir(directory)).to.deep.equal(["one.json"]);
       await removeRecord(path);
       await removeRecord(path);
-      expect(await readdir(folder)).to.deep.equal([]);
+      expect(await readdir(directory)).to.deep.equal([]);
     } finally {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
   });
 });

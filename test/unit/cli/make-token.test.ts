@@ -7,16 +7,16 @@ import { serveFlags } from "../../../src/cli/serve-flags.js";
 import { loadConfig } from "../../../src/config/load.js";
 
 describe("the token of the environment", () => {
-  let folder = "";
+  let directory = "";
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "a3s-token-"));
+    directory = await mkdtemp(join(tmpdir(), "a3s-token-"));
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("is made at the first start, for root alone, and stays", async () => {
-    const path = join(folder, "token");
+    const path = join(directory, "token");
     const made = await Promise.all([1, 2, 3].map(async () => await makeTokenFile(path)));
     expect(made).to.include(true);
     const token = await readFile(path, "utf8");
@@ -24,17 +24,17 @@ describe("the token of the environment", () => {
     expect((await stat(path)).mode & 0o777).to.equal(0o600);
     expect(await makeTokenFile(path)).to.equal(false);
     expect(await readFile(path, "utf8")).to.equal(token);
-    expect(await readdir(folder)).to.deep.equal(["token"]);
+    expect(await readdir(directory)).to.deep.equal(["token"]);
   });
 
   it("says what to do where none can be made", async () => {
-    const failure = await makeTokenFile(join(folder, "none/token")).catch((thrown: unknown) => String(thrown));
+    const failure = await makeTokenFile(join(directory, "none/token")).catch((thrown: unknown) => String(thrown));
     expect(failure).to.contain("set A3S_BOX_TOKEN");
   });
 
   const beyond = ["--sandboxes", "tcp://0.0.0.0:4088", "--plain"];
   const configured = async (env: NodeJS.ProcessEnv) => {
-    const file = join(folder, "config.toml");
+    const file = join(directory, "config.toml");
     await writeFile(file, '[sandboxes.tokens.ci]\ntoken_file = "/run/ci"\n');
     return (await loadConfig(serveFlags([...beyond, "--config", file], env))).sandboxPort.tokens;
   };
@@ -50,7 +50,7 @@ describe("the token of the environment", () => {
   });
 
   it("is what a port that others reach does not open without", async () => {
-    const empty = join(folder, "empty.toml");
+    const empty = join(directory, "empty.toml");
     await writeFile(empty, "");
     const failure = await loadConfig(serveFlags([...beyond, "--config", empty], {})).catch((thrown: unknown) =>
       String(thrown),

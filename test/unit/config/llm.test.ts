@@ -6,7 +6,7 @@ import * as z from "zod";
 import { llmConfigSchema, llmOf, llmSettings } from "../../../src/config/llm.js";
 import { checkGranted, namesIn } from "../../../src/config/llm-grants.js";
 import { configOf, loadConfig, parseFile } from "../../../src/config/load.js";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 
 const secret = "sk-should-not-be-shown";
 
@@ -187,7 +187,7 @@ upstream = "http://models.example:8000"
   });
 
   it("has a published schema that is the one it is checked by", async () => {
-    const file = join(projectFolder, "docs/guide/llm-config.schema.json");
+    const file = join(projectDirectory, "docs/guide/llm-config.schema.json");
     expect(JSON.parse(await readFile(file, "utf8"))).to.deep.equal(z.toJSONSchema(llmConfigSchema, { io: "input" }));
     expect(llmSettings.llm.secret).to.equal(true);
   });

@@ -16,7 +16,7 @@ describe("the configuration", () => {
     expect([...given.keys()]).to.include.members(["root", "sandbox.memory_mib", "image.plain_http", "cgroup.driver"]);
   });
 
-  it("puts the socket into the state folder unless told otherwise", () => {
+  it("puts the socket into the state directory unless told otherwise", () => {
     expect(fromText('state = "/run/x"').socketPath).to.equal("/run/x/cri.sock");
     expect(fromText('listen = "unix:///run/y.sock"').socketPath).to.equal("/run/y.sock");
   });
@@ -63,14 +63,40 @@ describe("the configuration", () => {
     ['[handlers.big]\ndriver = "auto"', /handlers = .*driver \("krun", "qemu", "native"/],
     ["[handlers.big]\nmemory = 5", /handlers = /],
     ["[handlers.big]\nvcpus = 4\nmax_vcpus = 2", /handlers\.big\.vcpus = 4 is more than the handler's most, 2/],
+    [
+      "[handlers.big]\nready = [{ vcpus = 4, memory_mib = 512, count = 1 }]\nmax_vcpus = 2",
+      /handlers\.big\.ready\.0\.vcpus = 4 is more than the handler's most, 2/,
+    ],
+    ["[handlers.big]\nready = [{ vcpus = 1, memory_mib = 64, count = 1 }]", /handlers = .*256 at least/],
+    ["[handlers.big]\nready = [{ vcpus = 1, memory_mib = 256, count = 0 }]", /handlers = .*count \(1 to 64\)/],
+    ["[handlers.big]\nready = [{ vcpus = 1, memory_mib = 256 }]", /handlers = .*ready/],
+    [
+      '[handlers.big]\ndriver = "native"\nready = [{ vcpus = 1, memory_mib = 256, count = 1 }]',
+      /handlers\.big\.ready: pods of the driver "native" have no Box/,
+    ],
+    [
+      "[handlers.big]\nready = [{ vcpus = 1, memory_mib = 256, count = 1 }, { vcpus = 1, memory_mib = 256, count = 2 }]",
+      /handlers\.big\.ready\.1: 1 CPUs and 256 MiB is there twice/,
+    ],
     ["root = ", /a\.toml is not TOML/],
   ] as const) {
-    it(`refuses ${JSON.stringify(text.slice(0, 40))} and says what is allowed`, () => {
+    it(`refuses ${JSON.stringify(text.slice(0, 80))} and says what is allowed`, () => {
       expect(() => fromText(text))
         .to.throw(wanted)
         .with.property("code", "invalidArgument");
     });
   }
+
+  it("has Boxes ready for pods without a RuntimeClass where the handler microvm has", () => {
+    const { handlers } = fromText("[handlers.microvm]\nready = [{ vcpus = 2, memory_mib = 512, count = 3 }]");
+    expect(handlers[""]?.ready).to.deep.equal([{ vcpus: 2, memoryMib: 512, count: 3 }]);
+    expect(handlers["microvm"]?.ready).to.deep.equal(handlers[""]?.ready);
+    const ofKrun = fromText(
+      '[handlers.microvm]\ndriver = "krun"\nready = [{ vcpus = 2, memory_mib = 512, count = 3 }]',
+    );
+    expect(ofKrun.handlers[""]?.ready).to.deep.equal([]);
+    expect(fromText("").handlers["microvm"]?.ready).to.deep.equal([]);
+  });
 
   it("reads credentials by registry, and never shows them", () => {
     const text = '[image.auth."registry.example:5000"]\nusername = "u"\npassword = "p"';
@@ -83,19 +109,19 @@ describe("the configuration", () => {
       .that.does.not.include("secret");
   });
 
-  it("takes a state folder of the longest length that is allowed", () => {
+  it("takes a state directory of the longest length that is allowed", () => {
     expect(fromText(`state = "/${"s".repeat(64)}"`).state).to.have.length(65);
   });
 
   it("lets flags win over the file", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "config-"));
+    const directory = await mkdtemp(join(tmpdir(), "config-"));
     try {
-      const config = join(folder, "c.toml");
+      const config = join(directory, "c.toml");
       await writeFile(config, 'root = "/a"\nstate = "/b"\n');
       const loaded = await loadConfig({ config, root: "/c", driver: "qemu" });
       expect(loaded).to.include({ root: "/c", state: "/b", driver: "qemu" });
     } finally {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     }
   });
 

@@ -40,6 +40,7 @@ describe("the configuration of the sandboxes' port", () => {
     for (const more of [tls, "\nplain = true"]) {
       expect(port(`listen = ["tcp://0.0.0.0:4088"]${more}${token}`).listen).to.have.length(1);
     }
+    expect(port(`listen = ["vsock://:4088"]${token}`).listen).to.deep.equal([{ kind: "vsock", port: 4088 }]);
     expect(port(`listen = []${token}`).tokens).to.deep.equal({
       ci: { file: "/run/secrets/ci", variable: undefined, tenant: "ci" },
     });
@@ -55,8 +56,10 @@ describe("the configuration of the sandboxes' port", () => {
     ['listen = ["tcp://[::ffff:127.0.0.1]:4088"]', /which others than this machine reach/],
     [`listen = ["tcp://127.0.0.1:1", "tcp://0.0.0.0:4088"]${tls}`, /no tokens/],
     [`listen = ["tcp://0.0.0.0:4088"]${token}`, /tokens would travel in clear \(set sandboxes\.tls_cert_file/],
-    ['listen = ["vsock://:4088"]', /Node can't listen on a vsock \(listen on a Unix socket, and join the two: socat/],
-    ['listen = ["vsock://2:4088"]', /vsock/],
+    ['listen = ["vsock://:4088"]', /which whoever is on this machine reaches, and there are no tokens/],
+    ['listen = ["tcp://127.0.0.1:4088", "vsock://2:4088"]', /vsock:\/\/:4088, which whoever is on this machine/],
+    [`listen = ["vsock://:4294967295"]${token}`, /no address to listen on/],
+    [`listen = ["vsock://4088"]${token}`, /sandboxes\.listen = /],
     ['listen = ["http://127.0.0.1:4088"]', /sandboxes\.listen = .*allowed: a list of "tcp:/],
     ['listen = ["tcp://example.org:4088"]', /sandboxes\.listen = /],
     ['listen = ["unix://run/x"]', /sandboxes\.listen = /],

@@ -8,7 +8,7 @@ import { loadConfig } from "../../../src/config/load.js";
 import { settingNames } from "../../../src/config/settings.js";
 import { parseHostsFile } from "../../../src/image/registry/hosts-file.js";
 import { codeBlocksOf, documents, inlineCodeOf, rowsIn, textOf, textsBelow, typedIn } from "../../support/documents.js";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 
 const guide = async (): Promise<string[]> => [
   "README.md",
@@ -135,9 +135,9 @@ describe("the guide", () => {
 
   it("says of each finding of `check` what to do", async () => {
     const findings: string[] = [];
-    for (const file of await readdir(join(projectFolder, "src/cli"))) {
+    for (const file of await readdir(join(projectDirectory, "src/cli"))) {
       if (!/finding/.test(file)) continue;
-      const text = await readFile(join(projectFolder, "src/cli", file), "utf8");
+      const text = await readFile(join(projectDirectory, "src/cli", file), "utf8");
       findings.push(...[...text.matchAll(/\bsubject(?::| =) "([^"]+)"/g)].map(([, subject = ""]) => subject));
       findings.push(...[...text.matchAll(/\bfile\("([^"]+)"/g)].map(([, subject = ""]) => subject));
     }

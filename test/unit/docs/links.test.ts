@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { expect } from "chai";
 import { anchorsOf, documents, inlineCodeOf, linksOf, textOf, textsBelow } from "../../support/documents.js";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 
 /** "docs/guide/node.md#x" for a link of a document, whichever way it is written. */
 function targetOf(document: string, link: string): { path: string; anchor: string } {
@@ -13,7 +13,7 @@ function targetOf(document: string, link: string): { path: string; anchor: strin
 
 async function leadsSomewhere(document: string, link: string): Promise<boolean> {
   const { path, anchor } = targetOf(document, link);
-  if (!existsSync(join(projectFolder, path))) return false;
+  if (!existsSync(join(projectDirectory, path))) return false;
   return anchor === "" || anchorsOf(await textOf(path)).includes(anchor);
 }
 
@@ -39,7 +39,7 @@ describe("the documents", () => {
       const named = inlineCodeOf(await textOf(document)).filter((code) =>
         /^(?:docs|test|src|deploy|scripts)\/[\w./-]+$/.test(code),
       );
-      for (const path of named) if (!existsSync(join(projectFolder, path))) lost.push(`${document}: ${path}`);
+      for (const path of named) if (!existsSync(join(projectDirectory, path))) lost.push(`${document}: ${path}`);
     }
     expect(lost).to.deep.equal([]);
   });

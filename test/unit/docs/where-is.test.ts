@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { rowsIn, textOf } from "../../support/documents.js";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 
 const mostLines = 3;
 
@@ -23,7 +23,7 @@ describe("what a newcomer looks for", () => {
     expect(found).to.have.length.of.at.least(10);
     const wrong: string[] = [];
     for (const { what, command } of found) {
-      const { stdout } = await promisify(execFile)("sh", ["-c", `${command} || true`], { cwd: projectFolder });
+      const { stdout } = await promisify(execFile)("sh", ["-c", `${command} || true`], { cwd: projectDirectory });
       const lines = stdout.split("\n").filter((line) => line !== "");
       if (lines.length < 1 || lines.length > mostLines)
         wrong.push(`${what}: ${command}: ${String(lines.length)} lines`);

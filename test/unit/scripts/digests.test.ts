@@ -10,14 +10,14 @@ const known = "0".repeat(64);
 
 describe("what the set-up downloads", () => {
   it("is refused when its digest is another", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "a3s-digest-"));
-    const file = join(folder, "file");
+    const directory = await mkdtemp(join(tmpdir(), "a3s-digest-"));
+    const file = join(directory, "file");
     await writeFile(file, "abc");
     const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"; // FIPS 180-4's own example
     await checkSha256("crun 1.21", file, abc);
     const said = await checkSha256("crun 1.21", file, known).then(() => "", messageOf);
     expect(said).to.match(new RegExp(`^crun 1\\.21 has sha256 ${abc}, not ${known}`));
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("is, of a crate, what Cargo would take: refused by the lock file before anything of it runs", () => {

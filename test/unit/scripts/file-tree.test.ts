@@ -9,9 +9,9 @@ function file(path: string, mtime = 5): ImageFile {
 }
 
 describe("the files of a template's image", () => {
-  it("are in layers, each with the folders that its files are in, and hard links at last", () => {
+  it("are in layers, each with the directories that its files are in, and hard links at last", () => {
     const tree = new FileTree();
-    tree.add({ path: "usr", kind: "folder", mode: 0o711, gid: 3, mtime: 1 });
+    tree.add({ path: "usr", kind: "directory", mode: 0o711, gid: 3, mtime: 1 });
     tree.add({ path: "usr/a", kind: "hardlink", to: "usr/b", mode: 0o755, mtime: 1 });
     tree.add(file("usr/b"));
     expect(tree.takeLayer().map(({ path }) => path)).to.deep.equal(["usr", "usr/b", "usr/a"]);
@@ -24,10 +24,10 @@ describe("the files of a template's image", () => {
     expect(tree.takeLayer()).to.deep.equal([]);
   });
 
-  it("are the first package's where folders are shared, and nobody's where files are", () => {
+  it("are the first package's where directories are shared, and nobody's where files are", () => {
     const tree = new FileTree();
-    tree.add({ path: "etc", kind: "folder", mode: 0o755 });
-    tree.add({ path: "etc", kind: "folder", mode: 0o700 });
+    tree.add({ path: "etc", kind: "directory", mode: 0o755 });
+    tree.add({ path: "etc", kind: "directory", mode: 0o700 });
     tree.add(file("etc/x"));
     expect(() => {
       tree.add(file("etc/x"));

@@ -9,12 +9,12 @@ const flaky = (title: string, why = "why"): FlakyTest => {
 };
 
 describe("what passes at its second try only", () => {
-  let folder: string;
+  let directory: string;
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "flaky-"));
+    directory = await mkdtemp(join(tmpdir(), "flaky-"));
   });
   afterEach(async () => {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   it("is listed at the end, a line each with its part and the first of its error", () => {
@@ -39,7 +39,7 @@ describe("what passes at its second try only", () => {
   });
 
   it("is collected over all parts of a run", async () => {
-    const file = join(folder, "flaky.jsonl");
+    const file = join(directory, "flaky.jsonl");
     expect(await readFlaky(file)).to.deep.equal([]);
     await tellFlaky([flaky("a")], { A3S_FLAKY: file });
     await tellFlaky([], { A3S_FLAKY: file });
@@ -48,7 +48,7 @@ describe("what passes at its second try only", () => {
   });
 
   it("is nothing else that a file may say", async () => {
-    const file = join(folder, "other.jsonl");
+    const file = join(directory, "other.jsonl");
     await writeFile(file, '{"title":"a"}\n');
     const failure = await readFlaky(file).catch((thrown: unknown) => String(thrown));
     expect(failure).to.include("not a flaky test");

@@ -4,7 +4,7 @@ import { type ImageFile, imageLayer } from "../../../scripts/setup/image-layer.j
 import { type Image, ociArchive } from "../../../scripts/setup/oci-archive.js";
 
 const files: ImageFile[] = [
-  { path: "bin", kind: "folder", mode: 0o755 },
+  { path: "bin", kind: "directory", mode: 0o755 },
   { path: "bin/tool", kind: "file", mode: 0o755, content: Buffer.from("tool"), uid: 1000, mtime: 1_700_000_000 },
   { path: "bin/link", kind: "symlink", to: "tool" },
   { path: "bin/other", kind: "hardlink", to: "bin/tool", mode: 0o755 },
@@ -26,7 +26,7 @@ describe("an image made by the set-up", () => {
   });
 
   it("differs when a file does, or its owner, or the order of layers", async () => {
-    const more: ImageFile[] = [...files, { path: "etc", kind: "folder", mode: 0o755 }];
+    const more: ImageFile[] = [...files, { path: "etc", kind: "directory", mode: 0o755 }];
     const owned = files.map((file): ImageFile => ({ ...file, gid: 5 }));
     const images = [imageOf(files), imageOf(more), imageOf(owned), imageOf(files, more), imageOf(more, files)];
     const digests = await Promise.all(images.map(async (image) => (await ociArchive(await image)).digest));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { z } from "zod";
 import { createLogger } from "../../../src/base/log.js";
-import { RecordFolder, type RecordKind } from "../../../src/store/records.js";
+import { RecordDirectory, type RecordKind } from "../../../src/store/records.js";
 import { cuts, Disk, writeState, type DiskState } from "../../support/power-loss/disk.js";
 import { record } from "../../support/power-loss/recorder.js";
 
@@ -41,11 +41,11 @@ describe("a power cut at any step of a record's life", () => {
       for (const cut of cuts) moments.push({ state: disk.after(cut), where: `${moments.length} ${cut}`, allowed });
     });
     expect(recording).to.not.equal(undefined);
-    const folder = await RecordFolder.open(root, kind, log);
+    const directory = await RecordDirectory.open(root, kind, log);
     const become = async (from: string, to: string): Promise<void> => {
       allowed = [from, to];
-      if (to === "") await folder.remove("a");
-      else await folder.write({ version: 1, id: "a", text: to });
+      if (to === "") await directory.remove("a");
+      else await directory.write({ version: 1, id: "a", text: to });
       allowed = [to];
     };
     await become("", "first");
@@ -61,7 +61,7 @@ describe("a power cut at any step of a record's life", () => {
     for (const { state, where, allowed } of moments) {
       const root = await mkdtemp(join(top, "cut-"));
       await writeState(state, root);
-      const records = await (await RecordFolder.open(root, kind, log)).load();
+      const records = await (await RecordDirectory.open(root, kind, log)).load();
       expect(allowed, where).to.include(records[0]?.text ?? "");
       expect(await readdir(root), where).to.deep.equal(["records"]);
       await rm(root, { recursive: true });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { z } from "zod";
 import { createLogger, type Logger } from "../../../src/base/log.js";
-import { RecordFolder, type RecordKind } from "../../../src/store/records.js";
+import { RecordDirectory, type RecordKind } from "../../../src/store/records.js";
 
 const kind: RecordKind<{ version: 1; id: string; atNs: bigint }> = {
   name: "things",
@@ -13,7 +13,7 @@ const kind: RecordKind<{ version: 1; id: string; atNs: bigint }> = {
   idOf: ({ id }) => id,
 };
 
-describe("a folder of records", () => {
+describe("a directory of records", () => {
   let root: string;
   let lines: string[];
   let log: Logger;
@@ -28,7 +28,7 @@ describe("a folder of records", () => {
     await rm(root, { recursive: true });
   });
 
-  const open = () => RecordFolder.open(root, kind, log);
+  const open = () => RecordDirectory.open(root, kind, log);
   const write = (file: string, text: string) => writeFile(join(root, "records/things", file), text);
 
   it("gives back after a restart what was written, nanoseconds to the last digit", async () => {
@@ -45,8 +45,8 @@ describe("a folder of records", () => {
       idOf: ({ id }) => id,
     };
     const record = { id: "a", labels: { $bigint: "12", $$bigint: "x", $: "" }, atNs: 3n };
-    await (await RecordFolder.open(root, words, log)).write(record);
-    expect(await (await RecordFolder.open(root, words, log)).load()).to.deep.equal([record]);
+    await (await RecordDirectory.open(root, words, log)).write(record);
+    expect(await (await RecordDirectory.open(root, words, log)).load()).to.deep.equal([record]);
   });
 
   it("upgrades a record of an earlier version, and sets aside what the upgrade can't read", async () => {
@@ -62,18 +62,18 @@ describe("a folder of records", () => {
     };
     await (await open()).write({ version: 1, id: "a", atNs: 7n });
     await write("b.json", '{"version":1,"id":"b"}');
-    const folder = await RecordFolder.open(root, newer, log);
-    expect(await folder.load()).to.deep.equal([{ version: 2, id: "a", ns: 7n }]);
+    const directory = await RecordDirectory.open(root, newer, log);
+    expect(await directory.load()).to.deep.equal([{ version: 2, id: "a", ns: 7n }]);
     expect(await readdir(join(root, "quarantine"))).to.have.length(1);
     expect(await readFile(join(root, "records/things/a.json"), "utf8")).to.contain('"version":1');
   });
 
   it("forgets what was removed, twice too", async () => {
-    const folder = await open();
-    await folder.write({ version: 1, id: "a", atNs: 1n });
-    await folder.remove("a");
-    await folder.remove("a");
-    expect(await folder.load()).to.deep.equal([]);
+    const directory = await open();
+    await directory.write({ version: 1, id: "a", atNs: 1n });
+    await directory.remove("a");
+    await directory.remove("a");
+    expect(await directory.load()).to.deep.equal([]);
   });
 
   for (const [what, text] of [
@@ -84,34 +84,34 @@ describe("a folder of records", () => {
     ["is another's", '{"version":1,"id":"c","atNs":{"$bigint":"1"}}'],
   ] as const) {
     it(`sets a record aside that ${what}, names it, and loads the others`, async () => {
-      const folder = await open();
-      await folder.write({ version: 1, id: "a", atNs: 1n });
+      const directory = await open();
+      await directory.write({ version: 1, id: "a", atNs: 1n });
       await write("b.json", text);
-      expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+      expect((await directory.load()).map(({ id }) => id)).to.deep.equal(["a"]);
       const [aside = ""] = await readdir(join(root, "quarantine"));
       expect(aside).to.match(/^things-\d+-b\.json$/);
       expect(await readFile(join(root, "quarantine", aside), "utf8")).to.equal(text);
       expect(lines.join("")).to.include("things/b.json");
-      expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+      expect((await directory.load()).map(({ id }) => id)).to.deep.equal(["a"]);
     });
   }
 
   it("loads the others when a record can't even be set aside", async () => {
-    const folder = await open();
-    await folder.write({ version: 1, id: "a", atNs: 1n });
+    const directory = await open();
+    await directory.write({ version: 1, id: "a", atNs: 1n });
     await write("b.json", "?");
-    await writeFile(join(root, "quarantine"), "a file where the folder should be");
-    expect((await folder.load()).map(({ id }) => id)).to.deep.equal(["a"]);
+    await writeFile(join(root, "quarantine"), "a file where the directory should be");
+    expect((await directory.load()).map(({ id }) => id)).to.deep.equal(["a"]);
   });
 
   it("removes what an interrupted write has left", async () => {
-    const folder = await open();
+    const directory = await open();
     await write("a.json.tmp", "{");
-    await folder.load();
+    await directory.load();
     expect(await readdir(join(root, "records/things"))).to.deep.equal([]);
   });
 
-  it("opens a folder that is there already", async () => {
+  it("opens a directory that is there already", async () => {
     await mkdir(join(root, "records/things"), { recursive: true });
     expect(await (await open()).load()).to.deep.equal([]);
   });

@@ -4,7 +4,7 @@ import { missingTests, rowsOf, testsNamed } from "../../support/test-table.js";
 
 /** The behaviours of the validation suite are numbered from 1. */
 const lastBehaviour = 79;
-const folder = "test/critest";
+const directory = "test/critest";
 
 interface Row {
   readonly numbers: readonly number[];
@@ -14,7 +14,7 @@ interface Row {
 }
 
 async function table(): Promise<Row[]> {
-  return (await rowsOf(`${folder}/README.md`, /^\d/)).map(([range = "", , tests = "", qemu = "", krun = ""]) => {
+  return (await rowsOf(`${directory}/README.md`, /^\d/)).map(([range = "", , tests = "", qemu = "", krun = ""]) => {
     const [first = 0, last = first] = range.split("–").map(Number);
     return {
       numbers: Array.from({ length: last - first + 1 }, (_, index) => first + index),
@@ -32,7 +32,7 @@ describe("the checklist of the conformance tests", () => {
 
   it("names tests that are there", async () => {
     const tests = (await table()).flatMap((row) => row.tests);
-    expect(await missingTests(tests, folder)).to.deep.equal([]);
+    expect(await missingTests(tests, directory)).to.deep.equal([]);
   });
 
   it("has a verdict of each driver, and a test or a place for whatever passes", async () => {

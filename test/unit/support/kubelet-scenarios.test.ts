@@ -2,13 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { projectFolder } from "../../support/project.js";
+import { projectDirectory } from "../../support/project.js";
 
-const folder = join(projectFolder, "test/kubelet");
+const directory = join(projectDirectory, "test/kubelet");
 
 /** Cells of the rows of scenarios: name, tests, verdicts. */
 async function rows(): Promise<string[][]> {
-  const text = await readFile(join(folder, "README.md"), "utf8");
+  const text = await readFile(join(directory, "README.md"), "utf8");
   const table = text.slice(text.indexOf("## Scenarios"));
   return table
     .split("\n")
@@ -24,7 +24,7 @@ describe("the scenarios of the kubelet's tests", () => {
       if (named.length === 0) missing.push(scenario);
       for (const test of named) {
         const [file = "", ...title] = test.split(": ");
-        const source = await readFile(join(folder, `${file}.test.ts`), "utf8").catch(() => "");
+        const source = await readFile(join(directory, `${file}.test.ts`), "utf8").catch(() => "");
         if (title.length === 0 || !source.includes(title.join(": "))) missing.push(test);
       }
     }

@@ -135,17 +135,18 @@ export const callCases: readonly Case[] = [
   {
     name: "a log",
     see: async (side, pod) => {
-      const line =
-        "printf 'one\\n\\n'; head -c 40000 /dev/zero | tr '\\0' x; printf '\\r\\nlast'; sleep 0.3; echo err >&2";
+      const line = "printf 'one\\n\\n'; head -c 40000 /dev/zero | tr '\\0' x; printf '\\r\\nlast'; echo err >&2";
       const id = await startContainer(side, pod, { ...top(side), command: ["sh", "-c", line] });
       try {
         const { logPath } = await exited(side, id);
-        const lines = await linesOf(logPath);
+        // Two pipes have no order between them, and a part of a line is written when no more of it comes.
+        const written = await linesOf(logPath);
+        const lines = written.toSorted((one, other) => other.stream.localeCompare(one.stream));
         return {
           mode: await modeOf(logPath),
           lines: lines.map(({ stream, tag, text }) => `${stream} ${tag} ${String(text.length)}`).join("; "),
           ends: lines.map(({ text }) => JSON.stringify(text.slice(-3))).join(" "),
-          folder: await modeOf(pod.config.logDirectory),
+          directory: await modeOf(pod.config.logDirectory),
         };
       } finally {
         await removeContainer(side, id);

@@ -2,7 +2,7 @@
 import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { container, type Case } from "../case.js";
-import { hostFolder, type Place } from "../container.js";
+import { hostDirectory, type Place } from "../container.js";
 
 // A program takes its time under emulation: the shell does what it can by itself.
 const mounts = "echo @@mounts; cat /proc/self/mountinfo\n";
@@ -26,7 +26,7 @@ for f in /sys/firmware /proc/1/root; do set -- $f/*; [ -e "$1" ] && echo "$f ful
 `;
 const end = "echo @@end\n";
 const mount = (place: Place, hostPath: string, containerPath: string, more: object = {}) => ({
-  hostPath: hostPath.startsWith("/") ? hostPath : join(place.folder, hostPath),
+  hostPath: hostPath.startsWith("/") ? hostPath : join(place.directory, hostPath),
   containerPath,
   ...more,
 });
@@ -46,35 +46,35 @@ export const fileCases: readonly Case[] = [
   }),
   container("paths masked and read-only", {
     security: {
-      maskedPaths: ["/data", "/file", "/not/there", "/folder-link"],
+      maskedPaths: ["/data", "/file", "/not/there", "/directory-link"],
       readonlyPaths: ["/home", "/nor/this", "/etc/passwd"],
     },
-    probe: `${mounts}${show("/data", "/file", "/folder-link", "/home", "/etc/passwd")}${writes("/data/x", "/home/x", "/home/user/x", "/etc/passwd", "/file")} echo @@inside; ls -la /data | wc -l; wc -c </file\n${end}`,
+    probe: `${mounts}${show("/data", "/file", "/directory-link", "/home", "/etc/passwd")}${writes("/data/x", "/home/x", "/home/user/x", "/etc/passwd", "/file")} echo @@inside; ls -la /data | wc -l; wc -c </file\n${end}`,
   }),
   container("mount targets", {
     part: async (place) => {
-      const folder = await hostFolder(place, "folder", 0o711);
-      await writeFile(join(folder, "inner"), "inner\n", { mode: 0o604 });
-      const file = join(place.folder, "file");
+      const directory = await hostDirectory(place, "directory", 0o711);
+      await writeFile(join(directory, "inner"), "inner\n", { mode: 0o604 });
+      const file = join(place.directory, "file");
       await writeFile(file, "of the host\n", { mode: 0o640 });
-      await symlink("folder", join(place.folder, "link"));
+      await symlink("directory", join(place.directory, "link"));
       return {
         command: [
           "sh",
           "-c",
-          `${mounts}${show("/made", "/made/by", "/made/by/mount", "/made/file", "/data", "/data/below", "/data/below/deep", "/not", "/not/there", "/dangling-link", "/folder-link", "/link-target", "/tmp/from-link", "/ro", "/relative", "/home/user/norm", "/dev/dropped", "/file-link", "/file")}echo @@ls /made; ls -lan /made/by/mount\necho @@each content; for f in /made/file /file /file-link /dangling-file /data/file; do echo "$f $(cat $f 2>&1 | tail -1)"; done\n${end}`,
+          `${mounts}${show("/made", "/made/by", "/made/by/mount", "/made/file", "/data", "/data/below", "/data/below/deep", "/not", "/not/there", "/dangling-link", "/directory-link", "/link-target", "/tmp/from-link", "/ro", "/relative", "/home/user/norm", "/dev/dropped", "/file-link", "/file")}echo @@ls /made; ls -lan /made/by/mount\necho @@each content; for f in /made/file /file /file-link /dangling-file /data/file; do echo "$f $(cat $f 2>&1 | tail -1)"; done\n${end}`,
         ],
         mounts: [
-          mount(place, "folder", "/made/by/mount"),
+          mount(place, "directory", "/made/by/mount"),
           mount(place, "file", "/made/file"),
-          mount(place, "folder", "/folder-link/below/deep"),
-          mount(place, "folder", "/dangling-link"),
+          mount(place, "directory", "/directory-link/below/deep"),
+          mount(place, "directory", "/dangling-link"),
           mount(place, "link", "/tmp/from-link"),
-          mount(place, "folder", "/ro", { readonly: true }),
-          mount(place, "folder", "/ro/x", {}),
-          mount(place, "folder", "/spaced name"),
-          mount(place, "folder", "/home/./user/../user/norm/"),
-          mount(place, "folder", "/dev/dropped"),
+          mount(place, "directory", "/ro", { readonly: true }),
+          mount(place, "directory", "/ro/x", {}),
+          mount(place, "directory", "/spaced name"),
+          mount(place, "directory", "/home/./user/../user/norm/"),
+          mount(place, "directory", "/dev/dropped"),
           mount(place, "file", "/file-link"),
         ].filter(({ containerPath }) => containerPath !== "/ro/x"),
       };
@@ -82,8 +82,8 @@ export const fileCases: readonly Case[] = [
   }),
   container("mounts of the request over the runtime's", {
     part: async (place) => {
-      await writeFile(join(place.folder, "file"), "mine\n");
-      await hostFolder(place, "folder");
+      await writeFile(join(place.directory, "file"), "mine\n");
+      await hostDirectory(place, "directory");
       return {
         command: [
           "sh",
@@ -94,9 +94,9 @@ export const fileCases: readonly Case[] = [
           mount(place, "file", "/etc/hosts"),
           mount(place, "file", "/etc/hostname", { readonly: true }),
           mount(place, "file", "/etc/resolv.conf"),
-          mount(place, "folder", "/dev/shm"),
-          mount(place, "folder", "/run"),
-          mount(place, "folder", "/sys/fs/cgroup"),
+          mount(place, "directory", "/dev/shm"),
+          mount(place, "directory", "/run"),
+          mount(place, "directory", "/sys/fs/cgroup"),
         ],
       };
     },
@@ -104,7 +104,7 @@ export const fileCases: readonly Case[] = [
   container("a mount with a relative target", {
     part: async (place) => ({
       command: ["sh", "-c", `${show("/relative/target")}${end}`],
-      mounts: [{ hostPath: await hostFolder(place, "folder"), containerPath: "relative/target" }],
+      mounts: [{ hostPath: await hostDirectory(place, "directory"), containerPath: "relative/target" }],
     }),
   }),
   container("a mount from a relative source", {
@@ -113,12 +113,12 @@ export const fileCases: readonly Case[] = [
   container("a mount whose source is missing", {
     part: (place) => ({
       command: ["sh", "-c", `${show("/target")}${end}`],
-      mounts: [{ hostPath: join(place.folder, "not/there"), containerPath: "/target" }],
+      mounts: [{ hostPath: join(place.directory, "not/there"), containerPath: "/target" }],
     }),
   }),
   container("two mounts on one target", {
     part: async (place) => {
-      for (const name of ["a", "b"]) await writeFile(join(await hostFolder(place, name), name), "");
+      for (const name of ["a", "b"]) await writeFile(join(await hostDirectory(place, name), name), "");
       return {
         command: ["sh", "-c", `echo @@there; ls /target; grep -c /target /proc/self/mountinfo\n${end}`],
         mounts: ["a", "b"].map((name) => mount(place, name, "/target")),
@@ -128,24 +128,24 @@ export const fileCases: readonly Case[] = [
   container("a mount on the root", {
     part: async (place) => ({
       command: ["sh", "-c", end],
-      mounts: [{ hostPath: await hostFolder(place, "folder"), containerPath: "/" }],
+      mounts: [{ hostPath: await hostDirectory(place, "directory"), containerPath: "/" }],
     }),
   }),
   container("a mount below a file", {
     part: async (place) => ({
       command: ["sh", "-c", end],
-      mounts: [{ hostPath: await hostFolder(place, "folder"), containerPath: "/file/below" }],
+      mounts: [{ hostPath: await hostDirectory(place, "directory"), containerPath: "/file/below" }],
     }),
   }),
-  container("a folder on a file", {
+  container("a directory on a file", {
     part: async (place) => ({
       command: ["sh", "-c", end],
-      mounts: [{ hostPath: await hostFolder(place, "folder"), containerPath: "/file" }],
+      mounts: [{ hostPath: await hostDirectory(place, "directory"), containerPath: "/file" }],
     }),
   }),
-  container("a file on a folder", {
+  container("a file on a directory", {
     part: async (place) => {
-      await writeFile(join(place.folder, "file"), "");
+      await writeFile(join(place.directory, "file"), "");
       return { command: ["sh", "-c", end], mounts: [mount(place, "file", "/data")] };
     },
   }),
@@ -159,7 +159,7 @@ export const fileCases: readonly Case[] = [
     part: async (place) => ({
       command: ["sh", "-c", `${mounts}${show("/data", "/data/file", "/new-volume")}${ofVolumes}${end}`],
       workingDir: "/",
-      mounts: [{ hostPath: await hostFolder(place, "mine"), containerPath: "/data/" }],
+      mounts: [{ hostPath: await hostDirectory(place, "mine"), containerPath: "/data/" }],
     }),
   }),
 ];

@@ -9,7 +9,7 @@ import { container, type Case } from "../case.js";
 /** Of the shell that is the container's program, not of what it starts. Each program takes its time under emulation. */
 const self = `
 echo @@status; cat /proc/1/status
-echo @@folder; readlink /proc/1/cwd
+echo @@directory; readlink /proc/1/cwd
 echo @@words argv; cat /proc/1/cmdline
 echo; echo @@words env; cat /proc/1/environ
 echo; echo @@id; id
@@ -68,7 +68,7 @@ export const processCases: readonly Case[] = [
       "not a program": ["/bin/not-a-program"],
       "no interpreter": ["/bin/no-interpreter"],
       "other architecture": ["/bin/other-architecture"],
-      "a folder": ["/bin"],
+      "a directory": ["/bin"],
       "empty file": ["/bin/empty"],
       relative: ["./bin/true"],
       empty: [""],
@@ -153,37 +153,42 @@ ${end}`,
       ].map(([key = "", value = ""]) => ({ key, value: Buffer.from(value) })),
     },
   }),
-  container("folder that is not there", {
+  container("directory that is not there", {
     part: {
       workingDir: "/made/for/it",
-      command: ["sh", "-c", `echo @@folder; pwd; stat -c '%a %u:%g' . .. ../..; \n${end}`],
+      command: ["sh", "-c", `echo @@directory; pwd; stat -c '%a %u:%g' . .. ../..; \n${end}`],
     },
     security: { runAsUser: { value: 1000n } },
   }),
-  container("folder that is closed to the user", {
+  container("directory that is closed to the user", {
     part: {
-      workingDir: "/closed/folder",
-      command: ["sh", "-c", `echo @@folder; pwd; stat -c '%a %u:%g' . 2>&1\n${end}`],
+      workingDir: "/closed/directory",
+      command: ["sh", "-c", `echo @@directory; pwd; stat -c '%a %u:%g' . 2>&1\n${end}`],
     },
     security: { runAsUser: { value: 1000n } },
   }),
-  container("folder through a link", {
-    part: { workingDir: "/folder-link", command: ["sh", "-c", `echo @@folder; pwd; readlink /proc/self/cwd\n${end}`] },
+  container("directory through a link", {
+    part: {
+      workingDir: "/directory-link",
+      command: ["sh", "-c", `echo @@directory; pwd; readlink /proc/self/cwd\n${end}`],
+    },
   }),
-  container("folder through a dangling link", {
+  container("directory through a dangling link", {
     part: {
       workingDir: "/dangling-link/x",
-      command: ["sh", "-c", `echo @@folder; pwd; readlink /proc/self/cwd; ls -d /not/there\n${end}`],
+      command: ["sh", "-c", `echo @@directory; pwd; readlink /proc/self/cwd; ls -d /not/there\n${end}`],
     },
   }),
-  container("folder with dots", {
+  container("directory with dots", {
     part: {
       workingDir: "/tmp/../home/./user/",
-      command: ["sh", "-c", `echo @@folder; pwd; readlink /proc/self/cwd; echo $PWD\n${end}`],
+      command: ["sh", "-c", `echo @@directory; pwd; readlink /proc/self/cwd; echo $PWD\n${end}`],
     },
   }),
-  container("relative folder", { part: { workingDir: "tmp", command: ["sh", "-c", `echo @@folder; pwd\n${end}`] } }),
-  container("relative folder of the image", { image: "relative-folder", probe: `echo @@folder; pwd\n${end}` }),
+  container("relative directory", {
+    part: { workingDir: "tmp", command: ["sh", "-c", `echo @@directory; pwd\n${end}`] },
+  }),
+  container("relative directory of the image", { image: "relative-directory", probe: `echo @@directory; pwd\n${end}` }),
   container("capability added, others dropped", {
     security: { capabilities: { addCapabilities: ["NET_ADMIN"], dropCapabilities: ["ALL"] } },
     probe: `${self}${end}`,

@@ -4,12 +4,13 @@ import { compare } from "../../../../src/cli/running/compare.js";
 import type { Found } from "../../../../src/cli/running/found.js";
 import type { Known } from "../../../../src/cli/running/known.js";
 import { configOf } from "../../../../src/config/load.js";
+import type { BoxRecord } from "../../../../src/vmm/box-directory.js";
 import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import { ContainerConfig } from "../../../../src/gen/runtime/v1/api.js";
 import { podRequest } from "../../runtime/pod/fakes.js";
 import type { ContainerRecord } from "../../../../src/runtime/container/container-record.js";
-import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
+import type { PodRecord } from "../../../../src/runtime/pod/pod-record.js";
 
 const config = configOf(new Map([["state", { value: "/run/t", from: "the test" }]]));
 const id = boxId("a".repeat(64));
@@ -18,8 +19,8 @@ const boxPath = `/run/t/boxes/${id.slice(0, 24)}`;
 const entry = `${boxPath}/share/c/root-1`;
 const cgroup = `/sys/fs/cgroup/a3s-box/${id}`;
 
-const sandbox: SandboxRecord = {
-  version: 2,
+const sandbox: PodRecord = {
+  version: 3,
   id,
   label: "default/one",
   spec: podSpecOf(podRequest()),
@@ -32,7 +33,7 @@ const sandbox: SandboxRecord = {
       { role: "vmm", pid: 100, startTime: 7n },
       { role: "fs", pid: 101, startTime: 8n },
     ],
-    folder: boxPath,
+    directory: boxPath,
     cgroups: [cgroup, "/sys/fs/cgroup/a3s-box"],
   },
   readyAtNs: 2n,
@@ -68,11 +69,12 @@ const known: Known = { sandboxes: [sandbox], containers: [container], unreadable
 
 const found: Found = {
   served: true,
-  boxFolders: new Map([[id.slice(0, 24), undefined]]),
+  boxDirectories: new Map([[id.slice(0, 24), undefined]]),
   mounts: [`${boxPath}/share`, `${boxPath}/share/base`, entry, `${boxPath}/log`, sandbox.netnsPath],
+  halfMade: { paths: [], ids: new Set() },
   young: new Set(),
   netns: [id.slice(0, 24)],
-  podFolders: [id],
+  podDirectories: [id],
   snapshots: [container.id],
   processes: [
     { pid: 100, parent: 1, program: "qemu-system-x86_64", box: id.slice(0, 24) },
@@ -136,10 +138,21 @@ describe("check --running: records against the machine", () => {
     ]);
   });
 
+  it("names what a template is made of only when no daemon runs", () => {
+    const path = `/run/t/templates/boxes/${other}`;
+    const change = {
+      halfMade: { paths: [path], ids: new Set(["f".repeat(64)]) },
+      mounts: [...found.mounts, `${path}/log`],
+      emptyCgroups: [`/sys/fs/cgroup/a3s-box/${"f".repeat(64)}`],
+    };
+    expect(problems(change)).to.deep.equal([]);
+    expect(problems({ ...change, served: false })).to.deep.equal([`template ${path}: half made, and no daemon runs`]);
+  });
+
   it("names a container whose sandbox has no record, and a record that can't be read", () => {
     const unreadable = [{ file: "records/sandboxes/x.json", reason: "torn" }];
     const all = problems(
-      { ...found, processes: [], mounts: [], boxFolders: new Map(), netns: [], podFolders: [] },
+      { ...found, processes: [], mounts: [], boxDirectories: new Map(), netns: [], podDirectories: [] },
       {
         sandboxes: [],
         unreadable,
@@ -163,9 +176,9 @@ describe("check --running: records against the machine", () => {
       `process 200: virtiofsd of Box ${id.slice(0, 24)}: no record names it`,
     ],
     [
-      "a Box's folder",
-      { boxFolders: new Map([...found.boxFolders, [other, undefined]]) },
-      `folder /run/t/boxes/${other}: no record names it`,
+      "a Box's directory",
+      { boxDirectories: new Map([...found.boxDirectories, [other, undefined]]) },
+      `directory /run/t/boxes/${other}: no record names it`,
     ],
     [
       "a mount of an unknown Box",
@@ -183,7 +196,7 @@ describe("check --running: records against the machine", () => {
       { emptyCgroups: [`/sys/fs/cgroup/x/${other}`] },
       `cgroup /sys/fs/cgroup/x/${other}: no record names it`,
     ],
-    ["a pod's folder", { podFolders: [id, other] }, `folder sandboxes/${other}: no record names it`],
+    ["a pod's directory", { podDirectories: [id, other] }, `directory sandboxes/${other}: no record names it`],
     ["a snapshot", { snapshots: [container.id, other] }, `snapshot ${other}: no record names it`],
   ];
   for (const [what, change, said] of orphans) {
@@ -202,7 +215,7 @@ describe("check --running: records against the machine", () => {
     expect(problems(change)).to.deep.equal([]);
   });
 
-  it("lets the processes of a Box that is being made be named by its folder's record", () => {
+  it("lets the processes of a Box that is being made be named by its directory's record", () => {
     const record = {
       version: 1,
       id,
@@ -212,8 +225,57 @@ describe("check --running: records against the machine", () => {
     } as const;
     const change = {
       processes: [...found.processes, { pid: 300, parent: 1, program: "qemu-system-x86_64", box: id.slice(0, 24) }],
-      boxFolders: new Map([[id.slice(0, 24), record]]),
+      boxDirectories: new Map([[id.slice(0, 24), record]]),
     };
     expect(problems(change)).to.deep.equal([]);
+  });
+
+  describe("of Boxes that are ready", () => {
+    const readyId = boxId("e".repeat(64));
+    const name = readyId.slice(0, 24);
+    const processes = [{ role: "vmm" as const, pid: 300, startTime: 5n }];
+    const made = { version: 1 as const, id: readyId, driver: "qemu" as const, processes };
+    const group = `/sys/fs/cgroup/a3s-box/pool/${readyId}`;
+    const withOne = (record: Partial<BoxRecord>): Partial<Found> => ({
+      boxDirectories: new Map([...found.boxDirectories, [name, { ...made, cgroups: [group], ...record }]]),
+      mounts: [...found.mounts, `/run/t/boxes/${name}/share`, `/run/t/netns/${name}`],
+      netns: [...found.netns, name],
+      processes: [...found.processes, { pid: 300, parent: 1, program: "qemu-system-x86_64", box: name }],
+      startTimes: new Map([...found.startTimes, [300, 5n]]),
+    });
+    const pool = { key: "k", sinceNs: 1n };
+
+    it("has nothing to say where one is whole, or being made by a daemon", () => {
+      expect(problems(withOne({ pool }))).to.deep.equal([]);
+      expect(problems({ ...withOne({ pool }), served: false })).to.deep.equal([]);
+      expect(problems(withOne({}))).to.deep.equal([]);
+    });
+
+    it("names one that was being made when the daemon died, and one that is no pod's any more", () => {
+      const left = [
+        `directory /run/t/boxes/${name}`,
+        `mount /run/t/boxes/${name}/share`,
+        `namespace /run/t/netns/${name}`,
+      ];
+      for (const change of [
+        { ...withOne({}), served: false },
+        withOne({ cgroups: [`/sys/fs/cgroup/kubepods/${readyId}`, group] }),
+      ]) {
+        const all = problems(change).join("\n");
+        for (const one of left) expect(all).to.contain(`${one}: no record names it`);
+      }
+    });
+
+    it("misses a VMM that has gone, a namespace, and its group once it is empty", () => {
+      expect(problems({ ...withOne({ pool }), startTimes: found.startTimes })).to.deep.equal([
+        `ready Box ${readyId}: its vmm, process 300, has gone`,
+      ]);
+      expect(problems({ ...withOne({ pool }), mounts: [...found.mounts, `/run/t/boxes/${name}/share`] })).to.deep.equal(
+        [`ready Box ${readyId}: its network namespace /run/t/netns/${name} is not mounted`],
+      );
+      expect(problems({ ...withOne({ pool }), emptyCgroups: [group] })).to.deep.equal([
+        `cgroup ${group}: no record names it`,
+      ]);
+    });
   });
 });

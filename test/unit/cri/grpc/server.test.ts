@@ -22,7 +22,7 @@ describe("the CRI socket", () => {
 
   beforeEach(async () => {
     world = await makeWorld();
-    socket = join(world.folder, "s/cri.sock");
+    socket = join(world.directory, "s/cri.sock");
     server = await serveCri(world.deps, socket);
     cri = new CriClient(socket);
   });
@@ -48,7 +48,7 @@ describe("the CRI socket", () => {
   });
 
   it("cuts off who shows no sign of life, and nobody else", async () => {
-    const other = join(world.folder, "s/other.sock");
+    const other = join(world.directory, "s/other.sock");
     const strict = await serveCri(world.deps, other, { everyMs: 100, answerMs: 2_000 });
     const alive = new CriClient(other);
     const silent = connect(other);
@@ -79,7 +79,7 @@ describe("the CRI socket", () => {
     beforeEach(async () => {
       const pull = (): Promise<unknown> => new Promise<void>((resolve) => (settle = resolve));
       world.deps = Object.assign(world.deps, { images: { pull } });
-      const path = join(world.folder, "s/strict.sock");
+      const path = join(world.directory, "s/strict.sock");
       strict = await serveCri(world.deps, path, undefined, (rpc) => (rpc === "PullImage" ? 100 : null));
       other = new CriClient(path);
     });
@@ -263,10 +263,10 @@ describe("the CRI socket", () => {
   });
 
   it("replaces a socket that nobody serves any more", async () => {
-    const left = join(world.folder, "left.sock");
+    const left = join(world.directory, "left.sock");
     const listener = createServer().listen(left);
     await once(listener, "listening");
-    const stale = join(world.folder, "stale.sock");
+    const stale = join(world.directory, "stale.sock");
     await link(left, stale); // closing the listener unlinks its own name only
     await new Promise((resolve) => listener.close(resolve));
     const second = await serveCri(world.deps, stale);
@@ -278,7 +278,7 @@ describe("the CRI socket", () => {
 
   it("does not take a socket that somebody serves, nor a file", async () => {
     expect((await failureOf(serveCri(world.deps, socket))).message).to.match(/another process serves .* \(stop it/);
-    const file = join(world.folder, "file");
+    const file = join(world.directory, "file");
     await writeFile(file, "dear");
     expect((await failureOf(serveCri(world.deps, file))).message).to.match(/is not a socket/);
   });

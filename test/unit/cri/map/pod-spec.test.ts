@@ -4,8 +4,8 @@ import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import { podSandboxStatusOf } from "../../../../src/cri/map/pod-status.js";
 import { PodSandboxConfig, Protocol, type PodSandboxStatus } from "../../../../src/gen/runtime/v1/api.js";
 import type { PodSpec } from "../../../../src/runtime/pod/pod-spec.js";
-import type { SandboxRecord } from "../../../../src/runtime/pod/sandbox-record.js";
-import type { SandboxFacts } from "../../../../src/runtime/pod/sandbox.js";
+import type { PodRecord } from "../../../../src/runtime/pod/pod-record.js";
+import type { PodFacts } from "../../../../src/runtime/pod/pod.js";
 import { fullPod as config, mostBytes as most, podMetadata as metadata } from "../requests.js";
 
 const noLimits = {
@@ -45,11 +45,11 @@ const spec: PodSpec = {
 
 function statusOf(of: PodSpec): PodSandboxStatus {
   const id = boxId("a".repeat(64));
-  const record: SandboxRecord = {
+  const record: PodRecord = {
     ...{ id, label: "", spec: of, createdAtNs: 5n, netnsPath: "", readyAtNs: 6n },
-    ...{ version: 2, boundary: "machine" },
+    ...{ version: 3, boundary: "machine" },
   };
-  const facts: SandboxFacts = { id, spec: of, record, state: "ready" };
+  const facts: PodFacts = { id, spec: of, record, state: "ready" };
   return podSandboxStatusOf(facts);
 }
 

@@ -3,14 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import pino from "pino";
-import { boxFolderAt, readBoxRecord } from "../../../../src/vmm/box-folder.js";
-import { containerRecords, sandboxRecords } from "../../../../src/cri/records/kinds.js";
+import { encodeRecord } from "../../../../src/base/record-file.js";
+import { boxDirectoryAt, readBoxRecord } from "../../../../src/vmm/box-directory.js";
+import { containerRecords, podRecords } from "../../../../src/cri/records/kinds.js";
 import { containerSpecOf } from "../../../../src/cri/map/container-spec.js";
 import { podSpecOf } from "../../../../src/cri/map/pod-spec.js";
 import { resourceSpecOf } from "../../../../src/cri/map/resources.js";
 import { ContainerConfig } from "../../../../src/gen/runtime/v1/api.js";
 import { fullContainer, fullMounts, fullPod, fullResources } from "../requests.js";
-import { RecordFolder } from "../../../../src/store/records.js";
+import { RecordDirectory } from "../../../../src/store/records.js";
 
 const id = "5f".repeat(32);
 
@@ -39,7 +40,7 @@ describe("records of the first version", () => {
 
   it("of a sandbox are read, with what later versions added absent", async () => {
     await put("sandboxes", firstSandbox);
-    const [record] = await (await RecordFolder.open(root, sandboxRecords, silent)).load();
+    const [record] = await (await RecordDirectory.open(root, podRecords, silent)).load();
     expect(record?.box?.processes.map(({ pid }) => pid)).to.deep.equal([4242, 4241]);
     expect(record?.readyAtNs).to.equal(1_764_000_001_123_456_789n);
     expect(record?.network).to.equal(undefined);
@@ -47,7 +48,7 @@ describe("records of the first version", () => {
 
   it("of a container are read, with what later versions added at its default", async () => {
     await put("containers", firstContainer);
-    const [record] = await (await RecordFolder.open(root, containerRecords, silent)).load();
+    const [record] = await (await RecordDirectory.open(root, containerRecords, silent)).load();
     expect(record?.process.args).to.deep.equal(["sleep", "9"]);
     expect(record?.startedAtNs).to.equal(1_764_000_003_123_456_789n);
     expect(record?.mirroredPaths).to.deep.equal([]);
@@ -60,16 +61,26 @@ describe("records of the first version", () => {
     await mkdir(join(root, "records/containers"), { recursive: true });
     await writeFile(join(root, `records/sandboxes/${"a".repeat(64)}.json`), await text("pod"));
     await writeFile(join(root, `records/containers/${"c".repeat(64)}.json`), await text("container"));
-    const [pod] = await (await RecordFolder.open(root, sandboxRecords, silent)).load();
+    const [pod] = await (await RecordDirectory.open(root, podRecords, silent)).load();
     expect(pod?.spec).to.deep.equal(podSpecOf({ config: fullPod, runtimeHandler: "small" }));
-    expect(pod).to.deep.include({ version: 2, boundary: "namespaces", size: { vcpus: 2, memoryMib: 512 } });
-    const folder = await RecordFolder.open(root, containerRecords, silent);
-    const [container] = await folder.load();
+    expect(pod).to.deep.include({ version: 3, boundary: "namespaces", size: { vcpus: 2, memoryMib: 512 } });
+    const directory = await RecordDirectory.open(root, containerRecords, silent);
+    const [container] = await directory.load();
     expect(container?.spec).to.deep.equal(containerSpecOf(fullContainer));
     expect(container?.resources).to.deep.equal({ ...resourceSpecOf(fullResources), cpuShares: 9n });
     if (container === undefined) throw new Error("no record");
-    await folder.write(container);
-    expect(await folder.load()).to.deep.equal([container]);
+    await directory.write(container);
+    expect(await directory.load()).to.deep.equal([container]);
+  });
+
+  it("of a sandbox as of version 2 are read, whose Box's directory had another name", async () => {
+    await put("sandboxes", firstSandbox);
+    const [known] = await (await RecordDirectory.open(root, podRecords, silent)).load();
+    if (known?.box === undefined) throw new Error("no record");
+    const { directory: folder, ...box } = known.box;
+    await put("sandboxes", encodeRecord({ ...known, version: 2, box: { ...box, folder } }));
+    expect(await (await RecordDirectory.open(root, podRecords, silent)).load()).to.deep.equal([known]);
+    expect(folder).to.equal("/run/a3s/boxes/5f5f");
   });
 
   it("with numbers that CRI has no name for are what they were taken for", async () => {
@@ -78,24 +89,24 @@ describe("records of the first version", () => {
     const config = ContainerConfig.create({ mounts: [Object.assign({ ...mount }, { propagation: 9 })] });
     const encoded = Buffer.from(ContainerConfig.encode(config).finish()).toString("base64");
     await put("containers", firstContainer.replace('"config":"CgA="', `"config":"${encoded}"`));
-    const [record] = await (await RecordFolder.open(root, containerRecords, silent)).load();
+    const [record] = await (await RecordDirectory.open(root, containerRecords, silent)).load();
     expect(record?.spec.mounts[0]?.propagation).to.equal("private");
   });
 
   it("of a Box are read", async () => {
     await writeFile(join(root, "box.json"), firstBox);
-    expect((await readBoxRecord(boxFolderAt(root)))?.processes[0]?.pid).to.equal(4242);
+    expect((await readBoxRecord(boxDirectoryAt(root)))?.processes[0]?.pid).to.equal(4242);
   });
 
   it("of a newer daemon are set aside, and the log says that it was one", async () => {
-    await put("sandboxes", firstSandbox.replace('"version":1', '"version":3'));
+    await put("sandboxes", firstSandbox.replace('"version":1', '"version":9'));
     const lines: string[] = [];
     const log = pino({}, { write: (line: string) => lines.push(line) });
-    expect(await (await RecordFolder.open(root, sandboxRecords, log)).load()).to.deep.equal([]);
+    expect(await (await RecordDirectory.open(root, podRecords, log)).load()).to.deep.equal([]);
     expect(await readdir(join(root, "quarantine"))).to.have.length(1);
     expect(lines.join(""))
       .to.contain("record set aside")
       .and.to.contain("a downgrade is not possible")
-      .and.to.contain("version 3 is not one that this daemon knows");
+      .and.to.contain("version 9 is not one that this daemon knows");
   });
 });

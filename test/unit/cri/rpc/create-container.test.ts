@@ -39,7 +39,7 @@ describe("CreateContainer", () => {
     expect([...world.images.snapshots, ...world.box.shared.keys(), ...world.box.agent.created.keys()]).to.deep.equal(
       [],
     );
-    expect(await readdir(join(world.folder, "root/records/containers"))).to.deep.equal([]);
+    expect(await readdir(join(world.directory, "root/records/containers"))).to.deep.equal([]);
     expect(world.deps.containers.list()).to.deep.equal([]);
   };
 
@@ -51,32 +51,32 @@ describe("CreateContainer", () => {
     expect(status?.imageRef).to.match(/^docker.io\/library\/busybox@sha256:/);
     expect(status?.imageId).to.equal(`sha256:${"b".repeat(64)}`);
     expect([status?.labels, status?.annotations]).to.deep.equal([{ a: "b" }, { hash: "1" }]);
-    expect(status?.logPath).to.equal(join(world.folder, "logs/app/0.log"));
+    expect(status?.logPath).to.equal(join(world.directory, "logs/app/0.log"));
     expect([...world.images.snapshots]).to.deep.equal([containerId]);
     expect(world.box.agent.created.get(containerId)?.heldPaths).to.have.length(4); // root and the pod's three files
   });
 
   it("binds the real place of a mount's source, and echoes the mount as it was given", async () => {
-    await mkdir(join(world.folder, "real"));
-    await symlink("real", join(world.folder, "link"));
-    const given = mount({ hostPath: join(world.folder, "link"), containerPath: "/data", readonly: true });
+    await mkdir(join(world.directory, "real"));
+    await symlink("real", join(world.directory, "link"));
+    const given = mount({ hostPath: join(world.directory, "link"), containerPath: "/data", readonly: true });
     const { containerId } = await create({ mounts: [given] });
-    expect([...world.box.shared.values()]).to.include(`${join(world.folder, "real")} ro`);
+    expect([...world.box.shared.values()]).to.include(`${join(world.directory, "real")} ro`);
     const { status } = await containerStatus({ containerId, verbose: false }, call(), world.deps);
     expect(status?.mounts).to.deep.equal([given]);
   });
 
   it("leaves out the pod's own /etc/hosts when the container brings one", async () => {
-    await writeFile(join(world.folder, "hosts"), "");
+    await writeFile(join(world.directory, "hosts"), "");
     const { containerId } = await create({
-      mounts: [mount({ hostPath: join(world.folder, "hosts"), containerPath: "/etc/hosts" })],
+      mounts: [mount({ hostPath: join(world.directory, "hosts"), containerPath: "/etc/hosts" })],
     });
     const hosts = specOf(containerId).mounts.filter(({ destination }) => destination === "/etc/hosts");
     expect(hosts).to.have.length(1);
   });
 
   it("sends the seccomp filter that the compiler makes of the profile, and makes each once", async () => {
-    await fakeCompiler(world, `cat > /dev/null; echo x >> "${world.folder}/runs"; printf 12345678`);
+    await fakeCompiler(world, `cat > /dev/null; echo x >> "${world.directory}/runs"; printf 12345678`);
     const seccomp = { profileType: 0 as const, localhostRef: "" };
     const linux = { resources: undefined, securityContext: security({ seccomp }) };
     for (const name of ["one", "two"]) {
@@ -84,7 +84,7 @@ describe("CreateContainer", () => {
       expect(Buffer.from(world.box.agent.created.get(containerId)?.seccompBpf ?? "").toString()).to.equal("12345678");
     }
     const { readFile } = await import("node:fs/promises");
-    expect(await readFile(join(world.folder, "runs"), "utf8")).to.equal("x\n");
+    expect(await readFile(join(world.directory, "runs"), "utf8")).to.equal("x\n");
   });
 
   it("refuses a profile that the compiler refuses, with its words", async () => {
@@ -139,7 +139,7 @@ describe("CreateContainer", () => {
   const cause = Object.assign(new Error("of the agent"), { code: 13, details: "of the agent" });
   const refusals: readonly [string, RuntimeError][] = [
     ["the program is not there", new RuntimeError("notFound", 'executable file not found: "/nope"', { cause })],
-    ["a folder can't be entered", new RuntimeError("internal", "chdir to `/nope`: Not a directory", { cause })],
+    ["a directory can't be entered", new RuntimeError("internal", "chdir to `/nope`: Not a directory", { cause })],
     ["the program may not be executed", new RuntimeError("invalidArgument", "open executable: `/nope`", { cause })],
   ];
   for (const [why, refusal] of refusals) {
@@ -178,7 +178,7 @@ describe("CreateContainer", () => {
     ["a relative mount source", { mounts: [mount({ hostPath: "data" })] }, "invalidArgument", "absolute"],
     ["a missing mount source", { mounts: [mount({ hostPath: "/no/such" })] }, "invalidArgument", "does not exist"],
     ["a device as mount source", { mounts: [mount({ hostPath: "/dev/null" })] }, "invalidArgument", "device"],
-    ["a log outside its folder", { logPath: "../../etc/cron.d/x" }, "invalidArgument", "log_path"],
+    ["a log outside its directory", { logPath: "../../etc/cron.d/x" }, "invalidArgument", "log_path"],
   ];
   for (const [name, members, code, message] of refused) {
     it(`refuses ${name}, and leaves nothing`, async () => {

@@ -28,8 +28,8 @@ describe("RunPodSandbox", () => {
   const traces = async () => ({
     boxes: world.boxes.live.size,
     netns: world.kernel.netns.size,
-    records: (await readdir(join(world.folder, "root/records/sandboxes"))).length,
-    files: (await readdir(join(world.folder, "s/sandboxes")).catch(() => [])).length,
+    records: (await readdir(join(world.directory, "root/records/sandboxes"))).length,
+    files: (await readdir(join(world.directory, "s/sandboxes")).catch(() => [])).length,
     listed: (await list()).length,
   });
   const nothing = { boxes: 0, netns: 0, records: 0, files: 0, listed: 0 };
@@ -69,7 +69,7 @@ describe("RunPodSandbox", () => {
       "net.ipv4.ip_unprivileged_port_start": "0",
     });
     expect(configured?.wallClockNs).to.satisfy((ns: bigint) => ns > 1_700_000_000_000_000_000n);
-    const file = (name: string) => readFile(join(world.folder, "s/sandboxes", podSandboxId, name), "utf8");
+    const file = (name: string) => readFile(join(world.directory, "s/sandboxes", podSandboxId, name), "utf8");
     expect(await file("hostname")).to.equal("web-0\n");
     expect(await file("resolv.conf")).to.equal("search shop.svc\nnameserver 10.0.0.10\noptions ndots:5\n");
     expect(await file("hosts")).to.match(/^127\.0\.1\.1\tweb-0$/m);

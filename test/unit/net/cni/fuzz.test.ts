@@ -1,4 +1,4 @@
-/** What CNI plugins print and what an operator's tools write into the configuration's folder. */
+/** What CNI plugins print and what an operator's tools write into the configuration's directory. */
 import { expect } from "chai";
 import { isIP } from "node:net";
 import { ZodError } from "zod";
@@ -80,7 +80,7 @@ describe("damaged CNI", () => {
     });
   });
 
-  it("configurations name a network and plugins without a way out of their folders, or are refused", async function () {
+  it("configurations name a network and plugins without a way out of their directories, or are refused", async function () {
     this.timeout(0);
     await fuzz({
       name: "cni-configurations",

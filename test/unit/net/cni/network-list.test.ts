@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { readConfigFolder } from "../../../../src/net/cni/config-folder.js";
+import { readConfigDirectory } from "../../../../src/net/cni/config-directory.js";
 import { parseNetworkFile, type NetworkList } from "../../../../src/net/cni/network-list.js";
 
 const one = (more: object = {}): string => JSON.stringify({ cniVersion: "0.4.0", name: "a", type: "bridge", ...more });
@@ -38,26 +38,26 @@ describe("CNI configuration", () => {
     }
   });
 
-  describe("in a folder", () => {
-    let folder: string;
+  describe("in a directory", () => {
+    let directory: string;
     before(async () => {
-      folder = await mkdtemp(join(tmpdir(), "conf-"));
+      directory = await mkdtemp(join(tmpdir(), "conf-"));
     });
     after(async () => {
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     });
 
     it("is there or not", async () => {
-      expect((await readConfigFolder(join(folder, "nowhere"))).chosen).to.equal(undefined);
-      expect((await readConfigFolder(folder)).chosen).to.equal(undefined);
+      expect((await readConfigDirectory(join(directory, "nowhere"))).chosen).to.equal(undefined);
+      expect((await readConfigDirectory(directory)).chosen).to.equal(undefined);
     });
 
     it("is the first valid file in lexical order, the broken ones before it named", async () => {
-      await writeFile(join(folder, "00-readme.txt"), one());
-      await writeFile(join(folder, "10-broken.conf"), "{");
-      await writeFile(join(folder, "20-b.json"), one({ name: "b" }));
-      await writeFile(join(folder, "30-c.conflist"), one({ name: "c" }));
-      const { chosen, unusable } = await readConfigFolder(folder);
+      await writeFile(join(directory, "00-readme.txt"), one());
+      await writeFile(join(directory, "10-broken.conf"), "{");
+      await writeFile(join(directory, "20-b.json"), one({ name: "b" }));
+      await writeFile(join(directory, "30-c.conflist"), one({ name: "c" }));
+      const { chosen, unusable } = await readConfigDirectory(directory);
       expect(chosen?.list.name).to.equal("b");
       expect(unusable.map(({ file }) => file)).to.deep.equal(["10-broken.conf"]);
     });

@@ -11,15 +11,15 @@ export interface Fault {
   readonly place: string;
 }
 
-export class FaultFolder implements AsyncDisposable {
+export class FaultDirectory implements AsyncDisposable {
   readonly path: string;
 
   private constructor(path: string) {
     this.path = path;
   }
 
-  static async make(): Promise<FaultFolder> {
-    return new FaultFolder(await mkdtemp(join(tmpdir(), "a3s-faults-")));
+  static async make(): Promise<FaultDirectory> {
+    return new FaultDirectory(await mkdtemp(join(tmpdir(), "a3s-faults-")));
   }
 
   async arm(fault: Fault): Promise<void> {

@@ -1,0 +1,352 @@
+/** What the chart's pods do on nodes, before an API server that keeps objects as it does: `test/kubelet/chart.test.ts` has a real one. */
+import { access, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect } from "chai";
+import { z } from "zod";
+import { packageVersion } from "../../../../src/base/version.js";
+import type { HostUnits } from "../../../../src/cli/node/host-units.js";
+import { NodeKeeper } from "../../../../src/cli/node/keep.js";
+import { clusterApi, type KubeApi } from "../../../../src/cli/node/kube-api.js";
+import { leave } from "../../../../src/cli/node/leave.js";
+import { makeAuthority, type TestAuthority } from "../../../support/certificates.js";
+
+interface Kept {
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+  runtime: string;
+}
+const patchSchema = z.object({
+  metadata: z.object({
+    labels: z.record(z.string(), z.string().nullable()).default({}),
+    annotations: z.record(z.string(), z.string().nullable()).default({}),
+  }),
+});
+const daemonSetPath = "/apis/apps/v1/namespaces/a3s/daemonsets/box";
+const can = "\nBoxes can be run here, by qemu.\n";
+const signal = new AbortController().signal;
+
+describe("a node of the chart's mode cri", () => {
+  let authority: TestAuthority;
+  let server: Server;
+  let api: KubeApi;
+  let base: string;
+  let host: string;
+  const nodes = new Map<string, Kept>();
+  const changes: string[] = [];
+  /** What systemd was asked for. */
+  const asked: string[] = [];
+  let checkSays: string;
+
+  before(async () => {
+    authority = await makeAuthority();
+    const { certFile, keyFile } = await authority.issue("api", "IP:127.0.0.1");
+    server = createServer({ cert: await readFile(certFile), key: await readFile(keyFile) }, (request, response) => {
+      answer(request, response).catch((thrown: unknown) => response.writeHead(500).end(String(thrown)));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  });
+  after(async () => {
+    server.close();
+    await authority.remove();
+  });
+  beforeEach(async () => {
+    base = await mkdtemp(join(tmpdir(), "a3s-node-"));
+    host = join(base, "host");
+    for (const path of ["opt", "etc/systemd/system", "run"]) await mkdir(join(host, path), { recursive: true });
+    await mkdir(join(base, "tree/bin"), { recursive: true });
+    await writeFile(join(base, "tree/bin/a3s-box"), "program", { mode: 0o755 });
+    const tokenFile = join(base, "token");
+    await writeFile(tokenFile, "secret\n");
+    const address = server.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    api = { url: `https://127.0.0.1:${String(port)}`, caFile: authority.certFile, tokenFile };
+    nodes.clear();
+    nodes.set("one", { labels: { keep: "this" }, annotations: {}, runtime: "containerd://2.1.0" });
+    for (const list of [changes, asked]) list.splice(0);
+    checkSays = can;
+  });
+  afterEach(async () => {
+    await rm(base, { recursive: true });
+  });
+
+  /** Nodes alone, by merge patches; and one DaemonSet to delete. */
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "", url = "" } = request;
+    const body = await text(request);
+    const json = (status: number, value: unknown): void => {
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    };
+    if (request.headers.authorization !== "Bearer secret") {
+      json(401, { message: "who?" });
+      return;
+    }
+    if (method !== "GET") changes.push(`${method} ${url}`);
+    if (url === daemonSetPath) {
+      json(404, { message: "not found" });
+      return;
+    }
+    if (url.startsWith("/api/v1/nodes?")) {
+      const labelled = [...nodes].filter(([, { labels }]) => "a3s.dev/cri" in labels);
+      json(200, { items: labelled.map(([name, kept]) => shown(name, kept)) });
+      return;
+    }
+    const name = url.replace("/api/v1/nodes/", "");
+    const kept = nodes.get(name);
+    if (kept === undefined) {
+      json(404, { message: "not found" });
+      return;
+    }
+    if (method === "PATCH") {
+      expect(request.headers["content-type"]).to.equal("application/merge-patch+json");
+      const { metadata } = patchSchema.parse(JSON.parse(body));
+      merge(kept.labels, metadata.labels);
+      merge(kept.annotations, metadata.annotations);
+    }
+    json(200, shown(name, kept));
+  }
+
+  const shown = (name: string, { labels, annotations, runtime }: Kept) => ({
+    metadata: { name, labels, annotations },
+    status: { nodeInfo: { containerRuntimeVersion: runtime } },
+  });
+  const one = (): Kept => nodes.get("one") ?? { labels: {}, annotations: {}, runtime: "" };
+  const state = (): string | undefined => one().labels["a3s.dev/cri"];
+  const isThere = async (path: string): Promise<boolean> =>
+    await access(join(host, path)).then(
+      () => true,
+      () => false,
+    );
+  const socket = "run/a3s-box/cri.sock";
+
+  /** The node's systemd, as far as units' doings are files. */
+  const units: HostUnits = {
+    reload: () => {
+      asked.push("reload");
+      return Promise.resolve();
+    },
+    start: async (unit, anew) => {
+      asked.push(`${anew ? "restart" : "start"} ${unit}`);
+      await mkdir(dirname(join(host, socket)), { recursive: true });
+      await writeFile(join(host, socket), "");
+    },
+    runOnce: async (unit) => {
+      asked.push(`run ${unit}`);
+      await mkdir(join(host, "run/a3s-box-check"), { recursive: true });
+      await writeFile(join(host, "run/a3s-box-check/said"), checkSays);
+    },
+    stop: async (unit) => {
+      asked.push(`stop ${unit}`);
+      await rm(join(host, socket), { force: true });
+    },
+  };
+  const silent = { info: () => undefined, warn: () => undefined };
+  const keeper = (config?: string): NodeKeeper =>
+    new NodeKeeper({ api, units, log: silent, nodeName: "one", release: { host, tree: join(base, "tree"), config } });
+
+  it("has the release, its unit and its configuration; check is run on it before the daemon; then it is installed", async () => {
+    await keeper('driver = "qemu"\n').look(signal);
+    expect(state()).to.equal("installed");
+    expect(one().labels["keep"]).to.equal("this");
+    expect(asked).to.deep.equal(["reload", "run a3s-box-check.service", "restart a3s-box.service"]);
+    expect(await readlink(join(host, "opt/a3s-box"))).to.equal(`a3s-box-of-chart-${packageVersion()}`);
+    expect(await readFile(join(host, "opt/a3s-box/bin/a3s-box"), "utf8")).to.equal("program");
+    expect(await readFile(join(host, "etc/systemd/system/a3s-box.service"), "utf8")).to.contain("ExecStart=");
+    expect(await readFile(join(host, "etc/systemd/system/a3s-box-check.service"), "utf8")).to.contain(
+      "ExecStart=/opt/a3s-box/bin/a3s-box check",
+    );
+    expect(await readFile(join(host, "etc/a3s-box/config.toml"), "utf8")).to.match(
+      /^# Written by .*\ndriver = "qemu"\n$/,
+    );
+    expect(await isThere("etc/crictl.yaml"), "that of the runtime that kubelet has").to.equal(false);
+  });
+
+  it("is active when kubelet says that its runtime is this one, and nothing is written while nothing changes", async () => {
+    const its = keeper();
+    await its.look(signal);
+    one().runtime = "a3s-box://0.2.0";
+    await its.look(signal);
+    expect(state()).to.equal("active");
+    const before = changes.length;
+    await its.look(signal);
+    await its.look(signal);
+    expect([changes.length, asked.length]).to.deep.equal([before, 3]);
+  });
+
+  it("goes on with what is there when its pod is another: nothing is started anew", async () => {
+    await keeper().look(signal);
+    asked.splice(0);
+    await keeper().look(signal);
+    expect(asked).to.deep.equal(["reload", "run a3s-box-check.service", "start a3s-box.service"]);
+  });
+
+  it("has its daemon started anew with another configuration", async () => {
+    await keeper('driver = "qemu"\n').look(signal);
+    asked.splice(0);
+    await keeper('driver = "krun"\n').look(signal);
+    expect(asked.at(-1)).to.equal("restart a3s-box.service");
+    expect(await readFile(join(host, "etc/a3s-box/config.toml"), "utf8")).to.contain("krun");
+  });
+
+  it("is failed with check's words where Boxes can't be run, and its daemon is not started", async () => {
+    checkSays = "/dev/kvm missing\n\nBoxes can't be run here: capabilities missing.\n";
+    const its = keeper();
+    await its.look(signal);
+    await its.look(signal);
+    expect(state()).to.equal("failed");
+    expect(one().annotations["a3s.dev/cri-reason"]).to.contain("Boxes can't be run here: capabilities missing.");
+    expect(asked).to.deep.equal(["reload", "run a3s-box-check.service"]);
+    checkSays = can;
+    await keeper().look(signal);
+    expect([state(), one().annotations]).to.deep.equal(["installed", {}]);
+  });
+
+  for (const [what, path, make] of [
+    ["a directory", "opt/a3s-box", (at: string) => mkdir(at)],
+    ["a link of a release by hand", "opt/a3s-box", (at: string) => symlink("/opt/a3s-box-0.1.0", at)],
+    [
+      "a configuration",
+      "etc/a3s-box/config.toml",
+      async (at: string) => {
+        await mkdir(dirname(at));
+        await writeFile(at, "# mine\n");
+      },
+    ],
+  ] as const) {
+    it(`is failed where ${what} of somebody else's is, which stays as it is`, async () => {
+      await make(join(host, path));
+      await keeper('driver = "qemu"\n').look(signal);
+      expect(state()).to.equal("failed");
+      expect(one().annotations["a3s.dev/cri-reason"]).to.contain(`/${path} of the node is not this chart's`);
+      expect([asked, await readdir(join(host, "etc/systemd/system"))]).to.deep.equal([[], []]);
+      if (path.endsWith(".toml")) expect(await readFile(join(host, path), "utf8")).to.equal("# mine\n");
+    });
+  }
+
+  it("keeps a configuration of its own where the chart has none", async () => {
+    await mkdir(join(host, "etc/a3s-box"));
+    await writeFile(join(host, "etc/a3s-box/config.toml"), "# mine\n");
+    const its = keeper();
+    await its.look(signal);
+    expect(state()).to.equal("installed");
+    one().labels["a3s.dev/cri"] = "removing";
+    await its.look(signal);
+    expect(await readFile(join(host, "etc/a3s-box/config.toml"), "utf8")).to.equal("# mine\n");
+  });
+
+  it("is as it was when it has given the release up, and stays so", async () => {
+    const its = keeper('driver = "qemu"\n');
+    await its.look(signal);
+    await mkdir(join(host, "opt/other"));
+    one().labels["a3s.dev/cri"] = "removing";
+    await its.look(signal);
+    expect(state()).to.equal("removed");
+    expect(asked.slice(-2)).to.deep.equal(["stop a3s-box.service", "reload"]);
+    const left = await readdir(host, { recursive: true });
+    expect(left.sort()).to.deep.equal([
+      "etc",
+      "etc/systemd",
+      "etc/systemd/system",
+      "opt",
+      "opt/other",
+      "run",
+      "run/a3s-box",
+    ]);
+    await its.look(signal);
+    await keeper().look(signal);
+    expect([state(), await isThere("opt/a3s-box")]).to.deep.equal(["removed", false]);
+  });
+
+  it("gives nothing up while kubelet uses it", async () => {
+    const its = keeper();
+    await its.look(signal);
+    one().runtime = "a3s-box://0.2.0";
+    one().labels["a3s.dev/cri"] = "removing";
+    await its.look(signal);
+    expect(state()).to.equal("active");
+    expect(one().annotations["a3s.dev/cri-reason"]).to.contain("kubelet of this node still has this runtime");
+    expect([asked.includes("stop a3s-box.service"), await isThere("opt/a3s-box")]).to.deep.equal([false, true]);
+  });
+
+  it("tries again at the next look when the API server does not answer, or not to it", async () => {
+    const its = keeper();
+    await writeFile(api.tokenFile, "another\n");
+    const refused = await its.look(signal).catch((thrown: unknown) => thrown);
+    expect(refused).to.be.instanceOf(Error).with.property("message").that.contains("GET /api/v1/nodes/one: HTTP 401");
+    expect(asked).to.deep.equal([]);
+    await writeFile(api.tokenFile, "secret\n");
+    await its.look(signal);
+    expect(state()).to.equal("installed");
+  });
+
+  describe("when the release is to leave all of them", () => {
+    const options = { daemonSet: { namespace: "a3s", name: "box" }, limitMs: 20_000 };
+    beforeEach(() => {
+      one().labels["a3s.dev/cri"] = "installed";
+      nodes.set("two", { labels: { "a3s.dev/cri": "active" }, annotations: {}, runtime: "containerd://2.1.0" });
+      nodes.set("none", { labels: {}, annotations: {}, runtime: "containerd://2.1.0" });
+    });
+
+    it("is refused with the names of those that use it, and nothing has changed", async () => {
+      for (const name of ["one", "two"]) {
+        const kept = nodes.get(name);
+        if (kept !== undefined) kept.runtime = "a3s-box://0.2.0";
+      }
+      const why = await leave(api, options, signal).catch((thrown: unknown) => thrown);
+      expect(why)
+        .to.be.instanceOf(Error)
+        .with.property("message")
+        .that.contains("one, two: kubelet's runtime is this one");
+      expect(changes).to.deep.equal([]);
+    });
+
+    it("waits until each has given it up, and takes the labels when nobody writes them any more", async () => {
+      const left = leave(api, options, signal);
+      await keeperSays("one");
+      await keeperSays("two");
+      expect(await left).to.have.members(["one", "two"]);
+      expect(changes.slice(-3)).to.have.members([
+        `DELETE ${daemonSetPath}`,
+        "PATCH /api/v1/nodes/one",
+        "PATCH /api/v1/nodes/two",
+      ]);
+      expect(changes.at(-3)).to.equal(`DELETE ${daemonSetPath}`);
+      expect([...nodes.values()].some(({ labels }) => "a3s.dev/cri" in labels)).to.equal(false);
+      expect(one().labels).to.deep.equal({ keep: "this" });
+    });
+
+    it("names those that have not, at its limit", async () => {
+      nodes.delete("one");
+      const why = await leave(api, { ...options, limitMs: 1 }, signal).catch((thrown: unknown) => thrown);
+      expect(why).to.be.instanceOf(Error).with.property("message").that.contains("two: still to give the release up");
+      expect(changes).to.deep.equal(["PATCH /api/v1/nodes/two"]);
+    });
+
+    /** What its pod does when it sees the label. */
+    const keeperSays = async (name: string): Promise<void> => {
+      const kept = nodes.get(name);
+      for (;;) {
+        if (kept?.labels["a3s.dev/cri"] === "removing") break;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      kept.labels["a3s.dev/cri"] = "removed";
+    };
+  });
+
+  it("is found by what a pod's environment has", () => {
+    expect(clusterApi({ KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "6443" }).url).to.equal(
+      "https://[fd00::1]:6443",
+    );
+    expect(() => clusterApi({})).to.throw("this is no pod of a cluster");
+  });
+});
+
+function merge(into: Record<string, string>, patch: Readonly<Record<string, string | null>>): void {
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) Reflect.deleteProperty(into, name);
+    else into[name] = value;
+  }
+}
