@@ -19,8 +19,10 @@ module.exports = {
     only("store", ["base", "native"]),
     only("streaming", ["base", "config"]),
     only("llm", ["base", "config", "metrics"]),
+    only("device-plugin", ["base", "config", "metrics", "grpc", "gen"]),
     only("net", ["base", "config", "native"]),
     only("image", ["base", "config", "native", "store"]),
+    only("agents", ["base", "config", "native", "runtime", "vmm"]),
     only("vmm", ["base", "config", "native", "grpc", "gen"]),
     only("runtime", ["base", "config", "metrics", "native", "store", "streaming", "net", "image", "vmm", "gen"]),
     only("cri", [
@@ -36,8 +38,10 @@ module.exports = {
       "gen",
       "runtime",
       "grpc",
+      "device-plugin",
     ]),
     only("sandboxes", [
+      "agents",
       "base",
       "config",
       "metrics",
@@ -70,7 +74,7 @@ module.exports = {
       severity: "error",
       from: {
         path: "^src/",
-        pathNot: "^src/(grpc|cri/grpc|sandboxes/(listen|sandboxd|in-pod)|cli/client|vmm/agent|gen)/",
+        pathNot: "^src/(grpc|device-plugin|cri/grpc|sandboxes/(listen|sandboxd|in-pod)|cli/client|vmm/agent|gen)/",
       },
       to: { path: "node_modules/@grpc/" },
     },
@@ -100,6 +104,26 @@ module.exports = {
       severity: "error",
       from: { path: "^sdk/" },
       to: { path: "node_modules/", pathNot: "node_modules/(@grpc/grpc-js|@bufbuild/protobuf|@types/node)/" },
+    },
+    {
+      name: "operator-is-a-package-of-its-own",
+      severity: "error",
+      comment: "operator/ knows the API server and nothing of the runtime's code (docs/adr/0124)",
+      from: { path: "^operator/" },
+      to: { path: "^(src|sdk|test|bench|scripts)/" },
+    },
+    {
+      name: "operator-imports-what-it-declares",
+      severity: "error",
+      from: { path: "^operator/" },
+      to: { path: "node_modules/", pathNot: "node_modules/(@kubernetes/client-node|prom-client|@types/node)/" },
+    },
+    {
+      name: "operator-render-is-pure",
+      severity: "error",
+      comment: "what is rendered and told comes from facts alone: the client and the stores are reconcile's",
+      from: { path: "^operator/src/box/(render|conditions|skills|spec|presets|advice|pod-facts|names)" },
+      to: { path: "^operator/src/(kube/(client|store|list-watch)|runtime/(?!events))" },
     },
     {
       name: "only-main-wires",

@@ -4,7 +4,7 @@ export default tseslint.config(
   {
     ignores: [
       ...["node_modules/", "dist/", "build/", "src/gen/", "guest/", "coverage/", "native-deps/"],
-      ...["sdk/typescript/dist/", "sdk/typescript/src/gen/"],
+      ...["sdk/typescript/dist/", "sdk/typescript/src/gen/", "operator/dist/"],
     ],
   },
   {
@@ -25,7 +25,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["src/**/*.ts", "sdk/typescript/src/**/*.ts"],
+    files: ["src/**/*.ts", "sdk/typescript/src/**/*.ts", "operator/src/**/*.ts"],
     rules: { "max-lines": ["error", 300], "max-lines-per-function": ["error", 60] },
   },
   {

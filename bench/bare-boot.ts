@@ -10,7 +10,7 @@ import { newBoxId } from "../src/base/ids.js";
 import { loadConfig } from "../src/config/load.js";
 import { loadNative, type SpawnedProcess } from "../src/native/addon.js";
 import type { MachineDriver } from "../src/vmm/box.js";
-import { boxFolderOf } from "../src/vmm/box-folder.js";
+import { boxDirectoryOf } from "../src/vmm/box-directory.js";
 import { discardBox } from "../src/vmm/discard-box.js";
 import type { Driver } from "../src/vmm/drivers/driver.js";
 import { KrunDriver } from "../src/vmm/drivers/krun/krun-driver.js";
@@ -36,12 +36,12 @@ export interface BareBooter {
   boot(parameters?: readonly string[]): Promise<BareBoot>;
 }
 
-/** `state`: a short, empty folder for the Boxes. */
-export async function bareBooter(driverName: MachineDriver, state: string): Promise<BareBooter> {
+/** `state`: a short, empty directory for the Boxes. `other`: a kernel instead of that of the assets. */
+export async function bareBooter(driverName: MachineDriver, state: string, other?: string): Promise<BareBooter> {
   const config = await loadConfig({ state });
   const assets = config.assets.dir;
   const { native } = loadNative(assets);
-  const kernel = join(assets, "kernel", "vmlinux.elf");
+  const kernel = other ?? join(assets, "kernel", "vmlinux.elf");
   const driver: Driver =
     driverName === "krun"
       ? new KrunDriver(native, { launcher: launcherPath(assets), libkrun: libkrunPath(assets), kernel })
@@ -56,23 +56,23 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
 
   const boot = async (parameters: readonly string[] = []): Promise<BareBoot> => {
     const id = newBoxId();
-    const folder = boxFolderOf(state, id);
+    const directory = boxDirectoryOf(state, id);
     const netnsPath = join(state, "netns");
-    await mkdir(folder.logs, { recursive: true });
-    await mkdir(folder.sockets);
+    await mkdir(directory.logs, { recursive: true });
+    await mkdir(directory.sockets);
     await native.createNetns(netnsPath);
-    const share = new GuestShare(null, folder, native, new ServerMounts(native, folder.share, undefined));
+    const share = new GuestShare(null, directory, native, new ServerMounts(native, directory.share, undefined));
     await share.create();
     await using trees = await share.trees(join(assets, "guest"));
     const processes: SpawnedProcess[] = [];
     const awake = setInterval(() => undefined, limitMs); // the watch on a process alone does not keep Node running
     try {
-      const printed = lineIn(folder.logs, folder.console, "ready");
+      const printed = lineIn(directory.logs, directory.console, "ready");
       const startedMs = monotonicMs();
       const started = await driver.start(
         {
           spec: { id, vcpus, memoryMib, netnsPath, tap: null, cgroupParent: "" },
-          folder,
+          directory,
           cgroup: { path: "", procs: [] },
           userNamespace: null,
           trees: trees.given,
@@ -94,7 +94,7 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
         await native.watchExit(pidfd).exited;
         await native.closeFd(pidfd);
       }
-      await discardBox({ native, log }, id, folder, undefined, AbortSignal.timeout(limitMs));
+      await discardBox({ native, log }, id, directory, undefined, AbortSignal.timeout(limitMs));
       await native.removeNetns(netnsPath);
       clearInterval(awake);
     }
@@ -103,8 +103,8 @@ export async function bareBooter(driverName: MachineDriver, state: string): Prom
 }
 
 /** Resolves when the line is in the file, told by inotify; the file need not be there yet. */
-async function lineIn(folder: string, file: string, line: string): Promise<void> {
-  const watcher = watch(folder);
+async function lineIn(directory: string, file: string, line: string): Promise<void> {
+  const watcher = watch(directory);
   let timer: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {

@@ -10,7 +10,7 @@ import { run } from "../test/support/image-store.js";
 import { busybox } from "../test/support/images.js";
 import { residentKib } from "../test/support/machine.js";
 import { removePod, runPod, startContainer, type Pod } from "../test/support/pods.js";
-import { projectFolder } from "../test/support/project.js";
+import { projectDirectory } from "../test/support/project.js";
 import { pushImage, startRegistry, type TestRegistry } from "../test/support/registry.js";
 import { driverOf } from "./driver.js";
 import { Figures } from "./figures.js";
@@ -52,8 +52,8 @@ export async function benchBefore({ runs }: { readonly runs: number }): Promise<
   try {
     const config = `[image]\nplain_http = ["${registry.host}"]\n${nativeHandler}`;
     for (const [name, build] of [
-      ["before", earlier.folder],
-      ["now", projectFolder],
+      ["before", earlier.directory],
+      ["now", projectDirectory],
     ] as const) {
       sides.push({ name, build, daemon: await Daemon.start({ images: [await busybox()], config, build }) });
     }

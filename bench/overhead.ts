@@ -8,7 +8,7 @@ import { Daemon } from "../test/support/daemon.js";
 import { busybox } from "../test/support/images.js";
 import { boxProcesses } from "../test/support/machine.js";
 import { exited, removePod, runPod, shell, startContainer, type Pod } from "../test/support/pods.js";
-import { projectFolder } from "../test/support/project.js";
+import { projectDirectory } from "../test/support/project.js";
 import { ownRssKib } from "./idle-memory.js";
 import { machineFacts, percentile, row, type Report, type Row } from "./report.js";
 import { ticks } from "./ticks.js";
@@ -32,7 +32,7 @@ interface Measured {
 }
 
 export async function benchOverhead({ runs }: { readonly runs: number }): Promise<Report> {
-  const config = await readFile(join(projectFolder, "deploy/handlers.toml"), "utf8");
+  const config = await readFile(join(projectDirectory, "deploy/handlers.toml"), "utf8");
   const daemon = await Daemon.start({ images: [await busybox()], config });
   try {
     const rows: Row[] = [];

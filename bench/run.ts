@@ -2,12 +2,16 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchBefore } from "./before.js";
+import { benchContainers } from "./containers.js";
 import { benchExec } from "./exec.js";
 import { benchGuest } from "./guest.js";
+import { benchKernel } from "./kernel.js";
 import { benchLlm } from "./llm.js";
 import { benchNetwork } from "./network/network.js";
 import { benchNative } from "./native/native.js";
 import { benchOverhead } from "./overhead.js";
+import { benchPool } from "./pool.js";
+import { benchBusy } from "./pull/busy.js";
 import { benchPull } from "./pull/pull.js";
 import { benchSandboxes } from "./sandboxes.js";
 import { benchStart } from "./start.js";
@@ -21,7 +25,11 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   before: benchBefore,
   exec: benchExec,
   guest: benchGuest,
+  kernel: benchKernel,
+  pool: benchPool,
   pull: benchPull,
+  busy: benchBusy,
+  containers: benchContainers,
   native: benchNative,
   overhead: benchOverhead,
   network: benchNetwork,

@@ -104,14 +104,14 @@ async function onePod(daemon: Daemon, into: Measured): Promise<void> {
 }
 
 /** When the file has its first bytes, told by inotify. */
-async function firstBytes(folder: string, name: string): Promise<number> {
-  const watcher = watch(folder);
+export async function firstBytes(directory: string, name: string): Promise<number> {
+  const watcher = watch(directory);
   try {
     return await new Promise((resolve, reject) => {
       watcher.on("error", reject);
       watcher.on("change", () => {
         const nowMs = monotonicMs();
-        readFile(join(folder, name)).then(
+        readFile(join(directory, name)).then(
           (bytes) => {
             if (bytes.length > 0) resolve(nowMs);
           },
@@ -131,7 +131,7 @@ async function verboseInfo(daemon: Daemon, id: string): Promise<object> {
   return parsed;
 }
 
-async function stagesOf(daemon: Daemon, id: string): Promise<{ name: string; ms: number }[]> {
+export async function stagesOf(daemon: Daemon, id: string): Promise<{ name: string; ms: number }[]> {
   const info = await verboseInfo(daemon, id);
   if (!("stages" in info) || !Array.isArray(info.stages)) throw new Error("the verbose info has no stages");
   return info.stages.map((stage: unknown) => {
@@ -166,7 +166,7 @@ async function memoryOfMany(daemon: Daemon): Promise<Memory> {
   }
 }
 
-/** By the Box's folder, which each of its processes names in its arguments. */
+/** By the Box's directory, which each of its processes names in its arguments. */
 async function processesByPod(daemon: Daemon, pods: readonly Pod[]): Promise<number[][]> {
   const processes = await boxProcesses(daemon.scope);
   return await Promise.all(

@@ -40,7 +40,7 @@ function isInstalled() {
   }
 }
 
-/** Runs a TypeScript file of this folder to its end, which is this process' end too. */
+/** Runs a TypeScript file of this directory to its end, which is this process' end too. */
 export function continueIn(file, args, { needsRoot = true } = {}) {
   const reason = whyNot(needsRoot);
   if (reason !== undefined) {

@@ -4,7 +4,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 const bytesPerKib = 1024;
 const bytesPerMib = 1024 * 1024;
 
-/** Of whose program's path fits `overhead`, in MiB; those of the side are told by its folder in their command line. */
+/** Of whose program's path fits `overhead`, in MiB; those of the side are told by its directory in their command line. */
 export async function memoryOf(side: { readonly overhead: RegExp; readonly mark: string }): Promise<number> {
   let bytes = 0;
   for (const pid of await readdir("/proc")) {

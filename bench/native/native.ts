@@ -6,21 +6,20 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NamespaceMode } from "../../src/gen/runtime/v1/api.js";
-import { containerdPrograms, containerdVersion } from "../../scripts/setup/assets/containerd.js";
+import { containerdVersion } from "../../scripts/setup/assets/containerd.js";
 import { interrupted } from "../../scripts/setup/interrupted.js";
 import { run as runProgram, type SetupContext } from "../../scripts/setup/run.js";
 import { setupContext } from "../../scripts/setup/set-up.js";
-import { image, runtime, type CriClient } from "../../test/support/cri-client.js";
-import { Containerd } from "../../test/support/containerd.js";
+import { runtime, type CriClient } from "../../test/support/cri-client.js";
 import { Daemon, nativeHandler } from "../../test/support/daemon.js";
-import { busybox, busyboxImage, busyboxSource } from "../../test/support/images.js";
+import { busybox, busyboxImage } from "../../test/support/images.js";
 import { NodeNetwork } from "../../test/support/node-network.js";
 import { containerConfig, podConfig } from "../../test/support/pods.js";
-import { projectFolder } from "../../test/support/project.js";
-import { pushImage, startRegistry } from "../../test/support/registry.js";
+import { projectDirectory } from "../../test/support/project.js";
 import { Figures } from "../figures.js";
 import { machineFacts, round, type Ratio, type Report } from "../report.js";
 import { memoryOf } from "./memory.js";
+import { startContainerd } from "./start-containerd.js";
 
 /** Issue: "each no slower", "memory per pod no higher"; execs "at a third". */
 const goal = 1;
@@ -46,23 +45,23 @@ const steps = ["RunPodSandbox", "create and start", "ExecSync true", "stop and r
 const memoryName = "memory per pod, less its containers'";
 
 export async function benchNative({ runs }: { readonly runs: number }): Promise<Report> {
-  const context = setupContext(projectFolder, interrupted(), console.error);
+  const context = setupContext(projectDirectory, interrupted(), console.error);
   const figures = new Figures();
   const node = await NodeNetwork.create();
-  const folder = await mkdtemp(join(tmpdir(), "a3s-bench-native-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-bench-native-"));
   const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, ipam: node.ipam(subnet) };
   await node.configure([bridge]);
   const config = `${node.daemonConfig}${nativeHandler}`;
   const daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
   try {
-    const containerd = await startContainerd(context, folder, node);
+    const containerd = await startContainerd(context, directory, node);
     try {
       const overhead = /\/agent$|containerd-shim-runc-v2$/;
       const ours = { name: "ours", cri: daemon.cri, handler: "native", image: busyboxImage } as const;
       const theirs = { name: "containerd", cri: containerd.side.cri, handler: "", image: containerd.image } as const;
       const sides: Side[] = [
         { ...ours, overhead, mark: daemon.base },
-        { ...theirs, overhead, mark: folder },
+        { ...theirs, overhead, mark: directory },
       ];
       for (let turn = 0; turn < runs; turn += 1) for (const side of sides) await onePod(side, daemon, figures);
       for (let turn = 0; turn < roundsAtOnce; turn += 1) {
@@ -74,35 +73,9 @@ export async function benchNative({ runs }: { readonly runs: number }): Promise<
   } finally {
     await daemon.remove();
     await node.remove();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
   return await report(context, figures);
-}
-
-/** Pulls where the registry is, then runs pods where the bridge is. */
-async function startContainerd(
-  context: SetupContext,
-  folder: string,
-  node: NodeNetwork,
-): Promise<{ side: Containerd; image: string }> {
-  const programs = await containerdPrograms(context);
-  if (programs === undefined) throw new Error("the bench builds containerd: install Go");
-  const registry = await startRegistry();
-  try {
-    const source = await busyboxSource({ Cmd: ["/bin/sleep", "1000000"] });
-    const { reference } = await pushImage(registry.host, "busybox", "1", source);
-    const puller = await Containerd.start(programs, folder, registry.host);
-    await puller.cri.call(image.pullImage, { image: imageSpec(reference) });
-    await puller.stop();
-    const pods = { netns: node.netns, cniConfDir: node.confDir, pauseImage: reference };
-    return { side: await Containerd.start(programs, folder, registry.host, pods), image: reference };
-  } finally {
-    await registry.stop();
-  }
-}
-
-function imageSpec(reference: string) {
-  return { image: reference, annotations: {}, userSpecifiedImage: "", runtimeHandler: "", imageRef: "" };
 }
 
 /** As kubelet asks: each container has its own PID namespace. */

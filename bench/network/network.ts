@@ -41,10 +41,10 @@ interface Side {
 }
 
 export async function benchNetwork({ runs }: { readonly runs: number }): Promise<Report> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-bench-network-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-bench-network-"));
   const node = await NodeNetwork.create();
   try {
-    const peer = await buildPeer(folder);
+    const peer = await buildPeer(directory);
     const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipam: node.ipam("10.96.30.0/24") };
     await node.configure([bridge]);
     const { layers, ...image } = await busybox();
@@ -60,7 +60,7 @@ export async function benchNetwork({ runs }: { readonly runs: number }): Promise
     }
   } finally {
     await node.remove();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -12,9 +12,9 @@ import { addSystemFiles, user } from "./system-files.js";
 export const templateNames = ["base", "code-interpreter-v1"] as const;
 export type TemplateName = (typeof templateNames)[number];
 
-const interpreterFolder = "usr/lib/a3s-box/interpreter";
+const interpreterDirectory = "usr/lib/a3s-box/interpreter";
 /** What `start_command` of a template with it is. */
-export const interpreterCommand = ["python3", `/${interpreterFolder}`];
+export const interpreterCommand = ["python3", `/${interpreterDirectory}`];
 
 export function isTemplate(name: string): name is TemplateName {
   return templateNames.some((known) => known === name);
@@ -71,10 +71,10 @@ export async function buildImages(files: LayerFiles, signal: AbortSignal): Promi
 
 /** What answers on port 49999: `interpreter/` beside this file. */
 async function addInterpreter(tree: FileTree): Promise<void> {
-  const folder = join(import.meta.dirname, "interpreter");
+  const directory = join(import.meta.dirname, "interpreter");
   for (const name of ["__main__.py", "context.py", "kernel.py"]) {
-    const content = await readFile(join(folder, name));
-    tree.put({ path: `${interpreterFolder}/${name}`, kind: "file", mode: 0o644, content });
+    const content = await readFile(join(directory, name));
+    tree.put({ path: `${interpreterDirectory}/${name}`, kind: "file", mode: 0o644, content });
   }
 }
 

@@ -55,7 +55,7 @@ function fileOf(header: Header, content: Buffer): ImageFile | undefined {
   const common = { path, uid, gid, mtime: Math.floor(header.mtime.getTime() / 1000) };
   switch (type) {
     case "directory":
-      return { ...common, kind: "folder", mode };
+      return { ...common, kind: "directory", mode };
     case "file":
       return { ...common, kind: "file", mode, content };
     case "symlink":

@@ -13,10 +13,10 @@ export class FileTree {
     return this.#newest;
   }
 
-  /** As a package has it: a folder that is there already stays as it is, and a file that is there already is an error. */
+  /** As a package has it: a directory that is there already stays as it is, and a file that is there already is an error. */
   add(file: ImageFile): void {
     const present = this.#files.get(file.path);
-    if (present?.kind === "folder" && file.kind === "folder") return;
+    if (present?.kind === "directory" && file.kind === "directory") return;
     if (present !== undefined) throw new RuntimeError("alreadyExists", `two packages have ${file.path}`);
     this.#newest = Math.max(this.#newest, file.mtime ?? 0);
     this.#set(file);
@@ -27,9 +27,9 @@ export class FileTree {
     this.#set({ mtime: this.#newest, ...file });
   }
 
-  /** Makes a folder of root's unless it is there. */
-  folder(path: string, mode = 0o755): void {
-    if (!this.#files.has(path)) this.put({ path, kind: "folder", mode });
+  /** Makes a directory of root's unless it is there. */
+  directory(path: string, mode = 0o755): void {
+    if (!this.#files.has(path)) this.put({ path, kind: "directory", mode });
   }
 
   has(path: string): boolean {
@@ -43,19 +43,19 @@ export class FileTree {
     throw new RuntimeError("notFound", `no package has the file ${path}`);
   }
 
-  /** Paths below a folder, sorted. */
-  below(folder: string): string[] {
-    return [...this.#files.keys()].filter((path) => path.startsWith(`${folder}/`)).sort();
+  /** Paths below a directory, sorted. */
+  below(directory: string): string[] {
+    return [...this.#files.keys()].filter((path) => path.startsWith(`${directory}/`)).sort();
   }
 
-  /** What has come since the last layer, with the folders that it is in; those before what is in them, hard links at last. */
+  /** What has come since the last layer, with the directories that it is in; those before what is in them, hard links at last. */
   takeLayer(): ImageFile[] {
     const paths = new Set<string>();
     for (const path of this.#changed) {
       for (let at = path; at !== "."; at = dirname(at)) paths.add(at);
     }
     this.#changed = new Set();
-    const files = [...paths].sort().map((path) => this.#files.get(path) ?? this.#unknownFolder(path));
+    const files = [...paths].sort().map((path) => this.#files.get(path) ?? this.#unknownDirectory(path));
     return [...files.filter((file) => file.kind !== "hardlink"), ...files.filter((file) => file.kind === "hardlink")];
   }
 
@@ -65,9 +65,9 @@ export class FileTree {
   }
 
   /** One whose package says nothing of it, or says it in what is stripped. */
-  #unknownFolder(path: string): ImageFile {
-    const folder: ImageFile = { path, kind: "folder", mode: 0o755, mtime: this.#newest };
-    this.#files.set(path, folder);
-    return folder;
+  #unknownDirectory(path: string): ImageFile {
+    const directory: ImageFile = { path, kind: "directory", mode: 0o755, mtime: this.#newest };
+    this.#files.set(path, directory);
+    return directory;
   }
 }

@@ -70,14 +70,14 @@ async function main(): Promise<number> {
 }
 
 async function build(context: SetupContext): Promise<Record<TemplateName, BuiltImage>> {
-  const folder = await mkdtemp(join(tmpdir(), "a3s-images-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-images-"));
   try {
     context.say("fetching packages");
-    const files = await downloadLayers(context, folder);
+    const files = await downloadLayers(context, directory);
     context.say(`building from ${String(files.flat().length)} packages`);
     return await buildImages(files, context.signal);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -37,8 +37,8 @@ export const packageLayers = [
 /** The packages' files of each layer, in the order of their names. */
 export type LayerFiles = readonly (readonly string[])[];
 
-/** Asks the machine's mirror for what it has now, and lays each layer's packages into a folder of its name. */
-export async function downloadLayers(context: SetupContext, folder: string): Promise<LayerFiles> {
+/** Asks the machine's mirror for what it has now, and lays each layer's packages into a directory of its name. */
+export async function downloadLayers(context: SetupContext, directory: string): Promise<LayerFiles> {
   const suites = [suite, `${suite}-updates`];
   const apt = await privateApt(context, { name: "templates", suites, security: true, onTopOfMachine: false });
   // Two downloads at once would take away each other's files.
@@ -49,7 +49,7 @@ export async function downloadLayers(context: SetupContext, folder: string): Pro
     for (const { name, packages } of packageLayers) {
       wanted.push(...packages);
       const debs = await downloadClosure(context, apt, wanted);
-      const place = join(folder, name);
+      const place = join(directory, name);
       await mkdir(place);
       const own = debs.filter((deb) => !known.has(basename(deb)));
       for (const deb of own) {

@@ -1,5 +1,5 @@
 /** What no program of an image reads: manuals, translations, and what a machine's services are set up by. */
-const folders = [
+const directories = [
   ...[
     "usr/share/man",
     "usr/share/info",
@@ -31,6 +31,7 @@ export function isStripped(path: string, kind: string): boolean {
   if (/^usr\/share\/doc\/[^/]+\/copyright$/.test(path)) return false;
   if (/^usr\/share\/doc\/[^/]+$/.test(path) && kind === "symlink") return false;
   return (
-    folders.some((folder) => path === folder || path.startsWith(`${folder}/`)) || patterns.some((p) => p.test(path))
+    directories.some((directory) => path === directory || path.startsWith(`${directory}/`)) ||
+    patterns.some((p) => p.test(path))
   );
 }

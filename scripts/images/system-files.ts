@@ -14,17 +14,17 @@ const alternatives = [
   ["which", "/usr/bin/which.debianutils"],
 ] as const;
 
-const folders = [
+const directories = [
   ...["etc/opt", "home", "media", "mnt", "opt", "srv", "var/opt", "var/log", "usr/local/share/ca-certificates"],
   ...["bin", "etc", "games", "include", "lib", "libexec", "sbin", "share", "src"].map((name) => `usr/local/${name}`),
 ];
 
 export function addSystemFiles(tree: FileTree, packages: readonly Package[]): void {
-  for (const path of folders) tree.folder(path);
-  tree.folder("var/mail");
+  for (const path of directories) tree.directory(path);
+  tree.directory("var/mail");
   link(tree, "var/run", "/run");
   link(tree, "var/lock", "/run/lock");
-  tree.put({ path: "run/lock", kind: "folder", mode: 0o1777 });
+  tree.put({ path: "run/lock", kind: "directory", mode: 0o1777 });
   addAccounts(tree);
   addAlternatives(tree);
   addCertificates(tree);
@@ -54,7 +54,7 @@ function addAccounts(tree: FileTree): void {
   copy(tree, "usr/share/base-files/profile", "etc/profile");
   const own = { uid: user.id, gid: user.id };
   const home = user.home.slice(1);
-  tree.put({ path: home, kind: "folder", mode: 0o755, ...own });
+  tree.put({ path: home, kind: "directory", mode: 0o755, ...own });
   for (const path of tree.below("etc/skel")) {
     text(tree, `${home}/${path.slice("etc/skel/".length)}`, tree.content(path), own);
   }
@@ -74,9 +74,9 @@ function addAlternatives(tree: FileTree): void {
 
 /** All of Mozilla's, in the one file that curl and git read, and OpenSSL too by a link. */
 function addCertificates(tree: FileTree): void {
-  const folder = "usr/share/ca-certificates";
-  const paths = tree.below(folder).filter((path) => path.endsWith(".crt"));
-  text(tree, "etc/ca-certificates.conf", lines(paths.map((path) => path.slice(folder.length + 1))));
+  const directory = "usr/share/ca-certificates";
+  const paths = tree.below(directory).filter((path) => path.endsWith(".crt"));
+  text(tree, "etc/ca-certificates.conf", lines(paths.map((path) => path.slice(directory.length + 1))));
   const certificates = paths.map((path) => tree.content(path).toString().trimEnd());
   text(tree, "etc/ssl/certs/ca-certificates.crt", lines(certificates));
   link(tree, "usr/lib/ssl/cert.pem", "/etc/ssl/certs/ca-certificates.crt");
@@ -104,15 +104,15 @@ function addPam(tree: FileTree): void {
   text(tree, "etc/security/opasswd", "", { mode: 0o600 });
 }
 
-/** The folder where pip of root installs, and the file that a link of the package points at. */
+/** The directory where pip of root installs, and the file that a link of the package points at. */
 function addPython(tree: FileTree): void {
   const version = tree
     .below("usr/lib")
     .find((path) => /^usr\/lib\/python3\.\d+\/os\.py$/.test(path))
     ?.split("/")[2];
   if (version === undefined) return;
-  tree.folder(`usr/local/lib/${version}`);
-  tree.folder(`usr/local/lib/${version}/dist-packages`);
+  tree.directory(`usr/local/lib/${version}`);
+  tree.directory(`usr/local/lib/${version}/dist-packages`);
   text(tree, `etc/${version}/sitecustomize.py`, "# The target of a link of the package.\n");
 }
 

@@ -9,11 +9,11 @@ import { Cri } from "./cri.js";
 const startLimitMs = 30_000;
 const endLimitMs = 20_000;
 
-/** `a3s-box-cri-runtime serve` on folders of its own. */
+/** `a3s-box-cri-runtime serve` on directories of its own. */
 export class QuickDaemon {
   readonly socket: string;
   readonly cri: Cri;
-  readonly #folders: readonly string[];
+  readonly #directories: readonly string[];
   readonly #main: string;
   readonly #logFile: string;
   #process: ChildProcess | undefined;
@@ -21,13 +21,13 @@ export class QuickDaemon {
   constructor(context: SetupContext, scratch: string) {
     this.#main = join(context.root, "dist/main.js");
     this.socket = join(scratch, "state/cri.sock");
-    this.#folders = ["--root", join(scratch, "root"), "--state", join(scratch, "state")];
+    this.#directories = ["--root", join(scratch, "root"), "--state", join(scratch, "state")];
     this.#logFile = join(scratch, "daemon.log");
     this.cri = new Cri(this.socket);
   }
 
   async importImage(file: string, signal: AbortSignal): Promise<void> {
-    await run(process.execPath, [this.#main, "image", "import", ...this.#folders, file], { signal });
+    await run(process.execPath, [this.#main, "image", "import", ...this.#directories, file], { signal });
   }
 
   async start(driver: string): Promise<void> {
@@ -35,7 +35,7 @@ export class QuickDaemon {
     const log = openSync(this.#logFile, "a");
     const listen = ["--listen", `unix://${this.socket}`];
     // Without CNI plugins and their configuration too.
-    const args = [this.#main, "serve", ...this.#folders, ...listen, "--driver", driver, "--network", "loopback"];
+    const args = [this.#main, "serve", ...this.#directories, ...listen, "--driver", driver, "--network", "loopback"];
     // A group of its own: Ctrl-C is for the quickstart, which then has the daemon clean up.
     const child = spawn(process.execPath, args, { stdio: ["ignore", log, log], detached: true });
     this.#process = child;

@@ -19,7 +19,7 @@ const greeting =
   "echo hello from inside the microVM; uname -srm; grep -c ^processor /proc/cpuinfo; head -n 1 /proc/meminfo";
 const statusLimitMs = 10_000;
 
-/** Runs the daemon on a scratch folder, a pod in it, and takes everything away again, whatever happens. */
+/** Runs the daemon on a scratch directory, a pod in it, and takes everything away again, whatever happens. */
 export async function demonstrate(
   context: SetupContext,
   watch: Stopwatch,

@@ -1,4 +1,4 @@
-/** Archives of a folder, the same bytes each time: sorted, root's, of one time. */
+/** Archives of a directory, the same bytes each time: sorted, root's, of one time. */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, readlink, rename, stat, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { walk } from "./walk.js";
 const level = 6;
 
 export interface Packed {
-  readonly folder: string;
+  readonly directory: string;
   /** In front of each name: "a3s-box-1/" or "./opt/a3s-box/". */
   readonly prefix: string;
   readonly time: Date;
@@ -40,31 +40,31 @@ export interface TarLink {
   readonly to: string;
 }
 
-async function fill(tar: Pack, { folder, prefix, time }: Packed, more: readonly TarLink[]): Promise<void> {
-  for (const parent of parentsOf(prefix)) addFolder(tar, parent, time);
-  for (const { path, entry } of await walk(folder)) {
+async function fill(tar: Pack, { directory, prefix, time }: Packed, more: readonly TarLink[]): Promise<void> {
+  for (const parent of parentsOf(prefix)) addDirectory(tar, parent, time);
+  for (const { path, entry } of await walk(directory)) {
     const name = `${prefix}${path}`;
-    if (entry.isDirectory()) addFolder(tar, name, time);
-    else if (entry.isSymbolicLink()) addLink(tar, { name, to: await readlink(join(folder, path)) }, time);
-    else await addFile(tar, name, join(folder, path), time);
+    if (entry.isDirectory()) addDirectory(tar, name, time);
+    else if (entry.isSymbolicLink()) addLink(tar, { name, to: await readlink(join(directory, path)) }, time);
+    else await addFile(tar, name, join(directory, path), time);
   }
   const made = new Set(parentsOf(prefix));
   for (const link of more) {
     for (const parent of parentsOf(link.name).filter((one) => !made.has(one))) {
       made.add(parent);
-      addFolder(tar, parent, time);
+      addDirectory(tar, parent, time);
     }
     addLink(tar, link, time);
   }
   tar.finalize();
 }
 
-/** "./opt/a" has "." and "./opt" above it: each folder that a name ends with a slash after. */
+/** "./opt/a" has "." and "./opt" above it: each directory that a name ends with a slash after. */
 function parentsOf(name: string): string[] {
   return [...name.matchAll(/\//g)].map(({ index }) => name.slice(0, index));
 }
 
-function addFolder(tar: Pack, name: string, mtime: Date): void {
+function addDirectory(tar: Pack, name: string, mtime: Date): void {
   tar.entry({ name: `${name}/`, type: "directory", mode: 0o755, ...owned(mtime) });
 }
 

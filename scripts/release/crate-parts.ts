@@ -38,40 +38,40 @@ type Metadata = z.infer<typeof metadata>;
 /** Those of agent and libkrun as their lock files have them, and of virtiofsd as its own has. */
 export async function crateParts(context: SetupContext, wish: { readonly qemu: boolean }): Promise<Part[]> {
   const ours = [
-    { folder: join(context.root, "guest"), top: "agent" },
-    { folder: join(context.root, "native-deps/libkrun"), top: "libkrun-so" },
+    { directory: join(context.root, "guest"), top: "agent" },
+    { directory: join(context.root, "native-deps/libkrun"), top: "libkrun-so" },
   ];
-  const lists = await Promise.all(ours.map(async ({ folder, top }) => await cratesOf(context, folder, top)));
+  const lists = await Promise.all(ours.map(async ({ directory, top }) => await cratesOf(context, directory, top)));
   const more = wish.qemu ? await cratesOfPublished(context) : [];
   return [...lists.flat(), ...more, await standardLibrary(context)];
 }
 
-async function cratesOf(context: SetupContext, folder: string, top: string): Promise<Part[]> {
-  const env = await toolchain(context, folder);
+async function cratesOf(context: SetupContext, directory: string, top: string): Promise<Part[]> {
+  const env = await toolchain(context, directory);
   const args = ["metadata", "--format-version=1", "--locked", `--filter-platform=${target}`];
-  const found = metadata.parse(JSON.parse(await run("cargo", args, { signal: context.signal, cwd: folder, env })));
+  const found = metadata.parse(JSON.parse(await run("cargo", args, { signal: context.signal, cwd: directory, env })));
   const lock = await readFile(join(found.workspace_root, "Cargo.lock"), "utf8");
   return await partsOf(found, top, lock);
 }
 
-/** virtiofsd's own folder among Cargo's: a package that depends on it makes Cargo put it there. */
+/** virtiofsd's own directory among Cargo's: a package that depends on it makes Cargo put it there. */
 async function cratesOfPublished(context: SetupContext): Promise<Part[]> {
   const { name, version, sha256 } = virtiofsdCrate;
-  const folder = await mkdtemp(join(tmpdir(), "a3s-crate-"));
+  const directory = await mkdtemp(join(tmpdir(), "a3s-crate-"));
   try {
-    await mkdir(join(folder, "src"));
-    await writeFile(join(folder, "src/lib.rs"), "");
+    await mkdir(join(directory, "src"));
+    await writeFile(join(directory, "src/lib.rs"), "");
     const text = `[package]\nname = "digest"\nversion = "0.0.0"\n[dependencies]\n${name} = "=${version}"\n[workspace]\n`;
-    await writeFile(join(folder, "Cargo.toml"), text);
+    await writeFile(join(directory, "Cargo.toml"), text);
     const args = ["metadata", "--format-version=1", `--filter-platform=${target}`];
-    const env = await toolchain(context, folder);
-    const found = metadata.parse(JSON.parse(await run("cargo", args, { signal: context.signal, cwd: folder, env })));
+    const env = await toolchain(context, directory);
+    const found = metadata.parse(JSON.parse(await run("cargo", args, { signal: context.signal, cwd: directory, env })));
     const own = found.packages.find((one) => one.name === name && one.version === version);
     if (own === undefined) throw new RuntimeError("internal", `cargo has no ${name} ${version}`);
     const inside = await cratesOf(context, dirname(own.manifest_path), name);
     return [await partOf(own, sha256), ...inside];
   } finally {
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   }
 }
 
@@ -115,12 +115,12 @@ async function standardLibrary(context: SetupContext): Promise<Part> {
   const options = { signal: context.signal, env: await toolchain(context, join(context.root, "guest")) };
   const version = /^rustc (\S+)/.exec(await run("rustc", ["--version"], options))?.[1] ?? "unknown";
   const sysroot = (await run("rustc", ["--print", "sysroot"], options)).trim();
-  const folder = join(sysroot, "lib/rustlib", target, "lib");
-  const library = (await readdir(folder)).find((name) => /^libstd-.*\.rlib$/.test(name));
-  if (library === undefined) throw new RuntimeError("internal", `no standard library of Rust in ${folder}`);
+  const directory = join(sysroot, "lib/rustlib", target, "lib");
+  const library = (await readdir(directory)).find((name) => /^libstd-.*\.rlib$/.test(name));
+  if (library === undefined) throw new RuntimeError("internal", `no standard library of Rust in ${directory}`);
   return {
     ...{ kind: "rust", name: "rust-std", version, licence: "MIT OR Apache-2.0", inclusion: "STATIC_LINK" },
-    digest: { algorithm: "SHA256", hex: await sha256Of(join(folder, library)) },
+    digest: { algorithm: "SHA256", hex: await sha256Of(join(directory, library)) },
     purl: `pkg:generic/rust-std@${version}`,
     comment: "The digest is that of the library's file.",
     texts: [],

@@ -5,7 +5,7 @@ import { fileMember, smallTarGz, writeAr, writeTarGz } from "./archive.js";
 import { walk } from "./walk.js";
 
 export interface DebWish {
-  readonly folder: string;
+  readonly directory: string;
   readonly version: string;
   readonly qemu: boolean;
   /** Least of glibc's. */
@@ -35,13 +35,13 @@ fi
 `;
 
 export async function writeDeb(path: string, wish: DebWish): Promise<void> {
-  const { folder, time } = wish;
+  const { directory, time } = wish;
   const data = `${path}.data`;
   const links = programs.map((name) => ({ name: `./usr/bin/${name}`, to: `${place}/bin/a3s-box` }));
   try {
-    await writeTarGz(data, { folder, prefix: `.${place}/`, time }, links);
+    await writeTarGz(data, { directory, prefix: `.${place}/`, time }, links);
     const control = [
-      { name: "./control", text: controlOf(wish, await kibOf(folder)), mode: 0o644 },
+      { name: "./control", text: controlOf(wish, await kibOf(directory)), mode: 0o644 },
       { name: "./postinst", text: afterUnpacking, mode: 0o755 },
       { name: "./prerm", text: beforeRemoval, mode: 0o755 },
     ];
@@ -77,10 +77,10 @@ function controlOf({ version, qemu, glibc }: DebWish, kib: number): string {
 }
 
 /** As Installed-Size counts: each file in whole KiB, and one for anything else. */
-async function kibOf(folder: string): Promise<number> {
+async function kibOf(directory: string): Promise<number> {
   let kib = 0;
-  for (const { path } of await walk(folder)) {
-    const stats = await lstat(join(folder, path));
+  for (const { path } of await walk(directory)) {
+    const stats = await lstat(join(directory, path));
     kib += stats.isFile() ? Math.ceil(stats.size / 1024) : 1;
   }
   return kib;

@@ -33,7 +33,7 @@ export interface Packages {
 /** As they were when the first clone on this machine asked for them: of the release that this machine runs. */
 export async function releasePackages(context: SetupContext): Promise<Packages> {
   const codename = await debianCodename();
-  const folder = await cached(context, {
+  const directory = await cached(context, {
     name: "release-packages",
     inputs: [codename, ...libraries, ...qemu, ...kept, "layout 1"],
     build: async (place) => {
@@ -41,8 +41,8 @@ export async function releasePackages(context: SetupContext): Promise<Packages> 
     },
   });
   return {
-    root: join(folder, "root"),
-    list: listed.parse(JSON.parse(await readFile(join(folder, "packages.json"), "utf8"))),
+    root: join(directory, "root"),
+    list: listed.parse(JSON.parse(await readFile(join(directory, "packages.json"), "utf8"))),
   };
 }
 
@@ -114,18 +114,22 @@ export async function debianPart(facts: PackageFacts, copyright: string, inclusi
   };
 }
 
-/** With `packages.json` beside the packages' folders: what the set-up keeps of what it takes from packages. */
-export async function keptParts(folder: string): Promise<Part[]> {
-  const facts = z.array(factSchema).parse(JSON.parse(await readFile(join(folder, "packages.json"), "utf8")));
+/** With `packages.json` beside the packages' directories: what the set-up keeps of what it takes from packages. */
+export async function keptParts(directory: string): Promise<Part[]> {
+  const facts = z.array(factSchema).parse(JSON.parse(await readFile(join(directory, "packages.json"), "utf8")));
   return await Promise.all(
-    facts.map(async (fact) => await debianPart(fact, join(folder, fact.name, "copyright"), "CONTAINS")),
+    facts.map(async (fact) => await debianPart(fact, join(directory, fact.name, "copyright"), "CONTAINS")),
   );
 }
 
-export async function kernelPart(folder: string): Promise<Part> {
-  const facts = factSchema.parse(JSON.parse(await readFile(join(folder, "package.json"), "utf8")));
-  const part = await debianPart(facts, join(folder, "copyright"), "CONTAINS");
-  return { ...part, comment: `${part.comment ?? ""} The kernel in it, as an ELF file.` };
+export async function kernelPart(directory: string): Promise<Part> {
+  const facts = factSchema.parse(JSON.parse(await readFile(join(directory, "package.json"), "utf8")));
+  const part = await debianPart(facts, join(directory, "copyright"), "CONTAINS");
+  // The package's kernel lies in it as it is; ours has its configuration beside it.
+  const how = (await exists(join(directory, "config")))
+    ? "Built from it with guest/kernel's configuration and patches."
+    : "The kernel in it, as an ELF file.";
+  return { ...part, comment: `${part.comment ?? ""} ${how}` };
 }
 
 /** Archives of this machine's packages that are linked into our programs, and who has them. */

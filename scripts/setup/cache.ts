@@ -5,16 +5,16 @@ import { fingerprint } from "./fingerprint.js";
 import { withLock } from "./lock.js";
 import type { SetupContext } from "./run.js";
 
-/** How to make one cached folder. */
+/** How to make one cached directory. */
 export interface Recipe {
   readonly name: string;
   /** All that decides the content: versions, digests of lock files and sources, compilers. */
   readonly inputs: readonly string[];
-  /** Fills an empty folder. It is moved to its place only when this succeeds. */
-  readonly build: (folder: string, logFile: string) => Promise<void>;
+  /** Fills an empty directory. It is moved to its place only when this succeeds. */
+  readonly build: (directory: string, logFile: string) => Promise<void>;
 }
 
-/** The folder of a recipe in the cache; built on the way if no clone on this machine has built it yet. */
+/** The directory of a recipe in the cache; built on the way if no clone on this machine has built it yet. */
 export async function cached(context: SetupContext, recipe: Recipe): Promise<string> {
   const place = join(context.cache, `${recipe.name}-${fingerprint(recipe.inputs)}`);
   if (await exists(place)) return await used(place);

@@ -10,7 +10,7 @@ export function fingerprint(inputs: readonly string[]): string {
   return createHash("sha256").update(JSON.stringify(inputs)).digest("hex").slice(0, 20);
 }
 
-/** "path digest" of each file under the given files and folders of the repository; build output left out. */
+/** "path digest" of each file under the given files and directories of the repository; build output left out. */
 export async function sourceInputs(root: string, paths: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const path of paths) files.push(...(await filesUnder(join(root, path))));

@@ -16,7 +16,7 @@ interface Owned {
 
 export type ImageFile = Owned &
   (
-    | { readonly kind: "folder"; readonly mode: number }
+    | { readonly kind: "directory"; readonly mode: number }
     | { readonly kind: "file"; readonly mode: number; readonly content: Buffer }
     | { readonly kind: "symlink"; readonly to: string }
     /** `to` is a path of the same layer, before it. */
@@ -54,7 +54,7 @@ export function sha256(content: Buffer): string {
 function headerOf(file: ImageFile): Partial<Header> & Pick<Header, "name"> {
   const common = { uid: file.uid ?? 0, gid: file.gid ?? 0, mtime: new Date((file.mtime ?? 0) * 1000) };
   switch (file.kind) {
-    case "folder":
+    case "directory":
       return { ...common, name: `${file.path}/`, type: "directory", mode: file.mode };
     case "file":
       return { ...common, name: file.path, type: "file", mode: file.mode, size: file.content.length };

@@ -13,12 +13,13 @@ const context = setupContext(root, stop, (line) => {
 });
 try {
   const asked = process.argv[2];
-  const more = (["cluster", "oldest-kubelet", "coding-agents"] as const).find((one) => one === asked);
+  const more = (["cluster", "helm", "oldest-kubelet", "coding-agents"] as const).find((one) => one === asked);
   const forTests = asked === "test" || more !== undefined;
   await watch.time("native parts", async () => {
     await setUp(context, {
       forTests,
       ...(more === undefined ? {} : { more }),
+      ...(asked === "kernel" ? { kernel: "own" as const } : {}),
       drivers: forTests ? ["qemu", "krun"] : [await usableDriver(context)],
     });
   });

@@ -59,8 +59,8 @@ export async function ociArchive(image: Image): Promise<ImageArchive> {
   const tar = await tarOf([
     { path: "oci-layout", kind: "file", mode: 0o644, content: json({ imageLayoutVersion: "1.0.0" }) },
     { path: "index.json", kind: "file", mode: 0o644, content: index },
-    { path: "blobs", kind: "folder", mode: 0o755 },
-    { path: "blobs/sha256", kind: "folder", mode: 0o755 },
+    { path: "blobs", kind: "directory", mode: 0o755 },
+    { path: "blobs/sha256", kind: "directory", mode: 0o755 },
     ...blobs,
   ]);
   return { tar, digest: sha256(manifest) };

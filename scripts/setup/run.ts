@@ -9,7 +9,7 @@ export interface SetupContext {
   readonly signal: AbortSignal;
   /** The repository. */
   readonly root: string;
-  /** The user's cache folder of this project. */
+  /** The user's cache directory of this project. */
   readonly cache: string;
   /** One line for the person who waits. */
   readonly say: (line: string) => void;

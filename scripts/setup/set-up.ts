@@ -8,11 +8,20 @@ import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
 import { codingAgents } from "./assets/coding-agents.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
+import { askedKernel, guestKernel, type KernelName } from "./assets/guest-kernel.js";
 import { debianRoots } from "./assets/debian-roots.js";
+import { helm } from "./assets/helm.js";
 import { imagePackages } from "./assets/image-packages.js";
-import { kernel } from "./assets/kernel.js";
 import { containerdPrograms } from "./assets/containerd.js";
-import { controlPlane, kubeClient, kubelet, kubeProxy, oldestKubelet, seccompReference } from "./assets/kubernetes.js";
+import {
+  controlPlane,
+  kubeClient,
+  kubelet,
+  kubeProxy,
+  kubeRouter,
+  oldestKubelet,
+  seccompReference,
+} from "./assets/kubernetes.js";
 import { launcher } from "./assets/launcher.js";
 import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
@@ -33,7 +42,9 @@ export interface SetupWish {
   /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
   readonly forTests: boolean;
   /** What takes half an hour more to build, on two cores, the programs of a control plane or another kubelet; or is large. */
-  readonly more?: "cluster" | "oldest-kubelet" | "coding-agents";
+  readonly more?: "cluster" | "helm" | "oldest-kubelet" | "coding-agents";
+  /** Absent: what A3S_KERNEL says, else what `guestKernel` decides. */
+  readonly kernel?: KernelName;
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -74,14 +85,21 @@ export async function usableDriver(context: SetupContext): Promise<Driver> {
 export async function setUp(context: SetupContext, wish: SetupWish): Promise<void> {
   const qemu = wish.drivers.includes("qemu") || wish.forTests;
   await installSystemPackages(context, {
-    names: [...buildPackages, ...(qemu ? ["libcap-ng-dev"] : []), ...(wish.forTests ? testPackages : [])],
+    names: [
+      ...[...buildPackages, ...(qemu ? ["libcap-ng-dev"] : []), ...(wish.forTests ? testPackages : [])],
+      ...(wish.more === "cluster" ? ["ipset"] : []),
+    ],
     fromBackports: qemu ? ["qemu-system-x86"] : [],
   });
   await ensureRust(context, wish.forTests);
   const assets = join(context.root, "build/assets");
   const place = (target: string, name: string): Promise<void> => link(target, join(assets, name));
+  const guest = async (inner: SetupContext): Promise<void> => {
+    const { name, directory } = await guestKernel(inner, wish.kernel ?? askedKernel(process.env));
+    await place(join(directory, "vmlinux.elf"), `kernel/${name}/vmlinux.elf`);
+    await place(join(directory, "vmlinux.elf"), "kernel/vmlinux.elf");
+  };
   const downloads = async (inner: SetupContext): Promise<void> => {
-    await place(join(await kernel(inner), "vmlinux.elf"), "kernel/vmlinux.elf");
     await place(await busyboxImage(inner), "image");
     await crunBase(inner);
     if (wish.forTests) {
@@ -113,8 +131,8 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     await place(await sanitized(inner), "sanitized");
   };
   const go = async (inner: SetupContext): Promise<void> => {
-    const folder = await kubelet(inner);
-    if (folder !== undefined) await place(join(folder, "kubelet"), "bin/kubelet");
+    const directory = await kubelet(inner);
+    if (directory !== undefined) await place(join(directory, "kubelet"), "bin/kubelet");
     const client = await kubeClient(inner);
     if (client !== undefined) await place(join(client, "kube-client"), "bin/kube-client");
     const reference = await seccompReference(inner);
@@ -128,10 +146,12 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     });
     if (containerd !== undefined) await place(containerd, "containerd");
     if (wish.more === "cluster") await clusterPrograms(inner, place);
+    const installer = wish.more === "cluster" || wish.more === "helm" ? await helm(inner) : undefined;
+    if (installer !== undefined) await place(join(installer, "helm"), "bin/helm");
     const oldest = wish.more === "oldest-kubelet" ? await oldestKubelet(inner) : undefined;
     if (oldest !== undefined) await place(join(oldest, "kubelet"), "bin/kubelet-oldest");
   };
-  await allOrFirstFailure(context, [downloads, rust, cpp, ...(wish.forTests ? [go] : [])]);
+  await allOrFirstFailure(context, [guest, downloads, rust, cpp, ...(wish.forTests ? [go] : [])]);
 }
 
 async function clusterPrograms(
@@ -142,6 +162,8 @@ async function clusterPrograms(
   if (plane !== undefined) await place(plane, "control-plane");
   const proxy = await kubeProxy(context);
   if (proxy !== undefined) await place(proxy, "kube-proxy");
+  const policies = await kubeRouter(context);
+  if (policies !== undefined) await place(join(policies, "kube-router"), "bin/kube-router");
 }
 
 /** Runs all at once; when one fails the others are stopped and waited for, and the failure thrown. */
@@ -166,7 +188,7 @@ async function allOrFirstFailure(
   if (failure !== undefined) throw inStage("set-up", failure);
 }
 
-/** Points a name at a cached file or folder, in one step, so that no reader finds it missing. */
+/** Points a name at a cached file or directory, in one step, so that no reader finds it missing. */
 async function link(target: string, path: string): Promise<void> {
   const present = await readlink(path).catch(() => undefined);
   if (present === target) return;
@@ -174,7 +196,7 @@ async function link(target: string, path: string): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.new`);
   await rm(temporary, { force: true });
   await symlink(target, temporary);
-  // A file or folder that was put there by hand gives way; a link is replaced by the rename.
+  // A file or directory that was put there by hand gives way; a link is replaced by the rename.
   if (present === undefined) await rm(path, { recursive: true, force: true });
   await rename(temporary, path);
 }

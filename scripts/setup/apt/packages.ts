@@ -12,27 +12,32 @@ export interface DebWish {
 }
 
 /**
- * Downloads one package into a folder and returns the file. apt checks it against the signed lists; version and digest
+ * Downloads one package into a directory and returns the file. apt checks it against the signed lists; version and digest
  * are checked against ours on top.
  */
 export async function downloadPinned(
   context: SetupContext,
   apt: PrivateApt,
   wish: DebWish,
-  folder: string,
+  directory: string,
 ): Promise<string> {
-  const deb = await download(context, apt, `${wish.name}=${wish.version}`, folder);
+  const deb = await download(context, apt, `${wish.name}=${wish.version}`, directory);
   await checkSha256(`${wish.name} ${wish.version}`, deb, wish.sha256);
   return deb;
 }
 
-/** Downloads `NAME` or `NAME=VERSION` into an empty folder and returns the file. */
-export async function download(context: SetupContext, apt: PrivateApt, wish: string, folder: string): Promise<string> {
-  await run("apt-get", [...apt.options, "-q", "download", wish], { signal: context.signal, cwd: folder });
+/** Downloads `NAME` or `NAME=VERSION` into an empty directory and returns the file. */
+export async function download(
+  context: SetupContext,
+  apt: PrivateApt,
+  wish: string,
+  directory: string,
+): Promise<string> {
+  await run("apt-get", [...apt.options, "-q", "download", wish], { signal: context.signal, cwd: directory });
   const prefix = `${wish.split("=")[0] ?? wish}_`;
-  const deb = (await readdir(folder)).find((name) => name.startsWith(prefix) && name.endsWith(".deb"));
+  const deb = (await readdir(directory)).find((name) => name.startsWith(prefix) && name.endsWith(".deb"));
   if (deb === undefined) throw new RuntimeError("internal", `apt-get download ${wish} left no file`);
-  return join(folder, deb);
+  return join(directory, deb);
 }
 
 /** Downloads packages with all they depend on, as on an empty machine, and returns the files. */
@@ -43,7 +48,7 @@ export async function downloadClosure(
   /** Of `apt-get`: the release that is preferred. */
   preferred: readonly string[] = [],
 ): Promise<string[]> {
-  const archives = join(apt.folder, "cache", "archives");
+  const archives = join(apt.directory, "cache", "archives");
   await run("apt-get", [...apt.options, "clean"], { signal: context.signal });
   const words = ["-q", "-y", "--no-install-recommends", "--download-only", ...preferred, "install", ...names];
   await run("apt-get", [...apt.options, ...words], { signal: context.signal });
@@ -51,8 +56,8 @@ export async function downloadClosure(
   return debs.sort().map((name) => join(archives, name));
 }
 
-export async function unpack(context: SetupContext, deb: string, folder: string): Promise<void> {
-  await run("dpkg-deb", ["-x", deb, folder], { signal: context.signal });
+export async function unpack(context: SetupContext, deb: string, directory: string): Promise<void> {
+  await run("dpkg-deb", ["-x", deb, directory], { signal: context.signal });
 }
 
 /** What a release says of a package that something in it was taken from. */

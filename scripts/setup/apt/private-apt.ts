@@ -16,7 +16,7 @@ import {
 /** apt with lists, cache and sources of its own: nothing under /etc/apt or /var/lib/apt changes. */
 export interface PrivateApt {
   readonly options: readonly string[];
-  readonly folder: string;
+  readonly directory: string;
 }
 
 /** Package lists older than this are fetched again before something is taken from them. */
@@ -32,16 +32,16 @@ export interface PrivateAptWish {
   readonly onTopOfMachine: boolean;
 }
 
-/** Makes the private configuration under the cache folder and fetches the package lists where they are old. */
+/** Makes the private configuration under the cache directory and fetches the package lists where they are old. */
 export async function privateApt(context: SetupContext, wish: PrivateAptWish): Promise<PrivateApt> {
-  const folder = join(context.cache, "apt", wish.name);
-  const sourcesFile = join(folder, "sources", "sources.sources");
-  const options = aptOptions(folder, wish.onTopOfMachine);
+  const directory = join(context.cache, "apt", wish.name);
+  const sourcesFile = join(directory, "sources", "sources.sources");
+  const options = aptOptions(directory, wish.onTopOfMachine);
   return await withLock(join(context.cache, "locks", `apt-${wish.name}.lock`), context.signal, async () => {
     for (const part of ["sources", "preferences", "lists/partial", "cache/archives/partial"]) {
-      await mkdir(join(folder, part), { recursive: true });
+      await mkdir(join(directory, part), { recursive: true });
     }
-    await writeFile(join(folder, "status"), "");
+    await writeFile(join(directory, "status"), "");
     const codename = await debianCodename();
     // Other vendors' sources stay out: one that is down would stop the set-up.
     const machine = (await machineSources()).filter((source) =>
@@ -58,31 +58,31 @@ export async function privateApt(context: SetupContext, wish: PrivateAptWish): P
     if (fixes !== undefined) wanted.push(withSuites(fixes, [`${wish.suites[0] ?? codename}-security`]));
     const text = renderSources(wish.onTopOfMachine ? [...machine, ...wanted] : wanted);
     const before = await textOf(sourcesFile);
-    if (before === text && (await isFresh(join(folder, "updated")))) return { options, folder };
+    if (before === text && (await isFresh(join(directory, "updated")))) return { options, directory };
     await writeFile(sourcesFile, text);
     context.say(`package lists: ${wish.name}`);
     await run("apt-get", [...options, "-q", "update", "--error-on=any"], { signal: context.signal });
-    await writeFile(join(folder, "updated"), "");
-    return { options, folder };
+    await writeFile(join(directory, "updated"), "");
+    return { options, directory };
   });
 }
 
-function aptOptions(folder: string, seesMachine: boolean): string[] {
+function aptOptions(directory: string, seesMachine: boolean): string[] {
   const settings = [
     "Dir::Etc::sourcelist=/dev/null",
-    `Dir::Etc::sourceparts=${folder}/sources`,
-    `Dir::State::lists=${folder}/lists`,
-    `Dir::Cache=${folder}/cache`,
+    `Dir::Etc::sourceparts=${directory}/sources`,
+    `Dir::State::lists=${directory}/lists`,
+    `Dir::Cache=${directory}/cache`,
     "Acquire::Languages=none",
     "Acquire::Retries=3",
-    // The cache folder may be closed to the user _apt, to whom apt would otherwise drop its rights.
+    // The cache directory may be closed to the user _apt, to whom apt would otherwise drop its rights.
     "APT::Sandbox::User=root",
     "DPkg::Lock::Timeout=600",
     "APT::Get::AllowUnauthenticated=false",
   ];
   if (!seesMachine) {
-    settings.push(`Dir::State::status=${folder}/status`, "Dir::Etc::preferences=/dev/null");
-    settings.push(`Dir::Etc::preferencesparts=${folder}/preferences`);
+    settings.push(`Dir::State::status=${directory}/status`, "Dir::Etc::preferences=/dev/null");
+    settings.push(`Dir::Etc::preferencesparts=${directory}/preferences`);
   }
   return settings.flatMap((setting) => ["-o", setting]);
 }

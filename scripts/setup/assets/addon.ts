@@ -8,14 +8,14 @@ import { run, type SetupContext } from "../run.js";
 
 const compilers = ["g++", "make", "python3", "libc6-dev"];
 
-/** The folder with `a3s_box.node`. */
+/** The directory with `a3s_box.node`. */
 export async function addon(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: compilers, fromBackports: [] });
   return await cached(context, {
     name: "addon",
     inputs: await addonInputs(context),
-    build: async (folder, logFile) => {
-      await buildAddon(context, folder, {}, logFile);
+    build: async (directory, logFile) => {
+      await buildAddon(context, directory, {}, logFile);
     },
   });
 }
@@ -29,22 +29,22 @@ export async function addonInputs(context: SetupContext): Promise<string[]> {
   return [...sources, process.version, process.arch, await toolVersion("g++", context)];
 }
 
-/** Into the folder. Built in a copy: node-gyp's own place, `build/`, is where the assets lie. */
+/** Into the directory. Built in a copy: node-gyp's own place, `build/`, is where the assets lie. */
 export async function buildAddon(
   context: SetupContext,
-  folder: string,
+  directory: string,
   env: Readonly<Record<string, string>>,
   logFile: string,
 ): Promise<void> {
   const nodedir = await nodeHeaders(context);
-  const work = await mkdtemp(join(folder, "work-"));
+  const work = await mkdtemp(join(directory, "work-"));
   await cp(join(context.root, "addon"), join(work, "addon"), { recursive: true });
   for (const name of ["binding.gyp", "package.json"]) await copyFile(join(context.root, name), join(work, name));
   await symlink(join(context.root, "node_modules"), join(work, "node_modules"));
   const gyp = join(context.root, "node_modules/node-gyp/bin/node-gyp.js");
   const args = [gyp, "configure", "build", "--release", `--nodedir=${nodedir}`, "--jobs=2"];
   await run(process.execPath, args, { signal: context.signal, cwd: work, logFile, env });
-  await copyFile(join(work, "build/Release/a3s_box.node"), join(folder, "a3s_box.node"));
+  await copyFile(join(work, "build/Release/a3s_box.node"), join(directory, "a3s_box.node"));
   await rm(work, { recursive: true });
 }
 

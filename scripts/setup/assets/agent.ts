@@ -8,7 +8,7 @@ import { withLock } from "../lock.js";
 import { run, type SetupContext } from "../run.js";
 import { cargo, ensureRust, rustInputs } from "./rust.js";
 
-/** The folder with `agent`, the static program that is PID 1 of every Box. */
+/** The directory with `agent`, the static program that is PID 1 of every Box. */
 export async function agent(context: SetupContext): Promise<string> {
   await ensureRust(context);
   const inputs = [
@@ -19,10 +19,10 @@ export async function agent(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "agent",
     inputs,
-    build: async (folder, logFile) => {
+    build: async (directory, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      // One target folder for all clones: after a change only the agent itself is compiled again. That it always is:
+      // One target directory for all clones: after a change only the agent itself is compiled again. That it always is:
       // Cargo knows sources by their place in the workspace and their age, and would take another clone's for ours.
       const target = join(context.cache, "cargo-target", "agent");
       await withLock(join(context.cache, "locks", "cargo-target-agent.lock"), context.signal, async () => {
@@ -30,9 +30,9 @@ export async function agent(context: SetupContext): Promise<string> {
         const forget = ["clean", "--release", "--locked", "--package", "agent", "--target-dir", target];
         await cargo(context, forget, { cwd: join(context.root, "guest"), logFile });
         await cargo(context, args, { cwd: join(context.root, "guest"), logFile });
-        await copyFile(join(target, "x86_64-unknown-linux-gnu/release/agent"), join(folder, "agent"));
+        await copyFile(join(target, "x86_64-unknown-linux-gnu/release/agent"), join(directory, "agent"));
       });
-      const segments = await run("readelf", ["-lW", join(folder, "agent")], { signal: context.signal });
+      const segments = await run("readelf", ["-lW", join(directory, "agent")], { signal: context.signal });
       if (segments.includes("INTERP")) {
         throw new RuntimeError("internal", "the agent is not static", { hint: "unset RUSTFLAGS" });
       }

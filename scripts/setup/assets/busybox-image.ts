@@ -17,18 +17,18 @@ const sources = [
   "scripts/setup/oci-archive.ts",
 ];
 
-/** The folder with `busybox`, the static program of Debian's package, and `busybox.tar`, the image made from it. */
+/** The directory with `busybox`, the static program of Debian's package, and `busybox.tar`, the image made from it. */
 export async function busyboxImage(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "busybox-image",
     inputs: [suite, ...(await sourceInputs(context.root, sources))],
-    build: async (folder) => {
+    build: async (directory) => {
       const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
-      const work = await mkdtemp(join(folder, "work-"));
+      const work = await mkdtemp(join(directory, "work-"));
       const deb = await download(context, apt, "busybox-static", work);
       await mkdir(join(work, "unpacked"));
       await unpack(context, deb, join(work, "unpacked"));
-      const program = join(folder, "busybox");
+      const program = join(directory, "busybox");
       // Until bookworm the program was in /bin, then in /usr/bin.
       const unpacked = join(work, "unpacked");
       await copyFile(join(unpacked, "usr/bin/busybox"), program).catch(() =>
@@ -39,18 +39,18 @@ export async function busyboxImage(context: SetupContext): Promise<string> {
       const applets = (await run(program, ["--list"], { signal: context.signal })).trim().split("\n");
       const layers = [await imageLayer(rootFiles(await readFile(program), applets), "a3s-box set-up", 9)];
       const image = { name: busyboxImageName, layers, config: { Cmd: ["sh"], Env: [defaultPath] } };
-      await writeFile(join(folder, "busybox.tar"), (await ociArchive(image)).tar);
+      await writeFile(join(directory, "busybox.tar"), (await ociArchive(image)).tar);
     },
   });
 }
 
-/** The root file system, folders before what is in them. */
+/** The root file system, directories before what is in them. */
 function rootFiles(busybox: Buffer, applets: readonly string[]): ImageFile[] {
-  const folders = ["bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var"];
+  const directories = ["bin", "dev", "etc", "home", "proc", "root", "sys", "usr", "usr/bin", "var"];
   const accounts = ["root:x:0:0:root:/root:/bin/sh", "nobody:x:65534:65534:nobody:/:/bin/false"];
   return [
-    ...folders.map((path): ImageFile => ({ path, kind: "folder", mode: 0o755 })),
-    { path: "tmp", kind: "folder", mode: 0o1777 },
+    ...directories.map((path): ImageFile => ({ path, kind: "directory", mode: 0o755 })),
+    { path: "tmp", kind: "directory", mode: 0o1777 },
     { path: "bin/busybox", kind: "file", mode: 0o755, content: busybox },
     ...applets
       .filter((applet) => applet !== "busybox")

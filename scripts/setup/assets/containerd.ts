@@ -9,7 +9,7 @@ const programs = {
   "containerd-shim-runc-v2": `${module}/cmd/containerd-shim-runc-v2`,
 };
 
-/** Folder with `containerd` and its shim, which benches and tests put beside this runtime; undefined without a Go for it. */
+/** Directory with `containerd` and its shim, which benches and tests put beside this runtime; undefined without a Go for it. */
 export async function containerdPrograms(context: SetupContext): Promise<string | undefined> {
   const linkerFlags = `-X ${module}/version.Version=${containerdVersion}`;
   const options = { linkerFlags, env: { CGO_ENABLED: "0" } };

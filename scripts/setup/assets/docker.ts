@@ -11,7 +11,7 @@ const engine = ["docker.io"];
 const plugins = ["docker-compose", "docker-buildx"];
 
 /**
- * A folder with `engine` and `plugins`, each the root of packages that were unpacked and not installed: the machine stays as
+ * A directory with `engine` and `plugins`, each the root of packages that were unpacked and not installed: the machine stays as
  * it was. For tests of the image alone, which ask for it themselves.
  */
 export async function docker(context: SetupContext): Promise<string> {
@@ -19,9 +19,9 @@ export async function docker(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "docker",
     inputs: [codename, ...engine, ...plugins, "layout 1"],
-    build: async (folder) => {
-      await fetch(context, codename, engine, join(folder, "engine"));
-      await fetch(context, "trixie", plugins, join(folder, "plugins"));
+    build: async (directory) => {
+      await fetch(context, codename, engine, join(directory, "engine"));
+      await fetch(context, "trixie", plugins, join(directory, "plugins"));
     },
   });
 }

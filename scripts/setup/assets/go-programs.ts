@@ -12,17 +12,17 @@ export interface GoOptions {
 }
 
 /**
- * Folder with programs (name: path of the package) of a Go module of this repository, which pins all that they are built
+ * Directory with programs (name: path of the package) of a Go module of this repository, which pins all that they are built
  * from; undefined without a Go that can build it.
  */
 export async function goPrograms(
   context: SetupContext,
   name: string,
-  folder: string,
+  directory: string,
   programs: Readonly<Record<string, string>>,
   { linkerFlags = "", env = {} }: GoOptions = {},
 ): Promise<string | undefined> {
-  const cwd = join(context.root, folder);
+  const cwd = join(context.root, directory);
   const text = await readFile(join(cwd, "go.mod"), "utf8");
   const version = /^go (\S+)$/m.exec(text)?.[1] ?? "";
   const compiler = await tryRun("go", ["version"], { signal: context.signal, cwd: context.root });
@@ -30,7 +30,7 @@ export async function goPrograms(
     context.say(`${name}: not built, needs Go ${version} or newer; here is ${compiler?.trim() ?? "none"}`);
     return undefined;
   }
-  const inputs = [compiler, JSON.stringify(programs), ...(await sourceInputs(context.root, [folder]))];
+  const inputs = [compiler, JSON.stringify(programs), ...(await sourceInputs(context.root, [directory]))];
   return await cached(context, {
     name,
     inputs,

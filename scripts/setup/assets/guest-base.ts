@@ -11,7 +11,7 @@ const suite = "trixie";
 const crunVersion = "1.21";
 /** Of Debian's package of that version. What it needs is whatever Debian signs today: it has security updates. */
 const crunSha256 = "f94f8d4acf08a304884666d67d9faa797ab8401b46c311827783a432cb15b652";
-const libraryFolder = "usr/lib/x86_64-linux-gnu";
+const libraryDirectory = "usr/lib/x86_64-linux-gnu";
 const loader = "ld-linux-x86-64.so.2";
 
 /**
@@ -22,9 +22,9 @@ export async function crunBase(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "crun-base",
     inputs: [suite, crunVersion, "layout 2"],
-    build: async (folder) => {
+    build: async (directory) => {
       const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
-      const work = await mkdtemp(join(folder, "work-"));
+      const work = await mkdtemp(join(directory, "work-"));
       const debs = await downloadClosure(context, apt, ["crun"]);
       const crun = debs.find((deb) => basename(deb).startsWith(`crun_${crunVersion}-`));
       if (crun === undefined) {
@@ -32,10 +32,10 @@ export async function crunBase(context: SetupContext): Promise<string> {
       }
       await checkSha256(`crun ${crunVersion}`, crun, crunSha256);
       for (const deb of debs) await unpack(context, deb, work);
-      await mergedUsr(folder);
-      await install(join(work, "usr/bin/crun"), join(folder, "usr/bin/crun"));
-      const taken = await copyLibraries(context, work, folder, join(work, "usr/bin/crun"));
-      await keepLicences(context, debs, ["usr/bin/crun", ...taken], folder);
+      await mergedUsr(directory);
+      await install(join(work, "usr/bin/crun"), join(directory, "usr/bin/crun"));
+      const taken = await copyLibraries(context, work, directory, join(work, "usr/bin/crun"));
+      await keepLicences(context, debs, ["usr/bin/crun", ...taken], directory);
       await rm(work, { recursive: true });
     },
   });
@@ -44,12 +44,12 @@ export async function crunBase(context: SetupContext): Promise<string> {
 /** Where the guest base has the licences of what is in it, and `packages.json`: what each was taken from. */
 export const guestLicences = "usr/share/doc";
 
-/** Those of the packages that the files, named without the folder above a library, come from. */
+/** Those of the packages that the files, named without the directory above a library, come from. */
 async function keepLicences(
   context: SetupContext,
   debs: readonly string[],
   files: readonly string[],
-  folder: string,
+  directory: string,
 ): Promise<void> {
   const facts: PackageFacts[] = [];
   for (const deb of debs) {
@@ -58,14 +58,14 @@ async function keepLicences(
     if (!files.some((file) => names.some((name) => name === file || `usr/${name}` === file))) continue;
     const fact = await packageFacts(context, deb);
     facts.push(fact);
-    const work = await mkdtemp(join(folder, "work-"));
+    const work = await mkdtemp(join(directory, "work-"));
     await unpack(context, deb, work);
-    const place = join(folder, guestLicences, fact.name);
+    const place = join(directory, guestLicences, fact.name);
     await mkdir(place, { recursive: true });
     await copyFile(join(work, "usr/share/doc", fact.name, "copyright"), join(place, "copyright"));
     await rm(work, { recursive: true });
   }
-  await writeFile(join(folder, guestLicences, "packages.json"), JSON.stringify(facts));
+  await writeFile(join(directory, guestLicences, "packages.json"), JSON.stringify(facts));
 }
 
 /** The guest base with an agent in it: what goes to `assets/guest`. */
@@ -74,19 +74,19 @@ export async function guestBase(context: SetupContext, agent: string): Promise<s
   return await cached(context, {
     name: "guest",
     inputs: [basename(base), basename(agent)],
-    build: async (folder) => {
-      await cp(base, folder, { recursive: true, verbatimSymlinks: true });
-      await install(join(agent, "agent"), join(folder, "usr/bin/agent"));
+    build: async (directory) => {
+      await cp(base, directory, { recursive: true, verbatimSymlinks: true });
+      await install(join(agent, "agent"), join(directory, "usr/bin/agent"));
     },
   });
 }
 
-async function mergedUsr(folder: string): Promise<void> {
+async function mergedUsr(directory: string): Promise<void> {
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
-    await mkdir(join(folder, "usr", name), { recursive: true });
-    await symlink(`usr/${name}`, join(folder, name));
+    await mkdir(join(directory, "usr", name), { recursive: true });
+    await symlink(`usr/${name}`, join(directory, name));
   }
-  await mkdir(join(folder, libraryFolder), { recursive: true });
+  await mkdir(join(directory, libraryDirectory), { recursive: true });
 }
 
 async function install(from: string, to: string): Promise<void> {
@@ -99,16 +99,16 @@ async function copyLibraries(context: SetupContext, from: string, to: string, pr
   const todo = [program];
   const done = new Set<string>([loader]);
   const taken = [`usr/lib64/${loader}`];
-  await install(join(from, libraryFolder, loader), join(to, "usr/lib64", loader));
+  await install(join(from, libraryDirectory, loader), join(to, "usr/lib64", loader));
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const dynamic = await run("readelf", ["-d", next], { signal: context.signal });
     for (const [, name] of dynamic.matchAll(/\(NEEDED\)\s+Shared library: \[([^\]/]+)\]/g)) {
       if (name === undefined || done.has(name)) continue;
       done.add(name);
-      const library = join(from, libraryFolder, name);
+      const library = join(from, libraryDirectory, name);
       if (!(await exists(library)))
         throw new RuntimeError("internal", `${basename(next)} needs ${name}, in no package`);
-      await install(library, join(to, libraryFolder, name));
+      await install(library, join(to, libraryDirectory, name));
       taken.push(relative(from, await realpath(library)));
       todo.push(library);
     }

@@ -16,20 +16,20 @@ const names = [
   ...["ncurses-base", "ncurses-term", "bash", "libtinfo6", "libexpat1", "zlib1g"],
 ];
 
-/** The folder with `NAME.deb` for each. */
+/** The directory with `NAME.deb` for each. */
 export async function imagePackages(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "image-packages",
     inputs: [suite, ...names, ...(await sourceInputs(context.root, [source]))],
-    build: async (folder) => {
+    build: async (directory) => {
       const apt = await privateApt(context, { name: suite, suites: [suite], onTopOfMachine: false });
-      const work = await mkdtemp(join(folder, "work-"));
+      const work = await mkdtemp(join(directory, "work-"));
       await run("apt-get", [...apt.options, "-q", "download", ...names], { signal: context.signal, cwd: work });
       const files = await readdir(work);
       for (const name of names) {
         const file = files.find((candidate) => candidate.startsWith(`${name}_`));
         if (file === undefined) throw new RuntimeError("internal", `apt-get download ${name} left no file`);
-        await rename(join(work, file), join(folder, `${name}.deb`));
+        await rename(join(work, file), join(directory, `${name}.deb`));
       }
       await rm(work, { recursive: true });
     },

@@ -5,14 +5,14 @@ import { cached } from "../cache.js";
 import { sourceInputs, toolVersion } from "../fingerprint.js";
 import { run, type SetupContext } from "../run.js";
 
-/** The folder with `a3s-box-launcher`: the program that becomes a Box under libkrun, and judges the machine's KVM. */
+/** The directory with `a3s-box-launcher`: the program that becomes a Box under libkrun, and judges the machine's KVM. */
 export async function launcher(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: ["g++", "make", "libc6-dev"], fromBackports: [] });
   return await cached(context, {
     name: "launcher",
     inputs: await launcherInputs(context),
-    build: async (folder, logFile) => {
-      await buildLauncher(context, folder, [], logFile);
+    build: async (directory, logFile) => {
+      await buildLauncher(context, directory, [], logFile);
     },
   });
 }
@@ -22,16 +22,16 @@ export async function launcherInputs(context: SetupContext): Promise<string[]> {
   return [...sources, await toolVersion("g++", context)];
 }
 
-/** Into the folder; `options` are the Makefile's. */
+/** Into the directory; `options` are the Makefile's. */
 export async function buildLauncher(
   context: SetupContext,
-  folder: string,
+  directory: string,
   options: readonly string[],
   logFile: string,
 ): Promise<void> {
-  const work = await mkdtemp(join(folder, "work-"));
+  const work = await mkdtemp(join(directory, "work-"));
   const args = ["-C", join(context.root, "launcher"), `OUT=${work}`, "-j2", ...options];
   await run("make", args, { signal: context.signal, logFile });
-  await copyFile(join(work, "a3s-box-launcher"), join(folder, "a3s-box-launcher"));
+  await copyFile(join(work, "a3s-box-launcher"), join(directory, "a3s-box-launcher"));
   await rm(work, { recursive: true });
 }

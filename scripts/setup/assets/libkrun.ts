@@ -56,7 +56,7 @@ export async function krunFileServer(context: SetupContext): Promise<string> {
 async function build(context: SetupContext, library: Library): Promise<string> {
   await ensureRust(context);
   const inputs = [...(await sourceInputs(context.root, library.inputs)), ...(await rustInputs(context))];
-  const folder = await cached(context, {
+  const directory = await cached(context, {
     name: library.name,
     inputs,
     build: async (place, logFile) => {
@@ -73,10 +73,10 @@ async function build(context: SetupContext, library: Library): Promise<string> {
       if (library.name === "libkrun") await mustHaveSymbols(context, join(place, library.file));
     },
   });
-  return join(folder, library.file);
+  return join(directory, library.file);
 }
 
-/** Fills a folder with our crate, all that it is built from as Cargo.lock has it, and the patches on that. */
+/** Fills a directory with our crate, all that it is built from as Cargo.lock has it, and the patches on that. */
 async function patchedSources(context: SetupContext, work: string, logFile: string): Promise<void> {
   await cp(join(context.root, crate), work, { recursive: true });
   await cargo(context, ["vendor", "--locked", "vendor"], { cwd: work, logFile });

@@ -34,13 +34,13 @@ export async function pythonClients(context: SetupContext): Promise<string | und
         ...(await Promise.all(files.map((file) => readFile(file, "utf8")))),
         ...(await sourceInputs(context.root, [source])),
       ],
-      build: async (folder, logFile) => {
+      build: async (directory, logFile) => {
         // Programs of an environment know its path: it is moved to its place, and used by its interpreter alone.
-        await run("python3", ["-m", "venv", folder], { signal: context.signal, logFile });
+        await run("python3", ["-m", "venv", directory], { signal: context.signal, logFile });
         const install = ["-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--no-compile"];
         const from = (names: readonly string[]): string[] =>
           names.flatMap((name) => ["-r", join(context.root, lists, name)]);
-        const python = join(folder, "bin/python");
+        const python = join(directory, "bin/python");
         for (const list of [["--require-hashes", ...from(withDigests)], from(withVersions)]) {
           await run(python, [...install, ...list], { signal: context.signal, logFile });
         }
@@ -59,7 +59,7 @@ export async function pythonSdk(context: SetupContext, clients: string): Promise
     return await cached(context, {
       name: "python-sdk",
       inputs: await sourceInputs(context.root, [source, protos, ...sources]),
-      build: async (folder, logFile) => {
+      build: async (directory, logFile) => {
         // pip leaves what it makes beside the sources: it gets a copy, laid out as they are.
         const copy = await mkdtemp(join(tmpdir(), "a3s-python-sdk-"));
         try {
@@ -69,10 +69,10 @@ export async function pythonSdk(context: SetupContext, clients: string): Promise
           const pip = async (...args: string[]): Promise<void> => {
             await run(join(clients, "bin/python"), ["-m", "pip", ...args], { signal: context.signal, logFile });
           };
-          await pip("wheel", "--no-deps", "--wheel-dir", folder, join(copy, sdk));
-          const wheels = (await readdir(folder)).map((name) => join(folder, name));
-          await mkdir(join(folder, "site"));
-          await pip("install", "--no-deps", "--no-compile", "--target", join(folder, "site"), ...wheels);
+          await pip("wheel", "--no-deps", "--wheel-dir", directory, join(copy, sdk));
+          const wheels = (await readdir(directory)).map((name) => join(directory, name));
+          await mkdir(join(directory, "site"));
+          await pip("install", "--no-deps", "--no-compile", "--target", join(directory, "site"), ...wheels);
         } finally {
           await rm(copy, { recursive: true, force: true });
         }

@@ -36,11 +36,11 @@ export async function cargo(context: SetupContext, args: readonly string[], opti
 }
 
 /** Messages of panics name source files: by where they are in a crate, not on the machine that built it. */
-function withoutPlaces(folder: string, targetFolder: string | undefined): string {
+function withoutPlaces(directory: string, targetDirectory: string | undefined): string {
   const home = process.env["CARGO_HOME"] ?? join(homedir(), ".cargo");
-  const places = [`${home}/registry/src=/registry`, `${folder}=/source`];
+  const places = [`${home}/registry/src=/registry`, `${directory}=/source`];
   // What build scripts write is compiled from there.
-  if (targetFolder?.startsWith("/") === true) places.push(`${targetFolder}=/target`);
+  if (targetDirectory?.startsWith("/") === true) places.push(`${targetDirectory}=/target`);
   const flags = places.map((each) => `--remap-path-prefix=${each}`);
   return `target.${target}.rustflags=${JSON.stringify(flags)}`;
 }
@@ -54,18 +54,18 @@ export interface CrateWish {
   readonly more?: readonly string[];
 }
 
-/** Builds a program of a published crate, with the versions of its own lock file, and puts it into `folder`. */
+/** Builds a program of a published crate, with the versions of its own lock file, and puts it into `directory`. */
 export async function crateProgram(
   context: SetupContext,
   { name, version, sha256, more = [] }: CrateWish,
-  folder: string,
+  directory: string,
   options: Omit<CargoOptions, "cwd">,
 ): Promise<void> {
-  const work = await mkdtemp(join(folder, "work-"));
+  const work = await mkdtemp(join(directory, "work-"));
   await checkPublished(context, { name, version, sha256 }, work, options);
   const args = ["install", name, "--version", version, "--locked", "--root", work, ...more];
-  await cargo(context, [...args, "--target-dir", join(work, "target")], { ...options, cwd: folder });
-  await copyFile(join(work, "bin", name), join(folder, name));
+  await cargo(context, [...args, "--target-dir", join(work, "target")], { ...options, cwd: directory });
+  await copyFile(join(work, "bin", name), join(directory, name));
   await rm(work, { recursive: true });
 }
 
@@ -76,21 +76,21 @@ async function checkPublished(
   work: string,
   options: Omit<CargoOptions, "cwd">,
 ): Promise<void> {
-  const folder = join(work, "digest");
-  await mkdir(join(folder, "src"), { recursive: true });
-  await writeFile(join(folder, "src/lib.rs"), "");
+  const directory = join(work, "digest");
+  await mkdir(join(directory, "src"), { recursive: true });
+  await writeFile(join(directory, "src/lib.rs"), "");
   const manifest = `[package]\nname = "digest"\nversion = "0.0.0"\n[dependencies]\n${name} = "=${version}"\n[workspace]\n`;
-  await writeFile(join(folder, "Cargo.toml"), manifest);
-  await cargo(context, ["generate-lockfile"], { ...options, cwd: folder });
-  checkLockedCrate(await readFile(join(folder, "Cargo.lock"), "utf8"), name, version, sha256);
+  await writeFile(join(directory, "Cargo.toml"), manifest);
+  await cargo(context, ["generate-lockfile"], { ...options, cwd: directory });
+  checkLockedCrate(await readFile(join(directory, "Cargo.lock"), "utf8"), name, version, sha256);
 }
 
 /**
- * rustup obeys a folder's rust-toolchain.toml by a download that a machine behind package registries can't make: where
+ * rustup obeys a directory's rust-toolchain.toml by a download that a machine behind package registries can't make: where
  * the toolchain named there is not installed, the default one serves.
  */
-export async function toolchain(context: SetupContext, folder: string): Promise<Record<string, string>> {
-  const pinned = await readFile(join(folder, "rust-toolchain.toml"), "utf8").catch(() => "");
+export async function toolchain(context: SetupContext, directory: string): Promise<Record<string, string>> {
+  const pinned = await readFile(join(directory, "rust-toolchain.toml"), "utf8").catch(() => "");
   const channel = /^channel\s*=\s*"([^"]+)"/m.exec(pinned)?.[1];
   const installed = await tryRun("rustup", ["toolchain", "list"], { signal: context.signal });
   if (channel === undefined || installed === undefined) return {};

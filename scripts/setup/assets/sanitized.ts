@@ -13,11 +13,11 @@ export async function sanitized(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "sanitized",
     inputs: [...(await launcherInputs(context)), ...(await addonInputs(context)), flags],
-    build: async (folder, logFile) => {
-      for (const name of ["bin", "native"]) await mkdir(join(folder, name));
-      await buildLauncher(context, join(folder, "bin"), ["SANITIZE=1"], logFile);
+    build: async (directory, logFile) => {
+      for (const name of ["bin", "native"]) await mkdir(join(directory, name));
+      await buildLauncher(context, join(directory, "bin"), ["SANITIZE=1"], logFile);
       const env = { CXXFLAGS: `-g -O1 -fno-omit-frame-pointer ${flags}`, LDFLAGS: flags };
-      await buildAddon(context, join(folder, "native"), env, logFile);
+      await buildAddon(context, join(directory, "native"), env, logFile);
     },
   });
 }

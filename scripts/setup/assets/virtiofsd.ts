@@ -15,10 +15,10 @@ export async function virtiofsd(context: SetupContext): Promise<string> {
   return await cached(context, {
     name: "virtiofsd",
     inputs: [virtiofsdCrate.version, ...(await rustInputs(context))],
-    build: async (folder, logFile) => {
+    build: async (directory, logFile) => {
       const names = ["gcc", "libc6-dev", "pkg-config", "libcap-ng-dev", "libseccomp-dev"];
       await installSystemPackages(context, { names, fromBackports: [] });
-      await crateProgram(context, virtiofsdCrate, folder, { logFile });
+      await crateProgram(context, virtiofsdCrate, directory, { logFile });
     },
   });
 }

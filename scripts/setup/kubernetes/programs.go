@@ -1,5 +1,5 @@
 // Package kubernetes pins the programs that the tests with a real node are made of. kubernetes' own module can't be
-// installed by its path: its go.mod replaces the published staging modules by folders.
+// installed by its path: its go.mod replaces the published staging modules by directories.
 package kubernetes
 
 import (
