@@ -9,6 +9,7 @@ mod files;
 mod guest;
 mod hold;
 mod init;
+mod kernel_file;
 mod layout;
 mod link;
 mod net;

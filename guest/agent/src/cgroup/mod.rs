@@ -17,6 +17,8 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
+use crate::kernel_file;
+
 const REMOVE_TRIES: u32 = 100;
 const REMOVE_PAUSE: Duration = Duration::from_millis(20);
 /// Signalling can race with fork; a group that keeps growing is left to SIGKILL, which can't.
@@ -57,7 +59,7 @@ impl Cgroup {
     fn read_old(&self, controller: &str, file: &str) -> Option<String> {
         let has = |group: &&OldGroup| group.controllers.iter().any(|one| one == controller);
         let group = self.old.iter().find(has)?;
-        Some(fs::read_to_string(group.path.join(file)).unwrap_or_default())
+        Some(kernel_file::read(group.path.join(file)).unwrap_or_default())
     }
 
     /// For what is to be born in it, and for its device rules.
@@ -66,7 +68,7 @@ impl Cgroup {
     }
 
     pub fn read(&self, file: &str) -> io::Result<String> {
-        fs::read_to_string(self.path.join(file))
+        kernel_file::read(self.path.join(file))
     }
 
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {

@@ -61,24 +61,25 @@ pub enum Extent {
 /// What can't be read counts as 0: the group may be going away.
 pub fn read(cgroup: &Cgroup, extent: Extent) -> Counters {
     let text = |file: &str| cgroup.read(file).unwrap_or_default();
-    let cpu = text("cpu.stat");
-    let micros = |key: &str| keyed(&cpu, key).saturating_mul(NS_PER_US);
-    let memory = match cgroup.read_old("memory", "memory.stat") {
+    let mut usage = match cgroup.read_old("memory", "memory.stat") {
         Some(stat) => memory_of_old(cgroup, &stat),
         None => memory_of(&text),
     };
-    let usage = Counters {
-        cpu_usage_ns: cgroup
-            .read_old("cpuacct", "cpuacct.usage")
-            .map_or_else(|| micros("usage_usec"), |usage| number(&usage)),
-        pids: number(&cgroup.read_old("pids", "pids.current").unwrap_or_else(|| text("pids.current"))),
-        cpu_user_ns: micros("user_usec"),
-        cpu_system_ns: micros("system_usec"),
-        cpu_periods: keyed(&cpu, "nr_periods"),
-        cpu_throttled_periods: keyed(&cpu, "nr_throttled"),
-        cpu_throttled_ns: micros("throttled_usec"),
-        ..memory
-    };
+    usage.pids = number(&cgroup.read_old("pids", "pids.current").unwrap_or_else(|| text("pids.current")));
+    for (key, value) in pairs(&text("cpu.stat")) {
+        match key {
+            "usage_usec" => usage.cpu_usage_ns = value.saturating_mul(NS_PER_US),
+            "user_usec" => usage.cpu_user_ns = value.saturating_mul(NS_PER_US),
+            "system_usec" => usage.cpu_system_ns = value.saturating_mul(NS_PER_US),
+            "nr_periods" => usage.cpu_periods = value,
+            "nr_throttled" => usage.cpu_throttled_periods = value,
+            "throttled_usec" => usage.cpu_throttled_ns = value.saturating_mul(NS_PER_US),
+            _ => {}
+        }
+    }
+    if let Some(of_old) = cgroup.read_old("cpuacct", "cpuacct.usage") {
+        usage.cpu_usage_ns = number(&of_old);
+    }
     match extent {
         Extent::Usage => usage,
         Extent::Everything => with_the_rest(usage, cgroup, &text),
@@ -103,22 +104,24 @@ fn with_the_rest(usage: Counters, cgroup: &Cgroup, text: &impl Fn(&str) -> Strin
 }
 
 fn memory_of(text: &impl Fn(&str) -> String) -> Counters {
-    let stat = text("memory.stat");
     let usage = number(&text("memory.current"));
-    Counters {
-        memory_usage_bytes: usage,
-        memory_working_set_bytes: usage.saturating_sub(keyed(&stat, "inactive_file")),
-        memory_rss_bytes: keyed(&stat, "anon"),
-        memory_mapped_file_bytes: keyed(&stat, "file_mapped"),
-        page_faults: keyed(&stat, "pgfault"),
-        major_page_faults: keyed(&stat, "pgmajfault"),
-        memory_limit_bytes: number(&text("memory.max")),
-        memory_cache_bytes: keyed(&stat, "file"),
-        memory_kernel_bytes: keyed(&stat, "kernel"),
-        memory_active_file_bytes: keyed(&stat, "active_file"),
-        memory_inactive_file_bytes: keyed(&stat, "inactive_file"),
-        ..Counters::default()
+    let mut counters =
+        Counters { memory_usage_bytes: usage, memory_limit_bytes: number(&text("memory.max")), ..Counters::default() };
+    for (key, value) in pairs(&text("memory.stat")) {
+        match key {
+            "anon" => counters.memory_rss_bytes = value,
+            "file" => counters.memory_cache_bytes = value,
+            "kernel" => counters.memory_kernel_bytes = value,
+            "file_mapped" => counters.memory_mapped_file_bytes = value,
+            "inactive_file" => counters.memory_inactive_file_bytes = value,
+            "active_file" => counters.memory_active_file_bytes = value,
+            "pgfault" => counters.page_faults = value,
+            "pgmajfault" => counters.major_page_faults = value,
+            _ => {}
+        }
     }
+    counters.memory_working_set_bytes = usage.saturating_sub(counters.memory_inactive_file_bytes);
+    counters
 }
 
 /// memory.stat of version 1 has the sums over sub-groups under names of their own.
@@ -126,19 +129,25 @@ fn memory_of_old(cgroup: &Cgroup, stat: &str) -> Counters {
     let of = |file: &str| number(&cgroup.read_old("memory", file).unwrap_or_default());
     let usage = of("memory.usage_in_bytes");
     let limit = of("memory.limit_in_bytes");
-    Counters {
+    let mut counters = Counters {
         memory_usage_bytes: usage,
-        memory_working_set_bytes: usage.saturating_sub(keyed(stat, "total_inactive_file")),
-        memory_rss_bytes: keyed(stat, "total_rss"),
-        memory_mapped_file_bytes: keyed(stat, "total_mapped_file"),
-        page_faults: keyed(stat, "total_pgfault"),
-        major_page_faults: keyed(stat, "total_pgmajfault"),
         memory_limit_bytes: if limit >= NO_OLD_LIMIT { 0 } else { limit },
-        memory_cache_bytes: keyed(stat, "total_cache"),
-        memory_active_file_bytes: keyed(stat, "total_active_file"),
-        memory_inactive_file_bytes: keyed(stat, "total_inactive_file"),
         ..Counters::default()
+    };
+    for (key, value) in pairs(stat) {
+        match key {
+            "total_rss" => counters.memory_rss_bytes = value,
+            "total_cache" => counters.memory_cache_bytes = value,
+            "total_mapped_file" => counters.memory_mapped_file_bytes = value,
+            "total_inactive_file" => counters.memory_inactive_file_bytes = value,
+            "total_active_file" => counters.memory_active_file_bytes = value,
+            "total_pgfault" => counters.page_faults = value,
+            "total_pgmajfault" => counters.major_page_faults = value,
+            _ => {}
+        }
     }
+    counters.memory_working_set_bytes = usage.saturating_sub(counters.memory_inactive_file_bytes);
+    counters
 }
 
 fn number(text: &str) -> u64 {
@@ -155,10 +164,14 @@ fn pressure(text: &str) -> Option<Pressure> {
     Some(Pressure { some_ns: total("some")?, full_ns: total("full").unwrap_or(0) })
 }
 
-/// The number after `key` in a file of "key number" lines; 0 when there is none.
+/// The lines of a file of "key number" lines, in one pass: memory.stat has some sixty, and a guest may be emulated.
+fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    text.lines().filter_map(|line| line.split_once(' ')).map(|(key, value)| (key, number(value)))
+}
+
+/// The number after `key` in such a file; 0 when there is none.
 pub fn keyed(text: &str, key: &str) -> u64 {
-    let values = text.lines().filter_map(|line| line.split_once(' '));
-    values.filter(|(name, _)| *name == key).find_map(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
+    pairs(text).find(|(name, _)| *name == key).map_or(0, |(_, value)| value)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Counters of the guest as a whole.
 
-use std::fs;
+use crate::kernel_file;
 
 const BYTES_PER_KIB: u64 = 1024;
 const INTERFACES: &str = "/proc/self/net/dev";
@@ -28,12 +28,12 @@ pub struct Interface {
 }
 
 pub fn memory() -> Memory {
-    parse_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
+    parse_memory(&kernel_file::read("/proc/meminfo").unwrap_or_default())
 }
 
 /// All but the loopback, of this process's network namespace.
 pub fn interfaces() -> Vec<Interface> {
-    parse_interfaces(&fs::read_to_string(INTERFACES).unwrap_or_default())
+    parse_interfaces(&kernel_file::read(INTERFACES).unwrap_or_default())
 }
 
 /// "  eth0: " and 16 counters, those received first; proc_pid_net(5).
