@@ -22,10 +22,11 @@ import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
 import type { CgroupManager } from "./cgroup/plan.js";
 import { neverAborted } from "../base/signals.js";
+import { sideBySide } from "../base/stage.js";
 import { machineIdentity } from "./machine-identity.js";
 import type { PoolClass } from "./pool/pool-class.js";
 import { WarmPool, type BoxMaker, type PoolParts } from "./pool/warm-pool.js";
-import { openDriver, type DriverOptions } from "./open-driver.js";
+import { openDriver, openDrivers, type DriverOptions } from "./open-driver.js";
 import { requireSystemd } from "./systemd/require-systemd.js";
 import { probeOwners, type OwnersVerdict } from "./share/probe-owners.js";
 import type { RunningBox } from "./running-box.js";
@@ -82,18 +83,13 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
     });
   }
   if (cgroupManager === "systemd") await requireSystemd();
-  const choice = await chooseDriver(options.driver, assetsDir);
   await mkdir(state, { recursive: true, mode: 0o711 });
-  const drivers = new Map<DriverName, Driver>();
-  for (const name of new Set([choice.driver, ...(options.moreDrivers ?? [])])) {
-    drivers.set(name, await openDriver(name, options));
-  }
+  const { choice, owners, drivers } = await lookAtMachine(options);
   const guestBase = join(assetsDir, "guest");
   await requireAssets([join(guestBase, "usr", "bin", "agent")]);
   await closedDirectory(boxesDirectory(state), boxesMode);
   await sweepUnrecorded(state, native, log);
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
-  const owners = options.owners ?? (await probeOwners({ native, state, layers: options.layers, name: "owners-probe" }));
   if (!owners.mapped) log.warn({ why: owners.why }, "file servers of Boxes are root of the host, in their jails");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
   const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager };
@@ -105,6 +101,26 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   const templates = await openTemplates(making, which, options.templatesDirectory);
   const started = options.started ?? (() => undefined);
   return new Boxes(choice, drivers, { deps, boots, templates, started, pool: options.pool });
+}
+
+interface Machine {
+  readonly choice: DriverChoice;
+  readonly owners: OwnersVerdict;
+  readonly drivers: ReadonlyMap<DriverName, Driver>;
+}
+
+/** Each look starts a process or two and waits for it: a daemon that starts again has no time for one after the other. */
+async function lookAtMachine(options: BoxFactoryOptions): Promise<Machine> {
+  const { native, state, layers, assetsDir } = options;
+  const probe = async (): Promise<OwnersVerdict> =>
+    options.owners ?? (await probeOwners({ native, state, layers, name: "owners-probe" }));
+  const [[choice, owners], drivers] = await sideBySide(
+    neverAborted,
+    async (signal) => await sideBySide(signal, () => chooseDriver(options.driver, assetsDir), probe),
+    async () => await openDrivers(options.moreDrivers ?? [], options),
+  );
+  if (!drivers.has(choice.driver)) drivers.set(choice.driver, await openDriver(choice.driver, options));
+  return { choice, owners, drivers };
 }
 
 interface BoxesParts {

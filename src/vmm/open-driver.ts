@@ -45,6 +45,16 @@ export async function openDriver(name: DriverName, options: DriverOptions): Prom
   return new QemuDriver(native, { launcher, qemu, virtiofsd, kernel });
 }
 
+/** Each once. */
+export async function openDrivers(
+  names: Iterable<DriverName>,
+  options: DriverOptions,
+): Promise<Map<DriverName, Driver>> {
+  const drivers = new Map<DriverName, Driver>();
+  for (const name of new Set(names)) drivers.set(name, await openDriver(name, options));
+  return drivers;
+}
+
 async function openNative(options: DriverOptions): Promise<Driver> {
   const { assetsDir, native, runcBinary, state, layers, log } = options;
   requireUnifiedCgroup(await readMountinfo(), release());
