@@ -1,6 +1,9 @@
 /** The operations of the image service whose steps are made to fail. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { image } from "../cri-client.js";
 import type { Daemon } from "../daemon.js";
+import { eventually } from "../wait.js";
 import type { Operation } from "./matrix.js";
 
 /** Of an image that nothing else in the store shares anything with. */
@@ -13,7 +16,7 @@ export function pullImage(daemon: Daemon, reference: string): Operation<undefine
       if (!(await isHere(daemon, imageRef))) throw new Error(`${imageRef} was pulled, and is not here`);
       return "made";
     },
-    takeBack: () => remove(daemon, reference),
+    takeBack: () => removeWhole(daemon, reference),
     goesOn: false,
   };
 }
@@ -30,13 +33,23 @@ export function removeImage(daemon: Daemon, reference: string): Operation<undefi
       if (await isHere(daemon, reference)) throw new Error(`${reference} was removed, and is here`);
       return "made";
     },
-    takeBack: () => remove(daemon, reference),
+    takeBack: () => removeWhole(daemon, reference),
     goesOn: true,
   };
 }
 
 async function remove(daemon: Daemon, reference: string): Promise<void> {
   await daemon.cri.call(image.removeImage, { image: spec(reference) });
+}
+
+/** And waits until it is off the disk, which comes after the answer. */
+async function removeWhole(daemon: Daemon, reference: string): Promise<void> {
+  await remove(daemon, reference);
+  const trash = join(daemon.root, "images/trash");
+  await eventually("the trash of images is empty", 10_000, async () => {
+    const names = await readdir(trash).catch(() => []);
+    return names.length === 0 || undefined;
+  });
 }
 
 async function isHere(daemon: Daemon, reference: string): Promise<boolean> {
