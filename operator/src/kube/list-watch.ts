@@ -71,6 +71,7 @@ export class ListWatch {
     const { client, kind, query, store } = this.#options;
     const objects: JsonObject[] = [];
     let more = "";
+    let version = "";
     do {
       const page: Record<string, string> = { ...query, limit: String(pageSize) };
       if (more !== "") page["continue"] = more;
@@ -83,9 +84,11 @@ export class ListWatch {
           .map((item) => ({ ...item, apiVersion, kind: kindName })),
       );
       more = textAt(answer, "metadata", "continue") ?? "";
-      this.#version = textAt(answer, "metadata", "resourceVersion") ?? "";
+      version = textAt(answer, "metadata", "resourceVersion") ?? "";
     } while (more !== "");
     store.replace(objects);
+    // Not before: a list that breaks off between two pages is begun anew, and not watched from.
+    this.#version = version;
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

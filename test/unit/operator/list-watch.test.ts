@@ -18,6 +18,8 @@ describe("a watch of the operator's", () => {
   let watches: string[];
   let lists: number;
   let onWatch: (response: ServerResponse, place: number) => void;
+  /** What a list answers; true where it has. */
+  let onList: (response: ServerResponse, place: number) => boolean;
   const end = new AbortController();
   let running: Promise<void>;
 
@@ -30,6 +32,7 @@ describe("a watch of the operator's", () => {
     restarts = [];
     watches = [];
     lists = 0;
+    onList = () => false;
     server = createServer((request, response) => {
       const url = new URL(request.url ?? "", "http://x");
       if (url.searchParams.get("watch") === "true") {
@@ -40,6 +43,7 @@ describe("a watch of the operator's", () => {
         return;
       }
       lists += 1;
+      if (onList(response, lists)) return;
       const items = lists === 1 ? [box("a", 5)] : [box("b", 50)];
       response.end(JSON.stringify({ metadata: { resourceVersion: String(lists * 10) }, items }));
     });
@@ -102,6 +106,19 @@ describe("a watch of the operator's", () => {
     expect(watches).to.deep.equal(["10", "17"]);
     expect(store.get("n/ü")).to.not.equal(undefined);
     expect(lists).to.equal(1);
+  });
+
+  it("lists anew when a list breaks off between two pages", async () => {
+    onWatch = () => undefined;
+    onList = (response, place) => {
+      if (place === 1) {
+        const metadata = { resourceVersion: "10", continue: "more" };
+        response.end(JSON.stringify({ metadata, items: [box("a", 5)] }));
+      } else if (place === 2) response.destroy();
+      return place <= 2;
+    };
+    await eventually("it watches", 5000, () => (watches.length > 0 ? true : undefined));
+    expect([lists, watches[0], store.synced]).to.deep.equal([3, "30", true]);
   });
 
   it("gives up a connection on which nothing comes", async () => {
