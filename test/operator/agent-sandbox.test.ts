@@ -32,7 +32,9 @@ describe("agent-sandbox", () => {
   it("is said to be missing where it is asked for, and taken as soon as it is there", async () => {
     await create("asked", { engine: "AgentSandbox" });
     const told = await bed.told(namespace, "asked", "Resolved", "AgentSandboxMissing");
-    expect(told.message).to.contain("engine AgentSandbox needs agent-sandbox, which is not served: install it");
+    expect(told.message).to.contain(
+      "engine AgentSandbox needs agent-sandbox (v1beta1), which is not served: install it",
+    );
     await create("pooled", { pool: { replicas: 2 } });
     await bed.told(namespace, "pooled", "Resolved", "AgentSandboxMissing");
     // What Auto has chosen stays.

@@ -29,7 +29,7 @@ export function chooseEngine(spec: BoxSpec, before: string | undefined, hasSandb
   if (isAuto && (before === "Pod" || (before === undefined && !hasSandboxes))) return "Pod";
   if (hasSandboxes) return "AgentSandbox";
   const what = isAuto ? "what runs it" : spec.engine === "AgentSandbox" ? "engine AgentSandbox" : "a pool";
-  const message = `${what} needs agent-sandbox, which is not served: install it, or take spec.engine: Pod without a pool`;
+  const message = `${what} needs agent-sandbox (v1beta1), which is not served: install it, or take spec.engine: Pod without a pool`;
   return { reason: "AgentSandboxMissing", message };
 }
 

@@ -16,8 +16,10 @@ const namespaced = (apiVersion: string, kind: string, plural: string): Kind => (
 });
 
 export const group = "a3s.dev";
-export const sandboxGroups = ["agents.x-k8s.io", "extensions.agents.x-k8s.io"] as const;
+const sandboxes = "agents.x-k8s.io/v1beta1";
 const extensions = "extensions.agents.x-k8s.io/v1beta1";
+/** Of agent-sandbox: with another version of either there is nothing that we know how to ask for. */
+export const sandboxVersions = [sandboxes, extensions] as const;
 
 export const kinds = {
   box: namespaced(`${group}/v1alpha1`, "A3sBox", "a3sboxes"),
@@ -29,7 +31,7 @@ export const kinds = {
   event: namespaced("v1", "Event", "events"),
   lease: namespaced("coordination.k8s.io/v1", "Lease", "leases"),
   runtimeClass: { kind: "RuntimeClass", apiVersion: "node.k8s.io/v1", plural: "runtimeclasses", namespaced: false },
-  sandbox: namespaced("agents.x-k8s.io/v1beta1", "Sandbox", "sandboxes"),
+  sandbox: namespaced(sandboxes, "Sandbox", "sandboxes"),
   sandboxTemplate: namespaced(extensions, "SandboxTemplate", "sandboxtemplates"),
   warmPool: namespaced(extensions, "SandboxWarmPool", "sandboxwarmpools"),
   claim: namespaced(extensions, "SandboxClaim", "sandboxclaims"),

@@ -2,7 +2,7 @@
 import type { KubeClient } from "../kube/client.js";
 import { messageOf } from "../kube/error.js";
 import { listAt, textAt, type JsonObject } from "../kube/json.js";
-import { keyOf, kinds, sandboxGroups, type Kind } from "../kube/kinds.js";
+import { keyOf, kinds, sandboxVersions, type Kind } from "../kube/kinds.js";
 import { hasEnded, sleep } from "../kube/limit.js";
 import { ListWatch } from "../kube/list-watch.js";
 import { Store } from "../kube/store.js";
@@ -90,8 +90,9 @@ export class Cluster {
 
   async #discover(signal: AbortSignal): Promise<void> {
     const answer = await this.#options.client.ask("GET", "/apis", { signal });
-    const served = new Set(listAt(answer, "groups").map((one) => textAt(one, "name")));
-    const isThere = sandboxGroups.every((name) => served.has(name));
+    const versions = listAt(answer, "groups").flatMap((one) => listAt(one, "versions"));
+    const served = new Set(versions.map((one) => textAt(one, "groupVersion")));
+    const isThere = sandboxVersions.every((name) => served.has(name));
     this.#discovered = true;
     if (isThere === this.hasSandboxes) return;
     this.#options.log.info("agent-sandbox has come or gone", { served: isThere });
