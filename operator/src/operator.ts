@@ -14,7 +14,7 @@ import type { Log } from "./runtime/log.js";
 import { createMetrics, serveMetrics, type Metrics } from "./runtime/metrics.js";
 import { WorkQueue } from "./runtime/queue.js";
 
-/** What is under way when it is told to end has so long. */
+/** What is under way when it is told to end has so long, and no longer than it leads. */
 const endMs = 10_000;
 
 /** Until the signal aborts; answers false when it led and lost the Lease, after which only a new start is safe. */
@@ -55,7 +55,12 @@ export async function runOperator(
       log.warn("the lease is lost, this operator ends", { identity });
       return false;
     }
-    await Promise.race([working, new Promise((resolve) => setTimeout(resolve, endMs).unref())]);
+    const hasEnded = await Promise.race([
+      working.then(() => true),
+      new Promise<false>((resolve) => setTimeout(resolve, Math.min(endMs, election.leftMs), false).unref()),
+    ]);
+    // What is still under way ends with this process: the next one waits for the lease, as after any death.
+    if (!hasEnded) return true;
     await election.release().catch((thrown: unknown) => {
       log.warn("the lease could not be given back", { error: messageOf(thrown) });
     });

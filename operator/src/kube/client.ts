@@ -55,8 +55,8 @@ export class KubeClient {
     return await this.ask("GET", pathOf(kind, place), asked);
   }
 
-  async create(kind: Kind, place: Place, body: JsonObject): Promise<JsonObject> {
-    return await this.ask("POST", pathOf(kind, place), { body, query: { fieldManager: this.#manager } });
+  async create(kind: Kind, place: Place, body: JsonObject, asked: Asked = {}): Promise<JsonObject> {
+    return await this.ask("POST", pathOf(kind, place), { ...asked, body, query: { fieldManager: this.#manager } });
   }
 
   async replace(kind: Kind, place: Place, body: JsonObject, asked: Asked = {}): Promise<JsonObject> {

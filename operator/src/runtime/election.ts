@@ -6,7 +6,7 @@ import type { KubeClient } from "../kube/client.js";
 import { isReason, messageOf } from "../kube/error.js";
 import { numberAt, objectAt, textAt, type JsonObject } from "../kube/json.js";
 import { kinds } from "../kube/kinds.js";
-import { hasEnded, sleep } from "../kube/limit.js";
+import { hasEnded, sleep, withLimit } from "../kube/limit.js";
 import type { Log } from "./log.js";
 
 export interface ElectionOptions {
@@ -26,6 +26,8 @@ export class Election {
   #seen: { readonly version: string; readonly sinceMs: number } | undefined;
   /** When the API server has last said anything of it. */
   #heardMs = -Infinity;
+  /** When it was asked for what has made it ours: others count from when they saw that, which is later. */
+  #heldMs = -Infinity;
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -35,6 +37,11 @@ export class Election {
   /** Whether it would notice that there is no leader. */
   get isInTouch(): boolean {
     return performance.now() - this.#heardMs < this.#options.leaseSeconds * 1000;
+  }
+
+  /** For how long it is ours without being renewed: less than others wait. */
+  get leftMs(): number {
+    return Math.max(0, this.#heldMs + (this.#options.leaseSeconds * 1000 * 3) / 4 - performance.now());
   }
 
   /** Waits until it is ours; false when the signal has ended that. */
@@ -52,18 +59,16 @@ export class Election {
 
   /** Keeps it until the signal aborts; resolves before that when it was lost. */
   async keep(signal: AbortSignal): Promise<void> {
-    let heldMs = performance.now();
     while (!signal.aborted) {
-      await sleep(this.#renewMs, signal);
-      if (hasEnded(signal)) return;
+      await sleep(Math.min(this.#renewMs, this.leftMs), signal);
+      // A try that nobody answers ends before others may take it, too.
+      const leftMs = this.leftMs;
+      if (hasEnded(signal) || leftMs === 0) return;
       try {
-        if (!(await this.#tryToHold(signal))) return;
-        heldMs = performance.now();
+        if (!(await withLimit(leftMs, [signal], async (limited) => await this.#tryToHold(limited)))) return;
       } catch (thrown) {
-        this.#options.log.warn("the lease could not be renewed", { error: messageOf(thrown) });
+        if (!hasEnded(signal)) this.#options.log.warn("the lease could not be renewed", { error: messageOf(thrown) });
       }
-      // Before others may take it.
-      if (performance.now() - heldMs > (this.#options.leaseSeconds * 1000 * 3) / 4) return;
     }
   }
 
@@ -72,7 +77,7 @@ export class Election {
     const { client, namespace, name, identity } = this.#options;
     const lease = await client.get(kinds.lease, { namespace, name }, { limitMs: 2000 });
     if (textAt(lease, "spec", "holderIdentity") !== identity) return;
-    await client.replace(kinds.lease, { namespace, name }, this.#mine({ ...lease }, ""));
+    await client.replace(kinds.lease, { namespace, name }, this.#mine({ ...lease }, ""), { limitMs: 2000 });
   }
 
   async #tryToHold(signal: AbortSignal): Promise<boolean> {
@@ -83,8 +88,8 @@ export class Election {
       lease = await client.get(kinds.lease, { namespace, name }, limits);
     } catch (thrown) {
       if (!isReason(thrown, "NotFound")) throw thrown;
-      await client.create(kinds.lease, { namespace }, this.#mine({ metadata: { namespace, name } }, identity));
-      return true;
+      const wanted = this.#mine({ metadata: { namespace, name } }, identity);
+      return await this.#hold(async () => await client.create(kinds.lease, { namespace }, wanted, limits));
     }
     this.#heardMs = performance.now();
     const holder = textAt(lease, "spec", "holderIdentity") ?? "";
@@ -94,12 +99,19 @@ export class Election {
     const isOver = performance.now() - this.#seen.sinceMs > theirsMs;
     if (holder !== "" && holder !== identity && !isOver) return false;
     try {
-      await client.replace(kinds.lease, { namespace, name }, this.#mine(lease, identity), limits);
-      return true;
+      const wanted = this.#mine(lease, identity);
+      return await this.#hold(async () => await client.replace(kinds.lease, { namespace, name }, wanted, limits));
     } catch (thrown) {
       if (isReason(thrown, "Conflict")) return false;
       throw thrown;
     }
+  }
+
+  async #hold(write: () => Promise<JsonObject>): Promise<true> {
+    const askedMs = performance.now();
+    await write();
+    this.#heldMs = askedMs;
+    return true;
   }
 
   #mine(lease: JsonObject, holderIdentity: string): JsonObject {
