@@ -4,6 +4,9 @@ import { keyOf, kinds } from "../kube/kinds.js";
 import type { Cluster } from "../runtime/cluster.js";
 import { nodeOf } from "./pod-facts.js";
 import type { BoxSpec, Engine } from "./spec.js";
+import { isOf } from "./writer.js";
+
+type Known = Pick<Cluster, "get" | "of">;
 
 export interface Live {
   /** The one that the agent is in. */
@@ -16,8 +19,14 @@ export interface Live {
   readonly isOnNode: boolean;
 }
 
-export function liveOf(cluster: Cluster, key: string, spec: BoxSpec, engine: Engine | undefined): Live {
-  const pods = cluster.of(kinds.pod, key);
+/** Those of it, and of agent-sandbox's for it. Whoever makes pods may give them its label: such are somebody else's. */
+export function podsOf(cluster: Known, box: JsonObject): readonly JsonObject[] {
+  return cluster.of(kinds.pod, keyOf(box)).filter((pod) => isOf(pod, box) || ownerSandbox(pod) !== undefined);
+}
+
+export function liveOf(cluster: Known, box: JsonObject, spec: BoxSpec, engine: Engine | undefined): Live {
+  const key = keyOf(box);
+  const pods = podsOf(cluster, box);
   const isOnNode = pods.some((pod) => nodeOf(pod) !== undefined);
   const named = pods.find((pod) => keyOf(pod) === key);
   if (engine !== "AgentSandbox") return { pod: named, runner: undefined, claimed: undefined, isOnNode };
@@ -34,13 +43,12 @@ export function liveOf(cluster: Cluster, key: string, spec: BoxSpec, engine: Eng
 
 function podOfSandbox(pods: readonly JsonObject[], sandboxKey: string): JsonObject | undefined {
   const name = sandboxKey.slice(sandboxKey.indexOf("/") + 1);
-  return pods.find(
-    (pod) =>
-      keyOf(pod) === sandboxKey ||
-      listAt(pod, "metadata", "ownerReferences").some(
-        (owner) => textAt(owner, "kind") === "Sandbox" && textAt(owner, "name") === name,
-      ),
-  );
+  return pods.find((pod) => keyOf(pod) === sandboxKey || ownerSandbox(pod) === name);
+}
+
+function ownerSandbox(pod: JsonObject): string | undefined {
+  const owner = listAt(pod, "metadata", "ownerReferences").find((one) => textAt(one, "kind") === "Sandbox");
+  return textAt(owner, "name");
 }
 
 /** The claim's own conditions before those of its Sandbox. */

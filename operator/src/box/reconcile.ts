@@ -6,7 +6,7 @@ import { kindOf, kinds, placeOf, type Kind } from "../kube/kinds.js";
 import type { Cluster } from "../runtime/cluster.js";
 import type { EventRecorder } from "../runtime/events.js";
 import { conditionsOf, isOver, newsOf, statusOf, wasFinished, type Facts, type Problem } from "./conditions.js";
-import { liveOf, type Live } from "./live.js";
+import { liveOf, podsOf, type Live } from "./live.js";
 import { finalizer, hashAnnotation, identityOf } from "./names.js";
 import { isDeleting, nodeOf, phaseOf } from "./pod-facts.js";
 import { podHash, type PodOptions } from "./render-pod.js";
@@ -100,9 +100,9 @@ export class Reconciler {
     if (policy !== undefined) await writer.apply(box, policy);
     else if (livePolicy !== undefined && isOf(livePolicy, box)) await writer.remove(kinds.networkPolicy, livePolicy);
     if (engine === undefined) return false;
-    const live = liveOf(cluster, key, spec, engine);
+    const live = liveOf(cluster, box, spec, engine);
     const replacing = engine === "Pod" ? await this.#actPod(look, live) : await this.#actSandbox(look, live);
-    await this.#finalizer(box, liveOf(cluster, key, spec, engine).isOnNode);
+    await this.#finalizer(box, liveOf(cluster, box, spec, engine).isOnNode);
     return replacing;
   }
 
@@ -168,7 +168,7 @@ export class Reconciler {
   async #end(box: JsonObject, key: string): Promise<Next> {
     const { cluster } = this.#options;
     await this.#prune({ box, key }, []);
-    if (cluster.of(kinds.pod, key).some((pod) => nodeOf(pod) !== undefined)) {
+    if (podsOf(cluster, box).some((pod) => nodeOf(pod) !== undefined)) {
       const spec = readSpec(box);
       const resolution = { problems: [], broken: [], keys: new Map<string, readonly string[]>() };
       await this.#tell({ box, key, spec, engine: undefined, resolution, nowMs: Date.now() }, undefined, false);
@@ -181,7 +181,7 @@ export class Reconciler {
     const { key, spec, engine, resolution, nowMs } = look;
     // With what has been written meanwhile: a finalizer is another version of it.
     const box = cluster.get(kinds.box, key) ?? look.box;
-    const { pod, runner } = liveOf(cluster, key, spec, engine);
+    const { pod, runner } = liveOf(cluster, box, spec, engine);
     const { problems, broken } = resolution;
     const facts: Facts = { box, spec, nowMs, engine, refusal, pod, runner, replacing, problems, broken };
     const conditions = conditionsOf(facts);
