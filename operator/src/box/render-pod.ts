@@ -104,9 +104,11 @@ function agentContainer(spec: BoxSpec): JsonObject {
 }
 
 function commandOf({ kind, prompt, command }: CodingAgent): readonly string[] {
-  if (command.length > 0) return prompt === undefined ? command : [...command, prompt];
+  // kubelet puts a variable's value in place of $(NAME), and $ of $$: a prompt is what its owner has written.
+  const task = prompt?.replaceAll("$", "$$$$");
+  if (command.length > 0) return task === undefined ? command : [...command, task];
   const preset = presets.get(kind);
-  return prompt === undefined || preset === undefined ? wait : [...preset.task, prompt];
+  return task === undefined || preset === undefined ? wait : [...preset.task, task];
 }
 
 function environmentOf({ mode, codingAgent, skills }: BoxSpec): readonly Json[] {

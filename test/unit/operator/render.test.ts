@@ -82,6 +82,12 @@ describe("an A3sBox, rendered", () => {
     expect(textsAt(mainOf(podOf({})), "command")).to.deep.equal([]);
   });
 
+  it("has its prompt as it was written, whatever kubelet makes of a dollar", () => {
+    const prompt = "why is $(A3S_CODING_AGENT) in $$HOME, and what costs 5$?";
+    const [said = ""] = textsAt(mainOf(podOf({ codingAgent: { kind: "codex", prompt } })), "command").slice(-1);
+    expect(expanded(said, { A3S_CODING_AGENT: "codex" })).to.equal(prompt);
+  });
+
   it("has skills where people and its agent look for them, with paths of their keys", () => {
     const skills = [{ name: "review", configMapRef: { name: "c" } }];
     const keys = new Map([["c", ["SKILL.md", "scripts__run.py"]]]);
@@ -161,3 +167,10 @@ describe("an A3sBox, rendered", () => {
     }
   });
 });
+
+/** As kubelet does it: third_party/forked/golang/expansion of Kubernetes. */
+function expanded(text: string, variables: Readonly<Record<string, string>>): string {
+  return text.replaceAll(/\$\$|\$\(([^)]*)\)/g, (found, name: string | undefined) =>
+    name === undefined ? "$" : (variables[name] ?? found),
+  );
+}
