@@ -3,9 +3,9 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicMs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import { isThere } from "../../base/is-there.js";
 import { createLogger, type Logger } from "../../base/log.js";
 import { sleep } from "../../base/stage.js";
+import { someoneAnswers } from "../../base/unix-socket.js";
 import { managerSockets } from "../../vmm/systemd/manager.js";
 import { exitStatus, parseFlags, usageError } from "../command.js";
 import { unitName } from "../installed-files.js";
@@ -13,7 +13,14 @@ import { textOf } from "../install.js";
 import { type HostUnits, hostUnits } from "./host-units.js";
 import { clusterApi, type KubeApi } from "./kube-api.js";
 import { criStateOf, isInUse, readNode, tellState, type NodeObject } from "./node-object.js";
-import { checkSaid, checkUnitName, placeRelease, removeRelease, type ReleaseOptions } from "./release-files.js";
+import {
+  checkSaid,
+  checkUnitName,
+  noteRestarted,
+  placeRelease,
+  removeRelease,
+  type ReleaseOptions,
+} from "./release-files.js";
 
 const checkLimitMs = 200_000;
 const serveLimitMs = 130_000;
@@ -21,6 +28,8 @@ const stopLimitMs = 60_000;
 const pollMs = 250;
 /** A node that could not be made ready is tried again after this. */
 const retryMs = 300_000;
+/** An uninstall takes the labels and the pods at once: one that ends a little later must not put back what it took away. */
+const restMs = 120_000;
 /** What `check` ends with. */
 const verdict = /^Boxes (can|can't) be run here.*$/m;
 const cri = "/run/a3s-box/cri.sock";
@@ -66,11 +75,12 @@ export async function keep(parts: KeepParts, everyMs: number, signal: AbortSigna
   }
 }
 
-/** One look at a time. The label of the node is all that it remembers over its own end. */
+/** One look at a time. The label of the node, and whether its daemon is to be started anew, is what it remembers over its own end. */
 export class NodeKeeper {
   readonly #parts: KeepParts;
   #isPlaced = false;
   #failedAtMs = Number.NEGATIVE_INFINITY;
+  #removedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: KeepParts) {
     this.#parts = parts;
@@ -80,42 +90,55 @@ export class NodeKeeper {
     const { api, nodeName } = this.#parts;
     const node = await readNode(api, nodeName, signal);
     const state = criStateOf(node);
-    if (state === "removed") return;
+    if (state === "removed") {
+      this.#removedAtMs = monotonicMs();
+      return;
+    }
     if (state === "removing") {
       await this.#leave(node, signal);
       return;
     }
-    if (!this.#isPlaced) {
-      if (state === "failed" && monotonicMs() - this.#failedAtMs < retryMs) return;
-      const why = await this.#place(signal).then(
-        () => undefined,
-        (thrown: unknown) => messageOf(thrown),
-      );
-      signal.throwIfAborted();
-      if (why !== undefined) {
-        this.#failedAtMs = monotonicMs();
-        this.#parts.log.warn({ err: why }, "the node can't have it");
-        // A node whose pods are this runtime's has an earlier release of it, which goes on.
-        if (!isInUse(node)) await tellState(api, node, "failed", why.slice(0, 1000), signal);
-        return;
-      }
-      this.#isPlaced = true;
+    if (this.#isPlaced) {
+      await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
+      return;
     }
-    await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
+    const restsUntilMs = state === "failed" ? this.#failedAtMs + retryMs : this.#removedAtMs + restMs;
+    if (monotonicMs() >= restsUntilMs) await this.#tryToPlace(signal);
+  }
+
+  async #tryToPlace(signal: AbortSignal): Promise<void> {
+    const { api, log, nodeName } = this.#parts;
+    const why = await this.#place(signal).then(
+      () => undefined,
+      (thrown: unknown) => messageOf(thrown),
+    );
+    signal.throwIfAborted();
+    if (why === undefined) this.#isPlaced = true;
+    else {
+      this.#failedAtMs = monotonicMs();
+      log.warn({ err: why }, "the node can't have it");
+    }
+    // That took minutes, in which an uninstall may have asked for it: the next look sees to that.
+    const node = await readNode(api, nodeName, signal);
+    const state = criStateOf(node);
+    if (state === "removing" || state === "removed") return;
+    if (why === undefined) await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
+    // A node whose pods are this runtime's has an earlier release of it, which goes on.
+    else if (!isInUse(node)) await tellState(api, node, "failed", why.slice(0, 1000), signal);
   }
 
   /** Success when it is there already, and serves. */
   async #place(signal: AbortSignal): Promise<void> {
     const { log, release, units } = this.#parts;
-    const changed = await placeRelease(release, signal);
+    const anew = await placeRelease(release, signal);
     await units.reload(signal);
     await this.#check(signal);
-    await units.start(unitName, changed, signal);
+    await units.start(unitName, anew, signal);
     const socket = join(release.host, cri);
-    await until(`${cri} is served: journalctl -u ${unitName} has the reason`, serveLimitMs, signal, () =>
-      isThere(socket),
-    );
-    log.info({ changed }, "the release is on the node, and serves");
+    const served = (): string => `${cri} is served: journalctl -u ${unitName} has the reason`;
+    await until(served, serveLimitMs, signal, () => someoneAnswers(socket));
+    await noteRestarted(release);
+    log.info({ anew }, "the release is on the node, and serves");
   }
 
   /** As the node's daemon would find it. */
@@ -124,7 +147,11 @@ export class NodeKeeper {
     await rm(said, { force: true });
     await this.#parts.units.runOnce(checkUnitName, signal);
     let text = "";
-    await until("check has ended on the node", checkLimitMs, signal, async () => {
+    const ended = (): string => {
+      const [last = "nothing"] = text.trim().split("\n").slice(-1);
+      return `check has ended on the node; ${checkSaid} there has what it said, at last: ${last}`;
+    };
+    await until(ended, checkLimitMs, signal, async () => {
       text = (await textOf(said)) ?? "";
       return verdict.test(text);
     });
@@ -144,19 +171,26 @@ export class NodeKeeper {
       log.warn({ err: messageOf(thrown) }, "stop the unit"); // one that is not there is no reason to stay
     });
     const socket = join(release.host, cri);
-    await until("the daemon has ended", stopLimitMs, signal, async () => !(await isThere(socket)));
+    const ended = (): string => `the daemon has ended: journalctl -u ${unitName} has the reason`;
+    await until(ended, stopLimitMs, signal, async () => !(await someoneAnswers(socket)));
     await removeRelease(release);
     await units.reload(signal);
     await tellState(api, node, "removed", undefined, signal);
+    this.#removedAtMs = monotonicMs();
     log.info({}, "the release is taken away from the node");
   }
 }
 
-async function until(what: string, limitMs: number, signal: AbortSignal, isSo: () => Promise<boolean>): Promise<void> {
+async function until(
+  what: () => string,
+  limitMs: number,
+  signal: AbortSignal,
+  isSo: () => Promise<boolean>,
+): Promise<void> {
   const endMs = monotonicMs() + limitMs;
   while (!(await isSo())) {
     if (monotonicMs() > endMs) {
-      throw new RuntimeError("deadlineExceeded", `not within ${String(limitMs / 1000)} s: ${what}`);
+      throw new RuntimeError("deadlineExceeded", `not within ${String(limitMs / 1000)} s: ${what()}`);
     }
     await sleep(pollMs, signal);
   }

@@ -27,11 +27,18 @@ const trees = "a3s-box-of-chart-";
 const configPath = "/etc/a3s-box/config.toml";
 /** The first line of a file that is this program's to change and to take away. */
 const mark = "# Written by the chart a3s-box: a change here is undone. Its values have `cri.config`.\n";
+/** There from before the first change until the daemon runs by it. A start of the node takes it, and starts the daemon anew. */
+const restartNote = "/run/a3s-box-of-chart-restart";
 const copyLimitMs = 300_000;
 
-/** Puts it in place; true where something is another than before. What runs from an earlier tree keeps it. */
+/**
+ * Puts it in place; true where the daemon is to be started anew for it: something is another than before, or was at an earlier time
+ * that did not get as far as that. What runs from an earlier tree keeps it.
+ */
 export async function placeRelease({ host, tree, config }: ReleaseOptions, signal: AbortSignal): Promise<boolean> {
   await refuseOthers(host, config);
+  const wasNoted = await isThere(join(host, restartNote));
+  await writeFile(join(host, restartNote), "");
   const name = `${trees}${packageVersion()}`;
   const isNew = await placeTree(tree, join(host, dirname(link), name), signal);
   const linked = await pointLink(join(host, link), name);
@@ -40,7 +47,13 @@ export async function placeRelease({ host, tree, config }: ReleaseOptions, signa
     const written = await write(join(host, path), text, mode);
     changed ||= written;
   }
-  return changed;
+  if (!changed && !wasNoted) await noteRestarted({ host });
+  return changed || wasNoted;
+}
+
+/** The daemon runs by what is in place. */
+export async function noteRestarted({ host }: Pick<ReleaseOptions, "host">): Promise<void> {
+  await rm(join(host, restartNote), { force: true });
 }
 
 /** Takes away what `placeRelease` puts there. Images, records and whatever pods there are stay. */
@@ -52,6 +65,7 @@ export async function removeRelease({ host }: Pick<ReleaseOptions, "host">): Pro
   if ((await textOf(config))?.startsWith(mark) === true) await rm(config);
   await rmdir(dirname(config)).catch(() => undefined); // others may have put files there
   await rm(dirname(join(host, checkSaid)), { recursive: true, force: true });
+  await noteRestarted({ host });
   await rm(join(host, link), { force: true });
   const opt = join(host, dirname(link));
   for (const name of await readdir(opt)) {
@@ -66,7 +80,7 @@ async function refuseOthers(host: string, config: string | undefined): Promise<v
   if (to !== undefined && !isTree(basename(to))) throw theirs(link, "remove that installation first");
   const present = await textOf(join(host, configPath));
   if (config === undefined || present === undefined || present.startsWith(mark)) return;
-  throw theirs(configPath, "move it away, or leave cri.config empty: the node's own then counts");
+  throw theirs(configPath, "move it away, and put what it says into the chart's cri.config");
 }
 
 function theirs(path: string, hint: string): RuntimeError {

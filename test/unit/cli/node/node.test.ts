@@ -2,6 +2,7 @@
 import { access, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
+import { createServer as createSocket, type Server as Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -40,6 +41,10 @@ describe("a node of the chart's mode cri", () => {
   /** What systemd was asked for. */
   const asked: string[] = [];
   let checkSays: string;
+  /** The daemon, as far as it is a socket. */
+  let daemon: Socket | undefined;
+  /** Of systemd, for what a start of the daemon comes to. */
+  let onStart: () => Promise<void>;
 
   before(async () => {
     authority = await makeAuthority();
@@ -68,8 +73,10 @@ describe("a node of the chart's mode cri", () => {
     nodes.set("one", { labels: { keep: "this" }, annotations: {}, runtime: "containerd://2.1.0" });
     for (const list of [changes, asked]) list.splice(0);
     checkSays = can;
+    onStart = listen;
   });
   afterEach(async () => {
+    await end();
     await rm(base, { recursive: true });
   });
 
@@ -122,6 +129,18 @@ describe("a node of the chart's mode cri", () => {
     );
   const socket = "run/a3s-box/cri.sock";
 
+  const listen = async (): Promise<void> => {
+    await end();
+    await mkdir(dirname(join(host, socket)), { recursive: true });
+    daemon = createSocket();
+    await new Promise<void>((resolve) => daemon?.listen(join(host, socket), resolve));
+  };
+  const end = async (): Promise<void> => {
+    const ended = daemon;
+    daemon = undefined;
+    if (ended !== undefined) await new Promise((resolve) => ended.close(resolve));
+  };
+
   /** The node's systemd, as far as units' doings are files. */
   const units: HostUnits = {
     reload: () => {
@@ -130,8 +149,7 @@ describe("a node of the chart's mode cri", () => {
     },
     start: async (unit, anew) => {
       asked.push(`${anew ? "restart" : "start"} ${unit}`);
-      await mkdir(dirname(join(host, socket)), { recursive: true });
-      await writeFile(join(host, socket), "");
+      await onStart();
     },
     runOnce: async (unit) => {
       asked.push(`run ${unit}`);
@@ -140,7 +158,7 @@ describe("a node of the chart's mode cri", () => {
     },
     stop: async (unit) => {
       asked.push(`stop ${unit}`);
-      await rm(join(host, socket), { force: true });
+      await end();
     },
   };
   const silent = { info: () => undefined, warn: () => undefined };
@@ -189,6 +207,30 @@ describe("a node of the chart's mode cri", () => {
     await keeper('driver = "krun"\n').look(signal);
     expect(asked.at(-1)).to.equal("restart a3s-box.service");
     expect(await readFile(join(host, "etc/a3s-box/config.toml"), "utf8")).to.contain("krun");
+  });
+
+  it("has its daemon started anew by the pod's next process where this one ended before it was", async () => {
+    await keeper('driver = "qemu"\n').look(signal);
+    onStart = () => Promise.reject(new Error("the pod has ended"));
+    await keeper('driver = "krun"\n').look(signal);
+    onStart = listen;
+    asked.splice(0);
+    await keeper('driver = "krun"\n').look(signal);
+    expect([asked.at(-1), state()]).to.deep.equal(["restart a3s-box.service", "installed"]);
+    await keeper('driver = "krun"\n').look(signal);
+    expect(asked.at(-1)).to.equal("start a3s-box.service");
+  });
+
+  it("is given up where an uninstall has asked for it while it was put in place", async () => {
+    const its = keeper();
+    onStart = async () => {
+      await listen();
+      one().labels["a3s.dev/cri"] = "removing";
+    };
+    await its.look(signal);
+    expect(state()).to.equal("removing");
+    await its.look(signal);
+    expect([state(), await isThere("opt/a3s-box")]).to.deep.equal(["removed", false]);
   });
 
   it("is failed with check's words where Boxes can't be run, and its daemon is not started", async () => {
@@ -258,6 +300,10 @@ describe("a node of the chart's mode cri", () => {
     await its.look(signal);
     await keeper().look(signal);
     expect([state(), await isThere("opt/a3s-box")]).to.deep.equal(["removed", false]);
+    // The uninstall has taken the label, and its pod ends only now.
+    Reflect.deleteProperty(one().labels, "a3s.dev/cri");
+    await its.look(signal);
+    expect([state(), await isThere("opt/a3s-box")]).to.deep.equal([undefined, false]);
   });
 
   it("gives nothing up while kubelet uses it", async () => {
