@@ -175,6 +175,25 @@ describe("the chart, by helm", () => {
     expect(injected.sandboxes.everyone.mounts).to.deep.equal(["/workspace", "/skills"]);
   });
 
+  it("injects limits with fractions as they are given", async () => {
+    const resources = { limits: { cpu: 0.5, memory: 1073741824 } };
+    const [policy] = named(
+      await helm.rendered({ a3sBox: { mode: "sidecar" }, sidecar: { resources } }),
+      "MutatingAdmissionPolicy",
+    );
+    const expressions = JSON.stringify(policy);
+    expect(expressions).to.contain('cpu\\\": dyn(0.5)').and.contain('memory\\\": dyn(1073741824)');
+  });
+
+  it("leads by its Service, DaemonSet and NetworkPolicy to no pod of the operator's", async () => {
+    const values = { ...everything, daemonSet: { callers: "anyone" }, networkPolicy: { enabled: true } };
+    const objects = await helm.rendered({ ...values, operator: { enabled: true } });
+    const kinds = ["Service", "DaemonSet", "NetworkPolicy"];
+    const selecting = kinds.flatMap((kind) => named(objects, kind));
+    expect(selecting.map(({ kind }) => kind)).to.deep.equal(kinds);
+    for (const one of selecting) expect(JSON.stringify(one)).to.contain('"app.kubernetes.io/component":"server"');
+  });
+
   it("brings the operator where it is wanted, with a CRD that stays", async () => {
     const objects = await helm.rendered({ operator: { enabled: true } });
     const [crd] = named(objects, "CustomResourceDefinition");

@@ -26,6 +26,12 @@ app.kubernetes.io/name: {{ include "a3s-box.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Of the pods of mode daemonset: a release has others too, the operator's. */}}
+{{- define "a3s-box.serverSelector" -}}
+{{ include "a3s-box.selector" . }}
+app.kubernetes.io/component: server
+{{- end -}}
+
 {{- define "a3s-box.labels" -}}
 {{ include "a3s-box.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

@@ -113,6 +113,8 @@ dyn([ {{- join ", " $items -}} ])
 dyn({{ toJson . }})
 {{- else if kindIs "bool" . -}}
 dyn({{ . }})
+{{- else if and (kindIs "float64" .) (ne (float64 (int64 .)) .) -}}
+dyn({{ . }})
 {{- else -}}
 dyn({{ int64 . }})
 {{- end -}}
