@@ -129,11 +129,13 @@ export class Reconciler {
   }
 
   async #actSandbox(look: Look, live: Live): Promise<boolean> {
-    const { box, spec, resolution } = look;
+    const { box, spec, resolution, nowMs } = look;
     const { writer } = this.#options;
     const objects = this.#rendered(look, "AgentSandbox");
     await this.#prune(look, objects.map(kindOf));
-    if (live.runner === undefined && resolution.problems.length > 0) return false;
+    const mayStart = !spec.suspended && !isOver(spec, nowMs);
+    // A pod of it, or one more of its pool, would start without what is missing.
+    if (resolution.problems.length > 0 && (mayStart || live.runner === undefined)) return false;
     for (const object of objects) await writer.apply(box, object);
     const { claimed } = live;
     if (claimed === undefined) return false;
