@@ -11,7 +11,9 @@ case $1 in
     ;;
   acp) exec sh /usr/local/lib/acp.sh ;;
 esac
-body="{\"model\":\"a-model\",\"messages\":[{\"role\":\"user\",\"content\":\"$1\"}]}"
+# A string of JSON: quotes and backslashes are escaped, and lines are one.
+said=$(printf %s "$1" | tr '\n\t' '  ' | sed 's/["\\]/\\&/g')
+body="{\"model\":\"a-model\",\"messages\":[{\"role\":\"user\",\"content\":\"$said\"}]}"
 echo "task: $1"
 exec wget -q -O - --header "authorization: Bearer $OPENAI_API_KEY" --header "content-type: application/json" \
   --post-data "$body" "$OPENAI_BASE_URL/chat/completions"
