@@ -53,5 +53,7 @@ describe("injection of the sidecar", () => {
     expect(inits.map((one) => textAt(one, "name"))).to.deep.equal(["a3s-box", "first"]);
     await bed.create(podOf("other", {}));
     expect(sidecarOf(await bed.there(kinds.pod, namespace, "other"))).to.equal(undefined);
+    await bed.create(podOf("host", { labels }, { hostNetwork: true }));
+    expect(sidecarOf(await bed.there(kinds.pod, namespace, "host"))).to.equal(undefined);
   });
 });

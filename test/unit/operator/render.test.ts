@@ -1,10 +1,13 @@
+import { loadYaml } from "@kubernetes/client-node";
 import { expect } from "chai";
+import { z } from "zod";
 import { identityOf } from "../../../operator/src/box/names.js";
 import { imageOf, podHash, renderPod, type PodOptions } from "../../../operator/src/box/render-pod.js";
 import { renderNetworkPolicy, renderRunner, renderWorkspace } from "../../../operator/src/box/render-objects.js";
 import { readSpec, type BoxSpec } from "../../../operator/src/box/spec.js";
 import { listAt, objectAt, textAt, textsAt, type Json, type JsonObject } from "../../../operator/src/kube/json.js";
 import { neededCapabilities } from "../../../src/cli/rights-findings.js";
+import { textOf } from "../../support/documents.js";
 
 const options: PodOptions = { runtimeClassName: "microvm", runtimeImage: "a3s-box:1" };
 const identity = identityOf({ metadata: { name: "b", namespace: "n", uid: "u" } });
@@ -62,6 +65,18 @@ describe("an A3sBox, rendered", () => {
     const { add, drop } = objectAt(sidecar, "securityContext", "capabilities") ?? {};
     expect(drop).to.deep.equal(["ALL"]);
     expect(add).to.have.members([...neededCapabilities.values()]);
+  });
+
+  it("has in mode sidecar the rights of the sidecar that is written by hand", async () => {
+    const [sidecar = null] = listAt(
+      podOf({ mode: "sidecar", llmConfig: { secretRef: { name: "k" } } }),
+      "initContainers",
+    );
+    const pod = z
+      .object({ spec: z.looseObject({ initContainers: z.array(z.looseObject({ securityContext: z.unknown() })) }) })
+      .parse(loadYaml(await textOf("deploy/sidecar/pod.yaml")));
+    const byHand = pod.spec.initContainers[0]?.securityContext;
+    expect({ ...objectAt(sidecar, "securityContext"), privileged: false }).to.deep.equal(byHand);
   });
 
   it("has in mode daemonset the node's socket", () => {
