@@ -137,7 +137,8 @@ export class DevicePlugin {
     const hasChanged = await this.#health.look();
     const seen = await lookAround(directory, signal);
     if (seen.kubeVirt) this.#kubeVirtSeenMs = monotonicMs();
-    if (this.#kubeVirtSeenMs !== undefined && monotonicMs() - this.#kubeVirtSeenMs < takeoverMs) {
+    const goneMs = this.#kubeVirtSeenMs === undefined ? Number.POSITIVE_INFINITY : monotonicMs() - this.#kubeVirtSeenMs;
+    if (seen.kubeVirt || goneMs < takeoverMs) {
       this.#is("aside for KubeVirt");
       return;
     }

@@ -210,6 +210,17 @@ describe("the device plugin", () => {
     ]);
   });
 
+  it("does not register where KubeVirt's plugin answers although it need not be gone for any time", async () => {
+    await kubelet.start();
+    const other = await OtherPlugin.listen(directory);
+    await other.register();
+    const plugin = open({ takeoverMs: 0 });
+    await eventually("it has looked around", longMs, () => plugin.facts.state !== "waiting for kubelet" || undefined);
+    expect([plugin.facts.state, kubelet.registrations.length]).to.deep.equal(["aside for KubeVirt", 1]);
+    await other.stop();
+    await is(plugin, "registered");
+  });
+
   it("keeps its connection, and still, while KubeVirt's plugin is in its place", async () => {
     await kubelet.start();
     const plugin = open({ takeoverMs: 500 });
