@@ -108,7 +108,9 @@ function commandOf({ kind, prompt, command }: CodingAgent): readonly string[] {
   const task = prompt?.replaceAll("$", "$$$$");
   if (command.length > 0) return task === undefined ? command : [...command, task];
   const preset = presets.get(kind);
-  return task === undefined || preset === undefined ? wait : [...preset.task, task];
+  if (task === undefined || preset === undefined) return wait;
+  // A list of things to do, say, begins as options do.
+  return [...preset.task, task.startsWith("-") ? `\n${task}` : task];
 }
 
 function environmentOf({ mode, codingAgent, skills }: BoxSpec): readonly Json[] {

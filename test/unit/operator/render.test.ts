@@ -103,6 +103,17 @@ describe("an A3sBox, rendered", () => {
     expect(expanded(said, { A3S_CODING_AGENT: "codex" })).to.equal(prompt);
   });
 
+  it("has a prompt that its agent can't take for an option", () => {
+    const prompt = "- fix the build\n- test it";
+    const words = (codingAgent: JsonObject): readonly string[] =>
+      textsAt(mainOf(podOf({ codingAgent: { prompt, ...codingAgent } })), "command");
+    for (const kind of ["claude-code", "codex", "opencode", "a3s_code"]) {
+      const [said = "-"] = words({ kind }).slice(-1);
+      expect([said.startsWith("-"), said.trim()], kind).to.deep.equal([false, prompt]);
+    }
+    expect(words({ kind: "custom", command: ["mine", "--"] })).to.deep.equal(["mine", "--", prompt]);
+  });
+
   it("has skills where people and its agent look for them, with paths of their keys", () => {
     const skills = [{ name: "review", configMapRef: { name: "c" } }];
     const keys = new Map([["c", ["SKILL.md", "scripts__run.py"]]]);
