@@ -16,6 +16,7 @@ import { criStateOf, isInUse, readNode, tellState, type NodeObject } from "./nod
 import {
   checkSaid,
   checkUnitName,
+  isPlaced,
   noteRestarted,
   placeRelease,
   removeRelease,
@@ -167,17 +168,23 @@ export class NodeKeeper {
       await tellState(api, node, "active", reason, signal);
       return;
     }
+    // A release by hand has a unit of the same name, which goes on.
+    if (await isPlaced(release)) await this.#stop(signal);
+    await removeRelease(release);
+    await units.reload(signal);
+    await tellState(api, node, "removed", undefined, signal);
+    this.#removedAtMs = monotonicMs();
+    log.info({}, "the release is taken away from the node");
+  }
+
+  async #stop(signal: AbortSignal): Promise<void> {
+    const { log, release, units } = this.#parts;
     await units.stop(unitName, signal).catch((thrown: unknown) => {
       log.warn({ err: messageOf(thrown) }, "stop the unit"); // one that is not there is no reason to stay
     });
     const socket = join(release.host, cri);
     const ended = (): string => `the daemon has ended: journalctl -u ${unitName} has the reason`;
     await until(ended, stopLimitMs, signal, async () => !(await someoneAnswers(socket)));
-    await removeRelease(release);
-    await units.reload(signal);
-    await tellState(api, node, "removed", undefined, signal);
-    this.#removedAtMs = monotonicMs();
-    log.info({}, "the release is taken away from the node");
   }
 }
 

@@ -56,9 +56,16 @@ export async function noteRestarted({ host }: Pick<ReleaseOptions, "host">): Pro
   await rm(join(host, restartNote), { force: true });
 }
 
-/** Takes away what `placeRelease` puts there. Images, records and whatever pods there are stay. */
+/** Whether the release that the node has is one that `placeRelease` has put there: it points the link before it writes the units. */
+export async function isPlaced({ host }: Pick<ReleaseOptions, "host">): Promise<boolean> {
+  const to = await readlink(join(host, link)).catch(() => undefined);
+  return to !== undefined && isTree(basename(to));
+}
+
+/** Takes away what `placeRelease` puts there, and nothing of others'. Images, records and whatever pods there are stay. */
 export async function removeRelease({ host }: Pick<ReleaseOptions, "host">): Promise<void> {
-  for (const [path] of await wantedFiles(host, undefined)) {
+  const isOurs = await isPlaced({ host });
+  for (const [path] of isOurs ? await wantedFiles(host, undefined) : []) {
     if (path !== configPath) await rm(join(host, path), { force: true });
   }
   const config = join(host, configPath);
@@ -66,7 +73,7 @@ export async function removeRelease({ host }: Pick<ReleaseOptions, "host">): Pro
   await rmdir(dirname(config)).catch(() => undefined); // others may have put files there
   await rm(dirname(join(host, checkSaid)), { recursive: true, force: true });
   await noteRestarted({ host });
-  await rm(join(host, link), { force: true });
+  if (isOurs) await rm(join(host, link), { force: true });
   const opt = join(host, dirname(link));
   for (const name of await readdir(opt)) {
     if (isTree(name)) await rm(join(opt, name), { recursive: true });

@@ -268,6 +268,25 @@ describe("a node of the chart's mode cri", () => {
     });
   }
 
+  for (const [what, make] of [
+    ["a link", (at: string) => symlink("/opt/a3s-box-0.1.0", at)],
+    ["a directory", (at: string) => mkdir(at)],
+  ] as const) {
+    it(`keeps a release by hand, ${what}, and its daemon, when it is to give up what it never had`, async () => {
+      await make(join(host, "opt/a3s-box"));
+      await writeFile(join(host, "etc/systemd/system/a3s-box.service"), "by hand");
+      await listen();
+      const its = keeper();
+      await its.look(signal);
+      expect(state()).to.equal("failed");
+      one().labels["a3s.dev/cri"] = "removing";
+      await its.look(signal);
+      expect([state(), asked]).to.deep.equal(["removed", ["reload"]]);
+      expect(await readFile(join(host, "etc/systemd/system/a3s-box.service"), "utf8")).to.equal("by hand");
+      expect(await readdir(join(host, "opt"))).to.deep.equal(["a3s-box"]);
+    });
+  }
+
   it("keeps a configuration of its own where the chart has none", async () => {
     await mkdir(join(host, "etc/a3s-box"));
     await writeFile(join(host, "etc/a3s-box/config.toml"), "# mine\n");
