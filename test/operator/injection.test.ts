@@ -1,7 +1,7 @@
 /** The sidecar that the API server itself puts beside pods that ask for it. */
 import { expect } from "chai";
 import { readSpec } from "../../operator/src/box/spec.js";
-import { sidecarContainer } from "../../operator/src/box/render-sidecar.js";
+import { sidecarAnnotations, sidecarContainer } from "../../operator/src/box/render-sidecar.js";
 import { covers, listAt, objectAt, textAt, type Json, type JsonObject } from "../../operator/src/kube/json.js";
 import { kinds } from "../../operator/src/kube/kinds.js";
 import { objectsOf, operatorBed, type Bed } from "../support/operator/bed.js";
@@ -38,7 +38,8 @@ describe("injection of the sidecar", () => {
     expect(covers(sidecarOf(pod), rest)).to.equal(true);
     const mounts = JSON.stringify(volumeMounts).replace('"workspace"', '"a3s-box-workspace"');
     const own: unknown = JSON.parse(mounts);
-    expect(listAt(sidecarOf(pod), "volumeMounts").slice(0, 5)).to.deep.equal(own);
+    expect(listAt(sidecarOf(pod), "volumeMounts").slice(0, 6)).to.deep.equal(own);
+    expect(objectAt(pod, "metadata", "annotations")).to.include(sidecarAnnotations(spec));
     const [app] = listAt(pod, "spec", "containers");
     expect(objectAt(app)).to.include({ name: "app", image: "app" });
     const names = listAt(app, "env").map((one) => textAt(one, "name"));

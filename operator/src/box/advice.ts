@@ -10,7 +10,10 @@ const byReason: ReadonlyMap<string, string> = new Map([
 ]);
 
 const byText: readonly (readonly [RegExp, string])[] = [
-  [/devices\.kubevirt\.io\/kvm/, "mode sidecar needs nodes with KVM and a device plugin that offers it: docs/guide/device-plugin.md"],
+  [
+    /devices\.kubevirt\.io\/kvm/,
+    "mode sidecar needs nodes with KVM and a device plugin that offers it: docs/guide/device-plugin.md",
+  ],
   [/violates PodSecurity/, "this mode needs a namespace whose pod security level allows it"],
   [/exceeded quota/, "raise the namespace's ResourceQuota, or ask for less in spec.resources"],
   [/node affinity|node\(s\) didn't match/, "no node fits: does one have the runtime of the RuntimeClass?"],

@@ -3,7 +3,7 @@ import { canonical, type Json, type JsonObject } from "../kube/json.js";
 import { hashAnnotation, hashOf, labelsOf, mainContainer, metadataOf, type Identity } from "./names.js";
 import { presets, skillsDirectory } from "./presets.js";
 import { resourcesOf, skillMount, workspacePath } from "./render-parts.js";
-import { sidecarContainer, sidecarVolumes } from "./render-sidecar.js";
+import { sidecarAnnotations, sidecarContainer, sidecarVolumes } from "./render-sidecar.js";
 import { skillSources } from "./skills.js";
 import type { BoxSpec, CodingAgent } from "./spec.js";
 
@@ -65,9 +65,13 @@ export function podHash(spec: BoxSpec, options: PodOptions): string {
   return hashOf(canonical(parts));
 }
 
-function annotationsOf({ mode, providers }: BoxSpec, hash: string): JsonObject {
-  const models = mode === "cri" && providers.length > 0 ? { "a3s.dev/llm": providers.join(",") } : {};
-  return { [hashAnnotation]: hash, "kubectl.kubernetes.io/default-container": mainContainer, ...models };
+function annotationsOf(spec: BoxSpec, hash: string): JsonObject {
+  const { mode, providers } = spec;
+  return {
+    ...{ [hashAnnotation]: hash, "kubectl.kubernetes.io/default-container": mainContainer },
+    ...(mode === "cri" && providers.length > 0 ? { "a3s.dev/llm": providers.join(",") } : {}),
+    ...(mode === "sidecar" ? sidecarAnnotations(spec) : {}),
+  };
 }
 
 function podSpec(identity: Identity, spec: BoxSpec, keys: SkillKeys, options: PodOptions): JsonObject {

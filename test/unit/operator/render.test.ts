@@ -6,6 +6,7 @@ import { imageOf, podHash, renderPod, type PodOptions } from "../../../operator/
 import { renderNetworkPolicy, renderRunner, renderWorkspace } from "../../../operator/src/box/render-objects.js";
 import { readSpec, type BoxSpec } from "../../../operator/src/box/spec.js";
 import { listAt, objectAt, textAt, textsAt, type Json, type JsonObject } from "../../../operator/src/kube/json.js";
+import { parseFile } from "../../../src/config/load.js";
 import { neededCapabilities } from "../../../src/cli/rights-findings.js";
 import { textOf } from "../../support/documents.js";
 
@@ -77,6 +78,21 @@ describe("an A3sBox, rendered", () => {
       .parse(loadYaml(await textOf("deploy/sidecar/pod.yaml")));
     const byHand = pod.spec.initContainers[0]?.securityContext;
     expect({ ...objectAt(sidecar, "securityContext"), privileged: false }).to.deep.equal(byHand);
+  });
+
+  it("has in mode sidecar a runtime that bounds no disks, which its image can't, and lets sandboxes mount what it has", async () => {
+    const members = { mode: "sidecar", llmConfig: { secretRef: { name: "k" } } };
+    const configOf = (more: JsonObject): string =>
+      textAt(renderPod(identity, spec({ ...members, ...more }), none, options).metadata, ...path) ?? "";
+    const path = ["annotations", "a3s.dev/config.toml"];
+    const skills = [{ name: "review", configMapRef: { name: "c" } }];
+    const values = parseFile(configOf({ skills }), "config.toml");
+    expect(values.get("sandboxes.disk_bound")?.value).to.equal("none");
+    expect(values.get("sandboxes.mounts")?.value).to.deep.equal(["/workspace", "/skills"]);
+    const [, injected = ""] =
+      /"a3s\.dev\/config\.toml": (".*")$/m.exec(await textOf("deploy/operator/injection.yaml")) ?? [];
+    expect(JSON.parse(injected), "as of deploy/operator/injection.yaml").to.equal(configOf({}));
+    expect(textAt(renderPod(identity, spec(), none, options).metadata, ...path)).to.equal(undefined);
   });
 
   it("has in mode daemonset the node's socket", () => {
