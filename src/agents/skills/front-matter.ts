@@ -1,10 +1,14 @@
-/** The part of YAML that front matters of skills are written in: one value for each key, as text. The text is hostile. */
+/**
+ * The part of YAML that front matters of skills are written in: one value for each key, as text. The text is hostile: what is
+ * done with it takes a time that grows with its length and no faster, as it is done in the daemon's loop.
+ */
 import { RuntimeError } from "../../base/errors.js";
 
 /** Of a front matter; what is more is none. */
 const mostBytes = 16 * 1024;
-const key = /^([A-Za-z0-9_.-]{1,64})[ \t]*:(?:[ \t]+(.*))?$/;
-const block = /^([|>])(?:[+-]?[1-9]?|[1-9][+-]?)[ \t]*(?:#.*)?$/;
+/** `s`: where the rest of a line always fits, nothing is tried again with one blank less. */
+const key = /^([A-Za-z0-9_.-]{1,64})[ \t]*:(?:[ \t]+(.*))?$/s;
+const block = /^([|>])(?:[+-]?[1-9]?|[1-9][+-]?)[ \t]*(?:#.*)?$/s;
 const fence = /^---[ \t]*$/;
 const escapes: Readonly<Record<string, string>> = {
   n: "\n",
@@ -26,8 +30,12 @@ export function frontMatterOf(text: string): FrontMatter {
   const found = new Map<string, string | undefined>();
   for (let at = 0; at < lines.length;) {
     const line = lines[at] ?? "";
+    if (line.trim() === "") {
+      at += 1; // and no look at all that follow it
+      continue;
+    }
     const end = endOfValue(lines, at + 1);
-    if (line.trim() !== "" && !line.startsWith("#")) {
+    if (!line.startsWith("#")) {
       const [, name, first = ""] = key.exec(line) ?? [];
       // The fence is the first line.
       if (name === undefined) throw wrong(`line ${String(at + 2)} is no "key: value"`);
@@ -72,7 +80,8 @@ function valueOf(first: string, more: readonly string[], name: string): string |
   if (whole.startsWith('"')) return doubleQuoted(whole, name);
   if (whole.startsWith("'")) return singleQuoted(whole, name);
   if (/^[[{&*!|>%@`]/.test(whole)) return undefined;
-  return whole.replace(/(?:^|\s)#.*$/, "").trim();
+  const comment = whole.search(/(?:^|\s)#/);
+  return (comment < 0 ? whole : whole.slice(0, comment)).trim();
 }
 
 function blockText(lines: readonly string[], folded: boolean): string {
@@ -101,7 +110,7 @@ function doubleQuoted(text: string, name: string): string {
 }
 
 function singleQuoted(text: string, name: string): string {
-  const [, value, rest] = /^'((?:[^']|'')*)'(.*)$/.exec(text) ?? [];
+  const [, value, rest] = /^'((?:[^']|'')*)'(.*)$/s.exec(text) ?? [];
   if (value === undefined) throw wrong(`${name} has a quote without its end`);
   return ended(value.replaceAll("''", "'"), rest ?? "", name);
 }

@@ -36,6 +36,20 @@ describe("a SKILL.md", () => {
     expect(readSkillFile(Buffer.from("\uFEFF---\r\nname: a\r\ndescription: b\r\n---"))).to.include({ name: "a" });
   });
 
+  it("is read in no time, however it is made", () => {
+    const cases = [
+      `name:\n${"\n".repeat(16_000)}`,
+      `name:${" ".repeat(16_000)}\u2028x`,
+      `description: a\n  ${"# ".repeat(8000)}\u2028x`,
+      `description:\n  '${"''".repeat(8000)}'\u2028x`,
+    ];
+    const began = performance.now();
+    for (let times = 0; times < 4; times += 1) {
+      for (const front of cases) expect(problemOf(skill(front)), front.slice(0, 20)).to.not.equal("taken");
+    }
+    expect(performance.now() - began).to.be.lessThan(1000);
+  });
+
   it("that breaks a rule is refused with the rule", () => {
     const cases: [Buffer, RegExp, string?][] = [
       [Buffer.from("# A skill"), /does not begin with a line "---"/],
