@@ -25,12 +25,19 @@ export interface AgentSkillsParts extends SetParts {
   readonly pods: Pick<PodStore, "find">;
 }
 
-type Sets = Map<string, SkillSet>;
+/** Long enough for what is being written: a directory in memory. */
+const endLimitMs = 20_000;
+
+interface Sets {
+  /** By what stands for the container's name. */
+  readonly of: Map<string, SkillSet>;
+  /** The Box has ended: none is added any more. */
+  isOver: boolean;
+}
 
 export class AgentSkills implements SkillsService {
   readonly #parts: AgentSkillsParts;
   readonly #root: string;
-  /** By pod, then by what stands for the container's name. */
   readonly #pods = new Map<PodId, Sets>();
 
   private constructor(parts: AgentSkillsParts) {
@@ -65,9 +72,10 @@ export class AgentSkills implements SkillsService {
       for (const name of await namesIn(directory)) {
         try {
           const sets = this.#setsOf(pod.id, box);
-          if (sets.has(name)) continue;
+          if (sets.of.has(name)) continue;
           const set = await SkillSet.found(join(directory, name), this.#ofPod(pod.id));
-          sets.set(name, set);
+          if (sets.isOver || sets.of.has(name)) continue; // meanwhile
+          sets.of.set(name, set);
           await set.refresh(this.#parts.closing);
         } catch (thrown) {
           this.#parts.log.warn({ sandboxId: pod.id, err: messageOf(thrown) }, "skills could not be taken up");
@@ -77,21 +85,27 @@ export class AgentSkills implements SkillsService {
   }
 
   list(pod: PodId): readonly SkillFact[] {
-    return [...(this.#pods.get(pod)?.values() ?? [])].flatMap(({ facts }) => facts);
+    return [...(this.#pods.get(pod)?.of.values() ?? [])].flatMap(({ facts }) => facts);
   }
 
   async #setOf(pod: Pod, container: string, sources: readonly SkillSource[], signal: AbortSignal): Promise<SkillSet> {
     const sets = this.#setsOf(pod.id, await pod.liveBox(signal));
     const name = createHash("sha256").update(container).digest("hex").slice(0, 16);
-    const known = sets.get(name);
+    const known = sets.of.get(name);
     if (known?.hasSources(sources) === true) {
       await known.refresh(signal);
       return known;
     }
-    known?.close();
     const set = new SkillSet(join(this.#root, pod.id, name), sources, this.#ofPod(pod.id));
-    sets.set(name, set);
-    await set.begin(signal);
+    sets.of.set(name, set);
+    try {
+      await known?.end(signal); // two would write to one directory
+      await set.begin(signal);
+    } catch (thrown) {
+      set.close();
+      if (sets.of.get(name) === set) sets.of.delete(name); // who asks again begins anew
+      throw thrown;
+    }
     return set;
   }
 
@@ -99,15 +113,19 @@ export class AgentSkills implements SkillsService {
   #setsOf(pod: PodId, box: Box): Sets {
     const known = this.#pods.get(pod);
     if (known !== undefined) return known;
-    const sets: Sets = new Map();
+    const sets: Sets = { of: new Map(), isOver: false };
     this.#pods.set(pod, sets);
     void onItsOwn(async () => {
       await box.exited;
+      sets.isOver = true;
       this.#pods.delete(pod);
-      for (const set of sets.values()) set.close();
-      await rm(join(this.#root, pod), { recursive: true, force: true }).catch((thrown: unknown) => {
+      try {
+        const limit = AbortSignal.timeout(endLimitMs);
+        await Promise.allSettled([...sets.of.values()].map((set) => set.end(limit)));
+        await rm(join(this.#root, pod), { recursive: true, force: true });
+      } catch (thrown) {
         this.#parts.log.warn({ sandboxId: pod, err: messageOf(thrown) }, "skills of a pod could not be removed");
-      });
+      }
     });
     return sets;
   }

@@ -1,6 +1,6 @@
 /** A directory of the host that others may write to, read without ever leaving it. */
 import { constants } from "node:fs";
-import { open, readdir, stat } from "node:fs/promises";
+import { open, opendir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { RuntimeError } from "../../base/errors.js";
 import type { Native } from "../../native/addon.js";
@@ -8,6 +8,8 @@ import type { SkillSource } from "../../runtime/skills/pod-skills.js";
 
 /** `O_PATH`, which Node has no name for: opens nothing, so nothing happens to a device or a pipe. */
 const pathOnly = 0o10000000;
+/** Of one directory: whoever writes there may make millions. */
+const usualMostNames = 16_384;
 
 export interface HostFile {
   readonly data: Buffer;
@@ -15,7 +17,7 @@ export interface HostFile {
 }
 
 export interface HostTree {
-  /** Sorted. Throws with an errno where there is no such directory. */
+  /** Sorted. Throws with an errno where there is no such directory, `resourceExhausted` where it has too many names. */
   names(path: string): Promise<string[]>;
   kind(path: string): Promise<"file" | "directory" | "other">;
   /** `resourceExhausted` where it has more than `most` bytes. */
@@ -23,7 +25,11 @@ export interface HostTree {
 }
 
 /** Links that stay within are followed, as kubelet's `..data` wants it; the kernel says which do. */
-export function hostTree({ within, path }: SkillSource, native: Pick<Native, "openIn" | "closeFd">): HostTree {
+export function hostTree(
+  { within, path }: SkillSource,
+  native: Pick<Native, "openIn" | "closeFd">,
+  mostNames = usualMostNames,
+): HostTree {
   const root = relative(within, path);
   const at = async <T>(place: string, work: (opened: string) => Promise<T>): Promise<T> => {
     const fd = await native.openIn(within, join(".", root, place), pathOnly, 0, "beneath");
@@ -34,7 +40,7 @@ export function hostTree({ within, path }: SkillSource, native: Pick<Native, "op
     }
   };
   return {
-    names: async (place) => (await at(place, (opened) => readdir(opened))).sort(),
+    names: async (place) => (await at(place, (opened) => namesOf(opened, mostNames))).sort(),
     kind: async (place) => {
       const facts = await at(place, (opened) => stat(opened));
       if (facts.isFile()) return "file";
@@ -42,6 +48,16 @@ export function hostTree({ within, path }: SkillSource, native: Pick<Native, "op
     },
     file: (place, most) => at(place, (opened) => readBounded(opened, most)),
   };
+}
+
+async function namesOf(opened: string, most: number): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of await opendir(opened, { bufferSize: 256 })) {
+    if (names.push(name) > most) {
+      throw new RuntimeError("resourceExhausted", `a directory has more than ${String(most)} names`);
+    }
+  }
+  return names;
 }
 
 async function readBounded(opened: string, most: number): Promise<HostFile> {

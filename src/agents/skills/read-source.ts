@@ -10,11 +10,14 @@ export interface Room {
   files: number;
   bytes: number;
   skills: number;
+  /** Of files and directories of any kind: each is a few calls of the kernel. */
+  looks: number;
 }
 
-export const wholeRoom: Readonly<Room> = { files: 2048, bytes: 8 * 1024 * 1024, skills: 128 };
+export const wholeRoom: Readonly<Room> = { files: 2048, bytes: 8 * 1024 * 1024, skills: 128, looks: 32_768 };
 const deepest = 6;
-const mostNames = 4096;
+/** Of a directory. */
+const mostLookedAt = 4096;
 /** Directories that are watched for one source. */
 const mostWatched = 128;
 const passedOver = new Set(["node_modules"]);
@@ -38,23 +41,36 @@ export interface SourceReading {
   readonly looked: readonly string[];
 }
 
-/** What is wrong with one skill is told of, and keeps no other back. Throws where the directory itself can't be read. */
-export async function readSource(source: SkillSource, tree: HostTree, room: Room): Promise<SourceReading> {
-  return await new Reader(source.path, tree, room).read();
+/**
+ * What is wrong with one skill is told of, and keeps no other back. Throws where the directory itself can't be read, and the
+ * signal's reason when it is aborted: half a reading is none.
+ */
+export async function readSource(
+  source: SkillSource,
+  tree: HostTree,
+  room: Room,
+  signal: AbortSignal,
+): Promise<SourceReading> {
+  const reading = await new Reader(source.path, tree, room, signal).read();
+  signal.throwIfAborted(); // what failed by that was told as a problem
+  return reading;
 }
 
 class Reader {
   readonly #from: string;
   readonly #tree: HostTree;
   readonly #room: Room;
+  readonly #signal: AbortSignal;
   readonly #skills: FoundSkill[] = [];
   readonly #problems: SkillFact[] = [];
   readonly #looked: string[] = ["."];
+  #isOver = false;
 
-  constructor(from: string, tree: HostTree, room: Room) {
+  constructor(from: string, tree: HostTree, room: Room, signal: AbortSignal) {
     this.#from = from;
     this.#tree = tree;
     this.#room = room;
+    this.#signal = signal;
   }
 
   async read(): Promise<SourceReading> {
@@ -71,6 +87,7 @@ class Reader {
   async #below(directory: string, names: readonly string[], depth: number): Promise<void> {
     for (const name of names.filter(isLookedAt)) {
       const place = posix.join(directory, name);
+      if (!this.#mayLook()) return;
       try {
         if ((await this.#tree.kind(place)) !== "directory") continue;
         const inside = await this.#tree.names(place);
@@ -92,7 +109,8 @@ class Reader {
       const { name, description } = readSkillFile(data, directory);
       const entries = await this.#entries(place, directory === undefined, room);
       this.#skills.push({ name, description, from: this.#from, entries });
-      Object.assign(this.#room, room, { skills: room.skills - 1 });
+      const { files, bytes, skills } = room;
+      Object.assign(this.#room, { files, bytes, skills: skills - 1 });
     } catch (thrown) {
       this.#tell(directory ?? posix.basename(this.#from), messageOf(thrown));
     }
@@ -104,6 +122,7 @@ class Reader {
     const walk = async (directory: string, prefix: string, depth: number): Promise<void> => {
       const names = await this.#tree.names(posix.join(place, directory));
       for (const name of names.filter(isLookedAt)) {
+        if (!this.#mayLook()) throw new RuntimeError("resourceExhausted", "there is too much to look at");
         const at = posix.join(directory, name);
         const path = flat && prefix === "" ? unfolded(name) : posix.join(prefix, name);
         const kind = await about(path, () => this.#tree.kind(posix.join(place, at)));
@@ -132,6 +151,16 @@ class Reader {
     return file;
   }
 
+  /** Says once that the rest is left out. */
+  #mayLook(): boolean {
+    this.#signal.throwIfAborted();
+    this.#room.looks -= 1;
+    if (this.#room.looks >= 0) return true;
+    if (!this.#isOver) this.#tell(posix.basename(this.#from), `more than ${String(wholeRoom.looks)} files to look at`);
+    this.#isOver = true;
+    return false;
+  }
+
   #tell(name: string, problem: string): void {
     // A directory may have as many as it likes.
     if (this.#problems.length < wholeRoom.skills)
@@ -150,7 +179,7 @@ async function about<T>(path: string, work: () => Promise<T>): Promise<T> {
 
 /** Hidden ones are an editor's, a repository's, or kubelet's. */
 function isLookedAt(name: string, at: number): boolean {
-  return !name.startsWith(".") && !passedOver.has(name) && at < mostNames;
+  return !name.startsWith(".") && !passedOver.has(name) && at < mostLookedAt;
 }
 
 function unfolded(name: string): string {

@@ -1,13 +1,13 @@
 import { watch, type FSWatcher } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { closedDirectory } from "../../base/closed-directory.js";
 import { monotonicMs } from "../../base/clock.js";
-import { messageOf } from "../../base/errors.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
 import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { readRecord, writeRecord } from "../../base/record-file.js";
+import { anyOf } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { SkillFact, SkillSource } from "../../runtime/skills/pod-skills.js";
@@ -46,7 +46,7 @@ export class SkillSet {
   #complaint = "";
   #soon: NodeJS.Timeout | undefined;
   #readAtMs = Number.NEGATIVE_INFINITY;
-  #isClosed = false;
+  readonly #over = new AbortController();
 
   /** `directory`: its own, of which nobody else knows. */
   constructor(directory: string, sources: readonly SkillSource[], parts: SetParts) {
@@ -76,33 +76,38 @@ export class SkillSet {
 
   /** Reads all of it, and goes on as it changes. */
   async begin(signal: AbortSignal): Promise<void> {
-    await closedDirectory(this.#directory);
-    await writeRecord(join(this.#directory, sourcesFile), this.#sources);
-    await this.refresh(signal);
+    await this.#inTurn(signal, async (limit) => {
+      await closedDirectory(this.#directory);
+      await writeRecord(join(this.#directory, sourcesFile), this.#sources);
+      await this.#readAll(limit);
+    });
   }
 
   async refresh(signal: AbortSignal): Promise<void> {
-    await stage("read skills", readLimitMs, signal, (limit) =>
-      this.#turns.run("one", limit, async () => {
-        if (!this.#isClosed) await this.#readAll();
-      }),
-    );
+    await this.#inTurn(signal, (limit) => this.#readAll(limit));
   }
 
-  /** Nothing is followed any more. */
+  /** Nothing is followed any more. What is being read is given up, also for who waits for it. */
   close(): void {
-    this.#isClosed = true;
+    this.#over.abort(new RuntimeError("canceled", "these skills are not followed any more"));
     clearTimeout(this.#soon);
     for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
   }
 
-  /** After `close`, when no container has it mounted. */
-  async remove(): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true });
+  /** Closes it; resolves when it writes nothing any more. */
+  async end(signal: AbortSignal): Promise<void> {
+    this.close();
+    await this.#turns.runWhenFree("one", signal, () => Promise.resolve());
   }
 
-  async #readAll(): Promise<void> {
+  async #inTurn(signal: AbortSignal, work: (limit: AbortSignal) => Promise<void>): Promise<void> {
+    await stage("read skills", readLimitMs, anyOf(signal, this.#over.signal), (limit) =>
+      this.#turns.run("one", limit, () => work(limit)),
+    );
+  }
+
+  async #readAll(signal: AbortSignal): Promise<void> {
     const room: Room = { ...wholeRoom };
     const skills = new Map<string, FoundSkill>();
     const problems: SkillFact[] = [];
@@ -112,7 +117,7 @@ export class SkillSet {
       // Before it is read: what changes while it is read is seen after.
       this.#watch(source.path);
       try {
-        const reading = await readSource(source, hostTree(source, this.#parts.native), room);
+        const reading = await readSource(source, hostTree(source, this.#parts.native), room, signal);
         for (const path of reading.looked) looked.add(join(source.path, path));
         problems.push(...reading.problems);
         for (const skill of reading.skills) {
@@ -122,6 +127,7 @@ export class SkillSet {
           else problems.push({ name, from, problem: `another of that name is in ${first.from}` });
         }
       } catch (thrown) {
+        signal.throwIfAborted(); // what is there stays as it is
         problems.push({ name: "", from: source.path, problem: messageOf(thrown) });
       }
     }
@@ -156,7 +162,7 @@ export class SkillSet {
   }
 
   #watch(path: string): void {
-    if (this.#isClosed || this.#watchers.has(path)) return;
+    if (this.#over.signal.aborted || this.#watchers.has(path)) return;
     try {
       // The next reading watches again: by then it may be another directory of that name.
       const again = (): void => {
@@ -173,7 +179,7 @@ export class SkillSet {
   }
 
   #look(): void {
-    if (this.#isClosed || this.#soon !== undefined) return;
+    if (this.#over.signal.aborted || this.#soon !== undefined) return;
     const pauseMs = this.#parts.pauseMs ?? usualPauseMs;
     const waitMs = Math.max(settleMs, this.#readAtMs + pauseMs - monotonicMs());
     this.#soon = setTimeout(() => {
@@ -182,7 +188,7 @@ export class SkillSet {
         try {
           await this.refresh(this.#parts.closing);
         } catch (thrown) {
-          if (!this.#parts.closing.aborted)
+          if (!this.#parts.closing.aborted && !this.#over.signal.aborted)
             this.#parts.log.warn({ err: messageOf(thrown) }, "skills are not up to date");
         }
       });

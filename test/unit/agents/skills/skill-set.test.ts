@@ -7,8 +7,11 @@ import { createLogger } from "../../../../src/base/log.js";
 import { neverAborted } from "../../../../src/base/signals.js";
 import { SkillSet, type SetParts } from "../../../../src/agents/skills/skill-set.js";
 import { hostTree } from "../../../../src/agents/skills/host-tree.js";
+import { readSource, wholeRoom } from "../../../../src/agents/skills/read-source.js";
 import { project, putFile, skillText } from "../../../support/agents/skill-directory.js";
 import { eventually, limit } from "../../../support/wait.js";
+
+const none = { within: "/", path: "/nowhere" };
 
 /** openat2's place is in `test/sandboxes/agents.test.ts`, on the addon: here paths are ours. */
 const held: { readonly close: () => Promise<void>; readonly fd: number }[] = [];
@@ -43,8 +46,7 @@ describe("a set of skills", function () {
     await mkdir(source);
   });
   afterEach(async () => {
-    set?.close();
-    await set?.remove();
+    await set?.end(neverAborted);
     expect(held).to.deep.equal([]);
     await rm(scratch, { recursive: true });
   });
@@ -167,6 +169,49 @@ describe("a set of skills", function () {
     await put("both__below", "x");
     const made = await begun(source);
     expect(made.facts[0]?.problem).to.contain("both is a file and a directory");
+  });
+
+  it("is bounded in what it looks at: names of a directory, and directories in directories", async () => {
+    await Promise.all(
+      Array.from({ length: 40 }, (_, at) => mkdir(join(source, `many/d${String(at)}`), { recursive: true })),
+    );
+    const signal = new AbortController().signal;
+    const room = { ...wholeRoom, looks: 20 };
+    const { problems } = await readSource(of(source)[0] ?? none, hostTree(of(source)[0] ?? none, native), room, signal);
+    expect(problems.map(({ problem }) => problem)).to.deep.equal(["more than 32768 files to look at"]);
+    const told = await hostTree(of(source)[0] ?? none, native, 39)
+      .names("many")
+      .catch((thrown: unknown) => String(thrown));
+    expect(told).to.contain("a directory has more than 39 names");
+    expect(await hostTree(of(source)[0] ?? none, native, 40).names("many")).to.have.length(40);
+  });
+
+  it("is not read any further once nobody wants it, and what is there stays as it is", async () => {
+    await put("pdf/SKILL.md", skillText("pdf"));
+    let opened = 0;
+    const caller = new AbortController();
+    const slow: SetParts["native"] = {
+      ...native,
+      openIn: async (...place) => {
+        opened += 1;
+        if (opened === countTo) caller.abort();
+        return await native.openIn(...place);
+      },
+    };
+    let countTo = Number.POSITIVE_INFINITY;
+    const made = new SkillSet(join(scratch, "set"), of(source), { ...parts, native: slow });
+    set = made;
+    await made.begin(neverAborted);
+    await Promise.all(Array.from({ length: 100 }, (_, at) => mkdir(join(source, `d${String(at)}`))));
+    made.close(); // nothing is read for what has changed
+    const again = new SkillSet(join(scratch, "set"), of(source), { ...parts, native: slow });
+    set = again;
+    [opened, countTo] = [0, 10];
+    const failed = await again.refresh(caller.signal).catch((thrown: unknown) => String(thrown));
+    expect(failed).to.contain("the caller gave up");
+    await again.end(neverAborted);
+    expect(opened).to.be.lessThan(20);
+    expect(Object.keys(await seen(again))).to.deep.equal(["pdf/SKILL.md"]);
   });
 
   it("is found again by the next daemon, and brought up to date", async () => {
