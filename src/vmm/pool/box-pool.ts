@@ -14,7 +14,7 @@ export interface PoolFacts {
   }[];
   /** When the oldest that is ready came up; undefined: none is. */
   readonly oldestNs: bigint | undefined;
-  /** Why the last one could not be made; undefined: it could. */
+  /** Of the classes whose last Box could not be made, why the latest could not; undefined: all could. */
   readonly failure: string | undefined;
 }
 

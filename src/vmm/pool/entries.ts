@@ -49,10 +49,15 @@ export class Entries {
 
   /** Those that are ready, or will be. */
   countOf(of: PoolClass): number {
-    return this.all().filter((entry) => nameOf(entry.of) === nameOf(of) && isThere(entry)).length;
+    return this.#countOf(of, ["made", "ready"]);
   }
-}
 
-function isThere({ state }: Entry): boolean {
-  return state === "made" || state === "ready";
+  /** With those that are being taken away: they take memory until they have gone. */
+  placesOf(of: PoolClass): number {
+    return this.#countOf(of, ["made", "ready", "going"]);
+  }
+
+  #countOf(of: PoolClass, states: readonly Entry["state"][]): number {
+    return this.all().filter((entry) => nameOf(entry.of) === nameOf(of) && states.includes(entry.state)).length;
+  }
 }

@@ -21,8 +21,8 @@ export interface Keeping {
   readonly closing: AbortSignal;
   readonly isBusy: () => boolean;
   readonly takenMs: () => number;
-  /** Told why a Box could not be made; undefined: one was. */
-  readonly failed: (why: string | undefined) => void;
+  /** Told why a Box of a class could not be made; undefined: one was. */
+  readonly failed: (of: PoolClass, why: string | undefined) => void;
   readonly fill: (of: PoolClass) => Promise<void>;
   readonly takeAway: (entry: Entry) => Promise<void>;
   /** Aborts when it may be worth to look again. */
@@ -32,15 +32,15 @@ export interface Keeping {
 /** Keeps a pool full, one step after the other, until the daemon ends. */
 export async function keepFull(keeping: Keeping): Promise<void> {
   const { closing, log } = keeping;
-  let backOff: BackOff | undefined;
+  const backOffs = new Map<string, BackOff>();
   let isShort = false;
   while (!closing.aborted) {
     const woken = keeping.woken();
     let restMs = troubleMs;
     try {
       await takeOldAway(keeping);
-      const act = await next(keeping, backOff);
-      if (act.do === "fill") backOff = await fill(keeping, act.of, backOff);
+      const act = await next(keeping, backOffs);
+      if (act.do === "fill") await fill(keeping, act.of, backOffs);
       const isStuck = act.do === "shed" && !(await shed(keeping));
       const lacks = act.do === "wait" && act.for === "memory";
       if (lacks && !isShort) {
@@ -55,8 +55,11 @@ export async function keepFull(keeping: Keeping): Promise<void> {
   }
 }
 
-async function next({ classes, entries, leastFreeMib, isBusy, takenMs }: Keeping, backOff?: BackOff): Promise<PoolAct> {
-  const there = new Map(classes.map((of) => [nameOf(of), entries.countOf(of)]));
+async function next(
+  { classes, entries, leastFreeMib, isBusy, takenMs }: Keeping,
+  backOffs: ReadonlyMap<string, BackOff>,
+): Promise<PoolAct> {
+  const there = new Map(classes.map((of) => [nameOf(of), entries.placesOf(of)]));
   const sight = {
     nowMs: performance.now(),
     classes,
@@ -64,7 +67,7 @@ async function next({ classes, entries, leastFreeMib, isBusy, takenMs }: Keeping
     takenMs: takenMs(),
     isBusy: isBusy(),
     leastFreeMib,
-    backOff,
+    backOffs,
   };
   return nextAct({ ...sight, availableMib: await availableMib() });
 }
@@ -72,20 +75,21 @@ async function next({ classes, entries, leastFreeMib, isBusy, takenMs }: Keeping
 async function fill(
   { fill: make, failed, closing, log }: Keeping,
   of: PoolClass,
-  backOff: BackOff | undefined,
-): Promise<BackOff | undefined> {
+  backOffs: Map<string, BackOff>,
+): Promise<void> {
+  const name = nameOf(of);
   const beganMs = performance.now();
   try {
     await make(of);
-    log.info({ of: nameOf(of), ms: Math.round(performance.now() - beganMs) }, "a Box is ready for a pod");
-    failed(undefined);
-    return undefined;
+    log.info({ of: name, ms: Math.round(performance.now() - beganMs) }, "a Box is ready for a pod");
+    failed(of, undefined);
+    backOffs.delete(name);
   } catch (thrown) {
-    if (closing.aborted) return backOff;
-    const longer = longerBackOff(backOff, performance.now());
-    log.warn({ of: nameOf(of), err: messageOf(thrown), againMs: longer.ms }, "no Box could be made ready");
-    failed(messageOf(thrown));
-    return longer;
+    if (closing.aborted) return;
+    const longer = longerBackOff(backOffs.get(name), performance.now());
+    backOffs.set(name, longer);
+    log.warn({ of: name, err: messageOf(thrown), againMs: longer.ms }, "no Box could be made ready");
+    failed(of, messageOf(thrown));
   }
 }
 
@@ -98,11 +102,17 @@ async function shed({ entries, takeAway, log }: Keeping): Promise<boolean> {
   return true;
 }
 
+/** One that can't be taken away keeps its own place, and no other's; it is tried again. */
 async function takeOldAway({ entries, takeAway, log }: Keeping): Promise<void> {
   const bornNs = nowNs() - greatestAgeNs;
   for (const entry of entries.all()) {
     const isOld = entry.state === "ready" && entry.sinceNs < bornNs;
     if (isOld) log.info({ sandboxId: entry.id }, "a ready Box is too old and goes");
-    if (isOld || entry.state === "going") await takeAway(entry);
+    if (!isOld && entry.state !== "going") continue;
+    try {
+      await takeAway(entry);
+    } catch (thrown) {
+      log.error({ sandboxId: entry.id, err: messageOf(thrown) }, "a ready Box could not be taken away");
+    }
   }
 }

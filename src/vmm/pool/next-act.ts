@@ -23,7 +23,8 @@ export interface PoolSight {
   readonly isBusy: boolean;
   readonly availableMib: number;
   readonly leastFreeMib: number;
-  readonly backOff: BackOff | undefined;
+  /** By the names of classes: one of which none can be made keeps no other from its Boxes. */
+  readonly backOffs: ReadonlyMap<string, BackOff>;
 }
 
 export type PoolAct =
@@ -32,7 +33,7 @@ export type PoolAct =
   | { readonly do: "shed" }
   | { readonly do: "wait"; readonly ms: number; readonly for?: "memory" };
 
-/** Who was not made in time waits longer for the next. */
+/** After each Box of a class that could not be made the next one of that class waits longer. */
 export interface BackOff {
   readonly ms: number;
   readonly untilMs: number;
@@ -44,13 +45,15 @@ export function longerBackOff(before: BackOff | undefined, nowMs: number): BackO
 }
 
 export function nextAct(sight: PoolSight): PoolAct {
-  const { nowMs, classes, there, takenMs, availableMib, leastFreeMib, backOff } = sight;
+  const { nowMs, classes, there, takenMs, availableMib, leastFreeMib, backOffs } = sight;
   const has = (of: PoolClass): number => there.get(nameOf(of)) ?? 0;
   if (availableMib < leastFreeMib && classes.some((of) => has(of) > 0)) return { do: "shed" };
-  const [of] = classes.filter((one) => has(one) < one.count).sort((a, b) => has(a) / a.count - has(b) / b.count);
-  if (of === undefined) return { do: "wait", ms: lookAgainMs };
-  const restMs = Math.max(takenMs + afterClaimMs - nowMs, (backOff?.untilMs ?? 0) - nowMs);
-  if (restMs > 0) return { do: "wait", ms: restMs };
+  const lacking = classes.filter((one) => has(one) < one.count).sort((a, b) => has(a) / a.count - has(b) / b.count);
+  if (lacking.length === 0) return { do: "wait", ms: lookAgainMs };
+  const untilMs = (of: PoolClass): number => backOffs.get(nameOf(of))?.untilMs ?? Number.NEGATIVE_INFINITY;
+  const of = lacking.find((one) => untilMs(one) <= nowMs);
+  const begunMs = Math.max(takenMs + afterClaimMs, of === undefined ? Math.min(...lacking.map(untilMs)) : nowMs);
+  if (of === undefined || begunMs > nowMs) return { do: "wait", ms: begunMs - nowMs };
   if (sight.isBusy) return { do: "wait", ms: busyMs };
   if (availableMib - boxMib < leastFreeMib) return { do: "wait", ms: lookAgainMs, for: "memory" };
   return { do: "fill", of };

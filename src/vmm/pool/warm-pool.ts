@@ -79,7 +79,8 @@ export class WarmPool implements BoxPool {
   readonly #keys: ClassKeys;
   #wake = new AbortController();
   #takenMs = Number.NEGATIVE_INFINITY;
-  #failure: string | undefined;
+  /** By the names of classes. */
+  readonly #failures = new Map<string, string>();
   #keeping: Promise<void> = Promise.resolve();
 
   constructor(parts: PoolParts, maker: BoxMaker) {
@@ -167,7 +168,7 @@ export class WarmPool implements BoxPool {
       const name = nameOf(of);
       return { name, wanted: of.count, ready: ready.filter((entry) => nameOf(entry.of) === name).length };
     });
-    return { classes, oldestNs: ready[0]?.sinceNs, failure: this.#failure };
+    return { classes, oldestNs: ready[0]?.sinceNs, failure: [...this.#failures.values()].at(-1) };
   }
 
   async memory(): Promise<bigint> {
@@ -187,8 +188,9 @@ export class WarmPool implements BoxPool {
       ...{ log, leastFreeMib, classes: this.#classes, entries: this.#entries, closing },
       isBusy: () => this.#maker.isBusy,
       takenMs: () => this.#takenMs,
-      failed: (why) => {
-        this.#failure = why;
+      failed: (of, why) => {
+        this.#failures.delete(nameOf(of)); // who failed last is the last
+        if (why !== undefined) this.#failures.set(nameOf(of), why);
       },
       fill: (of) => this.#fill(of, anyOf(closing, AbortSignal.timeout(makeLimitMs))),
       takeAway: (entry) => this.#takeAway(entry, AbortSignal.timeout(discardLimitMs)),
@@ -222,7 +224,8 @@ export class WarmPool implements BoxPool {
       await writeBoxRecord(boxDirectoryOf(state, id), { version: 1, id, driver, processes, cgroups, pool });
       this.#ready(entry, box);
     } catch (thrown) {
-      await onItsOwn(() => this.#takeAway(entry, AbortSignal.timeout(discardLimitMs)));
+      // What of it can't be taken away now is tried again, and told of then.
+      await onItsOwn(() => this.#takeAway(entry, AbortSignal.timeout(discardLimitMs))).catch(() => undefined);
       throw thrown;
     }
   }

@@ -7,6 +7,7 @@ import { newContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
+import type { SharedPath } from "../box.js";
 import type { RunningBox } from "../running-box.js";
 
 export interface WarmUpParts {
@@ -33,33 +34,38 @@ export async function warmUp(box: RunningBox, parts: WarmUpParts, signal: AbortS
   });
 }
 
-/** A Box that could not be warmed up is as good as another, and slower for its first container. */
+/**
+ * A Box that could not be warmed up is as good as another, and slower for its first container. One in which something of this
+ * stays is not: it would be the pod's.
+ */
 async function runContainer(box: RunningBox, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
   const own = join(box.handle.directory, "warm");
+  const sessionId = newContainerId();
+  let root: SharedPath | undefined;
   try {
-    await shareAndRun(box, own, parts, signal);
+    root = await shareRoot(box, own, parts);
+    await runSession(box, sessionId, root.guestPath, signal);
   } catch (thrown) {
     signal.throwIfAborted();
     parts.log.warn({ sandboxId: box.id, err: messageOf(thrown) }, "a ready Box could not be warmed up");
   }
+  await box.agent.deleteSession(sessionId, signal);
+  if (root !== undefined) await box.removeShared(root.hostPath);
   await parts.native.removeTree(own);
 }
 
-/** One of our own agent alone, with one more process in it. */
-async function shareAndRun(box: RunningBox, own: string, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
+async function shareRoot(box: RunningBox, own: string, parts: WarmUpParts): Promise<SharedPath> {
   const [upper, work] = [join(own, "upper"), join(own, "work")];
   for (const path of [own, upper, work]) await mkdir(path, { mode: 0o755 });
   const lowers = [await realpath(parts.guestBase)]; // what is mapped for the file server is mounted at its own place
-  const root = await box.shareOverlay("warm", { lowers, upper, work });
-  const sessionId = newContainerId();
-  try {
-    await box.agent.createSession({ ...nothing, ...sessionOf(sessionId, root.guestPath) }, signal);
-    await box.agent.startSession(sessionId, signal);
-    await runProcess(box, sessionId, signal);
-  } finally {
-    await box.agent.deleteSession(sessionId, signal);
-    await box.removeShared(root.hostPath);
-  }
+  return await box.shareOverlay("warm", { lowers, upper, work });
+}
+
+/** One of our own agent alone, with one more process in it. */
+async function runSession(box: RunningBox, sessionId: string, path: string, signal: AbortSignal): Promise<void> {
+  await box.agent.createSession({ ...nothing, ...sessionOf(sessionId, path) }, signal);
+  await box.agent.startSession(sessionId, signal);
+  await runProcess(box, sessionId, signal);
 }
 
 const nothing = {

@@ -6,7 +6,7 @@ const one: PoolClass = { driver: "qemu", vcpus: 1, memoryMib: 512, count: 2 };
 const other: PoolClass = { driver: "qemu", vcpus: 2, memoryMib: 1024, count: 4 };
 const sight: PoolSight = {
   ...{ nowMs: 100_000, classes: [one, other], there: new Map(), takenMs: 0, isBusy: false },
-  ...{ availableMib: 8_000, leastFreeMib: 1_000, backOff: undefined },
+  ...{ availableMib: 8_000, leastFreeMib: 1_000, backOffs: new Map() },
 };
 const act = (change: Partial<PoolSight>): unknown => nextAct({ ...sight, ...change });
 const there = (ones: number, others: number): Partial<PoolSight> => ({
@@ -50,10 +50,20 @@ describe("what the pool does next", () => {
     let backOff = longerBackOff(undefined, 100_000);
     for (let tries = 0; tries < 8; tries++) {
       steps.push(backOff.ms);
-      expect(act({ backOff })).to.deep.equal({ do: "wait", ms: backOff.ms });
-      expect(act({ backOff, nowMs: 100_000 + backOff.ms })).to.have.property("do", "fill");
+      const backOffs = new Map([["qemu-1x512", backOff]]);
+      const alone = { backOffs, classes: [one] };
+      expect(act(alone)).to.deep.equal({ do: "wait", ms: backOff.ms });
+      expect(act({ ...alone, nowMs: 100_000 + backOff.ms })).to.have.property("do", "fill");
       backOff = longerBackOff(backOff, 100_000);
     }
     expect(steps).to.deep.equal([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+  });
+
+  it("makes Boxes of the other classes while those of one can't be made", () => {
+    const backOffs = new Map([["qemu-1x512", { ms: 8_000, untilMs: 108_000 }]]);
+    expect(act({ backOffs })).to.deep.equal({ do: "fill", of: other });
+    expect(act({ backOffs, ...there(0, 3) })).to.deep.equal({ do: "fill", of: other });
+    expect(act({ backOffs, ...there(0, 4) })).to.deep.equal({ do: "wait", ms: 8_000 });
+    expect(act({ backOffs, takenMs: 107_000, nowMs: 107_000 })).to.deep.equal({ do: "wait", ms: afterClaimMs });
   });
 });

@@ -28,10 +28,12 @@ class World {
   /** By a Box's id: it ends. */
   readonly ends = new Map<BoxId, (exit: BoxExit) => void>();
   bring: (spec: BoxSpec) => Promise<void> = done;
+  discard: (id: BoxId) => Promise<void> = done;
+  deleteSession: (id: BoxId) => Promise<void> = done;
   identity = "programs 1";
   readonly pool: WarmPool;
 
-  constructor(state: string) {
+  constructor(state: string, classes: readonly PoolClass[] = [wanted]) {
     this.state = state;
     this.pool = new WarmPool(
       {
@@ -42,7 +44,7 @@ class World {
           guestBase: state,
           cgroupManager: "cgroupfs",
         },
-        ...{ wanted: [wanted], tap: null, leastFreeMib: 0 },
+        ...{ wanted: classes, tap: null, leastFreeMib: 0 },
         observer: { hit: () => this.told.push("hit"), miss: (reason) => this.told.push(reason) },
       },
       this.#maker(),
@@ -71,6 +73,7 @@ class World {
       },
       adopt: (id, handle) => Promise.resolve(this.#box(id, handle)),
       discard: async (id) => {
+        await this.discard(id);
         this.discarded.push(id);
         await rm(boxDirectoryOf(this.state, id).path, { recursive: true, force: true });
       },
@@ -82,9 +85,10 @@ class World {
     const exited = new Promise<BoxExit>((resolve) => this.ends.set(id, resolve));
     const none = async function* (): AsyncGenerator<never> {};
     const output = () => Object.assign(none(), { close: () => undefined });
-    const calls = ["configureSandbox", "createSession", "startSession", "deleteSession", "startExec", "forgetExec"];
+    const calls = ["configureSandbox", "createSession", "startSession", "startExec", "forgetExec"];
     const more = ["wait", "stats", "hello"];
-    const agent = { ...Object.fromEntries([...calls, ...more].map((name) => [name, done])), output };
+    const deleteSession = (): Promise<void> => this.deleteSession(id);
+    const agent = { ...Object.fromEntries([...calls, ...more].map((name) => [name, done])), output, deleteSession };
     const shareOverlay = () => Promise.resolve({ guestPath: "/c/warm", hostPath: "/share/c/warm" });
     const facts = { id, handle, agent, exited, exit: undefined, shareOverlay, removeShared: done };
     return { ...facts, memoryUsage: () => Promise.resolve(1n) } as unknown as RunningBox;
@@ -176,6 +180,33 @@ describe("a pool of Boxes", () => {
     await world.full();
     expect(world.discarded).to.deep.equal(failed);
     expect(world.pool.facts.failure).to.equal(undefined);
+  });
+
+  it("makes Boxes of one size while those of another can't be made, or taken away", async () => {
+    const large: PoolClass = { ...wanted, memoryMib: 512 };
+    const world = new World(state, [large, { ...wanted, count: 2 }]);
+    worlds.push(world);
+    world.bring = ({ memoryMib }) => (memoryMib === 512 ? Promise.reject(new Error("too large")) : Promise.resolve());
+    world.discard = (id) => (world.made.includes(id) ? Promise.resolve() : Promise.reject(new Error("it stays")));
+    await world.pool.adopt(() => false, world.closing.signal);
+    await eventually("the others", 5_000, () => (world.pool.facts.classes[1]?.ready === 2 ? true : undefined));
+    expect(world.pool.facts.classes[0]?.ready).to.equal(0);
+    expect(world.pool.ids()).to.have.lengthOf(3); // the one that stays has its own place
+    expect(world.pool.facts.failure).to.contain("too large");
+  });
+
+  it("has none that something of its warm-up has stayed in", async () => {
+    const world = new World(state);
+    worlds.push(world);
+    const stays = new Set<BoxId>();
+    world.deleteSession = (id) => {
+      if (stays.size > 0) return Promise.resolve();
+      stays.add(id);
+      return Promise.reject(new Error("the session stays"));
+    };
+    await world.pool.adopt(() => false, world.closing.signal);
+    expect([...stays]).to.not.include(await world.full());
+    expect(world.discarded).to.deep.equal([...stays]);
   });
 
   it("has what an earlier daemon had ready, but for what is a pod's; of other programs it has none", async () => {
