@@ -21,7 +21,7 @@ const codes = { ended: 1000, restarts: 1012, failed: 4000, takenUp: 4001, lost: 
 
 export interface SessionParts {
   readonly socket: WebSocket;
-  readonly processes: Processes;
+  readonly processes: Pick<Processes, "connect" | "write">;
   readonly id: ProcessNumber;
   readonly log: Logger;
   /** The daemon stops. */
@@ -37,6 +37,7 @@ export class AcpSession {
   readonly #gone = new AbortController();
   readonly #lines = new Lines(mostMessageBytes);
   #writing: Promise<void> = Promise.resolve();
+  #unwritten = 0;
   #heardMs = Date.now();
   #error = "";
   #clientCode = 1006;
@@ -112,10 +113,11 @@ export class AcpSession {
     });
   }
 
-  /** One after the other, and no more of them are read meanwhile. */
+  /** One after the other, and no more of them are read before all of those that have come together are written. */
   #received(data: RawData, isBinary: boolean): void {
     const { socket, processes, id } = this.#parts;
     this.#heardMs = Date.now();
+    if (socket.readyState !== socket.OPEN) return; // the client is being told that it is over
     if (isBinary) {
       this.#close(1003, "messages are text, each a message of JSON-RPC");
       return;
@@ -123,6 +125,7 @@ export class AcpSession {
     const line = lineOf(textOf(data));
     if (line === "\n") return;
     socket.pause();
+    this.#unwritten += 1;
     this.#writing = this.#writing
       .then(() =>
         stage("write to the agent", stuckMs, this.#gone.signal, (signal) =>
@@ -131,14 +134,19 @@ export class AcpSession {
       )
       .then(
         () => {
-          socket.resume();
+          this.#written();
         },
         (thrown: unknown) => {
-          socket.resume();
+          this.#written();
           // An agent that has exited says so itself, by its exit.
           if (codeOf(thrown) !== "failedPrecondition") this.#failed(thrown);
         },
       );
+  }
+
+  #written(): void {
+    this.#unwritten -= 1;
+    if (this.#unwritten === 0) this.#parts.socket.resume();
   }
 
   async #exited({ code, signal, lost }: ProcessExit): Promise<void> {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocketServer, type WebSocket } from "ws";
+import { RuntimeError } from "../../base/errors.js";
 
 const maxPayloadBytes = 4 * 1024 * 1024;
 
@@ -38,6 +39,10 @@ export async function serveWebSocket(
     for (const [name, value] of Object.entries(more)) headers.push(`${name}: ${value}`);
   });
   delete request.headers["sec-websocket-protocol"];
+  if (!socket.readable || !socket.writable) {
+    socket.destroy(); // as `ws` does, which tells nobody
+    throw new RuntimeError("canceled", "the client has gone before its handshake was answered");
+  }
   const idleTimeoutMs = socket instanceof Socket ? socket.timeout : undefined;
   await new Promise<void>((resolve, reject) => {
     // `ws` answers a malformed handshake itself and closes.

@@ -1,8 +1,13 @@
 import { once } from "node:events";
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
+import { PassThrough } from "node:stream";
 import { expect } from "chai";
 import { WebSocket } from "ws";
+import { messageOf } from "../../../src/base/errors.js";
 import type { CommandRequest } from "../../../src/streaming/requests.js";
 import type { StreamingServer } from "../../../src/streaming/server.js";
+import { serveWebSocket } from "../../../src/streaming/websocket/upgrade.js";
 import { rawConnect } from "../../support/streaming/spdy-client.js";
 import { aborted, command, testServer, textOf } from "./support.js";
 
@@ -23,6 +28,23 @@ async function seenBy(socket: WebSocket): Promise<Seen> {
   const code = await new Promise<number>((resolve) => socket.once("close", resolve));
   return { channels, code };
 }
+
+describe("a WebSocket's handshake", () => {
+  it("that nobody waits for any more fails, and is not waited for", async () => {
+    const socket = new PassThrough().end();
+    const request = new IncomingMessage(new Socket());
+    const [version, key] = ["13", "dGhlIHNhbXBsZSBub25jZQ=="];
+    const headers = { upgrade: "websocket", "sec-websocket-version": version, "sec-websocket-key": key };
+    Object.assign(request, { method: "GET", url: "/", headers });
+    let isServed = false;
+    const served = serveWebSocket({ request, socket, head: Buffer.alloc(0) }, "", () => {
+      isServed = true;
+      return Promise.resolve();
+    });
+    expect(await served.catch(messageOf)).to.contain("the client has gone");
+    expect([isServed, socket.destroyed]).to.deep.equal([false, true]);
+  });
+});
 
 describe("commands over a WebSocket", () => {
   let server: StreamingServer;
