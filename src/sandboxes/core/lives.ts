@@ -6,6 +6,7 @@ import { SharedWork } from "../../base/shared-work.js";
 import { operation, stage } from "../../base/stage.js";
 import type { SandboxEnd } from "../../metrics/sandbox-figures.js";
 import { pausePod, resumePod } from "../../runtime/pod/pause.js";
+import type { Pod } from "../../runtime/pod/pod.js";
 import type { Core } from "./core.js";
 import { podOf, removePod } from "./pod-of.js";
 import type { AgentSandboxRecord } from "./record.js";
@@ -29,6 +30,7 @@ export class Lives {
   readonly #core: Core;
   readonly #timers: TimerQueue<SandboxName>;
   readonly #pausing = new SharedWork<SandboxName, void>({ outlivesCallers: true });
+  readonly #resuming = new SharedWork<SandboxName, void>({ outlivesCallers: true });
   readonly #endings = new SharedWork<SandboxName, void>({ outlivesCallers: true });
   #looking: NodeJS.Timeout | undefined;
 
@@ -58,24 +60,45 @@ export class Lives {
       const pod = record === undefined ? undefined : podOf(record, engine);
       if (record === undefined || pod === undefined) return; // it has ended meanwhile
       await pausePod(pod, engine, engine.closing);
-      this.watch(record);
+      this.#watchAgain(id);
     });
   }
 
   /** It goes on with the time that it had left, and where that was over with the usual one. */
   async resume(id: SandboxName, signal: AbortSignal): Promise<void> {
-    const { engine, records } = this.#core;
-    const record = records.get(id);
-    const pod = record === undefined ? undefined : podOf(record, engine);
-    if (record === undefined || pod === undefined) return;
-    const pausedAtMs = Number((pod.record.pausedAtNs ?? 0n) / 1_000_000n);
-    await resumePod(pod, engine, signal);
-    if (pausedAtMs === 0) return;
+    await this.#resuming.run(id, signal, async () => {
+      const { engine, records } = this.#core;
+      const record = records.get(id);
+      const pod = record === undefined ? undefined : podOf(record, engine);
+      if (record === undefined || pod === undefined) return;
+      const pausedAtMs = Number((pod.record.pausedAtNs ?? 0n) / 1_000_000n);
+      if (pausedAtMs === 0) await resumePod(pod, engine, engine.closing);
+      else await this.#resumeWithTime(record, pausedAtMs, pod);
+      this.#watchAgain(id);
+    });
+  }
+
+  /** Its end is written down first: a use of it, and the next daemon, must not find one that goes on and is due. */
+  async #resumeWithTime({ id, endsAtMs, usedAtMs }: AgentSandboxRecord, pausedAtMs: number, pod: Pod): Promise<void> {
+    const { config, engine, records } = this.#core;
+    const write = (change: Partial<AgentSandboxRecord>): Promise<unknown> =>
+      stage("record end time", stepLimitMs, engine.closing, () => records.update(id, change));
     const now = Date.now();
-    const leftMs = record.endsAtMs - pausedAtMs;
-    const change = { endsAtMs: now + (leftMs > 0 ? leftMs : this.#core.config.lifeMs), usedAtMs: now };
-    const changed = await stage("record end time", stepLimitMs, engine.closing, () => records.update(id, change));
-    if (changed !== undefined && changed.end === undefined) this.watch(changed);
+    const leftMs = endsAtMs - pausedAtMs;
+    const change = { endsAtMs: now + (leftMs > 0 ? leftMs : config.lifeMs), usedAtMs: now };
+    await write(change);
+    try {
+      await resumePod(pod, engine, engine.closing);
+    } catch (thrown) {
+      // Not where somebody has given it another end meanwhile.
+      if (records.get(id)?.endsAtMs === change.endsAtMs) await write({ endsAtMs, usedAtMs });
+      throw thrown;
+    }
+  }
+
+  #watchAgain(id: SandboxName): void {
+    const record = this.#core.records.get(id);
+    if (record !== undefined && record.end === undefined) this.watch(record);
   }
 
   /** Records that it is to end, then ends it. Joins an end that is under way. */
