@@ -98,7 +98,8 @@ async function build(
   await using undoRecord = new Cleanup(log, undoLimitMs);
   undoRecord.add("remove record", () => records.remove(id));
   await stage("write record", stepLimitMs, signal, () => records.add(record));
-  const within = await checkSources(plan.mounts, tenant, core, wanted);
+  const sources = await checkSources(plan.mounts, tenant, core, wanted);
+  const within = sources.map((source) => source.within);
   const skills = await checkSkills(plan.skills, tenant, core, wanted);
   const image = await engine.images.config(await haveImage(plan.image, core, wanted, watch));
   /** What would run in a container that names no program. */

@@ -9,20 +9,26 @@ import { tenantConfig } from "./tenants.js";
 
 const lookLimitMs = 20_000;
 
+/** What is mounted, and the directory that it has to be in. */
+interface Source {
+  readonly path: string;
+  readonly within: string;
+}
+
 /**
- * What is mounted has to be in a directory that the tenant may mount from, also when all links are resolved. Answers the
- * directory of each, resolved: the engine looks again at what it has mounted.
+ * What is mounted has to be in a directory that the tenant may mount from, also when all links are resolved. Answers what each
+ * is and that directory, both resolved: the engine looks again at what it has mounted.
  */
 export async function checkSources(
-  mounts: readonly SandboxMount[],
+  mounts: readonly Pick<SandboxMount, "hostPath">[],
   tenant: string,
   { config, engine }: Core,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<Source[]> {
   if (mounts.length === 0) return [];
   const allowed = tenantConfig(tenant, config).mounts;
   const resolved = await Promise.all(allowed.map(async (path) => await realpath(path).catch(() => path)));
-  const found: string[] = [];
+  const found: Source[] = [];
   for (const { hostPath } of mounts) {
     if (!allowed.some((directory) => isIn(hostPath, directory))) throw refused(hostPath, tenant);
     const source = await stage(`look at mount ${hostPath}`, lookLimitMs, signal, (limit) => {
@@ -33,7 +39,7 @@ export async function checkSources(
     });
     const within = resolved.find((directory) => isIn(source.path, directory));
     if (within === undefined) throw refused(hostPath, tenant);
-    found.push(within);
+    found.push({ within, path: source.path });
   }
   return found;
 }
@@ -49,11 +55,8 @@ export async function checkSkills(
   signal: AbortSignal,
 ): Promise<SkillSource[]> {
   if (trusted) return directories.map((path) => ({ within: path, path }));
-  const mounts = directories.map((hostPath) => ({ hostPath, path: "", readonly: true }));
-  const within = await checkSources(mounts, tenant, core, signal);
-  return await Promise.all(
-    directories.map(async (path, at) => ({ within: within[at] ?? path, path: await realpath(path) })),
-  );
+  const mounts = directories.map((hostPath) => ({ hostPath }));
+  return await checkSources(mounts, tenant, core, signal);
 }
 
 function isIn(path: string, directory: string): boolean {
