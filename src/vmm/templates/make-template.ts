@@ -1,4 +1,5 @@
 import { open, rm } from "node:fs/promises";
+import { Cleanup } from "../../base/cleanup.js";
 import { onItsOwn } from "../../base/hold.js";
 import type { BoxId } from "../../base/ids.js";
 import { sleep, stage } from "../../base/stage.js";
@@ -35,28 +36,25 @@ export async function makeTemplate(
   const netnsPath = netnsOf(state, id);
   const monitor = monitorOf(state, id);
   const spec: BoxSpec = { id, ...of, netnsPath, cgroupParent: "", driver: driver.name };
-  try {
-    await native.createNetns(netnsPath);
-    await (await open(file, "w", 0o644)).close();
-    if (of.tap !== null) await native.createTap(netnsPath, of.tap);
-    await deps.inTurn(id, signal, async () => {
-      const own = { ...deps, state, healthTimeoutMs: 0, snapshot: { to: file, monitor } };
-      const box = await bootBox(own, spec, signal);
-      try {
-        box.agent.close("its state is to be written");
-        await sleep(settleMs, signal);
-        await stage("write the machine's state", writeLimitMs, signal, (limited) => writeSnapshot(monitor, limited));
-      } finally {
-        await onItsOwn(() => box.stop(0, AbortSignal.timeout(discardLimitMs)));
-      }
-    });
-    await whole();
-  } finally {
-    await onItsOwn(async () => {
-      const limited = AbortSignal.timeout(discardLimitMs);
-      await discardBox({ native, log }, id, boxDirectoryOf(state, id), undefined, limited);
-      for (const path of [file, monitor]) await rm(path, { force: true });
-      await native.removeNetns(netnsPath);
-    });
-  }
+  await using undo = new Cleanup(log, discardLimitMs);
+  undo.add("remove the template's namespace", () => native.removeNetns(netnsPath));
+  await native.createNetns(netnsPath);
+  for (const path of [file, monitor]) undo.add("remove what was written", () => rm(path, { force: true }));
+  await (await open(file, "w", 0o644)).close();
+  if (of.tap !== null) await native.createTap(netnsPath, of.tap);
+  undo.add("discard the template's Box", (limit) =>
+    discardBox({ native, log }, id, boxDirectoryOf(state, id), undefined, limit),
+  );
+  await deps.inTurn(id, signal, async () => {
+    const own = { ...deps, state, healthTimeoutMs: 0, snapshot: { to: file, monitor } };
+    const box = await bootBox(own, spec, signal);
+    try {
+      box.agent.close("its state is to be written");
+      await sleep(settleMs, signal);
+      await stage("write the machine's state", writeLimitMs, signal, (limited) => writeSnapshot(monitor, limited));
+    } finally {
+      await onItsOwn(() => box.stop(0, AbortSignal.timeout(discardLimitMs)));
+    }
+  });
+  await whole();
 }
