@@ -80,12 +80,12 @@ export class PodStore {
     return found;
   }
 
-  /** True also for one whose creation is under way. */
   /** Whether a pod has ports that the service of this name serves. */
   anyServedBy(service: string): boolean {
     return this.all().some(({ record }) => record.served?.some((one) => one.service === service));
   }
 
+  /** True also for one whose creation is under way. */
   has(id: PodId): boolean {
     return this.#sandboxes.has(id);
   }

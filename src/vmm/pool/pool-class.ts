@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { classKey } from "../class-key.js";
 import type { DriverName, MachineDriver } from "../driver-name.js";
 
 export interface PoolSize {
@@ -72,8 +72,5 @@ export function nameOf({ driver, vcpus, memoryMib }: Omit<PoolClass, "count">): 
 
 /** What a Box's record says: one of another daemon's with another key is not like those that this one makes. */
 export function keyOf(of: PoolClass, tap: string | null, identity: string): string {
-  return createHash("sha256")
-    .update([nameOf(of), tap ?? "", identity].join("\0"))
-    .digest("hex")
-    .slice(0, 24);
+  return classKey(nameOf(of), tap ?? "", identity);
 }

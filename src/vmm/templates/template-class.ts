@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { BoxSpec } from "../box.js";
+import { classKey } from "../class-key.js";
 
 /** Boxes that one template serves: what differs between them comes after it was made. */
 export interface TemplateClass {
@@ -15,6 +15,5 @@ export function classOf({ vcpus, memoryMib, tap, idMap }: BoxSpec): TemplateClas
 
 /** The name of its file. Another program, kernel, agent or command line is another key. */
 export function keyOf({ vcpus, memoryMib, tap }: TemplateClass, identity: string): string {
-  const facts = [String(vcpus), String(memoryMib), tap ?? "", identity];
-  return createHash("sha256").update(facts.join("\0")).digest("hex").slice(0, 24);
+  return classKey(String(vcpus), String(memoryMib), tap ?? "", identity);
 }
