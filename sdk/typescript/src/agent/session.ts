@@ -16,7 +16,7 @@ import { Rpc } from "./rpc.js";
 
 /** The first start of an agent reads a lot. */
 const usualStartMs = 180_000;
-/** A turn that was cancelled says so itself; one that does not is given up. */
+/** A turn that was cancelled says so itself; an agent that does not is ended. */
 const cancelMs = 30_000;
 const keptErrorCharacters = 2000;
 
@@ -127,15 +127,22 @@ export class AgentSession {
     try {
       return await until(answered, signal);
     } catch (thrown) {
-      if (!signal.aborted) throw thrown;
+      if (signal.aborted) await this.#giveUp(answered);
+      throw thrown; // why it was cancelled, whatever came of that
+    }
+  }
+
+  /** What it says until the turn has ended is still this turn's. An agent that does not end it is ended: the rest would be the next's. */
+  async #giveUp(answered: Promise<unknown>): Promise<void> {
+    const grace = new Deadline(cancelMs, undefined, this.#parts.detail);
+    const ended = answered.catch(() => undefined);
+    try {
       await this.cancel();
-      const grace = new Deadline(cancelMs, undefined, this.#parts.detail);
-      try {
-        await until(answered, grace.signal); // what it says until then is still this turn's
-      } finally {
-        grace.clear();
-      }
-      throw thrown;
+      await until(ended, grace.signal);
+    } catch {
+      this.close();
+    } finally {
+      grace.clear();
     }
   }
 }
