@@ -15,7 +15,7 @@ use super::tree::{MAX_DEPTH, first_names};
 use super::worker::Call;
 use crate::pb;
 
-/// Of the contract's 64 KiB; the largest entry is below 20.
+/// Of the contract's 64 KiB; the largest entry is below 20, and the directory's own is among them.
 const FULL_BYTES: usize = 40 * 1024;
 const FULL_ENTRIES: usize = 512;
 const MAX_LIMIT: u32 = 100_000;
@@ -32,9 +32,10 @@ pub fn run(call: &mut Call<'_>, request: &pb::ListFilesRequest) -> Result<(), St
     }
     let path = directory.path.clone();
     let opened = place.open_directory()?;
+    let part_bytes = directory.encoded_len() + 4;
     let part = pb::ListFilesResponse { directory: Some(directory), ..Default::default() };
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let mut list = List { call, part, part_bytes: 0, left: limit, truncated: false, attributes: &scope.attributes };
+    let mut list = List { call, part, part_bytes, left: limit, truncated: false, attributes: &scope.attributes };
     list.walk(opened, &path, request.depth)?;
     list.part.truncated = list.truncated;
     list.flush()?;
