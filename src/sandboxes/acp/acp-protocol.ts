@@ -17,6 +17,7 @@ const path = /^\/v1\/sandboxes\/([^/]+)\/acp$/;
 const tag = "acp";
 /** Agents of one sandbox at a time. */
 const mostAgents = 8;
+const endLimitMs = 20_000;
 /** Of the process, for whoever wants to take it up again. */
 const processHeader = "X-A3s-Process";
 
@@ -69,18 +70,28 @@ async function begin({ sandboxes }: SandboxdParts, request: HttpRequest): Promis
       hint: "its template, or its client, names one: agent",
     });
   }
-  const running = processes.list().filter(({ exit, wanted }) => exit === undefined && wanted.tag === tag);
-  if (running.length >= mostAgents) {
-    throw new RuntimeError("resourceExhausted", `${String(running.length)} agents run in the sandbox already`, {
-      hint: "end one, or take one up: ?process=NUMBER",
-    });
-  }
+  if (agentsOf(processes).length >= mostAgents) throw tooMany();
   const wanted = {
     ...{ args: acpCommand(sandbox.agent), env: {}, workingDir: query.get("cwd") ?? "", user: "" },
     ...{ stdin: true, tag, limitMs: 0 },
   };
   const process = await processes.start(wanted, request.signal);
+  // Others may have been started meanwhile, and none is on the list before it runs.
+  if (agentsOf(processes).length > mostAgents) {
+    await processes.forget(process.id, AbortSignal.timeout(endLimitMs));
+    throw tooMany();
+  }
   return { sandbox, processes, process, from: "start", isTakenUp: false };
+}
+
+function agentsOf(processes: Processes): ProcessView[] {
+  return processes.list().filter(({ exit, wanted }) => exit === undefined && wanted.tag === tag);
+}
+
+function tooMany(): RuntimeError {
+  return new RuntimeError("resourceExhausted", `${String(mostAgents)} agents run in the sandbox already`, {
+    hint: "end one, or take one up: ?process=NUMBER",
+  });
 }
 
 async function serve(

@@ -179,6 +179,9 @@ describe("ACP by WebSocket", function () {
     for (let at = 0; at < 8; at += 1) await connected("", other.id);
     const failed = await connected("", other.id).then(String, String);
     expect(failed).to.match(/429 8 agents run in the sandbox already \(end one, or take one up/);
+    const crowded = await made(join(projectDirectory, "test/support/agents/fake-agent.sh"));
+    const all = await Promise.allSettled(Array.from({ length: 12 }, () => connected("", crowded.id)));
+    expect(all.filter(({ status }) => status === "fulfilled")).to.have.lengthOf(8);
   });
 
   it("tells its clients that the daemon stops, and leaves the agents", async () => {
