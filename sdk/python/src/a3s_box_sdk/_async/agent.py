@@ -145,6 +145,8 @@ class AsyncAgent:
         self._commands = commands
         self._info = info
         self._session: Optional[AsyncAgentSession] = None
+        self._beginning: Optional[asyncio.Lock] = None
+        """Made by the first prompt: before Python 3.10 a lock is of the loop that it was made in."""
 
     async def start(
         self,
@@ -186,9 +188,13 @@ class AsyncAgent:
         timeout: Optional[float] = None,
     ) -> PromptResult:
         """One turn of a session that all calls of this have together; the first one starts it."""
-        if self._session is None:
-            self._session = await self.start(on_permission=on_permission)
-        return await self._session.prompt(prompt, on_update=on_update, on_text=on_text, timeout=timeout)
+        if self._beginning is None:
+            self._beginning = asyncio.Lock()
+        async with self._beginning:
+            session = self._session
+            if session is None:
+                session = self._session = await self.start(on_permission=on_permission)
+        return await session.prompt(prompt, on_update=on_update, on_text=on_text, timeout=timeout)
 
     async def cancel(self) -> None:
         """The turn of `prompt` that goes on ends as "cancelled"."""

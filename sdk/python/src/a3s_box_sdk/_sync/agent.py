@@ -153,6 +153,7 @@ class Agent:
         self._commands = commands
         self._info = info
         self._session: Optional[AgentSession] = None
+        self._beginning = threading.Lock()
 
     def start(
         self,
@@ -190,9 +191,11 @@ class Agent:
         timeout: Optional[float] = None,
     ) -> PromptResult:
         """One turn of a session that all calls of this have together; the first one starts it."""
-        if self._session is None:
-            self._session = self.start(on_permission=on_permission)
-        return self._session.prompt(prompt, on_update=on_update, on_text=on_text, timeout=timeout)
+        with self._beginning:
+            session = self._session
+            if session is None:
+                session = self._session = self.start(on_permission=on_permission)
+        return session.prompt(prompt, on_update=on_update, on_text=on_text, timeout=timeout)
 
     def cancel(self) -> None:
         """The turn of `prompt` that goes on, in another thread, ends as "cancelled"."""
