@@ -121,7 +121,6 @@ export class EngineSandboxes implements Sandboxes {
     await audited(this.#core.log, caller, { what: "end", sandbox: id }, async () => {
       const { record } = this.#require(caller, id);
       await this.#lives.end(record.id, "request", signal);
-      this.#meter.forget(record.id);
     });
   }
 

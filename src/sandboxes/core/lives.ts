@@ -84,7 +84,7 @@ export class Lives {
     const write = (change: Partial<AgentSandboxRecord>): Promise<unknown> =>
       stage("record end time", stepLimitMs, engine.closing, () => records.update(id, change));
     const now = Date.now();
-    const leftMs = endsAtMs - pausedAtMs;
+    const leftMs = Math.min(endsAtMs - pausedAtMs, config.maxLifeMs); // it may have been extended meanwhile
     const change = { endsAtMs: now + (leftMs > 0 ? leftMs : config.lifeMs), usedAtMs: now };
     await write(change);
     try {

@@ -1,8 +1,9 @@
 import { sleep } from "../../base/stage.js";
+import type { Container } from "../../runtime/container/container.js";
 import type { Deps } from "../../runtime/deps.js";
 import { boundedDisk, type BoundedDisk } from "../../runtime/stats/bounded-disk.js";
 import { sandboxUsageOf, type PodUsage as EngineUsage } from "../../runtime/stats/pod-stats.js";
-import type { SandboxName, SandboxUsage } from "./sandbox.js";
+import type { SandboxUsage } from "./sandbox.js";
 import { viewOf, type LiveSandbox } from "./view.js";
 
 /** Between two readings of the CPU, where there is no earlier one to compare with. */
@@ -24,19 +25,16 @@ interface Found {
 
 /** What sandboxes use, and how busy each has been since it was last asked about. */
 export class UsageMeter {
-  readonly #last = new Map<SandboxName, Reading>();
+  /** As long as there is the container: sandboxes end in many ways. */
+  readonly #last = new WeakMap<Container, Reading>();
 
   async read(live: LiveSandbox, engine: Deps, signal: AbortSignal): Promise<SandboxUsage> {
-    const { id } = live.record;
-    const before = this.#last.get(id) ?? (await this.#first(live, engine, signal));
-    const [usage, disk] = await Promise.all([usageOf(live, engine, signal), boundedDisk(live.container, engine)]);
+    const { container } = live;
+    const before = this.#last.get(container) ?? (await this.#first(live, engine, signal));
+    const [usage, disk] = await Promise.all([usageOf(live, engine, signal), boundedDisk(container, engine)]);
     const now = { atNs: usage.atNs, cpuNs: usage.cpuNs };
-    if (now.atNs - before.atNs >= shortestSpanNs) this.#last.set(id, now);
+    if (now.atNs - before.atNs >= shortestSpanNs) this.#last.set(container, now);
     return figures(live, { usage, disk }, before);
-  }
-
-  forget(id: SandboxName): void {
-    this.#last.delete(id);
   }
 
   async #first(live: LiveSandbox, engine: Deps, signal: AbortSignal): Promise<Reading> {

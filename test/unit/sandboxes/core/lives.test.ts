@@ -68,7 +68,7 @@ class World {
       },
     };
     const engine = { sandboxes, log, closing: neverAborted };
-    return { engine, records, log, config: { lifeMs } } as unknown as Core;
+    return { engine, records, log, config: { lifeMs, maxLifeMs: lifeMs } } as unknown as Core;
   }
 }
 
@@ -83,6 +83,14 @@ describe("a sandbox that goes on", () => {
     world.lives.close();
     expect(world.ended).to.deep.equal([]);
     expect(world.log).to.deep.equal(["its end is written", "the Box goes on"]);
+    expect((world.record.endsAtMs ?? 0) - Date.now()).to.be.within(lifeMs - 10_000, lifeMs);
+  });
+
+  it("has no longer to live than any may, also where it was extended while it stood still", async () => {
+    const world = new World();
+    world.record = { ...world.record, endsAtMs: Date.now() + lifeMs };
+    await world.lives.resume(world.id, neverAborted);
+    world.lives.close();
     expect((world.record.endsAtMs ?? 0) - Date.now()).to.be.within(lifeMs - 10_000, lifeMs);
   });
 
