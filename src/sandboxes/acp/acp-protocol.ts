@@ -1,7 +1,7 @@
 /** ACP over the one port: the messages of a sandbox's coding agent, one in each message of a WebSocket (docs/adr/0129). */
 import type { Duplex } from "node:stream";
 import { acpCommand } from "../../agents/presets/presets.js";
-import { RuntimeError } from "../../base/errors.js";
+import { codeOf, RuntimeError } from "../../base/errors.js";
 import { refuse } from "../../streaming/refuse.js";
 import { serveWebSocket } from "../../streaming/websocket/upgrade.js";
 import type { OutputFrom, Processes, ProcessView } from "../core/process.js";
@@ -118,7 +118,7 @@ async function serve(
   } catch (thrown) {
     // Its handshake was none: nobody knows of the agent.
     if (!isTakenUp) attachments.attach(key).leave("over", (limit) => processes.forget(process.id, limit));
-    throw thrown;
+    if (codeOf(thrown) !== "canceled") throw thrown; // a client that has gone is no failure
   }
 }
 
