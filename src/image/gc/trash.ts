@@ -19,6 +19,7 @@ export class Trash {
   readonly #underWay = new Set<Promise<void>>();
   #retry: NodeJS.Timeout | undefined;
   #retries = 0;
+  #isClosing = false;
 
   /** `emptied` is told each time that some of it may have gone. */
   constructor(parts: Pick<SweepParts, "directory" | "native" | "log">, emptied: () => void) {
@@ -33,6 +34,7 @@ export class Trash {
   /** Takes what is there now off the disk, at some time. */
   begin(): void {
     clearTimeout(this.#retry);
+    this.#retry = undefined;
     const work = this.#once();
     this.#underWay.add(work);
     void work.finally(() => this.#underWay.delete(work));
@@ -45,7 +47,7 @@ export class Trash {
 
   /** What is left then is taken by the next process that opens the store. */
   async close(): Promise<void> {
-    this.#retries = retryMs.length;
+    this.#isClosing = true;
     clearTimeout(this.#retry);
     const waited = new AbortController();
     await Promise.race([Promise.all(this.#underWay), delay(closeWaitMs, undefined, waited).catch(() => undefined)]);
@@ -71,9 +73,10 @@ export class Trash {
     }
   }
 
+  /** Several that failed side by side are tried again together. */
   #later(): void {
     const waitMs = retryMs[this.#retries];
-    if (waitMs === undefined) return;
+    if (waitMs === undefined || this.#retry !== undefined || this.#isClosing) return;
     this.#retries += 1;
     this.#retry = setTimeout(() => {
       this.begin();
