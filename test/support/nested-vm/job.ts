@@ -78,7 +78,8 @@ function mochaWords(given: readonly string[], only: readonly string[] | undefine
   return [...mocha, ...reporter, "--timeout", String(testTimeoutMs * slowness), ...others, ...chosen.map(compiled)];
 }
 
-function compiled(file: string): string {
+/** Where the VM finds a source, from the project's directory. */
+export function compiled(file: string): string {
   return `build/nested/${file.replace(/\.ts$/, ".js")}`;
 }
 
