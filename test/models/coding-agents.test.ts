@@ -186,8 +186,11 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
       expect(timesListed()).to.equal(1);
 
       const two = prompt();
-      answered.add(await asked(first));
+      const open = await asked(first);
+      answered.add(open);
       first.notify("session/cancel", { sessionId });
+      // ACP wants an answer to what was asked then; opencode asks nothing else before it has it.
+      first.answer(open, { outcome: { outcome: "cancelled" } });
       expect(member(await first.result(two, turnMs), "stopReason")).to.equal("cancelled");
 
       await sh(box.id, `rm ${written.path}`);

@@ -1,10 +1,12 @@
 import { expect } from "chai";
-import { AgentSession } from "../../../sdk/typescript/src/agent/session.js";
+import { AgentSession, type AgentStartOpts } from "../../../sdk/typescript/src/agent/session.js";
 import type { SandboxProcesses } from "../../../sdk/typescript/src/commands/processes.js";
 
 /** An agent behind a sandbox's processes: what it is sent, and what it answers. */
 class Agent {
   readonly asked: string[] = [];
+  /** To its own questions. */
+  readonly answers: unknown[] = [];
   isForgotten = false;
   send: (line: string) => Promise<void> = () => Promise.resolve();
   #say: (line: string) => void = () => undefined;
@@ -16,14 +18,18 @@ class Agent {
   }
 
   async #answer(line: string): Promise<void> {
-    const message = JSON.parse(line) as { readonly id?: number; readonly method: string };
+    const message = JSON.parse(line) as { readonly id?: number; readonly method?: string; readonly result?: unknown };
+    if (message.method === undefined) {
+      this.answers.push(message.result);
+      return;
+    }
     this.asked.push(message.method);
     if (message.method === "initialize") this.say({ id: message.id, result: {} });
     if (message.method === "session/new") this.say({ id: message.id, result: { sessionId: "s" } });
     await this.send(message.method);
   }
 
-  async session(): Promise<AgentSession> {
+  async session(opts: AgentStartOpts = {}): Promise<AgentSession> {
     const processes: Partial<Record<keyof SandboxProcesses, unknown>> = {
       call: (stage: string) => ({ stage, sandboxId: "sandbox" }),
       start: () => Promise.resolve({ pid: 7, disconnect: () => Promise.resolve() }),
@@ -31,13 +37,13 @@ class Agent {
       forget: () => (this.isForgotten = true),
       output: () => this.#output(),
     };
-    return await AgentSession.start(processes as unknown as SandboxProcesses, ["agent"], "/");
+    return await AgentSession.start(processes as unknown as SandboxProcesses, ["agent"], "/", opts);
   }
 
   async *#output(): AsyncGenerator<{ readonly stream: "stdout"; readonly data: Uint8Array }> {
     for (;;) {
       for (const line of this.#said.splice(0)) yield { stream: "stdout", data: Buffer.from(line) };
-      await new Promise<string>((resolve) => (this.#say = resolve));
+      if (this.#said.length === 0) await new Promise<string>((resolve) => (this.#say = resolve));
     }
   }
 }
@@ -71,5 +77,29 @@ describe("a turn of a coding agent that is cancelled", () => {
       method === "session/cancel" ? Promise.reject(new Error("no way there")) : Promise.resolve();
     expect(await cancelled(agent)).to.equal("Error: enough");
     expect(agent.isForgotten).to.equal(true);
+  });
+
+  it("answers what the agent has asked by then: it may ask nothing else before", async () => {
+    const agent = new Agent();
+    const options = [{ optionId: "once", name: "Allow", kind: "allow_once" }];
+    agent.send = (method) => {
+      if (method === "session/prompt")
+        agent.say({ id: 9, method: "session/request_permission", params: { sessionId: "s", toolCall: {}, options } });
+      if (method === "session/cancel") agent.say({ id: 3, result: { stopReason: "cancelled" } });
+      return Promise.resolve();
+    };
+    let isAsked = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (isAsked = resolve));
+    const session = await agent.session({
+      onPermission: () => {
+        isAsked();
+        return new Promise<never>(() => undefined);
+      },
+    });
+    const turn = session.prompt("work");
+    await asked;
+    await session.cancel();
+    expect((await turn).stopReason).to.equal("cancelled");
+    expect(agent.answers).to.deep.equal([{ outcome: { outcome: "cancelled" } }]);
   });
 });

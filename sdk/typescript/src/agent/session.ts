@@ -94,6 +94,7 @@ export class AgentSession {
   /** The turn that goes on ends as "cancelled". */
   async cancel(): Promise<void> {
     await this.#parts.rpc.notify("session/cancel", { sessionId: this.sessionId });
+    this.#parts.leaveQuestions();
   }
 
   /** Whatever else ACP has. */
@@ -156,6 +157,8 @@ class Parts {
   readonly #processes: SandboxProcesses;
   readonly #opts: AgentStartOpts;
   readonly #stop = new AbortController();
+  /** Ends the wait for each answer of the caller's. */
+  readonly #questions = new Set<() => void>();
   #error = "";
 
   constructor(processes: SandboxProcesses, pid: number, opts: AgentStartOpts, detail: Parts["detail"]) {
@@ -182,6 +185,11 @@ class Parts {
     this.#processes.forget(this.pid, this.#processes.call("agent.close", undefined));
   }
 
+  /** What is open when a turn is cancelled is answered so: an agent may wait for it before it asks anything else. */
+  leaveQuestions(): void {
+    for (const leave of this.#questions) leave();
+  }
+
   async #read(): Promise<void> {
     const decoder = new TextDecoder();
     try {
@@ -200,10 +208,25 @@ class Parts {
   async #asked(method: string, params: unknown): Promise<unknown> {
     if (method !== "session/request_permission") return undefined;
     const question = questionOf(params);
-    const chosen = await this.#opts.onPermission?.(question);
-    const rejected = this.#opts.onPermission === undefined ? question.options.find(isRejection)?.optionId : undefined;
-    const optionId = chosen ?? rejected;
+    const optionId = await this.#chosen(question);
     return { outcome: optionId === undefined ? { outcome: "cancelled" } : { outcome: "selected", optionId } };
+  }
+
+  async #chosen(question: PermissionQuestion): Promise<string | undefined> {
+    const { onPermission } = this.#opts;
+    if (onPermission === undefined) return question.options.find(isRejection)?.optionId;
+    let leave = (): void => undefined;
+    const left = new Promise<undefined>((resolve) => {
+      leave = () => {
+        resolve(undefined);
+      };
+    });
+    this.#questions.add(leave);
+    try {
+      return await Promise.race([onPermission(question), left]);
+    } finally {
+      this.#questions.delete(leave);
+    }
   }
 
   async #told(method: string, params: unknown): Promise<void> {

@@ -41,6 +41,8 @@ class AsyncAgentSession:
         self._talk = Talk()
         self._output: AsyncIterator[Union[OutputChunk, OutputLost]] = handle.output("start")
         self._turn = asyncio.Lock()
+        self._asking: Optional[asyncio.Future[Optional[str]]] = None
+        """The wait for the caller's answer. It ends with a turn that is cancelled: an agent may ask nothing else before it."""
 
     async def _open(self, cwd: str, mcp_servers: Sequence[Dict[str, Any]]) -> None:
         number, hello = self._talk.hello()
@@ -86,6 +88,8 @@ class AsyncAgentSession:
     async def cancel(self) -> None:
         """The turn that goes on ends as "cancelled"."""
         await self._send(self._talk.note("session/cancel", {"sessionId": self.session_id}))
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def close(self) -> None:
         """Ends the agent."""
@@ -129,7 +133,17 @@ class AsyncAgentSession:
         if self._on_permission is None:
             return rejection_of(question)
         answer = self._on_permission(question)
-        return answer if answer is None or isinstance(answer, str) else await answer
+        if answer is None or isinstance(answer, str):
+            return answer
+        asking = self._asking = asyncio.ensure_future(answer)
+        try:
+            await asyncio.wait([asking])
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
+        finally:
+            self._asking = None
+        return None if asking.cancelled() else asking.result()
 
     async def _send(self, line: bytes) -> None:
         await self._processes.send_input(self.pid, line, "agent.prompt", None)
