@@ -1,10 +1,10 @@
-/** The agents' edge as the daemon has it: the core and the port, loaded where they are wanted, and the API within pods. */
+/** The agents' edge as the daemon has it: the core and the port, loaded where they are wanted, beside the API within pods. */
 import { join } from "node:path";
 import { namesIn } from "../base/names-in.js";
 import type { Config } from "../config/config.js";
 import type { Deps } from "../runtime/deps.js";
 import { agentSandboxRecords } from "../sandboxes/core/record.js";
-import { openRuntimeApi } from "../sandboxes/in-pod/open.js";
+import type { RuntimeApi } from "../sandboxes/in-pod/runtime-api.js";
 
 export interface AgentsEdge {
   /** Nobody is taken any more; who is served may end within `graceMs`. */
@@ -19,9 +19,12 @@ export interface AgentsEdge {
  * Off unless the configuration says where to listen. Sandboxes that were made before it was turned off are looked after all
  * the same: they end when their time is over.
  */
-export async function openAgentsEdge(deps: Deps, health: () => string | undefined): Promise<AgentsEdge> {
+export async function openAgentsEdge(
+  deps: Deps,
+  api: RuntimeApi,
+  health: () => string | undefined,
+): Promise<AgentsEdge> {
   const { config } = deps;
-  const api = await openRuntimeApi(deps, health);
   const isOn = config.sandboxPort.listen.length > 0;
   const isWanted = isOn || (await hasSandboxes(config));
   const core = isWanted ? await (await import("../sandboxes/core/open.js")).openSandboxes(deps) : undefined;

@@ -9,6 +9,7 @@ import { loadNative } from "../native/addon.js";
 import type { Deps } from "../cri/deps.js";
 import { type CriServer, serveCri } from "../cri/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
+import { openRuntimeApi } from "../sandboxes/in-pod/open.js";
 import { type AgentsEdge, openAgentsEdge } from "./agents-edge.js";
 import { exitStatus } from "./command.js";
 import { makeTokenFile } from "./make-token.js";
@@ -107,15 +108,17 @@ async function settled(deps: Deps, { sandboxes, offering }: Edges): Promise<void
   await Promise.all([sandboxes.idle(), ...creations, deps.boxes.pool.idle(), deps.boxes.idle(), offering]);
 }
 
-/** Both, or none. */
+/** Both, or none. The API within pods comes before them: a pod that is made without it never has it. */
 async function openEdges(deps: Deps, health: () => string | undefined): Promise<Edges> {
   const { config } = deps;
-  const cri = config.cri.enabled ? await serveCri(deps, config.socketPath) : undefined;
+  const api = await openRuntimeApi(deps, health);
+  let cri: CriServer | undefined;
   try {
-    const sandboxes = await openAgentsEdge(deps, health);
+    cri = config.cri.enabled ? await serveCri(deps, config.socketPath) : undefined;
+    const sandboxes = await openAgentsEdge(deps, api, health);
     return { cri, sandboxes, offering: deps.devicePlugin?.run(deps.closing) };
   } catch (thrown) {
-    await cri?.close(0);
+    await Promise.all([cri?.close(0), api.close(AbortSignal.timeout(closeGraceMs))]);
     throw thrown;
   }
 }
