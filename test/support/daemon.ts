@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../src/base/log.js";
@@ -116,6 +117,8 @@ export class Daemon {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #apart: boolean;
   #build: string;
+  /** Where the agents' port listens, of what the configuration says. */
+  #agentSockets: readonly string[] = [];
   #process: ChildProcess | undefined;
   #cri: CriClient | undefined;
 
@@ -223,6 +226,8 @@ export class Daemon {
     ended.catch(() => undefined);
     try {
       await Promise.race([this.#cri.ready(limit(30_000)), ended]);
+      // CRI comes first, by some milliseconds.
+      for (const path of this.#agentSockets) await Promise.race([accepting(path, limit(30_000)), ended]);
     } catch (thrown) {
       throw new Error(`the daemon does not serve; its log:\n${await this.logTail()}`, { cause: thrown });
     }
@@ -231,6 +236,8 @@ export class Daemon {
   async #configure(text: string): Promise<void> {
     // An earlier build does not know of templates.
     const full = this.#build === projectDirectory ? withStart(text) : text;
+    const listen = /^\[sandboxes\]$[^[]*?^listen = \[(.*)\]/m.exec(text)?.[1] ?? "";
+    this.#agentSockets = [...listen.matchAll(/unix:\/\/([^"]+)/g)].flatMap(([, path]) => path ?? []);
     await writeFile(this.#configFile, `${full}\n${handlerTable()}`);
   }
 
@@ -325,6 +332,21 @@ export class Daemon {
     const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
     return text.slice(-bytes);
   }
+}
+
+async function accepting(path: string, limitMs: number): Promise<void> {
+  const once = (): Promise<true | undefined> =>
+    new Promise((resolve) => {
+      const socket = connect(path);
+      socket.once("connect", () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once("error", () => {
+        resolve(undefined);
+      });
+    });
+  await eventually(`${path} takes connections`, limitMs, once);
 }
 
 function addons(): Native {
