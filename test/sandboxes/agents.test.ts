@@ -66,6 +66,7 @@ agent = "codex"
   });
 
   after(async () => {
+    await edge("DELETE", `/v1/sandboxes/${id}`); // one test alone may have left it
     await daemon.remove();
     await rm(directory, { recursive: true });
   });

@@ -7,7 +7,7 @@ import { acpConversation, messageIn, type AcpConversation, type Message } from "
 export interface AcpClient extends AcpConversation {
   readonly socket: WebSocket;
   readonly process: number;
-  /** What the last ping has said. */
+  /** What the last ping has said, and the messages since. */
   readonly offset: () => number;
   /** Code and reason. */
   closed(): Promise<readonly [number, string]>;
@@ -16,14 +16,15 @@ export interface AcpClient extends AcpConversation {
 export async function acpClient(url: string, options: ClientOptions = {}): Promise<AcpClient> {
   const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: 1 << 25, ...options });
   const messages: Message[] = [];
-  let [offset, process] = [0, 0];
+  let [offset, since, process] = [0, 0, 0];
   let end: readonly [number, string] | undefined;
   socket.on("message", (data) => {
+    if (Buffer.isBuffer(data)) since += data.length + 1; // a line each: the ping after it may not come any more
     const message = Buffer.isBuffer(data) ? messageIn(data.toString("utf8")) : undefined;
     if (message !== undefined) messages.push(message);
   });
   socket.on("ping", (data) => {
-    if (data.length > 0) offset = Number(data.toString());
+    if (data.length > 0) [offset, since] = [Number(data.toString()), 0];
   });
   socket.on("upgrade", ({ headers }) => {
     process = Number(headers["x-a3s-process"]);
@@ -50,7 +51,7 @@ export async function acpClient(url: string, options: ClientOptions = {}): Promi
   };
   return {
     ...acpConversation(put, messages, () => end),
-    ...{ socket, process, offset: () => offset },
+    ...{ socket, process, offset: () => offset + since },
     closed: () => eventually("the end of the connection", 20_000, () => end),
   };
 }
