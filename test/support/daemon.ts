@@ -3,10 +3,10 @@ import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLogger } from "../../src/base/log.js";
+import { someoneAnswers } from "../../src/base/unix-socket.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
 import { removeHalfMade } from "../../src/vmm/templates/half-made.js";
 import { CriClient, runtime } from "./cri-client.js";
@@ -227,7 +227,10 @@ export class Daemon {
     try {
       await Promise.race([this.#cri.ready(limit(30_000)), ended]);
       // CRI comes first, by some milliseconds.
-      for (const path of this.#agentSockets) await Promise.race([accepting(path, limit(30_000)), ended]);
+      for (const path of this.#agentSockets) {
+        const answers = async (): Promise<true | undefined> => (await someoneAnswers(path)) || undefined;
+        await Promise.race([eventually(`${path} takes connections`, limit(30_000), answers), ended]);
+      }
     } catch (thrown) {
       throw new Error(`the daemon does not serve; its log:\n${await this.logTail()}`, { cause: thrown });
     }
@@ -332,21 +335,6 @@ export class Daemon {
     const text = await readFile(join(this.base, "daemon.log"), "utf8").catch(() => "(no log)");
     return text.slice(-bytes);
   }
-}
-
-async function accepting(path: string, limitMs: number): Promise<void> {
-  const once = (): Promise<true | undefined> =>
-    new Promise((resolve) => {
-      const socket = connect(path);
-      socket.once("connect", () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.once("error", () => {
-        resolve(undefined);
-      });
-    });
-  await eventually(`${path} takes connections`, limitMs, once);
 }
 
 function addons(): Native {

@@ -19,8 +19,9 @@ export async function acpClient(url: string, options: ClientOptions = {}): Promi
   let [offset, since, process] = [0, 0, 0];
   let end: readonly [number, string] | undefined;
   socket.on("message", (data) => {
-    if (Buffer.isBuffer(data)) since += data.length + 1; // a line each: the ping after it may not come any more
-    const message = Buffer.isBuffer(data) ? messageIn(data.toString("utf8")) : undefined;
+    if (!Buffer.isBuffer(data)) return;
+    since += data.length + 1; // a line each: the ping after it may not come any more
+    const message = messageIn(data.toString("utf8"));
     if (message !== undefined) messages.push(message);
   });
   socket.on("ping", (data) => {
