@@ -1,8 +1,11 @@
-import { mkdir, rename } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, rename, rmdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import { removeRecord } from "../../src/base/record-file.js";
-import { Daemon, nativeHandler } from "../support/daemon.js";
+import { cgroupHierarchies, Daemon, nativeHandler } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
 import { boxProcesses } from "../support/machine.js";
 import { runPod, startContainer } from "../support/pods.js";
@@ -78,6 +81,39 @@ describe("check --running", () => {
       (await troubles()).length === 0 ? true : undefined,
     );
     await daemon.removePods();
+  });
+
+  it("names empty groups of Boxes of a daemon whose directories are gone; the next start removes old ones alone", async () => {
+    const hierarchies = await cgroupHierarchies();
+    const parents = hierarchies.map((hierarchy) => join(hierarchy, "a3s-box"));
+    const made = parents.filter((parent) => !existsSync(parent));
+    const groupsOf = (digit: string): string[] => parents.map((parent) => join(parent, digit.repeat(64)));
+    const [old, young, used] = [groupsOf("d"), groupsOf("e"), groupsOf("f")];
+    const program = spawn("sleep", ["100"], { stdio: "ignore" });
+    try {
+      const past = new Date(Date.now() - 200_000);
+      for (const parent of parents) await mkdir(parent, { recursive: true });
+      for (const group of [...old, ...young, ...used]) await mkdir(group);
+      await mkdir(join(old[0] ?? "", "below"));
+      await mkdir(join(used[0] ?? "", "below"));
+      await writeFile(join(used[0] ?? "", "below", "cgroup.procs"), String(program.pid));
+      for (const group of [...old, ...used]) await utimes(group, past, past);
+
+      const named = (await troubles()).filter(({ kind }) => kind === "cgroup").map(({ what }) => what);
+      expect(named).to.include.members([...old, ...young]);
+      expect(named).not.to.include(used[0]);
+      await daemon.stop();
+      await daemon.launch();
+
+      expect(old.filter((group) => existsSync(group))).to.deep.equal([]);
+      expect([...young, ...used].filter((group) => !existsSync(group))).to.deep.equal([]);
+    } finally {
+      const ended = once(program, "exit");
+      program.kill("SIGKILL");
+      await ended;
+      for (const group of [...old, ...young, ...used]) await rmdir(join(group, "below")).catch(() => undefined);
+      for (const group of [...old, ...young, ...used, ...made]) await rmdir(group).catch(() => undefined);
+    }
   });
 
   it("is a table for people", async () => {

@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { createLogger } from "../../src/base/log.js";
 import { someoneAnswers } from "../../src/base/unix-socket.js";
 import { loadNative, type Native } from "../../src/native/addon.js";
+import { boxDirectoryAt, boxesDirectory, readBoxRecord } from "../../src/vmm/box-directory.js";
+import { removeBoxCgroup } from "../../src/vmm/cgroup/remove.js";
 import { removeHalfMade } from "../../src/vmm/templates/half-made.js";
 import { CriClient, runtime } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
@@ -285,14 +287,29 @@ export class Daemon {
       if (existsSync(kill)) await writeFile(kill, "1");
     }
     await this.#removeHalfMade();
+    await this.#unmountAll();
+    for (const hierarchy of await cgroupHierarchies()) await removeGroupsBelow(join(hierarchy, this.cgroupParent));
+    await rm(this.state, { recursive: true });
+    await this.launch();
+  }
+
+  async #unmountAll(): Promise<void> {
     const mounted = (await readFile("/proc/self/mountinfo", "utf8"))
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
       .filter((target) => target.startsWith(`${this.base}/`));
     for (const target of mounted.reverse()) spawnSync("umount", ["--lazy", target]);
-    for (const hierarchy of await cgroupHierarchies()) await removeGroupsBelow(join(hierarchy, this.cgroupParent));
-    await rm(this.state, { recursive: true });
-    await this.launch();
+  }
+
+  /** Boxes that a test has left which failed: the next one's daemon would find their groups and processes. */
+  async #endLeftBoxes(): Promise<void> {
+    const names = await readdir(boxesDirectory(this.state)).catch(() => []);
+    for (const name of names) {
+      const directory = boxDirectoryAt(join(boxesDirectory(this.state), name));
+      const record = await readBoxRecord(directory).catch(() => undefined);
+      if (record !== undefined) await removeBoxCgroup(record.cgroups, record.id, AbortSignal.timeout(limit(10_000)));
+    }
+    if (names.length > 0) await this.#unmountAll();
   }
 
   /** Every pod, through CRI. */
@@ -314,6 +331,7 @@ export class Daemon {
       running.delete(this);
       await this.stop();
       await this.#removeHalfMade();
+      await this.#endLeftBoxes();
       const keep = process.env["A3S_TEST_KEEP"];
       if (keep !== undefined) await appendFile(join(keep, "daemons.log"), await this.logTail(1 << 24));
       for (const hierarchy of await cgroupHierarchies()) {

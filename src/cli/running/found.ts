@@ -7,13 +7,10 @@ import { namesIn } from "../../base/names-in.js";
 import type { Config } from "../../config/config.js";
 import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory } from "../../config/paths.js";
 import { boxesDirectory, boxDirectoryAt, readBoxRecord, type BoxRecord } from "../../vmm/box-directory.js";
-import { cgroupHierarchies } from "../../base/cgroups.js";
-import { ownCgroupParent, poolCgroupParent } from "../../vmm/cgroup/plan.js";
+import { emptyGroupsBeside, ownParentsIn } from "../../vmm/cgroup/empty-groups.js";
 import { areas } from "../../vmm/share/layout.js";
-import { ownSlice, poolSlice, slicePath } from "../../vmm/systemd/slice-path.js";
 import { readMountinfo } from "../../base/mountinfo.js";
 import type { BoxHandle } from "../../vmm/box.js";
-import { emptyGroupsBeside } from "./cgroups.js";
 import { halfMadeIn, type HalfMade } from "../../vmm/templates/half-made.js";
 import { boxProcesses, startTimeOf, type BoxProcess } from "./processes.js";
 import { shareMountsOf } from "./share-mounts.js";
@@ -56,13 +53,11 @@ const creationMs = 180_000;
 
 export async function lookAround(config: Config, named: Named): Promise<Found> {
   const mounts = await readMountinfo();
-  const own = [ownCgroupParent, slicePath(ownSlice), poolCgroupParent, slicePath(poolSlice)];
-  const parents = cgroupHierarchies(mounts).flatMap(({ mountPoint }) => own.map((path) => join(mountPoint, path)));
   const served = await isServed(config.socketPath);
   const boxDirectories = await boxDirectoriesOf(config.state);
   const ready = [...boxDirectories.values()].flatMap((record) => (record?.pool === undefined ? [] : record.processes));
   const settledMs = served ? Date.now() - creationMs : Number.POSITIVE_INFINITY;
-  const emptyCgroups = await emptyGroupsBeside([...parents, ...named.cgroups]);
+  const emptyCgroups = await emptyGroupsBeside([...ownParentsIn(mounts), ...named.cgroups]);
   return {
     served,
     boxDirectories,
