@@ -142,7 +142,7 @@ async function created(edge: Edge, mounts: CreateSandboxRequest["mounts"]): Prom
 
 async function run(edge: Edge, sandboxId: string, args: string[]): Promise<void> {
   const start = { sandboxId, args, env: {}, workingDir: "/", user: "", terminal: undefined };
-  const request = { start: { ...start, stdin: false, tag: "", limitMs: 0n } };
+  const request = { start: { ...start, stdin: false, tag: "", limitMs: 0n, startId: "" } };
   for await (const { event } of edge.events(processes.runProcess, request)) {
     if (event?.exit === undefined) continue;
     if (event.exit.code !== 0) throw new Error(`${args.join(" ")} ended with ${String(event.exit.code)}`);

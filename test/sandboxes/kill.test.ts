@@ -98,7 +98,7 @@ async function created(edge: Edge): Promise<string> {
 async function begun(edge: Edge, sandboxId: string): Promise<Program[]> {
   const line = `i=0; while [ $i -lt ${String(lines)} ]; do i=$((i+1)); echo $i; sleep 1; done; exit 7`;
   const start = { sandboxId, args: ["sh", "-c", line], env: {}, workingDir: "", user: "", terminal: undefined };
-  const asked = { ...start, stdin: false, tag: "", limitMs: 0n };
+  const asked = { ...start, stdin: false, tag: "", limitMs: 0n, startId: "" };
   return await Promise.all(
     Array.from({ length: programsOfEach }, async () => {
       const { process } = await edge.call(processes.startProcess, asked);

@@ -177,6 +177,44 @@ describe("programs in a sandbox", function () {
     expect((await run(processes, shell("exit 0", { limitMs: 60_000 }))).exit?.timedOut).to.be.false;
   });
 
+  it("are started once for all who ask with one id, whoever of them has gone, and found by it while they start", async () => {
+    const asked = shell("echo started >> once; sleep 7657", { startId: "one" });
+    const [gone, stays] = [new AbortController(), within(20_000)];
+    const starts = [processes.start(asked, gone.signal), processes.start(asked, stays), processes.start(asked, stays)];
+    const looked = processes.startedBy("one", stays);
+    gone.abort();
+    const [first, ...others] = await Promise.allSettled(starts);
+    expect(first?.status).to.equal("rejected");
+    const { id } = await looked;
+    expect(others.map((one) => (one.status === "fulfilled" ? one.value.id : String(one.reason)))).to.deep.equal([
+      id,
+      id,
+    ]);
+    expect((await processes.start(asked, stays)).id).to.equal(id);
+    const lines = (count: number): string =>
+      `until [ "$(grep -c started once)" = ${String(count)} ]; do sleep 0.05; done`;
+    await run(processes, shell(lines(1), { limitMs: 20_000 }));
+    await processes.forget(id, stays);
+
+    const alone = new AbortController();
+    const left = processes.start(shell("echo started >> once; sleep 7657", { startId: "two" }), alone.signal);
+    alone.abort();
+    expect(await codeOf(left)).not.to.equal("success");
+    const went = await processes.startedBy("two", stays);
+    await run(processes, shell(lines(2), { limitMs: 20_000 }));
+    await processes.forget(went.id, stays);
+    expect((await run(processes, shell("cat once; ps | grep -c 'sleep 765[7]'"))).stdout).to.equal(
+      "started\nstarted\n0\n",
+    );
+    expect(await codeOf(processes.startedBy("two", stays))).to.equal("notFound");
+    expect(await codeOf(processes.start(wanted(["no-such"], { startId: "three" }), stays))).to.equal("notFound");
+    const other = await processes.start(wanted(["true"], { startId: "three" }), stays);
+    expect((await processes.startedBy("three", stays)).id).to.equal(other.id);
+    expect(await codeOf(processes.start(wanted(["true"], { startId: "x".repeat(257) }), stays))).to.equal(
+      "invalidArgument",
+    );
+  });
+
   it("are found by the newest of their tag, and forgotten with all that was theirs", async () => {
     await processes.start(shell("echo old", { tag: "t" }), within(10_000));
     const { id } = await processes.start(wanted(["sleep", "7656"], { tag: "t" }), within(10_000));

@@ -92,7 +92,7 @@ describe("sandboxd", () => {
 
   const shell = (script: string, more: Partial<StartProcessRequest> = {}): StartProcessRequest => ({
     ...{ sandboxId: id, args: ["/bin/sh", "-c", script], env: {}, workingDir: "", user: "", terminal: undefined },
-    ...{ stdin: false, tag: "", limitMs: 0n },
+    ...{ stdin: false, tag: "", limitMs: 0n, startId: "" },
     ...more,
   });
 

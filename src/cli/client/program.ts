@@ -30,5 +30,6 @@ export function programOf(
     stdin: values.interactive === true,
     tag,
     limitMs: 0n,
+    startId: "",
   };
 }

@@ -15,6 +15,8 @@ export interface ProcessWanted {
   readonly stdin: boolean;
   /** A name of the client's; "": none. Two of one sandbox may have the same: the newest is meant. */
   readonly tag: string;
+  /** Of this start alone: asked again with it, the start is answered by what has come of it. Absent: each is another. */
+  readonly startId?: string;
   /** Then it is killed with all it has started. 0: never. */
   readonly limitMs: number;
 }
@@ -78,6 +80,8 @@ export interface Processes {
   get(id: ProcessNumber): ProcessView;
   /** The newest with this tag. */
   tagged(tag: string): ProcessView;
+  /** What has come of a start, which is waited for while it is under way. */
+  startedBy(startId: string, signal: AbortSignal): Promise<ProcessView>;
   /** Those that run, and those that have ended and are kept still. */
   list(): readonly ProcessView[];
   /** Ends after the exit, or with `signal`. Any number of connections may read one process, each at its own speed. */

@@ -17,6 +17,7 @@ export function watchedProcesses(inner: Processes, { audited, used, begin }: Wat
       audited({ what: "start process", detail: wanted.args[0] ?? "" }, () => inner.start(wanted, signal)),
     get: (id) => inner.get(id),
     tagged: (tag) => inner.tagged(tag),
+    startedBy: (startId, signal) => inner.startedBy(startId, signal),
     list: () => inner.list(),
     connect: (id, from, signal) => inUse(inner.connect(id, from, signal), begin),
     write: (id, data, signal) => used(() => inner.write(id, data, signal)),

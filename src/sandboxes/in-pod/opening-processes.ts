@@ -38,6 +38,10 @@ export class OpeningProcesses implements Processes {
     return this.#store.tagged(tag);
   }
 
+  async startedBy(startId: string, signal: AbortSignal): Promise<ProcessView> {
+    return await (await this.#opening).startedBy(startId, signal);
+  }
+
   list(): readonly ProcessView[] {
     return this.#store?.list() ?? [];
   }

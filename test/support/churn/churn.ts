@@ -16,7 +16,7 @@ export const heldOfEach = 4;
 const fileBytes = 64 * 1024;
 const partBytes = 16 * 1024;
 const nothingSaid = { metadata: {}, states: [], template: "", startedAfter: undefined, pageToken: "" };
-const usual = { env: {}, workingDir: "", user: "", terminal: undefined, tag: "", limitMs: 0n };
+const usual = { env: {}, workingDir: "", user: "", terminal: undefined, tag: "", limitMs: 0n, startId: "" };
 
 interface Held {
   readonly id: string;

@@ -76,6 +76,12 @@ export class DoubleProcesses implements Processes {
     return found.view;
   }
 
+  startedBy(startId: string): Promise<ProcessView> {
+    const found = [...this.#all.values()].find(({ view }) => view.wanted.startId === startId);
+    if (found === undefined) return Promise.reject(new RuntimeError("notFound", `no process of ${startId}`));
+    return Promise.resolve(found.view);
+  }
+
   list(): readonly ProcessView[] {
     return [...this.#all.values()].map(({ view }) => view);
   }

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 
 from ._failures import Failure, Fate
-from ._messages import BASH, OWN_TAG, SH
+from ._messages import BASH, SH
 from ._methods import CONNECT, RUN, Method
 from ._proto import processes_pb2 as p
 from .exceptions import CommandExitException, InvalidArgumentException, TimeoutException
@@ -39,12 +39,10 @@ class Following:
         self.pid = pid
         self.exit: Optional[p.ProcessExit] = None
         self._start = start
-        self._may_run = False
-        """A RunProcess was cut off before its first event: nobody knows whether the program runs."""
         self._from: From = _checked(from_)
         self._next: Optional[int] = from_ if isinstance(from_, int) else None
-        if start is not None and not start.tag:
-            start.tag = f"{OWN_TAG}{uuid.uuid4()}"
+        if start is not None:
+            start.start_id = str(uuid.uuid4())
 
     @property
     def is_known(self) -> bool:
@@ -57,13 +55,12 @@ class Following:
         return self._next
 
     def opening(self) -> Opening:
-        if self._start is not None and not self.is_known and not self._may_run:
+        """A start whose answer was lost is asked for again: by its id the server knows it, and starts nothing twice."""
+        if self._start is not None and not self.is_known:
             return RUN, p.RunProcessRequest(start=self._start)
         request = p.ConnectProcessRequest(sandbox_id=self.sandbox_id)
         if self.is_known:
             request.process.id = self.pid
-        elif self._start is not None:
-            request.process.tag = self._start.tag
         where: From = self._from if self._next is None else self._next
         if isinstance(where, int):
             request.offset = where
@@ -89,18 +86,21 @@ class Following:
         """Whether the next opening may succeed where this one has failed, without waiting for a server to come back."""
         if failure.code is not grpc.StatusCode.NOT_FOUND or self.is_known or self._start is None:
             return False
-        if self._may_run:
-            self._may_run = False  # It has never been started.
-            return True
         if self._start.args and self._start.args[0] == BASH:
             self._start.args[0] = SH  # An image without bash has what its sh can do.
+            self._start.start_id = str(uuid.uuid4())
             return True
         return False
 
-    def dropped(self, failure: Optional[Failure]) -> None:
-        """The connection has gone; None: the stream has ended without the exit."""
-        if not self.is_known and self._start is not None and (failure is None or failure.fate is Fate.DROPPED):
-            self._may_run = True
+    @property
+    def unanswered(self) -> Optional[p.ProcessSelector]:
+        """What may have been started, where nobody has heard of it."""
+        if self.is_known or self._start is None:
+            return None
+        return p.ProcessSelector(start_id=self._start.start_id)
+
+    def dropped(self) -> None:
+        """The connection has gone, or the stream has ended without the exit."""
         if self._next is None and self.is_known and self._from == "now":
             self._from = "unseen"
 

@@ -156,8 +156,6 @@ def metrics_of(message: s.GetSandboxUsageResponse) -> SandboxMetrics:
 
 BASH = "/bin/bash"
 SH = "/bin/sh"
-OWN_TAG = "sdk:"
-"""Begins the tags of processes that were given none."""
 PTY_ENVS = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
@@ -195,7 +193,7 @@ def process_of(message: p.Process) -> ProcessInfo:
     cmd, *args = list(message.args) or [""]
     return ProcessInfo(
         pid=message.id,
-        tag=None if message.tag.startswith(OWN_TAG) else message.tag or None,
+        tag=message.tag or None,
         cmd=cmd,
         args=args,
         cwd=message.working_dir or None,

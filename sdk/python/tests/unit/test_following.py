@@ -9,8 +9,6 @@ from a3s_box_sdk._following import Following, Gathered
 from a3s_box_sdk._messages import start_request
 from a3s_box_sdk._proto import processes_pb2 as p
 
-DROPPED = Failure(grpc.StatusCode.UNAVAILABLE, "Socket closed", Fate.DROPPED)
-UNSENT = Failure(grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", Fate.UNSENT)
 MISSING = Failure(grpc.StatusCode.NOT_FOUND, "there is none", Fate.ANSWERED)
 
 
@@ -35,27 +33,27 @@ def starting(*args):
     return Following("s", start=start_request("s", args or ["/bin/bash", "-l", "-c", "true"]))
 
 
-def test_a_start_that_was_cut_off_is_looked_for_before_it_is_started_again():
+def test_a_start_that_was_cut_off_is_asked_for_again_by_its_id():
     following = starting()
     name, request = kind(following)
-    tag = request.start.tag
-    assert name == "RunProcess" and tag.startswith("sdk:")
-    following.dropped(UNSENT)
-    assert kind(following)[0] == "RunProcess", "nothing was asked: it is asked again"
-    following.dropped(DROPPED)
+    start_id = request.start.start_id
+    assert name == "RunProcess" and len(start_id) == 36
+    assert starting().opening()[1].start.start_id != start_id
+    following.dropped()
     name, request = kind(following)
-    assert name == "ConnectProcess" and request.process.tag == tag and request.HasField("start")
-    assert following.goes_on(MISSING)
-    assert kind(following)[0] == "RunProcess"
-    following.dropped(DROPPED)
+    assert name == "RunProcess" and request.start.start_id == start_id
+    assert following.unanswered.start_id == start_id
     following.take(process())
+    assert following.unanswered is None
     name, request = kind(following)
     assert name == "ConnectProcess" and request.process.id == 7
 
 
 def test_bash_gives_way_to_sh_where_there_is_none_and_nothing_else_does():
     following = starting()
+    start_id = kind(following)[1].start.start_id
     assert following.goes_on(MISSING) and kind(following)[1].start.args[0] == "/bin/sh"
+    assert kind(following)[1].start.start_id != start_id, "it is another start"
     assert not following.goes_on(MISSING)
     assert not starting("/no/such").goes_on(MISSING)
     assert not Following("s", pid=7).goes_on(MISSING)
@@ -73,7 +71,7 @@ def test_reading_goes_on_behind_the_last_byte_that_has_come_or_was_lost():
     now = Following("s", pid=7, from_="now")
     assert kind(now)[1].HasField("now")
     now.take(process())
-    now.dropped(DROPPED)
+    now.dropped()
     assert kind(now)[1].HasField("unseen")
     start = Following("s", pid=7)
     start.take(process())

@@ -5,7 +5,6 @@ import { exitStatusOf } from "./exit.js";
 import type { OutputFrom } from "./follow.js";
 import type { CommandHandle, OutputOpts } from "./handle.js";
 import type { SandboxProcesses } from "./processes.js";
-import { ownTag } from "./start.js";
 
 const usualLimitMs = 60_000;
 const sigkill = 9;
@@ -133,11 +132,10 @@ export class Commands {
 
 function infoOf({ id, args, workingDir, user, tag, startedAt, exit }: Process): ProcessInfo {
   const [cmd = "", ...rest] = args;
-  const own = ownTag(tag);
   const { exitCode = 0, error } = exit === undefined ? {} : exitStatusOf(exit);
   return {
     ...{ pid: id, cmd, args: rest, cwd: workingDir, user, startedAt: startedAt ?? new Date(0) },
-    ...(own === undefined ? {} : { tag: own }),
+    ...(tag === "" ? {} : { tag }),
     ...(exit === undefined
       ? {}
       : {

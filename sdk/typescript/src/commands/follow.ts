@@ -29,7 +29,7 @@ export type Followed =
   | { readonly kind: "exit"; readonly exit: ProcessExit };
 
 export type Begin =
-  /** Its tag is nobody else's. */
+  /** Its id is no other start's. */
   | { readonly kind: "run"; readonly start: StartProcessRequest }
   | { readonly kind: "connect"; readonly process: ProcessSelector; readonly from: OutputFrom };
 
@@ -40,7 +40,7 @@ export interface Following {
   readonly signal: AbortSignal;
 }
 
-/** Ends after the exit. A start whose answer is lost is looked for by its tag: a program is started once. */
+/** Ends after the exit. A start whose answer is lost is asked for again by its id: a program is started once. */
 export async function* follow(following: Following, begin: Begin): AsyncGenerator<Followed, void> {
   const { connection, call, signal } = following;
   const attempts = connection.attempts(call, signal);
@@ -60,14 +60,8 @@ export async function* follow(following: Following, begin: Begin): AsyncGenerato
       }
       throw new WireError(status.UNAVAILABLE, "the output ended before the exit", false);
     } catch (thrown) {
-      const isUnknown = thrown instanceof WireError && thrown.status === status.NOT_FOUND;
-      if (isUnknown && begin.kind === "run" && place.kind === "connect" && !isTold) {
-        place = begin; // it was never started
-        continue;
-      }
       if (!connection.resumes) throw await connection.explain(unsure(thrown), call);
       await attempts.again(thrown);
-      if (place.kind === "run") place = { kind: "connect", process: { tag: place.start.tag }, from: "start" };
     }
   }
 }

@@ -11,8 +11,6 @@ import {
 } from "../gen/sandboxes/v1/processes.js";
 import { follow, type Begin, type Followed } from "./follow.js";
 
-/** Of tags that nobody has given: they are how a start is found whose answer was lost. */
-const tagPrefix = "sdk:";
 const forgetMs = 10_000;
 
 export interface Wanted {
@@ -36,11 +34,6 @@ export interface Running {
   readonly stop: AbortController;
 }
 
-/** Tags of others than this package. */
-export function ownTag(tag: string): string | undefined {
-  return tag === "" || tag.startsWith(tagPrefix) ? undefined : tag;
-}
-
 /** By which program lines are run in a sandbox; what its image has is found out by the first. */
 export interface Shell {
   program: "/bin/bash" | "/bin/sh";
@@ -58,7 +51,7 @@ export async function startProgram(
     const request = StartProcessRequest.fromPartial({
       ...{ sandboxId, env: wanted.env, workingDir: wanted.workingDir, user: wanted.user, stdin: wanted.stdin },
       args: argsOf(wanted, shell),
-      ...{ tag: `${tagPrefix}${randomUUID()}`, limitMs: BigInt(Math.ceil(wanted.limitMs)) },
+      ...{ startId: randomUUID(), limitMs: BigInt(Math.ceil(wanted.limitMs)) },
       ...(wanted.terminal === undefined ? {} : { terminal: wanted.terminal }),
     });
     return await begun(connection, sandboxId, { kind: "run", start: request }, call);
@@ -101,7 +94,7 @@ export async function begun(connection: Connection, sandboxId: string, begin: Be
     const gaveUp = stop.signal.aborted;
     stop.abort(thrown);
     // Whether it was started nobody knows: whoever has given up wants none.
-    if (gaveUp && begin.kind === "run") forget(connection, sandboxId, { tag: begin.start.tag }, call);
+    if (gaveUp && begin.kind === "run") forget(connection, sandboxId, { startId: begin.start.startId }, call);
     throw thrown;
   }
 }

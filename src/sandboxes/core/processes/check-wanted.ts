@@ -3,14 +3,18 @@ import type { ProcessWanted, TerminalWanted } from "../process.js";
 
 /** What the agent takes of a process in all, less what the container's own is. */
 const mostBytes = 768 * 1024;
-const mostTagCharacters = 256;
+/** Of a tag, and of a start's id. */
+const mostNameCharacters = 256;
 const largestSize = 0xffff;
 
 /** Throws `invalidArgument`; a copy that nobody changes. What users, directories and programs there are the engine says. */
 export function checkedWanted(wanted: ProcessWanted): ProcessWanted {
-  const { terminal, tag, limitMs } = wanted;
+  const { terminal, tag, startId, limitMs } = wanted;
   if ((wanted.args[0] ?? "") === "") throw invalid("no program is named");
-  if (tag.length > mostTagCharacters) throw invalid(`a tag has ${mostTagCharacters} characters at most`);
+  if (tag.length > mostNameCharacters) throw invalid(`a tag has ${mostNameCharacters} characters at most`);
+  if ((startId ?? "").length > mostNameCharacters) {
+    throw invalid(`a start's id has ${mostNameCharacters} characters at most`);
+  }
   if (!Number.isFinite(limitMs) || limitMs < 0) throw invalid(`${limitMs} ms is no time limit`);
   if (terminal !== undefined) checkSize(terminal);
   const copy = Object.freeze({
@@ -21,6 +25,7 @@ export function checkedWanted(wanted: ProcessWanted): ProcessWanted {
     ...(terminal === undefined ? {} : { terminal: Object.freeze({ columns: terminal.columns, rows: terminal.rows }) }),
     stdin: wanted.stdin,
     tag,
+    ...(startId === undefined ? {} : { startId }),
     limitMs,
   });
   const bytes = Buffer.byteLength(JSON.stringify(copy));

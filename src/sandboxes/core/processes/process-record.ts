@@ -14,6 +14,7 @@ const wanted = z
     terminal: z.object({ columns: z.int(), rows: z.int() }).readonly().exactOptional(),
     stdin: z.boolean(),
     tag: z.string(),
+    startId: z.string().exactOptional(),
     limitMs: z.number(),
   })
   .readonly();

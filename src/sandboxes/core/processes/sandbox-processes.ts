@@ -4,6 +4,7 @@ import { closedDirectory } from "../../../base/closed-directory.js";
 import { codeOf, errnoOf, messageOf, RuntimeError } from "../../../base/errors.js";
 import { onItsOwn } from "../../../base/hold.js";
 import type { Logger } from "../../../base/log.js";
+import { SharedWork } from "../../../base/shared-work.js";
 import type { DetachedExecs } from "../../../runtime/exec/detached-execs.js";
 import { keptExecPrefix } from "../../../runtime/exec/exec-spec.js";
 import type { AgentClient } from "../../../vmm/agent/agent-client.js";
@@ -46,6 +47,8 @@ export class SandboxProcesses implements ProcessStore {
   readonly #processes = new Map<ProcessNumber, KeptProcess>();
   /** Whose exec is being started; nobody sees them yet. */
   readonly #starting = new Map<ProcessNumber, KeptProcess>();
+  /** By their ids: whoever asks again, or looks for what came of one, waits for the first. */
+  readonly #starts = new SharedWork<string, ProcessView>({ outlivesCallers: true });
   #highest = 0;
   #closed: RuntimeError | undefined;
 
@@ -74,6 +77,16 @@ export class SandboxProcesses implements ProcessStore {
 
   async start(wanted: ProcessWanted, signal: AbortSignal): Promise<ProcessView> {
     const checked = checkedWanted(wanted);
+    const { startId } = checked;
+    if (startId === undefined) return await this.#start(checked, signal);
+    return await this.#starts.run(
+      startId,
+      signal,
+      async (own) => this.#cameOf(startId) ?? (await this.#start(checked, own)),
+    );
+  }
+
+  async #start(checked: ProcessWanted, signal: AbortSignal): Promise<ProcessView> {
     this.#requireOpen();
     const running = this.#starting.size + [...this.#processes.values()].filter(({ exit }) => exit === undefined).length;
     if (running >= this.#limits.mostRunning) {
@@ -132,6 +145,18 @@ export class SandboxProcesses implements ProcessStore {
     const found = tag === "" ? undefined : this.list().findLast(({ wanted }) => wanted.tag === tag);
     if (found === undefined) throw new RuntimeError("notFound", `there is no process with the tag "${tag}"`);
     return found;
+  }
+
+  async startedBy(startId: string, signal: AbortSignal): Promise<ProcessView> {
+    return await this.#starts.run(startId, signal, () => {
+      const found = this.#cameOf(startId);
+      const missing = (): RuntimeError => new RuntimeError("notFound", `there is no process of the start "${startId}"`);
+      return found === undefined ? Promise.reject(missing()) : Promise.resolve(found);
+    });
+  }
+
+  #cameOf(startId: string): ProcessView | undefined {
+    return this.list().find(({ wanted }) => wanted.startId === startId);
   }
 
   list(): readonly ProcessView[] {
@@ -222,6 +247,7 @@ export class SandboxProcesses implements ProcessStore {
 
   async #close(why: RuntimeError): Promise<void> {
     this.#closed ??= why;
+    await this.#starts.close(why.message);
     await Promise.all([...this.#processes.values()].map((process) => process.close(why)));
   }
 

@@ -30,9 +30,9 @@ interface About {
 
 function service({ sandboxes }: SandboxdParts, { unary, streams }: Calls): ProcessServiceServer {
   const of = (id: string, asked: Asked): Processes => sandboxes.processes(asked.caller, asked.sandbox(id));
-  const one = ({ sandboxId, process }: About, asked: Asked): { processes: Processes; id: ProcessNumber } => {
-    const processes = of(sandboxId, asked);
-    return { processes, id: selected(processes, process) };
+  const one = async (about: About, asked: Asked): Promise<{ processes: Processes; id: ProcessNumber }> => {
+    const processes = of(about.sandboxId, asked);
+    return { processes, id: await selected(processes, about.process, asked.signal) };
   };
   return {
     startProcess: unary("StartProcess", usualLimitMs, async (request, asked) => {
@@ -44,24 +44,24 @@ function service({ sandboxes }: SandboxdParts, { unary, streams }: Calls): Proce
       const processes = of(start.sandboxId, asked);
       yield* told(processes, await processes.start(processWanted(start), asked.signal), "start", asked.signal);
     }),
-    connectProcess: streams("ConnectProcess", (request, asked) => {
-      const { processes, id } = one(request, asked);
-      return told(processes, processes.get(id), outputFrom(request), asked.signal);
+    connectProcess: streams("ConnectProcess", async function* (request, asked) {
+      const { processes, id } = await one(request, asked);
+      yield* told(processes, processes.get(id), outputFrom(request), asked.signal);
     }),
-    getProcess: unary("GetProcess", usualLimitMs, (request, asked) => {
-      const { processes, id } = one(request, asked);
-      return Promise.resolve({ process: processMessage(processes.get(id)) });
+    getProcess: unary("GetProcess", usualLimitMs, async (request, asked) => {
+      const { processes, id } = await one(request, asked);
+      return { process: processMessage(processes.get(id)) };
     }),
     listProcesses: unary("ListProcesses", usualLimitMs, ({ sandboxId }, asked) =>
       Promise.resolve({ processes: of(sandboxId, asked).list().map(processMessage) }),
     ),
     sendInput: unary("SendInput", asLongAsItTakes, async (request, asked) => {
-      const { processes, id } = one(request, asked);
+      const { processes, id } = await one(request, asked);
       await processes.write(id, request.data, asked.signal);
       return {};
     }),
     closeInput: unary("CloseInput", usualLimitMs, async (request, asked) => {
-      const { processes, id } = one(request, asked);
+      const { processes, id } = await one(request, asked);
       await processes.closeInput(id, asked.signal);
       return {};
     }),
@@ -70,18 +70,18 @@ function service({ sandboxes }: SandboxdParts, { unary, streams }: Calls): Proce
       if (signal < 1 || signal > lastSignal) {
         throw new RuntimeError("invalidArgument", `no signal has the number ${String(signal)}`);
       }
-      const { processes, id } = one(request, asked);
+      const { processes, id } = await one(request, asked);
       await processes.signal(id, signal, all, asked.signal);
       return {};
     }),
     resizeTerminal: unary("ResizeTerminal", usualLimitMs, async (request, asked) => {
       const size = checkedSize(request.terminal?.columns ?? 0, request.terminal?.rows ?? 0);
-      const { processes, id } = one(request, asked);
+      const { processes, id } = await one(request, asked);
       await processes.resize(id, size, asked.signal);
       return {};
     }),
     forgetProcess: unary("ForgetProcess", usualLimitMs, async (request, asked) => {
-      const { processes, id } = one(request, asked);
+      const { processes, id } = await one(request, asked);
       await processes.forget(id, asked.signal);
       return {};
     }),

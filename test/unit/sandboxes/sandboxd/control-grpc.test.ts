@@ -64,7 +64,7 @@ describe("sandboxes.v1", () => {
     called(sandboxes, sandboxes.createSandbox.bind(sandboxes), wanted(more), of);
   const shell = (script: string, more: Partial<StartProcessRequest> = {}): StartProcessRequest => ({
     ...{ sandboxId: sandbox.id, args: ["sh", "-c", script], env: {}, workingDir: "", user: "", terminal: undefined },
-    ...{ stdin: false, tag: "", limitMs: 0n },
+    ...{ stdin: false, tag: "", limitMs: 0n, startId: "" },
     ...more,
   });
   const start = (request: StartProcessRequest): Promise<StartProcessResponse> =>

@@ -80,7 +80,7 @@ class AsyncEventStream:
             if error is not None:
                 await self._raise_unless_lost(error, patience)
                 continue
-            self.following.dropped(None)
+            self.following.dropped()
             if not await self._edge.waits(ENDED_EARLY, patience):
                 raise await self._edge.explained(ENDED_EARLY, self._about)
 
@@ -98,7 +98,7 @@ class AsyncEventStream:
             if self.following.goes_on(failure):
                 return
             raise await self._edge.explained(failure, self._about, self._timeout) from error
-        self.following.dropped(failure)
+        self.following.dropped()
         if not await self._edge.waits(failure, patience):
             raise await self._edge.explained(failure, self._about) from error
 
@@ -144,7 +144,14 @@ class AsyncProcesses:
         await self.edge.call(CLOSE_INPUT, request, self.about(stage), timeout or self.request_timeout)
 
     def forget(self, pid: int) -> None:
-        request = p.ForgetProcessRequest(sandbox_id=self.sandbox_id, process=p.ProcessSelector(id=pid))
+        self._forget(p.ProcessSelector(id=pid))
+
+    def forget_unanswered(self, following: Following) -> None:
+        if following.unanswered is not None:
+            self._forget(following.unanswered)
+
+    def _forget(self, process: p.ProcessSelector) -> None:
+        request = p.ForgetProcessRequest(sandbox_id=self.sandbox_id, process=process)
         self.edge.forget(FORGET, request, self.request_timeout)
 
 
@@ -182,7 +189,12 @@ class AsyncCommandHandle:
         on_pty: Optional[OutputHandler[bytes]] = None,
     ) -> AsyncCommandHandle:
         gathered = Gathered(is_terminal)
-        gathered.take(await stream.first())
+        try:
+            gathered.take(await stream.first())
+        except BaseException:
+            # A cancellation, too: nobody is there for what may have been started.
+            processes.forget_unanswered(stream.following)
+            raise
         return AsyncCommandHandle(processes, stream, limit, gathered, on_stdout, on_stderr, on_pty)
 
     @property

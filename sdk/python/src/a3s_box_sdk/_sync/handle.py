@@ -64,7 +64,7 @@ class EventStream:
             if error is not None:
                 self._raise_unless_lost(error, patience)
                 continue
-            self.following.dropped(None)
+            self.following.dropped()
             if not self._edge.waits(ENDED_EARLY, patience):
                 raise self._edge.explained(ENDED_EARLY, self._about)
 
@@ -82,7 +82,7 @@ class EventStream:
             if self.following.goes_on(failure):
                 return
             raise self._edge.explained(failure, self._about, self._timeout) from error
-        self.following.dropped(failure)
+        self.following.dropped()
         if not self._edge.waits(failure, patience):
             raise self._edge.explained(failure, self._about) from error
 
@@ -129,7 +129,14 @@ class Processes:
         self.edge.call(CLOSE_INPUT, request, self.about(stage), timeout or self.request_timeout)
 
     def forget(self, pid: int) -> None:
-        request = p.ForgetProcessRequest(sandbox_id=self.sandbox_id, process=p.ProcessSelector(id=pid))
+        self._forget(p.ProcessSelector(id=pid))
+
+    def forget_unanswered(self, following: Following) -> None:
+        if following.unanswered is not None:
+            self._forget(following.unanswered)
+
+    def _forget(self, process: p.ProcessSelector) -> None:
+        request = p.ForgetProcessRequest(sandbox_id=self.sandbox_id, process=process)
         self.edge.forget(FORGET, request, self.request_timeout)
 
 
@@ -145,7 +152,12 @@ class CommandHandle:
         self._stream = stream
         self._limit = limit
         self._gathered = Gathered(is_terminal)
-        self._gathered.take(stream.first())
+        try:
+            self._gathered.take(stream.first())
+        except BaseException:
+            # Ctrl-C, too: nobody is there for what may have been started.
+            processes.forget_unanswered(stream.following)
+            raise
         self.pid = stream.following.pid
         self._pieces = self._read()
         self._failure: Optional[SandboxException] = None

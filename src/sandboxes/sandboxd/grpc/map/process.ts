@@ -32,7 +32,7 @@ export function checkedSize(columns: number, rows: number): TerminalWanted {
 }
 
 export function processWanted(request: StartProcessRequest): ProcessWanted {
-  const { args, env, workingDir, user, terminal, stdin, tag, limitMs } = request;
+  const { args, env, workingDir, user, terminal, stdin, tag, startId, limitMs } = request;
   if (args.length === 0 || args[0] === "") throw new RuntimeError("invalidArgument", "args is empty");
   return {
     args,
@@ -42,14 +42,20 @@ export function processWanted(request: StartProcessRequest): ProcessWanted {
     ...(terminal === undefined ? {} : { terminal: checkedSize(terminal.columns, terminal.rows) }),
     stdin,
     tag,
+    ...(startId === "" ? {} : { startId }),
     limitMs: wholeNumber("limit_ms", limitMs),
   };
 }
 
-export function selected(processes: Processes, selector: ProcessSelector | undefined): ProcessNumber {
+export async function selected(
+  processes: Processes,
+  selector: ProcessSelector | undefined,
+  signal: AbortSignal,
+): Promise<ProcessNumber> {
   if (selector?.id !== undefined) return selector.id;
   if (selector?.tag !== undefined) return processes.tagged(selector.tag).id;
-  throw new RuntimeError("invalidArgument", "which process? neither id nor tag is set");
+  if (selector?.startId !== undefined) return (await processes.startedBy(selector.startId, signal)).id;
+  throw new RuntimeError("invalidArgument", "which process? none of id, tag and start_id is set");
 }
 
 export function outputFrom(request: ConnectProcessRequest): OutputFrom {
