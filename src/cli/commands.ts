@@ -143,6 +143,13 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./node/leave.js")).nodeLeave(args),
   },
   {
+    name: "node in-use",
+    synopsis: "[--opt DIR]",
+    about: "which releases that node keep has put on this node something runs from",
+    details: ["--opt DIR  where they are (default /opt)"],
+    run: async (args) => await (await import("./node/in-use.js")).nodeInUse(args),
+  },
+  {
     name: "run",
     synopsis: "[-it] [-d] [--rm] [-v DIR:DIR] [-e K=V] [-p PORT] TEMPLATE|IMAGE [PROGRAM ARGUMENT…]",
     about: "make a sandbox and run a program in it; its exit status is the program's",

@@ -1,5 +1,5 @@
 /** `node keep`: what a pod of the chart does on its node, in mode cri (docs/adr/0122). */
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { monotonicMs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
@@ -9,30 +9,30 @@ import { someoneAnswers } from "../../base/unix-socket.js";
 import { managerSockets } from "../../vmm/systemd/manager.js";
 import { exitStatus, parseFlags, usageError } from "../command.js";
 import { unitName } from "../installed-files.js";
-import { textOf } from "../install.js";
+import { askNode, until } from "./asked-units.js";
 import { type HostUnits, hostUnits } from "./host-units.js";
 import { clusterApi, type KubeApi } from "./kube-api.js";
+import { namesSaid } from "./in-use.js";
 import { criStateOf, isInUse, readNode, tellState, type NodeObject } from "./node-object.js";
 import {
-  checkSaid,
-  checkUnitName,
+  checkUnit,
+  inUseUnit,
   isPlaced,
   noteRestarted,
   placeRelease,
   removeRelease,
   type ReleaseOptions,
 } from "./release-files.js";
+import { removeTrees, spareTrees } from "./release-trees.js";
 
-const checkLimitMs = 200_000;
 const serveLimitMs = 130_000;
 const stopLimitMs = 60_000;
-const pollMs = 250;
+/** Releases that something still ran from are looked at again after this. */
+const treesRestMs = 600_000;
 /** A node that could not be made ready is tried again after this. */
 const retryMs = 300_000;
 /** An uninstall takes the labels and the pods at once: one that ends a little later must not put back what it took away. */
 const restMs = 120_000;
-/** What `check` ends with. */
-const verdict = /^Boxes (can|can't) be run here.*$/m;
 const cri = "/run/a3s-box/cri.sock";
 
 export interface KeepParts {
@@ -82,6 +82,7 @@ export class NodeKeeper {
   #isPlaced = false;
   #failedAtMs = Number.NEGATIVE_INFINITY;
   #removedAtMs = Number.NEGATIVE_INFINITY;
+  #treesAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: KeepParts) {
     this.#parts = parts;
@@ -101,6 +102,7 @@ export class NodeKeeper {
     }
     if (this.#isPlaced) {
       await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
+      await this.#removeSpare(signal);
       return;
     }
     const restsUntilMs = state === "failed" ? this.#failedAtMs + retryMs : this.#removedAtMs + restMs;
@@ -142,22 +144,28 @@ export class NodeKeeper {
     log.info({ anew }, "the release is on the node, and serves");
   }
 
-  /** As the node's daemon would find it. */
   async #check(signal: AbortSignal): Promise<void> {
-    const said = join(this.#parts.release.host, checkSaid);
-    await rm(said, { force: true });
-    await this.#parts.units.runOnce(checkUnitName, signal);
-    let text = "";
-    const ended = (): string => {
-      const [last = "nothing"] = text.trim().split("\n").slice(-1);
-      return `check has ended on the node; ${checkSaid} there has what it said, at last: ${last}`;
-    };
-    await until(ended, checkLimitMs, signal, async () => {
-      text = (await textOf(said)) ?? "";
-      return verdict.test(text);
-    });
-    const [line = "", word] = verdict.exec(text) ?? [];
+    const { release, units } = this.#parts;
+    const text = await askNode(units, release.host, checkUnit, signal);
+    const [line = "", word] = checkUnit.end.exec(text) ?? [];
     if (word !== "can") throw new RuntimeError("failedPrecondition", line, { stage: "check" });
+  }
+
+  /** Of releases before the last one, whose programs Boxes may still have. What keeps them is no fault of the node. */
+  async #removeSpare(signal: AbortSignal): Promise<void> {
+    const { log, release, units } = this.#parts;
+    if (monotonicMs() < this.#treesAtMs + treesRestMs) return;
+    const spare = await spareTrees(release.host);
+    if (spare.length === 0) return;
+    this.#treesAtMs = monotonicMs();
+    try {
+      const inUse = namesSaid(await askNode(units, release.host, inUseUnit, signal));
+      const gone = spare.filter((name) => !inUse.has(name));
+      await removeTrees(release.host, gone);
+      log.info({ gone, inUse: spare.filter((name) => inUse.has(name)) }, "earlier releases");
+    } catch (thrown) {
+      log.warn({ err: messageOf(thrown) }, "earlier releases stay");
+    }
   }
 
   async #leave(node: NodeObject, signal: AbortSignal): Promise<void> {
@@ -185,20 +193,5 @@ export class NodeKeeper {
     const socket = join(release.host, cri);
     const ended = (): string => `the daemon has ended: journalctl -u ${unitName} has the reason`;
     await until(ended, stopLimitMs, signal, async () => !(await someoneAnswers(socket)));
-  }
-}
-
-async function until(
-  what: () => string,
-  limitMs: number,
-  signal: AbortSignal,
-  isSo: () => Promise<boolean>,
-): Promise<void> {
-  const endMs = monotonicMs() + limitMs;
-  while (!(await isSo())) {
-    if (monotonicMs() > endMs) {
-      throw new RuntimeError("deadlineExceeded", `not within ${String(limitMs / 1000)} s: ${what()}`);
-    }
-    await sleep(pollMs, signal);
   }
 }

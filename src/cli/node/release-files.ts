@@ -1,13 +1,13 @@
 /** This release as a node has it: the tree below /opt, the link to it, the unit, the configuration. */
-import { execFile } from "node:child_process";
-import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { RuntimeError } from "../../base/errors.js";
 import { isThere } from "../../base/is-there.js";
-import { packageVersion } from "../../base/version.js";
 import { textOf } from "../install.js";
 import { installedFiles, unitName } from "../installed-files.js";
+import { removeSaid, unitText, type AskedUnit } from "./asked-units.js";
+import { wasAll } from "./in-use.js";
+import { copyTree, isTree, leadTo, linkedRelease, releaseLink, removeAllTrees, treeName } from "./release-trees.js";
 
 export interface ReleaseOptions {
   /** Where the node's root is seen, as far as it is. */
@@ -18,18 +18,27 @@ export interface ReleaseOptions {
   readonly config: string | undefined;
 }
 
-export const checkUnitName = "a3s-box-check.service";
-/** What `check` has said on the node, below its root. */
-export const checkSaid = "/run/a3s-box-check/said";
-const link = "/opt/a3s-box";
-/** Of names that no release by hand has. */
-const trees = "a3s-box-of-chart-";
+/** `check` as the node's daemon would find it: this container's own rights are not the daemon's. */
+export const checkUnit: AskedUnit = {
+  name: "a3s-box-check.service",
+  about: `What this node can do for ${unitName}`,
+  command: "check",
+  end: /^Boxes (can|can't) be run here.*$/m,
+  limitMs: 200_000,
+};
+export const inUseUnit: AskedUnit = {
+  name: "a3s-box-in-use.service",
+  about: `Which releases of ${unitName} something runs from`,
+  command: "node in-use",
+  end: wasAll,
+  limitMs: 80_000,
+};
+const askedUnits = [checkUnit, inUseUnit];
 const configPath = "/etc/a3s-box/config.toml";
 /** The first line of a file that is this program's to change and to take away. */
 const mark = "# Written by the chart a3s-box: a change here is undone. Its values have `cri.config`.\n";
 /** There from before the first change until the daemon runs by it. A start of the node takes it, and starts the daemon anew. */
 const restartNote = "/run/a3s-box-of-chart-restart";
-const copyLimitMs = 300_000;
 
 /**
  * Puts it in place; true where the daemon is to be started anew for it: something is another than before, or was at an earlier time
@@ -39,9 +48,9 @@ export async function placeRelease({ host, tree, config }: ReleaseOptions, signa
   await refuseOthers(host, config);
   const wasNoted = await isThere(join(host, restartNote));
   await writeFile(join(host, restartNote), "");
-  const name = `${trees}${packageVersion()}`;
-  const isNew = await placeTree(tree, join(host, dirname(link), name), signal);
-  const linked = await pointLink(join(host, link), name);
+  const name = await treeName(tree);
+  const isNew = await copyTree(tree, host, name, signal);
+  const linked = await leadTo(host, name);
   let changed = isNew || linked;
   for (const [path, text, mode] of await wantedFiles(host, config)) {
     const written = await write(join(host, path), text, mode);
@@ -58,7 +67,7 @@ export async function noteRestarted({ host }: Pick<ReleaseOptions, "host">): Pro
 
 /** Whether the release that the node has is one that `placeRelease` has put there: it points the link before it writes the units. */
 export async function isPlaced({ host }: Pick<ReleaseOptions, "host">): Promise<boolean> {
-  const to = await readlink(join(host, link)).catch(() => undefined);
+  const to = await linkedRelease(host);
   return to !== undefined && isTree(basename(to));
 }
 
@@ -71,20 +80,17 @@ export async function removeRelease({ host }: Pick<ReleaseOptions, "host">): Pro
   const config = join(host, configPath);
   if ((await textOf(config))?.startsWith(mark) === true) await rm(config);
   await rmdir(dirname(config)).catch(() => undefined); // others may have put files there
-  await rm(dirname(join(host, checkSaid)), { recursive: true, force: true });
+  for (const unit of askedUnits) await removeSaid(host, unit);
   await noteRestarted({ host });
-  if (isOurs) await rm(join(host, link), { force: true });
-  const opt = join(host, dirname(link));
-  for (const name of await readdir(opt)) {
-    if (isTree(name)) await rm(join(opt, name), { recursive: true });
-  }
+  if (isOurs) await rm(join(host, releaseLink), { force: true });
+  await removeAllTrees(host);
 }
 
 /** What others have put there is theirs: a release by hand, a package of Debian, a configuration. */
 async function refuseOthers(host: string, config: string | undefined): Promise<void> {
-  const to = await readlink(join(host, link)).catch(() => undefined);
-  if (to === undefined && (await isThere(join(host, link)))) throw theirs(link, "remove that installation first");
-  if (to !== undefined && !isTree(basename(to))) throw theirs(link, "remove that installation first");
+  const to = await linkedRelease(host);
+  const isTheirs = to === undefined ? await isThere(join(host, releaseLink)) : !isTree(basename(to));
+  if (isTheirs) throw theirs(releaseLink, "remove that installation first");
   const present = await textOf(join(host, configPath));
   if (config === undefined || present === undefined || present.startsWith(mark)) return;
   throw theirs(configPath, "move it away, and put what it says into the chart's cri.config");
@@ -97,27 +103,6 @@ function theirs(path: string, hint: string): RuntimeError {
   });
 }
 
-async function placeTree(from: string, to: string, signal: AbortSignal): Promise<boolean> {
-  if (await isThere(to)) return false;
-  const half = `${to}.new`;
-  await rm(half, { recursive: true, force: true });
-  await promisify(execFile)("cp", ["--archive", `${from}/.`, half], { timeout: copyLimitMs, signal });
-  await rename(half, to);
-  return true;
-}
-
-async function pointLink(path: string, to: string): Promise<boolean> {
-  if ((await readlink(path).catch(() => undefined)) === to) return false;
-  await rm(`${path}.new`, { force: true });
-  await symlink(to, `${path}.new`);
-  await rename(`${path}.new`, path);
-  return true;
-}
-
-function isTree(name: string): boolean {
-  return name.startsWith(trees);
-}
-
 type Wanted = readonly [path: string, text: string, mode: number];
 
 async function wantedFiles(host: string, config: string | undefined): Promise<readonly Wanted[]> {
@@ -128,24 +113,8 @@ async function wantedFiles(host: string, config: string | undefined): Promise<re
     else if (config !== undefined) files.push([path, `${mark}${config}`, mode]);
     else if ((await textOf(join(host, path))) === undefined) files.push([path, `${mark}${text}`, mode]);
   }
-  files.push([`/etc/systemd/system/${checkUnitName}`, checkUnit(), 0o644]);
+  for (const unit of askedUnits) files.push([`/etc/systemd/system/${unit.name}`, unitText(unit), 0o644]);
   return files;
-}
-
-/** `check` on the node itself: this container's own rights are not the daemon's. */
-function checkUnit(): string {
-  return `[Unit]
-Description=What this node can do for ${unitName}
-
-[Service]
-Type=oneshot
-RuntimeDirectory=${basename(dirname(checkSaid))}
-RuntimeDirectoryPreserve=yes
-StandardOutput=truncate:${checkSaid}
-StandardError=inherit
-TimeoutStartSec=180
-ExecStart=${link}/bin/a3s-box check
-`;
 }
 
 async function write(path: string, text: string, mode: number): Promise<boolean> {

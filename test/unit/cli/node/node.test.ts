@@ -1,4 +1,5 @@
 /** What the chart's pods do on nodes, before an API server that keeps objects as it does: `test/kubelet/chart.test.ts` has a real one. */
+import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
@@ -19,9 +20,11 @@ interface Kept {
   labels: Record<string, string>;
   annotations: Record<string, string>;
   runtime: string;
+  version?: number;
 }
 const patchSchema = z.object({
   metadata: z.object({
+    resourceVersion: z.string().optional(),
     labels: z.record(z.string(), z.string().nullable()).default({}),
     annotations: z.record(z.string(), z.string().nullable()).default({}),
   }),
@@ -45,6 +48,8 @@ describe("a node of the chart's mode cri", () => {
   let daemon: Socket | undefined;
   /** Of systemd, for what a start of the daemon comes to. */
   let onStart: () => Promise<void>;
+  /** Releases of which the node says that something runs from them. */
+  let inUse: readonly string[];
 
   before(async () => {
     authority = await makeAuthority();
@@ -64,6 +69,7 @@ describe("a node of the chart's mode cri", () => {
     for (const path of ["opt", "etc/systemd/system", "run"]) await mkdir(join(host, path), { recursive: true });
     await mkdir(join(base, "tree/bin"), { recursive: true });
     await writeFile(join(base, "tree/bin/a3s-box"), "program", { mode: 0o755 });
+    await content("program");
     const tokenFile = join(base, "token");
     await writeFile(tokenFile, "secret\n");
     const address = server.address();
@@ -74,6 +80,7 @@ describe("a node of the chart's mode cri", () => {
     for (const list of [changes, asked]) list.splice(0);
     checkSays = can;
     onStart = listen;
+    inUse = [];
   });
   afterEach(async () => {
     await end();
@@ -92,12 +99,13 @@ describe("a node of the chart's mode cri", () => {
       return;
     }
     if (method !== "GET") changes.push(`${method} ${url}`);
-    if (url === daemonSetPath) {
+    if (url.startsWith(daemonSetPath)) {
       json(404, { message: "not found" });
       return;
     }
     if (url.startsWith("/api/v1/nodes?")) {
-      const labelled = [...nodes].filter(([, { labels }]) => "a3s.dev/cri" in labels);
+      const [wanted = ""] = (new URL(url, api.url).searchParams.get("labelSelector") ?? "").split("=");
+      const labelled = [...nodes].filter(([, { labels }]) => wanted in labels);
       json(200, { items: labelled.map(([name, kept]) => shown(name, kept)) });
       return;
     }
@@ -110,18 +118,32 @@ describe("a node of the chart's mode cri", () => {
     if (method === "PATCH") {
       expect(request.headers["content-type"]).to.equal("application/merge-patch+json");
       const { metadata } = patchSchema.parse(JSON.parse(body));
+      const { version = 1 } = kept;
+      if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== String(version)) {
+        json(409, { message: "the object has been modified" });
+        return;
+      }
+      kept.version = version + 1;
       merge(kept.labels, metadata.labels);
       merge(kept.annotations, metadata.annotations);
     }
     json(200, shown(name, kept));
   }
 
-  const shown = (name: string, { labels, annotations, runtime }: Kept) => ({
-    metadata: { name, labels, annotations },
+  const shown = (name: string, { labels, annotations, runtime, version = 1 }: Kept) => ({
+    metadata: { name, labels, annotations, resourceVersion: String(version) },
     status: { nodeInfo: { containerRuntimeVersion: runtime } },
   });
   const one = (): Kept => nodes.get("one") ?? { labels: {}, annotations: {}, runtime: "" };
   const state = (): string | undefined => one().labels["a3s.dev/cri"];
+  /** Of the image: SHA256SUMS is all that tells one from another. */
+  const content = async (what: string): Promise<void> => {
+    await writeFile(join(base, "tree/SHA256SUMS"), `${what}  bin/a3s-box\n`);
+  };
+  const treeOf = (what: string): string => {
+    const digest = createHash("sha256").update(`${what}  bin/a3s-box\n`).digest("hex");
+    return `a3s-box-of-chart-${packageVersion()}-${digest.slice(0, 12)}`;
+  };
   const isThere = async (path: string): Promise<boolean> =>
     await access(join(host, path)).then(
       () => true,
@@ -153,8 +175,11 @@ describe("a node of the chart's mode cri", () => {
     },
     runOnce: async (unit) => {
       asked.push(`run ${unit}`);
-      await mkdir(join(host, "run/a3s-box-check"), { recursive: true });
-      await writeFile(join(host, "run/a3s-box-check/said"), checkSays);
+      const name = unit.replace(".service", "");
+      const says =
+        name === "a3s-box-check" ? checkSays : `${inUse.map((one) => `in use: ${one}\n`).join("")}That is all.\n`;
+      await mkdir(join(host, "run", name), { recursive: true });
+      await writeFile(join(host, "run", name, "said"), says);
     },
     stop: async (unit) => {
       asked.push(`stop ${unit}`);
@@ -162,15 +187,18 @@ describe("a node of the chart's mode cri", () => {
     },
   };
   const silent = { info: () => undefined, warn: () => undefined };
-  const keeper = (config?: string): NodeKeeper =>
-    new NodeKeeper({ api, units, log: silent, nodeName: "one", release: { host, tree: join(base, "tree"), config } });
+  const keeper = (config?: string, other: Partial<HostUnits> = {}): NodeKeeper =>
+    new NodeKeeper({
+      ...{ api, units: { ...units, ...other }, log: silent, nodeName: "one" },
+      release: { host, tree: join(base, "tree"), config },
+    });
 
   it("has the release, its unit and its configuration; check is run on it before the daemon; then it is installed", async () => {
     await keeper('driver = "qemu"\n').look(signal);
     expect(state()).to.equal("installed");
     expect(one().labels["keep"]).to.equal("this");
     expect(asked).to.deep.equal(["reload", "run a3s-box-check.service", "restart a3s-box.service"]);
-    expect(await readlink(join(host, "opt/a3s-box"))).to.equal(`a3s-box-of-chart-${packageVersion()}`);
+    expect(await readlink(join(host, "opt/a3s-box"))).to.equal(treeOf("program"));
     expect(await readFile(join(host, "opt/a3s-box/bin/a3s-box"), "utf8")).to.equal("program");
     expect(await readFile(join(host, "etc/systemd/system/a3s-box.service"), "utf8")).to.contain("ExecStart=");
     expect(await readFile(join(host, "etc/systemd/system/a3s-box-check.service"), "utf8")).to.contain(
@@ -231,6 +259,95 @@ describe("a node of the chart's mode cri", () => {
     expect(state()).to.equal("removing");
     await its.look(signal);
     expect([state(), await isThere("opt/a3s-box")]).to.deep.equal(["removed", false]);
+  });
+
+  it("has an image that was built anew under the same version", async () => {
+    await keeper().look(signal);
+    await content("another program");
+    asked.splice(0);
+    await keeper().look(signal);
+    expect(await readlink(join(host, "opt/a3s-box"))).to.equal(treeOf("another program"));
+    expect(asked.at(-1)).to.equal("restart a3s-box.service");
+  });
+
+  it("refuses an image whose tree has no sums, of which nobody knows what is in it", async () => {
+    await rm(join(base, "tree/SHA256SUMS"));
+    await keeper().look(signal);
+    expect([state(), one().annotations["a3s.dev/cri-reason"]]).to.deep.equal([
+      "failed",
+      "the image's tree has no SHA256SUMS (build the image of a release: docs/guide/docker.md)",
+    ]);
+  });
+
+  describe("when it has been upgraded twice", () => {
+    const [first, second, third] = ["first", "second", "third"].map(treeOf) as [string, string, string];
+    const trees = async (): Promise<readonly string[]> =>
+      (await readdir(join(host, "opt"))).filter((name) => name.startsWith("a3s-box-of-chart-")).sort();
+    let its: NodeKeeper;
+    beforeEach(async () => {
+      for (const what of ["first", "second", "third"]) {
+        await content(what);
+        its = keeper();
+        await its.look(signal);
+      }
+      expect(await trees()).to.have.members([first, second, third]);
+      asked.splice(0);
+    });
+
+    it("keeps the release before, and loses those before that", async () => {
+      await its.look(signal);
+      expect(await trees()).to.have.members([second, third]);
+      expect(asked).to.deep.equal(["run a3s-box-in-use.service"]);
+      await its.look(signal);
+      expect(asked).to.have.length(1);
+    });
+
+    it("keeps what something runs from, until nothing does", async () => {
+      inUse = [first];
+      await its.look(signal);
+      expect(await trees()).to.have.members([first, second, third]);
+      inUse = [];
+      await its.look(signal);
+      expect(asked, "it is not asked at every look").to.have.length(1);
+      its = keeper();
+      await its.look(signal);
+      await its.look(signal);
+      expect(await trees()).to.have.members([second, third]);
+    });
+
+    it("keeps them where the node can't say what runs, which is no fault of it", async () => {
+      const runOnce: HostUnits["runOnce"] = async (unit, parent) => {
+        if (unit === "a3s-box-in-use.service") throw new Error("no bus");
+        await units.runOnce(unit, parent);
+      };
+      its = keeper(undefined, { runOnce });
+      await its.look(signal);
+      await its.look(signal);
+      expect([await trees(), state()]).to.deep.equal([[first, second, third].sort(), "installed"]);
+    });
+
+    it("goes back to the one before, which is not copied again", async () => {
+      await writeFile(join(host, "opt", second, "mark"), "");
+      await content("second");
+      its = keeper();
+      await its.look(signal);
+      await its.look(signal);
+      expect(await readlink(join(host, "opt/a3s-box"))).to.equal(second);
+      expect([await isThere(`opt/${second}/mark`), await trees()]).to.deep.equal([true, [second, third].sort()]);
+    });
+
+    it("loses what an earlier end has left half copied or half removed", async () => {
+      for (const name of [`${first}.old`, "a3s-box-of-chart-0.0.9.new"]) await mkdir(join(host, "opt", name));
+      await keeper().look(signal);
+      expect(await trees()).to.have.members([first, second, third]);
+    });
+
+    it("loses all of them with an uninstall, also those that something runs from", async () => {
+      inUse = [first, second, third];
+      one().labels["a3s.dev/cri"] = "removing";
+      await its.look(signal);
+      expect([state(), await readdir(join(host, "opt"))]).to.deep.equal(["removed", []]);
+    });
   });
 
   it("is failed with check's words where Boxes can't be run, and its daemon is not started", async () => {
