@@ -9,7 +9,7 @@ import { expect } from "chai";
 import { z } from "zod";
 import { leave } from "../../src/cli/node/leave.js";
 import { callApi, type KubeApi } from "../../src/cli/node/kube-api.js";
-import { readNode, tellState, type NodeObject } from "../../src/cli/node/node-object.js";
+import { readNode, tellFirst, tellState, type NodeObject } from "../../src/cli/node/node-object.js";
 import { ControlPlane, hasControlPlane } from "../support/control-plane.js";
 import { chartDirectory, hasHelm, Helm, noHelm, type Values } from "../support/deploy/helm.js";
 import { textOf } from "../support/documents.js";
@@ -217,7 +217,7 @@ describe("The chart in a cluster", function () {
     await install("cri");
     expect(await rights(`${release}-a3s-box-node`)).to.deep.equal(["nodes [] [] [get patch]"]);
     expect([...(await rights(`${release}-a3s-box-leave`))].sort()).to.deep.equal([
-      `daemonsets.apps [] [${release}-a3s-box-node] [delete]`,
+      `daemonsets.apps [] [${release}-a3s-box-node] [get delete]`,
       "nodes [] [] [list patch]",
     ]);
     await uninstall("--no-hooks");
@@ -302,6 +302,7 @@ describe("The chart in a cluster", function () {
     let leaver: KubeApi;
     let signal: AbortSignal;
     const daemonSet = { namespace, name: `${release}-a3s-box-node` };
+    const wish = { daemonSet, nodes: "a3s.dev/cri-node=true", say: () => undefined };
 
     before(async () => {
       signal = AbortSignal.timeout(limit(300_000));
@@ -349,6 +350,10 @@ describe("The chart in a cluster", function () {
     };
 
     it("lets a pod on a node say of that node how far it is, and nothing else", async () => {
+      const asRead = await readNode(keep, "one", signal);
+      expect(await tellFirst(keep, asRead, "installing", signal)).to.equal(true);
+      expect(await tellFirst(keep, asRead, "removed", signal), "of a node that has changed").to.equal(false);
+      expect(await labelOf("one")).to.equal("installing");
       await tell("one", "installed");
       expect(await labelOf("one")).to.equal("installed");
       expect(await refusalOf({ labels: { keep: "that" } })).to.contain("may change no label of a node but a3s.dev/cri");
@@ -364,7 +369,7 @@ describe("The chart in a cluster", function () {
       await runtimeOf("one", "a3s-box://0.2.0");
       await tell("one", "active");
       const before = await there();
-      const why = await leave(leaver, { daemonSet, limitMs: 5_000 }, signal).catch((thrown: unknown) => thrown);
+      const why = await leave(leaver, { ...wish, limitMs: 5_000 }, signal).catch((thrown: unknown) => thrown);
       expect(why).to.be.instanceOf(Error).with.property("message").that.contains("one: kubelet's runtime is this one");
       expect([await labelOf("one"), await there()]).to.deep.equal(["active", before]);
     });
@@ -380,22 +385,35 @@ describe("The chart in a cluster", function () {
 
     it("is uninstalled when every node has given it up, with no label left", async () => {
       await runtimeOf("one", "containerd://2.1.0");
-      await tell("two", "installed", admin);
+      await tell("two", "installing", admin);
+      await plane.apply(node("three", { "a3s.dev/cri-node": "true" }));
+      await runtimeOf("three", "containerd://2.1.0");
       const running = helm.ended("uninstall", release, "--namespace", namespace);
-      const left = leave(leaver, { daemonSet, limitMs: limit(60_000) }, signal);
+      const left = leave(leaver, { ...wish, limitMs: limit(60_000) }, signal);
       for (const name of ["one", "two"]) {
         await eventually(`${name} is asked`, 30_000, async () =>
           (await labelOf(name)) === "removing" ? true : undefined,
         );
         await tell(name, "removed", name === "one" ? keep : admin);
       }
+      await podsEnd();
       expect(await left).to.have.members(["one", "two"]);
       await jobEnds("Complete");
       const { status, stderr } = await running;
       expect(status, stderr).to.equal(0);
       expect(await there()).to.deep.equal([]);
-      expect([await labelOf("one"), await labelOf("two")]).to.deep.equal(["", ""]);
+      for (const name of ["one", "two", "three"]) expect(await labelOf(name)).to.equal("");
     });
+
+    /** As the garbage collector would say it that is not here: the DaemonSet goes after its pods. */
+    const podsEnd = async (): Promise<void> => {
+      const of = ["daemonset", daemonSet.name, "-n", namespace];
+      await eventually("the DaemonSet is deleted", 30_000, async () =>
+        (await kubectl("get", ...of, "-o", "jsonpath={.metadata.deletionTimestamp}")) === "" ? undefined : true,
+      );
+      expect(await labelOf("three"), "no pod is to begin there").to.equal("removed");
+      await kubectl("patch", ...of, "--type=merge", "-p", JSON.stringify({ metadata: { finalizers: null } }));
+    };
 
     /** As the controller would say it that is not here. */
     const jobEnds = async (how: "Complete" | "Failed"): Promise<void> => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { monotonicMs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
 import { createLogger, type Logger } from "../../base/log.js";
+import { anyOf } from "../../base/signals.js";
 import { sleep } from "../../base/stage.js";
 import { someoneAnswers } from "../../base/unix-socket.js";
 import { managerSockets } from "../../vmm/systemd/manager.js";
@@ -13,7 +14,7 @@ import { askNode, until } from "./asked-units.js";
 import { type HostUnits, hostUnits } from "./host-units.js";
 import { clusterApi, type KubeApi } from "./kube-api.js";
 import { namesSaid } from "./in-use.js";
-import { criStateOf, isInUse, readNode, tellState, type NodeObject } from "./node-object.js";
+import { criStateOf, isInUse, readNode, tellFirst, tellState, type NodeObject } from "./node-object.js";
 import {
   checkUnit,
   inUseUnit,
@@ -27,6 +28,8 @@ import { removeTrees, spareTrees } from "./release-trees.js";
 
 const serveLimitMs = 130_000;
 const stopLimitMs = 60_000;
+/** How often it is asked, while a node is made ready, whether an uninstall wants it back. */
+const watchMs = 5_000;
 /** Releases that something still ran from are looked at again after this. */
 const treesRestMs = 600_000;
 /** A node that could not be made ready is tried again after this. */
@@ -41,6 +44,7 @@ export interface KeepParts {
   readonly log: Pick<Logger, "info" | "warn">;
   readonly nodeName: string;
   readonly release: ReleaseOptions;
+  readonly watchMs: number;
 }
 
 export async function nodeKeep(args: string[]): Promise<number> {
@@ -60,7 +64,7 @@ export async function nodeKeep(args: string[]): Promise<number> {
   }
   const release = { host: values.host, tree: join(import.meta.dirname, "../.."), config };
   const units = hostUnits(managerSockets.map((path) => join(values.host, path)));
-  const parts = { api: clusterApi(), units, log: createLogger("info"), nodeName, release };
+  const parts = { api: clusterApi(), units, log: createLogger("info"), nodeName, release, watchMs };
   await keep(parts, everyMs, stop.signal);
   return exitStatus.ok;
 }
@@ -106,28 +110,57 @@ export class NodeKeeper {
       return;
     }
     const restsUntilMs = state === "failed" ? this.#failedAtMs + retryMs : this.#removedAtMs + restMs;
-    if (monotonicMs() >= restsUntilMs) await this.#tryToPlace(signal);
+    if (monotonicMs() < restsUntilMs) return;
+    // From here on an uninstall sees it. A node that has changed meanwhile is read again at the next look.
+    if (state === undefined && !(await tellFirst(api, node, "installing", signal))) return;
+    await this.#tryToPlace(signal);
   }
 
   async #tryToPlace(signal: AbortSignal): Promise<void> {
     const { api, log, nodeName } = this.#parts;
-    const why = await this.#place(signal).then(
+    const why = await this.#unlessRemoving(signal, async (unlessRemoving) => {
+      await this.#place(unlessRemoving);
+    }).then(
       () => undefined,
       (thrown: unknown) => messageOf(thrown),
     );
     signal.throwIfAborted();
+    const node = await readNode(api, nodeName, signal);
+    const state = criStateOf(node);
+    if (state === "removed") return;
+    if (state === "removing") {
+      log.info({ err: why }, "an uninstall has asked for the node while it was made ready: that is undone");
+      await this.#leave(node, signal);
+      return;
+    }
     if (why === undefined) this.#isPlaced = true;
     else {
       this.#failedAtMs = monotonicMs();
       log.warn({ err: why }, "the node can't have it");
     }
-    // That took minutes, in which an uninstall may have asked for it: the next look sees to that.
-    const node = await readNode(api, nodeName, signal);
-    const state = criStateOf(node);
-    if (state === "removing" || state === "removed") return;
     if (why === undefined) await tellState(api, node, isInUse(node) ? "active" : "installed", undefined, signal);
     // A node whose pods are this runtime's has an earlier release of it, which goes on.
     else if (!isInUse(node)) await tellState(api, node, "failed", why.slice(0, 1000), signal);
+  }
+
+  /** Its signal aborts also when the node is asked for: minutes of copying and checking would be waited for in vain. */
+  async #unlessRemoving(parent: AbortSignal, run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const [asked, ended] = [new AbortController(), new AbortController()];
+    const watch = async (signal: AbortSignal): Promise<void> => {
+      const { api, nodeName } = this.#parts;
+      while (!signal.aborted) {
+        const node = await readNode(api, nodeName, signal).catch(() => undefined);
+        if (node !== undefined && criStateOf(node) === "removing") asked.abort();
+        await sleep(this.#parts.watchMs, signal).catch(() => undefined);
+      }
+    };
+    const watching = watch(anyOf(parent, ended.signal));
+    try {
+      await run(anyOf(parent, asked.signal));
+    } finally {
+      ended.abort();
+      await watching;
+    }
   }
 
   /** Success when it is there already, and serves. */
@@ -187,9 +220,11 @@ export class NodeKeeper {
 
   async #stop(signal: AbortSignal): Promise<void> {
     const { log, release, units } = this.#parts;
-    await units.stop(unitName, signal).catch((thrown: unknown) => {
-      log.warn({ err: messageOf(thrown) }, "stop the unit"); // one that is not there is no reason to stay
-    });
+    for (const unit of [checkUnit.name, unitName]) {
+      await units.stop(unit, signal).catch((thrown: unknown) => {
+        log.warn({ err: messageOf(thrown) }, "stop the unit"); // one that is not there is no reason to stay
+      });
+    }
     const socket = join(release.host, cri);
     const ended = (): string => `the daemon has ended: journalctl -u ${unitName} has the reason`;
     await until(ended, stopLimitMs, signal, async () => !(await someoneAnswers(socket)));

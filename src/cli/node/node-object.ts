@@ -1,14 +1,16 @@
 /** A node as the API server has it, and what of it says how far it is with this runtime. */
 import * as z from "zod";
+import { codeOf } from "../../base/errors.js";
 import { callApi, type KubeApi } from "./kube-api.js";
 
 /**
+ * - `installing`: its first release is being put there.
  * - `installed`: the release is on the node and its daemon runs, and kubelet has another runtime.
  * - `active`: kubelet's runtime is this one.
  * - `failed`: it is not; `reasonAnnotation` says why.
  * - `removing`: it is to be taken away. `removed`: it has been.
  */
-export const criStates = ["installed", "active", "failed", "removing", "removed"] as const;
+export const criStates = ["installing", "installed", "active", "failed", "removing", "removed"] as const;
 export type CriState = (typeof criStates)[number];
 
 export const criLabel = "a3s.dev/cri";
@@ -19,6 +21,7 @@ const ownRuntime = "a3s-box://";
 const nodeSchema = z.object({
   metadata: z.object({
     name: z.string(),
+    resourceVersion: z.string(),
     labels: z.record(z.string(), z.string()).default({}),
     annotations: z.record(z.string(), z.string()).default({}),
   }),
@@ -41,9 +44,9 @@ export async function readNode(api: KubeApi, name: string, signal: AbortSignal):
   return nodeSchema.parse(await callApi(api, { method: "GET", path: nodePath(name) }, signal));
 }
 
-/** Those that this runtime has said something about. */
-export async function labelledNodes(api: KubeApi, signal: AbortSignal): Promise<readonly NodeObject[]> {
-  const path = `/api/v1/nodes?labelSelector=${encodeURIComponent(criLabel)}`;
+/** By labels, as kubectl takes them; those that this runtime has said something about have `criLabel`. */
+export async function nodesWith(api: KubeApi, labels: string, signal: AbortSignal): Promise<readonly NodeObject[]> {
+  const path = `/api/v1/nodes?labelSelector=${encodeURIComponent(labels)}`;
   return listSchema.parse(await callApi(api, { method: "GET", path }, signal)).items;
 }
 
@@ -62,6 +65,26 @@ export async function tellState(
     annotations: { [reasonAnnotation]: reason ?? null },
   };
   await callApi(api, { method: "PATCH", path: nodePath(name), body: { metadata } }, signal);
+}
+
+/**
+ * Of a node that nothing was said about; false, and nothing is written, where the node is not as it was read. A pod that begins on
+ * it and an uninstall both write first and act then: one of them sees the other.
+ */
+export async function tellFirst(
+  api: KubeApi,
+  { metadata: { name, resourceVersion } }: NodeObject,
+  state: CriState,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const metadata = { resourceVersion, labels: { [criLabel]: state } };
+  try {
+    await callApi(api, { method: "PATCH", path: nodePath(name), body: { metadata } }, signal);
+    return true;
+  } catch (thrown) {
+    if (codeOf(thrown) === "failedPrecondition") return false;
+    throw thrown;
+  }
 }
 
 function nodePath(name: string): string {

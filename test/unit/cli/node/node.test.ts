@@ -29,6 +29,8 @@ const patchSchema = z.object({
     annotations: z.record(z.string(), z.string().nullable()).default({}),
   }),
 });
+/** What the chart's nodes have that are chosen. */
+const chosen = "a3s.dev/cri-node";
 const daemonSetPath = "/apis/apps/v1/namespaces/a3s/daemonsets/box";
 const can = "\nBoxes can be run here, by qemu.\n";
 const signal = new AbortController().signal;
@@ -50,6 +52,8 @@ describe("a node of the chart's mode cri", () => {
   let onStart: () => Promise<void>;
   /** Releases of which the node says that something runs from them. */
   let inUse: readonly string[];
+  /** Of the API server: before it looks at a request. */
+  let onRequest: (method: string, url: string) => void;
 
   before(async () => {
     authority = await makeAuthority();
@@ -81,6 +85,7 @@ describe("a node of the chart's mode cri", () => {
     checkSays = can;
     onStart = listen;
     inUse = [];
+    onRequest = () => undefined;
   });
   afterEach(async () => {
     await end();
@@ -99,6 +104,7 @@ describe("a node of the chart's mode cri", () => {
       return;
     }
     if (method !== "GET") changes.push(`${method} ${url}`);
+    onRequest(method, url);
     if (url.startsWith(daemonSetPath)) {
       json(404, { message: "not found" });
       return;
@@ -189,7 +195,7 @@ describe("a node of the chart's mode cri", () => {
   const silent = { info: () => undefined, warn: () => undefined };
   const keeper = (config?: string, other: Partial<HostUnits> = {}): NodeKeeper =>
     new NodeKeeper({
-      ...{ api, units: { ...units, ...other }, log: silent, nodeName: "one" },
+      ...{ api, units: { ...units, ...other }, log: silent, nodeName: "one", watchMs: 10 },
       release: { host, tree: join(base, "tree"), config },
     });
 
@@ -256,9 +262,36 @@ describe("a node of the chart's mode cri", () => {
       one().labels["a3s.dev/cri"] = "removing";
     };
     await its.look(signal);
-    expect(state()).to.equal("removing");
-    await its.look(signal);
     expect([state(), await isThere("opt/a3s-box")]).to.deep.equal(["removed", false]);
+  });
+
+  it("says that it is being made ready before anything is on it, and gives up half-way where an uninstall asks", async () => {
+    let atFirst: readonly [unknown, unknown] = ["", ""];
+    // A start that takes its whole time.
+    const start: HostUnits["start"] = async (_unit, _anew, parent) => {
+      atFirst = [state(), changes.length];
+      one().labels["a3s.dev/cri"] = "removing";
+      await new Promise((_resolve, reject) => {
+        parent.addEventListener("abort", () => {
+          reject(new Error("given up"));
+        });
+      });
+    };
+    await keeper(undefined, { start }).look(signal);
+    expect(atFirst).to.deep.equal(["installing", 1]);
+    expect([state(), await readdir(join(host, "opt"))]).to.deep.equal(["removed", []]);
+    expect(asked.slice(-3)).to.deep.equal(["stop a3s-box-check.service", "stop a3s-box.service", "reload"]);
+  });
+
+  it("does not begin where an uninstall was there first", async () => {
+    onRequest = (method) => {
+      if (method !== "PATCH") return;
+      onRequest = () => undefined;
+      merge(one().labels, { "a3s.dev/cri": "removed" });
+      one().version = 7;
+    };
+    await keeper().look(signal);
+    expect([state(), asked, await readdir(join(host, "opt"))]).to.deep.equal(["removed", [], []]);
   });
 
   it("has an image that was built anew under the same version", async () => {
@@ -465,8 +498,13 @@ describe("a node of the chart's mode cri", () => {
   });
 
   describe("when the release is to leave all of them", () => {
-    const options = { daemonSet: { namespace: "a3s", name: "box" }, limitMs: 20_000 };
+    const said: string[] = [];
+    const say = (line: string): void => {
+      said.push(line);
+    };
+    const options = { daemonSet: { namespace: "a3s", name: "box" }, nodes: `${chosen}=true`, limitMs: 20_000, say };
     beforeEach(() => {
+      said.splice(0);
       one().labels["a3s.dev/cri"] = "installed";
       nodes.set("two", { labels: { "a3s.dev/cri": "active" }, annotations: {}, runtime: "containerd://2.1.0" });
       nodes.set("none", { labels: {}, annotations: {}, runtime: "containerd://2.1.0" });
@@ -491,11 +529,11 @@ describe("a node of the chart's mode cri", () => {
       await keeperSays("two");
       expect(await left).to.have.members(["one", "two"]);
       expect(changes.slice(-3)).to.have.members([
-        `DELETE ${daemonSetPath}`,
+        `DELETE ${daemonSetPath}?propagationPolicy=Foreground`,
         "PATCH /api/v1/nodes/one",
         "PATCH /api/v1/nodes/two",
       ]);
-      expect(changes.at(-3)).to.equal(`DELETE ${daemonSetPath}`);
+      expect(changes.at(-3)).to.equal(`DELETE ${daemonSetPath}?propagationPolicy=Foreground`);
       expect([...nodes.values()].some(({ labels }) => "a3s.dev/cri" in labels)).to.equal(false);
       expect(one().labels).to.deep.equal({ keep: "this" });
     });
@@ -505,6 +543,54 @@ describe("a node of the chart's mode cri", () => {
       const why = await leave(api, { ...options, limitMs: 1 }, signal).catch((thrown: unknown) => thrown);
       expect(why).to.be.instanceOf(Error).with.property("message").that.contains("two: still to give the release up");
       expect(changes).to.deep.equal(["PATCH /api/v1/nodes/two"]);
+    });
+
+    it("waits for one that is only being made ready, and says so", async () => {
+      nodes.delete("two");
+      one().labels["a3s.dev/cri"] = "installing";
+      const left = leave(api, options, signal);
+      await keeperSays("one");
+      expect(await left).to.deep.equal(["one"]);
+      expect(said).to.deep.equal(["one (installing) is asked to give it up, half-way."]);
+    });
+
+    it("lets no pod begin on a chosen node of which nothing was said", async () => {
+      for (const name of ["one", "two"]) nodes.delete(name);
+      nodes.set("new", { labels: { [chosen]: "true" }, annotations: {}, runtime: "containerd://2.1.0" });
+      expect(await leave(api, options, signal)).to.deep.equal([]);
+      expect(changes).to.deep.equal([
+        "PATCH /api/v1/nodes/new",
+        `DELETE ${daemonSetPath}?propagationPolicy=Foreground`,
+        "PATCH /api/v1/nodes/new",
+      ]);
+      expect(nodes.get("new")?.labels).to.deep.equal({ [chosen]: "true" });
+    });
+
+    it("sees one whose pod begins just then", async () => {
+      for (const name of ["one", "two"]) nodes.delete(name);
+      const kept: Kept = { labels: { [chosen]: "true" }, annotations: {}, runtime: "containerd://2.1.0" };
+      nodes.set("new", kept);
+      onRequest = (method) => {
+        if (method !== "PATCH") return;
+        onRequest = () => undefined;
+        kept.labels["a3s.dev/cri"] = "installing";
+        kept.version = 7;
+      };
+      const left = leave(api, options, signal);
+      await keeperSays("new");
+      expect(await left).to.deep.equal(["new"]);
+    }).timeout(10_000);
+
+    it("names one that has come meanwhile, and leaves its label", async () => {
+      for (const name of ["one", "two"]) nodes.delete(name);
+      onRequest = (method) => {
+        if (method !== "DELETE") return;
+        const labels = { "a3s.dev/cri": "installing" };
+        nodes.set("late", { labels, annotations: {}, runtime: "containerd://2.1.0" });
+      };
+      const why = await leave(api, options, signal).catch((thrown: unknown) => thrown);
+      expect(why).to.be.instanceOf(Error).with.property("message").that.contains("late: came while the others");
+      expect(nodes.get("late")?.labels).to.deep.equal({ "a3s.dev/cri": "installing" });
     });
 
     /** What its pod does when it sees the label. */
