@@ -208,6 +208,18 @@ describe("the chart, by helm", () => {
     expect(named(await helm.rendered({}), "Deployment")).to.deep.equal([]);
   });
 
+  it("gives the operator's rights by the names that deploy/operator has, so that one operator has them", async () => {
+    const byHand = (await textOf("deploy/operator/rbac.yaml")).split(/^---$/m);
+    for (const kind of ["ClusterRole", "ClusterRoleBinding"]) {
+      const there = byHand.find((text) => text.includes(`\nkind: ${kind}\n`)) ?? "";
+      const name = /^ {2}name: (.*)$/m.exec(there)?.[1];
+      for (const namespace of ["a3s", "elsewhere"]) {
+        const objects = await helm.rendered({ operator: { enabled: true } }, "--namespace", namespace);
+        expect(named(objects, kind).map(({ metadata }) => metadata.name)).to.include(name);
+      }
+    }
+  });
+
   for (const [what, values, why] of [
     ["a mode that is none", { a3sBox: { mode: "host" } }, "mode"],
     ["a value that it does not know", { sidecars: {} }, "sidecars"],

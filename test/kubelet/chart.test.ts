@@ -197,6 +197,59 @@ describe("The chart in a cluster", function () {
     await kubectl("delete", "crd", "a3sboxes.a3s.dev");
   });
 
+  describe("with the operator", () => {
+    const values = { operator: { enabled: true } };
+    const second = async (values: Values, ...more: readonly string[]) =>
+      await helm.ended(
+        ...["install", "second", chartDirectory, "--namespace", "team-b"],
+        ...[...(await helm.values(values)), ...more],
+      );
+    const endSecond = async (): Promise<void> => {
+      await helm.run("uninstall", "second", "--namespace", "team-b");
+    };
+    after(async () => {
+      await kubectl("delete", "crd", "a3sboxes.a3s.dev", "--ignore-not-found");
+    });
+
+    it("refuses a second one, wherever its CRD comes from, and says which release has it", async () => {
+      await install("daemonset", chartDirectory, values);
+      for (const more of [{}, { crds: { enabled: false } }]) {
+        const { status, stderr } = await second({ ...values, ...more });
+        expect(status).to.not.equal(0);
+        expect(stderr).to.contain(
+          `the operator of release ${release} in namespace ${namespace} looks after every A3sBox`,
+        );
+      }
+      const left = await kubectl("get", kinds, "-A", "--output=name", "-l", "app.kubernetes.io/instance=second");
+      expect(left).to.equal("");
+    });
+
+    it("takes other changes of the release that has it, and releases without one", async () => {
+      await install("daemonset", chartDirectory, { ...values, metrics: { enabled: true } });
+      const { status, stderr } = await second({});
+      expect(status, stderr).to.equal(0);
+      await endSecond();
+    });
+
+    it("moves to another release when the first one has it no more", async () => {
+      await install("daemonset", chartDirectory, { operator: { enabled: false } });
+      const { status, stderr } = await second(values, "--take-ownership");
+      expect(status, stderr).to.equal(0);
+      await endSecond();
+      await uninstall();
+    });
+
+    it("is refused where one was applied by hand", async () => {
+      await plane.apply({ apiVersion: "v1", kind: "Namespace", metadata: { name: "a3s-system" } });
+      const rbac = await textOf("deploy/operator/rbac.yaml");
+      await plane.kubectlWith(rbac, "apply", "-f", "-");
+      const { status, stderr } = await second(values);
+      expect(status).to.not.equal(0);
+      expect(stderr).to.contain("an operator that was applied by hand (deploy/operator)");
+      await plane.kubectlWith(rbac, "delete", "-f", "-");
+    });
+  });
+
   /** Rules that an account has and one without any has not: resources, names, verbs. */
   const rights = async (account: string): Promise<readonly string[]> => {
     const of = async (name: string): Promise<readonly string[]> => {
