@@ -1,5 +1,6 @@
 /** A request's body, whole: it is judged before anything of it goes on, and may have to be sent once more. */
 import type { IncomingMessage } from "node:http";
+import { HeldBytes } from "../../base/held-bytes.js";
 import { Refusal } from "../refusal.js";
 import type { ByteBudget } from "../limits/byte-budget.js";
 
@@ -31,26 +32,26 @@ export async function readBody(
     throw new Refusal("body", 415, "send the body as it is, without a content-encoding", { closes: true });
   }
   if (Number(headers["content-length"] ?? 0) > limits.maxBytes) throw tooLarge(limits);
-  let held = 0;
+  const held = new HeldBytes();
+  let taken = 0;
   const release = (): void => {
-    budget.giveBack(boxId, held);
-    held = 0;
+    budget.giveBack(boxId, taken);
+    taken = 0;
   };
   try {
-    const chunks: Buffer[] = [];
     await eachChunk(message, limits, (chunk) => {
-      if (held + chunk.length > limits.maxBytes) throw tooLarge(limits);
+      if (taken + chunk.length > limits.maxBytes) throw tooLarge(limits);
       if (!budget.take(boxId, chunk.length)) {
         throw new Refusal("memory", 429, "too many large requests are under way", {
           retryAfterSeconds: memoryRetrySeconds,
           closes: true,
         });
       }
-      held += chunk.length;
-      chunks.push(chunk);
+      taken += chunk.length;
+      held.add(chunk);
       seen(chunk);
     });
-    return { bytes: chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks), release };
+    return { bytes: held.all(), release };
   } catch (thrown) {
     release();
     throw thrown;
@@ -62,11 +63,10 @@ async function eachChunk(message: IncomingMessage, limits: BodyLimits, take: (ch
     const slow = (): void => {
       settle(new Refusal("slow", 408, "the body does not come", { closes: true }));
     };
-    let idle = setTimeout(slow, limits.idleMs);
+    const idle = setTimeout(slow, limits.idleMs);
     const total = setTimeout(slow, limits.totalMs);
     const onData = (chunk: Buffer): void => {
-      clearTimeout(idle);
-      idle = setTimeout(slow, limits.idleMs);
+      idle.refresh();
       try {
         take(chunk);
       } catch (thrown) {

@@ -1,4 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
+import { HeldBytes } from "../../base/held-bytes.js";
 
 /** A whole message of the agent's, and where in all of its output the next one begins. */
 export interface Line {
@@ -11,8 +12,7 @@ const newline = 0x0a;
 /** What an agent writes, as lines: JSON-RPC by standard output has one message in each. */
 export class Lines {
   readonly #most: number;
-  #parts: Uint8Array[] = [];
-  #bytes = 0;
+  #held = new HeldBytes();
   #beganAt: number | undefined;
 
   constructor(mostBytes: number) {
@@ -29,9 +29,8 @@ export class Lines {
     let from = 0;
     for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, from)) {
       this.#keep(data.subarray(from, end), offset + from);
-      const text = Buffer.concat(this.#parts).toString("utf8").trim();
-      this.#parts = [];
-      this.#bytes = 0;
+      const text = this.#held.all().toString("utf8").trim();
+      this.#held = new HeldBytes();
       this.#beganAt = undefined;
       from = end + 1;
       if (text !== "") yield { text, after: offset + from };
@@ -40,12 +39,11 @@ export class Lines {
   }
 
   #keep(part: Uint8Array, offset: number): void {
-    this.#bytes += part.length;
-    if (this.#bytes > this.#most) {
+    if (this.#held.length + part.length > this.#most) {
       throw new RuntimeError("resourceExhausted", `the agent's message has more than ${String(this.#most)} bytes`);
     }
     this.#beganAt ??= offset;
-    this.#parts.push(part);
+    this.#held.add(part);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type * as z from "zod";
 import { RuntimeError } from "../../base/errors.js";
+import { HeldBytes } from "../../base/held-bytes.js";
 
 const mostIssue = 300;
 
@@ -8,14 +9,12 @@ const mostIssue = 300;
 export async function bodyBytes(message: IncomingMessage, mostBytes: number): Promise<Buffer> {
   const said = Number(message.headers["content-length"] ?? "0");
   if (said > mostBytes) throw tooLong(mostBytes);
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const held = new HeldBytes();
   for await (const chunk of bytesOf(message)) {
-    length += chunk.length;
-    if (length > mostBytes) throw tooLong(mostBytes);
-    chunks.push(chunk);
+    if (held.length + chunk.length > mostBytes) throw tooLong(mostBytes);
+    held.add(chunk);
   }
-  return Buffer.concat(chunks, length);
+  return held.all();
 }
 
 /** What comes is bytes; leaving the loop leaves the connection, on which an answer is still to be written. */
@@ -26,6 +25,20 @@ export async function* bytesOf(message: IncomingMessage): AsyncGenerator<Buffer>
   } catch (cause) {
     throw new RuntimeError("canceled", "the connection ended in the middle of the request", { cause });
   }
+}
+
+const blockBytes = 64 * 1024;
+
+/** The same bytes in few pieces, for readers to whom each piece costs more than its bytes. */
+export async function* inBlocks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let held = new HeldBytes();
+  for await (const piece of body) {
+    held.add(piece);
+    if (held.length < blockBytes) continue;
+    yield held.all();
+    held = new HeldBytes();
+  }
+  if (held.length > 0) yield held.all();
 }
 
 function tooLong(mostBytes: number): RuntimeError {

@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import * as z from "zod";
 import { codeOf, RuntimeError } from "../../base/errors.js";
+import { HeldBytes } from "../../base/held-bytes.js";
 import type { FileEntry, Files, FileScope } from "../core/file.js";
 
 /** Of one call: it goes through a model's context, or at least through one JSON text. */
@@ -75,9 +76,9 @@ export const downloadFile = {
     signal: AbortSignal,
   ) => {
     const { entry, data } = await files.read(path, scope, { offset, length }, signal);
-    const parts: Uint8Array[] = [];
-    for await (const part of data) parts.push(part);
-    const bytes = Buffer.concat(parts);
+    const held = new HeldBytes();
+    for await (const part of data) held.add(part);
+    const bytes = held.all();
     const truncated = offset + bytes.length < entry.sizeBytes;
     return { ...readable(bytes, truncated), size: entry.sizeBytes, truncated };
   },

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
+import { bytesOf, inBlocks } from "../http/read-body.js";
 import type { HttpRequest } from "../listen/protocol.js";
 
 /** Nothing of the body is read before the library asks for it. */
@@ -11,7 +12,9 @@ export function webRequestOf({ message, method, url, signal }: HttpRequest): Req
     for (const value of values ?? []) headers.append(name, value);
   }
   const hasBody = method !== "GET" && method !== "HEAD";
-  const body = hasBody ? { body: Readable.toWeb(message), duplex: "half" as const } : {};
+  // The library adds each piece to a text by itself.
+  const pieces = (): Readable => Readable.from(inBlocks(bytesOf(message)), { objectMode: false });
+  const body = hasBody ? { body: Readable.toWeb(pieces()), duplex: "half" as const } : {};
   return new Request(url, { method, headers, signal, ...body });
 }
 

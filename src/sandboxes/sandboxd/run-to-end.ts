@@ -1,4 +1,5 @@
 import { RuntimeError } from "../../base/errors.js";
+import { HeldBytes } from "../../base/held-bytes.js";
 import type { Logger } from "../../base/log.js";
 import type { ProcessExit, Processes, ProcessWanted } from "../core/process.js";
 import { runToExit, type Written } from "../core/run-to-exit.js";
@@ -52,7 +53,7 @@ export function lostOutput(bytes: number): RuntimeError {
 }
 
 class Gathered {
-  readonly #parts = { stdout: new Array<Uint8Array>(), stderr: new Array<Uint8Array>() };
+  readonly #parts = { stdout: new HeldBytes(), stderr: new HeldBytes() };
   readonly #longest: number;
   #bytes = 0;
 
@@ -68,11 +69,11 @@ class Gathered {
     }
     budget.take(data.length);
     this.#bytes += data.length;
-    this.#parts[stream].push(data);
+    this.#parts[stream].add(data);
   }
 
   of(stream: "stdout" | "stderr"): Buffer {
-    return Buffer.concat(this.#parts[stream]);
+    return this.#parts[stream].all();
   }
 
   free(): void {
