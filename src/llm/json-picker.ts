@@ -225,8 +225,9 @@ export class JsonPicker {
   }
 }
 
+/** Go's readers take the long s (U+017F) and the Kelvin sign (U+212A) for letters of theirs: one way alone finds only one of them. */
 function keyOf(name: string, { anyCase }: Wanted): string {
-  return anyCase === true ? name.toLowerCase() : name;
+  return anyCase === true ? name.toUpperCase().toLowerCase() : name;
 }
 
 function isBare(byte: number): boolean {

@@ -36,9 +36,12 @@ export class Quota {
   /** Throws a `Refusal` with the time after which it is worth another try; then nothing was taken. */
   admit({ id, tenant }: Pick<LlmBox, "id" | "tenant">): Admitted {
     const nowMs = this.#nowMs();
+    const [box, all] = [`box ${id}`, `tenant ${tenant}`];
+    // Before either is looked up: one that is new has nothing missing, and must not go for the other.
+    if (!this.#accounts.has(box) || !this.#accounts.has(all)) this.#makeRoom(nowMs);
     const accounts = [
-      this.#account(`box ${id}`, "this Box", this.#config.box, nowMs),
-      this.#account(`tenant ${tenant}`, "this tenant", this.#config.tenant, nowMs),
+      this.#account(box, "this Box", this.#config.box, nowMs),
+      this.#account(all, "this tenant", this.#config.tenant, nowMs),
     ];
     for (const account of accounts) check(account, nowMs);
     for (const account of accounts) {
@@ -63,7 +66,6 @@ export class Quota {
   #account(key: string, whose: string, limits: LlmLimits, nowMs: number): Account {
     const known = this.#accounts.get(key);
     if (known !== undefined) return known;
-    if (this.#accounts.size >= manyAccounts) this.#forgetFull(nowMs);
     const bucket = (perMinute: number): Bucket | undefined =>
       perMinute === 0 ? undefined : new Bucket(perMinute, nowMs);
     const { requestsAMinute, tokensAMinute } = limits;
@@ -72,7 +74,8 @@ export class Quota {
     return account;
   }
 
-  #forgetFull(nowMs: number): void {
+  #makeRoom(nowMs: number): void {
+    if (this.#accounts.size < manyAccounts) return;
     for (const [key, { requests, running, tokens }] of this.#accounts) {
       if (running === 0 && requests?.isFull(nowMs) !== false && tokens?.isFull(nowMs) !== false) {
         this.#accounts.delete(key);

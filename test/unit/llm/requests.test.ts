@@ -75,6 +75,14 @@ describe("the model that a body names", () => {
     expect(modelIn("{}")).to.equal("");
   });
 
+  it("has no other beside it, in whatever letters a reader takes for those of its name", () => {
+    for (const name of ["models", "MODELS", "model\u017f", "fallbac\u212as", "fallback\u017f"]) {
+      const scan = new RequestScan();
+      scan.write(Buffer.from(JSON.stringify({ model: "a", [name]: ["b"] })));
+      expect([scan.end(), scan.hasOtherChoices], name).to.deep.equal(["a", true]);
+    }
+  });
+
   it("is named once, so that no other reader finds another", () => {
     for (const body of ['{"model":"a","model":"b"}', '{"model":"a","mod\\u0065l":"b"}', '{"model":"a","Model":"b"}']) {
       expect(
@@ -174,6 +182,14 @@ describe("limits of calls to models", () => {
       quota.admit({ id: String(at), tenant: String(at) }).end(0);
     }
     expect(quota.size).to.be.lessThan(600);
+  });
+
+  it("count every request of a Box, whatever is forgotten where its tenant is new", () => {
+    const no = { requestsAMinute: 0, tokensAMinute: 0, concurrent: 0 };
+    const quota = new Quota({ box: { ...no, concurrent: 1 }, tenant: no }, () => 0);
+    for (let at = 0; at < 300; at += 1) quota.admit({ id: String(at), tenant: String(at) });
+    quota.admit({ id: "a", tenant: "first" });
+    expect(refusal(() => quota.admit({ id: "a", tenant: "second" }))).to.equal("concurrent 429");
   });
 
   it("bound the bytes that are held for one Box, and for all", () => {
