@@ -2,6 +2,7 @@
 import { Client, StreamableHTTPClientTransport, type VersionNegotiationOptions } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect } from "chai";
+import { request as httpRequest } from "node:http";
 import * as z from "zod";
 import { createLogger } from "../../../../src/base/log.js";
 import { mcpProtocol } from "../../../../src/sandboxes/mcp/mcp-protocol.js";
@@ -133,6 +134,24 @@ describe("the tools for models", () => {
       expect(refused.isError, wrong.name).to.equal(true);
     }
     await client.close();
+  });
+
+  it("are nobody's without a token, and are asked for in the transport's ways alone", async () => {
+    const closed = await openHttpPort([mcpProtocol(core, log)]);
+    try {
+      const answer = await fetch(`${closed.url}/mcp`, { method: "POST", body: "{}" });
+      expect([answer.status, answer.headers.get("www-authenticate")]).to.deep.equal([401, "Bearer"]);
+      const traced = await new Promise((resolve, reject) => {
+        httpRequest(`${port.url}/mcp`, { method: "TRACE" }, ({ statusCode }) => {
+          resolve(statusCode);
+        })
+          .on("error", reject)
+          .end();
+      });
+      expect(traced).to.equal(405);
+    } finally {
+      await closed.close();
+    }
   });
 
   it("end a command whose client has gone", async () => {
