@@ -75,7 +75,9 @@ export class DataPlane implements HttpProtocol {
         `content-length: ${Buffer.byteLength(text)}`,
         "connection: close",
       ];
-      socket.end(`HTTP/1.1 ${status} Refused\r\n${lines.join("\r\n")}\r\n\r\n${text}`);
+      socket.end(`HTTP/1.1 ${status} Refused\r\n${lines.join("\r\n")}\r\n\r\n${text}`, () => {
+        socket.destroy(); // its other half would stay open for as long as the client likes
+      });
     }
   }
 

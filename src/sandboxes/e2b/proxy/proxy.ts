@@ -32,12 +32,25 @@ export async function proxyHttp(target: Target, request: HttpRequest, response: 
   const { upstream, stream } = await begun(target, request, {});
   // Whatever breaks breaks both ways: a client that has gone is seen by the program, and the reverse.
   response.once("close", () => stream.destroy());
-  const answered = answerOf(upstream, request.signal);
-  const [sent, got] = await Promise.allSettled([pipeline(request.message, upstream), answered]);
-  if (got.status === "rejected") throw broken(sent.status === "rejected" ? sent.reason : got.reason);
-  const answer = got.value;
+  sendOn(request.message, upstream);
+  const answer = await answerOf(upstream, request.signal).catch((cause: unknown) => {
+    throw broken(cause);
+  });
   response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? "", outgoing(headersOutOf(answer.headers)));
   await pipeline(answer, response);
+}
+
+/**
+ * The body, at the program's speed. A program may answer before it has all of it, or without: what it does not take is passed
+ * over, so that its client comes to read the answer.
+ */
+function sendOn(message: IncomingMessage, upstream: ClientRequest): void {
+  message.on("error", () => undefined); // the answer's "close" follows
+  message.pipe(upstream);
+  upstream.once("close", () => {
+    message.unpipe(upstream);
+    message.resume();
+  });
 }
 
 export async function proxyUpgrade(target: Target, request: HttpRequest, socket: Duplex, head: Buffer): Promise<void> {
@@ -59,6 +72,7 @@ export async function proxyUpgrade(target: Target, request: HttpRequest, socket:
   socket.write(headText(answer, other !== undefined));
   if (other === undefined) {
     await pipeline(answer, socket);
+    socket.destroy(); // its other half would stay open for as long as the client likes
     return;
   }
   if (first !== undefined && first.length > 0) socket.write(first);

@@ -1,5 +1,6 @@
-import { createServer, type Server } from "node:http";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from "node:http";
+import { connect, createServer as createTcpServer, type Server as TcpServer } from "node:net";
 import { expect } from "chai";
 import { WebSocket, WebSocketServer } from "ws";
 import { createLogger } from "../../../../src/base/log.js";
@@ -312,9 +313,7 @@ describe("E2B's data plane", () => {
         });
       });
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      const address = server.address();
-      if (typeof address !== "object" || address === null) throw new Error("no port");
-      ofProgram = { "e2b-sandbox-port": String(address.port) };
+      ofProgram = { "e2b-sandbox-port": String(portOf(server)) };
     });
 
     after(() => {
@@ -373,6 +372,51 @@ describe("E2B's data plane", () => {
       expect(status).to.equal(502);
     });
 
+    it("gives an answer back while its client still sends", async () => {
+      const headers = { "e2b-sandbox-id": view.id, "x-access-token": view.accessToken, ...ofProgram };
+      const asking = httpRequest(port.url, { method: "POST", headers });
+      asking.write("first, ");
+      const answer = await new Promise<IncomingMessage>((resolve) => asking.once("response", resolve));
+      asking.end("then");
+      let text = "";
+      for await (const chunk of answer) text += String(chunk);
+      expect(text).to.match(/first, then$/);
+    });
+
+    it("gives an answer back whose program takes nothing of the body", async () => {
+      const closing = createTcpServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => {
+          socket.pause();
+          socket.end("HTTP/1.1 413 No\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig");
+        });
+      });
+      await new Promise<void>((resolve) => closing.listen(0, "127.0.0.1", resolve));
+      try {
+        const of = { "e2b-sandbox-port": String(portOf(closing)) };
+        const response = await call("/", { method: "POST", body: Buffer.alloc(8 * 1024 * 1024) }, of);
+        expect([response.status, await response.text()]).to.deep.equal([413, "big"]);
+      } finally {
+        closing.close();
+      }
+    });
+
+    it("ends both halves of a connection whose upgrade it refuses", async () => {
+      const way = { "e2b-sandbox-id": view.id, "x-access-token": view.accessToken, ...ofProgram };
+      for (const of of [way, { ...way, "x-access-token": "wrong" }]) {
+        const socket = connect({ port: port.port, host: "127.0.0.1", allowHalfOpen: true });
+        const lines = Object.entries({ host: "x", connection: "Upgrade", upgrade: "other", ...of });
+        socket.write(`GET / HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}`).join("\r\n")}\r\n\r\n`);
+        socket.on("error", () => undefined).resume();
+        await once(socket, "end");
+        // Nobody reads at the other side any more: what is written to it comes back as a reset.
+        const ended = new Promise((resolve) => socket.once("close", resolve));
+        const writing = setInterval(() => socket.write("more"), 10);
+        await ended;
+        clearInterval(writing);
+      }
+    });
+
     it("answers 503 where what listens speaks no HTTP", async () => {
       expect((await call("/broken", {}, ofProgram)).status).to.equal(503);
     });
@@ -401,6 +445,12 @@ describe("E2B's data plane", () => {
     }
   });
 });
+
+function portOf(server: TcpServer): number {
+  const address = server.address();
+  if (typeof address !== "object" || address === null) throw new Error("no port");
+  return address.port;
+}
 
 function framesIn(bytes: Buffer): unknown[] {
   const all: unknown[] = [];
