@@ -9,6 +9,8 @@ import { eventOf, type FilesystemEvent } from "./watch.js";
 const mostOfSandbox = 64;
 /** Of one watch, unread; then it has missed some, and says so. */
 const mostEvents = 10_000;
+/** Of all watches of a sandbox, unread, as JSON: names are as long as a program makes them. */
+const mostBytes = 16 * 1024 * 1024;
 /** A client that asks no more has gone: it can't end what it has forgotten. */
 const unaskedMs = 10 * 60_000;
 
@@ -16,6 +18,8 @@ interface Watcher {
   readonly sandbox: string;
   readonly end: AbortController;
   events: FilesystemEvent[];
+  /** Of the events. */
+  bytes: number;
   failed?: RuntimeError;
   timer?: NodeJS.Timeout;
 }
@@ -30,12 +34,11 @@ export class Watchers {
   readonly #all = new Map<string, Watcher>();
 
   async create(place: WatchPlace, request: WatchRequest, signal: AbortSignal): Promise<string> {
-    const count = [...this.#all.values()].filter(({ sandbox }) => sandbox === place.sandbox).length;
-    if (count >= mostOfSandbox) {
+    if (this.#of(place.sandbox).length >= mostOfSandbox) {
       throw new RuntimeError("resourceExhausted", `the sandbox has ${mostOfSandbox} watchers`, { hint: "remove some" });
     }
     const id = randomBytes(16).toString("hex");
-    const watcher: Watcher = { sandbox: place.sandbox, end: new AbortController(), events: [] };
+    const watcher: Watcher = { sandbox: place.sandbox, end: new AbortController(), events: [], bytes: 0 };
     this.#all.set(id, watcher);
     const giveUp = (): void => {
       watcher.end.abort();
@@ -45,7 +48,7 @@ export class Watchers {
       signal.throwIfAborted();
       const scope = { user: place.user };
       const events = await place.files.watch(request.path, scope, request.recursive, watcher.end.signal);
-      void gather(watcher, events, place, request);
+      void this.#gather(watcher, events, place, request);
     } catch (thrown) {
       this.#all.delete(id);
       throw thrown;
@@ -63,6 +66,7 @@ export class Watchers {
     const { events, failed } = watcher;
     if (events.length === 0 && failed !== undefined) throw failed;
     watcher.events = [];
+    watcher.bytes = 0;
     return events;
   }
 
@@ -72,6 +76,10 @@ export class Watchers {
 
   close(): void {
     for (const [id, watcher] of [...this.#all]) this.#drop(id, watcher);
+  }
+
+  #of(wanted: string): Watcher[] {
+    return [...this.#all.values()].filter(({ sandbox }) => sandbox === wanted);
   }
 
   #find(sandbox: string, id: string): Watcher {
@@ -93,25 +101,36 @@ export class Watchers {
     this.#all.delete(id);
     watcher.end.abort();
   }
-}
 
-async function gather(
-  watcher: Watcher,
-  events: AsyncIterable<FileEvent>,
-  { files, user }: WatchPlace,
-  request: WatchRequest,
-): Promise<void> {
-  try {
-    for await (const event of events) {
-      if (watcher.events.length >= mostEvents) {
-        watcher.failed = new RuntimeError("resourceExhausted", `more than ${mostEvents} events that nobody asked for`);
-        watcher.end.abort();
-        return;
+  async #gather(
+    watcher: Watcher,
+    events: AsyncIterable<FileEvent>,
+    { files, user }: WatchPlace,
+    request: WatchRequest,
+  ): Promise<void> {
+    try {
+      for await (const event of events) {
+        const seen = await eventOf(event, request, files, scopeOf(user), watcher.end.signal);
+        if (!this.#keep(watcher, seen)) return;
       }
-      watcher.events.push(await eventOf(event, request, files, scopeOf(user), watcher.end.signal));
+      watcher.failed ??= new RuntimeError("notFound", "what was watched is gone");
+    } catch (cause) {
+      watcher.failed ??= cause instanceof RuntimeError ? cause : new RuntimeError("internal", "watch", { cause });
     }
-    watcher.failed ??= new RuntimeError("notFound", "what was watched is gone");
-  } catch (cause) {
-    watcher.failed ??= cause instanceof RuntimeError ? cause : new RuntimeError("internal", "watch", { cause });
+  }
+
+  /** False: there is no room for it, and the watch is over. */
+  #keep(watcher: Watcher, event: FilesystemEvent): boolean {
+    const bytes = JSON.stringify(event).length;
+    const held = this.#of(watcher.sandbox).reduce((sum, one) => sum + one.bytes, bytes);
+    if (watcher.events.length < mostEvents && held <= mostBytes) {
+      watcher.events.push(event);
+      watcher.bytes += bytes;
+      return true;
+    }
+    const many = `${watcher.events.length} events that nobody asked for`;
+    watcher.failed = new RuntimeError("resourceExhausted", `no room for more than ${many}`);
+    watcher.end.abort();
+    return false;
   }
 }
