@@ -10,6 +10,8 @@ export const exitStatus = {
   usage: 2,
 } as const;
 
+export type FlagTable = Readonly<Record<string, { readonly type: "string" | "boolean"; readonly short?: string }>>;
+
 export interface Command {
   /** Words before the flags: "image import". */
   readonly name: string;
@@ -19,6 +21,8 @@ export interface Command {
   readonly about: string;
   /** More for `--help`: flags, a line each. */
   readonly details: readonly string[];
+  /** Of one whose flags end at the first word that is none, since what follows is a program's own: those flags. */
+  readonly flagsBeforeProgram?: () => Promise<FlagTable>;
   /** Resolves to the exit status. */
   readonly run: (args: string[]) => Promise<number>;
 }
@@ -35,6 +39,31 @@ export function parseFlags<T extends ParseArgsConfig>(config: T): ReturnType<typ
   } catch (thrown) {
     throw usageError(messageOf(thrown));
   }
+}
+
+/**
+ * Flags end at the first word that is none: what follows the image or the sandbox is the program's own, "-c" included. Which
+ * flags take a value is known from their table.
+ */
+export function splitAtFirstWord(
+  args: readonly string[],
+  options: FlagTable,
+): { readonly flags: string[]; readonly words: string[] } {
+  const takesValue = (flag: string): boolean => {
+    if (flag.includes("=")) return false;
+    const found = flag.startsWith("--")
+      ? options[flag.slice(2)]
+      : Object.values(options).find(({ short }) => short === flag.at(-1));
+    return found?.type === "string";
+  };
+  let at = 0;
+  for (; at < args.length; at += 1) {
+    const word = args[at] ?? "";
+    if (word === "--") return { flags: args.slice(0, at), words: args.slice(at + 1) };
+    if (!word.startsWith("-") || word === "-") break;
+    if (takesValue(word)) at += 1;
+  }
+  return { flags: args.slice(0, at), words: args.slice(at) };
 }
 
 /** Flags that choose the daemon's directories; `serve` and `image` have them. */

@@ -168,6 +168,7 @@ export const commands: readonly Command[] = [
       "",
       ...endpointDetails,
     ],
+    flagsBeforeProgram: async () => (await import("./client/run.js")).runFlags,
     run: async (args) => await (await import("./client/run.js")).run(args),
   },
   {
@@ -175,6 +176,7 @@ export const commands: readonly Command[] = [
     synopsis: "[-it] [-d] [-e K=V] SANDBOX PROGRAM [ARGUMENT…]",
     about: "run one more program in a sandbox",
     details: [...programDetails, "", ...endpointDetails],
+    flagsBeforeProgram: async () => (await import("./client/flags.js")).programFlags,
     run: async (args) => await (await import("./client/exec.js")).exec(args),
   },
   {

@@ -1,6 +1,6 @@
 import { messageOf, RuntimeError } from "../base/errors.js";
 import { packageVersion } from "../base/version.js";
-import { type Command, exitStatus, print, usageError } from "./command.js";
+import { type Command, exitStatus, print, splitAtFirstWord, usageError } from "./command.js";
 import { commands } from "./commands.js";
 import { table } from "./table.js";
 
@@ -36,12 +36,23 @@ async function dispatch(args: readonly string[]): Promise<number> {
     );
   }
   const rest = args.slice(command.name.split(" ").length);
-  const end = rest.indexOf("--");
-  if ((end === -1 ? rest : rest.slice(0, end)).some((word) => word === "--help" || word === "-h")) {
+  if (asksForHelp(await ownWords(command, rest))) {
     print(helpOf(command));
     return exitStatus.ok;
   }
   return await command.run(rest);
+}
+
+function asksForHelp(words: readonly string[]): boolean {
+  return words.some((word) => word === "--help" || word === "-h");
+}
+
+/** Those that are the command's: "-h" after `exec SANDBOX df` is df's. */
+async function ownWords({ flagsBeforeProgram }: Command, rest: readonly string[]): Promise<readonly string[]> {
+  if (flagsBeforeProgram !== undefined && asksForHelp(rest))
+    return splitAtFirstWord(rest, await flagsBeforeProgram()).flags;
+  const end = rest.indexOf("--");
+  return end === -1 ? rest : rest.slice(0, end);
 }
 
 function overview(): string {

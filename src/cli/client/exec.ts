@@ -1,7 +1,7 @@
 import { ProcessServiceService as service } from "../../gen/sandboxes/v1/processes.js";
-import { exitStatus, parseFlags, print, usageError } from "../command.js";
+import { exitStatus, parseFlags, print, splitAtFirstWord, usageError } from "../command.js";
 import { findSandbox } from "./find-sandbox.js";
-import { edgeOf, programFlags, splitAtFirstWord } from "./flags.js";
+import { edgeOf, programFlags } from "./flags.js";
 import { programOf } from "./program.js";
 import { runProcess } from "./run-process.js";
 

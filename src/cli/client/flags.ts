@@ -39,31 +39,6 @@ export async function edgeOf({ endpoint }: { readonly endpoint?: string | undefi
   return await Edge.connect(await findEndpoint(endpoint, process.env));
 }
 
-/**
- * Flags end at the first word that is none: what follows the image or the sandbox is the program's own, "-c" included. Which
- * flags take a value is known from their table.
- */
-export function splitAtFirstWord(
-  args: readonly string[],
-  options: Readonly<Record<string, { readonly type: "string" | "boolean"; readonly short?: string }>>,
-): { readonly flags: string[]; readonly words: string[] } {
-  const takesValue = (flag: string): boolean => {
-    if (flag.includes("=")) return false;
-    const found = flag.startsWith("--")
-      ? options[flag.slice(2)]
-      : Object.values(options).find(({ short }) => short === flag.at(-1));
-    return found?.type === "string";
-  };
-  let at = 0;
-  for (; at < args.length; at += 1) {
-    const word = args[at] ?? "";
-    if (word === "--") return { flags: args.slice(0, at), words: args.slice(at + 1) };
-    if (!word.startsWith("-") || word === "-") break;
-    if (takesValue(word)) at += 1;
-  }
-  return { flags: args.slice(0, at), words: args.slice(at) };
-}
-
 /** `K=V`, or `K` for that of this process. */
 export function envOf(given: readonly string[] | undefined): Record<string, string> {
   const env: Record<string, string> = {};

@@ -1,19 +1,9 @@
 import { AtEnd, Network, SandboxServiceService as service, type Sandbox } from "../../gen/sandboxes/v1/sandboxes.js";
 import { ProcessServiceService as processes } from "../../gen/sandboxes/v1/processes.js";
-import { exitStatus, parseFlags, print, usageError } from "../command.js";
+import { exitStatus, parseFlags, print, splitAtFirstWord, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
 import { createShown } from "./create.js";
-import {
-  durationMs,
-  edgeOf,
-  egressFlags,
-  egressSaid,
-  envOf,
-  mebibytes,
-  programFlags,
-  splitAtFirstWord,
-  wholeNumber,
-} from "./flags.js";
+import { durationMs, edgeOf, egressFlags, egressSaid, envOf, mebibytes, programFlags, wholeNumber } from "./flags.js";
 import { nameKey } from "./find-sandbox.js";
 import { forwardPorts, portsOf } from "./forward-ports.js";
 import { programOf } from "./program.js";

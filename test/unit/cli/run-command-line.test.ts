@@ -73,6 +73,20 @@ describe("the command line", function () {
     });
   }
 
+  it("leaves to a program what stands behind it, its -h and --help too", async () => {
+    const nobody = ["--endpoint", "nowhere"];
+    for (const words of [
+      ["exec", ...nobody, "box", "df", "-h"],
+      ["run", ...nobody, "-e", "A=b", "base", "git", "--help"],
+    ]) {
+      const { status, stdout, stderr } = await run(...words);
+      expect([status, stdout], words.join(" ")).to.deep.equal([1, ""]);
+      expect(stderr).to.include('"nowhere" is no endpoint');
+    }
+    const help = await run("run", "-e", "A=b", "--help", "base");
+    expect(help.stdout).to.match(/^Usage: a3s-box-cri-runtime run /);
+  });
+
   it("ends with status 1 and one line when the config is wrong, before anything is made", async () => {
     const { status, stderr } = await run(
       "serve",
