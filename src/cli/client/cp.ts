@@ -98,7 +98,8 @@ async function fetchAll(there: There, from: string, to: string): Promise<void> {
     (found) => found.isDirectory(),
     () => false,
   );
-  await fetchTree(there, entry, isInto ? join(to, entry.name) : to);
+  // The root has no name: what is in it goes into the directory.
+  await fetchTree(there, entry, isInto ? join(to, entry.name === "" ? "" : plainName(entry)) : to);
 }
 
 async function fetchTree(there: There, entry: FileEntry, to: string): Promise<void> {

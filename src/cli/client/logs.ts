@@ -1,9 +1,10 @@
 import { ProcessServiceService as service, type ConnectProcessRequest } from "../../gen/sandboxes/v1/processes.js";
 import { exitStatus, parseFlags, usageError } from "../command.js";
+import type { Edge } from "./connect.js";
 import { findSandbox } from "./find-sandbox.js";
 import { edgeOf, endpointFlag, wholeNumber } from "./flags.js";
 import { mainTag } from "./run.js";
-import { followProcess } from "./run-process.js";
+import { followProcess, write } from "./run-process.js";
 
 const options = { ...endpointFlag, follow: { type: "boolean", short: "f" }, process: { type: "string" } } as const;
 const mostProcesses = 4_294_967_295;
@@ -26,9 +27,11 @@ export async function logs(args: string[]): Promise<number> {
   return exitStatus.ok;
 }
 
-/** Of one that runs on: until nothing more has come for a moment. */
-async function showSoFar(edge: Awaited<ReturnType<typeof edgeOf>>, request: ConnectProcessRequest): Promise<void> {
-  const quietMs = 300;
+const quietMs = 300;
+
+/** Of one that runs on: until nothing more has come for a moment, or what was written when this began is shown. */
+async function showSoFar(edge: Edge, request: ConnectProcessRequest): Promise<void> {
+  const most = await writtenUntilNow(edge, request);
   let timer: NodeJS.Timeout | undefined;
   const stop = new AbortController();
   const again = (): void => {
@@ -39,8 +42,21 @@ async function showSoFar(edge: Awaited<ReturnType<typeof edgeOf>>, request: Conn
   };
   for await (const { event } of edge.events(service.connectProcess, request, stop.signal)) {
     again();
-    if (event?.output !== undefined) process.stdout.write(event.output.data);
     if (event?.exit !== undefined) break;
+    if (event?.output === undefined) continue;
+    const { data, offset } = event.output;
+    await write(process.stdout, data);
+    if (most !== undefined && offset + BigInt(data.length) >= most) break;
   }
   clearTimeout(timer);
+}
+
+/** In bytes; undefined for a program that is silent: then all that comes was written before. */
+async function writtenUntilNow(edge: Edge, request: ConnectProcessRequest): Promise<bigint | undefined> {
+  const fromNow = { ...request, start: undefined, now: {} };
+  for await (const { event } of edge.events(service.connectProcess, fromNow, AbortSignal.timeout(quietMs))) {
+    if (event?.output !== undefined) return event.output.offset;
+    if (event?.exit !== undefined) return undefined;
+  }
+  return undefined;
 }

@@ -25,11 +25,16 @@ interface Running {
  * Runs a program and answers its exit status. What is typed goes to it when `interactive` says so; with a terminal it is as
  * wide as this one, and Ctrl-C is a character; without one Ctrl-C and SIGTERM are passed on as signals.
  */
-export async function runProcess(edge: Edge, start: StartProcessRequest, interactive: boolean): Promise<number> {
+export async function runProcess(
+  edge: Edge,
+  start: StartProcessRequest,
+  interactive: boolean,
+  started?: () => void,
+): Promise<number> {
   const running: Running = { edge, sandboxId: start.sandboxId, id: undefined };
   const withSize = start.terminal === undefined ? start : { ...start, terminal: sizeHere() };
   const events = edge.events(service.runProcess, { start: withSize });
-  return await follow(running, events, { interactive, isTerminal: start.terminal !== undefined });
+  return await follow(running, events, { interactive, isTerminal: start.terminal !== undefined, started });
 }
 
 /** Takes up a program that runs, or has ended, with what it has written. */
@@ -39,14 +44,21 @@ export async function followProcess(edge: Edge, request: ConnectProcessRequest, 
   return await show(running, events);
 }
 
+interface Following {
+  readonly interactive: boolean;
+  readonly isTerminal: boolean;
+  readonly started: (() => void) | undefined;
+}
+
 async function follow(
   running: Running,
   events: AsyncIterable<{ event?: ProcessEvent | undefined }>,
-  { interactive, isTerminal }: { readonly interactive: boolean; readonly isTerminal: boolean },
+  { interactive, isTerminal, started }: Following,
 ): Promise<number> {
   const undo: (() => void)[] = [];
   try {
     return await show(running, events, () => {
+      started?.();
       if (interactive) undo.push(feed(running, isTerminal));
       undo.push(isTerminal ? followSize(running) : passSignals(running));
     });
@@ -79,10 +91,16 @@ async function show(
   });
 }
 
-async function write(stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> {
+/** At its reader's speed; throws when there is none any more. */
+export async function write(stream: NodeJS.WriteStream, data: Uint8Array): Promise<void> {
+  if (stream.destroyed) throw new RuntimeError("canceled", "nobody reads the output any more");
   if (stream.write(data)) return;
   await new Promise<void>((resolve) => {
-    stream.once("drain", resolve);
+    const over = (): void => {
+      stream.off("drain", over).off("close", over);
+      resolve();
+    };
+    stream.on("drain", over).on("close", over);
   });
 }
 

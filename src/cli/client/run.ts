@@ -42,17 +42,28 @@ export async function run(args: string[]): Promise<number> {
     throw usageError("run: -d and --rm can't be together: who would wait?");
   using edge = await edgeOf(values);
   const sandbox = await createShown(edge, requestOf(template, values), process.stderr);
+  const its = { begun: false };
   try {
-    return await runIn(edge, sandbox, program, values);
+    return await runIn(edge, sandbox, program, values, () => {
+      its.begun = true;
+    });
   } catch (thrown) {
-    await end(edge, sandbox); // what was asked for is not there: neither is its sandbox
+    // What was asked for is not there: neither is its sandbox. A program that has begun goes on without us.
+    if (!its.begun || values.rm === true) await end(edge, sandbox);
+    else process.stderr.write(`a3s-box: sandbox ${sandbox.id} goes on: \`logs -f\` takes its program up again\n`);
     throw thrown;
   }
 }
 
 type RunValues = ReturnType<typeof parseFlags<{ options: typeof runFlags }>>["values"];
 
-async function runIn(edge: Edge, sandbox: Sandbox, program: readonly string[], values: RunValues): Promise<number> {
+async function runIn(
+  edge: Edge,
+  sandbox: Sandbox,
+  program: readonly string[],
+  values: RunValues,
+  started: () => void,
+): Promise<number> {
   const start = programOf(sandbox.id, argsOf(program, sandbox), values, mainTag);
   await using ports = await forwardPorts(edge, sandbox.id, portsOf(values.publish ?? []));
   if (values.detach === true) {
@@ -61,7 +72,7 @@ async function runIn(edge: Edge, sandbox: Sandbox, program: readonly string[], v
     print(`${sandbox.id}\n`);
     return exitStatus.ok;
   }
-  const status = await runProcess(edge, start, values.interactive === true);
+  const status = await runProcess(edge, start, values.interactive === true, started);
   if (values.rm === true) await end(edge, sandbox);
   return status;
 }
