@@ -71,10 +71,8 @@ describe("the commands for people", function () {
           () => "it ended",
           () => "it failed",
         );
-        await eventually("its program", 10_000, () => {
-          const [one] = there();
-          return one === undefined || core.processes(caller, one.id).list().length === 0 ? undefined : one;
-        });
+        // Passing signals on is what a client begins with when it has heard that the program runs.
+        await eventually("its program", 10_000, () => (process.listenerCount("SIGQUIT") > 0 ? true : undefined));
         way.cut();
         expect(await running).to.equal("it failed");
         expect(there()).to.have.length(left);
