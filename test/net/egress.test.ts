@@ -270,6 +270,20 @@ describe("egress rules", function () {
     ]);
   });
 
+  it("let answers out on connections that have begun before a change, and before a restart of the daemon", async () => {
+    await bed.apply({ allowOut: ["198.51.100.1"], denyOut: [] });
+    const server = bed.start("guest", "world.py", "eth0", `${guest[4]},${guest[6]}`, "8081");
+    await server.next();
+    const line = bed.start("world", "probe.py", "hold", guest[4], "8081");
+    expect(await line.next()).to.equal("connected");
+    await bed.apply({ allowOut: [], denyOut: [] });
+    expect(await line.say("changed")).to.equal(`tcp ${guest[4]}`);
+    await bed.keeper.close();
+    bed.keeper = bed.newKeeper();
+    await bed.apply({ allowOut: [], denyOut: [] });
+    expect(await line.say("restarted")).to.equal(`tcp ${guest[4]}`);
+  });
+
   it("let no frame out that is not of the Box: sources, ARP, neighbours, routers, VLANs, other protocols", async () => {
     await bed.apply(open);
     await bed.seen();

@@ -76,15 +76,19 @@ function pinText(batch: ReadonlyMap<string, { readonly name: string; readonly ms
   return `${lines.join("\n")}\n`;
 }
 
-/** Of a name that is allowed no more. */
+/**
+ * Of a name that is allowed no more. Connections to what a name has led to are known again by its pin; where none goes they
+ * stay, those too that have outlived their pin.
+ */
 export function unpinText(addresses: readonly string[]): string {
-  return addresses
-    .flatMap((address) => {
-      const family = addressOf(address)?.family;
-      if (family === undefined) return [];
-      const set = `${table} pins${String(family)}`;
-      // One whose time has just come is not there to be deleted.
-      return [`add element ${set} { ${address} timeout 1s }\n`, `delete element ${set} { ${address} }\n`];
-    })
-    .join("");
+  if (addresses.length === 0) return "";
+  const flows = [4, 6].map((family) => `flush set ${table} flows${String(family)}\n`);
+  const pins = addresses.flatMap((address) => {
+    const family = addressOf(address)?.family;
+    if (family === undefined) return [];
+    const set = `${table} pins${String(family)}`;
+    // One whose time has just come is not there to be deleted.
+    return [`add element ${set} { ${address} timeout 1s }\n`, `delete element ${set} { ${address} }\n`];
+  });
+  return [...flows, ...pins].join("");
 }

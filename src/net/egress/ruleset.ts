@@ -65,7 +65,6 @@ function setsOf(family: Family): string[] {
     set("began", flow, mostFlows, "3m"), // connections that came from outside
     set("asked", flow, mostFlows, "3m"), // datagrams that were let out
     set("flows", flow, mostFlows, "1h"), // connections to what a name led to
-    ...["began", "asked", "flows"].map((name) => `flush set ${table} ${name}${String(family)}`),
     set("pings", `typeof ${ipOf[family]} daddr . ${family === 4 ? "icmp" : "icmpv6"} id`, 1024, "30s"),
     `add set ${table} pins${String(family)} { type ${typeOf[family]} ; size ${String(mostPins)} ; flags timeout ; }`,
     set("recent", `typeof ${ipOf[family]} daddr . meta l4proto . th dport`, mostRecent, "10m"),
