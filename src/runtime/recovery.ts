@@ -8,7 +8,7 @@ import { anyOf, neverAborted } from "../base/signals.js";
 import { stage } from "../base/stage.js";
 import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
-import type { Box } from "../vmm/box.js";
+import type { Box, BoxExit } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox } from "./pod/end.js";
 import { keepEgress } from "./pod/egress.js";
@@ -20,6 +20,7 @@ import { takeUp } from "./pod/take-up.js";
 const oneSandboxLimitMs = 60_000;
 const straysLimitMs = 60_000;
 const pauseLimitMs = 10_000;
+const exitLimitMs = 2_000;
 /** Guests that are asked at a time: each answers sooner, and none that stands still keeps the others waiting for long. */
 const guestsAtOnce = 32;
 const turnMs = 1_500;
@@ -186,16 +187,30 @@ async function recoverOne(sandbox: Pod, deps: Deps, signal: AbortSignal): Promis
 async function adoptBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<Box | undefined> {
   const handle = sandbox.record.box;
   const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
-  if (box === null) {
-    await recordBoxGone(sandbox, { atNs: nowNs(), reason: "its box was gone when the daemon started" }, deps);
+  const gone = { atNs: nowNs(), reason: "its box was gone when the daemon started" };
+  const end = box === null ? gone : sandbox.isPaused ? await pauseAgain(box, signal) : undefined;
+  if (box === null || end !== undefined) {
+    await recordBoxGone(sandbox, end ?? gone, deps);
     await deps.podContainers.recoverEndOf(sandbox);
     return undefined;
   }
-  if (sandbox.isPaused) await stage("pause box", pauseLimitMs, signal, (limit) => box.pause(limit));
   sandbox.setBox(box);
   watchBox(sandbox, box, deps);
   await keepEgress(sandbox, deps, signal);
   return box;
+}
+
+/** The dead daemon may have died between the record and the act. Its exit, of a Box that died before it stood still. */
+async function pauseAgain(box: Box, signal: AbortSignal): Promise<BoxExit | undefined> {
+  try {
+    await stage("pause box", pauseLimitMs, signal, (limit) => box.pause(limit));
+    return box.exit;
+  } catch (thrown) {
+    // Its end may be heard of later than the channel to it breaks.
+    const end = await Promise.race([box.exited, delay(exitLimitMs, undefined, { ref: false })]);
+    if (end === undefined) throw thrown;
+    return end;
+  }
 }
 
 /** Boxes, namespaces, files and containers that no record names. Those of creations under way have one. */

@@ -60,6 +60,30 @@ describe("a restarted daemon", () => {
     expect(world.boxes.live.size).to.equal(0);
   });
 
+  describe("with a paused sandbox", () => {
+    beforeEach(async () => {
+      await world.deps.sandboxes.update(world.deps.sandboxes.require(podSandboxId), { pausedAtNs: 7n });
+    });
+
+    for (const [how, after] of [
+      ["and says so", () => Promise.reject(new RuntimeError("unavailable", "the vmm has ended"))],
+      ["in the moment that it stands still", () => Promise.resolve()],
+    ] as const) {
+      it(`shows it as NOTREADY whose Box dies while it is stopped again, ${how}`, async () => {
+        world.boxes.beforePause = (box) => {
+          box.die("killed");
+          return after();
+        };
+        await restart();
+        await eventually("NOTREADY", 1000, async () => {
+          return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+        });
+        expect(world.deps.sandboxes.require(podSandboxId).record.end?.reason).to.include("killed");
+        expect(world.boxes.live.size).to.equal(0);
+      });
+    }
+  });
+
   it("asks a guest that is too busy to answer again, until its containers are taken up", async () => {
     await world.restart();
     let asked = 0;

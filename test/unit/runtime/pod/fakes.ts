@@ -71,6 +71,10 @@ class FakeBox {
     return Promise.resolve();
   }
 
+  async pause(): Promise<void> {
+    await this.factory.beforePause(this);
+  }
+
   confineTo(): Promise<void> {
     return Promise.resolve();
   }
@@ -144,6 +148,7 @@ class FakeBoxes {
   /** To a daemon that has come back. */
   beforeAnswer: (id: PodId, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   readonly hungUp: PodId[] = [];
+  beforePause: (box: FakeBox) => Promise<void> = () => Promise.resolve();
 
   async boot(spec: BoxSpec, signal: AbortSignal): Promise<FakeBox> {
     this.specs.push(spec);
