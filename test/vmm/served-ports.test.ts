@@ -36,7 +36,8 @@ async function serve(
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);
   const serving = { agent, places: new Places(places), rate: new Rate(100_000, 100_000), log, connected };
-  await servePort({ ...serving, port: { port, address: "loopback", mostConnections } }, stop.signal);
+  const isEnding = (): boolean => false;
+  await servePort({ ...serving, isEnding, port: { port, address: "loopback", mostConnections } }, stop.signal);
   return stop;
 }
 

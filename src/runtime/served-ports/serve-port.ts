@@ -1,4 +1,5 @@
-import { codeOf, messageOf } from "../../base/errors.js";
+import { monotonicMs } from "../../base/clock.js";
+import { codeOf, messageOf, RuntimeError } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { sleep } from "../../base/stage.js";
@@ -21,6 +22,8 @@ export interface PortServing {
   readonly places: Places;
   readonly rate: Rate;
   readonly log: Logger;
+  /** The pod ends: its agent goes before its Box does, and nobody has to be told. */
+  readonly isEnding: () => boolean;
   /** A connection, and who the guest says it is of. Must not throw. */
   readonly connected: (stream: PortStream, peer: string) => void;
 }
@@ -51,26 +54,33 @@ async function goOn(
   first: AsyncGenerator<WaitingConnection, void> | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  const isOver = (): boolean => signal.aborted;
   let waiting = first;
-  let pauseMs = shortestPauseMs;
-  while (!isOver()) {
+  let failures = 0;
+  while (!signal.aborted) {
+    let listensSinceMs = Number.POSITIVE_INFINITY;
+    let why: unknown = new RuntimeError("unavailable", "the agent listens no more");
     try {
       waiting ??= await listen(serving, signal);
-      pauseMs = shortestPauseMs;
+      listensSinceMs = monotonicMs();
       for await (const one of waiting) await takeUp(serving, one, signal);
     } catch (thrown) {
-      if (isOver()) return;
-      const isFirst = pauseMs === shortestPauseMs;
-      const fields = { port: serving.port.port, code: codeOf(thrown), err: messageOf(thrown) };
-      if (isFirst)
-        serving.log.warn(fields, "a port that the host serves in the pod can't be reached; it is tried again");
-      else serving.log.debug(fields, "a port that the host serves in the pod can't be reached still");
-      pauseMs = Math.min(pauseMs * 2, longestPauseMs);
+      why = thrown;
     }
     waiting = undefined;
-    await sleep(pauseMs, signal).catch(() => undefined);
+    // One that listens and hangs up at once is no better than one that does not answer.
+    failures = monotonicMs() - listensSinceMs > longestPauseMs ? 1 : failures + 1;
+    tellFailure(serving, failures, why, signal);
+    await sleep(Math.min(shortestPauseMs * 2 ** (failures - 1), longestPauseMs), signal).catch(() => undefined);
   }
+}
+
+/** Once, where the second try has not helped: a connection to the agent may be lost and made again. */
+function tellFailure(serving: PortServing, failures: number, why: unknown, signal: AbortSignal): void {
+  if (signal.aborted) return;
+  const fields = { port: serving.port.port, code: codeOf(why), err: messageOf(why) };
+  const isWorth = failures === 2 && !serving.isEnding();
+  if (isWorth) serving.log.warn(fields, "a port that the host serves in the pod can't be reached; it is tried again");
+  else serving.log.debug(fields, "a port that the host serves in the pod can't be reached");
 }
 
 /** The next one is not asked for before there is a place: those that wait, wait in the guest. */

@@ -72,6 +72,7 @@ export class ServedPorts {
     const orphans = (pod.record.served ?? []).filter(({ service }) => this.#services.get(service)?.open === undefined);
     for (const { port } of orphans.flatMap(({ ports }) => ports)) {
       onItsOwn(() => box.agent.stopServing(port, until)).catch((thrown: unknown) => {
+        if (until.aborted || isEnding(pod)) return;
         this.#log.warn({ sandboxId: pod.id, port, err: messageOf(thrown) }, "a port that nobody serves stays");
       });
     }
@@ -91,7 +92,7 @@ export class ServedPorts {
     const servings = opened.flatMap(({ name, ports, connections }) => {
       const log = this.#log.child({ sandboxId: pod.id, service: name });
       return ports.map((port) => ({
-        ...{ ...common, log, port },
+        ...{ ...common, log, port, isEnding: () => isEnding(pod) },
         connected: (stream: PortStream, peer: string): void => {
           connections.connected(stream, { pod, port: port.port, peer });
         },
@@ -104,7 +105,8 @@ export class ServedPorts {
     const stop = (): void => {
       gone.abort(new RuntimeError("unavailable", "the daemon stops"));
     };
-    this.#closing.addEventListener("abort", stop, { once: true });
+    if (this.#closing.aborted) stop();
+    else this.#closing.addEventListener("abort", stop, { once: true });
     void onItsOwn(async () => {
       const { reason } = await box.exited;
       this.#closing.removeEventListener("abort", stop);
@@ -112,6 +114,11 @@ export class ServedPorts {
       for (const { connections } of opened) connections.ended();
     });
   }
+}
+
+/** Its record says so before its Box is told. */
+function isEnding({ record }: Pod): boolean {
+  return record.end !== undefined;
 }
 
 function checkApart(planned: readonly ServedByHost[]): void {

@@ -33,7 +33,11 @@ async function served(
       peers.push(peer);
       stream.destroy();
     };
-    const serving = servePort({ agent: client, places: new Places(4), rate, log, port, connected }, stop.signal);
+    const isEnding = (): boolean => false;
+    const serving = servePort(
+      { agent: client, places: new Places(4), rate, log, port, connected, isEnding },
+      stop.signal,
+    );
     serving.catch(() => undefined);
     await test(client, serving, peers);
   } finally {
