@@ -1,7 +1,9 @@
 import { messageOf } from "../../base/errors.js";
 import { stage } from "../../base/stage.js";
 import type { StatsResponse } from "../../gen/agent/v1/agent.js";
+import type { Box } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
+import type { Pod } from "../pod/pod.js";
 
 const stepLimitMs = 10_000;
 
@@ -26,19 +28,25 @@ export async function askBoxes(
   signal: AbortSignal,
   wish = often,
 ): Promise<BoxAnswers> {
-  const answers = new Map<string, StatsResponse>();
+  const answered = new Map<string, StatsResponse>();
   await Promise.all(
     [...sandboxes].map(async (sandboxId) => {
       const sandbox = deps.sandboxes.find(sandboxId);
       const box = sandbox?.box;
-      if (box === undefined || box.exit !== undefined || sandbox?.isPaused === true) return;
+      if (sandbox === undefined || box === undefined || !answers(sandbox, box)) return;
       try {
         const ask = (limit: AbortSignal): Promise<StatsResponse> => box.agent.stats({ sessionId: "", ...wish }, limit);
-        answers.set(sandboxId, await stage("agent stats", stepLimitMs, signal, ask));
+        answered.set(sandboxId, await stage("agent stats", stepLimitMs, signal, ask));
       } catch (thrown) {
-        deps.log.warn({ sandboxId, err: messageOf(thrown) }, "no stats of a box");
+        const isWorth = answers(sandbox, box) && !signal.aborted;
+        deps.log[isWorth ? "warn" : "debug"]({ sandboxId, err: messageOf(thrown) }, "no stats of a box");
       }
     }),
   );
-  return answers;
+  return answered;
+}
+
+/** One that ends or was paused meanwhile has nothing to say, and nothing is wrong with it. */
+function answers({ isPaused, state }: Pod, { exit }: Box): boolean {
+  return state === "ready" && !isPaused && exit === undefined;
 }
