@@ -13,14 +13,13 @@ import { sleep } from "../../base/stage.js";
 import type { BoxSpec } from "../box.js";
 import type { BootDeps } from "../boot-box.js";
 import type { Driver } from "../drivers/driver.js";
+import { BackOffs } from "./back-offs.js";
 import { makeTemplate, type MakeDeps } from "./make-template.js";
 import { classOf, keyOf, type TemplateClass } from "./template-class.js";
 import { TemplateFiles } from "./template-files.js";
 
 /** Before one is begun, so that the pod that has asked for it has its first container by then. */
 const delayMs = 2500;
-/** A class whose template could not be made is not tried again for so long, which doubles. */
-const backOffMs = { first: 5000, longest: 300_000 };
 const makeLimitMs = 180_000;
 /** A Box that would wait longer for this boots. */
 const lookLimitMs = 5000;
@@ -34,7 +33,7 @@ export class Templates {
   readonly #deps: TemplateDeps;
   readonly #driver: Driver;
   readonly #files: TemplateFiles;
-  readonly #failures = new Map<string, { ms: number; untilMs: number }>();
+  readonly #backOffs = new BackOffs();
   #making: Promise<void> | undefined;
 
   private constructor(deps: TemplateDeps, driver: Driver, files: TemplateFiles) {
@@ -67,7 +66,7 @@ export class Templates {
   async drop(path: string, why: string): Promise<void> {
     const { log } = this.#deps;
     log.warn({ template: path, err: why }, "no Box could go on from this template; the Box boots");
-    this.#backOff(this.#files.keyOf(path));
+    this.#backOffs.failed(this.#files.keyOf(path));
     await rm(path, { force: true }).catch((thrown: unknown) => {
       log.warn({ template: path, err: messageOf(thrown) }, "a template can't be removed");
     });
@@ -81,16 +80,10 @@ export class Templates {
   /** One at a time; the others are asked for again by the next Box of their class. */
   #want(of: TemplateClass, key: string): void {
     if (this.#making !== undefined || this.#deps.closing.aborted) return;
-    const failed = this.#failures.get(key);
-    if (failed !== undefined && performance.now() < failed.untilMs) return;
+    if (!this.#backOffs.mayTry(key)) return;
     this.#making = onItsOwn(() => this.#make(of, key)).finally(() => {
       this.#making = undefined;
     });
-  }
-
-  #backOff(key: string): void {
-    const ms = Math.min((this.#failures.get(key)?.ms ?? backOffMs.first / 2) * 2, backOffMs.longest);
-    this.#failures.set(key, { ms, untilMs: performance.now() + ms });
   }
 
   async #make(of: TemplateClass, key: string): Promise<void> {
@@ -114,7 +107,7 @@ export class Templates {
       log.info({ ...of, template: key, ms: Math.round(performance.now() - begun) }, "template made");
     } catch (thrown) {
       if (closing.aborted) return;
-      this.#backOff(key);
+      this.#backOffs.failed(key);
       log.warn({ ...of, err: messageOf(thrown) }, "no template could be made; Boxes of this size boot");
     }
   }
