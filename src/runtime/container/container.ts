@@ -17,6 +17,8 @@ export interface Follower {
   readonly done: Promise<void>;
   /** Reads no more, but writes what has come. */
   readonly cutOff: () => void;
+  /** Writes no more either. Its end is still looked for. */
+  readonly abandonLog: () => void;
   /** Stops following at once; what was not acknowledged will come again to the next one. */
   readonly stop: () => void;
 }

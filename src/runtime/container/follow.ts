@@ -4,6 +4,7 @@ import { onItsOwn } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { orAborted } from "../../base/or-aborted.js";
 import { sleep } from "../../base/stage.js";
+import { untilDone } from "../../base/until-done.js";
 import type { ExitStatus, ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
@@ -36,25 +37,31 @@ export function follow(
   file: LogFile | undefined,
   resumeAfterNs: bigint,
   store: ContainerStore,
+  drainMs = drainLimitMs,
 ): void {
-  const stopped = new AbortController();
-  const log = store.log.child({ containerId: container.id, sandboxId: container.sandboxId });
+  const [stopped, logEnded] = [new AbortController(), new AbortController()];
+  const log = logOf(container, store);
   const reader = box.agent.output(initOf(container), 0n, false, stopped.signal);
   const taps = new OutputTaps();
   const follower: Follower = {
     file,
     taps,
-    done: pumpAndClose(reader, file, resumeAfterNs, taps, stopped.signal, log),
+    done: pumpAndClose(reader, file, resumeAfterNs, taps, logEnded.signal, log),
     cutOff: () => {
+      reader.close();
+    },
+    abandonLog: () => {
+      logEnded.abort();
       reader.close();
     },
     stop: () => {
       stopped.abort();
-      reader.close();
+      follower.abandonLog();
     },
   };
   container.follower = follower;
-  onItsOwn(() => watchExit(container, box, follower, stopped.signal, store, log)).catch((thrown: unknown) => {
+  const drain = (): Promise<void> => drained(follower, drainMs, log);
+  onItsOwn(() => watchExit(container, box, drain, stopped.signal, store)).catch((thrown: unknown) => {
     if (!stopped.signal.aborted) log.error({ err: messageOf(thrown) }, "container exit could not be recorded");
   });
 }
@@ -79,16 +86,38 @@ async function pumpAndClose(
 async function watchExit(
   container: Container,
   box: Box,
-  follower: Follower,
+  drain: () => Promise<void>,
   stopped: AbortSignal,
   store: ContainerStore,
-  log: Logger,
 ): Promise<void> {
+  const log = logOf(container, store);
   const exit = await observedExit(container, box, stopped, log);
   if (exit === undefined) return; // the Box's death is recorded by its sandbox's watch
   await endStragglers(container, box, stopped, log);
-  await drained(follower, drainLimitMs, log);
-  await store.locks.runWhenFree(container.id, stopped, () => store.recordExit(container, exit));
+  await drain();
+  await recordAtLast(container, exit, store, stopped);
+}
+
+/** However long the container is busy, and the disk takes no record: nobody else would tell of its end. */
+export async function recordAtLast(
+  container: Container,
+  exit: ContainerExit,
+  store: ContainerStore,
+  signal: AbortSignal,
+): Promise<void> {
+  const record = (): Promise<void> => store.recordExit(container, exit);
+  await untilDone(
+    () => store.locks.runWhenFree(container.id, signal, record),
+    signal,
+    (thrown) => {
+      const err = messageOf(thrown);
+      logOf(container, store).error({ err }, "container exit could not be recorded; it is tried again");
+    },
+  );
+}
+
+function logOf({ id, sandboxId }: Container, { log }: ContainerStore): Logger {
+  return log.child({ containerId: id, sandboxId });
 }
 
 /** Asks until the agent has answered or knows no such session; undefined when the Box has died or we are to stop. */
@@ -127,7 +156,7 @@ export async function drained(follower: Follower, limitMs: number, log: Logger):
   follower.taps.hurry();
   for (const [enough, what] of [
     [follower.cutOff, "container output did not end"],
-    [follower.stop, "container log did not end"],
+    [follower.abandonLog, "container log did not end"],
   ] as const) {
     try {
       await orAborted(follower.done, AbortSignal.timeout(limitMs));

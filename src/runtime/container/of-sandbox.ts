@@ -7,7 +7,7 @@ import type { BoxExit } from "../../vmm/box.js";
 import type { Pod } from "../pod/pod.js";
 import type { Container } from "./container.js";
 import type { ContainerStore } from "./container-store.js";
-import { drained, lostExit } from "./follow.js";
+import { drained, lostExit, recordAtLast } from "./follow.js";
 import { brokenDrainLimitMs, longStepLimitMs, stepLimitMs as recordLimitMs } from "./limits.js";
 import { stopRunning } from "./stop.js";
 
@@ -51,9 +51,7 @@ async function recordLost(container: Container, exit: BoxExit, store: ContainerS
   } catch (thrown) {
     const err = messageOf(thrown);
     store.log.warn({ containerId: container.id, err }, "the end of a container is recorded later");
-    void onItsOwn(() => store.locks.runWhenFree(container.id, neverAborted, record)).catch((late: unknown) => {
-      store.log.error({ containerId: container.id, err: messageOf(late) }, "container exit could not be recorded");
-    });
+    void onItsOwn(() => recordAtLast(container, lostExit(exit.reason, exit.atNs), store, neverAborted));
   }
 }
 

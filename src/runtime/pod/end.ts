@@ -3,6 +3,7 @@ import { messageOf } from "../../base/errors.js";
 import { onItsOwn } from "../../base/hold.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
+import { untilDone } from "../../base/until-done.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
@@ -17,19 +18,24 @@ const reclaimLimitMs = 30_000;
 
 /** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
 export function watchBox(sandbox: Pod, box: Box, deps: Deps): void {
-  void onItsOwn(async () => {
-    try {
-      await boxDied(sandbox, await box.exited, deps);
-    } catch (thrown) {
-      if (deps.closing.aborted) return; // the next daemon records it
-      deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "the end of a Box could not be recorded");
-    }
-  });
+  const died = async (): Promise<void> => {
+    const exit = await box.exited;
+    await untilDone(
+      () => boxDied(sandbox, exit, deps),
+      deps.closing,
+      (thrown) => {
+        const fields = { sandboxId: sandbox.id, err: messageOf(thrown) };
+        deps.log.error(fields, "the end of a Box could not be recorded; it is tried again");
+      },
+    );
+  };
+  onItsOwn(died).catch(() => undefined); // the next daemon records it
 }
 
 async function boxDied(sandbox: Pod, exit: BoxExit, deps: Deps): Promise<void> {
   await deps.sandboxes.locks.runWhenFree(sandbox.id, deps.closing, async () => {
     if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
+    await deps.sandboxes.update(sandbox, { end: exit });
     deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
     deps.metrics.boxes.lost();
     await recordBoxGone(sandbox, exit, deps);

@@ -45,6 +45,24 @@ describe("a restarted daemon", () => {
     });
   });
 
+  it("shows a sandbox as NOTREADY as soon as the disk takes the record of its Box's death", async () => {
+    const { sandboxes } = world.deps;
+    const update = sandboxes.update.bind(sandboxes);
+    let refused = 0;
+    sandboxes.update = async (...given) => {
+      refused += 1;
+      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
+      await update(...given);
+    };
+    [...world.boxes.live.values()][0]?.die("killed");
+    await eventually("NOTREADY", 10_000, async () => {
+      return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    });
+    await eventually("its Box is discarded", 2000, () => (world.boxes.live.size === 0 ? true : undefined));
+    expect(world.log.filter((line) => line.includes("sandbox lost its box"))).to.have.length(1);
+    expect(world.log.filter((line) => line.includes("it is tried again"))).to.have.length(1);
+  });
+
   it("shows a sandbox as NOTREADY whose Box has gone meanwhile", async () => {
     world.boxes.live.clear();
     await restart();

@@ -12,6 +12,9 @@ import { removeContainer } from "../../../../src/cri/rpc/remove-container.js";
 import { reopenContainerLog } from "../../../../src/cri/rpc/reopen-container-log.js";
 import { startContainer } from "../../../../src/cri/rpc/start-container.js";
 import { stopContainer } from "../../../../src/cri/rpc/stop-container.js";
+import { follow } from "../../../../src/runtime/container/follow.js";
+import type { LogFile } from "../../../../src/runtime/logs/log-file.js";
+import type { Box } from "../../../../src/vmm/box.js";
 import { call, containerRequest, failureOf, makeWorld, type FakeProcess, type World } from "./fakes.js";
 
 describe("a container's life", () => {
@@ -133,6 +136,38 @@ describe("a container's life", () => {
     expect((await status()).logPath).to.equal("");
   });
 
+  it("is EXITED as soon as the disk takes the record of it again", async () => {
+    await start();
+    const { containers } = world.deps;
+    const update = containers.update.bind(containers);
+    let refused = 0;
+    containers.update = async (...given) => {
+      refused += 1;
+      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
+      await update(...given);
+    };
+    init.end(3);
+    await exited();
+    expect((await status()).exitCode).to.equal(3);
+    expect(world.log.join("").match(/could not be recorded; it is tried again/g)).to.have.length(1);
+  });
+
+  it("is EXITED although the disk of its log answers no more", async () => {
+    await start();
+    const { containers } = world.deps;
+    const container = containers.require(containerId);
+    container.follower?.stop();
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const dead = { append: () => answered, close: () => answered } as unknown as LogFile;
+    follow(container, world.box as unknown as Box, dead, 0n, containers, 50);
+    init.print("a line\n");
+    init.end(3);
+    await exited();
+    expect((await status()).exitCode).to.equal(3);
+    answer();
+  });
+
   describe("stopping", () => {
     it("sends the stop signal to init and waits for its end", async () => {
       await start();
@@ -198,6 +233,24 @@ describe("a container's life", () => {
       const { exitCode, reason, message } = await status();
       expect([exitCode, reason, message]).to.deep.equal([137, "Error", "vmm killed by signal 9"]);
       expect(await logText()).to.match(/ stdout P half a li\n$/);
+    });
+  });
+
+  describe("when the disk takes no record of its end", () => {
+    it("is EXITED as soon as it does", async () => {
+      await start();
+      const { containers } = world.deps;
+      const update = containers.update.bind(containers);
+      let refused = 0;
+      containers.update = async (...given) => {
+        refused += 1;
+        if (refused <= 2) throw new Error("ENOSPC: no space left on device");
+        await update(...given);
+      };
+      world.box.die("killed");
+      await world.deps.podContainers.boxExited(world.sandbox, { atNs: 9n, reason: "killed" });
+      await exited();
+      expect((await status()).message).to.equal("killed");
     });
   });
 
