@@ -3,6 +3,7 @@ import { codeOf, messageOf } from "../../base/errors.js";
 import type { ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { stage } from "../../base/stage.js";
+import { untilDone } from "../../base/until-done.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
 import { noVolume } from "../../vmm/share/layout.js";
 import { AgentAbility } from "./agent-ability.js";
@@ -130,25 +131,25 @@ class Watch implements PlaceWatch {
     this.#watcher?.close();
   }
 
-  /** One at a time; never rejects. */
+  /** One at a time; never rejects. No event of the host comes again: what fails is tried until it does not. */
   async #sync(): Promise<void> {
     this.#again = true;
     if (this.#busy) return;
     this.#busy = true;
-    try {
-      while (this.#again && !this.#closed.signal.aborted && this.box.exit === undefined) {
-        this.#again = false;
-        await this.#copyAgain();
-      }
-    } catch (thrown) {
-      if (!this.#closed.signal.aborted && this.box.exit === undefined)
-        this.#log.warn({ err: messageOf(thrown) }, "volume's copy in the guest is not up to date");
-    } finally {
-      this.#busy = false;
+    const { signal } = this.#closed;
+    const failed = (thrown: unknown): void => {
+      if (this.box.exit !== undefined) return;
+      this.#log.warn({ err: messageOf(thrown) }, "volume's copy in the guest is not up to date; it is tried again");
+    };
+    while (this.#again && !signal.aborted && this.box.exit === undefined) {
+      this.#again = false;
+      await untilDone(() => this.#copyAgain(), signal, failed).catch(() => undefined); // closed
     }
+    this.#busy = false;
   }
 
   async #copyAgain(): Promise<void> {
+    await this.box.agent.awake(this.#closed.signal); // of a paused Box, when it goes on
     try {
       await stage("sync copy", stepLimitMs, this.#closed.signal, (signal) =>
         this.box.agent.syncMirror(this.#place.guestPath, signal),

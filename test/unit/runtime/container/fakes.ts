@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RuntimeError } from "../../../../src/base/errors.js";
 import { digest, newBoxId, type PodId } from "../../../../src/base/ids.js";
+import { orAborted } from "../../../../src/base/or-aborted.js";
 import { SharedWork } from "../../../../src/base/shared-work.js";
 import { createLogger } from "../../../../src/base/log.js";
 import { configOf } from "../../../../src/config/load.js";
@@ -148,6 +149,8 @@ class FakeAgent {
   readonly forgotten: string[] = [];
   beforeCreate: () => Promise<void> = () => Promise.resolve();
   beforeStart: () => Promise<void> = () => Promise.resolve();
+  beforeSync: (path: string) => Promise<void> = () => Promise.resolve();
+  rest: Promise<void> = Promise.resolve();
   onExec: (process: FakeProcess) => void = (process) => {
     process.end(0);
   };
@@ -215,8 +218,14 @@ class FakeAgent {
     return Promise.resolve();
   }
 
-  syncMirror(path: string): Promise<void> {
-    return knownPlace(path);
+  async syncMirror(path: string): Promise<void> {
+    await this.beforeSync(path);
+    await knownPlace(path);
+  }
+
+  /** Of a paused Box when it goes on. */
+  async awake(signal: AbortSignal): Promise<void> {
+    await orAborted(this.rest, signal);
   }
 
   async syncSubmounts(path: string): Promise<{ inUse: string[]; failure: string }> {
