@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { setImmediate as immediate, setTimeout as delay } from "node:timers/promises";
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { codeOf, messageOf } from "../base/errors.js";
+import { onItsOwn } from "../base/hold.js";
 import { Limiter } from "../base/limiter.js";
 import { namesIn } from "../base/names-in.js";
 import { anyOf, neverAborted } from "../base/signals.js";
@@ -10,7 +11,7 @@ import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory, shortName
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box, BoxExit } from "../vmm/box.js";
 import type { Deps } from "./deps.js";
-import { recordBoxGone, watchBox } from "./pod/end.js";
+import { recordBoxGone, watchBox, whenRecorded } from "./pod/end.js";
 import { keepEgress } from "./pod/egress.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
 import { removePodFiles } from "./pod/pod-files.js";
@@ -117,7 +118,7 @@ async function recoverSafely(sandbox: Pod, deps: Deps): Promise<Box | undefined>
     deps.metrics.boxes.recovered("failed");
     log.error({ err: messageOf(thrown) }, "sandbox could not be recovered");
     if (sandbox.state === "ready" && sandbox.box === undefined && !deps.closing.aborted) {
-      await tolerant(deps, "give sandbox up", () => giveUp(sandbox, deps, messageOf(thrown)));
+      await giveUp(sandbox, deps, messageOf(thrown));
     }
   }
   return undefined;
@@ -136,8 +137,12 @@ async function takeUpAwake(sandbox: Pod, box: Box, recovery: Recovery): Promise<
 }
 
 async function takeUpSafely(sandbox: Pod, box: Box, { deps, networkChecks, told }: Recovery): Promise<void> {
-  deps.servedPorts.takeUp(sandbox, box);
-  deps.skills.takeUp(sandbox, box);
+  try {
+    deps.servedPorts.takeUp(sandbox, box);
+    deps.skills.takeUp(sandbox, box);
+  } catch (thrown) {
+    deps.log.error({ sandboxId: sandbox.id, err: messageOf(thrown) }, "what the host serves could not be taken up");
+  }
   try {
     told.push((await takeUp(sandbox, box, deps)).told);
   } catch (thrown) {
@@ -158,9 +163,17 @@ async function checkNetworkOf(sandbox: Pod, deps: Deps): Promise<void> {
   }
 }
 
-/** A Box that can't be taken up again is no READY sandbox: kubelet makes a new one when it sees NOTREADY. */
+/**
+ * A Box that can't be taken up again is no READY sandbox: kubelet makes a new one when it sees NOTREADY. Where that can't be
+ * recorded nobody else would: it is tried on, and recovery goes on meanwhile.
+ */
 async function giveUp(sandbox: Pod, deps: Deps, reason: string): Promise<void> {
-  await recordBoxGone(sandbox, { atNs: nowNs(), reason: `not found again after a restart: ${reason}` }, deps);
+  const end = { atNs: nowNs(), reason: `not found again after a restart: ${reason}` };
+  await tolerant(deps, "give sandbox up", () => recordBoxGone(sandbox, end, deps));
+  const late = async (): Promise<void> => {
+    if (deps.sandboxes.has(sandbox.id) && sandbox.state === "ready") await recordBoxGone(sandbox, end, deps);
+  };
+  if (sandbox.state === "ready") void onItsOwn(() => whenRecorded(sandbox, late, deps));
 }
 
 /** What became of it, or the Box that lives on. */

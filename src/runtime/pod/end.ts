@@ -18,28 +18,30 @@ const reclaimLimitMs = 30_000;
 
 /** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
 export function watchBox(sandbox: Pod, box: Box, deps: Deps): void {
-  const died = async (): Promise<void> => {
+  void onItsOwn(async () => {
     const exit = await box.exited;
-    await untilDone(
-      () => boxDied(sandbox, exit, deps),
-      deps.closing,
-      (thrown) => {
-        const fields = { sandboxId: sandbox.id, err: messageOf(thrown) };
-        deps.log.error(fields, "the end of a Box could not be recorded; it is tried again");
-      },
-    );
-  };
-  onItsOwn(died).catch(() => undefined); // the next daemon records it
+    await whenRecorded(sandbox, () => boxDied(sandbox, exit, deps), deps);
+  });
 }
 
+/** Records an end under the sandbox's lock, however long that is held and the disk takes no record. Never rejects. */
+export async function whenRecorded(sandbox: Pod, record: () => Promise<void>, deps: Deps): Promise<void> {
+  const { closing, log, sandboxes } = deps;
+  const failed = (thrown: unknown): void => {
+    const fields = { sandboxId: sandbox.id, err: messageOf(thrown) };
+    log.error(fields, "the end of a Box could not be recorded; it is tried again");
+  };
+  const work = (): Promise<void> => sandboxes.locks.runWhenFree(sandbox.id, closing, record);
+  await untilDone(work, closing, failed).catch(() => undefined); // the next daemon records it
+}
+
+/** The caller holds the sandbox's lock. */
 async function boxDied(sandbox: Pod, exit: BoxExit, deps: Deps): Promise<void> {
-  await deps.sandboxes.locks.runWhenFree(sandbox.id, deps.closing, async () => {
-    if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
-    await deps.sandboxes.update(sandbox, { end: exit });
-    deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
-    deps.metrics.boxes.lost();
-    await recordBoxGone(sandbox, exit, deps);
-  });
+  if (!deps.sandboxes.has(sandbox.id) || sandbox.record.end !== undefined) return; // stopped: `reclaim` does the rest
+  await deps.sandboxes.update(sandbox, { end: exit });
+  deps.log.warn({ sandboxId: sandbox.id, reason: exit.reason }, "sandbox lost its box");
+  deps.metrics.boxes.lost();
+  await recordBoxGone(sandbox, exit, deps);
 }
 
 /** Records that the Box is gone, and takes back what it had. The caller holds the sandbox's lock. */

@@ -102,6 +102,36 @@ describe("a restarted daemon", () => {
     }
   });
 
+  it("shows it as NOTREADY as soon as the disk takes the record", async () => {
+    world.boxes.adopt = () => Promise.reject(new Error("no such luck"));
+    world.containers.told.length = 0;
+    await world.restart();
+    const { sandboxes } = world.deps;
+    const update = sandboxes.update.bind(sandboxes);
+    let refused = 0;
+    sandboxes.update = async (...given) => {
+      refused += 1;
+      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
+      await update(...given);
+    };
+    await recover(world.deps);
+    await eventually("NOTREADY", 5000, async () => {
+      return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
+    });
+    expect(world.deps.sandboxes.require(podSandboxId).record.end?.reason).to.include("no such luck");
+  });
+
+  it("takes its containers up, and the other sandboxes, where a service of the host fails", async () => {
+    await world.restart();
+    world.deps.skills.takeUp = () => {
+      throw new Error("no skills today");
+    };
+    world.containers.told.length = 0;
+    await recover(world.deps);
+    expect(world.containers.told).to.deep.equal(["take up"]);
+    expect(world.log.join("")).to.include("no skills today");
+  });
+
   it("asks a guest that is too busy to answer again, until its containers are taken up", async () => {
     await world.restart();
     let asked = 0;
