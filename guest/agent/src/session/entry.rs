@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 use super::held::Held;
 use super::huge_volumes::HugeVolume;
@@ -47,7 +47,8 @@ pub struct Facts {
 
 /// An exec id is taken from the moment the exec is asked for.
 pub enum Slot {
-    Starting,
+    /// What it holds closes when the exec runs, or could not be started.
+    Starting(watch::Receiver<()>),
     Running(Arc<Process>),
 }
 
@@ -79,12 +80,24 @@ impl Session {
         })
     }
 
+    /// Waits while the exec is being started.
+    pub async fn settled(&self, exec_id: &str) {
+        let starting = match self.facts().execs.get(exec_id) {
+            Some(Slot::Starting(settles)) => Some(settles.clone()),
+            _ => None,
+        };
+        if let Some(mut settles) = starting {
+            // Nothing is ever sent: the sender goes.
+            while settles.changed().await.is_ok() {}
+        }
+    }
+
     /// Init and all execs.
     pub fn processes(&self) -> Vec<Arc<Process>> {
         let facts = self.facts();
         let execs = facts.execs.values().filter_map(|slot| match slot {
             Slot::Running(process) => Some(Arc::clone(process)),
-            Slot::Starting => None,
+            Slot::Starting(_) => None,
         });
         execs.chain(facts.init.clone()).collect()
     }

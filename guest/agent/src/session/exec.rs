@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::create::wrong_phase;
 use super::entry::{Phase, Session, Slot};
@@ -46,7 +47,9 @@ pub async fn start(table: &Table, request: Exec) -> Result<Started, Failure> {
     if session.process(STAGE, "")?.exit.now().is_some() {
         return Err(Failure::new(Kind::State, STAGE, format!("session {} has exited", request.session_id)));
     }
-    take_id(table, &session, &request.exec_id)?;
+    // Outlives the lock of the facts: who waits finds what has become of it.
+    let (_settles, settling) = watch::channel(());
+    take_id(table, &session, &request.exec_id, settling)?;
     let launched = launch(table, &session, &request, process).await;
     let mut facts = session.facts();
     match launched {
@@ -62,12 +65,14 @@ pub async fn start(table: &Table, request: Exec) -> Result<Started, Failure> {
     }
 }
 
-/// Kills an exec with everything it has started, and forgets it. Success when it is not known.
+/// Kills an exec with everything it has started, and forgets it. Success when it is not known. One whose start its caller has
+/// given up goes on to be started: it is waited for, or nobody would forget it.
 pub async fn forget(table: &Table, session_id: &str, exec_id: &str) -> Result<(), Failure> {
     const STAGE: &str = "forget exec";
     let Some(session) = table.find(session_id) else {
         return Ok(());
     };
+    session.settled(exec_id).await;
     let Ok(process) = session.process(STAGE, exec_id) else {
         return Ok(());
     };
@@ -112,7 +117,7 @@ fn check(oci_process: &[u8]) -> Result<Value, Failure> {
     Ok(process)
 }
 
-fn take_id(table: &Table, session: &Session, exec_id: &str) -> Result<(), Failure> {
+fn take_id(table: &Table, session: &Session, exec_id: &str, settling: watch::Receiver<()>) -> Result<(), Failure> {
     let _alone = table.taking_exec_id();
     let of_all: usize = table.all().iter().map(|one| one.facts().execs.len()).sum();
     let mut facts = session.facts();
@@ -124,7 +129,7 @@ fn take_id(table: &Table, session: &Session, exec_id: &str) -> Result<(), Failur
     match facts.execs.entry(exec_id.to_owned()) {
         Entry::Occupied(_) => Err(Failure::new(Kind::Exists, STAGE, format!("exec {exec_id} exists"))),
         Entry::Vacant(free) => {
-            free.insert(Slot::Starting);
+            free.insert(Slot::Starting(settling));
             Ok(())
         }
     }
@@ -155,3 +160,6 @@ async fn launch_in(
     let launched = table.runtime.exec(&session.container, exec, theirs).await?;
     Process::adopt(STAGE, launched, ours, cgroup, session.container.cgroup.clone())
 }
+
+#[cfg(test)]
+mod tests;
