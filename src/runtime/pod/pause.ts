@@ -31,6 +31,7 @@ export async function pausePod(sandbox: Pod, deps: Deps, signal: AbortSignal): P
       await stage("pause box", stepLimitMs, signal, (limit) => box.pause(limit));
     } catch (thrown) {
       await deps.sandboxes.update(sandbox, { pausedAtNs: undefined });
+      sandbox.wake(); // what came meanwhile was told to wait for that
       throw thrown;
     }
     deps.log.info({ sandboxId: sandbox.id }, "sandbox paused");
