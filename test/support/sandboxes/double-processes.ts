@@ -44,6 +44,11 @@ export class DoubleProcesses implements Processes {
   }
 
   async start(wanted: ProcessWanted): Promise<ProcessView> {
+    const { startId } = wanted;
+    if (startId !== undefined) {
+      const known = this.list().find((view) => view.wanted.startId === startId);
+      if (known !== undefined) return known;
+    }
     const [program = "", ...args] = wanted.args;
     if (this.missing.includes(program)) throw new RuntimeError("notFound", `${program}: no such program`);
     const env = { ...process.env, HOME: this.#home, ...this.#env, ...wanted.env };

@@ -55,20 +55,21 @@ describe("the SDK over a restart of the runtime", function () {
   it("starts a program once, where the answer of its start is lost", async () => {
     const own = processes();
     const start = own.start.bind(own);
-    let starts = 0;
-    own.start = async (...args) => {
-      starts += 1;
-      const view = await start(...args);
-      if (starts === 1) await bed.close(); // it is done, and its answer never comes
+    const asked: (string | undefined)[] = [];
+    own.start = async (wanted) => {
+      asked.push(wanted.startId);
+      const view = await start(wanted);
+      if (asked.length === 1) await bed.close(); // it is done, and its answer never comes
       return view;
     };
     const running = sandbox.commands.run("echo x >> starts; cat starts");
     await eventually("it is started, and the port is gone", 10_000, () =>
-      existsSync(bed.directory) ? undefined : starts,
+      existsSync(bed.directory) ? undefined : asked.length,
     );
     bed = await openSandboxes(sandboxes, toml);
     expect((await running).stdout).to.equal("x\n");
-    expect(starts).to.equal(1);
+    expect(asked[0]).to.have.length(36);
+    expect(asked).to.deep.equal([asked[0], asked[0]]);
   });
 
   it("repeats what does nothing twice, and says of the rest that it may have been done", async () => {
