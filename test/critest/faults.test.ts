@@ -85,7 +85,6 @@ describe("Faults", () => {
       expect(performance.now() - killedMs).to.be.lessThan(limit(3_000));
       await removePod(daemon, pod);
     });
-
   });
 
   describe("kill -9 of a Box's VMM during the start of a Box", () => {

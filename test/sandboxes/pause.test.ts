@@ -71,7 +71,10 @@ describe("A sandbox that is paused", function () {
   };
   const start = async (line: string, sandboxId = id): Promise<number> => {
     const asked = { sandboxId, args: ["sh", "-c", line], env: {}, workingDir: "", user: "", terminal: undefined };
-    return (await edge.call(processes.startProcess, { ...asked, stdin: false, tag: "", limitMs: 0n, startId: "" })).process?.id ?? 0;
+    return (
+      (await edge.call(processes.startProcess, { ...asked, stdin: false, tag: "", limitMs: 0n, startId: "" })).process
+        ?.id ?? 0
+    );
   };
   /** What a process has written, from its beginning: as far as `enough` wants it, or to its end. */
   const written = async (process: number, enough: (text: string) => boolean, sandboxId = id): Promise<string> => {
