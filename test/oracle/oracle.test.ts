@@ -64,7 +64,15 @@ describe("the agent's own runtime and crun", function () {
     bench = await BoxBench.open();
     box = await bench.boot({ memoryMib: 512 });
     await box.agent.configureSandbox(
-      { hostname: "box", wallClockNs: 0n, sysctls: {}, shmSizeBytes: 0n, interfaces: [], entropy: new Uint8Array() },
+      {
+        hostname: "box",
+        wallClockNs: 0n,
+        sysctls: {},
+        shmSizeBytes: 0n,
+        rehearsal: false,
+        interfaces: [],
+        entropy: new Uint8Array(),
+      },
       AbortSignal.timeout(limit(10_000)),
     );
   });

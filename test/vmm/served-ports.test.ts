@@ -75,6 +75,7 @@ describe("ports of a pod that the host serves", function () {
         wallClockNs: 0n,
         sysctls: {},
         shmSizeBytes: 0n,
+        rehearsal: false,
         interfaces: [],
         entropy: new Uint8Array(),
       };

@@ -52,7 +52,13 @@ describe("a template", function () {
   }
 
   async function configured(box: Box): Promise<Box> {
-    const request = { hostname: "one", wallClockNs: BigInt(Date.now()) * 1_000_000n, sysctls: {}, shmSizeBytes: 0n };
+    const request = {
+      hostname: "one",
+      wallClockNs: BigInt(Date.now()) * 1_000_000n,
+      sysctls: {},
+      shmSizeBytes: 0n,
+      rehearsal: false,
+    };
     await box.agent.configureSandbox({ ...request, interfaces: [], entropy: randomBytes(64) }, within(30_000));
     return box;
   }

@@ -230,6 +230,7 @@ async function configure(
       shmSizeBytes: 0n,
       interfaces,
       entropy: boundary.hasClock ? randomBytes(entropyBytes) : Buffer.alloc(0),
+      rehearsal: false,
     },
     signal,
   );

@@ -5,6 +5,7 @@ import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { newContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
+import type { Interface } from "../../gen/agent/v1/agent.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
@@ -15,6 +16,8 @@ export interface WarmUpParts {
   readonly log: Logger;
   /** Directory of the guest base. */
   readonly guestBase: string;
+  /** What an interface of its pods leads to; null: they have none. */
+  readonly tap: string | null;
 }
 
 const limitMs = 60_000;
@@ -23,15 +26,36 @@ const agent = "/usr/bin/agent";
 
 /**
  * What the agent is asked for a first time takes several times as long as later: so it is asked here, for nothing that stays. A
- * pod gives all of it anew, entropy and the clock too.
+ * pod gives all of it anew, entropy and the clock too. What the interface says meanwhile nobody hears: the tap leads nowhere yet.
  */
 export async function warmUp(box: RunningBox, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
-  const nobody = { hostname: "", sysctls: {}, shmSizeBytes: 0n, interfaces: [] };
+  const nobody = { hostname: "", sysctls: {}, shmSizeBytes: 0n, rehearsal: true };
+  const interfaces = parts.tap === null ? [] : [somebodysInterface(box.deviceMac)];
   await stage("warm up ready box", limitMs, signal, async (limited) => {
-    await box.agent.configureSandbox({ ...nobody, wallClockNs: nowNs(), entropy: randomBytes(entropyBytes) }, limited);
+    await box.agent.configureSandbox(
+      { ...nobody, interfaces, wallClockNs: nowNs(), entropy: randomBytes(entropyBytes) },
+      limited,
+    );
     await runContainer(box, parts, limited);
     await box.agent.stats({ sessionId: "", processes: false, brief: true }, limited);
   });
+}
+
+/** As CNI would have it, in ranges that are kept for documents (RFC 5737, RFC 3849), with a MAC that is not the device's. */
+function somebodysInterface(deviceMac: string): Interface {
+  const route = { source: "", metric: 0, mtu: 0, onLink: false };
+  return {
+    ...{ name: "eth0", mac: "02:00:00:00:00:01", deviceMac, mtu: 0, transmitQueue: 0 },
+    ...{ promiscuous: false, allMulticast: false },
+    addresses: ["198.51.100.2/24", "2001:db8::2/64"],
+    routes: [
+      { ...route, destination: "198.51.100.0/24", gateway: "" },
+      { ...route, destination: "0.0.0.0/0", gateway: "198.51.100.1" },
+      { ...route, destination: "2001:db8::/64", gateway: "" },
+      { ...route, destination: "::/0", gateway: "2001:db8::1" },
+    ],
+    neighbours: [],
+  };
 }
 
 /**

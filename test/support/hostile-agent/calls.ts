@@ -24,6 +24,7 @@ export const calls = {
       wallClockNs: 0n,
       sysctls: {},
       shmSizeBytes: 0n,
+      rehearsal: false,
       interfaces: [],
       entropy: new Uint8Array(),
     };

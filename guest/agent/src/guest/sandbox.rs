@@ -41,6 +41,8 @@ pub struct Identity {
     pub interfaces: Vec<Interface>,
     /// Of the host; empty: none.
     pub entropy: Vec<u8>,
+    /// Of the interfaces nothing stays.
+    pub rehearsal: bool,
 }
 
 impl Sandbox {
@@ -75,6 +77,9 @@ impl Sandbox {
         }
         for wanted in &identity.interfaces {
             interface::set_up(wanted).map_err(|error| Failure::new(error.kind(), STAGE, error))?;
+        }
+        for wanted in identity.interfaces.iter().filter(|_| identity.rehearsal) {
+            interface::take_down(wanted).map_err(|error| Failure::new(error.kind(), STAGE, error))?;
         }
         for (name, value) in &identity.sysctls {
             sysctl::set(name, value).map_err(|error| Failure::invalid(STAGE, error))?;

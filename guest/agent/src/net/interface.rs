@@ -116,6 +116,24 @@ pub fn set_up(wanted: &Interface) -> Result<(), InterfaceError> {
     Ok(())
 }
 
+/// Undoes `set_up`, but for the name.
+pub fn take_down(wanted: &Interface) -> Result<(), InterfaceError> {
+    let parsed = parse(wanted)?;
+    let (name, index) = find(parsed.mac).ok_or_else(|| InterfaceError::NoSuchMac(mac_text(parsed.mac)))?;
+    let refused = |doing: &str| {
+        let (name, doing) = (name.clone(), doing.to_owned());
+        move |errno| InterfaceError::Refused { name, doing, errno }
+    };
+    let netlink = Netlink::open().map_err(refused("open netlink"))?;
+    // Routes, neighbours, groups and all IPv6 addresses go with it.
+    netlink.request(link(index, 0, IFF_UP)).map_err(refused("take it down"))?;
+    for (address, text) in parsed.addresses.iter().zip(&wanted.addresses).filter(|(cidr, _)| cidr.address.is_ipv4()) {
+        netlink.request(old_address(index, *address)).map_err(refused(&format!("remove address {text}")))?;
+    }
+    let mac = link(index, 0, 0).attribute(libc::IFLA_ADDRESS, &parsed.device_mac);
+    netlink.request(mac).map_err(refused("set its MAC back"))
+}
+
 fn parse(wanted: &Interface) -> Result<Parsed, InterfaceError> {
     let malformed =
         |what, value: &str| InterfaceError::Malformed { what, value: value.to_owned(), name: wanted.name.clone() };
@@ -178,6 +196,12 @@ fn new_address(index: i32, cidr: Cidr) -> Message {
         message = message.attribute(libc::IFA_BROADCAST, &broadcast.to_be_bytes());
     }
     message
+}
+
+fn old_address(index: i32, cidr: Cidr) -> Message {
+    let mut fixed = vec![family(cidr.address), cidr.prefix_length, 0, 0];
+    fixed.extend(index.to_ne_bytes());
+    Message::new(libc::RTM_DELADDR, 0, &fixed).attribute(libc::IFA_LOCAL, &octets(cidr.address))
 }
 
 /// A gateway outside every subnet of the interface is taken as being on the link, which is how some plugins mean it.

@@ -16,6 +16,7 @@ pub fn run(agent: &Agent, request: pb::ConfigureSandboxRequest) -> Result<pb::Co
         sysctls: request.sysctls.into_iter().collect(),
         shm_size_bytes: request.shm_size_bytes,
         entropy: request.entropy,
+        rehearsal: request.rehearsal,
         interfaces: request.interfaces.into_iter().map(interface).collect(),
     })?;
     Ok(pb::ConfigureSandboxResponse {})
