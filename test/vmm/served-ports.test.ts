@@ -93,7 +93,7 @@ describe("ports of a pod that the host serves", function () {
       expect(await ran("echo hello | nc 127.0.0.1 4089")).to.equal("6 bytes");
 
       const listener = await startSession(box, bench, {
-        spec: (root) => busyboxSpec(root, "nc -l -p 5000 & sleep 1; echo up; wait"),
+        spec: (root) => busyboxSpec(root, "until nc -l -p 5000; do sleep 0.1; done"),
       });
       const taken = await eventually("a program has the port", 30_000, async () => {
         const refused = await serve(box.agent, { port: 5000 }, tellLength).catch((thrown: unknown) => thrown);

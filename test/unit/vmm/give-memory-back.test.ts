@@ -35,7 +35,9 @@ describe("memory of paused Boxes", () => {
     const pipe = join(slow, "memory.reclaim");
     await promisify(execFile)("mkfifo", [pipe]); // who writes waits for a reader
     const goesOn = new AbortController();
-    const all = [given(slow), given(quick), given(gone, goesOn.signal)];
+    const first = given(slow);
+    await delay(500); // it writes by then: nothing tells of an open(2) that waits
+    const all = [first, given(quick), given(gone, goesOn.signal)];
     await delay(100);
     const early = await readFile(join(quick, "memory.reclaim"), "utf8").catch(() => "nothing");
     goesOn.abort();
