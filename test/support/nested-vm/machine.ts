@@ -115,7 +115,7 @@ function fileServerArguments(directory: string): string[] {
 const processor = "Nehalem,vendor=AuthenticAMD,+svm,+npt,+rdrand,+rdtscp,+pdpe1gb";
 
 async function machineArguments(directory: string, run: OuterRun): Promise<string[]> {
-  const { kernel, modules } = await outerKernel();
+  const { kernel, initrd, modules } = await outerKernel();
   const size = `${run.memoryMib}M`;
   // The assets are links into the directory that all clones share.
   const cache = dirname(dirname(await realpath(join(projectDirectory, "build/assets/bin/virtiofsd"))));
@@ -135,17 +135,22 @@ async function machineArguments(directory: string, run: OuterRun): Promise<strin
     ...["-device", "virtserialport,bus=vs.0,nr=1,chardev=results,name=results"],
     ...["-chardev", `socket,id=fs,path=${join(directory, "fs.sock")}`],
     ...["-device", "vhost-user-fs-pci,chardev=fs,tag=hostroot,queue-size=512"],
-    ...["-kernel", kernel, "-append", parameters.join(" ")],
+    ...["-kernel", kernel, ...initrd, "-append", parameters.join(" ")],
   ];
 }
 
-/** The distribution's cloud kernel and its modules, as the set-up unpacked them. */
-async function outerKernel(): Promise<{ kernel: string; modules: string }> {
+/**
+ * The distribution's cloud kernel and its modules, as the set-up unpacked them. One whose virtio-fs is a module, as Debian
+ * 12's, has an `initrd.img` beside it that loads it, mounts "hostroot" and goes on with `init`.
+ */
+async function outerKernel(): Promise<{ kernel: string; initrd: readonly string[]; modules: string }> {
   const outer = process.env["A3S_NESTED_KERNEL"] ?? join(projectDirectory, "build/assets/outer");
   const boot = join(outer, "boot");
-  const name = (await readdir(boot).catch(() => [])).find((entry) => entry.startsWith("vmlinuz-"));
+  const names = await readdir(boot).catch(() => []);
+  const name = names.find((entry) => entry.startsWith("vmlinuz-"));
+  const disk = names.find((entry) => entry.startsWith("initrd.img"));
   if (name === undefined || !existsSync(join(outer, "lib/modules"))) {
     throw new Error(`no kernel for the outer VM in ${outer} (run the set-up for test:krun)`);
   }
-  return { kernel: join(boot, name), modules: outer };
+  return { kernel: join(boot, name), initrd: disk === undefined ? [] : ["-initrd", join(boot, disk)], modules: outer };
 }

@@ -56,9 +56,9 @@ describe("the SDK over a restart of the runtime", function () {
     const own = processes();
     const start = own.start.bind(own);
     const asked: (string | undefined)[] = [];
-    own.start = async (wanted) => {
+    own.start = async (wanted, signal) => {
       asked.push(wanted.startId);
-      const view = await start(wanted);
+      const view = await start(wanted, signal);
       if (asked.length === 1) await bed.close(); // it is done, and its answer never comes
       return view;
     };
