@@ -42,22 +42,24 @@ export async function emptyGroupsBeside(paths: readonly string[]): Promise<strin
  * digits of an id). Those of a creation stay, by their age, and those that are in use in any hierarchy.
  */
 export async function sweepEmptyGroups(boxes: readonly string[], log: Logger): Promise<void> {
-  const parents = ownParentsIn(await readMountinfo());
-  const empty = new Set(await emptyGroupsBeside(parents));
-  const used = new Set<string>();
-  for (const parent of parents) {
-    for (const name of await namesIn(parent)) if (!empty.has(join(parent, name))) used.add(name);
+  const unknown = new Map<string, string[]>();
+  for (const parent of ownParentsIn(await readMountinfo())) {
+    for (const name of await namesIn(parent)) {
+      if (!handMadeGroup.test(name) || boxes.some((box) => name.startsWith(box))) continue;
+      unknown.set(name, [...(unknown.get(name) ?? []), join(parent, name)]);
+    }
   }
-  for (const path of empty) {
-    const name = basename(path);
-    const isKept = !handMadeGroup.test(name) || used.has(name) || boxes.some((box) => name.startsWith(box));
-    if (isKept || !(await isSettled(path))) continue;
-    await removeEmpty(path).then(
-      () => {
-        log.warn({ cgroup: path }, "removed an empty cgroup that no record names");
-      },
-      () => undefined, // another daemon has taken it away, or has it back
-    );
+  for (const paths of unknown.values()) {
+    const isLeft = await Promise.all(paths.map(async (path) => (await isSettled(path)) && (await isEmpty(path))));
+    if (isLeft.includes(false)) continue;
+    for (const path of paths) {
+      await removeEmpty(path).then(
+        () => {
+          log.warn({ cgroup: path }, "removed an empty cgroup that no record names");
+        },
+        () => undefined, // another daemon has taken it away, or has it back
+      );
+    }
   }
 }
 
