@@ -11,6 +11,7 @@ import { podSandboxStatus } from "../../../src/cri/rpc/pod-sandbox-status.js";
 import { runPodSandbox } from "../../../src/cri/rpc/run-pod-sandbox.js";
 import { stopPodSandbox } from "../../../src/cri/rpc/stop-pod-sandbox.js";
 import { eventually } from "../../support/wait.js";
+import { refuseRecords } from "../../support/full-disk.js";
 import { call, failureOf, makeWorld, podRequest, type World } from "./pod/fakes.js";
 
 describe("a restarted daemon", () => {
@@ -46,14 +47,7 @@ describe("a restarted daemon", () => {
   });
 
   it("shows a sandbox as NOTREADY as soon as the disk takes the record of its Box's death", async () => {
-    const { sandboxes } = world.deps;
-    const update = sandboxes.update.bind(sandboxes);
-    let refused = 0;
-    sandboxes.update = async (...given) => {
-      refused += 1;
-      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
-      await update(...given);
-    };
+    refuseRecords(world.deps.sandboxes);
     [...world.boxes.live.values()][0]?.die("killed");
     await eventually("NOTREADY", 10_000, async () => {
       return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;
@@ -106,14 +100,7 @@ describe("a restarted daemon", () => {
     world.boxes.adopt = () => Promise.reject(new Error("no such luck"));
     world.containers.told.length = 0;
     await world.restart();
-    const { sandboxes } = world.deps;
-    const update = sandboxes.update.bind(sandboxes);
-    let refused = 0;
-    sandboxes.update = async (...given) => {
-      refused += 1;
-      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
-      await update(...given);
-    };
+    refuseRecords(world.deps.sandboxes);
     await recover(world.deps);
     await eventually("NOTREADY", 5000, async () => {
       return (await status())?.state === PodSandboxState.SANDBOX_NOTREADY ? true : undefined;

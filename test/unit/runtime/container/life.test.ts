@@ -16,6 +16,7 @@ import { follow } from "../../../../src/runtime/container/follow.js";
 import type { LogFile } from "../../../../src/runtime/logs/log-file.js";
 import type { Box } from "../../../../src/vmm/box.js";
 import { call, containerRequest, failureOf, makeWorld, type FakeProcess, type World } from "./fakes.js";
+import { refuseRecords } from "../../../support/full-disk.js";
 
 describe("a container's life", () => {
   let world: World;
@@ -138,14 +139,7 @@ describe("a container's life", () => {
 
   it("is EXITED as soon as the disk takes the record of it again", async () => {
     await start();
-    const { containers } = world.deps;
-    const update = containers.update.bind(containers);
-    let refused = 0;
-    containers.update = async (...given) => {
-      refused += 1;
-      if (refused <= 2) throw new Error("ENOSPC: no space left on device");
-      await update(...given);
-    };
+    refuseRecords(world.deps.containers);
     init.end(3);
     await exited();
     expect((await status()).exitCode).to.equal(3);
@@ -239,14 +233,7 @@ describe("a container's life", () => {
   describe("when the disk takes no record of its end", () => {
     it("is EXITED as soon as it does", async () => {
       await start();
-      const { containers } = world.deps;
-      const update = containers.update.bind(containers);
-      let refused = 0;
-      containers.update = async (...given) => {
-        refused += 1;
-        if (refused <= 2) throw new Error("ENOSPC: no space left on device");
-        await update(...given);
-      };
+      refuseRecords(world.deps.containers);
       world.box.die("killed");
       await world.deps.podContainers.boxExited(world.sandbox, { atNs: 9n, reason: "killed" });
       await exited();
