@@ -18,8 +18,18 @@ const lowest = 0x7000_0000_0000n;
 /** What is mapped above is the kernel's. */
 const highest = 0x7fff_ffff_f000n;
 
-/** Addresses of memory that is not mapped, and of which AddressSanitizer says that it must not be used. */
+/**
+ * Addresses of memory that is not mapped, and of which AddressSanitizer says that it must not be used. A look takes memory
+ * itself, which may come to a place after the map of it was read: a second one has that on its map.
+ */
 async function poisonedGaps(): Promise<string[]> {
+  const found = await lookForPoisonedGaps();
+  if (found.length === 0) return found;
+  const again = new Set(await lookForPoisonedGaps());
+  return found.filter((address) => again.has(address));
+}
+
+async function lookForPoisonedGaps(): Promise<string[]> {
   const mapped = (await readFile("/proc/self/maps", "utf8")).matchAll(/^([0-9a-f]+)-([0-9a-f]+) /gm);
   const memory = await open("/proc/self/mem", "r");
   const found: string[] = [];

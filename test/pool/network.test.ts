@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { runtime } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
+import { expectSameMachine, type MachineState } from "../support/machine.js";
 import { NodeNetwork } from "../support/node-network.js";
 import { exec, removePod, runPod, startContainer, type Pod } from "../support/pods.js";
 import { eventually } from "../support/wait.js";
@@ -32,19 +33,30 @@ describe("a ready Box for a pod with a network", function () {
   this.timeout(300_000);
   let node: NodeNetwork;
   let daemon: Daemon;
+  let atStart: MachineState;
   before(async () => {
     node = await NodeNetwork.create();
     await node.configure([
       { type: "bridge", bridge: "ready", isGateway: true, ipMasq: true, ipam: node.ipam("10.96.7.0/24") },
     ]);
-    const config = `${node.daemonConfig}[handlers.quick]\nready = [{ vcpus = 1, memory_mib = 256, count = 1 }]\n`;
-    daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
+    daemon = await Daemon.start({ images: [await busybox()], config: config(0), nodeNetns: node.netns });
+    atStart = await daemon.machine();
+    await daemon.reconfigure(config(1));
   });
   after(async () => {
-    await daemon.reconfigure(node.daemonConfig); // Boxes that are ready are no pods
-    await daemon.remove();
-    await node.remove();
+    try {
+      await daemon.reconfigure(config(0)); // Boxes that are ready are no pods
+      await expectSameMachine(daemon.scope, atStart, 60_000);
+    } finally {
+      await daemon.remove();
+      await node.remove();
+    }
   });
+
+  function config(count: number): string {
+    const ready = count === 0 ? "" : `ready = [{ vcpus = 1, memory_mib = 256, count = ${count} }]\n`;
+    return `${node.daemonConfig}[handlers.quick]\n${ready}`;
+  }
 
   async function readyOnes(): Promise<number> {
     const { info } = await daemon.cri.call(runtime.status, { verbose: true });

@@ -52,7 +52,7 @@ describe("the pool of ready Boxes", function () {
   after(async () => {
     try {
       await daemon.reconfigure(config("", "[]")); // an earlier daemon's are no good to one that wants none
-      await eventually("no Box is left", 60_000, async () => ((await records()).length === 0 ? true : undefined));
+      await expectSameMachine(daemon.scope, atStart, 60_000);
     } finally {
       await daemon.remove();
       await node.remove();

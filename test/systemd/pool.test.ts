@@ -7,6 +7,7 @@ import { expect } from "chai";
 import { runtime } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { busybox } from "../support/images.js";
+import { expectSameMachine, type MachineState } from "../support/machine.js";
 import { removePod, runPod, shell, startContainer } from "../support/pods.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -21,10 +22,13 @@ const config = (count: number): string =>
 describe("the pool under systemd", function () {
   this.timeout(limit(90_000));
   let daemon: Daemon;
+  let atStart: MachineState;
 
   before(async () => {
     if (process.env["A3S_TEST_SYSTEMD"] === undefined) throw new Error("run it by npm run test:systemd");
-    daemon = await Daemon.start({ images: [await busybox()], config: config(1) });
+    daemon = await Daemon.start({ images: [await busybox()], config: config(0) });
+    atStart = await daemon.machine();
+    await daemon.reconfigure(config(1));
   });
 
   after(async () => {
@@ -33,6 +37,7 @@ describe("the pool under systemd", function () {
       await eventually("systemd has no scope of a Box", 30_000, async () =>
         (await scopes()) === "" ? true : undefined,
       );
+      await expectSameMachine(daemon.scope, atStart, 60_000);
     } finally {
       await daemon.remove();
     }
