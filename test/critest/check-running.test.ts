@@ -37,6 +37,7 @@ describe("check --running", () => {
   it("finds nothing amiss with a pod that runs, with and without a daemon", async () => {
     for (const handler of ["", "native"]) await startContainer(daemon, await runPod(daemon, {}, handler));
     expect(await troubles()).to.deep.equal([]);
+    await daemon.machine(); // a Box that it is making for nobody is amiss when it is killed
     await daemon.stop("SIGKILL");
     expect(await troubles()).to.deep.equal([]);
     await daemon.launch();
@@ -49,6 +50,7 @@ describe("check --running", () => {
     const container = await startContainer(daemon, pod);
     const kept = await runPod(daemon);
     const { scope } = daemon;
+    await daemon.machine();
     await daemon.stop("SIGKILL");
     const pids = (await boxProcesses(scope)).map(({ pid }) => pid);
     await removeRecord(join(daemon.root, "records", "sandboxes", `${pod.id}.json`));

@@ -32,6 +32,7 @@ describe("Many pods", function () {
   it(`${podsInTurn} one after another: none fails, nothing is left`, async () => {
     const pod = await runPod(daemon, quiet);
     await removePod(daemon, pod);
+    await expectSameMachine(daemon.scope, atRest); // what the daemon makes behind a pod holds descriptors too
     const descriptors = await openDescriptors(daemon.pid);
     for (let turn = 0; turn < podsInTurn; turn++) {
       const next = await runPod(daemon, quiet);

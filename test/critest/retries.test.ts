@@ -46,7 +46,8 @@ describe("A repeated", () => {
     it("gets the sandbox whose first caller has gone, and there is only one", async () => {
       const before = await daemon.machine();
       const known = (await boxProcesses(daemon.scope)).length;
-      const config = podConfig(daemon);
+      // Of a size that no Box is ready of, which would be a pod's before anybody could go.
+      const config = podConfig(daemon, { linux: { resources: { memoryLimitInBytes: 300n << 20n } } });
       const gone = new AbortController();
       const first = run(config, gone.signal);
       first.catch(() => undefined);

@@ -86,8 +86,16 @@ function handlerTable(): string {
   return process.env["A3S_TEST_HANDLER"] === "native" ? nativeHandler : "";
 }
 
-/** How Boxes of every test come up: `A3S_TEST_START=template` or `boot`; else as an operator has it. */
-export const start = process.env["A3S_TEST_START"];
+const wantedStart = process.env["A3S_TEST_START"];
+
+/** How Boxes of every test come up: `A3S_TEST_START=template`, `boot` or `pool`; else as an operator has it. */
+export const start = wantedStart === "pool" ? "template" : wantedStart;
+
+/** Of the sizes that most pods of tests have. */
+const readyBoxes = [
+  { vcpus: 2, memoryMib: 256, count: 2 },
+  { vcpus: 1, memoryMib: 256, count: 1 },
+];
 
 /** All daemons of all runs share it: each would make its own behind its first Box. */
 export const bootTemplates = join(projectDirectory, "build/boot-templates");
@@ -101,6 +109,15 @@ function withStart(config: string): string {
   const table = "[sandbox]\n";
   if (config.includes(table)) return config.replace(table, table + lines.join(""));
   return lines.map((line) => `sandbox.${line}`).join("") + config;
+}
+
+/** With `A3S_TEST_START=pool`: TOML for the end of a config that has nothing to say of the handler or of ready Boxes. */
+function readyTable(config: string): string {
+  if (wantedStart !== "pool" || /^\[handlers\.microvm\]|ready = \[|start = "boot"/m.test(config)) return "";
+  const sizes = readyBoxes.map(
+    ({ vcpus, memoryMib, count }) => `{ vcpus = ${vcpus}, memory_mib = ${memoryMib}, count = ${count} }`,
+  );
+  return `[handlers.microvm]\nready = [${sizes.join(", ")}]\n`;
 }
 
 /** TOML of a handler named "native", for the end of a config. */
@@ -119,6 +136,7 @@ export class Daemon {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #apart: boolean;
   #build: string;
+  #readyBoxes = 0;
   /** Where the agents' port listens, of what the configuration says. */
   #agentSockets: readonly string[] = [];
   #process: ChildProcess | undefined;
@@ -171,7 +189,8 @@ export class Daemon {
   }
 
   get scope(): MachineScope {
-    return { daemonPid: this.pid, base: this.base, cgroupParent: this.cgroupParent };
+    const { pid: daemonPid, base, cgroupParent } = this;
+    return { daemonPid, base, cgroupParent, readyBoxes: this.#readyBoxes };
   }
 
   async machine(): Promise<MachineState> {
@@ -240,10 +259,13 @@ export class Daemon {
 
   async #configure(text: string): Promise<void> {
     // An earlier build does not know of templates.
-    const full = this.#build === projectDirectory ? withStart(text) : text;
+    const isThisBuild = this.#build === projectDirectory;
+    const full = isThisBuild ? withStart(text) : text;
+    const ready = isThisBuild ? readyTable(text) : "";
+    this.#readyBoxes = ready === "" ? 0 : readyBoxes.reduce((sum, { count }) => sum + count, 0);
     const listen = /^\[sandboxes\]$[^[]*?^listen = \[(.*)\]/m.exec(text)?.[1] ?? "";
     this.#agentSockets = [...listen.matchAll(/unix:\/\/([^"]+)/g)].flatMap(([, path]) => path ?? []);
-    await writeFile(this.#configFile, `${full}\n${handlerTable()}`);
+    await writeFile(this.#configFile, `${full}\n${ready}${handlerTable()}`);
   }
 
   /** Ends it, and starts it again with this in place of what its options have said. */
@@ -287,6 +309,7 @@ export class Daemon {
       if (existsSync(kill)) await writeFile(kill, "1");
     }
     await this.#removeHalfMade();
+    await this.#endLeftBoxes(); // those that are ready have a group elsewhere
     await this.#unmountAll();
     for (const hierarchy of await cgroupHierarchies()) await removeGroupsBelow(join(hierarchy, this.cgroupParent));
     await rm(this.state, { recursive: true });
@@ -301,7 +324,7 @@ export class Daemon {
     for (const target of mounted.reverse()) spawnSync("umount", ["--lazy", target]);
   }
 
-  /** Boxes that a test has left which failed: the next one's daemon would find their groups and processes. */
+  /** Boxes that are no pod's, or left by a test that failed: the next one's daemon would find their groups and processes. */
   async #endLeftBoxes(): Promise<void> {
     const names = await readdir(boxesDirectory(this.state)).catch(() => []);
     for (const name of names) {

@@ -4,6 +4,8 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { boxDirectoryAt, boxesDirectory, readBoxRecord } from "../../src/vmm/box-directory.js";
+import { isPoolGroup } from "../../src/vmm/cgroup/plan.js";
 import { halfMadeIn, templatesDirectory } from "../../src/vmm/templates/half-made.js";
 import { eventually } from "./wait.js";
 
@@ -13,6 +15,8 @@ export interface MachineScope {
   readonly base: string;
   /** Name of the cgroup that its pods live below: "/a3s-x1". */
   readonly cgroupParent: string;
+  /** How many Boxes are kept ready for every test (`A3S_TEST_START=pool`): they are no pod's, and in no state. */
+  readonly readyBoxes: number;
 }
 
 export type MachineState = Readonly<
@@ -23,19 +27,49 @@ export type MachineState = Readonly<
 const boxPrograms = /^(qemu-system-|virtiofsd|a3s-box-launcher|crun|agent)/;
 
 /**
- * Waits while a template is made behind the pods: it is no pod's, and what it is made of goes by itself. One that does not go is
- * a leftover.
+ * Waits while a template or a Box that is kept ready is made behind the pods: they are no pod's, and what a template is made of
+ * goes by itself. What does not go is a leftover.
  */
 export async function machineState(scope: MachineScope): Promise<MachineState> {
-  return await eventually("no template is being made", 90_000, async () => {
-    const before = await isMakingTemplate(scope);
-    const state = await machineNow(scope);
-    return before || (await isMakingTemplate(scope)) ? undefined : state;
+  return await eventually("nothing is being made behind the pods", 90_000, async () => {
+    const before = await madeBehind(scope);
+    if (before === undefined) return undefined;
+    const { mounts, processes, cgroups, sockets, files } = await machineNow(scope);
+    const after = await madeBehind(scope);
+    if (after === undefined || before.join() !== after.join()) return undefined;
+    const ofPods = (lines: readonly string[]): string[] =>
+      lines.filter((line) => !before.some((name) => line.includes(name)));
+    const paths = { cgroups: ofPods(cgroups), sockets: ofPods(sockets), files: ofPods(files) };
+    return { mounts: ofPods(mounts), processes, ...paths };
   });
 }
 
-async function isMakingTemplate({ base }: MachineScope): Promise<boolean> {
-  return (await halfMadeIn(stateOf(base))).paths.length > 0;
+/** Names of the directories of Boxes that are ready; undefined while a template or a Box is being made for nobody. */
+async function madeBehind(scope: MachineScope): Promise<string[] | undefined> {
+  if ((await halfMadeIn(stateOf(scope.base))).paths.length > 0) return undefined;
+  const all = await nobodysBoxes(scope);
+  const ready = all.filter(({ isReady }) => isReady);
+  return ready.length < scope.readyBoxes || ready.length < all.length ? undefined : ready.map(({ name }) => name);
+}
+
+interface NobodysBox {
+  /** Of its directory. */
+  readonly name: string;
+  readonly isReady: boolean;
+}
+
+/** Of the pool that is kept for every test: those that are ready, and those that it is making. A test of the pool has its own. */
+async function nobodysBoxes({ base, readyBoxes }: MachineScope): Promise<NobodysBox[]> {
+  if (readyBoxes === 0) return [];
+  const directory = boxesDirectory(stateOf(base));
+  const found: NobodysBox[] = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    const record = await readBoxRecord(boxDirectoryAt(join(directory, name))).catch(() => undefined);
+    const isReady = record?.pool !== undefined;
+    if (isReady || ((record?.cgroups.length ?? 0) > 0 && record?.cgroups.every(isPoolGroup) === true))
+      found.push({ name, isReady });
+  }
+  return found;
 }
 
 function stateOf(base: string): string {
@@ -45,12 +79,18 @@ function stateOf(base: string): string {
 async function machineNow(scope: MachineScope): Promise<MachineState> {
   const [mounts, processes, cgroups, sockets, files] = await Promise.all([
     mountsOf(scope),
-    allProcesses(scope).then((all) => all.map((one) => `${one.name} (${one.pid})`)),
+    machineProcesses(scope),
     cgroupsOf(scope),
     socketsOf(scope),
     filesOf(scope.base),
   ]);
   return { mounts, processes, cgroups, sockets, files };
+}
+
+/** A template's are a leftover by now; those of Boxes that are ready are none. */
+async function machineProcesses(scope: MachineScope): Promise<string[]> {
+  const all = scope.readyBoxes === 0 ? await allProcesses(scope) : await boxProcesses(scope);
+  return all.map(({ name, pid }) => `${name} (${pid})`);
 }
 
 /** What differs, a line each; empty when nothing does. */
@@ -94,14 +134,26 @@ export interface BoxProcess {
   readonly name: string;
 }
 
-/** Processes of this daemon's Boxes: its descendants, and those of any parent that name its directory; none of a template's. */
+/**
+ * Processes of this daemon's Boxes: its descendants, and those of any parent that name its directory; none of a template's, nor
+ * of a Box that is no pod's yet.
+ */
 export async function boxProcesses(scope: MachineScope): Promise<BoxProcess[]> {
-  return (await allProcesses(scope)).filter(({ isTemplates }) => !isTemplates);
+  return (await allProcesses(scope)).filter(({ isNobodys }) => !isNobodys);
 }
 
-async function allProcesses(scope: MachineScope): Promise<(BoxProcess & { readonly isTemplates: boolean })[]> {
-  const all = new Map<number, { parent: number; name: string; ours: boolean; isTemplates: boolean }>();
-  const ofTemplates = `${templatesDirectory(stateOf(scope.base))}/boxes/`;
+interface FoundProcess {
+  readonly parent: number;
+  readonly name: string;
+  readonly ours: boolean;
+  readonly isNobodys: boolean;
+}
+
+async function allProcesses(scope: MachineScope): Promise<(BoxProcess & { readonly isNobodys: boolean })[]> {
+  const all = new Map<number, FoundProcess>();
+  const state = stateOf(scope.base);
+  const nobodys = (await nobodysBoxes(scope)).map(({ name }) => `${boxesDirectory(state)}/${name}`);
+  nobodys.push(`${templatesDirectory(state)}/boxes/`);
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     try {
@@ -116,16 +168,13 @@ async function allProcesses(scope: MachineScope): Promise<(BoxProcess & { readon
         parent: Number(parent),
         name: basename(program.replace(/ \(deleted\)$/, "")),
         ours: command.includes(`${scope.base}/`) && boxPrograms.test(basename(program)),
-        isTemplates: command.includes(ofTemplates),
+        isNobodys: nobodys.some((directory) => command.includes(directory)),
       });
     } catch {
       // It has ended meanwhile.
     }
   }
-  const hasAbove = (
-    pid: number,
-    is: (one: { ours: boolean; isTemplates: boolean; parent: number }) => boolean,
-  ): boolean => {
+  const hasAbove = (pid: number, is: (one: FoundProcess) => boolean): boolean => {
     for (let at = all.get(pid), steps = 0; at !== undefined && steps < 20; at = all.get(at.parent), steps++) {
       if (is(at)) return true;
     }
@@ -133,7 +182,7 @@ async function allProcesses(scope: MachineScope): Promise<(BoxProcess & { readon
   };
   return [...all]
     .filter(([pid]) => hasAbove(pid, ({ ours, parent }) => ours || parent === scope.daemonPid))
-    .map(([pid, { name }]) => ({ pid, name, isTemplates: hasAbove(pid, ({ isTemplates }) => isTemplates) }));
+    .map(([pid, { name }]) => ({ pid, name, isNobodys: hasAbove(pid, ({ isNobodys }) => isNobodys) }));
 }
 
 /** Groups that other daemons have made: other tests', and the usual parent of a sandbox that names none. */
