@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, RwLockReadGuard, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::frame::{self, HEAD_BYTES, Kind};
@@ -23,7 +23,7 @@ use crate::server::service::Agent;
 use crate::server::supervisor::Exit;
 use crate::session::create::wrong_phase;
 use crate::session::entry::{Phase, Session};
-use crate::session::process;
+use crate::session::process::{self, Process};
 
 pub const STAGE: &str = "files";
 /// In a guest.
@@ -153,16 +153,21 @@ pub async fn take(agent: &Agent, scope: Option<&pb::FileScope>) -> Result<Lease,
     Ok(Lease { worker, ended })
 }
 
+/// Who ends the session waits for its lock: what is being started lets go of that at once.
 async fn start(agent: &Agent, session: &Arc<Session>, scope: &pb::FileScope, of: Vec<u8>) -> Result<Worker, Failure> {
-    let phase = session.phase.read().await;
-    if *phase != Phase::Started {
-        return Err(wrong_phase(STAGE, session, *phase));
+    let mut ended = session.files.ended.subscribe();
+    tokio::select! {
+        biased;
+        () = end_of(&mut ended) => Err(exited()),
+        started = launch(agent, session, scope, of) => started,
     }
-    let init = session.process(STAGE, "")?;
-    if init.exit.now().is_some() || *session.files.ended.borrow() {
-        return Err(exited());
-    }
+}
+
+async fn launch(agent: &Agent, session: &Arc<Session>, scope: &pb::FileScope, of: Vec<u8>) -> Result<Worker, Failure> {
+    drop(started(session).await?);
+    // Without the lock: there is room when other sessions' calls have ended.
     let room = room(agent, session).await?;
+    let (_phase, init) = started(session).await?;
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(while_doing(STAGE, "make a socket"))?;
     let made = agent.sessions.runtime.files(&session.container, file_worker(scope), theirs.into()).await?;
     session.files.live.send_modify(|count| *count += 1);
@@ -176,6 +181,19 @@ async fn start(agent: &Agent, session: &Arc<Session>, scope: &pb::FileScope, of:
     };
     let (reader, writer) = connect(ours).map_err(while_doing(STAGE, "watch the socket"))?.into_split();
     Ok(Worker { of, reader, writer, born: Instant::now(), end: Some(end) })
+}
+
+/// Its lock and its init, where it has been started and has not exited.
+async fn started(session: &Session) -> Result<(RwLockReadGuard<'_, Phase>, Arc<Process>), Failure> {
+    let phase = session.phase.read().await;
+    if *phase != Phase::Started {
+        return Err(wrong_phase(STAGE, session, *phase));
+    }
+    let init = session.process(STAGE, "")?;
+    if init.exit.now().is_some() || *session.files.ended.borrow() {
+        return Err(exited());
+    }
+    Ok((phase, init))
 }
 
 /// For one more worker; those that only wait make some.
@@ -305,3 +323,6 @@ pub fn decode<A: Message + Default>(payload: &[u8]) -> Result<A, Failure> {
 pub fn unexpected() -> Failure {
     Failure::internal(STAGE, "the worker's answer is not one")
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,11 @@ impl std::ops::Deref for Agent {
 }
 
 impl Agent {
+    #[cfg(test)]
+    pub fn of(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// Must be called on the event loop.
     pub fn new(link: OwnedFd, start: &Start) -> io::Result<Self> {
         let supervisor = Supervisor::new(link)?;

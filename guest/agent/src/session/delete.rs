@@ -19,14 +19,13 @@ const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// Success for an unknown id. After a failure the session is still there, and delete can be tried again.
 pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
     let Some(session) = table.find(id) else { return Ok(()) };
+    // What is being started has the lock for as long as that takes: it ends with what it is started in.
+    end_all(table, &session).await?;
     let mut phase = session.phase.write().await;
     if *phase == Phase::Gone {
         return Ok(());
     }
-    session.files.end().await;
-    for process in session.processes() {
-        table.runtime.signal(&process, libc::SIGKILL, Reach::All)?;
-    }
+    end_all(table, &session).await?;
     table.runtime.delete(&session.container).await?;
     wait_for_exits(&session).await?;
     if let Some(cgroup) = &session.container.cgroup {
@@ -44,6 +43,14 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
     release(table, &session).await;
     *phase = Phase::Gone;
     table.remove(id);
+    Ok(())
+}
+
+async fn end_all(table: &Table, session: &Session) -> Result<(), Failure> {
+    session.files.end().await;
+    for process in session.processes() {
+        table.runtime.signal(&process, libc::SIGKILL, Reach::All)?;
+    }
     Ok(())
 }
 

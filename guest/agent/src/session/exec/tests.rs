@@ -14,6 +14,7 @@ use crate::guest::caches::Caches;
 use crate::guest::huge_pages::HugePages;
 use crate::runtime::{Container, CreateSpec, ExecSpec, Launched, Reach, Runtime};
 use crate::server::supervisor::Exit;
+use crate::session::delete::delete;
 use crate::session::entry::{Phase, Session};
 use crate::session::process::Process;
 use crate::session::stdio::{self, Theirs};
@@ -21,7 +22,7 @@ use crate::session::table::Table;
 
 type Exits = Vec<oneshot::Sender<Exit>>;
 
-/// A runtime whose execs start when they are let, or fail to.
+/// A runtime whose execs start when they are let, or killed, or fail to.
 #[derive(Default)]
 struct Slow {
     asked: Notify,
@@ -65,6 +66,10 @@ impl Runtime for Arc<Slow> {
 
     fn signal(&self, _: &Process, _: i32, _: Reach) -> Result<(), Failure> {
         *self.killed.lock().unwrap() += 1;
+        self.go.notify_one();
+        for exit in self.exits.lock().unwrap().drain(..) {
+            let _ = exit.send(Exit { status: libc::SIGKILL, at_ns: 1 });
+        }
         Ok(())
     }
 
@@ -122,6 +127,20 @@ async fn an_exec_that_is_forgotten_while_it_starts_is_killed() {
 #[tokio::test]
 async fn an_exec_that_can_not_be_started_is_forgotten_all_the_same() {
     assert_eq!(forgotten_while_it_starts(true).await, 0);
+}
+
+#[tokio::test]
+async fn a_session_goes_while_an_exec_is_being_started_in_it() {
+    let runtime = Arc::new(Slow::default());
+    let (table, _) = table(&runtime).await;
+    let starting = {
+        let table = Arc::clone(&table);
+        tokio::spawn(async move { start(&table, wanted()).await })
+    };
+    runtime.asked.notified().await;
+    timeout(Duration::from_secs(5), delete(&table, "s")).await.unwrap().unwrap();
+    assert!(starting.await.unwrap().is_ok());
+    assert!(table.all().is_empty());
 }
 
 #[tokio::test]
