@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(2);
 
 pub fn end(place: Place) {
     match place {
-        Place::Host => kill_children(),
+        Place::Host => kill_children(KILL_LIMIT),
         Place::Guest => {
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
             reap_until(KILL_LIMIT, |status| status.is_err());
@@ -47,10 +47,11 @@ fn sync() {
     }
 }
 
-/// The children of a sub-reaper, and theirs as they are handed up, until there are none.
-fn kill_children() {
+/// The children of a sub-reaper, and theirs as they are handed up, until there are none. One that stays, as the kernel has it or
+/// another process traces it, is the host's to end: it must not keep this process there.
+fn kill_children(limit: Duration) {
     let path = format!("/proc/self/task/{}/children", std::process::id());
-    let deadline = Instant::now() + KILL_LIMIT;
+    let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
         let listed = std::fs::read_to_string(&path).unwrap_or_default();
         let mut any = false;
@@ -61,7 +62,9 @@ fn kill_children() {
         if !any {
             return;
         }
-        let _ = waitpid(None, None);
+        if !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(reaped) if reaped.pid().is_some()) {
+            std::thread::sleep(STEP);
+        }
     }
 }
 
@@ -75,5 +78,61 @@ fn reap_until(limit: Duration, done: impl Fn(&nix::Result<WaitStatus>) -> bool) 
         if matches!(status, Ok(WaitStatus::StillAlive) | Err(_)) {
             std::thread::sleep(STEP);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process of its own, as `kill_children` takes the first thread's children.
+    fn forked(work: impl FnOnce()) -> Pid {
+        // SAFETY: the child has one thread, and glibc's allocator is whole in it; it never returns.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                work();
+                // SAFETY: ends the process without running what belongs to its parent.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    fn trace(request: libc::c_uint, pid: Pid) -> libc::c_long {
+        // SAFETY: neither request reads or writes memory of this process.
+        unsafe { libc::ptrace(request, pid.as_raw(), 0, 0) }
+    }
+
+    fn sleep_for_ever() {
+        loop {
+            nix::unistd::pause();
+        }
+    }
+
+    #[test]
+    fn ends_in_time_though_a_child_of_it_is_killed_and_stays() {
+        let (told, tell) = nix::unistd::pipe().unwrap();
+        let (go, let_go) = nix::unistd::pipe().unwrap();
+        let ends = forked(|| {
+            let child = forked(sleep_for_ever);
+            let _ = nix::unistd::write(&tell, &child.as_raw().to_ne_bytes());
+            let _ = nix::unistd::read(&go, &mut [0]);
+            kill_children(Duration::from_millis(200));
+        });
+        let mut child = [0; size_of::<i32>()];
+        nix::unistd::read(&told, &mut child).unwrap();
+        let child = Pid::from_raw(i32::from_ne_bytes(child));
+        // who is traced has not ended for its parent before it has for its tracer
+        assert_eq!(trace(libc::PTRACE_SEIZE, child), 0);
+        nix::unistd::write(&let_go, &[0]).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut ended = waitpid(ends, Some(WaitPidFlag::WNOHANG));
+        while matches!(ended, Ok(WaitStatus::StillAlive)) && Instant::now() < deadline {
+            std::thread::sleep(STEP);
+            ended = waitpid(ends, Some(WaitPidFlag::WNOHANG));
+        }
+        kill(ends, Signal::SIGKILL).ok();
+        waitpid(child, None).unwrap();
+        assert_eq!(ended, Ok(WaitStatus::Exited(ends, 0)));
     }
 }
