@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { messageOf } from "../../base/errors.js";
+import { messageOf, RuntimeError } from "../../base/errors.js";
 import { Limiter } from "../../base/limiter.js";
 import type { Logger } from "../../base/log.js";
 import { monotonicMs } from "../../base/clock.js";
@@ -99,7 +99,7 @@ export class EgressKeeper {
   async facts({ id, netnsPath }: EgressPlace, signal: AbortSignal): Promise<EgressFacts> {
     const held = this.#held.get(id);
     const { refused, recent } = await readRules(netnsPath, signal);
-    this.#totals.read(id, refused);
+    this.#count(id, held, refused);
     const reasonOf = (address: string): EgressReason => {
       const verdict = held === undefined ? "not-allowed" : judge(held.egress, address);
       return verdict === "allowed" ? "dns" : verdict; // only a port of names is refused then
@@ -114,7 +114,10 @@ export class EgressKeeper {
   /** Its network goes: counts what came last, as far as that is quick. */
   async forget(id: string): Promise<void> {
     const held = this.#held.get(id);
-    if (held === undefined) return;
+    if (held === undefined) {
+      this.#totals.end(id); // its rules were read, and could not be applied
+      return;
+    }
     this.#held.delete(id);
     this.#readAtMs.delete(id);
     await held.sockets?.[Symbol.asyncDispose]();
@@ -148,13 +151,19 @@ export class EgressKeeper {
 
   async #readCounters({ id, netnsPath }: EgressPlace): Promise<void> {
     const signal = AbortSignal.timeout(lastReadLimitMs);
+    const held = this.#held.get(id);
     this.#readAtMs.set(id, monotonicMs());
     try {
       const { refused } = await this.#reads.run(id, signal, () => readRules(netnsPath, signal));
-      if (this.#held.has(id)) this.#totals.read(id, refused);
+      this.#count(id, held, refused);
     } catch (thrown) {
       this.#log.debug({ sandboxId: id, err: messageOf(thrown) }, "counters of egress rules could not be read");
     }
+  }
+
+  /** What was read of a Box: of one that was forgotten meanwhile all of it has been counted. */
+  #count(id: string, held: Held | undefined, refused: Refused): void {
+    if (held !== undefined && this.#held.get(id) === held) this.#totals.read(id, refused);
   }
 
   async #put(
@@ -203,9 +212,16 @@ export class EgressKeeper {
       refused: count,
     }));
     resolver.setRules(egress);
-    held.sockets ??= await DnsSockets.open(this.#native, place.netnsPath, families, (message) =>
+    if (held.sockets !== undefined) return;
+    const sockets = await DnsSockets.open(this.#native, place.netnsPath, families, (message) =>
       resolver.answer(message),
     );
+    if (this.#held.get(place.id) === held) {
+      held.sockets = sockets;
+      return;
+    }
+    await sockets[Symbol.asyncDispose](); // they would keep the namespace
+    throw new RuntimeError("canceled", "its network has gone while its names were to be answered");
   }
 
   #heldOf(place: EgressPlace, egress: Egress): Held {

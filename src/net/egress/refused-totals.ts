@@ -22,13 +22,16 @@ export class RefusedTotals {
     this.#last.set(id, refused);
   }
 
+  /** Of two that read at the same time the one that has read first may be the last to tell. */
   read(id: string, refused: Refused): void {
-    const before = this.#last.get(id) ?? {};
+    const last: Partial<Record<EgressReason, number>> = { ...this.#last.get(id) };
     for (const [reason, count] of entriesOf(refused)) {
-      const more = count - (before[reason] ?? 0);
-      if (more > 0) this.add(reason, more);
+      const more = count - (last[reason] ?? 0);
+      if (more <= 0) continue;
+      this.add(reason, more);
+      last[reason] = count;
     }
-    this.#last.set(id, refused);
+    this.#last.set(id, last);
   }
 
   end(id: string): void {
