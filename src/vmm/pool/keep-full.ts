@@ -109,6 +109,7 @@ async function takeOldAway({ entries, takeAway, log }: Keeping): Promise<void> {
     const isOld = entry.state === "ready" && entry.sinceNs < bornNs;
     if (isOld) log.info({ sandboxId: entry.id }, "a ready Box is too old and goes");
     if (!isOld && entry.state !== "going") continue;
+    if (entry.leaving !== undefined) continue; // whatever it hangs in keeps no other from its turn
     try {
       await takeAway(entry);
     } catch (thrown) {

@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import { closedDirectory } from "../../base/closed-directory.js";
+import { Cleanup } from "../../base/cleanup.js";
 import { nowNs } from "../../base/clock.js";
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import { onItsOwn } from "../../base/hold.js";
-import { newBoxId, type BoxId } from "../../base/ids.js";
+import { Hold, onItsOwn, under } from "../../base/hold.js";
+import { newBoxId, shortId, type BoxId } from "../../base/ids.js";
 import { isThere } from "../../base/is-there.js";
 import type { Logger } from "../../base/log.js";
 import { namesIn } from "../../base/names-in.js";
-import { anyOf } from "../../base/signals.js";
+import { anyOf, neverAborted } from "../../base/signals.js";
 import { stage } from "../../base/stage.js";
-import { netnsDirectory, netnsPath } from "../../config/paths.js";
+import { netnsPath } from "../../config/paths.js";
 import type { Native } from "../../native/addon.js";
 import type { BoxHandle, BoxSpec } from "../box.js";
 import {
@@ -20,7 +20,7 @@ import {
   writeBoxRecord,
   type BoxRecord,
 } from "../box-directory.js";
-import { planBoxCgroup, poolParentOf, type CgroupManager } from "../cgroup/plan.js";
+import { planBoxCgroup, type CgroupManager } from "../cgroup/plan.js";
 import type { MachineDriver } from "../driver-name.js";
 import type { RunningBox } from "../running-box.js";
 import type { BoxPool, PoolFacts, TakenBox } from "./box-pool.js";
@@ -28,8 +28,9 @@ import { claimBox } from "./claim-box.js";
 import { ClassKeys } from "./class-keys.js";
 import { Entries, type Entry } from "./entries.js";
 import { keepFull } from "./keep-full.js";
+import { usualLimits, type PoolLimits } from "./limits.js";
+import { makeReady, type ReadyMaker } from "./make-ready.js";
 import { classesOf, fitting, nameOf, type MissReason, type PoolClass, type PoolWish } from "./pool-class.js";
-import { warmUp } from "./warm-up.js";
 
 /** Who hears how the pool does. */
 export interface PoolObserver {
@@ -49,33 +50,28 @@ export interface PoolParts {
   readonly tap: string | null;
   readonly leastFreeMib: number;
   readonly observer: PoolObserver;
+  /** Absent: the usual ones. */
+  readonly limits?: Partial<PoolLimits>;
 }
 
 /** What the pool has Boxes from. */
-export interface BoxMaker {
+export interface BoxMaker extends ReadyMaker {
   /** Pods are being made. */
   readonly isBusy: boolean;
-  /** From a template or by a boot, beside whatever boots. Undoes itself. */
-  bring(spec: BoxSpec, signal: AbortSignal): Promise<RunningBox>;
   adopt(id: BoxId, handle: BoxHandle): Promise<RunningBox | null>;
   discard(id: BoxId, signal: AbortSignal): Promise<void>;
   /** Of all that a machine of the driver depends on, beside its size. */
   identity(driver: MachineDriver): Promise<string>;
 }
 
-/** The first that the host's kernel ends when memory runs out: nobody misses it. */
-const oomScore = 1000;
-const makeLimitMs = 180_000;
-const discardLimitMs = 30_000;
-/** A Box that was found again may be one of many, on a machine that has just been busy. */
-const adoptLimitMs = 30_000;
-
 export class WarmPool implements BoxPool {
   readonly #parts: PoolParts;
   readonly #maker: BoxMaker;
   readonly #classes: readonly PoolClass[];
   readonly #entries = new Entries();
-  readonly #looks = new Set<Promise<void>>();
+  /** What goes on beside the keeping. */
+  readonly #besides = new Set<Promise<void>>();
+  readonly #limits: PoolLimits;
   readonly #keys: ClassKeys;
   #wake = new AbortController();
   #takenMs = Number.NEGATIVE_INFINITY;
@@ -85,6 +81,7 @@ export class WarmPool implements BoxPool {
 
   constructor(parts: PoolParts, maker: BoxMaker) {
     this.#parts = parts;
+    this.#limits = { ...usualLimits, ...parts.limits };
     this.#maker = maker;
     this.#classes = classesOf(parts.wanted);
     this.#keys = new ClassKeys(parts.tap, (driver) => maker.identity(driver));
@@ -130,7 +127,7 @@ export class WarmPool implements BoxPool {
       if (signal.aborted) throw thrown; // who gives the pod up discards it
       log.warn({ sandboxId: spec.id, err: messageOf(thrown) }, "a ready Box could not be had; another one comes up");
       observer.miss("broken");
-      await this.#maker.discard(spec.id, AbortSignal.timeout(discardLimitMs));
+      await this.#maker.discard(spec.id, AbortSignal.timeout(this.#limits.discardMs));
       this.#entries.delete(spec.id);
       return undefined;
     }
@@ -159,7 +156,7 @@ export class WarmPool implements BoxPool {
   }
 
   async idle(): Promise<void> {
-    await Promise.all([this.#keeping, ...this.#looks]);
+    await Promise.all([this.#keeping, ...this.#besides]);
   }
 
   get facts(): PoolFacts {
@@ -192,8 +189,8 @@ export class WarmPool implements BoxPool {
         this.#failures.delete(nameOf(of)); // who failed last is the last
         if (why !== undefined) this.#failures.set(nameOf(of), why);
       },
-      fill: (of) => this.#fill(of, anyOf(closing, AbortSignal.timeout(makeLimitMs))),
-      takeAway: (entry) => this.#takeAway(entry, AbortSignal.timeout(discardLimitMs)),
+      fill: (of) => this.#fill(of, anyOf(closing, AbortSignal.timeout(this.#limits.makeMs))),
+      takeAway: (entry) => this.#takeAwayInTime(entry),
       woken: () => {
         this.#wake = new AbortController();
         return this.#wake.signal;
@@ -201,32 +198,22 @@ export class WarmPool implements BoxPool {
     });
   }
 
+  /** What is given up on the way is taken away now, and once more when it has settled (docs/adr/0076). */
   async #fill(of: PoolClass, signal: AbortSignal): Promise<void> {
-    const { native, state, tap, cgroupManager } = this.#parts;
-    const { driver, vcpus, memoryMib } = of;
-    const id = newBoxId();
-    const path = netnsPath({ state }, id);
-    const entry: Entry = { id, of, sinceNs: nowNs(), state: "made" };
+    const entry: Entry = { id: newBoxId(), of, sinceNs: nowNs(), state: "made" };
     this.#entries.add(entry);
+    const hold = new Hold();
+    const { stepMs, discardMs } = this.#limits;
     try {
-      const key = await this.#keys.of(of);
-      await closedDirectory(netnsDirectory({ state }));
-      await native.createNetns(path);
-      if (tap !== null) await native.createTap(path, tap);
-      const cgroupParent = poolParentOf(cgroupManager);
-      const box = await this.#maker.bring(
-        { id, vcpus, memoryMib, netnsPath: path, tap, driver, cgroupParent, oomScore },
-        signal,
-      );
-      await warmUp(box, this.#parts, signal);
-      const { serverRoot, deviceMac, processes, cgroups } = box.handle;
-      const pool = { key, sinceNs: entry.sinceNs, serverRoot, deviceMac };
-      await writeBoxRecord(boxDirectoryOf(state, id), { version: 1, id, driver, processes, cgroups, pool });
-      this.#ready(entry, box);
-    } catch (thrown) {
-      // What of it can't be taken away now is tried again, and told of then.
-      await onItsOwn(() => this.#takeAway(entry, AbortSignal.timeout(discardLimitMs))).catch(() => undefined);
-      throw thrown;
+      await under(hold, async () => {
+        await using undo = new Cleanup(this.#parts.log, discardMs);
+        undo.add("take ready box away", (limited) => this.#takeAway(entry, limited));
+        const box = await makeReady(entry, { ...this.#parts, stepMs, maker: this.#maker, keys: this.#keys }, signal);
+        undo.release();
+        this.#ready(entry, box);
+      });
+    } finally {
+      this.#goesOnBeside(hold.freed());
     }
   }
 
@@ -241,6 +228,12 @@ export class WarmPool implements BoxPool {
       this.wake();
     });
     if (box.exit !== undefined) entry.state = "going";
+  }
+
+  async #takeAwayInTime(entry: Entry): Promise<void> {
+    await stage(`take ready box ${shortId(entry.id)} away`, this.#limits.discardMs, neverAborted, (limited) =>
+      this.#takeAway(entry, limited),
+    );
   }
 
   /** What can't be taken away now is tried again. */
@@ -260,7 +253,9 @@ export class WarmPool implements BoxPool {
 
   async #adoptOne({ id, driver, processes, cgroups, pool }: BoxRecord, closing: AbortSignal): Promise<void> {
     const { state, log } = this.#parts;
-    const of = await this.#keys.classWith(pool?.key, this.#classes);
+    const of = await stage("look at programs", this.#limits.stepMs, closing, () =>
+      this.#keys.classWith(pool?.key, this.#classes),
+    );
     const entry: Entry = { id, of: of ?? noClass, sinceNs: pool?.sinceNs ?? nowNs(), state: "made" };
     const isWanted = of !== undefined && this.#entries.countOf(of) < of.count;
     this.#entries.add(entry);
@@ -270,20 +265,23 @@ export class WarmPool implements BoxPool {
     const fits = isWanted && (await isThere(netnsPath({ state }, id)));
     const box = fits ? await this.#maker.adopt(id, { ...facts, sharedBy: "server" }) : null;
     if (box === null) {
-      await this.#takeAway(entry, AbortSignal.timeout(discardLimitMs));
+      await this.#takeAwayInTime(entry);
       log.info({ sandboxId: id, wanted: isWanted }, "a ready Box of an earlier daemon discarded");
       return;
     }
-    const look = onItsOwn(() => this.#lookAt(entry, box, closing));
-    this.#looks.add(look);
-    void look.finally(() => this.#looks.delete(look));
+    this.#goesOnBeside(onItsOwn(() => this.#lookAt(entry, box, closing)));
+  }
+
+  #goesOnBeside(work: Promise<void>): void {
+    this.#besides.add(work);
+    void work.finally(() => this.#besides.delete(work));
   }
 
   /** It is ready again once it has answered this daemon. */
   async #lookAt(entry: Entry, box: RunningBox, closing: AbortSignal): Promise<void> {
     const { log } = this.#parts;
     try {
-      await stage("look at ready box", adoptLimitMs, closing, (limited) => box.agent.hello(limited));
+      await stage("look at ready box", this.#limits.adoptMs, closing, (limited) => box.agent.hello(limited));
       this.#ready(entry, box);
       log.info({ sandboxId: entry.id, of: nameOf(entry.of) }, "a ready Box of an earlier daemon taken up");
     } catch (thrown) {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
@@ -30,6 +30,7 @@ class World {
   bring: (spec: BoxSpec) => Promise<void> = done;
   discard: (id: BoxId) => Promise<void> = done;
   deleteSession: (id: BoxId) => Promise<void> = done;
+  beforeNetns: () => Promise<void> = done;
   identity = "programs 1";
   readonly pool: WarmPool;
 
@@ -44,7 +45,7 @@ class World {
           guestBase: state,
           cgroupManager: "cgroupfs",
         },
-        ...{ wanted: classes, tap: null, leastFreeMib: 0 },
+        ...{ wanted: classes, tap: null, leastFreeMib: 0, limits: { stepMs: 300, discardMs: 300 } },
         observer: { hit: () => this.told.push("hit"), miss: (reason) => this.told.push(reason) },
       },
       this.#maker(),
@@ -53,6 +54,7 @@ class World {
 
   #native(): Native {
     const createNetns = async (path: string): Promise<void> => {
+      await this.beforeNetns();
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, "");
     };
@@ -95,7 +97,7 @@ class World {
   }
 
   async full(): Promise<BoxId> {
-    await eventually("a ready Box", 5_000, () => (this.pool.facts.classes[0]?.ready === 1 ? true : undefined));
+    await eventually("a ready Box", 10_000, () => (this.pool.facts.classes[0]?.ready === 1 ? true : undefined));
     return this.pool.ids()[0] ?? boxId("");
   }
 }
@@ -194,6 +196,36 @@ describe("a pool of Boxes", () => {
     expect(world.pool.ids()).to.have.lengthOf(3); // the one that stays has its own place
     expect(world.pool.facts.failure).to.contain("too large");
   });
+
+  it("makes Boxes of one size while the removal of one of another does not end", async () => {
+    const large: PoolClass = { ...wanted, memoryMib: 512 };
+    const world = new World(state, [large, { ...wanted, count: 2 }]);
+    worlds.push(world);
+    world.bring = ({ memoryMib }) => (memoryMib === 512 ? Promise.reject(new Error("too large")) : Promise.resolve());
+    let letGo = (): void => undefined;
+    const stuck = new Promise<void>((resolve) => (letGo = resolve));
+    world.discard = (id) => (world.made.includes(id) ? Promise.resolve() : stuck);
+    await world.pool.adopt(() => false, world.closing.signal);
+    await eventually("the others", 10_000, () => (world.pool.facts.classes[1]?.ready === 2 ? true : undefined));
+    expect(world.pool.facts.failure).to.contain("too large");
+    letGo();
+  });
+
+  it("takes away what a step that had been given up has made after all", async () => {
+    const world = new World(state);
+    worlds.push(world);
+    let letGo = (): void => undefined;
+    const stuck = new Promise<void>((resolve) => (letGo = resolve));
+    world.beforeNetns = () => {
+      world.beforeNetns = done;
+      return stuck;
+    };
+    await world.pool.adopt(() => false, world.closing.signal);
+    const id = await world.full();
+    letGo();
+    await end(world);
+    expect(await readdir(join(state, "netns"))).to.deep.equal([id.slice(0, 24)]);
+  }).timeout(15_000);
 
   it("has none that something of its warm-up has stayed in", async () => {
     const world = new World(state);
