@@ -201,7 +201,9 @@ async function adoptBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<
   const handle = sandbox.record.box;
   const box = handle === undefined ? null : await deps.boxes.adopt(sandbox.id, handle, signal);
   const gone = { atNs: nowNs(), reason: "its box was gone when the daemon started" };
-  const end = box === null ? gone : sandbox.isPaused ? await pauseAgain(box, signal) : undefined;
+  const isGivenUp = sandbox.state !== "ready"; // meanwhile, and told of: what is found after that is nobody's
+  const isOver = box === null || isGivenUp;
+  const end = isOver ? gone : sandbox.isPaused ? await pauseAgain(box, signal) : undefined;
   if (box === null || end !== undefined) {
     await recordBoxGone(sandbox, end ?? gone, deps);
     await deps.podContainers.recoverEndOf(sandbox);

@@ -72,6 +72,26 @@ describe("a restarted daemon", () => {
     expect(world.boxes.live.size).to.equal(0);
   });
 
+  it("takes a Box back that is found after its sandbox was given up", async () => {
+    const adopt = world.boxes.adopt.bind(world.boxes);
+    let found = (): void => undefined;
+    const late = new Promise<void>((resolve) => (found = resolve));
+    world.boxes.adopt = async (id) => {
+      const box = await adopt(id);
+      await late;
+      return box;
+    };
+    await world.restart();
+    const { config } = world.deps;
+    const shortly = { ...config, cni: { ...config.cni, timeoutMs: -59_900 } };
+    await recover({ ...world.deps, config: shortly });
+    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_NOTREADY);
+    found();
+    const sandbox = world.deps.sandboxes.require(podSandboxId);
+    await world.deps.sandboxes.locks.runWhenFree(sandbox.id, AbortSignal.timeout(5_000), () => Promise.resolve());
+    expect([sandbox.box, world.boxes.live.size]).to.deep.equal([undefined, 0]);
+  });
+
   describe("with a paused sandbox", () => {
     beforeEach(async () => {
       await world.deps.sandboxes.update(world.deps.sandboxes.require(podSandboxId), { pausedAtNs: 7n });
