@@ -3,6 +3,7 @@ import { setImmediate as immediate, setTimeout as delay } from "node:timers/prom
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { codeOf, messageOf } from "../base/errors.js";
 import { onItsOwn } from "../base/hold.js";
+import { shortId } from "../base/ids.js";
 import { Limiter } from "../base/limiter.js";
 import { namesIn } from "../base/names-in.js";
 import { anyOf, neverAborted } from "../base/signals.js";
@@ -20,6 +21,7 @@ import { takeUp } from "./pod/take-up.js";
 
 const oneSandboxLimitMs = 60_000;
 const straysLimitMs = 60_000;
+const oneStrayLimitMs = 20_000;
 const pauseLimitMs = 10_000;
 const exitLimitMs = 2_000;
 /** Guests that are asked at a time: each answers sooner, and none that stands still keeps the others waiting for long. */
@@ -232,25 +234,25 @@ async function pauseAgain(box: Box, signal: AbortSignal): Promise<BoxExit | unde
 async function discardStrays(deps: Deps): Promise<void> {
   const { boxes, config, native } = deps;
   await tolerant(deps, "discard stray boxes", async (signal) => {
-    for (const id of await boxes.listDirectories()) {
-      if (deps.sandboxes.has(id) || boxes.pool.ids().includes(id)) continue;
+    await eachStray(await boxes.listDirectories(), signal, deps, async (id, limit) => {
+      if (deps.sandboxes.has(id) || boxes.pool.ids().includes(id)) return;
       deps.log.warn({ sandboxId: id }, "box without a record discarded");
-      await boxes.discard(id, undefined, signal);
-    }
+      await boxes.discard(id, undefined, limit);
+    });
   });
-  await tolerant(deps, "discard stray namespaces", async () => {
-    for (const name of await namesIn(netnsDirectory(config))) {
+  await tolerant(deps, "discard stray namespaces", async (signal) => {
+    await eachStray(await namesIn(netnsDirectory(config)), signal, deps, async (name) => {
       const owners = [...deps.sandboxes.all().map(({ id }) => id), ...boxes.pool.ids()];
       const owned = owners.some((id) => id.slice(0, shortNameDigits) === name);
       if (!owned) await native.removeNetns(join(netnsDirectory(config), name));
-    }
+    });
   });
-  await tolerant(deps, "discard stray pod files", async () => {
+  await tolerant(deps, "discard stray pod files", async (signal) => {
     for (const parent of [sandboxesDirectory(config), formerSandboxesDirectory(config)]) {
-      for (const name of await namesIn(parent)) {
+      await eachStray(await namesIn(parent), signal, deps, async (name) => {
         const owned = deps.sandboxes.all().some(({ directory }) => directory === join(parent, name));
         if (!owned) await removePodFiles(join(parent, name), native);
-      }
+      });
     }
   });
   await tolerant(deps, "collect garbage of networks", (signal) => {
@@ -261,6 +263,26 @@ async function discardStrays(deps: Deps): Promise<void> {
     );
   });
   await tolerant(deps, "discard stray containers", (signal) => deps.podContainers.discardStrays(signal));
+}
+
+/** One that can't be discarded keeps no other. */
+async function eachStray<T extends string>(
+  names: readonly T[],
+  signal: AbortSignal,
+  { log }: Deps,
+  discard: (name: T, limit: AbortSignal) => Promise<void>,
+): Promise<void> {
+  for (const name of names) {
+    try {
+      await stage(`discard ${shortId(name)}`, oneStrayLimitMs, signal, (limit) => discard(name, limit));
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      log.error(
+        { stray: name, err: messageOf(thrown) },
+        "what no record names could not be discarded; the next start tries again",
+      );
+    }
+  }
 }
 
 async function tolerant(deps: Deps, name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {

@@ -242,6 +242,29 @@ describe("a restarted daemon", () => {
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
   });
 
+  it("discards the others where one can't be discarded", async () => {
+    const strays = [newBoxId(), newBoxId(), newBoxId()];
+    for (const id of strays) {
+      const spec = { id, vcpus: 1, memoryMib: 256, netnsPath: "", tap: null, cgroupParent: "" };
+      await world.boxes.boot(spec, new AbortController().signal);
+      const netnsName = join(world.directory, "s/netns", id.slice(0, 24));
+      await writeFile(netnsName, "");
+      world.kernel.netns.add(netnsName);
+    }
+    const netns = new Set(strays.map((id) => join(world.directory, "s/netns", id.slice(0, 24))));
+    const stays = strays[0];
+    const discard = world.boxes.discard.bind(world.boxes);
+    world.boxes.discard = (id) => (id === stays ? Promise.reject(new Error("it stays")) : discard(id));
+    const removeNetns = world.kernel.removeNetns.bind(world.kernel);
+    const [first] = [...netns].sort();
+    world.kernel.removeNetns = (path) =>
+      path === first ? Promise.reject(new Error("it stays, too")) : removeNetns(path);
+    await restart();
+    expect([...world.boxes.live.keys()]).to.have.members([podSandboxId, stays]);
+    expect([...world.kernel.netns].filter((path) => netns.has(path))).to.deep.equal([first]);
+    expect(world.log.filter((line) => line.includes("it stays"))).to.have.length(2);
+  });
+
   it("leaves alone what is ready for pods, which is taken up before anything is discarded", async () => {
     const ready = newBoxId();
     await world.boxes.boot(
