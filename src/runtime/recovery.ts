@@ -3,7 +3,6 @@ import { setImmediate as immediate, setTimeout as delay } from "node:timers/prom
 import { monotonicMs, nowNs } from "../base/clock.js";
 import { codeOf, messageOf } from "../base/errors.js";
 import { onItsOwn } from "../base/hold.js";
-import { shortId } from "../base/ids.js";
 import { Limiter } from "../base/limiter.js";
 import { namesIn } from "../base/names-in.js";
 import { anyOf, neverAborted } from "../base/signals.js";
@@ -18,10 +17,10 @@ import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
 import { removePodFiles } from "./pod/pod-files.js";
 import type { Pod } from "./pod/pod.js";
 import { takeUp } from "./pod/take-up.js";
+import { eachStray } from "./each-stray.js";
 
 const oneSandboxLimitMs = 60_000;
 const straysLimitMs = 60_000;
-const oneStrayLimitMs = 20_000;
 const pauseLimitMs = 10_000;
 const exitLimitMs = 2_000;
 /** Guests that are asked at a time: each answers sooner, and none that stands still keeps the others waiting for long. */
@@ -232,16 +231,16 @@ async function pauseAgain(box: Box, signal: AbortSignal): Promise<BoxExit | unde
 
 /** Boxes, namespaces, files and containers that no record names. Those of creations under way have one. */
 async function discardStrays(deps: Deps): Promise<void> {
-  const { boxes, config, native } = deps;
+  const { boxes, config, log, native } = deps;
   await tolerant(deps, "discard stray boxes", async (signal) => {
-    await eachStray(await boxes.listDirectories(), signal, deps, async (id, limit) => {
+    await eachStray(await boxes.listDirectories(), signal, log, async (id, limit) => {
       if (deps.sandboxes.has(id) || boxes.pool.ids().includes(id)) return;
-      deps.log.warn({ sandboxId: id }, "box without a record discarded");
+      log.warn({ sandboxId: id }, "box without a record discarded");
       await boxes.discard(id, undefined, limit);
     });
   });
   await tolerant(deps, "discard stray namespaces", async (signal) => {
-    await eachStray(await namesIn(netnsDirectory(config)), signal, deps, async (name) => {
+    await eachStray(await namesIn(netnsDirectory(config)), signal, log, async (name) => {
       const owners = [...deps.sandboxes.all().map(({ id }) => id), ...boxes.pool.ids()];
       const owned = owners.some((id) => id.slice(0, shortNameDigits) === name);
       if (!owned) await native.removeNetns(join(netnsDirectory(config), name));
@@ -249,7 +248,7 @@ async function discardStrays(deps: Deps): Promise<void> {
   });
   await tolerant(deps, "discard stray pod files", async (signal) => {
     for (const parent of [sandboxesDirectory(config), formerSandboxesDirectory(config)]) {
-      await eachStray(await namesIn(parent), signal, deps, async (name) => {
+      await eachStray(await namesIn(parent), signal, log, async (name) => {
         const owned = deps.sandboxes.all().some(({ directory }) => directory === join(parent, name));
         if (!owned) await removePodFiles(join(parent, name), native);
       });
@@ -263,26 +262,6 @@ async function discardStrays(deps: Deps): Promise<void> {
     );
   });
   await tolerant(deps, "discard stray containers", (signal) => deps.podContainers.discardStrays(signal));
-}
-
-/** One that can't be discarded keeps no other. */
-async function eachStray<T extends string>(
-  names: readonly T[],
-  signal: AbortSignal,
-  { log }: Deps,
-  discard: (name: T, limit: AbortSignal) => Promise<void>,
-): Promise<void> {
-  for (const name of names) {
-    try {
-      await stage(`discard ${shortId(name)}`, oneStrayLimitMs, signal, (limit) => discard(name, limit));
-    } catch (thrown) {
-      if (signal.aborted) throw thrown;
-      log.error(
-        { stray: name, err: messageOf(thrown) },
-        "what no record names could not be discarded; the next start tries again",
-      );
-    }
-  }
 }
 
 async function tolerant(deps: Deps, name: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {

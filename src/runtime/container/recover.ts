@@ -6,6 +6,7 @@ import { neverAborted } from "../../base/signals.js";
 import { SessionState, type Session } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { volumeAt } from "../../vmm/share/layout.js";
+import { eachStray } from "../each-stray.js";
 import { keptExecPrefix } from "../exec/exec-spec.js";
 import { LogFile } from "../logs/log-file.js";
 import { mostLogBytes } from "../logs/most-log-bytes.js";
@@ -124,13 +125,18 @@ async function reopenLog(container: Container, store: ContainerStore): Promise<L
 /** Records whose sandbox has none, and snapshots that no container owns. */
 export async function discardStrays(store: ContainerStore, signal: AbortSignal): Promise<void> {
   const { images, sandboxes } = store.parts;
-  for (const container of store.list()) {
-    if (sandboxes.has(container.sandboxId)) continue;
-    store.log.warn({ containerId: container.id }, "container without a sandbox discarded");
-    await images.removeSnapshot(container.id, signal);
-    await store.locks.run(container.id, signal, () => store.remove(container.id));
-  }
-  for (const key of await images.listSnapshots()) {
-    if (!store.knows(key)) await images.removeSnapshot(key, signal);
-  }
+  const lost = store.list().filter(({ sandboxId }) => !sandboxes.has(sandboxId));
+  await eachStray(
+    lost.map(({ id }) => id),
+    signal,
+    store.log,
+    async (id, limit) => {
+      store.log.warn({ containerId: id }, "container without a sandbox discarded");
+      await images.removeSnapshot(id, limit);
+      await store.locks.run(id, limit, () => store.remove(id));
+    },
+  );
+  await eachStray(await images.listSnapshots(), signal, store.log, async (key, limit) => {
+    if (!store.knows(key)) await images.removeSnapshot(key, limit);
+  });
 }

@@ -279,6 +279,16 @@ describe("a container's life", () => {
       expect((await status()).exitCode).to.equal(137);
     });
 
+    it("sheds the other snapshots that no record names where one can't be removed", async () => {
+      const [stays, goes] = ["f".repeat(64), "e".repeat(64)];
+      for (const key of [stays, goes]) world.images.snapshots.add(key);
+      const remove = world.images.removeSnapshot.bind(world.images);
+      world.images.removeSnapshot = (key) => (key === stays ? Promise.reject(new Error("it stays")) : remove(key));
+      await world.restart();
+      expect([...world.images.snapshots]).to.deep.equal([containerId, stays]);
+      expect(world.log.filter((line) => line.includes("it stays"))).to.have.length(1);
+    });
+
     it("sheds sessions, snapshots and entries of the share that no record names", async () => {
       const owned = [...world.box.shared.keys()];
       await world.box.shareBind("stray", "/stray", false);
