@@ -242,6 +242,15 @@ describe("a restarted daemon", () => {
     expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
   });
 
+  it("discards the namespace of a ready Box whose directory had gone when its daemon ended", async () => {
+    const netnsName = join(world.directory, "s/netns", newBoxId().slice(0, 24));
+    await writeFile(netnsName, "");
+    world.kernel.netns.add(netnsName);
+    await restart();
+    expect(world.kernel.netns.has(netnsName)).to.equal(false);
+    expect((await status())?.state).to.equal(PodSandboxState.SANDBOX_READY);
+  });
+
   it("discards the others where one can't be discarded", async () => {
     const strays = [newBoxId(), newBoxId(), newBoxId()];
     for (const id of strays) {
