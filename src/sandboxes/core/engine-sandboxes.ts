@@ -29,7 +29,7 @@ import type {
   SandboxWanted,
 } from "./sandbox.js";
 import type { Sandboxes } from "./sandboxes.js";
-import { checkQuota, Starts } from "./tenants.js";
+import { Quotas, Starts } from "./tenants.js";
 import { UsageMeter } from "./usage.js";
 import { watchedFiles, watchedProcesses, type Watch } from "./watched.js";
 import { liveSandbox, viewOf, type LiveSandbox } from "./view.js";
@@ -43,6 +43,7 @@ const highestPort = 65_535;
 export class EngineSandboxes implements Sandboxes {
   readonly #core: Core;
   readonly #lives: Lives;
+  readonly #quotas: Quotas;
   readonly #starts: Starts;
   readonly #meter = new UsageMeter();
   readonly #creations = new SharedWork<SandboxName, SandboxView>({ outlivesCallers: true });
@@ -50,6 +51,7 @@ export class EngineSandboxes implements Sandboxes {
   constructor(core: Core, lives: Lives) {
     this.#core = core;
     this.#lives = lives;
+    this.#quotas = new Quotas(core.config);
     this.#starts = new Starts(core.config, Date.now);
   }
 
@@ -62,11 +64,15 @@ export class EngineSandboxes implements Sandboxes {
         const nameServers = await usableNameServers(config.nameServers);
         const { defaultRegistry } = image;
         const plan = planSandbox(caller, wanted, { config, defaultRegistry, llm, gateway: gatewayUrl, nameServers });
-        checkQuota(caller.tenant, plan, records.ofTenant(caller.tenant), config);
-        this.#starts.take(caller.tenant);
-        const record = firstRecord(id, caller, plan, Date.now());
         return await this.#creations.run(id, signal, async () => {
-          await createSandbox(record, plan, this.#core, { caller: signal, watch });
+          const record = firstRecord(id, caller, plan, Date.now());
+          this.#quotas.take(record, records.ofTenant(caller.tenant));
+          try {
+            this.#starts.take(caller.tenant);
+            await createSandbox(record, plan, this.#core, { caller: signal, watch });
+          } finally {
+            this.#quotas.give(id);
+          }
           const live = this.#live(id);
           this.#lives.watch(live.record);
           if (signal.aborted) this.#lives.endSoon(id, "unfinished"); // nobody has been told of it

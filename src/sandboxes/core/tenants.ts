@@ -35,6 +35,36 @@ export function checkQuota(tenant: string, wanted: Taken, there: readonly Taken[
   }
 }
 
+/** Of whom something counts, and what. */
+export interface Counted extends Taken {
+  readonly id: string;
+  readonly tenant: string;
+}
+
+/** What tenants have and what is about to be theirs: of two that ask at once each finds the other counted. */
+export class Quotas {
+  readonly #config: SandboxesConfig;
+  /** Begun, and perhaps without a record yet. */
+  readonly #begun = new Map<string, Counted>();
+
+  constructor(config: SandboxesConfig) {
+    this.#config = config;
+  }
+
+  /** Counts one more until `give`; `there` are the tenant's records. `resourceExhausted` where it would be too much. */
+  take(wanted: Counted, there: readonly Counted[]): void {
+    const recorded = new Set(there.map(({ id }) => id));
+    const begun = [...this.#begun.values()].filter(({ id, tenant }) => tenant === wanted.tenant && !recorded.has(id));
+    checkQuota(wanted.tenant, wanted, [...there, ...begun], this.#config);
+    this.#begun.set(wanted.id, wanted);
+  }
+
+  /** It has its record, or is not made: success when it is not known. */
+  give(id: string): void {
+    this.#begun.delete(id);
+  }
+}
+
 /** How often each tenant has begun to make a sandbox. Of this daemon's time alone. */
 export class Starts {
   readonly #config: SandboxesConfig;
