@@ -246,6 +246,32 @@ describe("egress rules", function () {
     expect(await bed.keeper.totals()).to.deep.equal({ "not-allowed": 1 });
   });
 
+  it("keep what a name has led to when another that led there too is allowed no more", async () => {
+    const [one, two] = ["one.example.org", "two.example.org"];
+    for (const name of [one, two]) bed.names.records.set(name, ["203.0.113.2"]);
+    const apply = (...allowOut: readonly string[]): Promise<void> => bed.apply({ allowOut, denyOut: [] });
+    const asks = async (...asked: readonly string[]): Promise<void> => {
+      for (const name of asked) expect(await bed.try(ask(name)), name).to.deep.equal(["203.0.113.2"]);
+    };
+    for (const restarts of [false, true]) {
+      await apply(one, two);
+      await asks(one, two);
+      const line = bed.start("guest", "probe.py", "hold", "203.0.113.2", "80");
+      expect(await line.next()).to.equal("connected");
+      if (restarts) {
+        await bed.keeper.close();
+        bed.keeper = bed.newKeeper();
+        await apply(one, two);
+      }
+      await apply(two);
+      await expectRows([[to("203.0.113.2"), "through"]]);
+      expect(await line.say("two")).to.equal("tcp 203.0.113.2");
+      await apply("example.net");
+      expect(await line.say("none")).to.equal("reset");
+      await expectRows([[to("203.0.113.2"), "kept"]]);
+    }
+  });
+
   it("let answers out to whoever has begun, from wherever that is, and no more than answers", async () => {
     await bed.apply({ allowOut: ["198.51.100.1"], denyOut: [] });
     const server = bed.start("guest", "world.py", "eth0", `${guest[4]},${guest[6]}`, "8080");

@@ -10,8 +10,8 @@ import { DnsSockets } from "./dns/sockets.js";
 import { BoxResolver, type RefusedName } from "./dns/resolver.js";
 import { askServers, type Upstream } from "./dns/upstream.js";
 import { nameFits } from "./names.js";
-import { applyRules, readRules, type RefusedDestination } from "./nft.js";
-import { Pins, unpinText } from "./pins.js";
+import { applyRules, readRules, type KernelPin, type RefusedDestination } from "./nft.js";
+import { namesInComment, Pins, unpinText, type Pin } from "./pins.js";
 import { compileEgress, judge, mayPin, type Egress, type EgressSpec } from "./policy.js";
 import { addressOf, isWithin, rangeOf, type Family, type Range } from "./ranges.js";
 import { RefusedTotals, type Refused } from "./refused-totals.js";
@@ -44,6 +44,14 @@ interface Held {
   sockets: DnsSockets | undefined;
 }
 
+/** What other rules leave of the kernel's pins: those with a name that is allowed still, and addresses of those without. */
+interface PinsLeft {
+  readonly kept: readonly Pin[];
+  readonly gone: readonly string[];
+}
+
+const noPins: PinsLeft = { kept: [], gone: [] };
+
 /** Counters that are older are read again when somebody asks for all of them; so many at a time, and so many each time. */
 const countersAgeMs = 10_000;
 const readsAtOnce = 2;
@@ -73,7 +81,7 @@ export class EgressKeeper {
   async join(place: EgressPlace, spec: EgressSpec, signal: AbortSignal): Promise<LinkState> {
     await this.#native.raiseLinks(place.netnsPath, place.interfaceName, tapName);
     const link = await this.#require(place);
-    await this.#put(place, spec, link, [], signal);
+    await this.#put(place, spec, link, noPins, signal);
     return { ...link, routes: orderedRoutes(link.routes) };
   }
 
@@ -83,17 +91,13 @@ export class EgressKeeper {
     const egress = compileEgress(spec, beside(link));
     const held = this.#held.get(place.id);
     held?.resolver?.setRules(egress);
-    await held?.pins.idle();
-    const { refused, pins } = await readRules(place.netnsPath, signal);
-    if (held === undefined) this.#totals.begin(place.id, refused);
-    const gone = pins.filter(({ name, address }) => !nameFits(name, egress.names) || !mayPin(egress, address));
-    await this.#put(
-      place,
-      spec,
-      link,
-      gone.map(({ address }) => address),
-      signal,
-    );
+    const change = async (): Promise<void> => {
+      const { refused, pins } = await readRules(place.netnsPath, signal);
+      if (held === undefined) this.#totals.begin(place.id, refused);
+      await this.#put(place, spec, link, pinsUnder(egress, pins, held?.pins), signal);
+    };
+    // An address that is told meanwhile, under the new rules, must not be among those that go.
+    await (held === undefined ? change() : held.pins.alone(change));
   }
 
   async facts({ id, netnsPath }: EgressPlace, signal: AbortSignal): Promise<EgressFacts> {
@@ -170,16 +174,16 @@ export class EgressKeeper {
     place: EgressPlace,
     spec: EgressSpec,
     link: LinkState,
-    unpinned: readonly string[],
+    pins: PinsLeft,
     signal: AbortSignal,
   ): Promise<void> {
     const egress = compileEgress(spec, beside(link));
     const ends = endsOf(place, link);
     const families = ([4, 6] as const).filter((family) => ends.addresses[family].length > 0);
     if (spec.names.length > 0) await this.#addEnds(place, ends, families);
-    const text = rulesetOf(egress, ends, byFamily(spec.nameServers)) + unpinText(unpinned);
+    const text = rulesetOf(egress, ends, byFamily(spec.nameServers)) + unpinText(pins.gone);
     await applyRules(place.netnsPath, text, signal);
-    await this.#serveNames(place, spec, egress, families);
+    await this.#serveNames(place, spec, egress, families, pins.kept);
   }
 
   async #addEnds({ netnsPath }: EgressPlace, { mac }: BoxEnds, families: readonly Family[]): Promise<void> {
@@ -190,10 +194,16 @@ export class EgressKeeper {
     }
   }
 
-  async #serveNames(place: EgressPlace, spec: EgressSpec, egress: Egress, families: readonly Family[]): Promise<void> {
+  async #serveNames(
+    place: EgressPlace,
+    spec: EgressSpec,
+    egress: Egress,
+    families: readonly Family[],
+    kept: readonly Pin[],
+  ): Promise<void> {
     const held = this.#heldOf(place, egress);
     held.egress = egress;
-    held.pins.forget();
+    held.pins.keep(kept);
     if (spec.names.length === 0) {
       const { sockets } = held;
       [held.sockets, held.resolver] = [undefined, undefined];
@@ -236,6 +246,16 @@ export class EgressKeeper {
   async #require({ netnsPath, interfaceName }: EgressPlace): Promise<LinkState> {
     return await requireLink(this.#native, netnsPath, interfaceName);
   }
+}
+
+function pinsUnder(egress: Egress, pins: readonly KernelPin[], known: Pins | undefined): PinsLeft {
+  const all = pins.map(({ address, comment, expiresS }): Pin => {
+    const led = known?.namesOf(address) ?? namesInComment(comment);
+    const names = mayPin(egress, address) ? led.filter((name) => nameFits(name, egress.names)) : [];
+    return { address, names, ms: expiresS * 1000 };
+  });
+  const gone = all.filter(({ names }) => names.length === 0).map(({ address }) => address);
+  return { kept: all.filter(({ names }) => names.length > 0), gone };
 }
 
 function endsOf({ interfaceName }: EgressPlace, { mac, addresses }: LinkState): BoxEnds {

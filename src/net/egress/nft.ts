@@ -29,16 +29,18 @@ export interface RefusedDestination {
   readonly agoS: number;
 }
 
-export interface Pin {
+export interface KernelPin {
   readonly address: string;
-  readonly name: string;
+  readonly comment: string;
+  /** How long it is there still. */
+  readonly expiresS: number;
 }
 
 /** What the kernel has counted, and keeps for the Box. */
 export interface RulesFacts {
   readonly refused: Readonly<Partial<Record<EgressReason, number>>>;
   readonly recent: readonly RefusedDestination[];
-  readonly pins: readonly Pin[];
+  readonly pins: readonly KernelPin[];
 }
 
 const element = z.object({
@@ -84,14 +86,16 @@ function factsOf({ nftables }: z.infer<typeof listing>): RulesFacts {
     if (packets > 0) refused[reason] = packets;
   }
   const recent: RefusedDestination[] = [];
-  const pins: Pin[] = [];
+  const pins: KernelPin[] = [];
   for (const { set } of nftables) {
     if (set === undefined) continue;
     for (const one of set.elem) {
       const found = elementOf(one);
       if (found === undefined) continue;
       const { val, expires, comment, counter } = found;
-      if (/^pins[46]$/.test(set.name) && typeof val === "string") pins.push({ address: val, name: comment });
+      if (/^pins[46]$/.test(set.name) && typeof val === "string") {
+        pins.push({ address: val, comment, expiresS: expires });
+      }
       if (!/^(recent|other)[46]$/.test(set.name) || typeof val === "string") continue;
       const [address, protocol, port = 0] = val.concat;
       const agoS = Math.max(0, set.timeout - expires);
