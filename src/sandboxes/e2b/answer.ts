@@ -53,7 +53,7 @@ export function sendRefusal(
   message.resume();
 }
 
-/** Resolves when there is room for more: a client that does not read holds what it asked for, and no memory. */
+/** Resolves when there is room for more: a client that does not read holds what it asked for until the port gives it up, and no memory. */
 export async function writeTo(response: ServerResponse, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   if (response.write(bytes)) return;

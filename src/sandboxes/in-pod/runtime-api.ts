@@ -13,6 +13,7 @@ import type { Connection } from "../listen/connection.js";
 import { Health } from "../listen/grpc/health.js";
 import { reflection } from "../listen/grpc/reflection.js";
 import { HttpEdge, type HttpParts } from "../listen/http/edge.js";
+import type { HttpLimits } from "../listen/options.js";
 import { Refused } from "../listen/refused.js";
 import type { Known } from "../listen/who/known.js";
 import { Tokens } from "../listen/who/tokens.js";
@@ -25,7 +26,10 @@ import { PodInsides } from "./pod-insides.js";
 import { PodSandboxes } from "./pod-sandboxes.js";
 import { PodToken } from "./pod-token.js";
 
-const limits = { headersMs: 10_000, bodyIdleMs: 300_000, keepAliveMs: 75_000, lingerMs: 5_000 };
+const limits: HttpLimits = {
+  ...{ headersMs: 10_000, bodyIdleMs: 300_000, readerIdleMs: 300_000 },
+  ...{ keepAliveMs: 75_000, lingerMs: 5_000 },
+};
 
 export interface RuntimeApi {
   /** Requests under way may end until `stop` is aborted. */

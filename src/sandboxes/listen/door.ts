@@ -24,6 +24,7 @@ const usualLimits: DoorLimits = {
   firstBytesMs: 10_000,
   headersMs: 10_000,
   bodyIdleMs: 300_000,
+  readerIdleMs: 300_000,
   keepAliveMs: 75_000,
   lingerMs: 5_000,
   idleMs: 600_000,

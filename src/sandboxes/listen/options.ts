@@ -11,6 +11,8 @@ export interface HttpLimits {
   readonly headersMs: number;
   /** Between two bytes of a request's body. */
   readonly bodyIdleMs: number;
+  /** To take anything of an answer that waits for it. */
+  readonly readerIdleMs: number;
   /** Between two requests. */
   readonly keepAliveMs: number;
   /** To send the rest of a body that nobody wants after the answer. */

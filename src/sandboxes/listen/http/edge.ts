@@ -77,10 +77,10 @@ export class HttpEdge {
     const { figures, limits, log } = this.#parts;
     const gone = this.#begin();
     let protocol = "none";
-    this.#boundBody(message, response);
+    this.#boundClient(message, response, gone);
     if (this.#isClosing || message.httpVersion === "1.0") response.shouldKeepAlive = false;
     response.once("close", () => {
-      const isWhole = response.writableFinished;
+      const isWhole = response.writableFinished && !gone.signal.aborted;
       if (!isWhole) gone.abort(new RuntimeError("canceled", "the client has gone"));
       figures.ended(protocol, isWhole ? `${String(Math.floor(response.statusCode / 100))}xx` : "aborted");
       this.#end(gone);
@@ -180,13 +180,23 @@ export class HttpEdge {
     return connection;
   }
 
-  /** A body that stands still ends its connection; a handler that waits for something else may take its time. */
-  #boundBody(message: IncomingMessage, response: ServerResponse): void {
+  /**
+   * A body that stands still ends its connection, and so does an answer that nobody reads: what it is made of is held for it.
+   * A handler that waits for something else may take its time.
+   */
+  #boundClient(message: IncomingMessage, response: ServerResponse, gone: AbortController): void {
+    const { bodyIdleMs, readerIdleMs } = this.#parts.limits;
     const { headers, socket } = message;
-    if (headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0") return;
-    socket.setTimeout(this.#parts.limits.bodyIdleMs);
+    let sends = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+    socket.setTimeout(sends ? bodyIdleMs : readerIdleMs);
     message.once("close", () => {
-      if (!response.writableFinished) socket.setTimeout(0);
+      if (sends && !response.writableFinished) socket.setTimeout(readerIdleMs);
+      sends = false;
+    });
+    response.on("timeout", () => {
+      if (!sends && response.writableLength === 0) return;
+      gone.abort(new RuntimeError("canceled", sends ? "the client sends nothing" : "the client reads nothing"));
+      socket.destroy();
     });
   }
 

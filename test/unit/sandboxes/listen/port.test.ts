@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { type HealthCheckResponse, HealthClient } from "../../../../src/gen/grpc/health/v1/health.js";
+import { sleep } from "../../../../src/base/stage.js";
+import { writeTo } from "../../../../src/sandboxes/e2b/answer.js";
 import type { HttpProtocol } from "../../../../src/sandboxes/listen/protocol.js";
 import { eventually } from "../../../support/wait.js";
 import { sample } from "../../metrics/sample.js";
@@ -39,10 +41,41 @@ class Slow implements HttpProtocol {
   }
 }
 
+/** Answers without an end, or with one large piece, or a little at a time; counts the bytes that it got rid of. */
+class Talker implements HttpProtocol {
+  readonly name = "talker";
+  readonly talks: { readonly signal: AbortSignal; bytes: number; over: boolean; closed: boolean }[] = [];
+
+  takes({ url }: Parameters<HttpProtocol["takes"]>[0]): boolean {
+    return url.pathname.startsWith("/talk/");
+  }
+
+  async handle(...[{ url, signal }, response]: Parameters<HttpProtocol["handle"]>): Promise<void> {
+    const talk = { signal, bytes: 0, over: false, closed: false };
+    this.talks.push(talk);
+    response.once("close", () => {
+      talk.closed = true;
+    });
+    response.writeHead(200);
+    try {
+      if (url.pathname === "/talk/once") response.end(Buffer.alloc(64 * 1024 * 1024));
+      const [size, pauseMs] = url.pathname === "/talk/seldom" ? [1, 4_000] : [65_536, 0];
+      while (url.pathname !== "/talk/once") {
+        await writeTo(response, Buffer.alloc(size), signal);
+        talk.bytes += size;
+        if (pauseMs > 0) await sleep(pauseMs, signal);
+      }
+    } finally {
+      talk.over = true;
+    }
+  }
+}
+
 describe("the sandboxes' port", () => {
   let bed: Bed;
   let base: string;
   const slow = new Slow();
+  const talker = new Talker();
 
   before(async () => {
     const broken: HttpProtocol = {
@@ -51,8 +84,8 @@ describe("the sandboxes' port", () => {
       handle: () => Promise.reject(new Error("secret")),
     };
     bed = await openBed(`${loopback}\nmax_connections = 600`, {
-      limits: { firstBytesMs: 1_500, headersMs: 1_500, bodyIdleMs: 1_500 },
-      protocolsHttp: [mirror, broken, slow],
+      limits: { firstBytesMs: 1_500, headersMs: 1_500, bodyIdleMs: 1_500, readerIdleMs: 1_500 },
+      protocolsHttp: [mirror, broken, slow, talker],
     });
     base = `http://127.0.0.1:${portOf(bed)}`;
   });
@@ -188,6 +221,47 @@ describe("the sandboxes' port", () => {
     socket.destroy();
     await eventually("it is told", 5_000, () => signal.aborted || undefined);
   });
+
+  for (const what of ["on", "once"]) {
+    it(`ends an answer that nobody reads, one that talks ${what}, and holds little of it until then`, async () => {
+      const socket = connect(portOf(bed)).on("error", () => undefined);
+      try {
+        socket.pause().write(`GET /talk/${what} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        const talk = await eventually("it is asked", 5_000, () => talker.talks.at(-1));
+        await eventually("its client is given up", 8_000, () => talk.closed || undefined);
+        expect(talk.signal.aborted).to.equal(true);
+        await eventually("nobody waits for it", 1_000, () => talk.over || undefined);
+        expect(talk.bytes).to.be.below(16 * 1024 * 1024); // the kernel's buffers
+      } finally {
+        socket.destroy();
+        talker.talks.length = 0;
+      }
+    }).timeout(20_000);
+  }
+
+  it("goes on with a client that reads slowly, and with one that has nothing to read for long", async () => {
+    const ask = (what: string): Socket => {
+      const socket = connect(portOf(bed)).on("error", () => undefined);
+      socket.write(`GET /talk/${what} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      return socket;
+    };
+    const [slowly, seldom] = [ask("once"), ask("seldom")];
+    const reading = setInterval(() => void slowly.read(65_536), 10);
+    try {
+      seldom.resume();
+      await eventually("both are asked", 5_000, () => talker.talks.length === 2 || undefined);
+      await eventually(
+        "it says its second word",
+        8_000,
+        () => talker.talks.some(({ bytes }) => bytes === 2) || undefined,
+      );
+      expect(talker.talks.map(({ closed }) => closed)).to.deep.equal([false, false]);
+    } finally {
+      clearInterval(reading);
+      slowly.destroy();
+      seldom.destroy();
+    }
+  }).timeout(20_000);
 
   it("lets requests under way end when it closes, cuts off what does not, and takes nobody new", async () => {
     const own = new Slow();
