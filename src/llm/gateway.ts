@@ -8,6 +8,7 @@ import { messageOf } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { monotonicMs } from "../base/clock.js";
 import type { ProxySettings } from "../base/proxy.js";
+import { needsUpgrade } from "../base/upgrade.js";
 import type { LlmConfig } from "../config/llm.js";
 import type { LlmFigures } from "../metrics/llm-figures.js";
 import type { LlmBox } from "./box.js";
@@ -54,6 +55,7 @@ const usualLimits: GatewayLimits = {
 /** Anthropic's and OpenAI's clients have a dozen headers each. */
 const mostHeaders = 100;
 const mostHeaderBytes = 32 * 1024;
+const plainOnly = "only plain requests are answered here";
 /** Lines about refusals, of all Boxes together: what a guest does as often as it likes does not fill a log. */
 const refusalLinesAMinute = 60;
 
@@ -123,12 +125,11 @@ export class LlmGateway {
     server.on("request", (message, response) => {
       void this.#request(message, response);
     });
-    for (const way of ["connect", "upgrade"] as const) {
-      server.on(way, (_message, socket: Duplex) => {
-        this.#parts.figures.refused("none", "http");
-        endWith(socket, 405, "only plain requests are answered here");
-      });
-    }
+    // Without a listener for "upgrade" Node takes no notice of such an offer: the request is one like any other.
+    server.on("connect", (_message, socket: Duplex) => {
+      this.#parts.figures.refused("none", "http");
+      endWith(socket, 405, plainOnly);
+    });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       this.#broken(error, socket);
     });
@@ -185,6 +186,7 @@ export class LlmGateway {
 
   /** Who asks, and for what; the path's first part is the provider's name. */
   #judged(message: IncomingMessage, { id }: LlmBox): { readonly name: string; readonly rest: string } {
+    if (needsUpgrade(message.headers)) throw new Refusal("http", 405, plainOnly, { closes: true });
     checkHost(message);
     const target = splitTarget(message.url ?? "");
     if (!shownKeys(message).some((shown) => this.#parts.tokens.isOf(id, shown))) {

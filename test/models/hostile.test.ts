@@ -56,6 +56,20 @@ describe("a hostile Box at the gateway", () => {
     expect(await said(port, requestOf({}))).to.match(/^HTTP\/1\.1 200 /);
   });
 
+  it("is answered by HTTP/1.1 where its client would go on to another HTTP or to TLS, as curl and Java's would", async () => {
+    for (const upgrade of ["h2c", "HTTP/2.0, h2c", "TLS/1.2"]) {
+      const lines = [
+        `upgrade: ${upgrade}`,
+        "connection: Upgrade, HTTP2-Settings",
+        "http2-settings: AAMAAABkAAQCAAAAAAIAAAAA",
+      ];
+      const answer = await said(port, requestOf({ lines }));
+      expect(answer, upgrade).to.match(/^HTTP\/1\.1 200 [^]*Hello from a model/);
+    }
+    const names = (open.models.seen.at(-1)?.headers ?? []).map((word) => word.toLowerCase());
+    expect(names).to.include("x-api-key").and.not.include.members(["upgrade", "http2-settings"]);
+  });
+
   it("gets to no other path, no other host and no other provider", async () => {
     const asked = before401();
     const cases: readonly (readonly [string, number])[] = [

@@ -30,7 +30,7 @@ export interface HttpProtocol {
   takes(request: HttpRequest): boolean;
   /** Answers. What it throws becomes its own error's form, by itself; what still comes out is a 500 without a detail. */
   handle(request: HttpRequest, response: ServerResponse): Promise<void>;
-  /** `Connection: Upgrade`; absent: 426. `head`: what has come after the request. */
+  /** `Connection: Upgrade`, but for offers of another HTTP and of TLS; absent: 426. `head`: what has come after the request. */
   upgrade?(request: HttpRequest, socket: Duplex, head: Buffer): Promise<void>;
 }
 

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf, RuntimeError } from "../../../base/errors.js";
+import { needsUpgrade } from "../../../base/upgrade.js";
 import type { Logger } from "../../../base/log.js";
 import type { PortFigures } from "../../../metrics/port-figures.js";
 import { refuse } from "../../../streaming/refuse.js";
@@ -11,6 +12,7 @@ import type { HttpLimits } from "../options.js";
 import type { HttpProtocol, HttpRequest } from "../protocol.js";
 import { answerError, answerHealth, errorBody, httpStatusOf, whatIsSpoken } from "./answers.js";
 import { judged, type JudgeParts } from "./judge.js";
+import { headWithoutOffer } from "./offer.js";
 
 const maxHeaderBytes = 16 * 1024;
 const maxHeaders = 100;
@@ -27,6 +29,8 @@ export class HttpEdge {
   readonly #parts: HttpParts;
   readonly #server: Server;
   readonly #connections = new WeakMap<Duplex, Connection>();
+  /** The last that each connection has been asked for. */
+  readonly #answers = new WeakMap<Duplex, ServerResponse>();
   readonly #running = new Set<AbortController>();
   #isClosing = false;
   #whenIdle: (() => void) | undefined;
@@ -42,7 +46,8 @@ export class HttpEdge {
       void this.#request(message, response);
     });
     this.#server.on("upgrade", (message, socket, head) => {
-      void this.#upgrade(message, socket, head);
+      if (needsUpgrade(message.headers)) void this.#upgrade(message, socket, head);
+      else this.#takeAgain(message, socket, head);
     });
     this.#server.on("connect", (_message, socket) => {
       refuse(socket, 405, whatIsSpoken);
@@ -76,6 +81,7 @@ export class HttpEdge {
   async #request(message: IncomingMessage, response: ServerResponse): Promise<void> {
     const { figures, limits, log } = this.#parts;
     const gone = this.#begin();
+    this.#answers.set(message.socket, response);
     let protocol = "none";
     this.#boundClient(message, response, gone);
     if (this.#isClosing || message.httpVersion === "1.0") response.shouldKeepAlive = false;
@@ -127,6 +133,20 @@ export class HttpEdge {
       await protocol.handle(request, response);
     } else if (path === "/health" && request.address === undefined) answersHealth();
     else answerError(response, 404, `nothing is at ${request.url.pathname.slice(0, 200)}; ${whatIsSpoken}`);
+  }
+
+  /** Node has left the connection to whoever upgrades it: it begins anew, with the request as if it offered nothing. */
+  #takeAgain(message: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const again = (): void => {
+      if (socket.destroyed) return;
+      socket.removeAllListeners("timeout"); // Node's own, which come again
+      socket.unshift(Buffer.concat([headWithoutOffer(message), head]));
+      this.#server.emit("connection", socket);
+      socket.resume();
+    };
+    const before = this.#answers.get(socket);
+    if (before === undefined || before.closed) again();
+    else before.once("close", again); // a client that does not wait for its answers gets them in order
   }
 
   async #upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

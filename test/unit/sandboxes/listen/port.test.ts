@@ -121,6 +121,36 @@ describe("the sandboxes' port", () => {
     }
   });
 
+  it("answers by HTTP/1.1 who would go on to another HTTP or to TLS, however often, with a body and with what is behind", async () => {
+    const offer = (upgrade: string): string =>
+      `Host: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${upgrade}\r\nHTTP2-Settings: AAMAAABk\r\n`;
+    const chunks = "5\r\nhello\r\n0\r\n\r\n";
+    const all: string[] = [];
+    for (const upgrade of ["h2c", "TLS/1.2", "HTTP/2.0, h2c"]) {
+      for (let time = 0; time < 5; time += 1) {
+        all.push(
+          `GET /who HTTP/1.1\r\n${offer(upgrade)}\r\n`,
+          `POST /who HTTP/1.1\r\n${offer(upgrade)}Content-Length: 5\r\n\r\nhello`,
+          `POST /who HTTP/1.1\r\n${offer(upgrade)}Transfer-Encoding: chunked\r\n\r\n${chunks}`,
+        );
+      }
+    }
+    const last = "GET /who HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    const told: Error[] = [];
+    const warned = (warning: Error): number => told.push(warning);
+    process.on("warning", warned);
+    for (const pieces of [[[...all, last].join("")], [...all, last], Array.from([...all, last].join(""))]) {
+      const text = await exchange({ port: portOf(bed) }, pieces);
+      expect(text.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(new Array(46).fill("HTTP/1.1 200"));
+      const bytes = [...text.matchAll(/"bytes":(\d+)/g)].map(([, count]) => Number(count));
+      expect(bytes).to.deep.equal([...Array.from({ length: 15 }, () => [0, 5, 5]).flat(), 0]);
+    }
+    process.off("warning", warned);
+    expect(told).to.deep.equal([]);
+    expect(await curl("--http2", `${base}/who`)).to.match(/ 200$/);
+    expect(await curl("--http2", "-d", "hello", `${base}/who`)).to.match(/"bytes":5.* 200$/);
+  });
+
   it("takes HTTP/2's preface a byte at a time, and tells it from a method that begins as it does", async () => {
     const preface = Array.from(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (byte) => Buffer.from([byte]));
     const socket = connect(portOf(bed));
