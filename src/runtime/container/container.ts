@@ -17,6 +17,8 @@ export interface Follower {
   readonly done: Promise<void>;
   /** Reads no more, but writes what has come. */
   readonly cutOff: () => void;
+  /** The same of one whose end was asked for and can tell nothing more: nobody is warned of it. */
+  readonly leave: () => void;
   /** Writes no more either. Its end is still looked for. */
   readonly abandonLog: () => void;
   /** Stops following at once; what was not acknowledged will come again to the next one. */

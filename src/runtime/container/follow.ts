@@ -9,7 +9,7 @@ import type { ExitStatus, ProcessRef } from "../../gen/agent/v1/agent.js";
 import type { OutputReader } from "../../vmm/agent/agent-client.js";
 import type { Box } from "../../vmm/box.js";
 import type { LogFile } from "../logs/log-file.js";
-import { pumpOutput } from "../logs/output-pump.js";
+import { pumpOutput, type PumpEnd } from "../logs/output-pump.js";
 import { OutputTaps } from "../logs/output-taps.js";
 import { sigkill } from "../spec/signals.js";
 import type { ContainerExit } from "./container-record.js";
@@ -43,11 +43,20 @@ export function follow(
   const log = logOf(container, store);
   const reader = box.agent.output(initOf(container), 0n, false, stopped.signal);
   const taps = new OutputTaps();
+  let isAskedFor = false;
+  const pumped = async (): Promise<void> => {
+    const end = await pumpAndClose(reader, file, resumeAfterNs, taps, logEnded.signal, log);
+    if (end === "broken") log[isAskedFor ? "debug" : "warn"]({}, "container output is incomplete");
+  };
   const follower: Follower = {
     file,
     taps,
-    done: pumpAndClose(reader, file, resumeAfterNs, taps, logEnded.signal, log),
+    done: pumped(),
     cutOff: () => {
+      reader.close();
+    },
+    leave: () => {
+      isAskedFor = true;
       reader.close();
     },
     abandonLog: () => {
@@ -73,14 +82,14 @@ async function pumpAndClose(
   taps: OutputTaps,
   stopped: AbortSignal,
   log: Logger,
-): Promise<void> {
+): Promise<PumpEnd> {
   const end = await pumpOutput(reader, file, resumeAfterNs, taps, stopped, log);
-  if (end === "broken") log.warn({}, "container output is incomplete");
   try {
     await file?.close();
   } catch (thrown) {
     log.warn({ err: messageOf(thrown) }, "log file could not be closed");
   }
+  return end;
 }
 
 async function watchExit(

@@ -16,8 +16,9 @@ export async function stopAllOf(sandbox: Pod, store: ContainerStore, signal: Abo
   if (box === undefined || box.exit !== undefined) return; // `boxExited` records the ends
   await Promise.all(
     store.listOf(sandbox.id).map(async (container) => {
-      // In one that stands still nothing hears a signal: its Box is killed, and they with it.
-      if (!sandbox.isPaused) await stopRunning(container, 0, store, signal);
+      // In one that stands still nothing hears a signal, or writes: its Box is killed, and they with it.
+      if (sandbox.isPaused) container.follower?.leave();
+      else await stopRunning(container, 0, store, signal);
       if (container.spec.disk !== undefined) await abandonDisk(container, store, signal);
     }),
   );

@@ -241,6 +241,21 @@ describe("a container's life", () => {
     });
   });
 
+  describe("when its pod is ended while it is paused", () => {
+    it("is EXITED with all that had come in its log, and nobody is warned of what was asked for", async () => {
+      await start();
+      init.print("half a li");
+      await world.deps.sandboxes.update(world.sandbox, { pausedAtNs: 7n });
+      world.log.length = 0;
+      await world.deps.podContainers.stopAllOf(world.sandbox, new AbortController().signal);
+      world.box.die("stopped by request");
+      await world.deps.podContainers.boxExited(world.sandbox, { atNs: 9n, reason: "stopped by request" });
+      expect((await status()).exitCode).to.equal(137);
+      expect(await logText()).to.match(/ stdout P half a li\n$/);
+      expect(world.log.filter((line) => line.includes('"level":"warn"'))).to.deep.equal([]);
+    });
+  });
+
   describe("after a daemon restart", () => {
     it("is the same, and nothing of its log is lost or doubled", async () => {
       await start();
