@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import * as z from "zod";
 import { codeOf, RuntimeError } from "../../base/errors.js";
 import { HeldBytes } from "../../base/held-bytes.js";
+import { isBase64 } from "../http/base64.js";
 import type { FileEntry, Files, FileScope } from "../core/file.js";
 
 /** Of one call: it goes through a model's context, or at least through one JSON text. */
@@ -44,7 +45,7 @@ export const uploadFile = {
     if ((content === undefined) === (encoded === undefined)) {
       throw new RuntimeError("invalidArgument", "give either content or content_base64");
     }
-    const bytes = content === undefined ? Buffer.from(encoded ?? "", "base64") : Buffer.from(content);
+    const bytes = content === undefined ? decoded(encoded ?? "") : Buffer.from(content);
     const written = await files.write(path, scope, Readable.from([bytes]), { parents: true }, signal);
     return { path: written.path, size: written.sizeBytes };
   },
@@ -124,6 +125,15 @@ export const fileExists = {
     }
   },
 };
+
+/** Lines may be broken, as base64(1) breaks them. */
+function decoded(encoded: string): Buffer {
+  const text = encoded.replace(/\s+/g, "");
+  if (isBase64(text)) return Buffer.from(text, "base64");
+  throw new RuntimeError("invalidArgument", "content_base64 is no base64, or is cut off: nothing was written", {
+    hint: "text goes into content as it is",
+  });
+}
 
 function told({ path, kind, sizeBytes, modifiedAtMs }: FileEntry) {
   return { path, type: kind, size: sizeBytes, modified_at: new Date(modifiedAtMs).toISOString() };

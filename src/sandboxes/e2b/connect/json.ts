@@ -1,5 +1,6 @@
 /** Scalars of protobuf's JSON, as schemas. */
 import * as z from "zod";
+import { isBase64 } from "../../http/base64.js";
 
 const mostUint32 = 2 ** 32 - 1;
 
@@ -14,13 +15,7 @@ export const uint32 = z
   ])
   .pipe(z.int().min(0).max(mostUint32));
 
-/** Base64 of either alphabet, padded or not. */
 export const bytes = z
   .string()
   .refine(isBase64, "not base64")
   .transform((text) => Buffer.from(text, "base64"));
-
-function isBase64(text: string): boolean {
-  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  return (text.length - padding) % 4 !== 1 && /^[A-Za-z0-9+/_-]*$/.test(text.slice(0, text.length - padding));
-}

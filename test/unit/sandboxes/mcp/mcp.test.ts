@@ -105,6 +105,25 @@ describe("the tools for models", () => {
     await client.close();
   });
 
+  it("write no file of what is no base64, and say what is wrong with it", async () => {
+    const client = await overHttp(single, "auto");
+    const upload = async (content_base64: string): Promise<string> => {
+      const answer = await client.callTool({ name: "upload_file", arguments: { path: "odd", content_base64 } });
+      return answer.isError === true ? JSON.stringify(answer.content) : "written";
+    };
+    const refused = ["print('hello')", "aGVsbG8$", "aGVsb", "aG=VsbG8=", "data:text/plain;base64,aGVsbG8=", "a==="];
+    for (const text of refused) expect(await upload(text), text).to.match(/content_base64 is no base64.*content/);
+    expect(await answerOf(client, "file_exists", { path: "odd" })).to.deep.equal({ exists: false });
+    for (const text of ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=\r\n", ""]) {
+      expect(await upload(text), text).to.equal("written");
+      const { content } = z
+        .object({ content: z.string() })
+        .parse(await answerOf(client, "download_file", { path: "odd" }));
+      expect(content, text).to.equal(text === "" ? "" : "hello");
+    }
+    await client.close();
+  });
+
   it("give the beginning and the end of long output, and say so", async () => {
     const client = await overHttp(single, "auto");
     const answer = z
