@@ -3,7 +3,6 @@
  * tool's or a resource's name, the version, and which request a cancellation is about.
  */
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import { createInterface } from "node:readline";
 import { messageOf } from "../../base/errors.js";
 import { nobodyThere, type Endpoint } from "./endpoint.js";
 
@@ -85,11 +84,10 @@ export class McpBridge {
     });
   }
 
-  async #answer(answer: IncomingMessage, { id, method }: Message): Promise<void> {
+  async #answer(answer: IncomingMessage, message: Message): Promise<void> {
+    const { id, method } = message;
     if (answer.headers["content-type"]?.startsWith("text/event-stream") === true) {
-      for await (const line of createInterface({ input: answer, crlfDelay: Infinity })) {
-        if (line.startsWith("data:") && line.length > "data: ".length) this.#tell(line.slice("data:".length).trim());
-      }
+      if (!(await this.#events(answer, message))) throw new Error("the daemon's stream has ended without its answer");
       return;
     }
     const text = await textOf(answer);
@@ -98,6 +96,38 @@ export class McpBridge {
     if (said === undefined) throw new Error(`the daemon answered ${String(answer.statusCode)}: ${text.slice(0, 200)}`);
     if (method === "initialize") this.#version = versionOf(text);
     this.#tell(text.trim());
+  }
+
+  /** Passes on what comes. True when the answer was there: the client is told no other then, however the stream ends. */
+  async #events(stream: IncomingMessage, { id, method }: Message): Promise<boolean> {
+    let isAnswered = false;
+    try {
+      for await (const line of linesOf(stream)) {
+        const data = line.startsWith("data:") ? line.slice("data:".length).trim() : "";
+        if (data === "") continue;
+        this.#tell(data);
+        const said = parsed(data);
+        if (said === undefined || said.method !== undefined || said.id !== id) continue;
+        isAnswered = true;
+        if (method === "initialize") this.#version = versionOf(data);
+      }
+    } catch (cause) {
+      const why = `the daemon's stream broke off without its answer: ${messageOf(cause)}`;
+      if (!isAnswered) throw new Error(why, { cause });
+    }
+    return isAnswered;
+  }
+}
+
+/** Whole ones: what a stream that breaks off leaves of its last is no message. */
+async function* linesOf(stream: IncomingMessage): AsyncGenerator<string> {
+  let begun = "";
+  for await (const part of stream.setEncoding("utf8") as AsyncIterable<string>) {
+    const lines = part.split("\n");
+    lines[0] = begun + (lines[0] ?? "");
+    begun = lines.pop() ?? "";
+    if (begun.length > longestAnswerBytes) throw new Error("the daemon's answer is too long");
+    for (const line of lines) yield line;
   }
 }
 
