@@ -1,9 +1,9 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { chmod, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
-import { basename, join, posix } from "node:path";
+import { basename, dirname, join, posix } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { RuntimeError } from "../../base/errors.js";
+import { errnoOf, RuntimeError } from "../../base/errors.js";
 import {
   FileKind,
   FileServiceService as service,
@@ -15,12 +15,18 @@ import { exitStatus, parseFlags, usageError } from "../command.js";
 import type { Edge } from "./connect.js";
 import { findSandbox } from "./find-sandbox.js";
 import { edgeOf, endpointFlag } from "./flags.js";
+import { restoreModes, type DirectoryMode } from "./restore-modes.js";
 import { writeFile } from "./write-file.js";
 
 const options = { ...endpointFlag, user: { type: "string", short: "u" } } as const;
 const partBytes = 64 * 1024;
 const mostEntries = 10_000;
 const permissions = 0o7777;
+/** No set-uid and set-gid of a sandbox's choice. */
+const permissionsHere = 0o1777;
+/** What the owner of a directory needs to write into it. */
+const toFill = 0o300;
+const mostTold = 5;
 
 interface There {
   readonly edge: Edge;
@@ -59,25 +65,44 @@ function placeOf(said: string): { readonly sandbox: string | undefined; readonly
 async function sendAll(there: There, from: string, to: string): Promise<void> {
   const target = await entryOf(there, to);
   const isInto = target?.kind === FileKind.DIRECTORY;
-  await sendTree(there, from, isInto ? posix.join(target.path, basename(from)) : to);
+  const open: DirectoryMode[] = [];
+  await sendTree(there, from, isInto ? posix.join(target.path, basename(from)) : to, open);
+  const { left, why } = await restoreModes(there.edge, there, open);
+  if (left.length === 0) return;
+  const some = left.slice(0, mostTold).join(", ") + (left.length > mostTold ? ", …" : "");
+  process.stderr.write(`a3s-box: cp: these keep their owner's permission to write (${why}): ${some}\n`);
 }
 
-async function sendTree(there: There, from: string, to: string): Promise<void> {
+/** `open` gets the directories that have yet to get their modes, what is in one before it. */
+async function sendTree(there: There, from: string, to: string, open: DirectoryMode[]): Promise<void> {
   const found = await stat(from);
   const mode = found.mode & permissions;
   if (!found.isDirectory()) {
     await sendFile(there, from, to, mode);
     return;
   }
-  const { edge, sandboxId, user } = there;
-  if ((await entryOf(there, to)) === undefined) {
-    await edge.call(service.makeDirectory, { sandboxId, user, path: to, mode });
-  }
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    if (entry.isDirectory() || entry.isFile()) {
-      await sendTree(there, join(from, entry.name), posix.join(to, entry.name));
-    }
-  }
+  const all = await readdir(from, { withFileTypes: true });
+  const entries = all.filter((entry) => entry.isDirectory() || entry.isFile());
+  const isThere = (await entryOf(there, to)) !== undefined;
+  const opened = isThere ? undefined : await makeDirectory(there, to, mode, entries.length > 0);
+  for (const { name } of entries) await sendTree(there, join(from, name), posix.join(to, name), open);
+  if (opened !== undefined) open.push({ path: opened, mode });
+}
+
+/** Makes it so that it can be filled. Its path, where it has more permissions than it is to have. */
+async function makeDirectory(
+  { edge, sandboxId, user }: There,
+  path: string,
+  mode: number,
+  isFilled: boolean,
+): Promise<string | undefined> {
+  const make = async (with_: number): Promise<FileEntry | undefined> =>
+    (await edge.call(service.makeDirectory, { sandboxId, user, path, mode: with_ })).entry;
+  const made = await make(mode);
+  const canBeFilled = (mode & toFill) === toFill || made?.uid === 0; // root writes into any
+  if (!isFilled || canBeFilled || made === undefined) return undefined;
+  await edge.call(service.removeFile, { sandboxId, user, path: made.path, recursive: false });
+  return (await make(mode | toFill))?.path;
 }
 
 async function sendFile({ edge, sandboxId, user }: There, from: string, path: string, mode: number): Promise<void> {
@@ -108,7 +133,7 @@ async function fetchTree(there: There, entry: FileEntry, to: string): Promise<vo
     return;
   }
   const { edge, sandboxId, user } = there;
-  await mkdir(to, { recursive: true, mode: entry.mode & permissions });
+  const isNew = await makeHere(to);
   const request = { sandboxId, user, path: entry.path, depth: 1, limit: mostEntries };
   const { entries, truncated } = await edge.call(service.listFiles, request);
   if (truncated) {
@@ -118,6 +143,20 @@ async function fetchTree(there: There, entry: FileEntry, to: string): Promise<vo
   for (const one of entries) {
     if (one.kind !== FileKind.DIRECTORY && one.kind !== FileKind.FILE) continue;
     await fetchTree(there, one, join(to, plainName(one)));
+  }
+  // Behind what is in it: it may be one that its owner can't write into. One that was there before keeps its own.
+  if (isNew) await chmod(to, entry.mode & permissionsHere);
+}
+
+/** Open to its owner, and nobody else, while it is filled. False: it was there. */
+async function makeHere(to: string): Promise<boolean> {
+  await mkdir(dirname(to), { recursive: true });
+  try {
+    await mkdir(to, { mode: 0o700 });
+    return true;
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "EEXIST" || !(await stat(to)).isDirectory()) throw thrown;
+    return false;
   }
 }
 
