@@ -67,21 +67,23 @@ export class AgentSkills implements SkillsService {
   }
 
   takeUp(pod: Pod, box: Box): void {
-    void onItsOwn(async () => {
-      const directory = join(this.#root, pod.id);
-      for (const name of await namesIn(directory)) {
-        try {
-          const sets = this.#setsOf(pod.id, box);
-          if (sets.of.has(name)) continue;
-          const set = await SkillSet.found(join(directory, name), this.#ofPod(pod.id));
-          if (sets.isOver || sets.of.has(name)) continue; // meanwhile
-          sets.of.set(name, set);
-          await set.refresh(this.#parts.closing);
-        } catch (thrown) {
-          this.#parts.log.warn({ sandboxId: pod.id, err: messageOf(thrown) }, "skills could not be taken up");
-        }
-      }
-    });
+    const directory = join(this.#root, pod.id);
+    const failed = (thrown: unknown): void => {
+      this.#parts.log.warn({ sandboxId: pod.id, err: messageOf(thrown) }, "skills could not be taken up");
+    };
+    onItsOwn(async () => {
+      for (const name of await namesIn(directory)) await this.#takeUpOne(pod, box, name).catch(failed);
+    }).catch(failed);
+  }
+
+  /** Also one that can't be read just now is followed from then on: its container has it mounted. */
+  async #takeUpOne(pod: Pod, box: Box, name: string): Promise<void> {
+    const sets = this.#setsOf(pod.id, box);
+    if (sets.of.has(name)) return;
+    const set = await SkillSet.found(join(this.#root, pod.id, name), this.#ofPod(pod.id));
+    if (sets.isOver || sets.of.has(name)) return; // meanwhile
+    sets.of.set(name, set);
+    await set.refresh(this.#parts.closing);
   }
 
   list(pod: PodId): readonly SkillFact[] {
