@@ -5,7 +5,9 @@ import { printable } from "./console.js";
 
 /** In a message; a VMM has fewer. */
 const mostThreads = 16;
-/** A VMM's death closes the agent's channel, and is noticed a little later where the machine is busy. */
+/** A VMM's death closes the agent's channel, and is noticed later where the machine is busy: first its memory goes. */
+const deathNoticedMs = 2_000;
+/** Of a Box that has merely not answered in time. */
 const exitNoticedMs = 300;
 /** USER_HZ, in which proc_pid_stat(5) counts. */
 const ticksPerSecond = 100;
@@ -30,7 +32,8 @@ export async function orWhySilent<T>(
   try {
     return await wait();
   } catch (thrown) {
-    if ((await processes.exitWithin(exitNoticedMs)) !== undefined) throw thrown;
+    const noticedMs = codeOf(thrown) === "unavailable" ? deathNoticedMs : exitNoticedMs;
+    if ((await processes.exitWithin(noticedMs)) !== undefined) throw thrown;
     const threads = processes.list.map(async ({ role, pid }) => `${nameOf[role]}: ${await threadsOf(pid)}`);
     const message = [messageOf(thrown), channel.text, ...(await Promise.all(threads))].join("; ");
     throw new RuntimeError(codeOf(thrown), message, { cause: thrown });

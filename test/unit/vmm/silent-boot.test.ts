@@ -49,4 +49,17 @@ describe("a Box whose agent is not heard of", () => {
   it("is told as it was where a process has ended, which says more", async () => {
     expect(await told(never, [], { reason: "vmm exited with status 1", atNs: 0n })).to.equal(thrown);
   });
+
+  it("has longer to be seen to end where its channel has closed: its memory goes first", async () => {
+    const waits: number[] = [];
+    for (const code of ["deadlineExceeded", "unavailable"] as const) {
+      const exitWithin = (ms: number): Promise<BoxExit> => {
+        waits.push(ms);
+        return Promise.resolve({ reason: "vmm killed by signal 9", atNs: 0n });
+      };
+      const failed = (): Promise<never> => Promise.reject(new RuntimeError(code, "the channel"));
+      await orWhySilent(never, { exitWithin, list: [] }, failed).catch(() => undefined);
+    }
+    expect(waits).to.deep.equal([300, 2_000]);
+  });
 });
