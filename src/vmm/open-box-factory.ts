@@ -25,6 +25,7 @@ import { neverAborted } from "../base/signals.js";
 import { sideBySide } from "../base/stage.js";
 import { machineIdentity } from "./machine-identity.js";
 import type { PoolClass } from "./pool/pool-class.js";
+import { nothingRehearsed } from "./pool/warm-up.js";
 import { WarmPool, type BoxMaker, type PoolParts } from "./pool/warm-pool.js";
 import { openDriver, openDrivers, type DriverOptions } from "./open-driver.js";
 import { requireSystemd } from "./systemd/require-systemd.js";
@@ -61,13 +62,14 @@ export interface BoxFactoryOptions extends DriverOptions {
 }
 
 /** `driver` undefined: the factory's. `tap`: as pods with a network have it. */
-interface PoolOptions extends Pick<PoolParts, "tap" | "leastFreeMib" | "observer"> {
+interface PoolOptions extends Pick<PoolParts, "tap" | "leastFreeMib" | "observer" | "rehearsed"> {
   readonly wanted: readonly (Omit<PoolClass, "driver"> & { readonly driver: MachineDriver | undefined })[];
 }
 
 const noPool: PoolOptions = {
   ...{ wanted: [], tap: null, leastFreeMib: 0 },
   observer: { hit: () => undefined, miss: () => undefined },
+  rehearsed: nothingRehearsed,
 };
 
 /** A guest that boots keeps a processor busy, under emulation for seconds (docs/adr/0070). */

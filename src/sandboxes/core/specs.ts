@@ -8,6 +8,7 @@ import {
   type MountSpec,
   type UserSpec,
 } from "../../runtime/container/container-spec.js";
+import { maskedPaths, readonlyPaths } from "../../runtime/spec/closed-paths.js";
 import { podSpec, type DnsSpec, type PodSpec } from "../../runtime/pod/pod-spec.js";
 import type { EgressSpec } from "../../net/egress/policy.js";
 import { isOfSkills, skillsAnnotation, sourcesText } from "../../runtime/skills/annotation.js";
@@ -31,18 +32,6 @@ export const holderPath = "/dev/a3s-init";
 const holderProgram = "guest/usr/bin/agent";
 const periodUs = 100_000n;
 const bytesPerMib = 1_048_576n;
-
-/** Those that container engines hide and lock by default: nothing in them is a program's business. */
-const maskedPaths = [
-  "/proc/acpi",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/timer_list",
-  "/proc/scsi",
-  "/sys/firmware",
-];
-const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** `skills`: directories of the host that its skills come from. */
 export function podSpecOf(

@@ -30,6 +30,7 @@ import { Entries, type Entry } from "./entries.js";
 import { keepFull } from "./keep-full.js";
 import { usualLimits, type PoolLimits } from "./limits.js";
 import { makeReady, type ReadyMaker } from "./make-ready.js";
+import type { RehearsedContainer } from "./warm-up.js";
 import { classesOf, fitting, nameOf, type MissReason, type PoolClass, type PoolWish } from "./pool-class.js";
 
 /** Who hears how the pool does. */
@@ -48,6 +49,7 @@ export interface PoolParts {
   readonly wanted: readonly PoolClass[];
   /** As pods with a network have it; null: pods have none. */
   readonly tap: string | null;
+  readonly rehearsed: RehearsedContainer;
   readonly leastFreeMib: number;
   readonly observer: PoolObserver;
   /** Absent: the usual ones. */

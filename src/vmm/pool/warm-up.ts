@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, realpath } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { newContainerId } from "../../base/ids.js";
@@ -11,6 +11,31 @@ import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { RunningBox } from "../running-box.js";
 
+/** What a Box runs once before it has a pod: a container like those of pods. */
+export interface RehearsedContainer {
+  /**
+   * OCI runtime spec of one that runs a program by its absolute path. `file` and `directory` are what is mounted into it. All
+   * paths are the guest's.
+   */
+  specOf(
+    args: readonly string[],
+    places: {
+      readonly root: string;
+      readonly file: string;
+      readonly directory: string;
+      readonly sharedMemory: string;
+    },
+  ): { readonly process: object };
+  /** Its seccomp filter, as CreateSessionRequest has it. */
+  filter(signal: AbortSignal): Promise<{ readonly bpf: Uint8Array; readonly flags: number }>;
+}
+
+/** Where no Box is made ready. */
+export const nothingRehearsed: RehearsedContainer = {
+  specOf: () => ({ process: {} }),
+  filter: () => Promise.resolve({ bpf: new Uint8Array(), flags: 0 }),
+};
+
 export interface WarmUpParts {
   readonly native: Native;
   readonly log: Logger;
@@ -18,6 +43,7 @@ export interface WarmUpParts {
   readonly guestBase: string;
   /** What an interface of its pods leads to; null: they have none. */
   readonly tap: string | null;
+  readonly rehearsed: RehearsedContainer;
 }
 
 const limitMs = 60_000;
@@ -68,7 +94,7 @@ async function runContainer(box: RunningBox, parts: WarmUpParts, signal: AbortSi
   let root: SharedPath | undefined;
   try {
     root = await shareRoot(box, own, parts);
-    await runSession(box, sessionId, root.guestPath, signal);
+    await runSession(box, sessionId, root.guestPath, parts, signal);
   } catch (thrown) {
     signal.throwIfAborted();
     parts.log.warn({ sandboxId: box.id, err: messageOf(thrown) }, "a ready Box could not be warmed up");
@@ -85,68 +111,42 @@ async function shareRoot(box: RunningBox, own: string, parts: WarmUpParts): Prom
   return await box.shareOverlay("warm", { lowers, upper, work });
 }
 
-/** One of our own agent alone, with one more process in it. */
-async function runSession(box: RunningBox, sessionId: string, path: string, signal: AbortSignal): Promise<void> {
-  await box.agent.createSession({ ...nothing, ...sessionOf(sessionId, path) }, signal);
-  await box.agent.startSession(sessionId, signal);
-  await runProcess(box, sessionId, signal);
-}
-
-const nothing = {
-  mirroredPaths: [],
-  propagatedPaths: [],
-  hugeVolumes: [],
-  seccompBpf: new Uint8Array(),
-  seccompFlags: 0,
-};
-
-function sessionOf(sessionId: string, path: string) {
-  return { sessionId, ociSpec: encoded(specOf(path)), heldPaths: [path], stdin: false };
-}
-
-async function runProcess({ agent: guest }: RunningBox, sessionId: string, signal: AbortSignal): Promise<void> {
-  const process = { sessionId, execId: "warm" };
-  const { process: program } = specOf("");
-  await guest.startExec(
-    { ...process, ociProcess: encoded({ ...program, args: [agent, "--version"] }), stdin: false },
+/** One of our own agent alone, with one more process in it. Number 1 of it stays whatever runs in it. */
+async function runSession(
+  box: RunningBox,
+  sessionId: string,
+  root: string,
+  { rehearsed }: WarmUpParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { sharedMemory } = box;
+  const places = { root, file: join(root, agent), directory: join(root, dirname(agent)), sharedMemory };
+  const spec = rehearsed.specOf([agent, "hold"], places);
+  const { bpf, flags } = await rehearsed.filter(signal);
+  await box.agent.createSession(
+    {
+      ...{ sessionId, ociSpec: encoded(spec), heldPaths: [root], stdin: false },
+      ...{ mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], seccompBpf: bpf, seccompFlags: flags },
+    },
     signal,
   );
+  await box.agent.startSession(sessionId, signal);
+  await runProcess(box, sessionId, { ...spec.process, args: [agent, "--version"] }, signal);
+}
+
+async function runProcess(
+  { agent: guest }: RunningBox,
+  sessionId: string,
+  program: object,
+  signal: AbortSignal,
+): Promise<void> {
+  const process = { sessionId, execId: "warm" };
+  await guest.startExec({ ...process, ociProcess: encoded(program), stdin: false }, signal);
   const output = guest.output(process, 0n, true, signal);
   for await (const { end } of output) if (end) break;
   output.close();
   await guest.wait(process, signal);
   await guest.forgetExec(sessionId, process.execId, signal);
-}
-
-/** Of an OCI runtime spec what most containers have. Number 1 of it stays whatever runs in it. */
-function specOf(path: string) {
-  const mounted = (destination: string, type: string, options: readonly string[]) => ({
-    ...{ destination, type, source: type, options: ["nosuid", ...options] },
-  });
-  return {
-    ociVersion: "1.2.0",
-    root: { path },
-    process: {
-      args: [agent, "hold"],
-      env: ["PATH=/usr/bin"],
-      cwd: "/",
-      user: { uid: 0, gid: 0 },
-      noNewPrivileges: true,
-    },
-    mounts: [
-      mounted("/proc", "proc", ["noexec", "nodev"]),
-      mounted("/dev", "tmpfs", ["strictatime", "mode=755", "size=65536k"]),
-      mounted("/dev/pts", "devpts", ["noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-      mounted("/dev/mqueue", "mqueue", ["noexec", "nodev"]),
-      mounted("/sys", "sysfs", ["noexec", "nodev", "ro"]),
-      mounted("/sys/fs/cgroup", "cgroup", ["noexec", "nodev", "relatime", "ro"]),
-    ],
-    linux: {
-      namespaces: ["pid", "mount", "ipc", "uts", "cgroup"].map((type) => ({ type })),
-      maskedPaths: ["/proc/kcore", "/proc/keys", "/sys/firmware"],
-      readonlyPaths: ["/proc/sys", "/proc/irq"],
-    },
-  };
 }
 
 function encoded(json: object): Uint8Array {

@@ -8,6 +8,7 @@ import type { Native } from "../../../../src/native/addon.js";
 import type { BoxExit, BoxHandle, BoxSpec } from "../../../../src/vmm/box.js";
 import { boxDirectoryOf, readBoxRecord, writeBoxRecord } from "../../../../src/vmm/box-directory.js";
 import type { PoolClass, PoolWish } from "../../../../src/vmm/pool/pool-class.js";
+import { nothingRehearsed } from "../../../../src/vmm/pool/warm-up.js";
 import { WarmPool, type BoxMaker } from "../../../../src/vmm/pool/warm-pool.js";
 import type { RunningBox } from "../../../../src/vmm/running-box.js";
 import { eventually } from "../../../support/wait.js";
@@ -46,6 +47,7 @@ class World {
           cgroupManager: "cgroupfs",
         },
         ...{ wanted: classes, tap: null, leastFreeMib: 0, limits: { stepMs: 300, discardMs: 300 } },
+        rehearsed: nothingRehearsed,
         observer: { hit: () => this.told.push("hit"), miss: (reason) => this.told.push(reason) },
       },
       this.#maker(),
