@@ -11,7 +11,6 @@ import { promisify } from "node:util";
 import { loadNative } from "../../src/native/addon.js";
 import { boxDirectoryAt, type BoxDirectory } from "../../src/vmm/box-directory.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
-import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { givenDescriptors } from "../../src/vmm/drivers/driver.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
@@ -20,10 +19,12 @@ import { waitForSocket } from "../../src/vmm/drivers/wait-for-socket.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { hostedShare } from "../support/hosted-share.js";
+import { needsMappedOwners } from "../support/mapped-owners.js";
 import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { build } from "./build.js";
+import { byRequest, expectNoHarmOfBrokenRequests, expectNothingOfNumbers, type FuseAnswers } from "./fuse-answers.js";
 
 const root = 3_000_000_002;
 const assets = join(projectDirectory, "build/assets");
@@ -36,14 +37,13 @@ for (const mapped of [true, false]) {
     let volume: string;
     let share: string;
     let nobodys: string[];
-    let answers: Map<string, string[]>;
+    let answers: FuseAnswers;
     const { native } = loadNative(assets);
 
     before(async function () {
       if (process.env["A3S_TEST_DRIVER"] === "krun") skipBecause(this, "libkrun has its file server in the VMM");
       base = await mkdtemp(join(tmpdir(), "a3s-fs-"));
-      const owners = await probeOwners({ native, state: base, layers: base, name: "probe" });
-      if (mapped && !owners.mapped) skipBecause(this, owners.why);
+      if (mapped) await needsMappedOwners(this, native, base);
       canary = join(base, "canary");
       volume = join(base, "volume");
       await writeFile(canary, "untouched\n");
@@ -70,7 +70,7 @@ for (const mapped of [true, false]) {
     });
 
     /** What each request was answered, until the server had enough. */
-    async function attack(directory: BoxDirectory, trees: GivenTrees, area: string): Promise<Map<string, string[]>> {
+    async function attack(directory: BoxDirectory, trees: GivenTrees, area: string): Promise<FuseAnswers> {
       const limited = AbortSignal.timeout(limit(40_000));
       const program = await jailedProgram(join(assets, "bin/virtiofsd"), [], limited);
       const options = fileServerOptions(directory, { hasUserNamespace: mapped });
@@ -100,15 +100,6 @@ for (const mapped of [true, false]) {
         await watch.exited;
         await native.closeFd(server.pidfd);
       }
-    }
-
-    function byRequest(text: string): Map<string, string[]> {
-      const found = new Map<string, string[]>();
-      for (const line of text.trim().split("\n")) {
-        const [request = "", answer = ""] = line.split(" => ");
-        found.set(request, [...(found.get(request) ?? []), answer]);
-      }
-      return found;
     }
 
     /** Numbers of all that is in the share, as the host sees it. */
@@ -163,21 +154,11 @@ for (const mapped of [true, false]) {
     });
 
     it("gets nothing for numbers of files and handles that it was never given", () => {
-      for (const what of ["GETATTR of a number", "OPEN of a number", "READ of a handle"]) {
-        expect(new Set(answers.get(`${what} never given`)), what).to.deep.equal(new Set(["EBADF"]));
-      }
-      expect(answers.get("an operation that there is not")).to.deep.equal(["ENOSYS"]);
+      expectNothingOfNumbers(answers);
     });
 
     it("ends its own server at worst by requests that are none", () => {
-      const broken = [
-        "a length that lies",
-        "an answer outside of the memory",
-        "half a header",
-        "LOOKUP without an end",
-      ];
-      for (const request of broken) expect(answers.get(request)?.[0], request).to.match(/^(0|E[A-Z]+)$/);
-      expect(answers.has("end")).to.equal(true);
+      expectNoHarmOfBrokenRequests(answers);
     });
   });
 }

@@ -14,14 +14,15 @@ import { loadNative } from "../../src/native/addon.js";
 import { mountsBelow, readMountinfo } from "../../src/base/mountinfo.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { movedRoot } from "../../src/vmm/box-ids.js";
-import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { hostedShare } from "../support/hosted-share.js";
+import { needsMappedOwners } from "../support/mapped-owners.js";
 import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 import { buildLibrary } from "./build.js";
+import { byRequest, expectNoHarmOfBrokenRequests, expectNothingOfNumbers, type FuseAnswers } from "./fuse-answers.js";
 
 const assets = join(projectDirectory, "build/assets");
 /** What root of its user namespace is on the host. */
@@ -42,14 +43,13 @@ for (const mapped of [true, false]) {
     let volume: string;
     let area: string;
     let ended: Ended;
-    let answers: Map<string, string[]>;
+    let answers: FuseAnswers;
     const { native } = loadNative(assets);
 
     before(async function () {
       if (!existsSync("/dev/kvm")) skipBecause(this, "the launcher opens /dev/kvm before its jail closes");
       base = await realpath(await mkdtemp(join(tmpdir(), "a3s-kfs-")));
-      const owners = await probeOwners({ native, state: base, layers: base, name: "probe" });
-      if (mapped && !owners.mapped) skipBecause(this, owners.why);
+      if (mapped) await needsMappedOwners(this, native, base);
       canary = join(base, "canary");
       volume = join(base, "volume");
       await writeFile(canary, "untouched\n");
@@ -102,15 +102,6 @@ for (const mapped of [true, false]) {
       return { stdout, stderr, code: child.exitCode };
     }
 
-    function byRequest(said: string): Map<string, string[]> {
-      const found = new Map<string, string[]>();
-      for (const line of said.trim().split("\n")) {
-        const [request = "", answer = ""] = line.split(" => ");
-        found.set(request, [...(found.get(request) ?? []), answer]);
-      }
-      return found;
-    }
-
     it("serves its share to a guest that asks as guests do", () => {
       expect(answers.get("INIT"), ended.stderr).to.deep.equal(["0"]);
       expect(answers.get("LOOKUP inside")?.[0]).to.match(/^0 ino=\d+ mode=100644$/);
@@ -159,10 +150,7 @@ for (const mapped of [true, false]) {
     });
 
     it("gets nothing for numbers of files and handles that it was never given", () => {
-      for (const what of ["GETATTR of a number", "OPEN of a number", "READ of a handle"]) {
-        expect(new Set(answers.get(`${what} never given`)), what).to.deep.equal(new Set(["EBADF"]));
-      }
-      expect(answers.get("an operation that there is not")).to.deep.equal(["ENOSYS"]);
+      expectNothingOfNumbers(answers);
     });
 
     it("has open what the guest knows and nothing else once a directory has been listed, however it was", () => {
@@ -174,14 +162,7 @@ for (const mapped of [true, false]) {
     });
 
     it("ends its own server at worst by requests that are none", () => {
-      const broken = [
-        "a length that lies",
-        "an answer outside of the memory",
-        "half a header",
-        "LOOKUP without an end",
-      ];
-      for (const request of broken) expect(answers.get(request)?.[0], request).to.match(/^(0|E[A-Z]+)$/);
-      expect(answers.has("end")).to.equal(true);
+      expectNoHarmOfBrokenRequests(answers);
     });
   });
 }

@@ -13,9 +13,9 @@ import { boxDirectoryAt, type BoxDirectory } from "../../src/vmm/box-directory.j
 import { KrunDriver } from "../../src/vmm/drivers/krun/krun-driver.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
 import { FakeAgent } from "../unit/vmm/agent/fake-agent.js";
-import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { BoxNamespace } from "../../src/vmm/user-namespace.js";
 import { hostedShare } from "../support/hosted-share.js";
+import { needsMappedOwners } from "../support/mapped-owners.js";
 import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
@@ -38,8 +38,7 @@ for (const mapped of [true, false]) {
     before(async function () {
       if (!existsSync("/dev/kvm")) skipBecause(this, "the launcher opens /dev/kvm before its jail closes");
       base = await mkdtemp(join(tmpdir(), "a3s-ks-"));
-      const owners = await probeOwners({ native, state: base, layers: base, name: "probe" });
-      if (mapped && !owners.mapped) skipBecause(this, owners.why);
+      if (mapped) await needsMappedOwners(this, native, base);
       directory = boxDirectoryAt(join(base, "box"));
       victim = await FakeAgent.start({});
       await Promise.all(["box", "base"].map((name) => mkdir(join(base, name))));

@@ -14,13 +14,12 @@ import { movedRoot } from "../../src/vmm/box-ids.js";
 import { enterArguments, jailedProgram } from "../../src/vmm/drivers/jailed-program.js";
 import { fileServerOptions } from "../../src/vmm/drivers/qemu/qemu-arguments.js";
 import type { GivenTrees } from "../../src/vmm/share/share-trees.js";
-import { probeOwners } from "../../src/vmm/share/probe-owners.js";
 import { hostedShare } from "../support/hosted-share.js";
+import { needsMappedOwners } from "../support/mapped-owners.js";
 import { projectDirectory } from "../support/project.js";
 import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
 import { build } from "./build.js";
-import { skipBecause } from "../support/skip.js";
 
 const assets = join(projectDirectory, "build/assets");
 const { native } = loadNative(assets);
@@ -51,8 +50,7 @@ for (const mapped of [true, false]) {
         for (const target of mountsBelow(await readMountinfo(), base)) await native.unmount(target, true);
         await rm(base, { recursive: true, force: true });
       });
-      const owners = await probeOwners({ native, state: base, layers: base, name: "probe" });
-      if (mapped && !owners.mapped) skipBecause(this, owners.why);
+      if (mapped) await needsMappedOwners(this, native, base);
       found = await takeOver();
     });
     after(async () => {

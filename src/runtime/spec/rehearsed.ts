@@ -1,20 +1,11 @@
 /** A container as most pods have it, for Boxes that have no pod yet: what its start takes of a guest has then been done once. */
+import type { RehearsedPlaces } from "../../vmm/pool/warm-up.js";
 import type { ContainerSpec } from "../container/container-spec.js";
 import { finishSpec, planSpec } from "./build-spec.js";
 import { maskedPaths, readonlyPaths } from "./closed-paths.js";
 import { guestRules } from "./guest-rules.js";
 import { placeDeclared, type PlacedMount } from "./mounts.js";
 import type { OciSpec } from "./oci.js";
-
-/** By their paths in the guest. */
-export interface RehearsedPlaces {
-  readonly root: string;
-  /** Is mounted where pods have their own files. */
-  readonly file: string;
-  /** Is mounted where pods have the token of their service account. */
-  readonly directory: string;
-  readonly sharedMemory: string;
-}
 
 const podFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 const tokenDirectory = "/var/run/secrets/kubernetes.io/serviceaccount";

@@ -11,21 +11,20 @@ import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { RunningBox } from "../running-box.js";
 
+/** What is in a rehearsed container, by its paths in the guest. */
+export interface RehearsedPlaces {
+  readonly root: string;
+  /** Is mounted where pods have their own files. */
+  readonly file: string;
+  /** Is mounted where pods have the token of their service account. */
+  readonly directory: string;
+  readonly sharedMemory: string;
+}
+
 /** What a Box runs once before it has a pod: a container like those of pods. */
 export interface RehearsedContainer {
-  /**
-   * OCI runtime spec of one that runs a program by its absolute path. `file` and `directory` are what is mounted into it. All
-   * paths are the guest's.
-   */
-  specOf(
-    args: readonly string[],
-    places: {
-      readonly root: string;
-      readonly file: string;
-      readonly directory: string;
-      readonly sharedMemory: string;
-    },
-  ): { readonly process: object };
+  /** OCI runtime spec of one that runs a program: `args`, the first its absolute path in the container. */
+  specOf(args: readonly string[], places: RehearsedPlaces): { readonly process: object };
   /** Its seccomp filter, as CreateSessionRequest has it. */
   filter(signal: AbortSignal): Promise<{ readonly bpf: Uint8Array; readonly flags: number }>;
 }
