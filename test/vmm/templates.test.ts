@@ -27,7 +27,15 @@ echo 3 > /proc/sys/net/ipv6/conf/eth0/addr_gen_mode; ip link set eth0 up
 until grep -q eth0 /proc/net/if_inet6; do :; done; echo ipv6 $(grep eth0 /proc/net/if_inet6 | cut -d' ' -f1)
 echo at $(date +%s)`;
 const kinds = ["getrandom", "at-start", "stack", "mapped", "tcp-client", "tcp-server", "uuid", "boot_id", "ipv6"];
-const capabilities = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_NET_ADMIN", "CAP_NET_RAW"];
+const capabilities = [
+  "CAP_SYS_ADMIN",
+  "CAP_CHOWN",
+  "CAP_SETUID",
+  "CAP_SETGID",
+  "CAP_DAC_OVERRIDE",
+  "CAP_NET_ADMIN",
+  "CAP_NET_RAW",
+];
 
 describe("a template", function () {
   this.timeout(limit(240_000));
@@ -94,6 +102,15 @@ describe("a template", function () {
     await bench.discard(box.id);
     await eventually("nothing beside it", limit(20_000), async () => ((await files()).length === 1 ? true : undefined));
     expect(said.join("")).to.contain("template made");
+  });
+
+  it("is gone on from by Boxes whose files take attributes, which their file server is asked for in words of its own", async () => {
+    await bench.snapshot();
+    const program = join(bench.directory, "layer/bin/attributes");
+    await promisify(execFile)("cc", ["-static", "-O1", "-o", program, join(import.meta.dirname, "attributes.c")]);
+    const box = await configured(await boot());
+    expect(await ran(box, "attributes")).to.equal("user: one\nacl: 28 bytes\nshared: 0\n");
+    await bench.discard(box.id);
   });
 
   it("is gone on from by Boxes that have no number in common", async () => {

@@ -5,6 +5,7 @@ import { installSystemPackages } from "../apt/system-packages.js";
 import { cached } from "../cache.js";
 import { sourceInputs } from "../fingerprint.js";
 import { run, type SetupContext } from "../run.js";
+import { applyPatches } from "./patches.js";
 import { cargo, ensureRust, rustInputs } from "./rust.js";
 
 const crate = "native-deps/libkrun";
@@ -82,14 +83,8 @@ async function patchedSources(context: SetupContext, work: string, logFile: stri
   await cargo(context, ["vendor", "--locked", "vendor"], { cwd: work, logFile });
   await mkdir(join(work, ".cargo"));
   await writeFile(join(work, ".cargo/config.toml"), vendored);
-  const patches = join(work, "patches");
-  const touched = new Set<string>();
-  for (const name of (await readdir(patches)).sort()) {
-    const text = await readFile(join(patches, name), "utf8");
-    for (const [, target = ""] of text.matchAll(/^\+\+\+ b\/([^/\n]+)\//gm)) touched.add(target);
-    const args = ["-p1", "--fuzz=0", "--no-backup-if-mismatch", "-d", join(work, "vendor"), "-i", join(patches, name)];
-    await run("patch", args, { signal: context.signal, logFile });
-  }
+  const series = { patches: join(work, "patches"), to: join(work, "vendor") };
+  const touched = await applyPatches(context, series, logFile);
   for (const name of touched) await forgetFileDigests(join(work, "vendor", name, ".cargo-checksum.json"));
 }
 

@@ -1,8 +1,9 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { hasRust, installSystemPackages } from "../apt/system-packages.js";
 import { checkLockedCrate } from "../digests.js";
+import { applyPatches } from "./patches.js";
 import { run, type SetupContext, tryRun } from "../run.js";
 
 /**
@@ -66,6 +67,29 @@ export async function crateProgram(
   const args = ["install", name, "--version", version, "--locked", "--root", work, ...more];
   await cargo(context, [...args, "--target-dir", join(work, "target")], { ...options, cwd: directory });
   await copyFile(join(work, "bin", name), join(directory, name));
+  await rm(work, { recursive: true });
+}
+
+/** The same from its sources with patches of ours, which are in the directory `patches`. */
+export async function patchedCrateProgram(
+  context: SetupContext,
+  { name, version, sha256, patches }: CrateWish & { readonly patches: string },
+  directory: string,
+  logFile: string,
+): Promise<void> {
+  const work = await mkdtemp(join(directory, "work-"));
+  await checkPublished(context, { name, version, sha256 }, work, { logFile });
+  // Cargo unpacks what it has checked; nothing of it is run.
+  await cargo(context, ["vendor", "--locked", "--versioned-dirs", "vendor"], { cwd: join(work, "digest"), logFile });
+  const source = join(work, "digest", "vendor", `${name}-${version}`);
+  const place = join(work, "source");
+  await rename(source, place);
+  await applyPatches(context, { patches, to: place }, logFile);
+  await cargo(context, ["build", "--release", "--locked", "--target-dir", join(work, "target")], {
+    cwd: place,
+    logFile,
+  });
+  await copyFile(join(work, "target", "release", name), join(directory, name));
   await rm(work, { recursive: true });
 }
 
