@@ -12,7 +12,7 @@ namespace {
 [[noreturn]] void Refuse() {
   Die(ExitCode::kUsage,
       "use: a3s-box-unpacker unpack DIRECTORY none|gzip|zstd BYTES DIFFID [ROOTID] | probe DIRECTORY ROOTID | "
-      "settle DIRECTORY LOWER...");
+      "settle DIRECTORY LOWER... | pack DIRECTORY TREE UUID");
 }
 
 Compression ReadCompression(std::string_view word) {
@@ -35,6 +35,18 @@ uint32_t ReadId(std::string_view word) {
   return static_cast<uint32_t>(id);
 }
 
+/** 32 hex digits. */
+std::array<uint8_t, 16> ReadUuid(std::string_view word) {
+  std::array<uint8_t, 16> uuid;
+  if (word.size() != 2 * uuid.size()) Refuse();
+  for (size_t at = 0; at < uuid.size(); ++at) {
+    const char* digits = word.data() + 2 * at;
+    const auto [end, error] = std::from_chars(digits, digits + 2, uuid[at], 16);
+    if (error != std::errc() || end != digits + 2) Refuse();
+  }
+  return uuid;
+}
+
 }  // namespace
 
 UnpackArguments ReadUnpackArguments(int argc, char** argv) {
@@ -46,6 +58,11 @@ UnpackArguments ReadUnpackArguments(int argc, char** argv) {
 ProbeArguments ReadProbeArguments(int argc, char** argv) {
   if (argc != 4) Refuse();
   return {argv[2], ReadId(argv[3])};
+}
+
+PackArguments ReadPackArguments(int argc, char** argv) {
+  if (argc != 5) Refuse();
+  return {argv[2], argv[3], ReadUuid(argv[4])};
 }
 
 SettleArguments ReadSettleArguments(int argc, char** argv) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -33,9 +34,17 @@ struct SettleArguments {
   std::vector<std::string> lowers;
 };
 
+/** `pack DIRECTORY TREE UUID`: the root of an unpacked layer, which becomes an image in the directory. */
+struct PackArguments {
+  std::string directory;
+  std::string tree;
+  std::array<uint8_t, 16> uuid = {};
+};
+
 /** Wrong ones end the process. */
 UnpackArguments ReadUnpackArguments(int argc, char** argv);
 ProbeArguments ReadProbeArguments(int argc, char** argv);
 SettleArguments ReadSettleArguments(int argc, char** argv);
+PackArguments ReadPackArguments(int argc, char** argv);
 
 }  // namespace a3s

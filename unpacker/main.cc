@@ -15,6 +15,7 @@
 #include "layer_tree.h"
 #include "limits.h"
 #include "open_beneath.h"
+#include "pack.h"
 #include "privileges.h"
 #include "settle.h"
 #include "tar_reader.h"
@@ -54,6 +55,9 @@ void KeepUnpackersCapabilities() {
 void KeepSettlersCapabilities() {
   KeepCapabilities({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP, CAP_SYS_ADMIN});
 }
+
+/** For files of any owner, and "trusted." attributes. No byte of a layer is parsed here, but for its names. */
+void KeepPackersCapabilities() { KeepCapabilities({CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN}); }
 
 [[noreturn]] void Unpack(const UnpackArguments& arguments) {
   UserNamespace users = BindToParent(arguments.root_id);
@@ -95,6 +99,17 @@ void KeepSettlersCapabilities() {
   Succeed({});
 }
 
+[[noreturn]] void PackLayer(const PackArguments& arguments) {
+  const UserNamespace none = BindToParent(0);
+  const std::vector<UniqueFd> trees = EnterJail(arguments.directory, {arguments.tree}, none);
+  const int around = OpenAround();
+  OpenResult(around);
+  KeepPackersCapabilities();
+  AllowCallsOf(Role::kPacker);
+  Pack(around, trees.front().get(), arguments.uuid);
+  Succeed({});
+}
+
 [[noreturn]] void Probe(const ProbeArguments& arguments) {
   UserNamespace users = BindToParent(arguments.root_id);
   EnterJail(arguments.directory, {}, users);
@@ -110,6 +125,7 @@ int main(int argc, char** argv) {
   std::set_new_handler(a3s::OutOfMemory);
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "settle") a3s::SettleLayer(a3s::ReadSettleArguments(argc, argv));
+  if (verb == "pack") a3s::PackLayer(a3s::ReadPackArguments(argc, argv));
   if (verb == "probe") a3s::Probe(a3s::ReadProbeArguments(argc, argv));
   a3s::Unpack(a3s::ReadUnpackArguments(argc, argv));
 }

@@ -11,7 +11,7 @@ void KeepCapabilities(std::initializer_list<int> kept);
 /**
  * What the thread that asks may call from now on, and with `all_threads` every thread: anything else kills the process.
  */
-enum class Role { kUnpacker, kBroker, kSettler };
+enum class Role { kUnpacker, kBroker, kSettler, kPacker };
 void AllowCallsOf(Role role);
 
 }  // namespace a3s

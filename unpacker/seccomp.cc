@@ -28,6 +28,9 @@ constexpr uint32_t kBrokers[] = {SYS_mknodat, SYS_statx};
 /** On top of an unpacker's: the attributes of lower layers are read. */
 constexpr uint32_t kSettlers[] = {SYS_flistxattr, SYS_fgetxattr};
 
+/** On top of an unpacker's: a layer is read, attributes and all. */
+constexpr uint32_t kPackers[] = {SYS_llistxattr, SYS_lgetxattr, SYS_pread64, SYS_copy_file_range};
+
 }  // namespace
 
 void AllowCallsOf(Role role) {
@@ -37,6 +40,7 @@ void AllowCallsOf(Role role) {
   static_cast<void>(kUnpackers);
   static_cast<void>(kBrokers);
   static_cast<void>(kSettlers);
+  static_cast<void>(kPackers);
 #else
   CallFilter filter;
   filter.Allow(kCommon);
@@ -44,6 +48,7 @@ void AllowCallsOf(Role role) {
   if (role != Role::kBroker) filter.Allow(kUnpackers);
   if (role == Role::kBroker) filter.Allow(kBrokers);
   if (role == Role::kSettler) filter.Allow(kSettlers);
+  if (role == Role::kPacker) filter.Allow(kPackers);
   if (const char* failed = filter.Install(SECCOMP_RET_KILL_PROCESS)) DieOfErrno(failed);
 #endif
 }

@@ -91,6 +91,8 @@ export interface SnapshotWanted {
   readonly declared?: readonly string[];
   /** Absent: the file system's own. */
   readonly bound?: WritableBound | undefined;
+  /** The image's layers are wanted as files, too. */
+  readonly layerFiles?: boolean;
 }
 
 /** A container's writable tree over an image's layers. */
@@ -99,6 +101,10 @@ export interface WritableSnapshot {
   readonly lowers: readonly string[];
   readonly upper: string;
   readonly work: string;
+  /** The directory of both, and of nothing else. */
+  readonly written: string;
+  /** EROFS images, uppermost first, in place of `lowers`; undefined where they were not wanted, or can't be made. */
+  readonly layerFiles: readonly string[] | undefined;
   /** For each volume asked for, in that order, the lowers of a read-only overlay (no upper): two at least. */
   readonly volumeLowers: readonly (readonly string[])[];
   /** For each directory that was to be made, in that order, where it is. */

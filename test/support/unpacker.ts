@@ -21,6 +21,10 @@ export interface Unpacked {
   readonly log: string;
 }
 
+export interface Packed extends Unpacked {
+  readonly file: string;
+}
+
 export interface BedOptions {
   /** Another build of it. */
   readonly program?: string;
@@ -84,6 +88,19 @@ export class UnpackBed implements AsyncDisposable {
     const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
     const result = await readFile(join(directory, "result"), "utf8").catch(() => "");
     return { code, signal, fields: result.split("\0").slice(0, -1), log };
+  }
+
+  /** An unpacked layer as an EROFS image: `layer.erofs` of `directory` then. */
+  async pack(tree: string, program = this.#options.program ?? unpackerProgram): Promise<Packed> {
+    const directory = await this.freshDirectory();
+    const child = spawn(program, ["pack", directory, tree, "0123456789abcdef".repeat(2)], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let log = "";
+    child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()));
+    const [code, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+    const result = await readFile(join(directory, "result"), "utf8").catch(() => "");
+    return { code, signal, fields: result.split("\0").slice(0, -1), log, file: join(directory, "layer.erofs") };
   }
 
   async remove(directory: string): Promise<void> {

@@ -9,9 +9,9 @@ export interface StoreDirectory {
   readonly root: string;
   readonly indexFile: string;
   readonly blobs: string;
-  /** `<chain id>/fs` and `layer.json`: unpacked layers. */
+  /** `<chain id>/fs` and `layer.json`: unpacked layers, and as files where Boxes want them (layer-files.ts). */
   readonly layers: string;
-  /** `<key>/{image.json,upper,work}`: containers' writable trees. */
+  /** `<key>/image.json` and `<key>/written/{upper,work}`: containers' writable trees. */
   readonly containers: string;
   /** One directory per process that brings something in. */
   readonly ingest: string;

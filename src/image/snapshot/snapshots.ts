@@ -20,7 +20,7 @@ export async function prepareSnapshot(
   parts: StoreParts & SweepParts,
   key: string,
   image: Image,
-  { volumes = [], declared = [], bound }: SnapshotWanted,
+  { volumes = [], declared = [], bound, layerFiles = false }: SnapshotWanted,
   signal: AbortSignal,
 ): Promise<WritableSnapshot> {
   const target = containerPath(parts.directory, key);
@@ -31,6 +31,7 @@ export async function prepareSnapshot(
     for (const one of images)
       await parts.layers.ensure(await imageLayers(parts, one), requireBlob(parts.directory), signal);
     const lowers = lowersOf(parts.directory, image.chainIds);
+    const files = layerFiles ? await parts.layerFiles.of(image.chainIds, signal) : undefined;
     const temporary = parts.ingest.freshPath("container");
     await mkdir(temporary, { mode: 0o700 });
     let boundBy: BoundBy;
@@ -49,9 +50,9 @@ export async function prepareSnapshot(
     await syncDirectory(parts.directory.containers);
     const volumeLowers = volumes.map((one) => readOnlyLowersOf(parts.directory, one.chainIds));
     const place = placeIn(target, boundBy);
-    const upper = join(place, "upper");
+    const { written, upper, work } = writtenIn(place);
     return {
-      ...{ lowers, upper, work: join(place, "work"), volumeLowers, boundBy },
+      ...{ lowers, upper, work, written, layerFiles: files, volumeLowers, boundBy },
       declared: declared.map((_path, index) => declaredVolumePath(place, index)),
       measured: boundBy === "file" ? diskFilePath(target) : upper,
     };
@@ -107,12 +108,18 @@ function readOnlyLowersOf(directory: StoreDirectory, chainIds: readonly Digest[]
 
 /** The merged root is the upper's: it gets the image's mode and owner. */
 async function makeWritable(place: string, lowers: readonly string[]): Promise<void> {
-  const upper = join(place, "upper");
+  const { written, upper, work } = writtenIn(place);
   const top = await stat(lowers[0] ?? "/");
+  await mkdir(written, { mode: 0o700 });
   await mkdir(upper);
   await chown(upper, top.uid, top.gid);
   await chmod(upper, top.mode & 0o7777);
-  await mkdir(join(place, "work"), { mode: 0o700 });
+  await mkdir(work, { mode: 0o700 });
+}
+
+function writtenIn(place: string): Pick<WritableSnapshot, "written" | "upper" | "work"> {
+  const written = join(place, "written");
+  return { written, upper: join(written, "upper"), work: join(written, "work") };
 }
 
 async function imageLayers(parts: StoreParts, image: Image): Promise<readonly ImageLayer[]> {

@@ -16,6 +16,7 @@ import { ociIndex, ociManifest } from "../content/media-types.js";
 import type { StoreDirectory } from "../content/store-directory.js";
 import type { StoreLock } from "../content/store-lock.js";
 import type { PullWatch } from "../image-store.js";
+import type { LayerFiles } from "../unpack/layer-files.js";
 import type { Layers, ProvideBlob } from "../unpack/layers.js";
 import { recordEntries } from "./record-names.js";
 import type { SpaceNeed } from "./space.js";
@@ -26,6 +27,7 @@ export interface StoreParts {
   readonly ingest: Ingest;
   readonly catalog: Catalog;
   readonly layers: Layers;
+  readonly layerFiles: LayerFiles;
   readonly watch?: PullWatch | undefined;
   /** Of this pull or import alone. */
   readonly space?: SpaceNeed | undefined;

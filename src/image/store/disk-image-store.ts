@@ -85,7 +85,9 @@ export class DiskImageStore implements ImageStore {
           const pulled = await pullImage({ ...this.#parts, watch: seen, space }, parsed, auth, limited);
           const pullMs = Math.round(performance.now() - begunMs);
           this.#parts.log.info({ image: formatReference(parsed), imageId: pulled, pullMs }, "image pulled");
-          return await this.#require(pulled);
+          const image = await this.#require(pulled);
+          this.#parts.layerFiles.ahead(image.chainIds);
+          return image;
         });
       return await observed(this.#observer, parsed.host, watch, pull);
     });
@@ -210,6 +212,7 @@ export class DiskImageStore implements ImageStore {
     await this.#pulls.close(why);
     await this.#parts.downloads.close(why);
     await this.#parts.layers.close();
+    await this.#parts.layerFiles.close(why);
     await this.#unpacker.close();
     await this.#parts.registries.close();
     await this.#sweeps.trash.close();

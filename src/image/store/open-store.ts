@@ -13,6 +13,7 @@ import { clearDead, dropDoubtfulLayers, emptyTrash, sweep, type SweepParts } fro
 import type { ImageStore, PullObserver } from "../image-store.js";
 import { RegistryClient, type RegistryOptions } from "../registry/registry-client.js";
 import { sweepProjects } from "../snapshot/disk/project-quota.js";
+import { LayerFiles } from "../unpack/layer-files.js";
 import { bootId, Layers } from "../unpack/layers.js";
 import { Unpacker, unpackerPath } from "../unpack/unpacker.js";
 import { checkPins } from "./pinned.js";
@@ -45,12 +46,14 @@ export async function openStore(options: StoreOptions): Promise<ImageStore> {
   const program = unpackerPath(options.assetsDir);
   const unpacker = new Unpacker({ native, program, lockFd: ingest.lockFd, log });
   const layers = new Layers({ directory, ingest, unpacker, native, log });
+  const layerFiles = new LayerFiles({ directory, ingest, unpacker, native, log, bootId: await bootId() });
   const parts: DiskStoreParts = {
     directory,
     storeLock,
     ingest,
     catalog,
     layers,
+    layerFiles,
     native,
     log,
     registries: new RegistryClient(options.registry, log),

@@ -36,6 +36,9 @@ const maxResultBytes = 16 * 1024 * 1024;
 /** Files that it leaves beside the tree. */
 const notes = { result: "result", implied: "implied", log: "log" } as const;
 
+/** What `pack` leaves. */
+const packedFile = "layer.erofs";
+
 /** Its exit statuses, unpacker/exit_codes.h. */
 const exitCodes = { done: 0, failed: 1, noSpace: 2, noMemory: 3, unmapped: 4 } as const;
 
@@ -96,6 +99,12 @@ export class Unpacker {
       await this.#run(directory, ["settle", directory, ...lowers], {}, signal);
     }
     await rm(implied);
+  }
+
+  /** Writes an unpacked layer, `tree`, as an EROFS image into the directory, which is there and empty; resolves to its path. */
+  async pack(directory: string, tree: string, uuid: string, signal: AbortSignal): Promise<string> {
+    await this.#run(directory, ["pack", directory, tree, uuid], {}, signal);
+    return join(directory, packedFile);
   }
 
   /** Ends what runs. */
