@@ -45,6 +45,8 @@ export interface Config {
     readonly containerRuntime: "own" | "crun";
     /** Of the host, below a Box's volumes with HostToContainer. */
     readonly hostMounts: "at_creation" | "followed";
+    /** How Boxes see layers of images. */
+    readonly imageLayers: "erofs" | "shared";
     /** Of Boxes whose driver can. */
     readonly start: "boot" | "template";
     /** Absolute directory of what Boxes go on from; undefined: below `state`. */

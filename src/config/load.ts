@@ -160,6 +160,7 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
       stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
       containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
       hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
+      imageLayers: read("sandbox.image_layers", settings["sandbox.image_layers"]),
       start: read("sandbox.start", settings["sandbox.start"]),
       bootTemplates: bootTemplates === "" ? undefined : bootTemplates,
       healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),

@@ -131,6 +131,11 @@ and ready (Boxes that are up before a pod asks for one: a list of up to 8 { vcpu
     "followed",
     "Mounts below a volume with HostToContainer: as they come and go, or as they are at the container's creation.",
   ),
+  "sandbox.image_layers": oneOf(
+    ["erofs", "shared"],
+    "erofs",
+    "How a Box sees layers of images: as EROFS files that its guest mounts, where its kernel can, or as the host shares them.",
+  ),
   "sandbox.start": oneOf(
     ["boot", "template"],
     "boot",

@@ -112,7 +112,7 @@ describe("Projected volumes", () => {
     await shell(
       daemon,
       id,
-      "watcher /config >/tmp/events 2>&1 </dev/null & until grep -q watching /tmp/events; do :; done",
+      "watcher /config >/tmp/events 2>&1 </dev/null & until grep -qs watching /tmp/events; do :; done",
     );
     const seen = await until(id, "grep -q '^to ..data$' /tmp/events", () => map.write({ key: "two\n" }));
     const told = await eventually("all events are there", busyMs, async () => {

@@ -225,8 +225,11 @@ const template = /^state\/templates\/[0-9a-f]+\.ram$/;
 /** Of a daemon's own ingest directory: there as long as the daemon is, and the next one's has another name. */
 const ownLock = /^root\/images\/ingest\/[^/]+\/writers\.lock$/;
 
+/** Of an unpacked layer: made when a Box first wants it, and there as long as the layer is. */
+const layerFile = /^root\/images\/layers\/[^/]+\/[^/]+\.erofs$/;
+
 function isOnceMade(path: string, isDirectory: boolean): boolean {
-  return isDirectory ? onceMade.test(path) : ownLock.test(path) || template.test(path);
+  return isDirectory ? onceMade.test(path) : [ownLock, template, layerFile].some((kept) => kept.test(path));
 }
 
 /** Every path below the directory; of an unpacked layer only its directory, of what is mounted nothing. */

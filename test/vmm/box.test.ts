@@ -27,6 +27,7 @@ async function runSession(
       mirroredPaths: [],
       propagatedPaths: [],
       hugeVolumes: [],
+      root: undefined,
       seccompBpf: new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

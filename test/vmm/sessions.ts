@@ -45,6 +45,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
       mirroredPaths: [],
       propagatedPaths: [],
       hugeVolumes: [],
+      root: undefined,
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
       stdin: false,

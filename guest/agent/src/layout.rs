@@ -10,6 +10,8 @@ pub const PROGRAMS: &str = "/base/bin";
 pub const SHM: &str = "/run/a3s/shm";
 /// Copies of volumes, by the volumes' names: specs bind them from there.
 pub const MIRRORS: &str = "/run/mirrors";
+/// Roots that the agent lays over their layers, by the sessions' names.
+pub const LAYERED_ROOTS: &str = "/run/roots/";
 
 pub fn is_in_share(path: &str) -> bool {
     path.starts_with(ROOTS) || path.starts_with(VOLUMES)

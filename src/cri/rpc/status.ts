@@ -71,10 +71,11 @@ function poolInfo({ classes, failure, oldestNs }: PoolFacts): Record<string, str
 }
 
 function verboseInfo(deps: Deps): Record<string, string> {
-  const { boxes, config, devicePlugin, sandboxes } = deps;
+  const { boxes, config, containers, devicePlugin, sandboxes } = deps;
   return {
     driver: JSON.stringify({ name: boxes.driver, reason: boxes.reason, configured: config.driver }),
     fileServers: JSON.stringify(fileServers(deps)),
+    imageLayers: JSON.stringify(containers.layeredRoots.state),
     versions: JSON.stringify({ runtime: packageVersion(), node: process.versions.node, cri: "v1" }),
     config: JSON.stringify(shownConfig(config)),
     ...(devicePlugin === undefined ? {} : { devicePlugin: JSON.stringify(devicePlugin.facts) }),

@@ -19,6 +19,7 @@ import { containerRecords, type ContainerExit, type ContainerRecord } from "./co
 import { SeccompFilters } from "./seccomp-filters.js";
 import { HostLookups } from "../volumes/host-lookups.js";
 import { HugePages } from "../volumes/huge-pages.js";
+import { LayeredRoots } from "../volumes/layered-roots.js";
 import { LaterMounts } from "../volumes/later-mounts.js";
 import { Mirrors } from "../volumes/mirrors.js";
 import { SharedSources } from "../volumes/shared-sources.js";
@@ -47,6 +48,7 @@ export class ContainerStore {
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
   readonly hugePages = new HugePages();
+  readonly layeredRoots: LayeredRoots;
   readonly lookups: HostLookups;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */
   readonly ownDirectories: readonly string[];
@@ -63,6 +65,7 @@ export class ContainerStore {
     this.parts = parts;
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
+    this.layeredRoots = new LayeredRoots(parts.config.sandbox.imageLayers);
     this.lookups = new HostLookups(parts.native);
     this.#records = records;
     this.ownDirectories = own;

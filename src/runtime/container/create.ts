@@ -7,6 +7,7 @@ import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { operation, stage } from "../../base/stage.js";
 import type { Image, SnapshotWanted, WritableSnapshot } from "../../image/image-store.js";
+import type { LayeredRoot } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { isAgentsAnswer } from "../../vmm/agent/status.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -64,6 +65,11 @@ async function build(
   const { spec, sandbox, image, imageConfig } = request;
   const box = await sandbox.liveBox(signal);
   const { boundary } = sandbox;
+  const layerFiles = containers.layeredRoots.of(
+    { box, boundary, userNamespace: userNamespaceOf(sandbox.spec) },
+    signal,
+  );
+  layerFiles.catch(() => undefined); // thrown where it is waited for
   const plan = await planOf(id, request, box, deps, signal);
   const sources = await sourcesOf(spec, !boundary.placesSources, containers, signal);
   const seccomp = await containers.seccomp.filterFor(
@@ -79,18 +85,24 @@ async function build(
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const declared = declaredVolumes(imageConfig, spec.mounts);
+  const wanted = { ...snapshotWanted(request, declared), layerFiles: await layerFiles };
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
-    images.prepareSnapshot(id, image, limit, snapshotWanted(request, declared)),
+    images.prepareSnapshot(id, image, limit, wanted),
   );
   const placed = await MountPlacer.open({ id, sandbox, box, boundary, deps, undo, signal });
   const root = await placed.root(snapshot);
   await placed.declared(declared, snapshot);
   await placed.volumes(spec.mounts, sources, snapshot);
   await placed.podFiles(missingPodFiles(spec.mounts, podFiles(sandbox.directory)), plan.mountTraits);
-  const ociSpec = finishSpec(withProfile(plan, boundary, seccomp), root, placed.mounts, sharedMemoryOf(sandbox, box));
+  const ociSpec = finishSpec(
+    withProfile(plan, boundary, seccomp),
+    root.path,
+    placed.mounts,
+    sharedMemoryOf(sandbox, box),
+  );
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const parts = { id, spec: ociSpec, placed, seccomp, stdin: spec.stdin };
+  const parts = { id, spec: ociSpec, root: root.layered, placed, seccomp, stdin: spec.stdin };
   const { startFailure, pid } = await createSession(parts, box, signal);
   await detach(id, snapshot, deps, signal);
   for (const volume of startFailure === "" ? placed.followed : []) {
@@ -168,6 +180,7 @@ function sharedMemoryOf({ spec }: Pod, box: Box): string {
 interface SessionParts {
   readonly id: ContainerId;
   readonly spec: OciSpec;
+  readonly root: LayeredRoot | undefined;
   readonly placed: MountPlacer;
   readonly seccomp: SeccompFilter;
   readonly stdin: boolean;
@@ -182,13 +195,14 @@ const refusals: readonly ErrorCode[] = ["notFound", "invalidArgument", "failedPr
  * be started has failed, and so has its pod if it is not to be restarted (kubelet.md 2.8).
  */
 async function createSession(
-  { id, spec, placed, seccomp, stdin }: SessionParts,
+  { id, spec, root, placed, seccomp, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<{ readonly startFailure: string; readonly pid: number }> {
   const request = {
     sessionId: id,
     ociSpec: Buffer.from(JSON.stringify(spec)),
+    root,
     heldPaths: await placed.heldPaths(),
     mirroredPaths: guestPaths(placed.mirrored),
     propagatedPaths: guestPaths(placed.followed.map(({ place }) => place)),

@@ -3,10 +3,10 @@ import type { Cleanup } from "../../base/cleanup.js";
 import { shortId, type ContainerId } from "../../base/ids.js";
 import { readMountinfo, type MountLine } from "../../base/mountinfo.js";
 import { stage } from "../../base/stage.js";
-import type { HugeVolume } from "../../gen/agent/v1/agent.js";
+import type { HugeVolume, LayeredRoot } from "../../gen/agent/v1/agent.js";
 import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { mirrorOf } from "../../vmm/share/layout.js";
+import { layeredRootOf, mirrorOf } from "../../vmm/share/layout.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { MountSpec } from "../container/container-spec.js";
 import type { Deps } from "../deps.js";
@@ -39,6 +39,12 @@ interface Creation {
   readonly signal: AbortSignal;
 }
 
+export interface PlacedRoot {
+  /** As the agent sees it. */
+  readonly path: string;
+  readonly layered: LayeredRoot | undefined;
+}
+
 /** Puts what a new container mounts where its Box sees it, each with its undoing. */
 export class MountPlacer {
   /** For the spec, in the order of the request; pod files last. */
@@ -64,11 +70,12 @@ export class MountPlacer {
     return new MountPlacer(creation, creation.boundary.placesSources ? await readMountinfo() : []);
   }
 
-  /** Where the container's root is. */
-  async root(snapshot: WritableSnapshot): Promise<string> {
+  /** Where the container's root is; `layered`: the agent lays it there. */
+  async root(snapshot: WritableSnapshot): Promise<PlacedRoot> {
     const { id, box } = this.#creation;
+    if (snapshot.layerFiles !== undefined) return await this.#layeredRoot(snapshot.written, snapshot.layerFiles);
     const { guestPath } = await this.#share("share rootfs", () => box.shareOverlay(shortId(id), snapshot));
-    return guestPath;
+    return { path: guestPath, layered: undefined };
   }
 
   /** Volumes that the image wants, by their paths in the container. */
@@ -121,6 +128,21 @@ export class MountPlacer {
   async #isPods({ hostPath }: PodFile): Promise<boolean> {
     const { idMap } = this.#creation.box.handle;
     return idMap !== undefined && (await stat(hostPath)).uid === idMap.uids.first;
+  }
+
+  /** Each layer has one place for all containers of the Box: its guest mounts it once. */
+  async #layeredRoot(written: string, files: readonly string[]): Promise<PlacedRoot> {
+    const { id, box } = this.#creation;
+    const layers: string[] = [];
+    for (const file of files) {
+      const { guestPath } = await this.#share("share a layer", async (limit) => {
+        const source = await hostSource(file, null, []);
+        return await this.#creation.deps.containers.sources.share(box, id, source, true, limit);
+      });
+      layers.push(guestPath);
+    }
+    const place = await this.#share("share rootfs", () => box.shareBind("written", written, false, false));
+    return { path: layeredRootOf(id), layered: { layers, written: place.guestPath } };
   }
 
   async #image(mount: MountSpec, lowers: readonly string[]): Promise<string> {

@@ -124,7 +124,7 @@ async function runSession(
   const { bpf, flags } = await rehearsed.filter(signal);
   await box.agent.createSession(
     {
-      ...{ sessionId, ociSpec: encoded(spec), heldPaths: [root], stdin: false },
+      ...{ sessionId, ociSpec: encoded(spec), root: undefined, heldPaths: [root], stdin: false },
       ...{ mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], seccompBpf: bpf, seccompFlags: flags },
     },
     signal,

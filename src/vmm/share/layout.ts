@@ -19,6 +19,8 @@ export const guestLayout = {
   SHM: "/run/a3s/shm",
   /** Copies of volumes, by the volumes' names. */
   MIRRORS: "/run/mirrors",
+  /** Roots that the agent lays over their layers, by the sessions' names. */
+  LAYERED_ROOTS: "/run/roots/",
 } as const;
 
 /** The agent's binary. */
@@ -39,6 +41,11 @@ export function volumeAt(hostPath: string): SharedPath {
 /** Where in the guest the copy of a volume is. */
 export function mirrorOf({ guestPath }: Pick<SharedPath, "guestPath">): string {
   return `${guestLayout.MIRRORS}/${guestPath.slice(guestLayout.VOLUMES.length)}`;
+}
+
+/** Where in the guest a root of layers is, by its session. */
+export function layeredRootOf(session: string): string {
+  return `${guestLayout.LAYERED_ROOTS}${session}`;
 }
 
 /** Whether an entry of a share is a container's root. */

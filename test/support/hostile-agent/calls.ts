@@ -31,7 +31,7 @@ export const calls = {
     return agent.configureSandbox(request, signal);
   },
   createSession: (agent, signal) => {
-    const lists = { heldPaths: [], mirroredPaths: [], propagatedPaths: [], hugeVolumes: [] };
+    const lists = { heldPaths: [], mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], root: undefined };
     const bytes = { ociSpec: Buffer.alloc(0), seccompBpf: Buffer.alloc(0) };
     return agent.createSession({ sessionId: "s", ...lists, ...bytes, seccompFlags: 0, stdin: false }, signal);
   },

@@ -2,6 +2,7 @@
 
 pub mod caches;
 pub mod entropy;
+pub mod erofs;
 pub mod facts;
 pub mod huge_pages;
 pub mod process_stats;

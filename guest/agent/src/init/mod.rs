@@ -120,6 +120,9 @@ fn set_up_the_rest() {
     limits::step_back(true);
     mounts::for_containers().iter().for_each(|error| console::say(&error.to_string()));
     node_settings::make().iter().for_each(|error| console::say(&error.to_string()));
+    if let Err(error) = crate::session::roots::prepare() {
+        console::say(&format!("roots of layers: {error}"));
+    }
     if let Err(errno) = crate::net::loopback::up() {
         console::say(&format!("loopback up: {errno}"));
     }

@@ -4,6 +4,7 @@ use crate::pb;
 use crate::server::service::Agent;
 use crate::session::create::{Create, create};
 use crate::session::huge_volumes::Wanted;
+use crate::session::roots::LayeredRoot;
 
 pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb::CreateSessionResponse, Failure> {
     let agent = agent.clone();
@@ -13,6 +14,7 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         held_paths: request.held_paths,
         mirrored_paths: request.mirrored_paths,
         propagated_paths: request.propagated_paths,
+        root: request.root.map(|root| LayeredRoot { layers: root.layers, written: root.written }),
         huge_volumes: request.huge_volumes.into_iter().map(huge_volume).collect(),
         seccomp_bpf: request.seccomp_bpf,
         seccomp_flags: request.seccomp_flags,

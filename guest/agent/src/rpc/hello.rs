@@ -15,5 +15,6 @@ pub fn run(agent: &Agent) -> pb::HelloResponse {
         now_boottime_ns: clock::boot_ns(),
         runtime: agent.sessions.runtime.name().to_owned(),
         huge_page_kib: agent.sessions.huge_pages.sizes().to_vec(),
+        layered_roots: crate::session::roots::are_possible(),
     }
 }

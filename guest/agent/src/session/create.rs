@@ -10,6 +10,7 @@ use super::entry::{Phase, Session};
 use super::held::End;
 use super::huge_volumes::Wanted;
 use super::process::Process;
+use super::roots::{self, LayeredRoot};
 use super::table::Table;
 use super::{id, stdio};
 use crate::clock;
@@ -30,6 +31,7 @@ pub struct Create {
     pub held_paths: Vec<String>,
     pub mirrored_paths: Vec<String>,
     pub propagated_paths: Vec<String>,
+    pub root: Option<LayeredRoot>,
     pub huge_volumes: Vec<Wanted>,
     pub seccomp_bpf: Vec<u8>,
     pub seccomp_flags: u32,
@@ -78,6 +80,9 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     if let Some(path) = request.propagated_paths.iter().find(|path| !request.held_paths.contains(path)) {
         return Err(Failure::invalid(STAGE, format!("{path:?} is to have submounts, but not among the held paths")));
     }
+    if let Some(root) = &request.root {
+        roots::check(STAGE, root, &request.held_paths)?;
+    }
     let parsed = serde_json::from_slice(&request.oci_spec);
     let spec: Value = parsed.map_err(|error| Failure::invalid(STAGE, format!("the spec is not JSON: {error}")))?;
     if !spec.get("process").is_some_and(Value::is_object) {
@@ -94,6 +99,10 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
     let (held, visited) = table.held.visit_all(&request.held_paths, End::Unmount).await;
     session.facts().held = held;
     visited.map_err(|error| Failure::invalid(STAGE, error))?;
+    if let Some(root) = &request.root {
+        let laid = table.roots.lay(STAGE, &container.id, root).await?;
+        session.facts().root = Some(laid);
+    }
     for path in &request.mirrored_paths {
         let mirrored = table.mirrors.add(STAGE, path).await?;
         session.facts().mirrored.push(mirrored);
@@ -146,9 +155,13 @@ async fn undo(table: &Table, session: &Session) {
     release(table, session).await;
 }
 
-/// What is mounted on volumes first, and the copies of directories of the share, as making them reads the share; then the
+/// A root that is laid over what is held, and what is mounted on volumes, first, and the copies of directories of the share, as making them reads the share; then the
 /// share itself. Files of volumes have huge pages: these go after them.
 pub async fn release(table: &Table, session: &Session) {
+    let root = session.facts().root.take();
+    if let Some(root) = root {
+        table.roots.take_away(root).await;
+    }
     let propagated = std::mem::take(&mut session.facts().propagated);
     table.submounts.release(propagated).await;
     let mirrored = std::mem::take(&mut session.facts().mirrored);

@@ -9,6 +9,7 @@ use super::held::Held;
 use super::huge_volumes::HugeVolume;
 use super::mirror::Mirrored;
 use super::process::Process;
+use super::roots::Root;
 use super::submounts::Propagated;
 use crate::failure::{Failure, Kind};
 use crate::files::lease::Workers;
@@ -40,6 +41,7 @@ pub struct Facts {
     pub started_at_ns: i64,
     pub execs: HashMap<String, Slot>,
     pub held: Vec<Held>,
+    pub root: Option<Root>,
     pub mirrored: Vec<Mirrored>,
     pub propagated: Vec<Propagated>,
     pub huge_volumes: Vec<HugeVolume>,

@@ -12,6 +12,7 @@ pub mod oom_score;
 pub mod output;
 pub mod process;
 pub mod pump;
+pub mod roots;
 
 pub mod start;
 pub mod stdio;

@@ -9,6 +9,7 @@ use super::held::HeldPaths;
 use super::huge_volumes::HugeVolumes;
 use super::mirror::Mirrors;
 use super::process::Process;
+use super::roots::Roots;
 use super::submounts::Submounts;
 use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
@@ -26,6 +27,7 @@ pub struct Table {
     /// Where sessions have cgroups; None under a runtime without.
     pub groups: Option<Parent>,
     pub held: HeldPaths,
+    pub roots: Roots,
     pub mirrors: Mirrors,
     pub submounts: Submounts,
     pub huge_pages: HugePages,
@@ -46,8 +48,21 @@ impl Table {
         let (held, mirrors) = (HeldPaths::new(caches), Mirrors::new(mirrors));
         let submounts = Submounts::new(held.clone());
         let huge_volumes = HugeVolumes::new(huge_pages.clone());
+        let roots = Roots::default();
         let (sessions, exec_ids) = (Mutex::default(), Mutex::default());
-        Self { runtime, directory, groups, held, mirrors, submounts, huge_pages, huge_volumes, sessions, exec_ids }
+        Self {
+            runtime,
+            directory,
+            groups,
+            held,
+            roots,
+            mirrors,
+            submounts,
+            huge_pages,
+            huge_volumes,
+            sessions,
+            exec_ids,
+        }
     }
 
     pub fn all(&self) -> Vec<Arc<Session>> {

@@ -360,7 +360,7 @@ class FakeImages {
   ): Promise<WritableSnapshot> {
     this.snapshots.add(key);
     const volumeLowers = volumes.map(() => ["/l", "/e"]);
-    const places = { upper: "/u", work: "/w", volumeLowers, declared: [], measured: "/u" };
+    const places = { upper: "/u", work: "/w", written: "/", layerFiles: undefined, volumeLowers, declared: [], measured: "/u" };
     return Promise.resolve({ lowers: ["/l"], ...places, boundBy: "none" });
   }
 

@@ -315,6 +315,7 @@ describe("a container's life", () => {
         mirroredPaths: [],
         propagatedPaths: [],
         hugeVolumes: [],
+        root: undefined,
         seccompBpf: Buffer.alloc(0),
         seccompFlags: 0,
         stdin: false,

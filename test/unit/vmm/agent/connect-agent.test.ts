@@ -17,6 +17,7 @@ const hello: HelloResponse = {
   nowBoottimeNs: 2n,
   runtime: "crun 1",
   hugePageKib: [2048n],
+  layeredRoots: false,
 };
 const answersHello: Partial<AgentServiceServer> = {
   hello: (_call, reply) => {
