@@ -1,9 +1,10 @@
 /** The gateway to models as pods have it: at a port of their loopback that the host serves, for those that were given a provider. */
 import { randomBytes } from "node:crypto";
+import { agentOfPod } from "../agents/presets/pod-agent.js";
 import { RuntimeError } from "../base/errors.js";
 import { fits } from "../base/patterns.js";
 import { proxyFromEnvironment } from "../base/proxy.js";
-import type { HandlerConfig } from "../config/config.js";
+import type { Config, HandlerConfig } from "../config/config.js";
 import { checkGranted, llmAnnotation, namesIn } from "../config/llm-grants.js";
 import type { LlmBox } from "../llm/box.js";
 import { environmentOf, gatewayPort } from "../llm/environment.js";
@@ -12,6 +13,7 @@ import type { Deps } from "../runtime/deps.js";
 import type { PodSpec } from "../runtime/pod/pod-spec.js";
 import type { Pod } from "../runtime/pod/pod.js";
 import type { ServedPort } from "../runtime/served-ports/served-by-host.js";
+import { knownAgents } from "./agent-skills.js";
 
 /** Over what a Box may ask at a time: clients keep connections for what they ask next. */
 const mostConnections = 128;
@@ -26,7 +28,7 @@ export async function openModelGateway(deps: Deps): Promise<{ close(stop: AbortS
   const { config, log, metrics, servedPorts, sandboxes } = deps;
   const { llm, root } = config;
   if (llm.length === 0 && !sandboxes.anyServedBy(service)) {
-    servedPorts.register({ name: service, portsFor: (spec, handler) => portsFor(spec, handler, llm) });
+    servedPorts.register({ name: service, portsFor: (spec, handler) => portsFor(spec, handler, config) });
     return { close: () => Promise.resolve() };
   }
   const { LlmGateway } = await import("../llm/gateway.js");
@@ -38,7 +40,7 @@ export async function openModelGateway(deps: Deps): Promise<{ close(stop: AbortS
   });
   servedPorts.register({
     name: service,
-    portsFor: (spec, handler) => portsFor(spec, handler, llm),
+    portsFor: (spec, handler) => portsFor(spec, handler, config),
     environmentOf: (pod) => environmentOf(boxOf(pod), llm, tokens),
     open: (pod) => ({
       connected: (stream) => {
@@ -52,13 +54,15 @@ export async function openModelGateway(deps: Deps): Promise<{ close(stop: AbortS
 
 /** Throws why the pod may not have what its annotation asks for. */
 function portsFor(
-  { annotations, madeFor, namespace }: PodSpec,
+  spec: PodSpec,
   handler: HandlerConfig,
-  llm: Parameters<typeof checkGranted>[2],
+  config: Pick<Config, "llm" | "sandboxes">,
 ): readonly ServedPort[] {
+  const { annotations, madeFor, namespace } = spec;
+  agentOfPod(spec, knownAgents(config)); // whether there is such a one
   const names = namesIn(annotations[llmAnnotation] ?? "");
   if (names.length === 0) return [];
-  checkGranted(names, namespace, llm);
+  checkGranted(names, namespace, config.llm);
   // A sandbox of the agents' edge has its providers from its template, or from a caller who is known.
   const refused = madeFor === undefined && names.find((name) => !handler.llm.some((pattern) => fits(pattern, name)));
   if (typeof refused === "string") {

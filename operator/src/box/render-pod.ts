@@ -67,11 +67,19 @@ export function podHash(spec: BoxSpec, options: PodOptions): string {
 
 function annotationsOf(spec: BoxSpec, hash: string): JsonObject {
   const { mode, providers } = spec;
+  const agent = configuredByNode(spec);
   return {
     ...{ [hashAnnotation]: hash, "kubectl.kubernetes.io/default-container": mainContainer },
     ...(mode === "cri" && providers.length > 0 ? { "a3s.dev/llm": providers.join(",") } : {}),
+    ...(agent === undefined ? {} : { "a3s.dev/agent": agent }),
     ...(mode === "sidecar" ? sidecarAnnotations(spec) : {}),
   };
+}
+
+/** The kind of agent that the node's runtime tells of its models and its skills: it alone knows what those providers are. */
+function configuredByNode({ mode, codingAgent, providers }: BoxSpec): string | undefined {
+  const kind = codingAgent?.kind ?? "";
+  return mode === "cri" && providers.length > 0 && presets.has(kind) ? kind : undefined;
 }
 
 function podSpec(identity: Identity, spec: BoxSpec, keys: SkillKeys, options: PodOptions): JsonObject {
@@ -117,14 +125,16 @@ function commandOf({ kind, prompt, command }: CodingAgent): readonly string[] {
   return [...preset.task, task.startsWith("-") ? `\n${task}` : task];
 }
 
-function environmentOf({ mode, codingAgent, skills }: BoxSpec): readonly Json[] {
+function environmentOf(spec: BoxSpec): readonly Json[] {
+  const { mode, codingAgent, skills } = spec;
   const endpoint = {
     sidecar: "tcp://localhost:4088",
     daemonset: `unix://${socketDirectory}/a3s-box.sock`,
     cri: undefined,
   };
   const value = endpoint[mode];
-  const told = skills.length === 0 ? {} : presets.get(codingAgent?.kind ?? "")?.skillsEnvironment;
+  const isTold = skills.length > 0 && configuredByNode(spec) === undefined;
+  const told = isTold ? presets.get(codingAgent?.kind ?? "")?.skillsEnvironment : {};
   return [
     ...(codingAgent === undefined ? [] : [{ name: "A3S_CODING_AGENT", value: codingAgent.kind }]),
     ...(value === undefined ? [] : [{ name: "A3S_BOX_ENDPOINT", value }]),

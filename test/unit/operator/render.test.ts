@@ -150,6 +150,25 @@ describe("an A3sBox, rendered", () => {
     ]);
   });
 
+  it("leaves it in mode cri to the node, which has the models, to tell an agent of them and of its skills", () => {
+    const rendered = (members: JsonObject): readonly [Json | undefined, string | undefined] => {
+      const { metadata, spec: pod } = renderPod(identity, spec(members), none, options);
+      const told = textAt(environmentOf(mainOf(pod)), "OPENCODE_CONFIG_CONTENT");
+      return [objectAt(metadata, "annotations")?.["a3s.dev/agent"], told];
+    };
+    const skills = [{ name: "review", configMapRef: { name: "c" } }];
+    const codingAgent = { kind: "opencode" };
+    const llmConfig = { providers: ["claude"] };
+    expect(rendered({ codingAgent, llmConfig, skills })).to.deep.equal(["opencode", undefined]);
+    const alone = [undefined, '{"skills":{"paths":["/skills"]}}'];
+    expect(rendered({ codingAgent, skills })).to.deep.equal(alone);
+    expect(rendered({ codingAgent, skills, mode: "daemonset" })).to.deep.equal(alone);
+    expect(rendered({ codingAgent: { kind: "custom", command: ["mine"] }, llmConfig })).to.deep.equal([
+      undefined,
+      undefined,
+    ]);
+  });
+
   it("names the version where the image has no tag of its own", () => {
     const image = (name: string): string =>
       imageOf(spec({ image: name, codingAgent: { kind: "codex", version: "1.2" } }));
