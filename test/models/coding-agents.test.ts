@@ -5,28 +5,33 @@
  */
 import { expect } from "chai";
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { acpClient, type AcpClient } from "../support/agents/acp-client.js";
 import { member } from "../support/agents/acp-conversation.js";
+import { AcpQuestions } from "../support/agents/acp-questions.js";
 import { putFile, skillText } from "../support/agents/skill-directory.js";
 import { makeAuthority, type TestAuthority } from "../support/certificates.js";
 import { Daemon } from "../support/daemon.js";
-import { writesAFile, written } from "../support/models/coding-agents.js";
+import {
+  agentPackages,
+  agentPrograms,
+  hasCodingAgents,
+  noAgents,
+  ofLastTurn,
+  written,
+} from "../support/models/coding-agents.js";
 import { startFakeModels, type FakeModels } from "../support/models/fake-models.js";
 import { foundInMemory } from "../support/models/found-in-memory.js";
 import { vmmPid } from "../support/pods.js";
-import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
 import { baseImage, importTemplate } from "../support/template-images.js";
 import { eventually, limit } from "../support/wait.js";
 
-const packages = join(projectDirectory, "build/assets/coding-agents/node_modules");
-const codex = "/agents/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
-const opencode = "/agents/opencode-linux-x64/bin/opencode";
+const codex = `/agents/${agentPrograms.codex}`;
+const opencode = `/agents/${agentPrograms.opencode}`;
 const key = "sk-test-cb58a10d5f2c4b0d9d7a6b1f0c3e8a77";
 const described = "Forms of PDF, as the test of agents has them";
 /** An emulated guest reads 160 MB of a program before it says its first word. */
@@ -40,7 +45,7 @@ describe("coding agents in Boxes without a network and without a key", function 
   let daemon: Daemon;
 
   before(async function () {
-    if (!existsSync(packages)) skipBecause(this, "no coding agents: npm run setup -- coding-agents");
+    if (!hasCodingAgents()) skipBecause(this, noAgents);
     authority = await makeAuthority();
     models = await startFakeModels(await authority.issue("models", "IP:127.0.0.1"));
     models.keys = [key];
@@ -67,7 +72,7 @@ skills = ["${join(directory, "skills")}"]
 [sandboxes]
 listen = ["unix://${join(directory, "edge.sock")}"]
 network = "none"
-mounts = ["${packages}"]
+mounts = ["${agentPackages}"]
 [agents.opencode]
 command = ["${opencode}", "acp"]
 ask = true
@@ -77,7 +82,7 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
   });
 
   after(async () => {
-    if (!existsSync(packages)) return;
+    if (!hasCodingAgents()) return;
     await daemon.remove();
     await models.stop();
     await authority.remove();
@@ -100,7 +105,7 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
   }
 
   async function made(template: string): Promise<{ readonly id: string; readonly podId: string }> {
-    const mounts = [{ host_path: packages, path: "/agents", readonly: true }];
+    const mounts = [{ host_path: agentPackages, path: "/agents", readonly: true }];
     const view = await edge("POST", "/v1/sandboxes", { template, mounts, life_ms: 7_200_000 });
     const [id, podId] = [member(view, "id"), member(view, "pod_id")];
     if (typeof id !== "string" || typeof podId !== "string") throw new Error(JSON.stringify(view));
@@ -159,50 +164,32 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
       const sessionId = member(session, "sessionId");
       const prompt = (): number =>
         first.send("session/prompt", { sessionId, prompt: [{ type: "text", text: "write the file" }] });
-      const answered = new Set<unknown>();
-      const question = (client: AcpClient): unknown =>
-        client.messages.find(({ id, method }) => method === "session/request_permission" && !answered.has(id))?.["id"];
-      const asked = async (client: AcpClient): Promise<unknown> =>
-        await eventually("a question", turnMs, () => question(client));
-      const allow = (client: AcpClient, id: unknown): void => {
-        answered.add(id);
-        client.answer(id, { outcome: { outcome: "selected", optionId: "once" } });
-      };
-      /** Its stop reason, when whatever it asks is allowed. */
-      const allowed = async (client: AcpClient, turn: number): Promise<unknown> =>
-        await eventually("the turn's end", turnMs, () => {
-          const id = question(client);
-          if (id !== undefined) allow(client, id);
-          const end = client.messages.find((one) => one["id"] === turn && one["method"] === undefined);
-          return end === undefined ? undefined : member(end["result"], "stopReason");
-        });
+      const questions = new AcpQuestions(turnMs);
 
       const one = prompt();
-      allow(first, await asked(first));
-      expect(await allowed(first, one)).to.equal("end_turn");
+      questions.allow(first, await questions.asked(first));
+      expect(await questions.allowed(first, one)).to.equal("end_turn");
       expect(first.text()).to.contain("The file is there.");
       expect(first.messages.filter(({ method }) => method === "session/update").length).to.be.greaterThan(2);
       expect(await sh(box.id, `cat ${written.path}`)).to.equal(written.text);
       expect(timesListed()).to.equal(1);
 
       const two = prompt();
-      const open = await asked(first);
-      answered.add(open);
+      const open = await questions.asked(first);
       first.notify("session/cancel", { sessionId });
-      // ACP wants an answer to what was asked then; opencode asks nothing else before it has it.
-      first.answer(open, { outcome: { outcome: "cancelled" } });
+      questions.cancel(first, open);
       expect(member(await first.result(two, turnMs), "stopReason")).to.equal("cancelled");
 
       await sh(box.id, `rm ${written.path}`);
       const three = prompt();
-      const pending = await asked(first);
+      const pending = await questions.asked(first);
       await daemon.stop("SIGKILL");
       await first.closed();
       await daemon.launch();
       const query = `?process=${String(first.process)}&from=${String(first.offset())}`;
       const second = await eventually("the agent again", 60_000, () => connected(query));
-      allow(second, pending);
-      expect(await allowed(second, three)).to.equal("end_turn");
+      questions.allow(second, pending);
+      expect(await questions.allowed(second, three)).to.equal("end_turn");
       expect(await sh(box.id, `cat ${written.path}`)).to.equal(written.text);
       await checkNoKey(box);
     } finally {
@@ -211,15 +198,3 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
     }
   });
 });
-
-/**
- * Each prompt has the file written anew: what was done for those before is no answer, though what a turn that was cancelled has
- * left may stand in the same message.
- */
-function ofLastTurn(request: unknown): ReturnType<typeof writesAFile> {
-  const turns = member(request, "messages") ?? member(request, "input");
-  const last: unknown = Array.isArray(turns) ? turns.at(-1) : undefined;
-  const content = member(last, "content");
-  const newest: unknown = Array.isArray(content) ? content.at(-1) : last;
-  return writesAFile({ tools: member(request, "tools"), messages: [newest] });
-}

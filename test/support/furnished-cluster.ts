@@ -27,9 +27,16 @@ export interface FurnishedCluster extends Cluster {
   readonly models: FakeModels;
 }
 
+export interface FurnishedOptions extends Pick<ClusterOptions, "signal" | "images"> {
+  /** TOML, more of it: tables. Told where the models are, and where their key is. */
+  readonly config?: (modelsUrl: string, keyFile: string) => string;
+}
+
 export async function startFurnishedCluster({
+  config: more = () => "",
+  images: others = [],
   signal,
-}: Pick<ClusterOptions, "signal"> = {}): Promise<FurnishedCluster> {
+}: FurnishedOptions = {}): Promise<FurnishedCluster> {
   const undo = new Undo();
   try {
     const directory = await mkdtemp(join(tmpdir(), "a3s-f"));
@@ -37,10 +44,11 @@ export async function startFurnishedCluster({
     const models = await startFakeModels(undefined);
     models.keys = [modelKey];
     undo.add(() => models.stop());
-    await writeFile(join(directory, "key"), modelKey, { mode: 0o600 });
-    const llm = `[[llm]]\nname = "fake"\nkind = "openai"\nupstream = "${models.url}/v1"\nvalue_file = "${join(directory, "key")}"\n`;
-    const config = `[handlers.agents]\nllm = ["*"]\nannotations = ["skills"]\n${llm}`;
-    const images = [await operatorImage("localhost/a3s-box/operator:1"), await agentImage()];
+    const keyFile = join(directory, "key");
+    await writeFile(keyFile, modelKey, { mode: 0o600 });
+    const llm = `[[llm]]\nname = "fake"\nkind = "openai"\nupstream = "${models.url}/v1"\nvalue_file = "${keyFile}"\n`;
+    const config = `[handlers.agents]\nllm = ["*"]\nannotations = ["skills"]\n${llm}${more(models.url, keyFile)}`;
+    const images = [await operatorImage("localhost/a3s-box/operator:1"), await agentImage(), ...others];
     const cluster = await startCluster({
       ...{ config, images, authorization: "RBAC" },
       ...(signal === undefined ? {} : { signal }),
