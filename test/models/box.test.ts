@@ -81,6 +81,31 @@ llm = ["anthropic"]
     return `wget -S -O - --header "x-api-key: ${token}" --post-data '${body}' http://127.0.0.1:4089${path} 2>&1`;
   }
 
+  it("a pod that names its agent has it configured for its models, by variable and by file", async () => {
+    const annotations = { "a3s.dev/llm": "openai", "a3s.dev/agent": "codex" };
+    const pod = await runPod(daemon, { annotations }, "agents");
+    try {
+      const container = await startContainer(daemon, pod, {
+        linux: { resources: undefined, securityContext: { runAsUser: { value: 1000n } } },
+      });
+      const config = await sh(container, "cat /etc/codex/config.toml; echo x >> /etc/codex/config.toml");
+      expect(config)
+        .to.contain('base_url = "http://127.0.0.1:4089/openai/v1"')
+        .and.not.match(/\[0\]$/);
+    } finally {
+      await removePod(daemon, pod);
+    }
+    const opencode = await runPod(daemon, { annotations: { ...annotations, "a3s.dev/agent": "opencode" } }, "agents");
+    try {
+      const env = await sh(await startContainer(daemon, opencode), "env");
+      expect(env).to.contain('"baseURL":"{env:OPENAI_BASE_URL}"').and.to.contain("OPENCODE_DISABLE_MODELS_FETCH=1\n");
+    } finally {
+      await removePod(daemon, opencode);
+    }
+    const unknown = { annotations: { ...annotations, "a3s.dev/agent": "nobody" } };
+    expect(await runPod(daemon, unknown, "agents").catch(String)).to.contain('"nobody" is not known (agents: opencode');
+  });
+
   const annotated = async (names: string, handler = "agents"): Promise<Pod> =>
     await runPod(daemon, { annotations: { "a3s.dev/llm": names } }, handler);
 
