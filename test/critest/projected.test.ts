@@ -1,8 +1,9 @@
 /** Volumes that kubelet changes while the pod runs: who reads them and who watches them sees it. */
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
+import { ConfigMap } from "../support/config-map.js";
 import type { Daemon } from "../support/daemon.js";
 import { exec, removeContainer, runPod, shell, startContainer, type Pod } from "../support/pods.js";
 import { sharedDaemon } from "../support/shared-daemon.js";
@@ -13,37 +14,6 @@ import { eventually, limit } from "../support/wait.js";
 /** Of the issue: a change is seen within 2 s. The machine of a test may be busy with others. */
 const seenMs = 2_000;
 const busyMs = 15_000;
-
-/** A ConfigMap as kubelet's AtomicWriter writes it. */
-class ConfigMap {
-  readonly directory: string;
-  #version = 0;
-
-  private constructor(directory: string) {
-    this.directory = directory;
-  }
-
-  static async make(directory: string, content: Readonly<Record<string, string>>): Promise<ConfigMap> {
-    await mkdir(directory);
-    const made = new ConfigMap(directory);
-    await made.write(content);
-    return made;
-  }
-
-  async write(content: Readonly<Record<string, string>>): Promise<void> {
-    const [old, next] = [`..v${this.#version}`, `..v${++this.#version}`];
-    await mkdir(join(this.directory, next));
-    for (const [key, text] of Object.entries(content)) await writeFile(join(this.directory, next, key), text);
-    await symlink(next, join(this.directory, "..data_tmp"));
-    await rename(join(this.directory, "..data_tmp"), join(this.directory, "..data"));
-    for (const key of Object.keys(content)) {
-      await symlink(`..data/${key}`, join(this.directory, key)).catch((thrown: unknown) => {
-        if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST")) throw thrown;
-      });
-    }
-    await rm(join(this.directory, old), { recursive: true, force: true });
-  }
-}
 
 describe("Projected volumes", () => {
   let daemon: Daemon;

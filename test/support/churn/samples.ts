@@ -13,7 +13,14 @@ const answer = z.object({
   external: z.number(),
   descriptors: z.int(),
   resources: z.record(z.string(), z.int()),
+  classes: z.record(z.string(), z.int()).default({}),
+  entries: z.record(z.string(), z.int()).default({}),
+  /** Maps of more than a few entries, with the keys that came last. */
+  largest: z.array(z.object({ size: z.int(), keys: z.array(z.string()) })).default([]),
 });
+
+/** What the probe says, as it says it. */
+export type ProbeAnswer = z.infer<typeof answer>;
 
 /** Sizes in MiB, the others counts. */
 export interface Sample {
@@ -30,19 +37,24 @@ export type Figure = Exclude<keyof Sample, "atMs">;
 
 const mib = 1024 * 1024;
 
-/** For the daemon that is to be looked at. */
-export function probeEnvironment(file: string): Readonly<Record<string, string>> {
+/** For the daemon that is to be looked at. `objects`: all of them are counted as well. */
+export function probeEnvironment(file: string, objects = false): Readonly<Record<string, string>> {
   const probe = pathToFileURL(join(projectDirectory, "test/support/churn/probe.mjs"));
-  return { NODE_OPTIONS: `--import=${probe.href}`, A3S_PROBE_FILE: file };
+  const more = objects ? { A3S_PROBE_OBJECTS: "1" } : {};
+  return { NODE_OPTIONS: `--import=${probe.href}`, A3S_PROBE_FILE: file, ...more };
 }
 
-export async function takeSample(pid: number, file: string): Promise<Sample> {
+export async function askProbe(pid: number, file: string): Promise<ProbeAnswer> {
   const before = await read(file);
   process.kill(pid, "SIGUSR2");
-  const said = await eventually("the daemon says what it holds", 20_000, async () => {
+  return await eventually("the daemon says what it holds", 20_000, async () => {
     const now = await read(file);
     return now?.sample === before?.sample ? undefined : now;
   });
+}
+
+export async function takeSample(pid: number, file: string): Promise<Sample> {
+  const said = await askProbe(pid, file);
   const { Timeout: timers = 0, Immediate: _, ...handles } = said.resources;
   return {
     atMs: performance.now(),
@@ -55,7 +67,7 @@ export async function takeSample(pid: number, file: string): Promise<Sample> {
   };
 }
 
-async function read(file: string): Promise<z.infer<typeof answer> | undefined> {
+async function read(file: string): Promise<ProbeAnswer | undefined> {
   const text = await readFile(file, "utf8").catch(() => "");
   return text === "" ? undefined : answer.parse(JSON.parse(text));
 }

@@ -22,7 +22,7 @@ const coreTests = [...new Set(Object.values({ ...core, ...kernels }))].join("|")
 /** Of this process's environment; what is not a number is a name, or a path of the host. */
 const passedOn = [
   ...["A3S_TEST_PODS", "A3S_TEST_EXECS", "A3S_TEST_CONTAINERS", "A3S_TEST_STREAM_MIB", "A3S_TEST_KEEP"],
-  ...["A3S_TEST_HANDLER", "A3S_TEST_FILES", "A3S_TEST_STARTS", "A3S_TEST_FAULTS"],
+  ...["A3S_TEST_HANDLER", "A3S_TEST_FILES", "A3S_TEST_STARTS", "A3S_TEST_FAULTS", "A3S_CHURN_PODS"],
   ...["A3S_TEST_CPU_MANAGER", "A3S_TEST_SYSTEMD_PODS"],
   ...["A3S_SOAK_MINUTES", "A3S_SOAK_WORKERS", "A3S_SOAK_SEED"],
 ];
