@@ -8,7 +8,7 @@ import { MountPropagation } from "../../../src/gen/runtime/v1/api.js";
 import type { Native } from "../../../src/native/addon.js";
 import { ConfigMap } from "../config-map.js";
 import type { Daemon } from "../daemon.js";
-import { exec, removeContainer, removePod, runPod, startContainer, testHandler, type Pod } from "../pods.js";
+import { exec, removeContainer, removePod, runPod, startContainer, testHandler, vmmPid, type Pod } from "../pods.js";
 
 const { PROPAGATION_HOST_TO_CONTAINER: fromHost } = MountPropagation;
 const tmpfsBytes = 1 << 20;
@@ -59,6 +59,7 @@ export async function volumePod({ daemon, native, directory }: VolumePodsOptions
     await until(daemon, container, "[ ! -e /data/late/file ]");
   }
   if (ending === 1) await native.unmount(late, false); // the daemon may be about to see it
+  if (turn % 25 === 6) process.kill(await vmmPid(daemon, pod), "SIGKILL"); // a Box's
   await end(daemon, pod, container, turn);
   // Not lazily: who still had one of them would be told by EBUSY.
   if (ending === 2) await native.unmount(late, false);
