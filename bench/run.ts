@@ -4,6 +4,7 @@ import { missed, printTable, type Report } from "./report.js";
 import { benchBefore } from "./before.js";
 import { benchContainers } from "./containers.js";
 import { benchExec } from "./exec.js";
+import { benchFiles } from "./files.js";
 import { benchGuest } from "./guest.js";
 import { benchKernel } from "./kernel.js";
 import { benchLlm } from "./llm.js";
@@ -24,6 +25,7 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   start: benchStart,
   before: benchBefore,
   exec: benchExec,
+  files: benchFiles,
   guest: benchGuest,
   kernel: benchKernel,
   pool: benchPool,
