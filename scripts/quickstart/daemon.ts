@@ -17,6 +17,7 @@ export class QuickDaemon {
   readonly #main: string;
   readonly #logFile: string;
   #process: ChildProcess | undefined;
+  #failed: Promise<never> | undefined;
 
   constructor(context: SetupContext, scratch: string) {
     this.#main = join(context.root, "dist/main.js");
@@ -30,23 +31,35 @@ export class QuickDaemon {
     await run(process.execPath, [this.#main, "image", "import", ...this.#directories, file], { signal });
   }
 
-  async start(driver: string): Promise<void> {
+  async start(driver: string, more: readonly string[] = []): Promise<void> {
     await mkdir(join(this.#logFile, ".."), { recursive: true });
     const log = openSync(this.#logFile, "a");
     const listen = ["--listen", `unix://${this.socket}`];
     // Without CNI plugins and their configuration too.
-    const args = [this.#main, "serve", ...this.#directories, ...listen, "--driver", driver, "--network", "loopback"];
+    const how = ["--driver", driver, "--network", "loopback", ...more];
+    const args = [this.#main, "serve", ...this.#directories, ...listen, ...how];
     // A group of its own: Ctrl-C is for the quickstart, which then has the daemon clean up.
     const child = spawn(process.execPath, args, { stdio: ["ignore", log, log], detached: true });
     this.#process = child;
-    const ended = new Promise<never>((_, reject) => {
+    this.#failed = new Promise<never>((_, reject) => {
       child.once("exit", (code) => {
         reject(new RuntimeError("internal", `the daemon ended with status ${String(code)}`));
       });
       child.once("error", reject);
     });
-    ended.catch(() => undefined);
-    await Promise.race([this.cri.ready(startLimitMs), ended]);
+    this.#failed.catch(() => undefined);
+    await Promise.race([this.cri.ready(startLimitMs), this.#failed]);
+  }
+
+  /** Resolves with the signal, and throws where the daemon ends by itself. */
+  async runUntil(signal: AbortSignal): Promise<void> {
+    const told = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => {
+        resolve();
+      });
+    });
+    await Promise.race([told, this.#failed]);
   }
 
   /** SIGTERM, and SIGKILL where that has no effect. */

@@ -10,8 +10,12 @@ import { type Driver, setUp, setupContext, usableDriver } from "../setup/set-up.
 import { Stopwatch } from "../setup/stopwatch.js";
 
 const usage = `npm run quickstart [-- OPTIONS]
+  --sandboxes           serve sandboxes for agents on this machine, until Ctrl-C, in place of running a pod
   --image REF           pull and run this image instead of the one made from Debian's packages
   --driver krun|qemu    how the microVM is made; left out: what this machine can do`;
+
+/** Where SDKs look when nobody tells them where. */
+const sandboxesPort = 4088;
 
 const watch = new Stopwatch();
 const say = (line: string): void => {
@@ -19,26 +23,33 @@ const say = (line: string): void => {
 };
 
 interface Wish {
+  readonly sandboxes: boolean;
   readonly image: string | undefined;
   readonly driver: Driver | undefined;
 }
 
 function wishOf(argv: readonly string[]): Wish | undefined {
   try {
-    const options = { image: { type: "string" }, driver: { type: "string" } } as const;
+    const options = {
+      sandboxes: { type: "boolean", default: false },
+      image: { type: "string" },
+      driver: { type: "string" },
+    } as const;
     const { values } = parseArgs({ args: [...argv], options });
-    const { image, driver } = values;
-    if (driver === undefined || driver === "krun" || driver === "qemu") return { image, driver };
+    const { sandboxes, image, driver } = values;
+    if (sandboxes && image !== undefined) return undefined;
+    if (driver === undefined || driver === "krun" || driver === "qemu") return { sandboxes, image, driver };
   } catch {
     // the usage says it
   }
   return undefined;
 }
 
-async function setUpAll(context: SetupContext, forced: Driver | undefined): Promise<void> {
+async function setUpAll(context: SetupContext, { driver, sandboxes }: Wish): Promise<void> {
   watch.add("npm packages", Number(process.env["BOOTSTRAP_MS"] ?? "0"));
   await watch.time("native parts", async () => {
-    await setUp(context, { drivers: [forced ?? (await usableDriver(context))], forTests: false });
+    const drivers = [driver ?? (await usableDriver(context))];
+    await setUp(context, { drivers, forTests: false, templates: sandboxes });
   });
   await watch.time("compile the daemon", () => buildDist(context));
 }
@@ -52,8 +63,12 @@ async function main(): Promise<number> {
   const signal = interrupted();
   const context = setupContext(join(import.meta.dirname, "../.."), signal, say);
   say("setting up: what is there already is taken as it is");
-  await setUpAll(context, wish.driver);
+  await setUpAll(context, wish);
   // Only now: these files import the generated code, which the set-up has made.
+  if (wish.sandboxes) {
+    const { serveSandboxes } = await import("./serve-sandboxes.js");
+    return await serveSandboxes(context, { driver: wish.driver ?? "auto", port: sandboxesPort });
+  }
   const { demonstrate } = await import("./demonstrate.js");
   const shown = await demonstrate(context, watch, { image: wish.image, driver: wish.driver ?? "auto" });
   console.log(`\nStages\n${watch.table()}\n`);

@@ -2,7 +2,13 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { RuntimeError } from "../../src/base/errors.js";
-import { ContainerConfig, ContainerState, ImageSpec, PodSandboxConfig } from "../../src/gen/runtime/v1/api.js";
+import {
+  ContainerConfig,
+  ContainerState,
+  ImageSpec,
+  PodSandboxConfig,
+  PodSandboxFilter,
+} from "../../src/gen/runtime/v1/api.js";
 import type { Stopwatch } from "../setup/stopwatch.js";
 import { image, runtime, type Cri } from "./cri.js";
 
@@ -79,9 +85,16 @@ function plainLog(text: string): string {
     .join("\n");
 }
 
+/** Sandboxes for agents are in lists of those alone who ask for them. */
+const sandboxes = { "a3s.dev/made-for": "agents" };
+
 /** Stops and removes whatever pods there are, so that the runtime leaves nothing behind. */
 export async function removePods(cri: Cri): Promise<void> {
-  const { items } = await cri.call(runtime.listPodSandbox, {}, callLimitMs);
+  const lists = [{}, sandboxes].map(async (labelSelector) => {
+    const filter = PodSandboxFilter.fromPartial({ labelSelector });
+    return (await cri.call(runtime.listPodSandbox, { filter }, callLimitMs)).items;
+  });
+  const items = (await Promise.all(lists)).flat();
   for (const { id } of items) {
     await cri.call(runtime.stopPodSandbox, { podSandboxId: id }, callLimitMs);
     await cri.call(runtime.removePodSandbox, { podSandboxId: id }, callLimitMs);

@@ -41,6 +41,8 @@ export interface SetupWish {
   readonly drivers: readonly Driver[];
   /** What only the tests need: the nested VM's kernel, a registry, the checks' tools. */
   readonly forTests: boolean;
+  /** The images of the templates; tests have them anyway. */
+  readonly templates?: boolean;
   /** What takes half an hour more to build, on two cores, the programs of a control plane or another kubelet; or is large. */
   readonly more?: "cluster" | "helm" | "oldest-kubelet" | "coding-agents";
   /** Absent: what A3S_KERNEL says, else what `guestKernel` decides. */
@@ -102,9 +104,9 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   const downloads = async (inner: SetupContext): Promise<void> => {
     await place(await busyboxImage(inner), "image");
     await crunBase(inner);
+    if (wish.forTests || wish.templates === true) await place(await templateImages(inner), "templates");
     if (wish.forTests) {
       await place(await imagePackages(inner), "packages");
-      await place(await templateImages(inner), "templates");
       await place(await outerKernel(inner), "outer");
       if (wish.more === "coding-agents") await place(await codingAgents(inner), "coding-agents");
       const clients = await pythonClients(inner);
