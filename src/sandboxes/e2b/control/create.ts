@@ -34,6 +34,7 @@ const newSandbox = z.object({
   metadata: pairs,
   envVars: variables,
   autoPause: z.boolean().default(false),
+  autoPauseMemory: z.boolean().default(true),
   autoResume: z.object({ enabled: z.boolean().default(false) }).optional(),
   allow_internet_access: z.boolean().optional(),
   network: networkRules.optional(),
@@ -70,6 +71,7 @@ function refuseWhatIsNotBuilt(asked: NewSandbox): void {
     asked.mcp === undefined ? [] : "mcp",
     Object.keys(asked.iam?.tokens ?? {}).length > 0 ? "iam" : [],
     asked.autoResume?.enabled === true ? "autoResume" : [],
+    asked.autoPauseMemory ? [] : "autoPauseMemory: false (the disk alone)",
   ].flat();
   if (parts.length > 0) throw new RuntimeError("unimplemented", `${parts.join(", ")}: not built`);
 }

@@ -13,6 +13,7 @@ export const networkRules = z.object({
   denyOut: addresses,
   rules: z.record(z.string().max(300), z.unknown()).default({}),
   egressProxy: z.unknown().optional(),
+  allowPublicTraffic: z.boolean().default(false),
   maskRequestHost: z.string().max(300).optional(),
   httpsPorts: z.array(z.int()).max(mostRules).default([]),
   allow_internet_access: z.boolean().optional(),
@@ -25,6 +26,8 @@ export function egressOf(rules: NetworkRules, internet: boolean | undefined): Eg
   const unmet = [
     Object.keys(rules.rules).length > 0 ? "rules" : [],
     rules.egressProxy === undefined ? [] : "egressProxy",
+    // Ports of a sandbox are for who has a token, whatever is asked for: a promise to the others would not be kept.
+    rules.allowPublicTraffic ? "allowPublicTraffic" : [],
     rules.maskRequestHost === undefined ? [] : "maskRequestHost",
     rules.httpsPorts.length === 0 ? [] : "httpsPorts",
   ].flat();

@@ -187,6 +187,8 @@ describe("E2B's control REST", () => {
       ["POST", "/v2/sandboxes", { templateID: "base", volumeMounts: [{ name: "v", path: "/v" }] }],
       ["POST", "/v2/sandboxes", { templateID: "base", mcp: {} }],
       ["POST", "/v2/sandboxes", { templateID: "base", autoPause: true, autoResume: { enabled: true } }],
+      ["POST", "/v2/sandboxes", { templateID: "base", autoPause: true, autoPauseMemory: false }],
+      ["POST", "/v2/sandboxes", { templateID: "base", network: { allowPublicTraffic: true } }],
     ] as const;
     for (const [method, path, body] of tries) {
       const answer = await ask(method, path, body);
