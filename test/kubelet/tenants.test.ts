@@ -18,15 +18,14 @@ import { spdyCommand } from "../support/streaming/spdy-client.js";
 import { Undo } from "../support/undo.js";
 import { limit } from "../support/wait.js";
 
-/** Socket, method, path, sandbox and body of one request: prints what is answered. */
+/** Socket, method, path, body and headers of one request: prints what is answered. */
 const client = `
 import socket, sys
-path, method, target, sandbox, body = sys.argv[1:6]
+path, method, target, body, *headers = sys.argv[1:]
 with socket.socket(socket.AF_UNIX) as s:
     s.connect(path)
     head = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(body.encode())}"]
-    if sandbox:
-        head.append(f"x-sandbox-id: {sandbox}")
+    head += headers
     s.sendall(("\\r\\n".join(head) + "\\r\\n\\r\\n" + body).encode())
     answer = b""
     while part := s.recv(65536):
@@ -34,10 +33,48 @@ with socket.socket(socket.AF_UNIX) as s:
 sys.stdout.write(answer.decode())
 `;
 
+/**
+ * Socket, and a file whose coming ends it, at the latest after a minute: as many connections that say nothing as there is room
+ * for, and eight that ask without a pause. Prints how often it was answered.
+ */
+const flood = `
+import os, socket, sys, threading, time
+path, stop = sys.argv[1:3]
+end = time.monotonic() + 60
+idle = []
+answered = [0] * 8
+def connected():
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(path)
+    return s
+def ask(at):
+    while not os.path.exists(stop) and time.monotonic() < end:
+        try:
+            with connected() as s:
+                s.sendall(b"GET /v1/sandboxes HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
+                while s.recv(65536):
+                    pass
+            answered[at] += 1
+        except OSError:
+            time.sleep(0.01)
+try:
+    while len(idle) < 600:
+        idle.append(connected())
+except OSError:
+    pass
+threads = [threading.Thread(target=ask, args=(at,)) for at in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sum(answered))
+`;
+
 interface Asked {
   readonly method?: string;
   readonly path: string;
-  readonly sandbox?: string;
+  readonly headers?: readonly string[];
   readonly body?: unknown;
 }
 
@@ -82,7 +119,7 @@ describe("two tenants of a real kubelet", function () {
     const node = await NodeNetwork.here();
     undo.add(() => node.remove());
     for (const name of ["ours", "other"]) await mkdir(join(directory, name), { mode: 0o755 });
-    await writeFile(join(directory, "client.py"), client);
+    for (const [name, text] of Object.entries({ client, flood })) await writeFile(join(directory, `${name}.py`), text);
     const images = [await busybox(), await agentImage()];
     const config = `host_namespaces = "native"\n${sandboxes(join(directory, "ours"), quota)}`;
     daemon = await Daemon.start({ images, config });
@@ -106,16 +143,19 @@ describe("two tenants of a real kubelet", function () {
     process.stderr.write(`--- kubelet\n${await kubelet.logTail()}\n--- daemon\n${await daemon.logTail()}\n`);
   });
 
-  /** By the program in the tenant's pod. */
-  const ask = async (tenant: Tenant, { method = "GET", path, sandbox = "", body }: Asked, at = "ours") => {
-    const text = body === undefined ? "" : JSON.stringify(body);
-    const words = ["python3", "/node/client.py", `/node/${at}/box.sock`, method, path, sandbox, text];
+  /** In the tenant's pod; what it prints. */
+  const inPod = async (tenant: Tenant, words: readonly string[]): Promise<string> => {
     const command = words.map((word) => `command=${encodeURIComponent(word)}`).join("&");
     const url = kubelet.url(`/exec/${tenant}/app-${nodeName}/app?output=1&error=1&${command}`);
     const { stdout, stderr, error } = await spdyCommand(url, { stdout: true, stderr: true });
     const [out, err, status] = [await stdout.ending(), await stderr.ending(), await error.ending()];
-    if (!status.includes('"Success"')) throw new Error(`${path}: ${status}: ${err}`);
-    return answerIn(out);
+    if (!status.includes('"Success"')) throw new Error(`${words.join(" ")}: ${status}: ${err}`);
+    return out;
+  };
+  const ask = async (tenant: Tenant, { method = "GET", path, headers = [], body }: Asked, at = "ours") => {
+    const text = body === undefined ? "" : JSON.stringify(body);
+    const words = ["python3", "/node/client.py", `/node/${at}/box.sock`, method, path, text, ...headers];
+    return answerIn(await inPod(tenant, words));
   };
   const create = async (tenant: Tenant): Promise<Answer> =>
     await ask(tenant, {
@@ -150,20 +190,53 @@ describe("two tenants of a real kubelet", function () {
       { path: `/v1/sandboxes/${id}` },
       { method: "POST", path: `/v1/sandboxes/${id}/run`, body: run },
       { method: "POST", path: `/v1/sandboxes/${id}/extend`, body: { life_ms: 60_000 } },
-      { path: "/v1/files/file", sandbox: id },
-      { method: "DELETE", path: "/v1/files/file", sandbox: id },
+      { path: "/v1/files/file", headers: [`x-sandbox-id: ${id}`] },
+      { method: "DELETE", path: "/v1/files/file", headers: [`x-sandbox-id: ${id}`] },
       { path: `/sandboxes/${id}` },
+      { method: "POST", path: `/v2/sandboxes/${id}/connect`, body: {} },
+      { method: "POST", path: "/process.Process/List", headers: byE2b(id, 49_983), body: {} },
+      { path: "/files?path=/tmp/file", headers: byE2b(id, 49_983) },
+      { path: "/", headers: byE2b(id, 8000) },
       { method: "DELETE", path: `/v1/sandboxes/${id}` },
     ];
     const nothing = deeds(never);
     for (const [at, deed] of deeds(ids["team-a"]).entries()) {
       const said = await ask("team-b", deed);
       const unknown = await ask("team-b", nothing[at] ?? deed);
-      expect(said.status, deed.path).to.equal(404);
+      expect(said.status, deed.path).to.equal(deed.headers?.length === 2 ? 502 : 404);
       expect(said.body.replaceAll(ids["team-a"], never), deed.path).to.equal(unknown.body);
     }
-    const file = await ask("team-a", { path: "/v1/files/file", sandbox: ids["team-a"] });
+    const file = await ask("team-a", { path: "/v1/files/file", headers: [`x-sandbox-id: ${ids["team-a"]}`] });
     expect([file.status, file.body]).to.deep.equal([200, "ours\n"]);
+    const port = await ask("team-a", { path: "/", headers: byE2b(ids["team-a"], 8000) });
+    expect([port.status, port.body]).to.satisfy(
+      ([status, body]: [number, string]) => status === 502 && body.includes("port is not open"),
+    );
+  });
+
+  it("are served while the other has all its connections open, asks without a pause and keeps its sandbox busy", async () => {
+    const words = { command: "echo here" };
+    const deed = { method: "POST", path: `/v1/sandboxes/${ids["team-b"]}/run`, body: words };
+    const busy = { command: "while :; do :; done", limit_ms: 30_000 };
+    const spinning = ask("team-a", { method: "POST", path: `/v1/sandboxes/${ids["team-a"]}/run`, body: busy });
+    const flooding = inPod("team-a", ["python3", "/node/flood.py", "/node/ours/box.sock", "/node/stop"]);
+    const tookMs: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) {
+      const startedMs = performance.now();
+      const ran = await ask("team-b", deed);
+      tookMs.push(performance.now() - startedMs);
+      expect([ran.status, ran.body]).to.satisfy(
+        ([status, body]: [number, string]) => status === 200 && body.includes('"stdout":"here\\n"'),
+      );
+    }
+    await writeFile(join(directory, "stop"), "");
+    const answered = Number(await flooding);
+    process.stdout.write(
+      `      ${answered} answers to the one; the other waited ${Math.max(...tookMs).toFixed(0)} ms at most\n`,
+    );
+    expect(answered).to.be.greaterThan(50);
+    expect(Math.max(...tookMs)).to.be.below(limit(15_000));
+    expect((await spinning).body).to.contain('"timed_out":true');
   });
 
   it("have a quota each: one that has used its own up takes nothing of the other's", async () => {
@@ -234,6 +307,10 @@ function appPod(directory: string): Record<string, unknown> {
     ],
     volumes: [{ name: "node", hostPath: { path: directory, type: "Directory" } }],
   };
+}
+
+function byE2b(id: string, port: number): string[] {
+  return [`E2b-Sandbox-Id: ${id}`, `E2b-Sandbox-Port: ${String(port)}`];
 }
 
 function answerIn(text: string): Answer {
