@@ -53,7 +53,11 @@ describe("the churn of sandboxes", function () {
         say(`${figure}: ${first.toFixed(1)}, then ${last.toFixed(1)}; by the line ${by.toFixed(1)}`);
       }
       say([...churn.done].map(([name, times]) => `${name} ${times}`).join(", "));
-      for (const { figure, grown: by } of grown) expect(by, figure).to.be.below(most[figure]);
+      for (const { figure, grown: by } of grown) {
+        // A line through figures that swing says little: whether it is a leak is seen in all of them.
+        const all = samples.map((sample) => sample[figure].toFixed(0)).join(" ");
+        expect(by, `${figure}: ${all}`).to.be.below(most[figure]);
+      }
     } finally {
       await churn?.end();
       await daemon.remove();
