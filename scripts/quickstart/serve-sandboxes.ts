@@ -1,11 +1,15 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { messageOf, RuntimeError } from "../../src/base/errors.js";
 import { imageName, interpreterCommand, templateNames } from "../images/build.js";
 import type { SetupContext } from "../setup/run.js";
 import { QuickDaemon } from "./daemon.js";
 import { removePods } from "./pod.js";
 import { makeScratch, removeScratch } from "./scratch.js";
+
+const healthLimitMs = 30_000;
+const healthPollMs = 50;
 
 export interface ServeWish {
   readonly driver: string;
@@ -28,7 +32,9 @@ export async function serveSandboxes(context: SetupContext, { driver, port, serv
     await writeFile(config, configuration(port));
     context.say("starting the runtime");
     await daemon.start(driver, ["--config", config]);
-    context.say(`sandboxes are served at http://localhost:${String(port)}, until Ctrl-C, which ends them all`);
+    const url = `http://localhost:${String(port)}`;
+    await healthy(url, context.signal);
+    context.say(`sandboxes are served at ${url}, until Ctrl-C, which ends them all`);
     context.say("what to do with them in another terminal: docs/guide/first-sandbox.md");
     served?.();
     await daemon.runUntil(context.signal);
@@ -46,6 +52,17 @@ export async function serveSandboxes(context: SetupContext, { driver, port, serv
     });
     await daemon.stop();
     for (const remark of await removeScratch(scratch)) context.say(remark);
+  }
+}
+
+/** The port of sandboxes opens some time after kubelet's. */
+async function healthy(url: string, signal: AbortSignal): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(healthLimitMs)]);
+  for (;;) {
+    const answer = await fetch(`${url}/v1/health`, { signal: limit }).catch(() => undefined);
+    if (answer?.ok === true) return;
+    if (limit.aborted) throw new RuntimeError("deadlineExceeded", `nothing answers at ${url}/v1/health`);
+    await delay(healthPollMs);
   }
 }
 

@@ -58,6 +58,10 @@ def commands(sandbox):
     sandbox.commands.send_stdin(cat.pid, "one\n")
     sandbox.commands.close_stdin(cat.pid)
     assert cat.wait().stdout == "one\n"
+    cat = sandbox.commands.run("cat", background=True, stdin=True)
+    sandbox.commands.stream_input(cat.pid, iter(["two\n", b"three\n"]))
+    sandbox.commands.close_stdin(cat.pid)
+    assert cat.wait().stdout == "two\nthree\n"
     sleeper = sandbox.commands.run("sleep 600; true", background=True, timeout=0)
     assert sleeper.pid in [process.pid for process in sandbox.commands.list()]
     assert sandbox.commands.kill(sleeper.pid)

@@ -7,8 +7,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Sandbox as CodeSandbox } from "@e2b/code-interpreter";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect } from "chai";
 import { FileType, Sandbox } from "e2b";
+import * as z from "zod";
 import { serveSandboxes } from "../../scripts/quickstart/serve-sandboxes.js";
 import { driver } from "../support/daemon.js";
 import { codeBlocksOf, textOf } from "../support/documents.js";
@@ -137,6 +140,37 @@ describe("the first sandbox of a newcomer", function () {
     const { stdout } = await run(python, ["-B", "-c", inPython]);
     expect(stdout).to.equal("['user', '/home/user']\nTrue\n42\n");
   });
+
+  for (const mode of ["auto", "legacy"] as const) {
+    const ways = {
+      HTTP: () => new StreamableHTTPClientTransport(new URL(`http://localhost:${String(port)}/mcp`)),
+      stdio: () => {
+        const args = ["dist/main.js", "mcp", "--endpoint", `localhost:${String(port)}`];
+        return new StdioClientTransport({ command: process.execPath, args, cwd: projectDirectory });
+      },
+    };
+    for (const [way, transport] of Object.entries(ways)) {
+      it(`has tools for models, by the protocol's own client and ${way} (${mode})`, async () => {
+        const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode } });
+        await client.connect(transport());
+        const call = async (name: string, args: Record<string, string>): Promise<unknown> => {
+          const { isError, structuredContent, content } = await client.callTool({ name, arguments: args });
+          expect(isError, JSON.stringify(content)).to.not.equal(true);
+          return structuredContent;
+        };
+        try {
+          const made = z.object({ sandbox_id: z.string() }).parse(await call("create_sandbox", { template: "base" }));
+          const given = { sandbox_id: made.sandbox_id };
+          await call("upload_file", { ...given, path: "a.py", content: "print(6 * 7); raise SystemExit(3)" });
+          const ran = await call("execute_command", { ...given, command: "python3 a.py" });
+          expect(ran).to.include({ exit_code: 3, stdout: "42\n" });
+          await call("delete_sandbox", given);
+        } finally {
+          await client.close();
+        }
+      });
+    }
+  }
 
   it("goes with Ctrl-C, and leaves nothing", async () => {
     await Sandbox.create();
