@@ -181,6 +181,7 @@ describe("a template", function () {
       await bench.discard(box.id);
     };
 
+    await bench.factory.idle(); // with what is made in the place of the one that was dropped
     await begun();
     const before = bench.factory;
     await bench.reopen();

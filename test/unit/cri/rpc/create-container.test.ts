@@ -56,6 +56,20 @@ describe("CreateContainer", () => {
     expect(world.box.agent.created.get(containerId)?.heldPaths).to.have.length(4); // root and the pod's three files
   });
 
+  it("has the agent lay the root over the image's layers, where its guest can", async () => {
+    world.box.agent.layeredRoots = true;
+    const { containerId } = await create();
+    const made = world.box.agent.created.get(containerId);
+    const { layers = [], written = "" } = made?.root ?? {};
+    expect(layers).to.have.length(1);
+    expect(written).to.match(/^\/v\/written/);
+    for (const path of [...layers, written]) expect(made?.heldPaths).to.include(path);
+    const spec = JSON.parse(Buffer.from(made?.ociSpec ?? "").toString()) as { root: { path: string } };
+    expect(spec.root.path).to.equal(`/run/roots/${containerId}`);
+    await removeContainer({ containerId }, call(), world.deps);
+    await expectNothingLeft();
+  });
+
   it("binds the real place of a mount's source, and echoes the mount as it was given", async () => {
     await mkdir(join(world.directory, "real"));
     await symlink("real", join(world.directory, "link"));

@@ -13,6 +13,7 @@ import {
   Stream,
   type CreateSessionRequest,
   type ExitStatus,
+  type HelloResponse,
   type OutputChunk,
   type ProcessRef,
   type Session,
@@ -151,6 +152,8 @@ class FakeAgent {
   beforeStart: () => Promise<void> = () => Promise.resolve();
   beforeSync: (path: string) => Promise<void> = () => Promise.resolve();
   rest: Promise<void> = Promise.resolve();
+  /** Its guest mounts layers of images. */
+  layeredRoots = false;
   onExec: (process: FakeProcess) => void = (process) => {
     process.end(0);
   };
@@ -163,6 +166,10 @@ class FakeAgent {
 
   init(sessionId: string): FakeProcess {
     return this.process({ sessionId, execId: "" });
+  }
+
+  hello(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
+    return Promise.resolve({ layeredRoots: this.layeredRoots, kernelRelease: "6.12.0" });
   }
 
   async createSession(request: CreateSessionRequest): Promise<{ pid: number }> {
@@ -356,12 +363,13 @@ class FakeImages {
     key: string,
     _image: Image,
     _signal: AbortSignal,
-    { volumes = [] }: SnapshotWanted,
+    { volumes = [], layerFiles = false }: SnapshotWanted,
   ): Promise<WritableSnapshot> {
     this.snapshots.add(key);
     const volumeLowers = volumes.map(() => ["/l", "/e"]);
-    const places = { upper: "/u", work: "/w", written: "/", layerFiles: undefined, volumeLowers, declared: [], measured: "/u" };
-    return Promise.resolve({ lowers: ["/l"], ...places, boundBy: "none" });
+    const places = { upper: "/u", work: "/w", written: "/", volumeLowers, declared: [], measured: "/u" };
+    const files = layerFiles ? [import.meta.filename] : undefined;
+    return Promise.resolve({ lowers: ["/l"], ...places, layerFiles: files, boundBy: "none" });
   }
 
   removeSnapshot(key: string): Promise<void> {
