@@ -70,6 +70,21 @@ describe("CreateContainer", () => {
     await expectNothingLeft();
   });
 
+  it("leaves nothing where the Box does not say what its guest can, and asks once it is repeated", async () => {
+    let asked = 0;
+    world.box.agent.beforeHello = () => {
+      asked += 1;
+      return asked === 1 ? Promise.reject(new RuntimeError("unavailable", "no answer")) : Promise.resolve();
+    };
+    expect((await failureOf(create())).message)
+      .to.include("ask for layered roots")
+      .and.include("no answer");
+    await expectNothingLeft();
+    await create();
+    await create({ metadata: { name: "second", attempt: 0 } });
+    expect(asked).to.equal(2);
+  });
+
   it("binds the real place of a mount's source, and echoes the mount as it was given", async () => {
     await mkdir(join(world.directory, "real"));
     await symlink("real", join(world.directory, "link"));

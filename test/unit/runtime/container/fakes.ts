@@ -154,6 +154,7 @@ class FakeAgent {
   rest: Promise<void> = Promise.resolve();
   /** Its guest mounts layers of images. */
   layeredRoots = false;
+  beforeHello: () => Promise<void> = () => Promise.resolve();
   onExec: (process: FakeProcess) => void = (process) => {
     process.end(0);
   };
@@ -168,8 +169,9 @@ class FakeAgent {
     return this.process({ sessionId, execId: "" });
   }
 
-  hello(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
-    return Promise.resolve({ layeredRoots: this.layeredRoots, kernelRelease: "6.12.0" });
+  async hello(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
+    await this.beforeHello();
+    return { layeredRoots: this.layeredRoots, kernelRelease: "6.12.0" };
   }
 
   async createSession(request: CreateSessionRequest): Promise<{ pid: number }> {
