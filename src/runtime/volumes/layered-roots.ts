@@ -36,9 +36,16 @@ export class LayeredRoots {
     return this.#state;
   }
 
-  /** A pod with a user namespace has what its file server shows it, which maps the owners. */
+  /**
+   * A pod with a user namespace has what its file server shows it, which maps the owners. libkrun's server makes files with no
+   * more rights than their owner has, who can't enter an overlay's own directory.
+   */
   async of({ box, boundary, userNamespace }: RootOwner, signal: AbortSignal): Promise<boolean> {
     if (!this.#areWanted || !boundary.placesSources || userNamespace !== undefined) return false;
+    if (box.handle.driver !== "qemu") {
+      this.#state = { layers: "shared", reason: `the driver ${box.handle.driver} has no file server for them` };
+      return false;
+    }
     return await this.#answers.run(box, signal, async (given) => {
       const { layeredRoots, kernelRelease } = await stage("ask for layered roots", stepLimitMs, given, (limit) =>
         box.agent.hello(limit),
