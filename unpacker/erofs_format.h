@@ -54,7 +54,8 @@ static_assert(sizeof(Superblock) == 128);
 enum class Layout : uint16_t {
   /** In blocks, one after the other. */
   kPlain = 0,
-  /** The same, but for the rest of the last block, which comes behind the inode and its attributes, in one block with it. */
+  /** The same, but for the rest of the last block, which comes behind the inode and its attributes, in one block with
+     it. */
   kInline = 2,
   /** In chunks: behind the inode is the first block of each. */
   kChunks = 4,

@@ -16,8 +16,8 @@ namespace a3s::erofs {
 using InodeId = uint64_t;
 
 /**
- * An EROFS image that is being written: what files have in them as it comes, and the inodes behind it all. It knows nothing
- * of trees. What fails ends the process.
+ * An EROFS image that is being written: what files have in them as it comes, and the inodes behind it all. It knows
+ * nothing of trees. What fails ends the process.
  */
 class Image {
  public:

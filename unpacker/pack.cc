@@ -32,8 +32,8 @@ using erofs::InodeId;
 using erofs::kBlock;
 using erofs::Layout;
 
-/** What is left of a file behind its last whole block stands with its inode up to here: inodes that lie close together are
- * read together. */
+/** What is left of a file behind its last whole block stands with its inode up to here: inodes that lie close together
+ * are read together. */
 constexpr uint64_t kMaxTail = 1024;
 /** Of a sparse file; its chunks are as wide as it takes. */
 constexpr uint64_t kMaxChunks = 1 << 20;
