@@ -14,6 +14,9 @@ constexpr uint32_t kBlockBits = 12;
 constexpr uint64_t kBlock = uint64_t{1} << kBlockBits;
 /** Of inodes: a number of one counts them from the first inode's block on. */
 constexpr uint64_t kSlot = 32;
+
+constexpr uint64_t RoundUp(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
 constexpr uint64_t kSuperblockAt = 1024;
 constexpr uint32_t kMagic = 0xe0f5e1e2;
 /** An inode's time is when its content changed [EROFS_FEATURE_COMPAT_MTIME]. */

@@ -19,8 +19,6 @@ constexpr char kName[] = "layer.erofs";
 constexpr char kInodesName[] = "inodes";
 constexpr size_t kBufferBytes = size_t{1} << 20;
 
-uint64_t RoundUp(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
-
 UniqueFd Make(int around, const char* name) {
   UniqueFd file(OpenBeneath(around, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   if (!file.valid()) FailOfErrno("open", name, errno);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "attributes.h"
 #include "erofs_format.h"
 #include "failure.h"
 
@@ -26,26 +27,9 @@ constexpr uint8_t kUser = 1;
 
 /** The one attribute of overlayfs that a layer has: `trusted.` on the host, `user.` for an overlay with "userxattr". */
 constexpr std::string_view kOpaque = "trusted.overlay.opaque";
-constexpr std::string_view kOverlays[] = {"trusted.overlay.", "user.overlay."};
 
 /** What fits into an inode's count of attributes. */
 constexpr size_t kMaxBytes = sizeof(erofs::AttributesHeader) + (UINT16_MAX - 1) * erofs::kAttributeUnit;
-
-bool StartsWith(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
-
-/** Nobody changes a layer between the question for the size and the one for the bytes. */
-template <typename Read>
-std::string ReadWhole(const char* name, Read read) {
-  std::string all;
-  const ssize_t size = read(nullptr, 0);
-  if (size < 0 && errno == ENOTSUP) return all;
-  if (size < 0) FailOfErrno("read attributes", name, errno);
-  all.resize(static_cast<size_t>(size));
-  const ssize_t got = size == 0 ? 0 : read(all.data(), all.size());
-  if (got < 0) FailOfErrno("read attributes", name, errno);
-  all.resize(static_cast<size_t>(got));
-  return all;
-}
 
 void Append(std::string& packed, uint8_t prefix, std::string_view rest, std::string_view value, const char* name) {
   if (rest.size() > UINT8_MAX || value.size() > UINT16_MAX) {
@@ -55,16 +39,14 @@ void Append(std::string& packed, uint8_t prefix, std::string_view rest, std::str
                                          static_cast<uint16_t>(value.size())};
   packed.append(reinterpret_cast<const char*>(&header), sizeof header);
   packed.append(rest).append(value);
-  packed.resize((packed.size() + erofs::kAttributeUnit - 1) / erofs::kAttributeUnit * erofs::kAttributeUnit);
+  packed.resize(erofs::RoundUp(packed.size(), erofs::kAttributeUnit));
 }
 
 void AppendOne(std::string& packed, std::string_view attribute, std::string_view value, const char* name) {
   if (attribute == kOpaque) return Append(packed, kUser, "overlay.opaque", value, name);
-  for (const std::string_view overlays : kOverlays) {
-    if (StartsWith(attribute, overlays)) return;
-  }
+  if (IsOverlays(attribute)) return;
   for (const Prefix& prefix : kPrefixes) {
-    if (!StartsWith(attribute, prefix.text)) continue;
+    if (attribute.rfind(prefix.text, 0) != 0) continue;
     return Append(packed, prefix.number, attribute.substr(prefix.text.size()), value, name);
   }
 }
@@ -73,12 +55,12 @@ void AppendOne(std::string& packed, std::string_view attribute, std::string_view
 
 std::string PackAttributes(const char* name) {
   const std::string names =
-      ReadWhole(name, [name](char* buffer, size_t size) { return ::llistxattr(name, buffer, size); });
+      ReadAttributes(name, [name](char* buffer, size_t size) { return ::llistxattr(name, buffer, size); });
   std::string packed;
   for (size_t at = 0; at < names.size();) {
     const std::string attribute = names.c_str() + at;
     at += attribute.size() + 1;
-    const std::string value = ReadWhole(name, [name, &attribute](char* buffer, size_t size) {
+    const std::string value = ReadAttributes(name, [name, &attribute](char* buffer, size_t size) {
       return ::lgetxattr(name, attribute.c_str(), buffer, size);
     });
     if (packed.empty()) packed.resize(sizeof(erofs::AttributesHeader));

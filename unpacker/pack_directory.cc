@@ -47,7 +47,7 @@ std::string PackDirectory(const std::vector<PackedName>& names) {
       name_at += one.name.size();
     }
     for (size_t at = first; at < end; ++at) packed.append(names[at].name);
-    if (end < names.size()) packed.resize((packed.size() + erofs::kBlock - 1) / erofs::kBlock * erofs::kBlock);
+    if (end < names.size()) packed.resize(erofs::RoundUp(packed.size(), erofs::kBlock));
     first = end;
   }
   return packed;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "attributes.h"
 #include "failure.h"
 #include "open_beneath.h"
 
@@ -61,33 +62,14 @@ UniqueFd LookUp(const std::vector<UniqueFd>& lowers, const std::string& path) {
   return UniqueFd();
 }
 
-/** Of overlayfs: what it says of a lower directory is not true of the one above. */
-bool IsOverlays(std::string_view attribute) {
-  return attribute.rfind("trusted.overlay.", 0) == 0 || attribute.rfind("user.overlay.", 0) == 0;
-}
-
-/** The size is asked for first, and nobody changes a layer in between. */
-template <typename Read>
-std::string ReadWhole(const std::string& path, Read read) {
-  std::string all;
-  const ssize_t size = read(nullptr, 0);
-  if (size < 0 && errno == ENOTSUP) return all;
-  if (size < 0) FailOfErrno("read attributes", path, errno);
-  all.resize(static_cast<size_t>(size));
-  const ssize_t got = size == 0 ? 0 : read(all.data(), all.size());
-  if (got < 0) FailOfErrno("read attributes", path, errno);
-  all.resize(static_cast<size_t>(got));
-  return all;
-}
-
 void TakeAttributes(int to, int from, const std::string& path) {
   const std::string names =
-      ReadWhole(path, [from](char* buffer, size_t size) { return ::flistxattr(from, buffer, size); });
+      ReadAttributes(path, [from](char* buffer, size_t size) { return ::flistxattr(from, buffer, size); });
   for (size_t at = 0; at < names.size();) {
     const std::string name = names.c_str() + at;
     at += name.size() + 1;
-    if (IsOverlays(name)) continue;
-    const std::string value = ReadWhole(
+    if (IsOverlays(name)) continue;  // of a lower directory, and not true of the one above
+    const std::string value = ReadAttributes(
         path, [from, &name](char* buffer, size_t size) { return ::fgetxattr(from, name.c_str(), buffer, size); });
     if (::fsetxattr(to, name.c_str(), value.data(), value.size(), 0) != 0 && errno != ENOTSUP) {
       FailOfErrno("setxattr", path, errno);
