@@ -18,7 +18,6 @@ import type { ContainerSpec } from "./container-spec.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { HostLookups } from "../volumes/host-lookups.js";
-import { HugePages } from "../volumes/huge-pages.js";
 import { LayeredRoots } from "../volumes/layered-roots.js";
 import { LaterMounts } from "../volumes/later-mounts.js";
 import { Mirrors } from "../volumes/mirrors.js";
@@ -47,7 +46,6 @@ export class ContainerStore {
   readonly sources: SharedSources;
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
-  readonly hugePages = new HugePages();
   readonly layeredRoots: LayeredRoots;
   readonly lookups: HostLookups;
   /** Of this daemon, resolved: what is mounted there are Boxes' and images'. */

@@ -6,19 +6,17 @@ import { newContainerId, shortId, type ContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { neverAborted } from "../../base/signals.js";
 import { operation, stage } from "../../base/stage.js";
-import type { Image, SnapshotWanted, WritableSnapshot } from "../../image/image-store.js";
+import type { SnapshotWanted, WritableSnapshot } from "../../image/image-store.js";
 import type { LayeredRoot } from "../../gen/agent/v1/agent.js";
 import type { Box } from "../../vmm/box.js";
 import { isAgentsAnswer } from "../../vmm/agent/status.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { userNamespaceOf } from "../pod/user-namespace.js";
-import { podHostname } from "../pod/pod-files.js";
 import type { Pod } from "../pod/pod.js";
-import { finishSpec, planSpec, type SpecPlan } from "../spec/build-spec.js";
+import { finishSpec, type SpecPlan } from "../spec/build-spec.js";
 import { declaredVolumes, missingPodFiles, type PodFile } from "../spec/mounts.js";
 import type { OciSpec } from "../spec/oci.js";
-import type { UserDatabase } from "../spec/user.js";
 import type { CheckedContainer } from "./check-spec.js";
 import type { ContainerRecord } from "./container-record.js";
 import type { ContainerSpec } from "./container-spec.js";
@@ -30,6 +28,7 @@ import { explained } from "../volumes/huge-pages.js";
 import { recordedSpec } from "./recorded-spec.js";
 import { guestPaths, MountPlacer } from "../volumes/place-mounts.js";
 import { createLimitMs, longStepLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
+import { planOf } from "./plan.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
 
 /**
@@ -65,11 +64,6 @@ async function build(
   const { spec, sandbox, image, imageConfig } = request;
   const box = await sandbox.liveBox(signal);
   const { boundary } = sandbox;
-  const layerFiles = containers.layeredRoots.of(
-    { box, boundary, userNamespace: userNamespaceOf(sandbox.spec) },
-    signal,
-  );
-  layerFiles.catch(() => undefined); // thrown where it is waited for
   const plan = await planOf(id, request, box, deps, signal);
   const sources = await sourcesOf(spec, !boundary.placesSources, containers, signal);
   const seccomp = await containers.seccomp.filterFor(
@@ -85,7 +79,7 @@ async function build(
   );
   undo.add("remove snapshot", (limit) => images.removeSnapshot(id, limit));
   const declared = declaredVolumes(imageConfig, spec.mounts);
-  const wanted = { ...snapshotWanted(request, declared), layerFiles: await layerFiles };
+  const wanted = await snapshotWanted(request, declared, box, deps, signal);
   const snapshot = await stage("prepare snapshot", longStepLimitMs, signal, (limit) =>
     images.prepareSnapshot(id, image, limit, wanted),
   );
@@ -105,11 +99,7 @@ async function build(
   const parts = { id, spec: ociSpec, root: root.layered, placed, seccomp, stdin: spec.stdin };
   const { startFailure, pid } = await createSession(parts, box, signal);
   await detach(id, snapshot, deps, signal);
-  for (const volume of startFailure === "" ? placed.followed : []) {
-    await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
-      containers.laterMounts.follow(box, id, volume, limit),
-    );
-  }
+  if (startFailure === "") await follow(id, placed, box, containers, signal);
   const write = async (): Promise<void> => {
     if (sandbox.state !== "ready") throw new RuntimeError("failedPrecondition", "the sandbox was stopped meanwhile");
     await containers.add({
@@ -124,9 +114,31 @@ async function build(
   await giveCpusBack(id, box, containers, log);
 }
 
-function snapshotWanted({ spec: { disk }, volumes }: CheckedContainer, declared: readonly string[]): SnapshotWanted {
+async function snapshotWanted(
+  { sandbox, spec: { disk }, volumes }: CheckedContainer,
+  declared: readonly string[],
+  box: Box,
+  { containers: { layeredRoots } }: Deps,
+  signal: AbortSignal,
+): Promise<SnapshotWanted> {
   const bound = disk === undefined ? undefined : { bytes: disk.sizeBytes, by: disk.by };
-  return { volumes: [...volumes.values()], declared, bound };
+  const owner = { box, boundary: sandbox.boundary, userNamespace: userNamespaceOf(sandbox.spec) };
+  return { volumes: [...volumes.values()], declared, bound, layerFiles: await layeredRoots.of(owner, signal) };
+}
+
+/** The volumes in which mounts of the host that come later are seen. */
+async function follow(
+  id: ContainerId,
+  { followed }: MountPlacer,
+  box: Box,
+  { laterMounts }: ContainerStore,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const volume of followed) {
+    await stage("follow mounts of the host", longStepLimitMs, signal, (limit) =>
+      laterMounts.follow(box, id, volume, limit),
+    );
+  }
 }
 
 /** Where it was on the host until all of it was shared. */
@@ -219,58 +231,6 @@ async function createSession(
     if (signal.aborted || box.exit !== undefined || !isRefusal) throw thrown;
     return { startFailure: messageOf(thrown), pid: 0 };
   }
-}
-
-async function planOf(
-  id: ContainerId,
-  request: CheckedContainer,
-  box: Box,
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<SpecPlan> {
-  const { spec, sandbox, image, imageConfig } = request;
-  return planSpec({
-    id,
-    spec,
-    image: imageConfig,
-    database: await userDatabase(image, deps),
-    sandbox: {
-      hostname: podHostname(sandbox.id, sandbox.spec),
-      privileged: sandbox.spec.privileged,
-      userns: userNamespaceOf(sandbox.spec),
-      environment: deps.servedPorts.environmentOf(sandbox),
-    },
-    targetPid: await targetPid(request, box, deps, signal),
-    rules: await sandbox.boundary.specRules(spec, sandbox.spec, deps.containers.hugePages.factsOf(box, signal)),
-  });
-}
-
-async function userDatabase(image: Image, deps: Deps): Promise<UserDatabase> {
-  const [passwd, group] = await Promise.all([
-    deps.images.readFile(image, "/etc/passwd"),
-    deps.images.readFile(image, "/etc/group"),
-  ]);
-  return { passwd: passwd?.toString("utf8") ?? "", group: group?.toString("utf8") ?? "" };
-}
-
-/** Init of the container that `target_id` names, as the guest numbers it; undefined when none is wanted. */
-async function targetPid(
-  { spec, sandbox }: CheckedContainer,
-  box: Box,
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  const { pid, targetId } = spec.security.namespaces;
-  if (pid !== "target") return undefined;
-  const target = deps.containers.require(targetId);
-  if (target.sandboxId !== sandbox.id) {
-    throw new RuntimeError("invalidArgument", `target container ${shortId(target.id)} is in another sandbox`);
-  }
-  if (target.state !== "running") {
-    throw new RuntimeError("failedPrecondition", `target container ${shortId(target.id)} is not running`);
-  }
-  const sessions = await box.agent.listSessions(signal);
-  return sessions.find(({ sessionId }) => sessionId === target.id)?.pid;
 }
 
 function podFiles(directory: string): PodFile[] {

@@ -3,7 +3,7 @@ import { shortId } from "../../base/ids.js";
 import { stage } from "../../base/stage.js";
 import type { Deps } from "../deps.js";
 import { mergeResources, oomScoreAdj } from "../spec/resources.js";
-import { explained } from "../volumes/huge-pages.js";
+import { explained, hugePageFacts } from "../volumes/huge-pages.js";
 import type { Container } from "./container.js";
 import { placeIn } from "./cpu-sets.js";
 import { stepLimitMs } from "./limits.js";
@@ -27,7 +27,7 @@ export async function updateResources(
       throw new RuntimeError("failedPrecondition", `container ${shortId(container.id)} has exited`);
     }
     const box = await sandbox.liveBox(signal);
-    const guest = deps.containers.hugePages.factsOf(box, signal);
+    const guest = hugePageFacts(box, signal);
     const limits = await sandbox.boundary.resources(wish, guest);
     const counts = sandbox.boundary.sharesOomScore ? wish : { ...wish, oomScoreAdj: 0n };
     const update = {

@@ -1,6 +1,5 @@
 /** Huge pages of containers in a Box: they are the guest's, set aside by its agent (docs/adr/0044). */
 import { messageOf, RuntimeError } from "../../base/errors.js";
-import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { GuestFacts } from "../boundary/boundary.js";
@@ -10,21 +9,13 @@ import { stepLimitMs } from "../container/limits.js";
 const maxSizes = 16;
 
 /** Which sizes a Box's guest has, in KiB. Empty where containers can't have any: an agent of an earlier version. */
-export class HugePages {
-  readonly #answers = new SharedWork<Box, readonly bigint[]>({ results: new WeakMap() });
-
-  async of(box: Box, signal: AbortSignal): Promise<readonly bigint[]> {
-    return await this.#answers.run(box, signal, (given) => ask(box, given));
-  }
-
-  factsOf(box: Box, signal: AbortSignal): GuestFacts {
-    return { hugePageKib: () => this.of(box, signal) };
-  }
+export async function hugePageKib(box: Box, signal: AbortSignal): Promise<readonly bigint[]> {
+  const guest = await stage("ask for huge pages", stepLimitMs, signal, (limit) => box.agent.guest(limit));
+  return guest.hugePageKib.slice(0, maxSizes);
 }
 
-async function ask(box: Box, signal: AbortSignal): Promise<readonly bigint[]> {
-  const { hugePageKib } = await stage("ask for huge pages", stepLimitMs, signal, (limit) => box.agent.hello(limit));
-  return hugePageKib.slice(0, maxSizes);
+export function hugePageFacts(box: Box, signal: AbortSignal): GuestFacts {
+  return { hugePageKib: () => hugePageKib(box, signal) };
 }
 
 /** What the agent refuses because its guest has no room for the pages, with what can be done about it. */

@@ -1,5 +1,4 @@
 /** Roots of containers that a Box's agent lays itself, over layers that are files of its share (docs/adr/0143). */
-import { SharedWork } from "../../base/shared-work.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -18,9 +17,8 @@ export interface LayersState {
   readonly reason: string;
 }
 
-/** Whether a Box can have them: the kernel of its guest is what decides it, and each Box is asked once. */
+/** Whether a Box can have them: the kernel of its guest is what decides it. */
 export class LayeredRoots {
-  readonly #answers = new SharedWork<Box, boolean>({ results: new WeakMap() });
   readonly #areWanted: boolean;
   #state: LayersState;
 
@@ -46,14 +44,12 @@ export class LayeredRoots {
       this.#state = { layers: "shared", reason: `the driver ${box.handle.driver} has no file server for them` };
       return false;
     }
-    return await this.#answers.run(box, signal, async (given) => {
-      const { layeredRoots, kernelRelease } = await stage("ask for layered roots", stepLimitMs, given, (limit) =>
-        box.agent.hello(limit),
-      );
-      this.#state = layeredRoots
-        ? { layers: "erofs", reason: `the guest's kernel ${kernelRelease} mounts them` }
-        : { layers: "shared", reason: `the guest's kernel ${kernelRelease} mounts no file as EROFS` };
-      return layeredRoots;
-    });
+    const { layeredRoots, kernelRelease } = await stage("ask for layered roots", stepLimitMs, signal, (limit) =>
+      box.agent.guest(limit),
+    );
+    this.#state = layeredRoots
+      ? { layers: "erofs", reason: `the guest's kernel ${kernelRelease} mounts them` }
+      : { layers: "shared", reason: `the guest's kernel ${kernelRelease} mounts no file as EROFS` };
+    return layeredRoots;
   }
 }

@@ -21,6 +21,7 @@ import {
   type PodFile,
 } from "../spec/mounts.js";
 import { checkBeneath } from "./beneath.js";
+import { hugePageKib } from "./huge-pages.js";
 import { guestPathOf, hugeVolume, mountOfPages } from "./huge-volumes.js";
 import { isImageVolume, subPathOf } from "./image-volumes.js";
 import { stepLimitMs } from "../container/limits.js";
@@ -173,8 +174,8 @@ export class MountPlacer {
   }
 
   async #hugeVolume(source: string, line: MountLine): Promise<string> {
-    const { sandbox, box, deps, signal } = this.#creation;
-    const has = await deps.containers.hugePages.of(box, signal);
+    const { sandbox, box, signal } = this.#creation;
+    const has = await hugePageKib(box, signal);
     const volume = await hugeVolume(source, line, has, userNamespaceOf(sandbox.spec));
     this.hugeVolumes.push(volume);
     return guestPathOf(volume);

@@ -72,6 +72,8 @@ export interface WaitingConnection {
  */
 export interface AgentClient {
   hello(signal: AbortSignal): Promise<HelloResponse>;
+  /** What the last hello said of the guest, which does not change; says hello where none was said yet. */
+  guest(signal: AbortSignal): Promise<HelloResponse>;
   configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void>;
   createSession(request: CreateSessionRequest, signal: AbortSignal): Promise<CreateSessionResponse>;
   startSession(sessionId: string, signal: AbortSignal): Promise<StartSessionResponse>;

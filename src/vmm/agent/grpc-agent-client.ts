@@ -53,6 +53,7 @@ export class GrpcAgentClient implements AgentClient {
   readonly #scope: CallScope;
   readonly #boxId: string;
   readonly #hangUp: () => void;
+  #guest: HelloResponse | undefined;
 
   constructor(methods: CheckedMethods, scope: CallScope, boxId: string, hangUp: () => void) {
     this.files = new GrpcAgentFiles(methods, scope);
@@ -75,7 +76,11 @@ export class GrpcAgentClient implements AgentClient {
         },
       );
     }
-    return printableHello(hello);
+    return (this.#guest = printableHello(hello));
+  }
+
+  async guest(signal: AbortSignal): Promise<HelloResponse> {
+    return this.#guest ?? (await this.hello(signal));
   }
 
   async configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void> {

@@ -33,7 +33,7 @@ describe("layers' files", () => {
       directory,
       bootId: "boot",
       ingest: { freshPath: (what) => join(directory.ingest, `${what}-${(count += 1)}`) },
-      native: { removeTree: async (path) => void (await rm(path, { recursive: true, force: true })) },
+      native: { removeTree: (path) => rm(path, { recursive: true, force: true }) },
       log: pino({ level: "silent" }),
       unpacker: {
         pack: async (place, tree) => {

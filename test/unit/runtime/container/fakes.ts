@@ -154,7 +154,7 @@ class FakeAgent {
   rest: Promise<void> = Promise.resolve();
   /** Its guest mounts layers of images. */
   layeredRoots = false;
-  beforeHello: () => Promise<void> = () => Promise.resolve();
+  beforeGuest: () => Promise<void> = () => Promise.resolve();
   onExec: (process: FakeProcess) => void = (process) => {
     process.end(0);
   };
@@ -169,8 +169,8 @@ class FakeAgent {
     return this.process({ sessionId, execId: "" });
   }
 
-  async hello(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
-    await this.beforeHello();
+  async guest(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
+    await this.beforeGuest();
     return { layeredRoots: this.layeredRoots, kernelRelease: "6.12.0" };
   }
 

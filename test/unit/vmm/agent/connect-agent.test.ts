@@ -60,6 +60,23 @@ describe("the channel to an agent", () => {
     });
   });
 
+  it("keeps what the hello said of the guest, and asks where none has been said", async () => {
+    let asked = 0;
+    const counted: Partial<AgentServiceServer> = {
+      hello: (_call, reply) => {
+        asked += 1;
+        reply(null, hello);
+      },
+    };
+    await connected(counted, async (client) => {
+      expect(await client.guest(soon())).to.deep.equal(hello);
+      expect(await client.guest(soon())).to.deep.equal(hello);
+      expect(asked).to.equal(1);
+      await client.hello(soon());
+      expect(asked).to.equal(2);
+    });
+  });
+
   it("dials again when the first bytes are left over from another connection", async () => {
     const stale: Handshake = (line, _socket, attempt) =>
       attempt === 1 ? "\0\0\x12stale bytes of HTTP/2\n" : line.replace("HOST ", "AGENT ");
