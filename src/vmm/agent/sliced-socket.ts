@@ -2,9 +2,12 @@ import { Socket } from "node:net";
 
 /** Frames of one byte that are read together cost 20 µs each: this many bytes of them are some 30 ms. */
 const sliceBytes = 16 * 1024;
+/** Files come in large frames, a slice of which costs a hundredth of that: as many follow each other as fit in here. */
+const turnMs = 2;
 
 /**
- * A connection that hands on at most a slice of what has arrived in one turn of the loop. Given a socket itself, node:http2
+ * A connection that hands on a slice of what has arrived, and no other in one turn of the loop once that has cost what a turn
+ * may. Given a socket itself, node:http2
  * reads 64 KiB and more of it at once, has a callback for each frame in them, and no way to take less: a guest that sends
  * nothing but small frames would keep all others waiting for as long.
  *
@@ -14,6 +17,7 @@ export class SlicedSocket extends Socket {
   readonly #inner: Socket;
   #isWanted = false;
   #isDue = false;
+  #turnEndsMs = 0;
 
   /** Takes `inner` over, which is paused: what has been put back into it comes first. */
   constructor(inner: Socket) {
@@ -57,16 +61,23 @@ export class SlicedSocket extends Socket {
   }
 
   #handOn(): void {
-    if (this.#isDue || !this.#isWanted || this.destroyed) return;
+    if (!this.#isWanted || this.destroyed) return;
+    if (this.#isDue && performance.now() > this.#turnEndsMs) return;
     const waiting = this.#inner.readableLength;
     const slice: unknown = this.#inner.read(waiting > sliceBytes ? sliceBytes : undefined);
     if (!(slice instanceof Uint8Array)) return;
     this.#isWanted = false;
+    this.#beginTurn();
+    this.push(slice);
+  }
+
+  #beginTurn(): void {
+    if (this.#isDue) return;
     this.#isDue = true;
+    this.#turnEndsMs = performance.now() + turnMs;
     setImmediate(() => {
       this.#isDue = false;
       this.#handOn();
     });
-    this.push(slice);
   }
 }
