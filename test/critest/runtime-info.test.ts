@@ -73,6 +73,17 @@ describe("Runtime information", () => {
     await failure(daemon.cri.call(runtime.restorePod, {}), status.UNIMPLEMENTED);
   });
 
+  it("speaks of no machine where a pod may be one of the host", async () => {
+    const machine = /microvm|guest|\bbox(es)?\b/i;
+    const refused = await failure(daemon.cri.call(runtime.checkpointContainer, {}), status.UNIMPLEMENTED);
+    expect(refused.details).to.include("cannot be checkpointed");
+    expect(refused.details).not.to.match(machine);
+    const { descriptors } = await daemon.cri.call(runtime.listMetricDescriptors, {});
+    const told = descriptors.map(({ name, help }) => `${name}: ${help}`);
+    expect(told.length).to.be.greaterThan(20);
+    expect(told.filter((line) => machine.test(line))).to.deep.equal([]);
+  });
+
   it("answers UNIMPLEMENTED to an RPC that no CRI has, instead of hanging", async () => {
     const client = new Client(`unix://${daemon.socket}`, credentials.createInsecure());
     const code = await new Promise((resolve) => {
