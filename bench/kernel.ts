@@ -2,17 +2,17 @@
  * `bench kernel`: the guest's kernel of our own against that of the package, in turn: a boot, a pod, what an idle Box holds, the
  * file. Both must be there: `npm run setup -- test`, once with A3S_KERNEL=own and once with A3S_KERNEL=package.
  */
-import { mkdir, mkdtemp, readdir, rm, stat, symlink } from "node:fs/promises";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as after } from "node:timers/promises";
 import { monotonicMs } from "../src/base/clock.js";
 import type { MachineDriver } from "../src/vmm/box.js";
 import { Daemon } from "../test/support/daemon.js";
+import { assetsWith, type KernelName, kernelOf } from "../test/support/guest-kernel/assets.js";
 import { busybox } from "../test/support/images.js";
 import { boxProcesses } from "../test/support/machine.js";
 import { removePod, runPod, shell, startContainer } from "../test/support/pods.js";
-import { projectDirectory } from "../test/support/project.js";
 import { bareBooter, type BareBooter } from "./bare-boot.js";
 import { driverOf } from "./driver.js";
 import { Figures } from "./figures.js";
@@ -20,9 +20,8 @@ import { boxMemory } from "./idle-memory.js";
 import { machineFacts, round, type Report } from "./report.js";
 import { ticks } from "./ticks.js";
 
-const assets = join(projectDirectory, "build/assets");
-const names = ["package", "own"] as const;
-type Name = (typeof names)[number];
+const names: readonly KernelName[] = ["package", "own"];
+type Name = KernelName;
 
 /** The issue's goals: "boot's CPU at most 0.65 of today's, an idle Box at least 20 MiB smaller, the ELF no larger". */
 const cpuGoal = 0.65;
@@ -60,22 +59,6 @@ export async function benchKernel({ runs }: { readonly runs: number }): Promise<
     for (const { daemon } of beds.values()) await daemon.remove();
     await rm(directory, { recursive: true, force: true });
   }
-}
-
-function kernelOf(name: Name): string {
-  return join(assets, "kernel", name, "vmlinux.elf");
-}
-
-/** The assets of this checkout, with that kernel in place of theirs. */
-async function assetsWith(name: Name, below: string): Promise<string> {
-  const directory = join(below, `assets-${name}`);
-  await mkdir(join(directory, "kernel"), { recursive: true });
-  for (const entry of await readdir(assets)) {
-    if (entry !== "kernel") await symlink(join(assets, entry), join(directory, entry));
-  }
-  await stat(kernelOf(name));
-  await symlink(kernelOf(name), join(directory, "kernel/vmlinux.elf"));
-  return directory;
 }
 
 async function measure(beds: ReadonlyMap<Name, Bed>, runs: number, figures: Figures): Promise<void> {

@@ -46,7 +46,7 @@ function wishOf(args: string[]): Wish | undefined {
 
 async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwatch): Promise<void> {
   await watch.time("native parts", async () => {
-    await setUp(context, { drivers: qemu ? ["krun", "qemu"] : ["krun"], forTests: false });
+    await setUp(context, { drivers: qemu ? ["krun", "qemu"] : ["krun"], forTests: false, forRelease: true });
     await installSystemPackages(context, { names: ["patchelf", "binutils"], fromBackports: [] });
   });
   await watch.time("dist", async () => {

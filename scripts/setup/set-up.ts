@@ -8,7 +8,7 @@ import { agent } from "./assets/agent.js";
 import { busyboxImage } from "./assets/busybox-image.js";
 import { codingAgents } from "./assets/coding-agents.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
-import { askedKernel, guestKernel, type KernelName } from "./assets/guest-kernel.js";
+import { guestKernel, type KernelName, wantedKernel } from "./assets/guest-kernel.js";
 import { debianRoots } from "./assets/debian-roots.js";
 import { helm } from "./assets/helm.js";
 import { imagePackages } from "./assets/image-packages.js";
@@ -22,6 +22,7 @@ import {
   oldestKubelet,
   seccompReference,
 } from "./assets/kubernetes.js";
+import { kernel as packageKernel } from "./assets/kernel.js";
 import { launcher } from "./assets/launcher.js";
 import { krunFileServer, libkrun } from "./assets/libkrun.js";
 import { outerKernel } from "./assets/outer-kernel.js";
@@ -45,8 +46,9 @@ export interface SetupWish {
   readonly templates?: boolean;
   /** What takes half an hour more to build, on two cores, the programs of a control plane or another kubelet; or is large. */
   readonly more?: "cluster" | "helm" | "oldest-kubelet" | "coding-agents";
-  /** Absent: what A3S_KERNEL says, else what `guestKernel` decides. */
+  /** Absent: what A3S_KERNEL says, else ours for tests and releases, else what `guestKernel` decides. */
   readonly kernel?: KernelName;
+  readonly forRelease?: boolean;
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -97,9 +99,11 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   const assets = join(context.root, "build/assets");
   const place = (target: string, name: string): Promise<void> => link(target, join(assets, name));
   const guest = async (inner: SetupContext): Promise<void> => {
-    const { name, directory } = await guestKernel(inner, wish.kernel ?? askedKernel(process.env));
+    const ours = wish.forTests || wish.forRelease === true;
+    const { name, directory } = await guestKernel(inner, wantedKernel({ ...wish, ours }, process.env));
     await place(join(directory, "vmlinux.elf"), `kernel/${name}/vmlinux.elf`);
     await place(join(directory, "vmlinux.elf"), "kernel/vmlinux.elf");
+    if (wish.forTests && name === "own") await packagedKernel(inner, place);
   };
   const downloads = async (inner: SetupContext): Promise<void> => {
     await place(await busyboxImage(inner), "image");
@@ -154,6 +158,19 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
     if (oldest !== undefined) await place(join(oldest, "kubelet"), "bin/kubelet-oldest");
   };
   await allOrFirstFailure(context, [guest, downloads, rust, cpp, ...(wish.forTests ? [go] : [])]);
+}
+
+/** Beside ours: the one that a first set-up has. */
+async function packagedKernel(
+  context: SetupContext,
+  place: (target: string, name: string) => Promise<void>,
+): Promise<void> {
+  const directory = await packageKernel(context).catch((thrown: unknown) => {
+    context.signal.throwIfAborted();
+    context.say(`what is tested with the kernel of the package is skipped: ${messageOf(thrown)}`);
+    return undefined;
+  });
+  if (directory !== undefined) await place(join(directory, "vmlinux.elf"), "kernel/package/vmlinux.elf");
 }
 
 async function clusterPrograms(

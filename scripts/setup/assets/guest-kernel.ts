@@ -25,6 +25,14 @@ export function askedKernel(environment: Readonly<Record<string, string | undefi
   throw new RuntimeError("invalidArgument", `${variable} is "${asked}"`, { hint: '"own" or "package", or nothing' });
 }
 
+/** What tests and releases have is always there to be had, and the same on each machine; nothing else waits for it. */
+export function wantedKernel(
+  { kernel: named, ours = false }: { readonly kernel?: KernelName; readonly ours?: boolean },
+  environment: Readonly<Record<string, string | undefined>>,
+): KernelName | undefined {
+  return named ?? askedKernel(environment) ?? (ours ? "own" : undefined);
+}
+
 /**
  * What was asked for. Else the package, which costs seconds, for as long as a suite serves it; once none does, ours, which
  * costs minutes and always can be built.

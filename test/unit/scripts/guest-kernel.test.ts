@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect } from "chai";
-import { askedKernel, guestKernel } from "../../../scripts/setup/assets/guest-kernel.js";
+import { askedKernel, guestKernel, wantedKernel } from "../../../scripts/setup/assets/guest-kernel.js";
 import { kernelFragment, lostOptions, parseKernelConfig } from "../../../scripts/setup/kernel-config.js";
 import type { SetupContext } from "../../../scripts/setup/run.js";
 import { messageOf } from "../../../src/base/errors.js";
@@ -59,6 +59,13 @@ describe("the guest's kernel of a set-up", () => {
     const failure = await guestKernel(context([], stop.signal), undefined, { package: stopped, own }).catch(messageOf);
     expect(failure).to.equal("stopped");
     expect(built).to.deep.equal([]);
+  });
+
+  it("is ours for tests and releases, unless somebody asks for the other", () => {
+    expect(wantedKernel({ ours: true }, {})).to.equal("own");
+    expect(wantedKernel({ ours: true }, { A3S_KERNEL: "package" })).to.equal("package");
+    expect(wantedKernel({}, {})).to.equal(undefined);
+    expect(wantedKernel({ kernel: "own" }, { A3S_KERNEL: "package" })).to.equal("own");
   });
 
   it("is chosen by A3S_KERNEL, which has two values", () => {
