@@ -58,6 +58,9 @@ describe("Faults at every step", function () {
       const lower = buildLayer([{ name: "data/", type: "directory", mode: 0o700 }]);
       const upper = buildLayer([{ name: "data/file", content: "x" }]);
       ({ reference } = await pushImage(registry.host, "faults/image", "v1", { layers: [lower, upper] }));
+      // A daemon that has made layers into files for a Box makes those of later pulls, too, behind the calls.
+      await daemon.stop();
+      await daemon.launch();
     });
 
     const cheap = (cells: readonly Fault[]): readonly Fault[] => {

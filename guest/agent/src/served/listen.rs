@@ -16,8 +16,8 @@ pub fn listen(port: u16, any_address: bool) -> io::Result<Vec<TcpListener>> {
     } else {
         (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST)
     };
-    let mut listeners = vec![first(v4.into(), port)?];
-    match bound(v6.into(), port) {
+    let mut listeners = vec![once_up(v4.into(), port)?];
+    match once_up(v6.into(), port) {
         Ok(listener) => listeners.push(listener),
         Err(error) if has_no_such(&error) => {}
         Err(error) => return Err(error),
@@ -25,8 +25,9 @@ pub fn listen(port: u16, any_address: bool) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// In a guest that has just begun PID 1 may not have come to its loopback yet, and a pod without a network has nothing else.
-fn first(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+/// In a guest that has just begun PID 1 may not have come to its loopback yet, and a pod without a network has nothing else. It
+/// has 127.0.0.1 before it has ::1; who brings it up meanwhile waits until it has both.
+fn once_up(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     match bound(address, port) {
         Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {
             crate::net::loopback::up()?;
