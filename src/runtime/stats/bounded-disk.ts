@@ -1,5 +1,5 @@
 import { statfs } from "node:fs/promises";
-import { isRoot } from "../../vmm/share/layout.js";
+import { isWrittenRoot } from "../../vmm/share/layout.js";
 import type { Container } from "../container/container.js";
 import type { Deps } from "../deps.js";
 
@@ -14,7 +14,7 @@ export interface BoundedDisk {
  */
 export async function boundedDisk({ spec, record }: Container, deps: Deps): Promise<BoundedDisk | undefined> {
   const box = deps.sandboxes.find(record.sandboxId)?.box;
-  const root = record.sharedPaths.find(isRoot);
+  const root = record.sharedPaths.find(isWrittenRoot);
   if (spec.disk === undefined || box === undefined || box.exit !== undefined || root === undefined) return undefined;
   const { bsize, blocks, bfree } = await box.lookAtShared(root, (path) => statfs(path, { bigint: true }));
   return { usedBytes: (blocks - bfree) * bsize, totalBytes: blocks * bsize };

@@ -6,7 +6,7 @@ import { stage } from "../../base/stage.js";
 import type { HugeVolume, LayeredRoot } from "../../gen/agent/v1/agent.js";
 import type { WritableSnapshot } from "../../image/image-store.js";
 import type { Box, SharedPath } from "../../vmm/box.js";
-import { layeredRootOf, mirrorOf } from "../../vmm/share/layout.js";
+import { layeredRootOf, mirrorOf, writtenPrefix } from "../../vmm/share/layout.js";
 import type { Boundary } from "../boundary/boundary.js";
 import type { MountSpec } from "../container/container-spec.js";
 import type { Deps } from "../deps.js";
@@ -142,7 +142,7 @@ export class MountPlacer {
       });
       layers.push(guestPath);
     }
-    const place = await this.#share("share rootfs", () => box.shareBind("written", written, false, false));
+    const place = await this.#share("share rootfs", () => box.shareBind(writtenPrefix, written, false, false));
     return { path: layeredRootOf(id), layered: { layers, written: place.guestPath } };
   }
 

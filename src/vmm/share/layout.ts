@@ -48,10 +48,13 @@ export function layeredRootOf(session: string): string {
   return `${guestLayout.LAYERED_ROOTS}${session}`;
 }
 
-/** Whether an entry of a share is a container's root. */
-export function isRoot(hostPath: string): boolean {
-  const area: Area = "c";
-  return basename(dirname(hostPath)) === area;
+/** What the names of volumes begin with that have what containers write into roots of layers. */
+export const writtenPrefix = "written";
+
+/** Whether an entry of a share has what a container writes into its root: it is the root, or that part of one. */
+export function isWrittenRoot(hostPath: string): boolean {
+  const { area, name } = { area: basename(dirname(hostPath)), name: basename(hostPath) };
+  return area === ("c" satisfies Area) || (area === ("v" satisfies Area) && name.startsWith(`${writtenPrefix}-`));
 }
 
 /** The entry of a share that a path of the host is; undefined for any other path. */

@@ -1,7 +1,14 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
-import { entryAt, guestLayout, guestPathOf, mirrorOf, volumeAt } from "../../../../src/vmm/share/layout.js";
+import {
+  entryAt,
+  guestLayout,
+  guestPathOf,
+  isWrittenRoot,
+  mirrorOf,
+  volumeAt,
+} from "../../../../src/vmm/share/layout.js";
 
 const agentLayout = "guest/agent/src/layout.rs";
 
@@ -34,6 +41,13 @@ describe("the layout of a share", () => {
     const volume = volumeAt("/run/a3s-box/boxes/1/share/v/ro-5f");
     expect(volume.guestPath).to.equal("/v/ro-5f");
     expect(mirrorOf(volume)).to.equal("/run/mirrors/ro-5f");
+  });
+
+  it("knows where what a container writes is, with its root there and without", () => {
+    for (const path of ["/b/share/c/one-5f", "/b/share/v/written-5f"]) expect(isWrittenRoot(path), path).to.equal(true);
+    for (const path of ["/b/share/v/rw-5f", "/b/share/x/written-5f", "/b/share/v/written"]) {
+      expect(isWrittenRoot(path), path).to.equal(false);
+    }
   });
 
   it("has no entry but its own", () => {
