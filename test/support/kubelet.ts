@@ -114,6 +114,10 @@ export class Kubelet {
     }
   }
 
+  get isRunning(): boolean {
+    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** Ends the process; its pods stay. */
   async stop(): Promise<void> {
     const child = this.#process;
