@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "../../src/base/errors.js";
 import { agent } from "../setup/assets/agent.js";
 import { guestBase } from "../setup/assets/guest-base.js";
-import { askedKernel, guestKernel } from "../setup/assets/guest-kernel.js";
+import { guestKernel, type KernelName, wantedKernel } from "../setup/assets/guest-kernel.js";
 import { installSystemPackages } from "../setup/apt/system-packages.js";
 import { sha256Of } from "../setup/digests.js";
 import { buildDist } from "../setup/dist.js";
@@ -29,6 +29,9 @@ const usage = `npm run release [-- --out DIR] [-- --without-qemu]
   --without-qemu   for machines with a usable KVM alone: smaller by QEMU and its libraries
 `;
 
+/** A release has ours, unless A3S_KERNEL says otherwise (docs/adr/0144). */
+const kernel = (): KernelName | undefined => wantedKernel({ ours: true }, process.env);
+
 interface Wish {
   readonly out: string;
   readonly qemu: boolean;
@@ -46,7 +49,7 @@ function wishOf(args: string[]): Wish | undefined {
 
 async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwatch): Promise<void> {
   await watch.time("native parts", async () => {
-    await setUp(context, { drivers: qemu ? ["krun", "qemu"] : ["krun"], forTests: false, forRelease: true });
+    await setUp(context, { drivers: qemu ? ["krun", "qemu"] : ["krun"], forTests: false, kernel: kernel() });
     await installSystemPackages(context, { names: ["patchelf", "binutils"], fromBackports: [] });
   });
   await watch.time("dist", async () => {
@@ -82,7 +85,7 @@ async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwa
 async function wishFor(context: SetupContext, qemu: boolean): Promise<TreeWish> {
   const [node, packages] = [await nodePackage(context), await releasePackages(context)];
   const guest = await guestBase(context, await agent(context));
-  const from = { node, packages, guest, kernel: (await guestKernel(context, askedKernel(process.env))).directory };
+  const from = { node, packages, guest, kernel: (await guestKernel(context, kernel())).directory };
   return { version: await versionOf(context.root), qemu, from };
 }
 

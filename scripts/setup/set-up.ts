@@ -46,9 +46,8 @@ export interface SetupWish {
   readonly templates?: boolean;
   /** What takes half an hour more to build, on two cores, the programs of a control plane or another kubelet; or is large. */
   readonly more?: "cluster" | "helm" | "oldest-kubelet" | "coding-agents";
-  /** Absent: what A3S_KERNEL says, else ours for tests and releases, else what `guestKernel` decides. */
-  readonly kernel?: KernelName;
-  readonly forRelease?: boolean;
+  /** Absent: what A3S_KERNEL says, else ours for tests, else what `guestKernel` decides. */
+  readonly kernel?: KernelName | undefined;
 }
 
 /** The compiler's packages, for all steps at once: apt is slow to start. */
@@ -99,8 +98,8 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   const assets = join(context.root, "build/assets");
   const place = (target: string, name: string): Promise<void> => link(target, join(assets, name));
   const guest = async (inner: SetupContext): Promise<void> => {
-    const ours = wish.forTests || wish.forRelease === true;
-    const { name, directory } = await guestKernel(inner, wantedKernel({ ...wish, ours }, process.env));
+    const wanted = wantedKernel({ kernel: wish.kernel, ours: wish.forTests }, process.env);
+    const { name, directory } = await guestKernel(inner, wanted);
     await place(join(directory, "vmlinux.elf"), `kernel/${name}/vmlinux.elf`);
     await place(join(directory, "vmlinux.elf"), "kernel/vmlinux.elf");
     if (wish.forTests && name === "own") await packagedKernel(inner, place);

@@ -27,7 +27,7 @@ export function askedKernel(environment: Readonly<Record<string, string | undefi
 
 /** What tests and releases have is always there to be had, and the same on each machine; nothing else waits for it. */
 export function wantedKernel(
-  { kernel: named, ours = false }: { readonly kernel?: KernelName; readonly ours?: boolean },
+  { kernel: named, ours = false }: { readonly kernel?: KernelName | undefined; readonly ours?: boolean },
   environment: Readonly<Record<string, string | undefined>>,
 ): KernelName | undefined {
   return named ?? askedKernel(environment) ?? (ours ? "own" : undefined);
