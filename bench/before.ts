@@ -12,7 +12,7 @@ import { residentKib } from "../test/support/machine.js";
 import { removePod, runPod, startContainer, type Pod } from "../test/support/pods.js";
 import { projectDirectory } from "../test/support/project.js";
 import { pushImage, startRegistry, type TestRegistry } from "../test/support/registry.js";
-import { driverOf } from "./driver.js";
+import { driverOf } from "../test/support/driver-of.js";
 import { Figures } from "./figures.js";
 import { largeFiles, smallFiles } from "./pull/images.js";
 import { machineFacts, round, type Ratio, type Report } from "./report.js";

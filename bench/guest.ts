@@ -12,7 +12,7 @@ import { Daemon } from "../test/support/daemon.js";
 import { busybox } from "../test/support/images.js";
 import { removePod, runPod, shell, startContainer } from "../test/support/pods.js";
 import { bareBooter } from "./bare-boot.js";
-import { driverOf } from "./driver.js";
+import { driverOf } from "../test/support/driver-of.js";
 import { machineFacts, percentile, round, row, type Report } from "./report.js";
 
 /** Of most parameters the last one counts: these take back what the driver passes, or add what it does not. */

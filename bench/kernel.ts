@@ -1,6 +1,6 @@
 /**
  * `bench kernel`: the guest's kernel of our own against that of the package, in turn: a boot, a pod, what an idle Box holds, the
- * file. Both must be there: `npm run setup -- test`, once with A3S_KERNEL=own and once with A3S_KERNEL=package.
+ * file. Both are there after `npm run setup -- test`, for as long as a suite serves the package.
  */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,14 +14,13 @@ import { busybox } from "../test/support/images.js";
 import { boxProcesses } from "../test/support/machine.js";
 import { removePod, runPod, shell, startContainer } from "../test/support/pods.js";
 import { bareBooter, type BareBooter } from "./bare-boot.js";
-import { driverOf } from "./driver.js";
+import { driverOf } from "../test/support/driver-of.js";
 import { Figures } from "./figures.js";
 import { boxMemory } from "./idle-memory.js";
 import { machineFacts, round, type Report } from "./report.js";
 import { ticks } from "./ticks.js";
 
 const names: readonly KernelName[] = ["package", "own"];
-type Name = KernelName;
 
 /** The issue's goals: "boot's CPU at most 0.65 of today's, an idle Box at least 20 MiB smaller, the ELF no larger". */
 const cpuGoal = 0.65;
@@ -39,7 +38,7 @@ interface Bed {
 
 export async function benchKernel({ runs }: { readonly runs: number }): Promise<Report> {
   const directory = await mkdtemp(join(tmpdir(), "a3s-b"));
-  const beds = new Map<Name, Bed>();
+  const beds = new Map<KernelName, Bed>();
   const figures = new Figures();
   try {
     for (const name of names) {
@@ -61,7 +60,7 @@ export async function benchKernel({ runs }: { readonly runs: number }): Promise<
   }
 }
 
-async function measure(beds: ReadonlyMap<Name, Bed>, runs: number, figures: Figures): Promise<void> {
+async function measure(beds: ReadonlyMap<KernelName, Bed>, runs: number, figures: Figures): Promise<void> {
   for (const { bare } of beds.values()) await bare.boot(); // the first warms the page cache
   for (let turn = 0; turn < runs; turn++) {
     for (const [name, { bare }] of beds) {
@@ -77,7 +76,7 @@ function addBoot(figures: Figures, name: string, { ms, cpuMs }: { readonly ms: n
   figures.add(`bare boot, processor time: ${name}`, "ms", cpuMs);
 }
 
-async function onePod(daemon: Daemon, name: Name, figures: Figures): Promise<void> {
+async function onePod(daemon: Daemon, name: KernelName, figures: Figures): Promise<void> {
   const beganMs = monotonicMs();
   const pod = await runPod(daemon);
   figures.add(`RunPodSandbox: ${name}`, "ms", monotonicMs() - beganMs);
@@ -92,7 +91,7 @@ async function onePod(daemon: Daemon, name: Name, figures: Figures): Promise<voi
 }
 
 /** What a Box with nothing to do takes of a processor: its timer's interrupts. */
-async function idleCost(daemon: Daemon, name: Name, figures: Figures): Promise<void> {
+async function idleCost(daemon: Daemon, name: KernelName, figures: Figures): Promise<void> {
   const pod = await runPod(daemon);
   await startContainer(daemon, pod, { command: ["sleep", "3600"] });
   const pids = (await boxProcesses(daemon.scope)).map(({ pid }) => pid);
@@ -105,7 +104,7 @@ async function idleCost(daemon: Daemon, name: Name, figures: Figures): Promise<v
 }
 
 async function report(driver: MachineDriver, figures: Figures): Promise<Report> {
-  const bytes = async (name: Name): Promise<number> => (await stat(kernelOf(name))).size;
+  const bytes = async (name: KernelName): Promise<number> => (await stat(kernelOf(name))).size;
   for (const name of names) figures.add(`size of the file: ${name}`, "MB", (await bytes(name)) / 1e6);
   const ratio = (what: string): number => round(figures.p50(`${what}: own`) / figures.p50(`${what}: package`));
   const saved = figures.p50("idle Box, memory in all: package") - figures.p50("idle Box, memory in all: own");

@@ -12,7 +12,7 @@ import { busybox } from "../test/support/images.js";
 import { boxProcesses, residentKib } from "../test/support/machine.js";
 import { containerConfig, podConfig, removePod, runPod, type Pod } from "../test/support/pods.js";
 import { bareBooter } from "./bare-boot.js";
-import { driverOf } from "./driver.js";
+import { driverOf } from "../test/support/driver-of.js";
 import { boxMemory } from "./idle-memory.js";
 import { machineFacts, percentile, round, row, type Report } from "./report.js";
 

@@ -10,7 +10,7 @@ import { busybox } from "../../test/support/images.js";
 import { NodeNetwork } from "../../test/support/node-network.js";
 import { buildPeer, peerLayer } from "../../test/support/peer/peer.js";
 import { podStatus, runPod, saidSomething, shell, startContainer } from "../../test/support/pods.js";
-import { driverOf } from "../driver.js";
+import { driverOf } from "../../test/support/driver-of.js";
 import { machineFacts, percentile, round, row, type Ratio, type Report } from "../report.js";
 
 /** "up" is into the pod. */

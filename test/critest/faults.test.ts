@@ -1,7 +1,8 @@
 import { expect } from "chai";
 import { ContainerState, PodSandboxState } from "../../src/gen/runtime/v1/api.js";
 import { failure, runtime, status } from "../support/cri-client.js";
-import { driver, Daemon } from "../support/daemon.js";
+import { Daemon } from "../support/daemon.js";
+import { driverOf } from "../support/driver-of.js";
 import { busybox } from "../support/images.js";
 import { boxProcesses, expectSameMachine } from "../support/machine.js";
 import {
@@ -99,10 +100,10 @@ describe("Faults", () => {
 
     it("makes RunPodSandbox fail with the reason, and leaves nothing", async () => {
       const before = await booting.machine();
+      // The file server beside QEMU has the launcher's name, too, until it is one.
+      const itsName = (await driverOf(booting)) === "krun" ? /launcher/ : /qemu/;
       const running = runPod(booting);
       running.catch(() => undefined);
-      // The file server beside QEMU has the launcher's name, too, until it is one.
-      const itsName = driver === "krun" ? /launcher/ : /qemu/;
       const vmm = await eventually("the VMM is there", 10_000, async () =>
         (await boxProcesses(booting.scope)).find(({ name }) => itsName.test(name)),
       );

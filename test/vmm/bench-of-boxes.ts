@@ -18,7 +18,7 @@ import { projectDirectory } from "../support/project.js";
 import { limit } from "../support/wait.js";
 
 const assetsDir = process.env["A3S_TEST_ASSETS"] ?? join(projectDirectory, "build/assets");
-const driver = process.env["A3S_TEST_DRIVER"] === "krun" ? "krun" : "qemu";
+export const driver = process.env["A3S_TEST_DRIVER"] === "krun" ? "krun" : "qemu";
 const log = createLogger("warn");
 export const { native } = loadNative(assetsDir);
 

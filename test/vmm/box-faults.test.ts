@@ -7,9 +7,8 @@ import { RuntimeError } from "../../src/base/errors.js";
 import { boxId } from "../../src/base/ids.js";
 import type { Box } from "../../src/vmm/box.js";
 import { boxDirectoryAt } from "../../src/vmm/box-directory.js";
-import { driver } from "../support/daemon.js";
 import { eventually, limit } from "../support/wait.js";
-import { BoxBench, within } from "./bench-of-boxes.js";
+import { BoxBench, driver, within } from "./bench-of-boxes.js";
 import { skipBecause } from "../support/skip.js";
 
 const withoutHandle = undefined;

@@ -25,7 +25,7 @@ export function askedKernel(environment: Readonly<Record<string, string | undefi
   throw new RuntimeError("invalidArgument", `${variable} is "${asked}"`, { hint: '"own" or "package", or nothing' });
 }
 
-/** What tests and releases have is always there to be had, and the same on each machine; nothing else waits for it. */
+/** What is named, else what is asked for, else `ours`: of tests and releases, which wait for a build (docs/adr/0144). */
 export function wantedKernel(
   { kernel: named, ours = false }: { readonly kernel?: KernelName | undefined; readonly ours?: boolean },
   environment: Readonly<Record<string, string | undefined>>,

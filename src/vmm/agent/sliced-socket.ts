@@ -2,14 +2,13 @@ import { Socket } from "node:net";
 
 /** Frames of one byte that are read together cost 20 µs each: this many bytes of them are some 30 ms. */
 const sliceBytes = 16 * 1024;
-/** Files come in large frames, a slice of which costs a hundredth of that: as many follow each other as fit in here. */
+/** Of files, which come in large frames, a slice costs some 30 µs: as many follow each other as fit in here. */
 const turnMs = 2;
 
 /**
  * A connection that hands on a slice of what has arrived, and no other in one turn of the loop once that has cost what a turn
- * may. Given a socket itself, node:http2
- * reads 64 KiB and more of it at once, has a callback for each frame in them, and no way to take less: a guest that sends
- * nothing but small frames would keep all others waiting for as long.
+ * may. Given a socket itself, node:http2 reads 64 KiB and more of it at once, has a callback for each frame in them, and no way
+ * to take less: a guest that sends nothing but small frames would keep all others waiting for as long.
  *
  * A `Socket` because grpc-js asks for one; it has no descriptor, and all that makes one of it is asked of the inner one.
  */

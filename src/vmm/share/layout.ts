@@ -53,8 +53,9 @@ export const writtenPrefix = "written";
 
 /** Whether an entry of a share has what a container writes into its root: it is the root, or that part of one. */
 export function isWrittenRoot(hostPath: string): boolean {
-  const { area, name } = { area: basename(dirname(hostPath)), name: basename(hostPath) };
-  return area === ("c" satisfies Area) || (area === ("v" satisfies Area) && name.startsWith(`${writtenPrefix}-`));
+  const [root, volume]: [Area, Area] = ["c", "v"];
+  const area = basename(dirname(hostPath));
+  return area === root || (area === volume && basename(hostPath).startsWith(`${writtenPrefix}-`));
 }
 
 /** The entry of a share that a path of the host is; undefined for any other path. */

@@ -1,6 +1,6 @@
-import type { MachineDriver } from "../src/vmm/box.js";
-import { runtime } from "../test/support/cri-client.js";
-import type { Daemon } from "../test/support/daemon.js";
+import type { MachineDriver } from "../../src/vmm/box.js";
+import { runtime } from "./cri-client.js";
+import type { Daemon } from "./daemon.js";
 
 /** What the daemon makes its Boxes with. */
 export async function driverOf(daemon: Daemon): Promise<MachineDriver> {
