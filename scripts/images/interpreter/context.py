@@ -132,6 +132,7 @@ class Process:
 
     def __init__(self, command, cwd, env, pass_fds=()):
         self.run = None
+        self.killed = False
         self.child = subprocess.Popen(
             command,
             cwd=cwd,
@@ -144,12 +145,14 @@ class Process:
         )
 
     def alive(self):
-        return self.child.poll() is None
+        """Not from the signal on that kills it: the next code would go to what is about to end."""
+        return not self.killed and self.child.poll() is None
 
     def interrupt(self):
         self.signal(os.kill, signal.SIGINT)
 
     def kill(self):
+        self.killed = True
         self.signal(os.killpg, signal.SIGKILL)
 
     def signal(self, how, number):

@@ -74,7 +74,7 @@ export async function expectWhole(
     agree(acknowledged.snapshots, image.reference, used);
     if (here) for (const blob of image.blobs) blobs.add(blob);
     if (here || used) for (const layer of image.layers) layers.add(layer);
-    if (used) expect(await readdir(join(test.directory, "containers", image.key))).to.have.members(snapshotFiles);
+    if (used) await expectSnapshot(join(test.directory, "containers", image.key));
   }
   expect([...listed, ...snapshots]).to.deep.equal([]);
   for (const hex of await indexed(test, store)) blobs.add(hex);
@@ -93,7 +93,11 @@ find . -type d | sort; find . -type f -print0 | sort -z | xargs -0 -r sha256sum`
   return await run("sh", ["-c", script, "sh", join(test.directory, "layers", layer, "fs")]);
 }
 
-const snapshotFiles = ["image.json", "upper", "work"];
+async function expectSnapshot(path: string): Promise<void> {
+  expect(await readdir(path)).to.have.members(["image.json", "written"]);
+  expect(await readdir(join(path, "written"))).to.have.members(["upper", "work"]);
+}
+
 const rootNames = new Set(
   "blobs containers empty empty-below index.json ingest layers oci-layout reserve trash".split(" "),
 );

@@ -146,6 +146,14 @@ describe("the code interpreter", () => {
     expect([gone.status, await gone.text()]).to.deep.equal([404, `Context ${context_id} not found`]);
   });
 
+  it("has a new kernel at once after a restart, while the one before is still ending", async () => {
+    const context_id = await interpreter.context();
+    // What has much memory takes a while to end.
+    await interpreter.execute({ context_id, code: "x = b'x' * (400 << 20)" });
+    expect((await interpreter.ask("POST", `/contexts/${context_id}/restart`)).status).to.equal(204);
+    expect(ofType(await interpreter.execute({ context_id, code: "x" }), "error")[0]).to.include({ name: "NameError" });
+  });
+
   it("interrupts code when its client has gone, and keeps the names", async () => {
     const context_id = await interpreter.context();
     await interpreter.execute({ context_id, code: "x = 'kept'" });
