@@ -54,9 +54,16 @@ export function flakyReport(tests: readonly FlakyTest[]): string {
   return `flaky: ${String(tests.length)} passed at the second try only${verdict}\n${lines.join("\n")}`;
 }
 
-/** Those of one part that fail with the same words have one cause: what the first has left can fail all that follow. */
+/**
+ * Those of one part that fail with the same words have one cause: what the first has left can fail all that follow. Which
+ * container it was makes no difference.
+ */
 export function isTooFlaky(tests: readonly FlakyTest[]): boolean {
-  return new Set(tests.map((test) => `${test.part}: ${firstLine(test)}`)).size > mostFlaky;
+  return new Set(tests.map((test) => `${test.part}: ${withoutIds(firstLine(test))}`)).size > mostFlaky;
+}
+
+function withoutIds(words: string): string {
+  return words.replaceAll(/[0-9a-f]{8,}/g, "ID");
 }
 
 function firstLine({ error }: FlakyTest): string {
