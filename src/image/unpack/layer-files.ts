@@ -30,6 +30,8 @@ export interface LayerFilesParts {
 }
 
 const parallelFiles = 2;
+/** Then no container waits for another one. */
+const mostTries = 3;
 const suffix = ".erofs";
 const uuidDigits = 32;
 
@@ -37,8 +39,11 @@ export class LayerFiles {
   readonly #parts: LayerFilesParts;
   readonly #jobs = new SharedWork<Digest, void>();
   readonly #turns = new Limiter<"layer files">({ inAll: parallelFiles });
-  /** Layers that are none of what EROFS can have: their containers see trees, as those of earlier versions. */
-  readonly #impossible = new Set<Digest>();
+  /**
+   * How often a layer could not be made into a file: its containers see trees then, as those of earlier versions. It may be
+   * none of what EROFS can have, or its packer was ended by something: only the next try tells.
+   */
+  readonly #failures = new Map<Digest, number>();
   /** Boxes of this process want files. */
   #areWanted = false;
 
@@ -52,7 +57,7 @@ export class LayerFiles {
    */
   async of(chainIds: readonly Digest[], signal: AbortSignal): Promise<string[] | undefined> {
     this.#areWanted = true;
-    if (chainIds.length === 0 || chainIds.some((chainId) => this.#impossible.has(chainId))) return undefined;
+    if (chainIds.length === 0 || chainIds.some((chainId) => this.#failuresOf(chainId) >= mostTries)) return undefined;
     const made = await Promise.all(chainIds.map((chainId) => this.#ensure(chainId, signal)));
     return made.includes(false) ? undefined : chainIds.map((chainId) => this.#fileOf(chainId)).reverse();
   }
@@ -83,10 +88,16 @@ export class LayerFiles {
       return true;
     } catch (thrown) {
       if (codeOf(thrown) !== "internal") throw thrown;
-      this.#impossible.add(chainId);
-      this.#parts.log.warn({ layer: shortId(chainId), err: messageOf(thrown) }, "a layer is shared as a tree");
+      const failures = this.#failuresOf(chainId) + 1;
+      this.#failures.set(chainId, failures);
+      const facts = { layer: shortId(chainId), err: messageOf(thrown), failures, tries: mostTries };
+      this.#parts.log.warn(facts, "a layer is shared as a tree");
       return false;
     }
+  }
+
+  #failuresOf(chainId: Digest): number {
+    return this.#failures.get(chainId) ?? 0;
   }
 
   async #make(chainId: Digest, signal: AbortSignal): Promise<void> {

@@ -63,10 +63,19 @@ describe("layers' files", () => {
     expect(await files.of([], signal)).to.equal(undefined);
     failure = new RuntimeError("internal", "an attribute is larger than EROFS has it");
     expect(await files.of([lower], signal)).to.equal(undefined);
+    expect(await files.of([lower], signal)).to.equal(undefined);
+    expect(await files.of([lower], signal)).to.equal(undefined);
     failure = undefined;
     expect(await files.of([lower, upper], signal), "it is not tried again").to.equal(undefined);
-    expect(packed).to.have.length(1);
+    expect(packed).to.have.length(3);
     expect(await readdir(directory.ingest)).to.deep.equal([]);
+  });
+
+  it("are made for the next container after a packer that something has ended", async () => {
+    failure = new RuntimeError("internal", "the unpacker was ended by signal SIGKILL");
+    expect(await files.of([lower], signal)).to.equal(undefined);
+    failure = undefined;
+    expect(await files.of([lower], signal)).to.have.length(1);
   });
 
   it("that a full disk has no room for fail, and are made when it has", async () => {
