@@ -15,6 +15,8 @@ pub enum Kind {
     State,
     /// Another client took over.
     Aborted,
+    /// Not over within its limit; it goes on.
+    TooLate,
     /// The kernel, or a scope, forbids it.
     Denied,
     /// The guest has not enough of it.

@@ -20,6 +20,7 @@ mod seccomp;
 mod served;
 mod server;
 mod session;
+mod step;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,9 @@ const maxDetailsLength = 2000;
 const forbidden =
   /^Received message (larger than max|that decompresses)|^Failed to decompress|^Received (compressed message|message compressed)|^Compression method/;
 
+/** What grpc-js says, itself, of a deadline: where in it the time went, which is nothing for who reads the message. */
+const ownDeadline = /^Deadline exceeded after /;
+
 /** Why a call has failed: what ended it from here, or the agent's status. An answer that can't be read breaks the contract. */
 export function failureOf(
   scope: CallScope,
@@ -30,8 +33,13 @@ export function failureOf(
 export function fromStatus(call: string, error: ServiceError, limitMs: number | null): RuntimeError {
   const code = isLostConnection(error) ? "unavailable" : fromStatusCode(error.code);
   const details = printable(detailsOf(error) ?? "").slice(0, maxDetailsLength);
-  const limit = code === "deadlineExceeded" && limitMs !== null ? `no answer in ${limitMs} ms; ` : "";
-  return new RuntimeError(code, `${limit}${details}`, { stage: `agent ${call}`, cause: error });
+  if (code !== "deadlineExceeded" || limitMs === null) {
+    return new RuntimeError(code, details, { stage: `agent ${call}`, cause: error });
+  }
+  // The agent answers just before the limit where it knows at which step it is.
+  const known = details !== "" && !ownDeadline.test(details);
+  const message = known ? details : `no answer in ${limitMs} ms`;
+  return new RuntimeError(code, message, { stage: `agent ${call}`, cause: error });
 }
 
 /** True for what the agent has answered; false for what went wrong on the way to it. */

@@ -1,10 +1,13 @@
-use super::{pid_message, to_the_end};
+use std::sync::Arc;
+
+use super::{TELLING_LIMIT, pid_message, telling_the_step};
 use crate::failure::Failure;
 use crate::pb;
 use crate::server::service::Agent;
 use crate::session::create::{Create, create};
 use crate::session::huge_volumes::Wanted;
 use crate::session::roots::LayeredRoot;
+use crate::step::Step;
 
 pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb::CreateSessionResponse, Failure> {
     let agent = agent.clone();
@@ -20,7 +23,10 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         seccomp_flags: request.seccomp_flags,
         stdin: request.stdin,
     };
-    let pid = to_the_end("create session", async move { create(&agent.sessions, wanted).await }).await?;
+    let step = Arc::new(Step::default());
+    let told = Arc::clone(&step);
+    let work = async move { create(&agent.sessions, wanted, &step).await };
+    let pid = telling_the_step("create session", told, TELLING_LIMIT, work).await?;
     Ok(pb::CreateSessionResponse { pid: pid_message(pid) })
 }
 

@@ -1,11 +1,17 @@
-use super::to_the_end;
+use std::sync::Arc;
+
+use super::{TELLING_LIMIT, telling_the_step};
 use crate::failure::Failure;
 use crate::pb;
 use crate::server::service::Agent;
 use crate::session::delete::delete;
+use crate::step::Step;
 
 pub async fn run(agent: &Agent, request: pb::DeleteSessionRequest) -> Result<pb::DeleteSessionResponse, Failure> {
     let agent = agent.clone();
-    to_the_end("delete session", async move { delete(&agent.sessions, &request.session_id).await }).await?;
+    let step = Arc::new(Step::default());
+    let told = Arc::clone(&step);
+    let work = async move { delete(&agent.sessions, &request.session_id, &step).await };
+    telling_the_step("delete session", told, TELLING_LIMIT, work).await?;
     Ok(pb::DeleteSessionResponse {})
 }

@@ -27,12 +27,15 @@ pub mod update_session;
 pub mod wait;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Code, Response, Status};
 
 use crate::failure::{Failure, Kind};
 use crate::pb;
 use crate::session::process::ExitStatus;
+use crate::step::Step;
 
 /// The one place where failures become statuses.
 pub fn answer<T>(result: Result<T, Failure>) -> Result<Response<T>, Status> {
@@ -46,6 +49,7 @@ pub fn status(failure: &Failure) -> Status {
         Kind::Exists => Code::AlreadyExists,
         Kind::State => Code::FailedPrecondition,
         Kind::Aborted => Code::Aborted,
+        Kind::TooLate => Code::DeadlineExceeded,
         Kind::Denied => Code::PermissionDenied,
         Kind::Exhausted => Code::ResourceExhausted,
         Kind::Unimplemented => Code::Unimplemented,
@@ -74,6 +78,23 @@ async fn to_the_end<T: Send + 'static>(
     }
 }
 
+/// The daemon gives up calls that make and remove sessions after 60 s, and would not know where they hang.
+const TELLING_LIMIT: Duration = Duration::from_secs(55);
+
+/// As `to_the_end`; who has waited for as long as a daemon does is told the step.
+async fn telling_the_step<T: Send + 'static>(
+    stage: &'static str,
+    step: Arc<Step>,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    let within = tokio::time::timeout(limit, to_the_end(stage, work)).await;
+    within.unwrap_or_else(|_| {
+        let what = format!("still at: {}, after {} s", step.now(), limit.as_secs());
+        Err(Failure::new(Kind::TooLate, stage, what))
+    })
+}
+
 /// The names in a ProcessRef.
 fn names(stage: &'static str, process: Option<pb::ProcessRef>) -> Result<(String, String), Failure> {
     let process = process.ok_or_else(|| Failure::invalid(stage, "no process named"))?;
@@ -87,4 +108,28 @@ fn exit_message(exit: ExitStatus) -> pb::ExitStatus {
 
 fn pid_message(pid: i32) -> u32 {
     pid.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_too_long_is_told_the_step_and_the_work_goes_on() {
+        let step = Arc::new(Step::default());
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let of_work = Arc::clone(&step);
+        let work = async move {
+            of_work.begin("visit the held paths");
+            let _ = gone.await;
+            let _ = done.send(());
+            Ok(())
+        };
+        let told = telling_the_step("create session", step, Duration::from_millis(20), work).await.unwrap_err();
+        assert_eq!(told.to_string(), "create session: still at: visit the held paths, after 0 s");
+        assert_eq!(status(&told).code(), Code::DeadlineExceeded);
+        go.send(()).unwrap();
+        is_done.await.unwrap();
+    }
 }

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::failure::{Failure, Kind, while_doing};
 use crate::guest::huge_pages::{self, HugePages};
 use crate::runtime::{Container, CreateSpec};
+use crate::step::Step;
 
 const STAGE: &str = "create session";
 const MAX_SPEC_BYTES: usize = 8 * 1024 * 1024;
@@ -39,7 +40,7 @@ pub struct Create {
 }
 
 /// Answers with the pid of init. On failure nothing of the session is left.
-pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
+pub async fn create(table: &Table, request: Create, step: &Step) -> Result<i32, Failure> {
     id::check_session(STAGE, &request.session_id)?;
     let spec = check(&request, table.runtime.takes_profile())?;
     let container = Container {
@@ -50,8 +51,9 @@ pub async fn create(table: &Table, request: Create) -> Result<i32, Failure> {
     let session = Arc::new(Session::new(container, clock::wall_ns()));
     let mut phase = Arc::clone(&session.phase).write_owned().await;
     table.insert(STAGE, &session)?;
-    let made = make(table, &session, request, spec).await;
+    let made = make(table, &session, request, spec, step).await;
     if made.is_err() {
+        step.begin("take back what was made");
         undo(table, &session).await;
         *phase = Phase::Gone;
         table.remove(&session.container.id);
@@ -94,23 +96,34 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     Ok(spec)
 }
 
-async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Value) -> Result<i32, Failure> {
+async fn make(
+    table: &Table,
+    session: &Arc<Session>,
+    request: Create,
+    spec: Value,
+    step: &Step,
+) -> Result<i32, Failure> {
     let container = &session.container;
+    step.begin("look at the volumes");
     let (held, visited) = table.held.visit_all(&request.held_paths, End::Unmount).await;
     session.facts().held = held;
     visited.map_err(|error| Failure::invalid(STAGE, error))?;
     if let Some(root) = &request.root {
+        step.begin("lay the root");
         let laid = table.roots.lay(STAGE, &container.id, root).await?;
         session.facts().root = Some(laid);
     }
+    step.begin("copy the mirrored volumes");
     for path in &request.mirrored_paths {
         let mirrored = table.mirrors.add(STAGE, path).await?;
         session.facts().mirrored.push(mirrored);
     }
+    step.begin("mount what is below the volumes");
     for path in &request.propagated_paths {
         let propagated = table.submounts.add(STAGE, path).await?;
         session.facts().propagated.push(propagated);
     }
+    step.begin("set huge pages aside");
     let pages = huge_pages::wanted(STAGE, spec.pointer("/linux/resources"))?;
     table.huge_pages.grow(STAGE, &container.id, &pages).await?;
     for volume in &request.huge_volumes {
@@ -119,6 +132,7 @@ async fn make(table: &Table, session: &Arc<Session>, request: Create, spec: Valu
     }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.directory);
     made.map_err(while_doing(STAGE, format!("make {}", container.directory.display())))?;
+    step.begin("start the container's init");
     let (theirs, ours) = stdio::pipes(request.stdin).map_err(while_doing(STAGE, "make pipes"))?;
     let create = CreateSpec { spec, seccomp_bpf: request.seccomp_bpf, seccomp_flags: request.seccomp_flags };
     let launched = table.runtime.create(container, create, theirs).await?;

@@ -11,23 +11,30 @@ use super::entry::{Phase, Session};
 use super::table::Table;
 use crate::failure::{Failure, while_doing};
 use crate::runtime::Reach;
+use crate::step::Step;
 
 const STAGE: &str = "delete session";
 /// From SIGKILL to the exit: longer only when a process hangs in the kernel.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Success for an unknown id. After a failure the session is still there, and delete can be tried again.
-pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
+pub async fn delete(table: &Table, id: &str, step: &Step) -> Result<(), Failure> {
     let Some(session) = table.find(id) else { return Ok(()) };
+    step.begin("kill its processes");
     // What is being started has the lock for as long as that takes: it ends with what it is started in.
     end_all(table, &session).await?;
+    step.begin("wait for what is being done with it");
     let mut phase = session.phase.write().await;
+    step.begin("kill its processes");
     if *phase == Phase::Gone {
         return Ok(());
     }
     end_all(table, &session).await?;
+    step.begin("remove the container");
     table.runtime.delete(&session.container).await?;
+    step.begin("wait for its processes to end");
     wait_for_exits(&session).await?;
+    step.begin("remove the cgroup");
     if let Some(cgroup) = &session.container.cgroup {
         cgroup.remove().await.map_err(while_doing(STAGE, "remove the cgroup"))?;
     }
@@ -37,6 +44,7 @@ pub async fn delete(table: &Table, id: &str) -> Result<(), Failure> {
         }
         _ => {}
     }
+    step.begin("let its volumes go");
     for process in session.processes() {
         process.close().await;
     }

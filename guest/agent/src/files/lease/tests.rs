@@ -23,6 +23,7 @@ use crate::session::entry::{Phase, Session};
 use crate::session::process::Process;
 use crate::session::stdio::{self, Theirs};
 use crate::session::table::Table;
+use crate::step::Step;
 
 /// Longer than a session without a process takes to go, and less than a worker has to be started.
 const SOON: Duration = Duration::from_secs(5);
@@ -110,7 +111,7 @@ async fn a_session_goes_while_a_worker_is_being_started_in_it() {
     let (agent, _pid_1) = agent(&runtime, 1).await;
     let asked = asked(&agent);
     runtime.asked.notified().await;
-    timeout(SOON, delete(&agent.sessions, "s")).await.unwrap().unwrap();
+    timeout(SOON, delete(&agent.sessions, "s", &Step::default())).await.unwrap().unwrap();
     assert_eq!(asked.await.unwrap().unwrap().kind, Kind::State);
     assert_eq!(agent.file_workers.available_permits(), 1);
 }
@@ -123,6 +124,6 @@ async fn who_waits_for_room_keeps_nobody_from_the_session() {
     let session = agent.sessions.find("s").unwrap();
     tokio::task::yield_now().await;
     assert!(session.phase.try_write().is_ok());
-    timeout(SOON, delete(&agent.sessions, "s")).await.unwrap().unwrap();
+    timeout(SOON, delete(&agent.sessions, "s", &Step::default())).await.unwrap().unwrap();
     assert_eq!(asked.await.unwrap().unwrap().kind, Kind::State);
 }

@@ -19,6 +19,7 @@ use crate::session::entry::{Phase, Session};
 use crate::session::process::Process;
 use crate::session::stdio::{self, Theirs};
 use crate::session::table::Table;
+use crate::step::Step;
 
 type Exits = Vec<oneshot::Sender<Exit>>;
 
@@ -138,7 +139,7 @@ async fn a_session_goes_while_an_exec_is_being_started_in_it() {
         tokio::spawn(async move { start(&table, wanted()).await })
     };
     runtime.asked.notified().await;
-    timeout(Duration::from_secs(5), delete(&table, "s")).await.unwrap().unwrap();
+    timeout(Duration::from_secs(5), delete(&table, "s", &Step::default())).await.unwrap().unwrap();
     assert!(starting.await.unwrap().is_ok());
     assert!(table.all().is_empty());
 }
