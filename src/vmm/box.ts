@@ -10,6 +10,7 @@ import type { CpuSet } from "./cgroup/cpu-set.js";
 import type { DiskUsage } from "./usage.js";
 import type { OwnersVerdict } from "./share/probe-owners.js";
 import type { AgentClient } from "./agent/agent-client.js";
+import type { StagingFile } from "./agent/staged-parts.js";
 import type { DriverName, MachineDriver } from "./driver-name.js";
 import type { BoxPool } from "./pool/box-pool.js";
 
@@ -136,6 +137,8 @@ export interface Box {
    * Its file system is not asked for anything: it may never answer.
    */
   shareMount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath>;
+  /** For parts of a file that is written into a container; undefined: they go through the agent's channel. */
+  stageUpload(signal: AbortSignal): Promise<StagingFile | undefined>;
   /** Lazy unmount and removal of one entry. Call after the agent let go. Success when gone. */
   removeShared(hostPath: string): Promise<void>;
   /** Host paths of all entries: of those that nobody has on record `removeShared` takes what a killed daemon began. */

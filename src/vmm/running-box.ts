@@ -4,6 +4,7 @@ import type { Logger } from "../base/log.js";
 import type { MountLine } from "../base/mountinfo.js";
 import { anyOf } from "../base/signals.js";
 import type { AgentClient } from "./agent/agent-client.js";
+import { stagingBytes, type StagingFile } from "./agent/staged-parts.js";
 import type { Box, BoxExit, BoxHandle, SharedPath, Snapshot } from "./box.js";
 import type { BoxDirectory } from "./box-directory.js";
 import { deviceMacOf } from "./box-ids.js";
@@ -118,6 +119,12 @@ export class RunningBox implements Box {
 
   async shareMount(name: string, descriptorPath: string, isDirectory: boolean): Promise<SharedPath> {
     return await this.#parts.parts.share.mount(name, descriptorPath, isDirectory);
+  }
+
+  async stageUpload(signal: AbortSignal): Promise<StagingFile | undefined> {
+    const { agent, parts, log } = this.#parts;
+    if (parts.stagings === undefined || !(await agent.guest(signal)).stagedWrites) return undefined;
+    return await parts.stagings.open(stagingBytes, log);
   }
 
   async removeShared(hostPath: string): Promise<void> {

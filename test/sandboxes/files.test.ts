@@ -1,6 +1,8 @@
 import { expect } from "chai";
 import { createHash } from "node:crypto";
-import { RuntimeError } from "../../src/base/errors.js";
+import { open } from "node:fs/promises";
+import { basename } from "node:path";
+import { errnoOf, RuntimeError } from "../../src/base/errors.js";
 import type { FileEvent } from "../../src/sandboxes/core/file.js";
 import { limit, eventually } from "../support/wait.js";
 import { within } from "../vmm/bench-of-boxes.js";
@@ -108,6 +110,40 @@ describe("files of a container", function () {
     await rig.files.remove("big", asRoot, false, second());
   });
 
+  it("writes six long files at once, whole, of which four go through the share; nothing of them stays in it", async () => {
+    const before = await rig.box.listShared();
+    const bytes = 6 * mib + 77;
+    const hash = createHash("sha256");
+    for await (const part of pattern(bytes)) hash.update(part);
+    const sum = hash.digest("hex");
+    let looked: Promise<void> | undefined;
+    async function* watched(): AsyncGenerator<Uint8Array, void> {
+      for await (const part of pattern(bytes)) {
+        yield part;
+        looked ??= lookAtStaged();
+        if (part.length < 64 * 1024) await looked;
+      }
+    }
+    const staged = async (): Promise<string[]> => {
+      const mounts = await rig.box.mountedShared();
+      return mounts.map(({ target }) => target).filter((target) => basename(target).startsWith("staging"));
+    };
+    const lookAtStaged = async (): Promise<void> => {
+      await eventually("four are staged", 20_000, async () => (await staged()).length === 4);
+      for (const place of await staged()) {
+        const opened = rig.box.lookAtShared(place, (path) => open(path, "r+"));
+        expect(await opened.catch((thrown: unknown) => errnoOf(thrown))).to.equal("EROFS");
+      }
+    };
+    const names = ["s1", "s2", "s3", "s4", "s5", "s6"];
+    await Promise.all(
+      names.map((name) => rig.files.write(name, asRoot, watched(), { parents: false }, within(60_000))),
+    );
+    const sums = (await rig.shell(`cd /work && sha256sum ${names.join(" ")} && rm ${names.join(" ")}`)).trim();
+    expect(sums.split("\n").map((line) => line.split(" ")[0])).to.deep.equal(names.map(() => sum));
+    expect(await rig.box.listShared()).to.deep.equal(before);
+  });
+
   it("of two writers of one file one wins, whole", async () => {
     const content = (letter: string): Buffer => Buffer.alloc(3 * mib, letter);
     await Promise.all(["a", "b", "c"].map((letter) => rig.write("won", content(letter))));
@@ -120,11 +156,12 @@ describe("files of a container", function () {
   it("leaves nothing of an upload that is given up, that fails, or whose connection is cut", async () => {
     await rig.shell("mkdir /work/cut; echo before > /work/cut/file");
     const begun = new AbortController();
+    const shared = await rig.box.listShared();
     async function* halves(end: () => void): AsyncGenerator<Uint8Array, void> {
-      yield Buffer.alloc(mib);
+      yield Buffer.alloc(3 * mib);
       await eventually("the first half is there", 20_000, async () => (await rig.names("cut")).length === 2);
       end();
-      yield Buffer.alloc(mib);
+      yield Buffer.alloc(3 * mib);
     }
     const write = (end: () => void, signal = second()) =>
       code(rig.files.write("cut/file", asRoot, halves(end), { parents: false }, signal));
@@ -146,6 +183,7 @@ describe("files of a container", function () {
       expect(await end()).to.not.equal("success");
       await eventually("nothing is left", 20_000, async () => (await rig.names("cut")).length === 1);
       expect(await rig.text("cut/file")).to.equal("before\n");
+      expect(await rig.box.listShared()).to.deep.equal(shared);
     }
   });
 
@@ -157,7 +195,11 @@ describe("files of a container", function () {
   });
 
   it("a full disk is resourceExhausted, and nothing is left", async () => {
-    expect(await code(rig.write("/small/big", Buffer.alloc(2 * mib)))).to.equal("resourceExhausted");
+    const shared = await rig.box.listShared();
+    for (const bytes of [2 * mib, 12 * mib]) {
+      expect(await code(rig.write("/small/big", Buffer.alloc(bytes)))).to.equal("resourceExhausted");
+    }
+    expect(await rig.box.listShared()).to.deep.equal(shared);
     await eventually("nothing is left", 20_000, async () => (await rig.names("/small")).length === 0);
     await rig.write("/small/fits", "small");
     expect(await rig.text("/small/fits")).to.equal("small");

@@ -5,6 +5,7 @@ import { oomScoreAdj } from "../../runtime/spec/resources.js";
 import type { FileScope as AgentScope } from "../../gen/agent/v1/agent.js";
 import type { PodId } from "../../base/ids.js";
 import type { AgentFiles } from "../../vmm/agent/agent-files.js";
+import type { Box } from "../../vmm/box.js";
 import type {
   ByteRange,
   FileBody,
@@ -36,11 +37,14 @@ export type FilesContainer = Pick<Container, "id" | "sandboxId" | "state" | "res
   readonly record: Pick<Container["record"], "process">;
 };
 
+/** Of a `Box`. */
+type FilesBox = Pick<Box, "stageUpload"> & { readonly agent: { readonly files: AgentFiles } };
+
 /** The engine's `Deps` are such. */
 export interface FilesDeps {
   readonly sandboxes: {
     require(id: PodId): {
-      liveBox(signal: AbortSignal): Promise<{ readonly agent: { readonly files: AgentFiles } }>;
+      liveBox(signal: AbortSignal): Promise<FilesBox>;
     };
   };
 }
@@ -104,7 +108,8 @@ class ContainerFiles implements Files {
     const mode = checkedMode(wanted.mode ?? defaultMode);
     const attributes = agentAttributes(wanted.attributes);
     const open = { scope: this.#scope(scope), path: checkedPath(path), mode, parents: wanted.parents, attributes };
-    return entryOf(await (await this.#agent(signal)).write(open, body, signal));
+    const box = await this.#box(signal);
+    return entryOf(await box.agent.files.write(open, body, (given) => box.stageUpload(given), signal));
   }
 
   async makeDirectory(path: string, scope: FileScope, mode: number, signal: AbortSignal): Promise<FileEntry> {
@@ -136,9 +141,12 @@ class ContainerFiles implements Files {
   }
 
   async #agent(signal: AbortSignal): Promise<AgentFiles> {
+    return (await this.#box(signal)).agent.files;
+  }
+
+  async #box(signal: AbortSignal): Promise<FilesBox> {
     requireRunning(this.#container);
-    const box = await this.#deps.sandboxes.require(this.#container.sandboxId).liveBox(signal);
-    return box.agent.files;
+    return await this.#deps.sandboxes.require(this.#container.sandboxId).liveBox(signal);
   }
 
   /** Root in the container has what the container's programs may have at most. */

@@ -12,6 +12,7 @@ import type {
   WatchFilesResponse,
   WriteFileOpen,
 } from "../../gen/agent/v1/agent.js";
+import type { Stage } from "./staged-parts.js";
 
 /**
  * Files of a guest's sessions. Errors are the contract's. Calls that move no data have a limit of 20 s; the others one for
@@ -22,7 +23,7 @@ export interface AgentFiles {
   list(request: ListFilesRequest, signal: AbortSignal): AsyncGenerator<ListFilesResponse, void>;
   read(request: ReadFileRequest, signal: AbortSignal): AsyncGenerator<ReadFileResponse, void>;
   /** Throws what the body throws; then, and when the call fails, there is nothing of it. */
-  write(open: WriteFileOpen, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<FileEntry>;
+  write(open: WriteFileOpen, body: AsyncIterable<Uint8Array>, stage: Stage, signal: AbortSignal): Promise<FileEntry>;
   makeDirectory(request: MakeDirectoryRequest, signal: AbortSignal): Promise<FileEntry>;
   move(request: MoveFileRequest, signal: AbortSignal): Promise<FileEntry>;
   remove(request: RemoveFileRequest, signal: AbortSignal): Promise<void>;

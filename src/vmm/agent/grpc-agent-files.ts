@@ -1,3 +1,4 @@
+import { Metadata } from "@grpc/grpc-js";
 import { RuntimeError } from "../../base/errors.js";
 import {
   AgentServiceService as agent,
@@ -20,6 +21,7 @@ import type { AgentFiles } from "./agent-files.js";
 import { answersOf } from "./answers-of.js";
 import type { CallScope } from "./call-scope.js";
 import type { CheckedMethods } from "./checked-methods.js";
+import type { Stage } from "./staged-parts.js";
 import { Upload } from "./upload.js";
 import { unary, type StartCall } from "./unary.js";
 
@@ -61,9 +63,14 @@ export class GrpcAgentFiles implements AgentFiles {
     return answersOf(this.#scope, { name: "read file", stallMs }, signal, open);
   }
 
-  async write(open: WriteFileOpen, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<FileEntry> {
-    const upload = new Upload(this.#scope, signal, (reply) => this.#methods.clientStream(writeFile, reply));
-    return entryIn("write file", await upload.run(open, body));
+  async write(
+    open: WriteFileOpen,
+    body: AsyncIterable<Uint8Array>,
+    stage: Stage,
+    signal: AbortSignal,
+  ): Promise<FileEntry> {
+    const upload = new Upload(this.#scope, signal, stage, () => this.#methods.duplex(writeFile, new Metadata()));
+    return await upload.run(open, body);
   }
 
   async makeDirectory(request: MakeDirectoryRequest, signal: AbortSignal): Promise<FileEntry> {

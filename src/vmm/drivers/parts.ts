@@ -10,10 +10,13 @@ import { HostShare } from "../share/host-share.js";
 import { guestLayout } from "../share/layout.js";
 import type { Share } from "../share/share.js";
 import { HostMounts, ServerMounts } from "../share/share-mounts.js";
+import { Stagings } from "../share/staging.js";
 
 /** What of a Box depends on whether there is a machine in it. */
 export interface BoxDriverParts {
   readonly share: Share;
+  /** None where the agent has a faster way than the share. */
+  readonly stagings?: Stagings;
   readonly sharedMemory: string;
   readonly usage: Usage;
   /** The agent is asked to end what it is number 1 of, and to write back what is not; else it is killed at once. */
@@ -41,8 +44,10 @@ export function partsOf(
   const owners = serverRoot === undefined ? null : movedRoot(serverRoot);
   const mounts =
     sharedBy === "server" ? new ServerMounts(native, directory.share, serverOf(driver, processes)) : onHost;
+  const share = new GuestShare(owners, directory, native, mounts);
   return {
-    share: new GuestShare(owners, directory, native, mounts),
+    share,
+    stagings: new Stagings(directory, share),
     sharedMemory: guestLayout.SHM,
     usage,
     shutsDown: true,

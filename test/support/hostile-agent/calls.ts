@@ -9,6 +9,7 @@ const scope = {
 };
 
 async function* noBody(): AsyncGenerator<Uint8Array, void> {}
+const noStaging = () => Promise.resolve(undefined);
 
 /** Reads to the end, and keeps nothing. */
 async function readAll(source: AsyncIterable<unknown>): Promise<void> {
@@ -66,7 +67,7 @@ export const calls = {
   listFiles: (agent, signal) => readAll(agent.files.list({ scope, path, depth: 1, limit: 1 }, signal)),
   readFile: (agent, signal) => readAll(agent.files.read({ scope, path, offset: 0n, length: undefined }, signal)),
   writeFile: (agent, signal) =>
-    agent.files.write({ scope, path, mode: 0o644, parents: false, attributes: [] }, noBody(), signal),
+    agent.files.write({ scope, path, mode: 0o644, parents: false, attributes: [] }, noBody(), noStaging, signal),
   makeDirectory: (agent, signal) => agent.files.makeDirectory({ scope, path, mode: 0o755 }, signal),
   moveFile: (agent, signal) => agent.files.move({ scope, from: path, to: path }, signal),
   removeFile: (agent, signal) => agent.files.remove({ scope, path, recursive: false }, signal),

@@ -12,6 +12,7 @@ mod list;
 pub mod people;
 mod place;
 mod read;
+pub mod staging;
 mod tree;
 mod watch;
 pub mod worker;

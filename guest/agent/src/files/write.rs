@@ -41,7 +41,7 @@ pub fn run(call: &mut Call<'_>, open: &pb::WriteFileOpen) -> Result<(), Stop> {
     new.file.sync_all().map_err(Fault::from)?;
     new.take_place(&place)?;
     let entry = entry::of_place(&place, call.people, &scope.attributes)?;
-    call.answer(&pb::WriteFileResponse { entry: Some(entry) })?;
+    call.answer(&pb::WriteFileResponse { entry: Some(entry), taken: 0 })?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use prost::Message;
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -11,6 +12,7 @@ use super::status;
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::files::frame::{Kind, MAX_DATA_BYTES};
 use crate::files::lease::{self, Lease, MAX_WATCHES, STAGE};
+use crate::files::staging::Staging;
 use crate::pb;
 use crate::server::service::Agent;
 
@@ -64,17 +66,38 @@ pub async fn watch_files(
     Ok(pass_on(lease, Some(room), message))
 }
 
-/// A call that is lost drops this, and with it the worker's socket: what it has begun is undone.
+/// A call that is lost drops the lease, and with it the worker's socket: what it has begun is undone.
 pub async fn write_file(
     agent: &Agent,
     mut requests: Streaming<pb::WriteFileRequest>,
-) -> Result<pb::WriteFileResponse, Failure> {
+) -> Result<Answers<pb::WriteFileResponse>, Failure> {
     let first = requests.message().await.map_err(|error| Failure::invalid(STAGE, error.message()))?;
     let open = first.and_then(|request| request.open);
     let open = open.ok_or_else(|| Failure::invalid(STAGE, "the first message does not open a file"))?;
     let mut lease = begin(agent, open.scope.as_ref(), Kind::Write, &open).await?;
+    let (sender, answers) = mpsc::channel(IN_FLIGHT);
+    tokio::spawn(async move {
+        let written = tokio::select! {
+            written = write(&mut lease, requests, &sender) => written,
+            // the client has gone
+            () = sender.closed() => return,
+        };
+        let _ = sender.send(written.map_err(|failure| status(&failure))).await;
+    });
+    Ok(ReceiverStream::new(answers))
+}
+
+type WriteAnswers = mpsc::Sender<Result<pb::WriteFileResponse, Status>>;
+
+/// The last answer.
+async fn write(
+    lease: &mut Lease,
+    mut requests: Streaming<pb::WriteFileRequest>,
+    answers: &WriteAnswers,
+) -> Result<pb::WriteFileResponse, Failure> {
     let (reader, writer, ended) = lease.halves();
     let mut answer = pin!(lease::next(reader));
+    let mut incoming = Incoming { writer, staging: None, taken: 0, answers };
     let mut whole = false;
     let answered = loop {
         tokio::select! {
@@ -82,7 +105,7 @@ pub async fn write_file(
             answered = &mut answer => break answered,
             () = lease::end_of(ended) => return Err(lease::exited()),
             request = requests.message(), if !whole => match request {
-                Ok(Some(request)) => whole = pass_in(writer, request).await?,
+                Ok(Some(request)) => whole = incoming.pass_on(request).await?,
                 Ok(None) | Err(_) => return Err(Failure::new(FailureKind::Aborted, STAGE, "the file has no end")),
             },
         }
@@ -93,21 +116,66 @@ pub async fn write_file(
     }
 }
 
-/// Whether the worker wants no more: it was the last part, or the worker has ended, and said why.
-async fn pass_in(
-    writer: &mut tokio::net::unix::OwnedWriteHalf,
-    request: pb::WriteFileRequest,
-) -> Result<bool, Failure> {
-    if request.data.len() > MAX_DATA_BYTES {
-        return Err(Failure::invalid(STAGE, format!("more than {MAX_DATA_BYTES} bytes at once")));
+/// A file on its way to the worker that writes it.
+struct Incoming<'a> {
+    writer: &'a mut OwnedWriteHalf,
+    staging: Option<Staging>,
+    /// Of the parts that were staged.
+    taken: u32,
+    answers: &'a WriteAnswers,
+}
+
+impl Incoming<'_> {
+    /// Whether the worker wants no more: it was the last part, or the worker has ended, and said why.
+    async fn pass_on(&mut self, request: pb::WriteFileRequest) -> Result<bool, Failure> {
+        if request.data.len() > MAX_DATA_BYTES {
+            return Err(Failure::invalid(STAGE, format!("more than {MAX_DATA_BYTES} bytes at once")));
+        }
+        if !request.staging.is_empty() {
+            self.stage(&request.staging).await?;
+        }
+        if let Some(part) = request.staged
+            && !self.take(&part).await?
+        {
+            return Ok(true);
+        }
+        if !self.send(&request.data).await {
+            return Ok(true);
+        }
+        if request.end {
+            let _ = lease::send(self.writer, Kind::End, &[]).await;
+        }
+        Ok(request.end)
     }
-    if !request.data.is_empty() && lease::send(writer, Kind::Data, &request.data).await.is_err() {
-        return Ok(true);
+
+    async fn stage(&mut self, path: &str) -> Result<(), Failure> {
+        if self.staging.is_some() {
+            return Err(Failure::invalid(STAGE, "parts are staged in one place already"));
+        }
+        self.staging = Some(Staging::open(path).await?);
+        Ok(())
     }
-    if request.end {
-        let _ = lease::send(writer, Kind::End, &[]).await;
+
+    /// Whether the worker has it.
+    async fn take(&mut self, part: &pb::StagedPart) -> Result<bool, Failure> {
+        let staging = self.staging.as_ref();
+        let staging = staging.ok_or_else(|| Failure::invalid(STAGE, "a part is staged before its place is known"))?;
+        let data = staging.read(part).await?;
+        self.taken += 1;
+        let taken = pb::WriteFileResponse { entry: None, taken: self.taken };
+        let _ = self.answers.send(Ok(taken)).await;
+        Ok(self.send(&data).await)
     }
-    Ok(request.end)
+
+    /// False: the worker has ended.
+    async fn send(&mut self, data: &[u8]) -> bool {
+        for part in data.chunks(MAX_DATA_BYTES) {
+            if lease::send(self.writer, Kind::Data, part).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 async fn begin(

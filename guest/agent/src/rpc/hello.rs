@@ -16,5 +16,6 @@ pub fn run(agent: &Agent) -> pb::HelloResponse {
         runtime: agent.sessions.runtime.name().to_owned(),
         huge_page_kib: agent.sessions.huge_pages.sizes().to_vec(),
         layered_roots: crate::session::roots::are_possible(),
+        staged_writes: true,
     }
 }

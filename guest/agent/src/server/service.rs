@@ -143,6 +143,7 @@ impl AgentService for Agent {
     type ListFilesStream = rpc::files::Answers<pb::ListFilesResponse>;
     type ReadFileStream = rpc::files::Answers<pb::ReadFileResponse>;
     type WatchFilesStream = rpc::files::Answers<pb::WatchFilesResponse>;
+    type WriteFileStream = rpc::files::Answers<pb::WriteFileResponse>;
 
     async fn hello(&self, _: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
         rpc::answer(Ok(rpc::hello::run(self)))
@@ -269,7 +270,7 @@ impl AgentService for Agent {
         rpc::answer(rpc::files::watch_files(self, request.into_inner()).await)
     }
 
-    async fn write_file(&self, request: Request<Streaming<pb::WriteFileRequest>>) -> Answer<pb::WriteFileResponse> {
+    async fn write_file(&self, request: Request<Streaming<pb::WriteFileRequest>>) -> Answer<Self::WriteFileStream> {
         rpc::answer(rpc::files::write_file(self, request.into_inner()).await)
     }
 

@@ -4,12 +4,15 @@ import { RuntimeError } from "../../../../src/base/errors.js";
 import { neverAborted } from "../../../../src/base/signals.js";
 import {
   FileKind,
+  type AgentServiceServer,
   type FileAttribute,
   type FileScope,
+  type StagedPart,
   type WriteFileRequest,
 } from "../../../../src/gen/agent/v1/agent.js";
 import type { AgentClient } from "../../../../src/vmm/agent/agent-client.js";
 import { connectAgent } from "../../../../src/vmm/agent/connect-agent.js";
+import { stagingBytes } from "../../../../src/vmm/agent/staged-parts.js";
 import { FakeAgent } from "./fake-agent.js";
 
 const none = Buffer.alloc(0);
@@ -44,6 +47,7 @@ const entry = {
   target: none,
   attributes: noAttributes,
 } as const;
+const noStaging = () => Promise.resolve(undefined);
 const open = { scope, path, mode: 0o644, parents: false, attributes: [] };
 
 async function failing(work: Promise<unknown>): Promise<RuntimeError> {
@@ -72,17 +76,18 @@ describe("files of an agent", () => {
   it("are written in parts of 256 KiB at most, the last of which says that it is", async () => {
     const got: WriteFileRequest[] = [];
     const { files } = await connected({
-      writeFile: (call, reply) => {
+      writeFile: (call) => {
         call.on("data", (request: WriteFileRequest) => got.push(request));
         call.on("end", () => {
-          reply(null, { entry });
+          call.write({ entry, taken: 0 });
+          call.end();
         });
       },
     });
     async function* body(): AsyncGenerator<Uint8Array, void> {
       yield await Promise.resolve(Buffer.alloc(600 * 1024));
     }
-    expect((await files.write(open, body(), neverAborted)).sizeBytes).to.equal(3n);
+    expect((await files.write(open, body(), noStaging, neverAborted)).sizeBytes).to.equal(3n);
     expect(got.map(({ data, end }) => [data.length, end])).to.deep.equal([
       [0, false],
       [256 * 1024, false],
@@ -95,9 +100,9 @@ describe("files of an agent", () => {
 
   it("fail in the middle with the agent's own reason, and the body is read no further", async () => {
     const { files } = await connected({
-      writeFile: (call, reply) => {
+      writeFile: (call) => {
         call.once("data", () => {
-          reply({ code: status.RESOURCE_EXHAUSTED, details: "files: No space left on device" });
+          call.emit("error", { code: status.RESOURCE_EXHAUSTED, details: "files: No space left on device" });
         });
       },
     });
@@ -113,7 +118,7 @@ describe("files of an agent", () => {
         state.ended = true;
       }
     }
-    const thrown = await failing(files.write(open, body(), neverAborted));
+    const thrown = await failing(files.write(open, body(), noStaging, neverAborted));
     expect(thrown).to.include({ code: "resourceExhausted" });
     expect(thrown.message).to.contain("No space left");
     expect(state.given).to.be.below(1000);
@@ -137,7 +142,7 @@ describe("files of an agent", () => {
       await new Promise<void>((resolve) => (begun = resolve));
       throw new RuntimeError("invalidArgument", "the body");
     }
-    expect((await failing(files.write(open, bad(), neverAborted))).message).to.equal("the body");
+    expect((await failing(files.write(open, bad(), noStaging, neverAborted))).message).to.equal("the body");
     const caller = new AbortController();
     async function* slow(): AsyncGenerator<Uint8Array, void> {
       yield Buffer.alloc(3);
@@ -145,8 +150,139 @@ describe("files of an agent", () => {
       caller.abort(new RuntimeError("canceled", "the caller"));
       await new Promise(() => undefined);
     }
-    expect((await failing(files.write(open, slow(), caller.signal))).message).to.equal("the caller");
+    expect((await failing(files.write(open, slow(), noStaging, caller.signal))).message).to.equal("the caller");
     while (cancelled < 2) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  describe("through the share", () => {
+    const kib = 1024;
+    const mib = 1024 * kib;
+
+    /** As the share has it. */
+    class Staged {
+      readonly guestPath = "/v/staging-1";
+      readonly bytes = Buffer.alloc(stagingBytes);
+      closed = 0;
+      async write(data: Uint8Array, offset: number): Promise<void> {
+        await Promise.resolve();
+        this.bytes.set(data, offset);
+      }
+      async [Symbol.asyncDispose](): Promise<void> {
+        await Promise.resolve();
+        this.closed += 1;
+      }
+    }
+
+    async function* numbered(bytes: number): AsyncGenerator<Uint8Array, void> {
+      for (let at = 0; at < bytes; at += 64 * kib) {
+        yield await Promise.resolve(Buffer.alloc(Math.min(64 * kib, bytes - at), at / (64 * kib)));
+      }
+    }
+
+    /** Reads what is staged `late` parts after it was told. */
+    function readingAgent(staged: Staged, into: Buffer[], seen: { most: number }, late = 0) {
+      return {
+        writeFile: (call: Parameters<AgentServiceServer["writeFile"]>[0]) => {
+          const told: StagedPart[] = [];
+          let taken = 0;
+          const read = (left: number): void => {
+            for (const { offset, length } of told.splice(0, Math.max(0, told.length - left))) {
+              into.push(Buffer.from(staged.bytes.subarray(Number(offset), Number(offset) + length)));
+              call.write({ entry: undefined, taken: (taken += 1) });
+            }
+          };
+          call.on("data", (request: WriteFileRequest) => {
+            if (request.data.length > 0) into.push(Buffer.from(request.data));
+            if (request.staged !== undefined) told.push(request.staged);
+            seen.most = Math.max(seen.most, told.length);
+            if (request.end) read(0);
+            else read(late);
+          });
+          call.on("end", () => {
+            call.write({ entry, taken: 0 });
+            call.end();
+          });
+        },
+      };
+    }
+
+    for (const late of [0, 3]) {
+      it(`go in parts, ${String(late)} of which wait, and are whole`, async () => {
+        const staged = new Staged();
+        const [into, seen] = [[] as Buffer[], { most: 0 }];
+        const { files } = await connected(readingAgent(staged, into, seen, late));
+        const bytes = 11 * mib + 5;
+        await files.write(open, numbered(bytes), () => Promise.resolve(staged), neverAborted);
+        const expected: Uint8Array[] = [];
+        for await (const part of numbered(bytes)) expected.push(part);
+        expect(Buffer.concat(into).equals(Buffer.concat(expected))).to.equal(true);
+        expect(seen.most).to.equal(late + 1);
+        expect(staged.closed).to.equal(1);
+      });
+    }
+
+    it("ask for no place when they are short", async () => {
+      const { files } = await connected(readingAgent(new Staged(), [], { most: 0 }));
+      const never = () => Promise.reject(new Error("asked for"));
+      await files.write(open, numbered(mib), never, neverAborted);
+    });
+
+    it("wait for an agent that takes none, and end with the caller's patience", async () => {
+      const staged = new Staged();
+      const caller = new AbortController();
+      const { files } = await connected({
+        writeFile: (call) => {
+          call.on("data", (request: WriteFileRequest) => {
+            if (request.staged?.offset === 3n * BigInt(mib)) caller.abort(new RuntimeError("canceled", "the caller"));
+          });
+        },
+      });
+      const state = { given: 0 };
+      async function* body(): AsyncGenerator<Uint8Array, void> {
+        for await (const part of numbered(64 * mib)) {
+          state.given += part.length;
+          yield part;
+        }
+      }
+      const thrown = await failing(files.write(open, body(), () => Promise.resolve(staged), caller.signal));
+      expect(thrown.message).to.equal("the caller");
+      // One was streamed, four lie there, and one part of a message waits for its place.
+      expect(state.given).to.be.at.most(5 * mib + 256 * kib);
+      expect(staged.closed).to.equal(1);
+    });
+
+    for (const [what, answers] of [
+      ["more than there are", [2]],
+      ["fewer than before", [1, 0]],
+    ] as const) {
+      it(`end the channel when an agent takes ${what}`, async () => {
+        const { files, broken } = await connected({
+          writeFile: (call) => {
+            call.on("data", (request: WriteFileRequest) => {
+              if (request.staged === undefined) return;
+              for (const taken of answers) call.write({ entry: undefined, taken });
+            });
+          },
+        });
+        const staged = new Staged();
+        const write = files.write(open, numbered(2 * mib), () => Promise.resolve(staged), neverAborted);
+        expect(await failing(write)).to.include({ code: "brokenContract" });
+        expect(broken.aborted).to.equal(true);
+        expect(staged.closed).to.equal(1);
+      });
+    }
+
+    it("end the channel when an agent takes what was never staged", async () => {
+      const { files, broken } = await connected({
+        writeFile: (call) => {
+          call.write({ entry: undefined, taken: 0 });
+        },
+      });
+      expect(await failing(files.write(open, numbered(mib), noStaging, neverAborted))).to.include({
+        code: "brokenContract",
+      });
+      expect(broken.aborted).to.equal(true);
+    });
   });
 
   it("come as they are sent, and who leaves early cancels", async () => {

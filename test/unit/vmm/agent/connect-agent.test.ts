@@ -18,6 +18,7 @@ const hello: HelloResponse = {
   runtime: "crun 1",
   hugePageKib: [2048n],
   layeredRoots: false,
+  stagedWrites: false,
 };
 const answersHello: Partial<AgentServiceServer> = {
   hello: (_call, reply) => {
