@@ -4,7 +4,7 @@ import type { BoxSpec } from "../../../src/vmm/box.js";
 import { boxDirectoryAt } from "../../../src/vmm/box-directory.js";
 import type { StartRequest } from "../../../src/vmm/drivers/driver.js";
 import { launcherConfig } from "../../../src/vmm/drivers/krun/launcher-config.js";
-import { qemuArguments, vmmOptions } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
+import { fileServerOptions, qemuArguments, vmmOptions } from "../../../src/vmm/drivers/qemu/qemu-arguments.js";
 
 const spec: BoxSpec = {
   id: boxId("ab".repeat(32)),
@@ -30,6 +30,16 @@ function request(over: Partial<StartRequest> = {}): StartRequest {
 function following(args: readonly string[], name: string): string[] {
   return args.filter((_arg, index) => args[index - 1] === name);
 }
+
+describe("a file server's limit of processes", () => {
+  const limits = (hasUserNamespace: boolean): string[] =>
+    fileServerOptions(request().directory, { hasUserNamespace }).filter((word) => word.startsWith("processes="));
+
+  it("is there where its user is its own, and not where all of the daemon's threads would count", () => {
+    expect(limits(true)).to.deep.equal(["processes=16"]);
+    expect(limits(false)).to.deep.equal([]);
+  });
+});
 
 describe("QEMU's arguments", () => {
   it("size the machine and share its memory with the file server", () => {

@@ -33,7 +33,11 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
   ];
 }
 
-/** One thread serves the guest's requests, one QEMU's; the rest is for a version that has more. */
+/**
+ * One thread serves the guest's requests, one QEMU's; the rest is for a version that has more. Only of a server whose user is its
+ * own: the kernel counts all that a user runs, and the daemon's user has more (the host's root is counted and not held to it; root
+ * of a container's user namespace is).
+ */
 const fileServerProcesses = 16;
 
 /**
@@ -53,8 +57,8 @@ export function fileServerOptions(
       "file=/proc/self/mountinfo:",
       `file=/proc/sys/fs/nr_open:${vmmMaxOpenFiles}`,
     ],
-    ...(hasUserNamespace ? [`userns=${givenNumbers.userNamespace}`] : []),
-    ...[...ofFileServer, `processes=${fileServerProcesses}`, "refuse=syncfs", `listen=${directory.fsSocket}`],
+    ...(hasUserNamespace ? [`userns=${givenNumbers.userNamespace}`, `processes=${fileServerProcesses}`] : []),
+    ...[...ofFileServer, "refuse=syncfs", `listen=${directory.fsSocket}`],
   ];
 }
 
