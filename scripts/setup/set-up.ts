@@ -12,7 +12,7 @@ import { guestKernel, type KernelName, wantedKernel } from "./assets/guest-kerne
 import { debianRoots } from "./assets/debian-roots.js";
 import { helm } from "./assets/helm.js";
 import { imagePackages } from "./assets/image-packages.js";
-import { containerdPrograms } from "./assets/containerd.js";
+import { containerdPrograms, mappingRunc } from "./assets/containerd.js";
 import {
   controlPlane,
   kubeClient,
@@ -182,6 +182,8 @@ async function clusterPrograms(
   if (proxy !== undefined) await place(proxy, "kube-proxy");
   const policies = await kubeRouter(context);
   if (policies !== undefined) await place(join(policies, "kube-router"), "bin/kube-router");
+  const runc = await mappingRunc(context);
+  if (runc !== undefined) await place(join(runc, "runc"), "bin/runc");
 }
 
 /** Runs all at once; when one fails the others are stopped and waited for, and the failure thrown. */

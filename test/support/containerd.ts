@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { CriClient, image } from "./cri-client.js";
 import { projectDirectory } from "./project.js";
 
@@ -15,13 +15,23 @@ export function containerdDirectory(): string | undefined {
   return existsSync(directory) ? directory : undefined;
 }
 
+/** The set-up's own, which maps the owners of mounts; undefined where `npm run setup -- cluster` has not built it. */
+export function mappingRunc(): string | undefined {
+  const program = join(projectDirectory, "build/assets/bin/runc");
+  return existsSync(program) ? program : undefined;
+}
+
 export class Containerd {
   readonly cri: CriClient;
+  readonly socket: string;
+  readonly #log: string;
   readonly #process: ChildProcess;
 
-  private constructor(socket: string, process: ChildProcess) {
+  private constructor(directory: string, process: ChildProcess) {
     this.#process = process;
-    this.cri = new CriClient(socket);
+    this.#log = join(directory, "log");
+    this.socket = join(directory, "containerd.sock");
+    this.cri = new CriClient(this.socket);
   }
 
   /**
@@ -37,23 +47,27 @@ export class Containerd {
     const args = ["--config", join(directory, "config.toml")];
     const enter = pods === undefined ? [] : ["nsenter", `--net=${pods.netns}`];
     const [program = "", ...words] = [...enter, join(programs, "containerd"), ...args];
-    const env = { ...process.env, PATH: [programs, process.env["PATH"]].join(":") };
+    const first = pods?.runc === undefined ? [] : [dirname(pods.runc)];
+    const env = { ...process.env, PATH: [...first, programs, process.env["PATH"]].join(":") };
     const child = spawn(program, words, { stdio: ["ignore", log, log], env });
     closeSync(log);
-    const started = new Containerd(join(directory, "containerd.sock"), child);
+    const started = new Containerd(directory, child);
     try {
       await started.cri.ready(startLimitMs);
       await started.#untilImagesAreServed();
     } catch (thrown) {
       await started.stop();
-      const tail = (await readFile(join(directory, "log"), "utf8")).slice(-3000);
-      throw new Error(`containerd does not serve:\n${tail}`, { cause: thrown });
+      throw new Error(`containerd does not serve:\n${await started.logTail()}`, { cause: thrown });
     }
     return started;
   }
 
   get pid(): number {
     return this.#process.pid ?? 0;
+  }
+
+  async logTail(bytes = 3_000): Promise<string> {
+    return (await readFile(this.#log, "utf8")).slice(-bytes);
   }
 
   async stop(): Promise<void> {
@@ -88,6 +102,8 @@ export interface PodOptions {
   readonly netns: string;
   readonly cniConfDir: string;
   readonly pauseImage: string;
+  /** A program that makes the containers; else the distribution's. */
+  readonly runc?: string;
 }
 
 function podConfigText({ cniConfDir, pauseImage }: PodOptions): string {

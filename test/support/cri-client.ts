@@ -179,3 +179,14 @@ export async function failure(call: Promise<unknown>, code: status, message = /\
 }
 
 export { status };
+
+/** Whatever they are doing. */
+export async function removeAllPods(cri: CriClient): Promise<void> {
+  const { items } = await cri.call(runtime.listPodSandbox, {});
+  await Promise.all(
+    items.map(async ({ id }) => {
+      await cri.call(runtime.stopPodSandbox, { podSandboxId: id });
+      await cri.call(runtime.removePodSandbox, { podSandboxId: id });
+    }),
+  );
+}

@@ -11,7 +11,7 @@ import { loadNative, type Native } from "../../src/native/addon.js";
 import { boxDirectoryAt, boxesDirectory, readBoxRecord } from "../../src/vmm/box-directory.js";
 import { removeBoxCgroup } from "../../src/vmm/cgroup/remove.js";
 import { removeHalfMade } from "../../src/vmm/templates/half-made.js";
-import { CriClient, runtime } from "./cri-client.js";
+import { CriClient, removeAllPods } from "./cri-client.js";
 import { writeArchive, type NamedImage } from "./images.js";
 import { machineState, type MachineScope, type MachineState } from "./machine.js";
 import { bindDirectories, dropTestMounts } from "./mount-scripts.js";
@@ -337,13 +337,7 @@ export class Daemon {
 
   /** Every pod, through CRI. */
   async removePods(): Promise<void> {
-    const { items } = await this.cri.call(runtime.listPodSandbox, {});
-    await Promise.all(
-      items.map(async ({ id }) => {
-        await this.cri.call(runtime.stopPodSandbox, { podSandboxId: id });
-        await this.cri.call(runtime.removePodSandbox, { podSandboxId: id });
-      }),
-    );
+    await removeAllPods(this.cri);
   }
 
   /** Pods, process, cgroup and directories: nothing is left. Keeps the log where `A3S_TEST_KEEP` names a directory. */

@@ -53,6 +53,9 @@ const podSchema = z.looseObject({
 export type PodView = z.infer<typeof podSchema>;
 export type ContainerView = z.infer<typeof containerSchema>;
 
+/** What it has of the runtime of its node, whose pods it asks for. */
+export type PodRuntime = Pick<Daemon, "socket" | "cgroupParent" | "removePods">;
+
 export interface KubeletOptions {
   /** Of the API server whose node it is; without one the pods are those of its directory. */
   readonly kubeconfig?: string;
@@ -62,22 +65,22 @@ export interface KubeletOptions {
 
 export class Kubelet {
   readonly base: string;
-  readonly #daemon: Daemon;
+  readonly #runtime: PodRuntime;
   readonly #kubeconfig: string | undefined;
   #more: Readonly<Record<string, unknown>> = {};
   #process: ChildProcess | undefined;
   /** It makes these two wherever its root is; they go again where nobody had them. */
   readonly #strays: readonly string[];
 
-  private constructor(base: string, daemon: Daemon, kubeconfig: string | undefined) {
+  private constructor(base: string, runtime: PodRuntime, kubeconfig: string | undefined) {
     this.base = base;
     this.#kubeconfig = kubeconfig;
-    this.#daemon = daemon;
+    this.#runtime = runtime;
     this.#strays = ["/var/lib/kubelet", "/var/log/containers"].filter((path) => !existsSync(path));
   }
 
-  static async start(daemon: Daemon, { kubeconfig, more = {} }: KubeletOptions = {}): Promise<Kubelet> {
-    const kubelet = new Kubelet(await mkdtemp(join(tmpdir(), "a3s-k")), daemon, kubeconfig);
+  static async start(runtime: PodRuntime, { kubeconfig, more = {} }: KubeletOptions = {}): Promise<Kubelet> {
+    const kubelet = new Kubelet(await mkdtemp(join(tmpdir(), "a3s-k")), runtime, kubeconfig);
     await mkdir(join(kubelet.base, "manifests"));
     await mkdir(join(kubelet.base, "logs"));
     await kubelet.reconfigure(more);
@@ -88,7 +91,7 @@ export class Kubelet {
   /** Members of its configuration, on top of those that it has; for its next start. */
   async reconfigure(more: Readonly<Record<string, unknown>>): Promise<void> {
     this.#more = { ...this.#more, ...more };
-    const config = { ...configuration(this.base, this.#daemon), ...this.#more };
+    const config = { ...configuration(this.base, this.#runtime), ...this.#more };
     await writeFile(join(this.base, "config.json"), JSON.stringify(config, undefined, 2));
   }
 
@@ -220,9 +223,9 @@ export class Kubelet {
     await this.stop();
     await eventually("no pod and no group of a pod is left", 300_000, async () => {
       // What kubelet had asked for last may still be coming up, and is not listed before it is there.
-      await this.#daemon.removePods();
+      await this.#runtime.removePods();
       for (const hierarchy of await cgroupHierarchies()) {
-        await removeGroups(join(hierarchy, this.#daemon.cgroupParent, "kubepods"));
+        await removeGroups(join(hierarchy, this.#runtime.cgroupParent, "kubepods"));
       }
       return true;
     });
@@ -254,7 +257,7 @@ async function removeGroups(directory: string): Promise<void> {
 }
 
 /** KubeletConfiguration (kubelet.config.k8s.io/v1beta1). Evictions and image collection are off: the disk is the test's. */
-function configuration(base: string, daemon: Daemon): Record<string, unknown> {
+function configuration(base: string, runtime: PodRuntime): Record<string, unknown> {
   const off = Object.fromEntries(
     ["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"].map((name) => [name, "0%"]),
   );
@@ -262,7 +265,7 @@ function configuration(base: string, daemon: Daemon): Record<string, unknown> {
     apiVersion: "kubelet.config.k8s.io/v1beta1",
     kind: "KubeletConfiguration",
     failCgroupV1: false,
-    containerRuntimeEndpoint: `unix://${daemon.socket}`,
+    containerRuntimeEndpoint: `unix://${runtime.socket}`,
     address: "127.0.0.1",
     port: ports.https,
     readOnlyPort: ports.readOnly,
@@ -271,7 +274,7 @@ function configuration(base: string, daemon: Daemon): Record<string, unknown> {
     authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
     authorization: { mode: "AlwaysAllow" },
     cgroupDriver: "cgroupfs",
-    cgroupRoot: daemon.cgroupParent,
+    cgroupRoot: runtime.cgroupParent,
     cgroupsPerQOS: true,
     enforceNodeAllocatable: [],
     staticPodPath: join(base, "manifests"),

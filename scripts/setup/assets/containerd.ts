@@ -9,6 +9,12 @@ const programs = {
   "containerd-shim-runc-v2": `${module}/cmd/containerd-shim-runc-v2`,
 };
 
+/** Directory with a `runc` that maps the owners of mounts, which that of Debian 12 does not: pods of user namespaces need it. */
+export async function mappingRunc(context: SetupContext): Promise<string | undefined> {
+  const runc = { runc: "github.com/opencontainers/runc" };
+  return await goPrograms(context, "runc", "scripts/setup/runc", runc, { env: { GOFLAGS: "-tags=seccomp" } });
+}
+
 /** Directory with `containerd` and its shim, which benches and tests put beside this runtime; undefined without a Go for it. */
 export async function containerdPrograms(context: SetupContext): Promise<string | undefined> {
   const linkerFlags = `-X ${module}/version.Version=${containerdVersion}`;
