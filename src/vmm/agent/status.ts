@@ -33,12 +33,9 @@ export function failureOf(
 export function fromStatus(call: string, error: ServiceError, limitMs: number | null): RuntimeError {
   const code = isLostConnection(error) ? "unavailable" : fromStatusCode(error.code);
   const details = printable(detailsOf(error) ?? "").slice(0, maxDetailsLength);
-  if (code !== "deadlineExceeded" || limitMs === null) {
-    return new RuntimeError(code, details, { stage: `agent ${call}`, cause: error });
-  }
   // The agent answers just before the limit where it knows at which step it is.
-  const known = details !== "" && !ownDeadline.test(details);
-  const message = known ? details : `no answer in ${limitMs} ms`;
+  const untold = code === "deadlineExceeded" && limitMs !== null && (details === "" || ownDeadline.test(details));
+  const message = untold ? `no answer in ${limitMs} ms` : details;
   return new RuntimeError(code, message, { stage: `agent ${call}`, cause: error });
 }
 

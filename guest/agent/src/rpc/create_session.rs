@@ -23,10 +23,8 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         seccomp_flags: request.seccomp_flags,
         stdin: request.stdin,
     };
-    let step = Arc::new(Step::default());
-    let told = Arc::clone(&step);
-    let work = async move { create(&agent.sessions, wanted, &step).await };
-    let pid = telling_the_step("create session", told, TELLING_LIMIT, work).await?;
+    let work = |step: Arc<Step>| async move { create(&agent.sessions, wanted, &step).await };
+    let pid = telling_the_step("create session", TELLING_LIMIT, work).await?;
     Ok(pb::CreateSessionResponse { pid: pid_message(pid) })
 }
 

@@ -9,9 +9,7 @@ use crate::step::Step;
 
 pub async fn run(agent: &Agent, request: pb::DeleteSessionRequest) -> Result<pb::DeleteSessionResponse, Failure> {
     let agent = agent.clone();
-    let step = Arc::new(Step::default());
-    let told = Arc::clone(&step);
-    let work = async move { delete(&agent.sessions, &request.session_id, &step).await };
-    telling_the_step("delete session", told, TELLING_LIMIT, work).await?;
+    let work = |step: Arc<Step>| async move { delete(&agent.sessions, &request.session_id, &step).await };
+    telling_the_step("delete session", TELLING_LIMIT, work).await?;
     Ok(pb::DeleteSessionResponse {})
 }

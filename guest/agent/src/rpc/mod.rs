@@ -81,13 +81,18 @@ async fn to_the_end<T: Send + 'static>(
 /// The daemon gives up calls that make and remove sessions after 60 s, and would not know where they hang.
 const TELLING_LIMIT: Duration = Duration::from_secs(55);
 
-/// As `to_the_end`; who has waited for as long as a daemon does is told the step.
-async fn telling_the_step<T: Send + 'static>(
+/// As `to_the_end`; who has waited for as long as a daemon does is told the step, which the work says as it goes.
+async fn telling_the_step<T, W>(
     stage: &'static str,
-    step: Arc<Step>,
     limit: Duration,
-    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
-) -> Result<T, Failure> {
+    work: impl FnOnce(Arc<Step>) -> W,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    let step = Arc::new(Step::default());
+    let work = work(Arc::clone(&step));
     let within = tokio::time::timeout(limit, to_the_end(stage, work)).await;
     within.unwrap_or_else(|_| {
         let what = format!("still at: {}, after {} s", step.now(), limit.as_secs());
@@ -116,17 +121,15 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_too_long_is_told_the_step_and_the_work_goes_on() {
-        let step = Arc::new(Step::default());
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         let (done, is_done) = tokio::sync::oneshot::channel();
-        let of_work = Arc::clone(&step);
-        let work = async move {
-            of_work.begin("visit the held paths");
+        let work = |step: Arc<Step>| async move {
+            step.begin("visit the held paths");
             let _ = gone.await;
             let _ = done.send(());
             Ok(())
         };
-        let told = telling_the_step("create session", step, Duration::from_millis(20), work).await.unwrap_err();
+        let told = telling_the_step("create session", Duration::from_millis(20), work).await.unwrap_err();
         assert_eq!(told.to_string(), "create session: still at: visit the held paths, after 0 s");
         assert_eq!(status(&told).code(), Code::DeadlineExceeded);
         go.send(()).unwrap();

@@ -1,4 +1,4 @@
-import { once, type EventEmitter } from "node:events";
+import type { EventEmitter } from "node:events";
 import {
   Metadata,
   type handleBidiStreamingCall,
@@ -14,6 +14,7 @@ import { toStatus } from "../../../grpc/status.js";
 import type { Caller } from "../../core/caller.js";
 import type { WhoCalls } from "../../listen/protocol.js";
 import { chosenSandbox } from "../chosen.js";
+import { drained } from "../drained.js";
 import type { SandboxdParts } from "../parts.js";
 
 /** Who asks, about which sandbox, and until when. */
@@ -38,6 +39,8 @@ export interface Calls {
   readonly streams: <Q, A>(
     rpc: string,
     run: (request: Q, asked: Asked) => AsyncIterable<A>,
+    /** Longest wait for the client to take something; absent: its connection decides. */
+    idleMs?: number,
   ) => handleServerStreamingCall<Q, A>;
   readonly collects: <Q, A>(
     rpc: string,
@@ -70,10 +73,10 @@ export function callsOf(parts: SandboxdParts, who: WhoCalls): Calls {
         },
       );
     },
-    streams: (rpc, run) => (call) => {
+    streams: (rpc, run, idleMs) => (call) => {
       let asked: Asked | undefined;
       void answer(
-        call,
+        { call, idleMs },
         () => run(call.request, (asked = begun(rpc, call))),
         (thrown) => failed(rpc, asked, thrown),
       );
@@ -94,7 +97,7 @@ export function callsOf(parts: SandboxdParts, who: WhoCalls): Calls {
     converses: (rpc, run) => (call) => {
       let asked: Asked | undefined;
       void answer(
-        call,
+        { call, idleMs: undefined },
         () => run(requestsOf(call), (asked = begun(rpc, call))),
         (thrown) => failed(rpc, asked, thrown),
       );
@@ -135,7 +138,7 @@ interface Answering<A> extends EventEmitter {
 
 /** Writes what comes, as fast as the client reads it. What is iterated is closed on every way out. */
 async function answer<A>(
-  call: Answering<A>,
+  { call, idleMs }: { readonly call: Answering<A>; readonly idleMs: number | undefined },
   run: () => AsyncIterable<A>,
   failed: (thrown: unknown) => ReturnType<typeof toStatus>,
 ): Promise<void> {
@@ -148,7 +151,7 @@ async function answer<A>(
     call.sendMetadata(new Metadata()); // a client that waits for it knows that its call stands
     for await (const item of items) {
       if (gone.signal.aborted) break;
-      if (!call.write(item)) await once(call, "drain", { signal: gone.signal });
+      if (!call.write(item)) await drained(call, idleMs, gone.signal);
     }
     call.end();
   } catch (thrown) {

@@ -14,6 +14,7 @@ import { dataMessage } from "../../../grpc/data-message.js";
 import type { Files, FileScope } from "../../core/file.js";
 import type { GrpcProtocol } from "../../listen/protocol.js";
 import type { SandboxdParts } from "../parts.js";
+import { readerIdleMs } from "../drained.js";
 import { piecesOf } from "../pieces.js";
 import { type Asked, type Calls, callsOf, usualLimitMs } from "./calls.js";
 import { changeOf, entryMessage } from "./map/file.js";
@@ -90,7 +91,11 @@ function service(parts: SandboxdParts, { unary, streams, collects }: Calls): Fil
       return {};
     }),
     watchFiles: streams("WatchFiles", (request, asked) => watched(placeOf(parts, request, asked), request, asked)),
-    readFile: streams("ReadFile", (request, asked) => read(placeOf(parts, request, asked), request, asked)),
+    readFile: streams(
+      "ReadFile",
+      (request, asked) => read(placeOf(parts, request, asked), request, asked),
+      readerIdleMs,
+    ),
     writeFile: collects("WriteFile", (requests, asked) => written(parts, requests, asked)),
   };
 }
