@@ -1,11 +1,12 @@
-import { appendFile, copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { messageOf, RuntimeError } from "../../../src/base/errors.js";
 import { download, packageFacts, unpack } from "../apt/packages.js";
 import { debianCodename, privateApt, type PrivateApt } from "../apt/private-apt.js";
 import { installSystemPackages } from "../apt/system-packages.js";
 import { cached } from "../cache.js";
+import { packedElf } from "../elf/packed.js";
 import { fingerprint, sourceInputs, toolVersion } from "../fingerprint.js";
 import { kernelFragment, lostOptions, parseKernelConfig } from "../kernel-config.js";
 import { run, type SetupContext } from "../run.js";
@@ -16,17 +17,36 @@ const sourcePackage = `linux-source-${series}`;
 const leastPatchLevel = 100;
 const own = "guest/kernel";
 const recipe = "own-kernel";
+const kernelFile = "vmlinux.elf";
 
 const tools = ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "patch", "xz-utils"];
 /** Whose build it is, which the kernel tells: nobody's, so that the same sources make the same bytes. */
 const builder = { KBUILD_BUILD_USER: "a3s", KBUILD_BUILD_HOST: "box", KBUILD_BUILD_VERSION: "1" };
 
 /**
+ * As it was built, but for the nothing between its segments. It goes by what was built: a change of how a file is packed
+ * builds no kernel anew.
+ */
+export async function ownKernel(context: SetupContext): Promise<string> {
+  const built = await builtKernel(context);
+  return await cached(context, {
+    name: "packed-kernel",
+    inputs: ["layout 1", basename(built)],
+    build: async (directory) => {
+      await cp(built, directory, { recursive: true });
+      const path = join(directory, kernelFile);
+      await writeFile(path, packedElf(await readFile(path)));
+      await mustBootByPvh(context, path);
+    },
+  });
+}
+
+/**
  * The guest kernel of our own as `vmlinux.elf`: the distribution's sources of the series, our configuration and patches
  * (docs/adr/0130). Beside it its `config`, the package's facts, licence and changelog. Where the archive can't be asked, the
  * one of an earlier version that this machine has built is good enough.
  */
-export async function ownKernel(context: SetupContext): Promise<string> {
+async function builtKernel(context: SetupContext): Promise<string> {
   await installSystemPackages(context, { names: tools, fromBackports: [] });
   const ours = [
     ...["layout 1", ...(await sourceInputs(context.root, [`${own}/config`, `${own}/patches`]))],
@@ -74,7 +94,7 @@ async function builtEarlier(context: SetupContext, wanted: string): Promise<stri
     const path = join(context.cache, name);
     if (!name.startsWith(`${recipe}-`)) continue;
     const made = await readFile(join(path, "recipe"), "utf8").catch(() => undefined);
-    if (made === wanted) found.push({ path, builtMs: (await stat(join(path, "vmlinux.elf"))).mtimeMs });
+    if (made === wanted) found.push({ path, builtMs: (await stat(join(path, kernelFile))).mtimeMs });
   }
   return found.sort((a, b) => a.builtMs - b.builtMs).at(-1)?.path;
 }
@@ -104,8 +124,7 @@ async function build(context: SetupContext, { directory, logFile, apt, version }
   };
   await configure(context, tree, make);
   await make(`-j${availableParallelism()}`, "vmlinux");
-  await run("strip", ["--strip-all", "-o", join(directory, "vmlinux.elf"), join(tree, "vmlinux")], options);
-  await mustBootByPvh(context, join(directory, "vmlinux.elf"));
+  await run("strip", ["--strip-all", "-o", join(directory, kernelFile), join(tree, "vmlinux")], options);
   await copyFile(join(tree, ".config"), join(directory, "config"));
   const documents = join(unpacked, "usr/share/doc", sourcePackage);
   await copyFile(join(documents, "copyright"), join(directory, "copyright"));
