@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../../src/base/errors.js";
 import { buildDist } from "../setup/dist.js";
+import { fingerprint } from "../setup/fingerprint.js";
 import { interrupted } from "../setup/interrupted.js";
 import { setUp, setupContext } from "../setup/set-up.js";
 import { Stopwatch } from "../setup/stopwatch.js";
@@ -48,6 +49,8 @@ const flakyFile = join(scratch, "flaky.jsonl");
 const environment = {
   // What clippy has compiled serves every clone; cargo locks it.
   CARGO_TARGET_DIR: join(context.cache, "cargo-target", "check"),
+  // By place: both remember files by their paths, and two clones that check at once would write over each other.
+  A3S_CHECK_CACHE: join(context.cache, "check", fingerprint([root])),
   [flakyVariable]: flakyFile,
 };
 
