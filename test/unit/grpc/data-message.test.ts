@@ -12,7 +12,13 @@ describe("a message of bytes alone", () => {
       const { length } = data;
       expect(message.equals(WriteFileRequest.encode({ data }).finish()), String(length)).to.equal(true);
       expect(message.equals(ReadFileResponse.encode({ data }).finish()), String(length)).to.equal(true);
-      const ofAgent = AgentsRequest.encode({ open: undefined, data, end: false, staging: "", staged: undefined }).finish();
+      const ofAgent = AgentsRequest.encode({
+        open: undefined,
+        data,
+        end: false,
+        staging: "",
+        staged: undefined,
+      }).finish();
       expect(message.equals(ofAgent), String(length)).to.equal(true);
     }
   });
