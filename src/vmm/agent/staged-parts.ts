@@ -1,7 +1,7 @@
 import type { StagedPart } from "../../gen/agent/v1/agent.js";
 
 /** StagedPart.length of the contract. */
-export const stagedPartBytes = 1024 * 1024;
+const stagedPartBytes = 1024 * 1024;
 /** So many are written or read at a time. */
 const places = 4;
 export const stagingBytes = places * stagedPartBytes;

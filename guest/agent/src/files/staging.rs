@@ -21,11 +21,11 @@ impl Staging {
         if layout::volume_name(path).is_none() {
             return Err(Failure::invalid(STAGE, "what is staged does not lie in the share"));
         }
-        let (shown, path) = (path, PathBuf::from(path));
+        let place = PathBuf::from(path);
         // Past the guest's cache: what the host writes there after a part was read is not what is known of it here.
         let flags = libc::O_DIRECT | libc::O_NOFOLLOW;
-        let opened = apart(move || OpenOptions::new().read(true).custom_flags(flags).open(path)).await?;
-        Ok(Self(Arc::new(opened.map_err(while_doing(STAGE, format!("open what is staged at {shown}")))?)))
+        let opened = apart(move || OpenOptions::new().read(true).custom_flags(flags).open(place)).await?;
+        Ok(Self(Arc::new(opened.map_err(while_doing(STAGE, format!("open what is staged at {path}")))?)))
     }
 
     pub async fn read(&self, part: &pb::StagedPart) -> Result<Vec<u8>, Failure> {
