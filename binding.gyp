@@ -9,6 +9,7 @@
         "addon/exit_watch.cc",
         "addon/file_disk.cc",
         "addon/directory_lock.cc",
+        "addon/go_on_in.cc",
         "addon/id_namespace.cc",
         "addon/join_accepted.cc",
         "addon/joined_pairs.cc",

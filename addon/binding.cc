@@ -5,6 +5,7 @@
 #include "directory_lock.h"
 #include "exit_watch.h"
 #include "file_disk.h"
+#include "go_on_in.h"
 #include "id_namespace.h"
 #include "join_accepted.h"
 #include "listen_in.h"
@@ -75,6 +76,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("peerCredentials", a3s::PeerCredentials);
   add("openPeer", a3s::OpenPeer);
   add("lookUp", a3s::LookUp);
+  add("goOnInCgroupNamespace", a3s::GoOnInCgroupNamespace);
   add("exitNow", a3s::ExitNow);
   return exports;
 }

@@ -43,6 +43,16 @@ export const commands: readonly Command[] = [
     run: async (args) => await (await import("./serve.js")).serve(args),
   },
   {
+    name: "purge",
+    synopsis: "[--config FILE] [--root DIR] [--state DIR] [--unless-served SECONDS --after PID]",
+    about: "end every pod of a daemon that is gone, and take its images and records away",
+    details: [
+      ...configFlagDetails,
+      "--unless-served S  wait that long first for another daemon than --after PID: where one comes nothing is done",
+    ],
+    run: async (args) => await (await import("./purge.js")).purge(args),
+  },
+  {
     name: "check",
     synopsis: "[--config FILE] [--driver NAME] [--running [--json]]",
     about: "tell what this machine can do, and how to get what is missing",

@@ -11,6 +11,7 @@ import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver, findQemu } from "../vmm/choose-driver.js";
 import { fileServerFinding } from "./file-server-finding.js";
+import { outliveFindings } from "./outlive-finding.js";
 import { egressFinding } from "./egress-finding.js";
 import type { Finding } from "./finding.js";
 import { cgroupDriverFinding, nativeFinding } from "./pod-findings.js";
@@ -68,6 +69,7 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
     await fileServerFinding(config),
     await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
     ...(await poolFindings(config)),
+    ...(await outliveFindings(config)),
   ];
 }
 

@@ -62,7 +62,11 @@ function boxOptions(config: Config, log: Logger, native: Deps["native"]): BoxFac
   const { bootTimeoutMs, healthTimeoutMs, containerRuntime } = sandbox;
   const ofHandlers = Object.values(config.handlers).flatMap((handler) => handler.driver ?? []);
   const moreDrivers = config.hostNamespaces === "native" ? [...ofHandlers, "native" as const] : ofHandlers;
-  const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager: config.cgroup.driver };
+  const limits = {
+    bootTimeoutMs,
+    healthTimeoutMs,
+    cgroups: { manager: config.cgroup.driver, everywhere: config.cgroup.outlivesContainer },
+  };
   const templates = sandbox.start === "template";
   const common = { templates, state, layers: root, assetsDir: assets.dir, native, log, ...limits, containerRuntime };
   return {

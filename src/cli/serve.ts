@@ -4,14 +4,16 @@ import { lateStepsNow, tellLateSteps } from "../base/hold.js";
 import { createLogger, type Logger } from "../base/log.js";
 import { monotonicMs } from "../base/clock.js";
 import { packageVersion } from "../base/version.js";
+import type { Config } from "../config/config.js";
 import { type ConfigFlags, loadConfig } from "../config/load.js";
-import { loadNative } from "../native/addon.js";
+import { loadNative, type Native } from "../native/addon.js";
 import type { Deps } from "../cri/deps.js";
 import { type CriServer, serveCri } from "../cri/grpc/server.js";
 import { recover } from "../runtime/recovery.js";
 import { openRuntimeApi } from "../sandboxes/in-pod/open.js";
 import { type AgentsEdge, openAgentsEdge } from "./agents-edge.js";
 import { exitStatus } from "./command.js";
+import { goOutside } from "./go-outside.js";
 import { makeTokenFile } from "./make-token.js";
 import { openMetricsEndpoint } from "./metrics-endpoint.js";
 import { openAgentSkills } from "./agent-skills.js";
@@ -20,6 +22,7 @@ import { openParts } from "./open-parts.js";
 import { lockDirectory } from "./root-lock.js";
 import { serveFlags } from "./serve-flags.js";
 import { Supervisor } from "./supervisor.js";
+import { startWaiter } from "./unserved.js";
 
 /** Calls under way get this long at shutdown. */
 const callGraceMs = 10_000;
@@ -39,6 +42,7 @@ export async function serve(args: string[]): Promise<number> {
   const startedMs = monotonicMs();
   const stopSignal = firstSignal(["SIGTERM", "SIGINT"]);
   const { native } = loadNative(config.assets.dir);
+  await goOutside(config, native, log);
   const locks = [await lockDirectory(native, config.root, "root"), await lockDirectory(native, config.state, "state")];
   await makeToken(flags, log);
   const closing = new AbortController();
@@ -80,6 +84,7 @@ export async function serve(args: string[]): Promise<number> {
   await atMost(closeGraceMs, closeParts(deps, endpoint));
   const goOn = lateStepsNow();
   if (goOn.length > 0) log.warn({ steps: goOn }, "steps that do not end are left; the next daemon looks after them");
+  await leaveToWaiter(config, flags, native, log);
   for (const lock of locks) lock.close();
   supervisor.close();
   log.info({}, "stopped");
@@ -92,6 +97,23 @@ async function makeToken({ token }: ConfigFlags, log: Logger): Promise<void> {
   if (token === undefined || !("token_file" in token)) return;
   const file = token.token_file;
   if (await makeTokenFile(file)) log.info({ file }, "made a token: the command `token` shows it");
+}
+
+/** Before the directories are free: the next daemon is not to come between. */
+async function leaveToWaiter(config: Config, flags: ConfigFlags, native: Native, log: Logger): Promise<void> {
+  const { unservedMs } = config.sandboxes;
+  if (unservedMs === 0) return;
+  const given = (["config", "root", "state"] as const).flatMap((name) => {
+    const value = flags[name];
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  const wait = ["--unless-served", String(Math.ceil(unservedMs / 1000)), "--after", String(process.pid)];
+  try {
+    const pid = await startWaiter(config, ["purge", ...given, ...wait], native);
+    log.info({ pid, unservedMs }, "sandboxes live on for that long, unless another daemon serves them");
+  } catch (thrown) {
+    log.error({ err: messageOf(thrown) }, "nothing waits for the next daemon: sandboxes live on without an end");
+  }
 }
 
 interface Edges {

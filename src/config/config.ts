@@ -90,6 +90,10 @@ export interface Config {
   readonly cgroup: {
     /** Who makes the groups of Boxes, and what a sandbox's cgroup_parent is: a path, or a slice of systemd's. */
     readonly driver: "cgroupfs" | "systemd";
+    /** The daemon is in a container, and Boxes are in no group of that: they live on when it ends. */
+    readonly outlivesContainer: boolean;
+    /** Of all Boxes together whose pod names no parent; 0: no limit. */
+    readonly memoryMib: number;
   };
   /** Whether kubelet is offered this node's KVM for pods, and how. */
   readonly devicePlugin: DevicePluginConfig;

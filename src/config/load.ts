@@ -170,7 +170,11 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
     image: imageOf(read),
     streaming: streamingOf(read),
     metrics: listenAddress(read("metrics.address", settings["metrics.address"])),
-    cgroup: { driver: read("cgroup.driver", settings["cgroup.driver"]) },
+    cgroup: {
+      driver: read("cgroup.driver", settings["cgroup.driver"]),
+      outlivesContainer: read("cgroup.outlive_container", settings["cgroup.outlive_container"]),
+      memoryMib: read("cgroup.memory_mib", settings["cgroup.memory_mib"]),
+    },
     devicePlugin: devicePluginOf(read),
     sandboxes: sandboxesOf(read),
     cri: { enabled: read("cri.enabled", settings["cri.enabled"]) },

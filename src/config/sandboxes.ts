@@ -35,6 +35,8 @@ export interface SandboxesConfig extends EgressConfig {
   readonly maxLifeMs: number;
   /** 0: a sandbox that nobody uses stays until its time is over. */
   readonly idleMs: number;
+  /** How long sandboxes live on after the daemon has been stopped and no other serves them; 0: until their processes end. */
+  readonly unservedMs: number;
   readonly network: "none" | "pod";
   readonly pull: "missing" | "never";
   /** Of the sandbox that clients of E2B in debug mode mean; "": they find none. */
@@ -100,6 +102,13 @@ device), auto (the first of them that is possible: where none is no sandbox is m
     "No client may have it live for longer, from its last word on.",
   ),
   "sandboxes.idle_ms": whole(0, 30 * dayMs, 0, "One that nobody uses for that long ends before. 0: it doesn't."),
+  "sandboxes.unserved_ms": whole(
+    0,
+    dayMs,
+    0,
+    "After the daemon has been told to stop, all of them end, and images and records go, when none serves them again for \
+that long: so an uninstall leaves nothing. 0: they live on.",
+  ),
   "sandboxes.network": oneOf(
     ["pod", "none"],
     "pod",
@@ -172,6 +181,7 @@ export function sandboxesOf(read: Read): SandboxesConfig {
     lifeMs: read("sandboxes.life_ms", own["sandboxes.life_ms"]),
     maxLifeMs: read("sandboxes.max_life_ms", own["sandboxes.max_life_ms"]),
     idleMs: read("sandboxes.idle_ms", own["sandboxes.idle_ms"]),
+    unservedMs: read("sandboxes.unserved_ms", own["sandboxes.unserved_ms"]),
     network: read("sandboxes.network", own["sandboxes.network"]),
     ...egressOf(read),
     defaultTemplate: read("sandboxes.default_template", own["sandboxes.default_template"]),

@@ -242,6 +242,18 @@ of user:password), or identity_token, or registry_token`,
     "cgroupfs",
     "Must be kubelet's cgroupDriver; kubelet asks for it since 1.34. systemd: the right one where that is number 1.",
   ),
+  "cgroup.outlive_container": yesOrNo(
+    false,
+    "For a daemon in a container with the node's PIDs and cgroups: Boxes are in no group of that container, and live on \
+when it ends, until another one takes them up. With cgroupfs alone.",
+  ),
+  "cgroup.memory_mib": whole(
+    0,
+    1_073_741_824,
+    0,
+    "What all Boxes of this node that no pod of kubelet's is the parent of may take together, their emulators and file \
+servers too. 0: no limit. With cgroupfs alone.",
+  ),
   ...devicePluginSettings,
   ...sandboxPortSettings, // before the others, which end with a section of their own
   ...sandboxesSettings,

@@ -176,6 +176,11 @@ export interface Native {
    * own, and no other call waits behind it.
    */
   lookUp(path: string): Promise<HostFile>;
+  /**
+   * setns(2) and execve(2): this process begins anew as `file`, with these words and its own environment, in that cgroup
+   * namespace; its number stays. Returns only to throw `NativeError`.
+   */
+  goOnInCgroupNamespace(namespacePath: string, file: string, words: readonly string[]): never;
   /** _exit(2): ends the process also while a thread of it is in a call that never ends. */
   exitNow(status: number): never;
 }
@@ -224,6 +229,7 @@ const declared: Record<keyof Native, true> = {
   peerCredentials: true,
   openPeer: true,
   lookUp: true,
+  goOnInCgroupNamespace: true,
   exitNow: true,
 };
 

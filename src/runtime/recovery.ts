@@ -10,11 +10,12 @@ import { stage } from "../base/stage.js";
 import { formerSandboxesDirectory, netnsDirectory, sandboxesDirectory, shortNameDigits } from "../config/paths.js";
 import type { RecoveryOutcome } from "../metrics/box-figures.js";
 import type { Box, BoxExit } from "../vmm/box.js";
+import { boundaryNamed } from "./boundary/boundary-of.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox, whenRecorded } from "./pod/end.js";
 import { keepEgress } from "./pod/egress.js";
 import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
-import { removePodFiles } from "./pod/pod-files.js";
+import { removePodFiles, restorePodFiles } from "./pod/pod-files.js";
 import type { Pod } from "./pod/pod.js";
 import { takeUp } from "./pod/take-up.js";
 import { eachStray } from "./each-stray.js";
@@ -213,6 +214,9 @@ async function adoptBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<
   sandbox.setBox(box);
   watchBox(sandbox, box, deps);
   await keepEgress(sandbox, deps, signal);
+  if (boundaryNamed(sandbox.record.boundary).hasGuestLink && (await restorePodFiles(sandbox, deps.native))) {
+    deps.log.info({ sandboxId: sandbox.id }, "files of the pod made anew: they were a mount of another container");
+  }
   return box;
 }
 

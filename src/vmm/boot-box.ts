@@ -18,7 +18,7 @@ import type { Driver, SnapshotUse } from "./drivers/driver.js";
 import { partsOf } from "./drivers/parts.js";
 import { createBoxCgroup, type BoxCgroup } from "./cgroup/create.js";
 import { mostProcesses } from "./cgroup/limit-processes.js";
-import { isOwnParent, planBoxCgroup, type CgroupManager } from "./cgroup/plan.js";
+import { isOwnParent, planBoxCgroup, type CgroupSettings } from "./cgroup/plan.js";
 import { RunningBox } from "./running-box.js";
 import { orWhySilent } from "./silent-boot.js";
 import type { OwnersVerdict } from "./share/probe-owners.js";
@@ -35,7 +35,7 @@ export interface BootDeps {
   /** For the agent, on the kernel's command line. */
   readonly kernelParameters: readonly string[];
   readonly healthTimeoutMs: number;
-  readonly cgroupManager: CgroupManager;
+  readonly cgroups: CgroupSettings;
   /** Whether what serves a share can be in a user namespace. */
   readonly owners: OwnersVerdict;
   /** Absent: the machine boots. */
@@ -116,16 +116,16 @@ async function prepare(
   directory: BoxDirectory,
   signal: AbortSignal,
 ): Promise<BoxCgroup> {
-  const { driver, native, log, cgroupManager } = deps;
+  const { driver, native, log, cgroups } = deps;
   await mkdir(directory.sockets, { mode: 0o700 });
   await mkdir(directory.logs, { mode: 0o700 });
   await native.mountTmpfs(directory.logs, logsBytes, 0o700);
-  const groups = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroupManager);
-  const handle = { driver: driver.name, processes: [], cgroups: groups.directories, ...shareFacts(deps, spec) };
+  const plan = await planBoxCgroup(spec.cgroupParent, spec.id, driver.groups, cgroups);
+  const handle = { driver: driver.name, processes: [], cgroups: plan.directories, ...shareFacts(deps, spec) };
   await partsOf(spec.id, directory, handle, native).share.create();
-  await writeTrail(deps, spec, directory, groups.directories, []);
+  await writeTrail(deps, spec, directory, plan.directories, []);
   const processes = mostProcesses(driver.groups, spec);
-  return await createBoxCgroup(groups, { strict: !isOwnParent(spec.cgroupParent), processes, log, signal });
+  return await createBoxCgroup(plan, { strict: !isOwnParent(spec.cgroupParent), processes, log, signal });
 }
 
 interface Prepared {

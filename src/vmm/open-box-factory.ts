@@ -20,7 +20,7 @@ import {
 import { chooseDriver, requireAssets, type DriverChoice } from "./choose-driver.js";
 import { discardBox } from "./discard-box.js";
 import type { Driver } from "./drivers/driver.js";
-import type { CgroupManager } from "./cgroup/plan.js";
+import type { CgroupSettings } from "./cgroup/plan.js";
 import { neverAborted } from "../base/signals.js";
 import { sideBySide } from "../base/stage.js";
 import { machineIdentity } from "./machine-identity.js";
@@ -44,7 +44,7 @@ export interface BoxFactoryOptions extends DriverOptions {
   /** What runs the sessions that do not choose. */
   readonly containerRuntime: "own" | "crun";
   /** Who makes the Boxes' cgroups. */
-  readonly cgroupManager: CgroupManager;
+  readonly cgroups: CgroupSettings;
   /** A Box whose agent has been silent for so long is ended; 0: never. */
   readonly healthTimeoutMs: number;
   /** Absent: found out. */
@@ -78,13 +78,13 @@ const bootsPerProcessor = 2;
 const goOnLimitMs = 20_000;
 
 export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFactory> {
-  const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime, cgroupManager } = options;
+  const { state, assetsDir, native, log, bootTimeoutMs, healthTimeoutMs, containerRuntime, cgroups } = options;
   if (Buffer.byteLength(state) > longestState) {
     throw new RuntimeError("invalidArgument", `state directory "${state}" is longer than ${longestState} bytes`, {
       hint: "socket paths in it would exceed what the kernel takes",
     });
   }
-  if (cgroupManager === "systemd") await requireSystemd();
+  if (cgroups.manager === "systemd") await requireSystemd();
   await mkdir(state, { recursive: true, mode: 0o711 });
   const { choice, owners, drivers } = await lookAtMachine(options);
   const guestBase = join(assetsDir, "guest");
@@ -94,7 +94,7 @@ export async function openBoxFactory(options: BoxFactoryOptions): Promise<BoxFac
   log.info({ driver: choice.driver, reason: choice.reason }, "driver chosen");
   if (!owners.mapped) log.warn({ why: owners.why }, "file servers of Boxes are root of the host, in their jails");
   const kernelParameters = [`a3s.runtime=${containerRuntime}`];
-  const limits = { bootTimeoutMs, healthTimeoutMs, cgroupManager };
+  const limits = { bootTimeoutMs, healthTimeoutMs, cgroups };
   const deps = { native, log, state, guestBase, owners, ...limits, kernelParameters };
   const boots = new Limiter<BoxId>({ inAll: availableParallelism() * bootsPerProcessor });
   const closing = options.closing ?? neverAborted;

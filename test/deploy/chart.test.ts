@@ -58,6 +58,22 @@ const policySchema = z.looseObject({
   }),
 });
 
+const outlivingSchema = z.looseObject({
+  spec: z.looseObject({
+    updateStrategy: z.object({ type: z.string() }),
+    template: z.looseObject({
+      spec: z.looseObject({
+        hostPID: z.boolean(),
+        containers: z.tuple([
+          z.looseObject({
+            securityContext: z.looseObject({ capabilities: z.object({ add: z.array(z.string()), drop: z.unknown() }) }),
+          }),
+        ]),
+      }),
+    }),
+  }),
+});
+
 /** Every object and list in a value, itself too. */
 function* within(value: unknown): Generator<Record<string, unknown>> {
   if (Array.isArray(value)) for (const one of value) yield* within(one);
@@ -235,6 +251,12 @@ describe("the chart, by helm", () => {
       "tokens would travel in clear",
     ],
     [
+      "an emptyDir for what outlives it",
+      { daemonSet: { store: { type: "emptyDir" } } },
+      "daemonSet.store.type hostPath",
+    ],
+    ["memory that is no quantity", { daemonSet: { resources: { limits: { memory: "much" } } } }, "memory"],
+    [
       "a monitor of nothing",
       { monitoring: { serviceMonitor: { enabled: true } } },
       "monitoring.serviceMonitor and podMonitor need metrics.enabled",
@@ -248,6 +270,42 @@ describe("the chart, by helm", () => {
   ] as const) {
     it(`refuses ${what}, and says so`, async () => {
       expect(await helm.refusal(values)).to.contain(why);
+    });
+  }
+
+  it("has sandboxes that outlive their pod, unless it is told not to, and then replaces no pod by itself", async () => {
+    const specOf = (objects: readonly Rendered[]) =>
+      outlivingSchema.parse(named(objects, "DaemonSet").find(({ metadata }) => metadata.name === "box-a3s-box")).spec;
+    const objects = await helm.rendered({ daemonSet: { callers: "anyone", outlive: { seconds: 60 } } });
+    const { cgroup, sandboxes } = await configOf(configMap(objects, "box-a3s-box"));
+    expect(cgroup).to.deep.equal({ driver: "cgroupfs", outlivesContainer: true, memoryMib: 8192 });
+    expect(sandboxes.unservedMs).to.equal(60_000);
+    const { updateStrategy, template } = specOf(objects);
+    expect(updateStrategy.type).to.equal("RollingUpdate");
+    expect(template.spec.hostPID).to.equal(true);
+    expect(template.spec.containers[0].securityContext.capabilities.add).to.include("SYS_PTRACE");
+
+    const ends = { callers: "anyone", outlive: { enabled: false }, store: { type: "emptyDir" } };
+    const bare = await helm.rendered({ daemonSet: ends });
+    expect((await configOf(configMap(bare, "box-a3s-box"))).cgroup.outlivesContainer).to.equal(false);
+    const narrow = specOf(bare);
+    expect(narrow.updateStrategy.type).to.equal("OnDelete");
+    expect(narrow.template.spec.hostPID).to.equal(false);
+    expect(narrow.template.spec.containers[0].securityContext.capabilities.add)
+      .to.have.length(13)
+      .and.not.include("SYS_PTRACE");
+    expect(JSON.stringify(narrow.template.spec)).to.not.contain("/sys/fs/cgroup");
+  });
+
+  for (const [memory, mib] of [
+    ["512Mi", 512],
+    ["1.5Gi", 1536],
+    ["1G", 954],
+    ["900000000", 859],
+  ] as const) {
+    it(`bounds its Boxes by a limit of ${memory}`, async () => {
+      const objects = await helm.rendered({ daemonSet: { resources: { limits: { memory } } } });
+      expect((await configOf(configMap(objects, "box-a3s-box"))).cgroup.memoryMib).to.equal(mib);
     });
   }
 

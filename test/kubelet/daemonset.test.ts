@@ -3,12 +3,13 @@
  * which have its socket. A ConfigMap's files are of a hostPath here: there is no API server.
  */
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { z } from "zod";
-import { Daemon } from "../support/daemon.js";
+import { namesIn } from "../../src/base/names-in.js";
+import { cgroupHierarchies, Daemon } from "../support/daemon.js";
 import { buildImage, buildInPod, buildProgram, imageOfBuild, runInside } from "../support/deploy/build-in-pod.js";
 import { hasHelm, Helm, noHelm } from "../support/deploy/helm.js";
 import { busybox, busyboxImage, writeArchive } from "../support/images.js";
@@ -43,11 +44,15 @@ const request = require("node:http").request({ socketPath, method, path, headers
 request.end(body);
 `;
 
+/** Over what a pod takes to be replaced, and not much: the last test waits for it. */
+const unservedSeconds = 45;
+
 describe("The chart's DaemonSet, by a real kubelet", function () {
   this.timeout(limit(120_000));
   const undo = new Undo();
   let directory: string;
   let profiles: string;
+  let server: Record<string, unknown>;
   let daemon: Daemon;
   let kubelet: Kubelet;
 
@@ -57,6 +62,7 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
     if (!hasHelm()) skipBecause(this, noHelm);
     directory = await mkdtemp(join(tmpdir(), "a3s-h"));
     undo.add(() => rm(directory, { recursive: true, force: true }));
+    undo.add(nothingOnNode); // also where a test has failed: Boxes are in no group of the daemon's or kubelet's
     const network = await NodeNetwork.here();
     undo.add(() => network.remove());
     await writeArchive(join(directory, "base.tar"), [await busybox()]);
@@ -65,7 +71,8 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
     kubelet = await Kubelet.start(daemon);
     undo.add(() => kubelet.remove());
     profiles = join(kubelet.base, "root/seccomp");
-    await kubelet.place("server", await serverPod(), "a3s");
+    server = await serverPod();
+    await kubelet.place("server", server, "a3s");
     await kubelet.until("server", "is Ready", 150_000, isReady, "a3s");
     const imported = await inServer([...buildProgram, "image", "import", "/node/base.tar"]);
     expect(imported).to.contain(busyboxImage);
@@ -81,6 +88,13 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
     process.stderr.write(`--- kubelet\n${await kubelet.logTail()}\n--- daemon\n${await daemon.logTail()}\n`);
   });
 
+  /** The process that waits for the next pod has given up, and ended all. */
+  const nothingOnNode = async (): Promise<void> => {
+    await eventually("images, records and what ran are gone", unservedSeconds * 1000 + 60_000, async () => {
+      const left = await Promise.all(["store", "state"].map((name) => namesIn(join(directory, name))));
+      return left.flat().length === 0 ? true : undefined;
+    });
+  };
   const inServer = (command: readonly string[]): Promise<string> =>
     runInside(kubelet, { pod: "server", container: "a3s-box", namespace: "a3s" }, command);
   const ask = async (tenant: Tenant, method: string, path: string, body?: object) => {
@@ -94,13 +108,19 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
   async function serverPod(): Promise<Record<string, unknown>> {
     const helm = await Helm.open();
     undo.add(() => helm.close());
-    const sandboxes = { pull: "never", network: "none", quota: { sandboxes: 1 } };
+    const sandboxes = { pull: "never", network: "none", quota: { sandboxes: 2 } };
     const objects = await helm.rendered({
       a3sBox: { driver: "qemu" },
       kvm: { enabled: false },
       image: { repository: "localhost/test/build", tag: "1", pullPolicy: "Never" },
       config: { sandboxes, templates: { base: { image: busyboxImage, vcpus: 1, memory_mib: 256 } } },
-      daemonSet: { kubelet: { url: readOnlyUrl }, socket: { directory: join(directory, "socket") } },
+      daemonSet: {
+        kubelet: { url: readOnlyUrl },
+        socket: { directory: join(directory, "socket") },
+        store: { path: join(directory, "store") },
+        outlive: { seconds: unservedSeconds, stateDirectory: join(directory, "state") },
+        resources: { limits: { memory: "900Mi" } },
+      },
       seccomp: { directory: profiles },
     });
     await mkdir(join(directory, "files"));
@@ -110,6 +130,7 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
         await writeFile(join(directory, "files", one.metadata.name, name), text);
       }
     }
+    for (const name of ["store", "state"]) await mkdir(join(directory, name));
     const { spec } = daemonSetSchema.parse(objects.find(({ kind }) => kind === "DaemonSet")).spec.template;
     const { mounts, volumes } = await buildInPod();
     const inBuild = <T extends z.infer<typeof containerSchema>>(one: T): T => ({
@@ -195,12 +216,69 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
 
   it("keeps each to its quota", async () => {
     const second = await ask("team-a", "POST", "/v1/sandboxes", { template: "base" });
-    expect([second.status, second.body.includes("RESOURCE_EXHAUSTED")]).to.deep.equal([429, true]);
+    expect(second.status, second.body).to.equal(201);
+    const third = await ask("team-a", "POST", "/v1/sandboxes", { template: "base" });
+    expect([third.status, third.body.includes("RESOURCE_EXHAUSTED")]).to.deep.equal([429, true]);
     const other = await ask("team-b", "POST", "/v1/sandboxes", { template: "base" });
     expect(other.status, other.body).to.equal(201);
   });
 
-  it("leaves nothing on the node when it goes, but an empty directory", async () => {
+  it("is replaced under its sandboxes: they and their programs go on, no output is lost, and quotas hold", async () => {
+    const [id] = /[a-z0-9]{20}/.exec((await ask("team-a", "GET", "/v1/sandboxes")).body) ?? [];
+    const bootOf = async (): Promise<string> => {
+      const command = "cat /proc/sys/kernel/random/boot_id";
+      const { status, body } = await ask("team-a", "POST", `/v1/sandboxes/${String(id)}/run`, { command });
+      expect(status, body).to.equal(200);
+      return body;
+    };
+    const inB = (...words: readonly string[]): Promise<string> =>
+      runInside(kubelet, { pod: "app", container: "app", namespace: "team-b" }, [...buildProgram, ...words]);
+    const linesOf = async (least: number): Promise<number> =>
+      await eventually(`${String(least)} lines`, 60_000, async () => {
+        const lines = (await inB("logs", "work")).trim().split("\n");
+        expect(lines).to.deep.equal(lines.map((_, at) => String(at + 1)));
+        return lines.length >= least ? lines.length : undefined;
+      });
+    const boot = await bootOf();
+    await inB(
+      "run",
+      "-d",
+      "--name",
+      "work",
+      "base",
+      "sh",
+      "-c",
+      "i=0; while :; do i=$((i+1)); echo $i; sleep 0.3; done",
+    );
+    const lines = await linesOf(3);
+    const before = await kubelet.pod("server", "a3s");
+    await kubelet.place("server", { ...server, terminationGracePeriodSeconds: 21 }, "a3s");
+    await kubelet.until(
+      "server",
+      "is another one, and Ready",
+      150_000,
+      (pod) => pod.metadata.uid !== before?.metadata.uid && isReady(pod),
+      "a3s",
+    );
+    expect(await eventually("it serves", 30_000, bootOf)).to.equal(boot);
+    await linesOf(lines + 10);
+    expect((await ask("team-b", "POST", "/v1/sandboxes", { template: "base" })).status).to.equal(429);
+    expect((await ask("team-b", "GET", `/v1/sandboxes/${String(id)}`)).status).to.equal(404);
+  });
+
+  it("bounds what all its Boxes take together, outside of its own groups", async () => {
+    const bounds = await Promise.all(
+      (await cgroupHierarchies()).flatMap((hierarchy) =>
+        ["memory.limit_in_bytes", "memory.max"].map((name) =>
+          readFile(join(hierarchy, "a3s-box", name), "utf8").catch(() => undefined),
+        ),
+      ),
+    );
+    expect(bounds.filter((text) => text !== undefined)).to.deep.equal([`${String(900 * 1024 * 1024)}\n`]);
+  });
+
+  it("leaves nothing on the node when none takes its place, but empty directories", async function () {
+    this.timeout(limit(240_000));
     await rm(join(kubelet.base, "manifests/a3s.server.json"));
     await eventually("its profile is gone", 60_000, async () =>
       (await readdir(profiles)).length === 0 ? true : undefined,
@@ -208,6 +286,13 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
     await eventually("its socket is gone", 60_000, async () =>
       (await readdir(join(directory, "socket"))).length === 0 ? true : undefined,
     );
+    const records = join(directory, "store/records/sandboxes");
+    expect(await readdir(records), "pods live on for a while").to.have.length(4);
+    await nothingOnNode();
+    await eventually("no group of Boxes is left", 10_000, async () => {
+      const groups = (await cgroupHierarchies()).map((hierarchy) => join(hierarchy, "a3s-box"));
+      return groups.some((group) => existsSync(group)) ? undefined : true;
+    });
   });
 });
 

@@ -156,7 +156,7 @@ export async function openFactory(directory: string, options: FactoryOptions = {
     driver,
     bootTimeoutMs: limit(60_000),
     containerRuntime: "own",
-    cgroupManager: "cgroupfs",
+    cgroups: { manager: "cgroupfs", everywhere: false },
     healthTimeoutMs: 0,
     ...(options.templates === undefined ? shared : own),
     ...options,

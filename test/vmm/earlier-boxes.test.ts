@@ -46,7 +46,7 @@ describe("a Box of an earlier daemon, whose share is on the host", function () {
     const box = await bootBox(
       {
         ...{ native, log: createLogger("warn"), driver, state, guestBase, owners },
-        ...{ bootTimeoutMs: limit(60_000), healthTimeoutMs: 0, cgroupManager: "cgroupfs" },
+        ...{ bootTimeoutMs: limit(60_000), healthTimeoutMs: 0, cgroups: { manager: "cgroupfs", everywhere: false } },
         kernelParameters: ["a3s.runtime=own"],
       },
       spec,

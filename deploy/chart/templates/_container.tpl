@@ -15,7 +15,7 @@
 - SYS_CHROOT
 {{- end -}}
 
-{{/* Of the container, with its seccomp profile: a dict with the root and `seccomp`. */}}
+{{/* Of the container, with its seccomp profile: a dict with the root, `seccomp`, and `capabilities` where it has more. */}}
 {{- define "a3s-box.securityContext" -}}
 runAsUser: 0
 runAsNonRoot: false
@@ -25,7 +25,11 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
   add:
+    {{- if .capabilities }}
+    {{- toYaml .capabilities | nindent 4 }}
+    {{- else }}
     {{- include "a3s-box.capabilities" .root | nindent 4 }}
+    {{- end }}
 seccompProfile:
   {{- toYaml .seccomp | nindent 2 }}
 appArmorProfile:
@@ -46,6 +50,18 @@ localhostProfile: {{ required "seccomp.localhostProfile is needed where seccomp.
 {{- $_ := set $resources "limits" (merge (dict .root.Values.kvm.resource "1") (default (dict) $resources.limits)) -}}
 {{- end -}}
 {{- toYaml $resources -}}
+{{- end -}}
+
+{{/* A quantity of Kubernetes in MiB, rounded up; 0 where none is given. */}}
+{{- define "a3s-box.mebibytes" -}}
+{{- $text := toString (default "0" .) -}}
+{{- $number := regexFind "^[0-9]+(\\.[0-9]+)?" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- $units := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- if or (not $number) (not (hasKey $units $unit)) -}}
+{{- fail (printf "%q is no quantity of memory: 8Gi, 512Mi" $text) -}}
+{{- end -}}
+{{- ceil (divf (mulf (float64 $number) (get $units $unit)) 1048576) | int64 -}}
 {{- end -}}
 
 {{/* Exits with 0 where /healthz answers: the image has no shell and no curl. `at`: what http.get is given. */}}

@@ -7,7 +7,9 @@ import { shortId, type PodId } from "../../base/ids.js";
 import { attachmentAddresses, attachmentDns, type Attachment } from "../../net/attachment.js";
 import type { IdMap, Native } from "../../native/addon.js";
 import type { CniDns } from "../../net/cni/result.js";
+import { isThere } from "../../base/is-there.js";
 import { isHostname } from "./check-spec.js";
+import type { Pod } from "./pod.js";
 import type { DnsSpec, PodSpec } from "./pod-spec.js";
 
 /** The pod's host name: the host's with its network, as its UTS namespace comes along; else the request's; else the pod's name where that is one; else the short id. */
@@ -63,6 +65,19 @@ export async function tellPodFiles(
   const dns = attachmentDns(network);
   if (asked !== undefined || dns === undefined) return;
   await writeFile(join(directory, "resolv.conf"), dnsText(dns), { mode });
+}
+
+/**
+ * The same for a pod whose daemon is not in the container that the last one was in: the file system of its files is a mount of
+ * that one's, and is kept by the containers that run alone. Does nothing where they are there.
+ */
+export async function restorePodFiles({ directory, id, record, spec }: Pod, native: Native): Promise<boolean> {
+  if (await isThere(join(directory, "hosts"))) return false;
+  const hostname = podHostname(id, spec);
+  await removePodFiles(directory, native);
+  await writePodFiles(directory, hostname, spec.dns, { native, owner: null });
+  await tellPodFiles(directory, hostname, spec.dns, record.network);
+  return true;
 }
 
 /** Success when it is not there. */

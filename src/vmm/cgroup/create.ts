@@ -77,7 +77,7 @@ async function makeByHand(plan: CgroupPlan, { strict, processes, log }: Making):
       // Once more when the parent went between two steps: the last Box in it takes it along.
       await makeGroup(hierarchy, plan.leaf).catch(() => makeGroup(hierarchy, plan.leaf));
       await limitProcesses(join(hierarchy.mountPoint, plan.leaf), processes);
-      const isAccount = hierarchy.version === 2 || hierarchy.controllers.length > 0;
+      const isAccount = plan.everywhere || hierarchy.version === 2 || hierarchy.controllers.length > 0;
       if (isAccount) procs.push(join(hierarchy.mountPoint, plan.leaf, "cgroup.procs"));
     } catch (cause) {
       const message = `make cgroup ${plan.path} in ${hierarchy.mountPoint}: ${messageOf(cause)}`;

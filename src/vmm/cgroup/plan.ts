@@ -18,6 +18,16 @@ export const poolCgroupParent = `${ownCgroupParent}/pool`;
  */
 export type CgroupManager = "cgroupfs" | "systemd";
 
+/** How groups of Boxes are made on this node. */
+export interface CgroupSettings {
+  readonly manager: CgroupManager;
+  /**
+   * Also in hierarchies that limit and count nothing: the runtime of the container that this daemon is in ends whatever is
+   * in that container's group of any of them.
+   */
+  readonly everywhere: boolean;
+}
+
 export function poolParentOf(manager: CgroupManager): string {
   return manager === "cgroupfs" ? poolCgroupParent : poolSlice;
 }
@@ -67,6 +77,8 @@ export interface CgroupPlan {
   /** Of the one that its processes live in. */
   readonly leaf: string;
   readonly hierarchies: readonly CgroupHierarchy[];
+  /** Whether the Box's processes go into all of them, and not only into those that limit or count something. */
+  readonly everywhere: boolean;
   readonly directories: readonly string[];
   /** Under systemd: the slice of the scope that `path` is. */
   readonly slice?: string;
@@ -76,13 +88,13 @@ export async function planBoxCgroup(
   parent: string,
   id: BoxId,
   use: GroupUse,
-  manager: CgroupManager,
+  { manager, everywhere }: CgroupSettings,
 ): Promise<CgroupPlan> {
   const slice = manager === "systemd" ? sliceOf(parent) : undefined;
   const path =
     slice === undefined ? `${cgroupParentPath(parent)}/${id}` : `${slicePath(slice)}/${scopeName(id, slice)}`;
   const leaf = use === "leaf" ? path : `${path}/${ownLeaf}`;
-  const hierarchies = cgroupHierarchies(await readMountinfo(), use === "parent" || slice !== undefined);
+  const hierarchies = cgroupHierarchies(await readMountinfo(), use === "parent" || slice !== undefined || everywhere);
   const directories: string[] = [];
   for (const hierarchy of hierarchies) {
     const { mountPoint } = hierarchy;
@@ -91,7 +103,7 @@ export async function planBoxCgroup(
       if (!(await isThere(directory))) directories.push(directory);
     }
   }
-  return { path, leaf, hierarchies, directories, ...(slice === undefined ? {} : { slice }) };
+  return { path, leaf, hierarchies, everywhere, directories, ...(slice === undefined ? {} : { slice }) };
 }
 
 /** systemd has groups of its units there; in the other v1 hierarchies nobody has but who makes them. */

@@ -3,7 +3,7 @@ import { stage } from "../../base/stage.js";
 import { netnsDirectory, netnsPath } from "../../config/paths.js";
 import type { BoxSpec } from "../box.js";
 import { boxDirectoryOf, writeBoxRecord } from "../box-directory.js";
-import { poolParentOf, type CgroupManager } from "../cgroup/plan.js";
+import { poolParentOf, type CgroupSettings } from "../cgroup/plan.js";
 import type { RunningBox } from "../running-box.js";
 import type { ClassKeys } from "./class-keys.js";
 import type { Entry } from "./entries.js";
@@ -16,7 +16,7 @@ export interface ReadyMaker {
 
 interface ReadyParts extends WarmUpParts {
   readonly state: string;
-  readonly cgroupManager: CgroupManager;
+  readonly cgroups: CgroupSettings;
   readonly maker: ReadyMaker;
   readonly keys: ClassKeys;
   /** Limit of a step that only makes something on the host. */
@@ -32,12 +32,12 @@ export async function makeReady(
   parts: ReadyParts,
   signal: AbortSignal,
 ): Promise<RunningBox> {
-  const { state, tap, cgroupManager, maker, keys, stepMs } = parts;
+  const { state, tap, maker, keys, stepMs } = parts;
   const { driver, vcpus, memoryMib } = of;
   const path = netnsPath({ state }, id);
   const key = await stage("look at programs", stepMs, signal, () => keys.of(of));
   await stage("make netns of ready box", stepMs, signal, () => makeNetns(path, parts));
-  const cgroupParent = poolParentOf(cgroupManager);
+  const cgroupParent = poolParentOf(parts.cgroups.manager);
   const box = await maker.bring({ id, vcpus, memoryMib, netnsPath: path, tap, driver, cgroupParent, oomScore }, signal);
   await warmUp(box, parts, signal);
   const { serverRoot, deviceMac, processes, cgroups } = box.handle;

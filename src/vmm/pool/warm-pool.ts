@@ -20,7 +20,7 @@ import {
   writeBoxRecord,
   type BoxRecord,
 } from "../box-directory.js";
-import { planBoxCgroup, type CgroupManager } from "../cgroup/plan.js";
+import { planBoxCgroup, type CgroupSettings } from "../cgroup/plan.js";
 import type { MachineDriver } from "../driver-name.js";
 import type { RunningBox } from "../running-box.js";
 import type { BoxPool, PoolFacts, TakenBox } from "./box-pool.js";
@@ -45,7 +45,7 @@ export interface PoolParts {
   readonly state: string;
   /** Directory of the guest base. */
   readonly guestBase: string;
-  readonly cgroupManager: CgroupManager;
+  readonly cgroups: CgroupSettings;
   readonly wanted: readonly PoolClass[];
   /** As pods with a network have it; null: pods have none. */
   readonly tap: string | null;
@@ -107,7 +107,7 @@ export class WarmPool implements BoxPool {
     const entry = this.#entries.get(id);
     if (entry?.state !== "taken" || entry.box === undefined) throw new RuntimeError("internal", "no Box was taken");
     const { driver, processes, cgroups } = entry.box.handle;
-    const to = await planBoxCgroup(cgroupParent, id, "leaf", this.#parts.cgroupManager);
+    const to = await planBoxCgroup(cgroupParent, id, "leaf", this.#parts.cgroups);
     const record: BoxRecord = { version: 1, id, driver, processes, cgroups: [...to.directories, ...cgroups] };
     await writeBoxRecord(boxDirectoryOf(this.#parts.state, id), record);
     entry.to = to;

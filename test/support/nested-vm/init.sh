@@ -20,7 +20,8 @@ mount -t tmpfs -o mode=1777,size=80% tmp /tmp
 for directory in $keep; do
   case $directory in /tmp/*) mkdir -p "$directory" && mount --bind "/run/keep$directory" "$directory" ;; esac
 done
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# As systemd mounts it on a node.
+mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup
 # All of them: a kubelet wants in its own group what the root has.
 for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
   echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null

@@ -34,6 +34,11 @@
 {{- $_ := set $sandboxes "tokens" $tokens -}}
 {{- end -}}
 {{- $_ := set $sandboxes "listen" $listen -}}
+{{- if $ds.outlive.enabled -}}
+{{- $limit := dig "limits" "memory" "0" $ds.resources -}}
+{{- $_ := set $config "cgroup" (dict "outlive_container" true "memory_mib" (include "a3s-box.mebibytes" $limit | int64)) -}}
+{{- $_ := set $sandboxes "unserved_ms" (mul 1000 (int64 $ds.outlive.seconds)) -}}
+{{- end -}}
 {{- toToml (mergeOverwrite $config (dict "sandboxes" $sandboxes) (deepCopy .Values.config)) -}}
 {{- end -}}
 

@@ -27,7 +27,7 @@ annotations = ["memory_mib"]
 function sizeOf(runtimeHandler: string, config: Partial<PodSandboxConfig> = {}): BoxSize {
   return checkPodSpec(
     podSpecOf({ ...podRequest(config), runtimeHandler }),
-    { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+    { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs", outlivesContainer: false, memoryMib: 0 } },
     "qemu",
   ).size;
 }
@@ -75,7 +75,7 @@ describe("the size that a handler gives", () => {
     const driverOf = (runtimeHandler: string) =>
       checkPodSpec(
         podSpecOf({ ...podRequest(), runtimeHandler }),
-        { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs" } },
+        { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs", outlivesContainer: false, memoryMib: 0 } },
         "krun",
       ).driver;
     expect([driverOf(""), driverOf("free")]).to.deep.equal([undefined, "qemu"]);

@@ -44,7 +44,7 @@ class World {
           log: createLogger("error", { write: () => undefined }),
           state,
           guestBase: state,
-          cgroupManager: "cgroupfs",
+          cgroups: { manager: "cgroupfs", everywhere: false },
         },
         ...{ wanted: classes, tap: null, leastFreeMib: 0, limits: { stepMs: 300, discardMs: 300 } },
         rehearsed: nothingRehearsed,
