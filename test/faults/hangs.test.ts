@@ -9,8 +9,17 @@ import { Daemon } from "../support/daemon.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
 import { FaultDirectory } from "../support/faults/fault-directory.js";
 import { busybox } from "../support/images.js";
-import { expectSameMachine, type MachineState } from "../support/machine.js";
-import { createContainer, podConfig, removePod, runPod, startContainer, vmmPid, type Pod } from "../support/pods.js";
+import { boxProcesses, expectSameMachine, type MachineState } from "../support/machine.js";
+import {
+  containerConfig,
+  createContainer,
+  podConfig,
+  removePod,
+  runPod,
+  startContainer,
+  vmmPid,
+  type Pod,
+} from "../support/pods.js";
 import { eventually, limit, slowness } from "../support/wait.js";
 import { skipBecause } from "../support/skip.js";
 
@@ -161,6 +170,21 @@ describe("Calls beside what really hangs", function () {
     await expectSameMachine(daemon.scope, machine, 10_000);
   });
 
+  it("A file server that is stopped: its Box's calls end with their clients, other pods' do not wait, and its pod goes", async () => {
+    const hanging = await runPod(daemon);
+    process.kill(await fileServerPid(daemon, hanging), "SIGSTOP");
+    const config = containerConfig({ logPath: "" });
+    const request = { podSandboxId: hanging.id, config, sandboxConfig: hanging.config };
+    const create = daemon.cri.call(runtime.createContainer, request, { exactMs: 1_000 });
+    await failure(create, status.DEADLINE_EXCEEDED, /./);
+    const other = await startContainer(daemon, pod, { logPath: "" });
+    await within(2_000, () => daemon.cri.call(runtime.execSync, { containerId: other, cmd: ["true"] }));
+    await daemon.cri.call(runtime.removeContainer, { containerId: other });
+    await faults.cap(capMs, "stop containers");
+    await within(capMs + 1_000 + 5_000, () => removePod(daemon, hanging));
+    await expectSameMachine(daemon.scope, machine, 10_000);
+  });
+
   it("A frozen group, in which nothing dies: the step is named, and the pod goes once it is thawed", async function () {
     const freezer = "/sys/fs/cgroup/freezer";
     if (!existsSync(freezer)) skipBecause(this, "no freezer of cgroup v1 here; version 2 kills what is frozen");
@@ -186,6 +210,15 @@ describe("Calls beside what really hangs", function () {
     await rmdir(group);
   });
 });
+
+/** Of a pod's Box, by the groups that they share. */
+async function fileServerPid(of: Daemon, { id }: Pod): Promise<number> {
+  for (const { name, pid } of await boxProcesses(of.scope)) {
+    const groups = await readFile(`/proc/${String(pid)}/cgroup`, "utf8").catch(() => "");
+    if (name === "virtiofsd" && groups.includes(id)) return pid;
+  }
+  throw new Error(`no file server of ${id}`);
+}
 
 describe("A network plugin that sleeps", function () {
   this.timeout(limit(60_000));
