@@ -2,91 +2,36 @@
  * `bench pool`: pods that get a Box that is ready, that go on from a template, that boot, and pods of containerd with runc: over CRI,
  * on one CNI bridge, in turn.
  */
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
 import { monotonicMs } from "../src/base/clock.js";
-import { interrupted } from "../scripts/setup/interrupted.js";
-import { setupContext } from "../scripts/setup/set-up.js";
-import { runtime, type CriClient } from "../test/support/cri-client.js";
-import { Daemon } from "../test/support/daemon.js";
-import { busybox, busyboxImage } from "../test/support/images.js";
-import { NodeNetwork } from "../test/support/node-network.js";
+import { runtime } from "../test/support/cri-client.js";
 import { containerConfig, podConfig } from "../test/support/pods.js";
-import { projectDirectory } from "../test/support/project.js";
-import { eventually } from "../test/support/wait.js";
-import { startContainerd } from "./native/start-containerd.js";
 import { machineFacts, percentile, round, row, type Ratio, type Report } from "./report.js";
 import { firstBytes, stagesOf } from "./start.js";
+import { resources, withWays, type Way, type Ways } from "./ways.js";
 
 /** Issue: "p50 at most 1.0, p99 at most 2", "at most 1.5" to the first output. */
 const goals = { p50: 1, p99: 2, output: 1.5, template: 0.3 } as const;
-const ready = "[handlers.quick]\nready = [{ vcpus = 1, memory_mib = 512, count = 1 }]\n";
-const resources = { memoryLimitInBytes: 512n << 20n, cpuPeriod: 100_000n, cpuQuota: 100_000n };
-
-interface Side {
-  readonly name: string;
-  readonly cri: CriClient;
-  readonly handler: string;
-  readonly image: string;
-  readonly host: Daemon;
+interface Side extends Way {
   readonly runPodMs: number[];
   readonly outputMs: number[];
   readonly stagesMs: Map<string, number[]>;
 }
 
 export async function benchPool({ runs }: { readonly runs: number }): Promise<Report> {
-  const context = setupContext(projectDirectory, interrupted(), console.error);
-  const node = await NodeNetwork.create();
-  const directory = await mkdtemp(join(tmpdir(), "a3s-bench-pool-"));
-  await node.configure([
-    { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, ipam: node.ipam("10.96.9.0/24") },
-  ]);
-  const daemons: Daemon[] = [];
-  const open = async (sandbox: string, more = ""): Promise<Daemon> => {
-    const config = `${node.daemonConfig}[sandbox]\n${sandbox}\n${more}`;
-    const daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns });
-    daemons.push(daemon);
-    return daemon;
-  };
-  try {
-    const booting = await open('start = "boot"');
-    const pooled = await open('start = "template"', ready);
-    const containerd = await startContainerd(context, directory, node);
-    try {
-      const side = (name: string, host: Daemon, handler: string, cri = host.cri, image = busyboxImage): Side => {
-        return { name, host, handler, cri, image, runPodMs: [], outputMs: [], stagesMs: new Map() };
-      };
-      const theirs = side("containerd", booting, "", containerd.side.cri, containerd.image);
-      const sides = [side("pool", pooled, "quick"), theirs, side("template", pooled, ""), side("boot", booting, "")];
-      for (const one of sides) await onePod({ ...one, runPodMs: [], outputMs: [], stagesMs: new Map() }, pooled); // warms the page cache, makes the template
-      for (let turn = 0; turn < runs; turn++) for (const one of sides) await onePod(one, pooled);
-      return report(sides);
-    } finally {
-      await containerd.side.stop();
-    }
-  } finally {
-    for (const daemon of daemons) await remove(daemon, node);
-    await node.remove();
-    await rm(directory, { recursive: true, force: true });
-  }
-}
-
-/** Boxes that are ready are no pods: a daemon that wants none takes them away. */
-async function remove(daemon: Daemon, node: NodeNetwork): Promise<void> {
-  await daemon.reconfigure(node.daemonConfig);
-  await eventually("no Box is left", 60_000, async () =>
-    (await readdir(join(daemon.state, "boxes"))).length === 0 ? true : undefined,
-  );
-  await daemon.remove();
+  return await withWays(1, async (ways) => {
+    const side = (way: Way): Side => ({ ...way, runPodMs: [], outputMs: [], stagesMs: new Map() });
+    const of = [ways.pool, ways.containerd, ways.template, ways.boot];
+    for (const way of of) await onePod(side(way), ways); // warms the page cache, makes the template
+    const sides = of.map(side);
+    for (let turn = 0; turn < runs; turn++) for (const one of sides) await onePod(one, ways);
+    return report(sides);
+  });
 }
 
 /** Once a Box is ready again, so that nothing is being made beside it. */
-async function onePod(side: Side, pool: Daemon): Promise<void> {
-  await eventually("a ready Box", 120_000, async () => {
-    const { info } = await pool.cri.call(runtime.status, { verbose: true });
-    return /"ready":1/.test(info["pool"] ?? "") ? true : undefined;
-  });
+async function onePod(side: Side, ways: Ways): Promise<void> {
+  await ways.untilReady();
   const { cri, handler: runtimeHandler, host } = side;
   const config = podConfig(host, { linux: { resources } });
   const container = containerConfig({

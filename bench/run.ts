@@ -2,7 +2,9 @@
 import { parseArgs } from "node:util";
 import { missed, printTable, type Report } from "./report.js";
 import { benchBefore } from "./before.js";
+import { benchBurst } from "./burst.js";
 import { benchContainers } from "./containers.js";
+import { benchDensity } from "./density.js";
 import { benchExec } from "./exec.js";
 import { benchFiles } from "./files.js";
 import { benchGuest } from "./guest.js";
@@ -29,6 +31,8 @@ const benches: Readonly<Record<string, (options: BenchOptions) => Promise<Report
   guest: benchGuest,
   kernel: benchKernel,
   pool: benchPool,
+  burst: benchBurst,
+  density: benchDensity,
   pull: benchPull,
   busy: benchBusy,
   containers: benchContainers,

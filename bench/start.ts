@@ -167,7 +167,7 @@ async function memoryOfMany(daemon: Daemon): Promise<Memory> {
 }
 
 /** By the Box's directory, which each of its processes names in its arguments. */
-async function processesByPod(daemon: Daemon, pods: readonly Pod[]): Promise<number[][]> {
+export async function processesByPod(daemon: Daemon, pods: readonly Pod[]): Promise<number[][]> {
   const processes = await boxProcesses(daemon.scope);
   return await Promise.all(
     pods.map(async ({ id }) => {
