@@ -58,7 +58,7 @@ describe("sandboxes whose daemon's container ends", function () {
         "",
       ],
       ...["[sandboxes]", `listen = ["${endpoint()}"]`, 'unix_callers = "anyone"', 'pull = "never"', "vcpus = 1"],
-      ...["memory_mib = 256", `unserved_ms = ${String(unservedMs)}`, ""],
+      ...["memory_mib = 256", "life_ms = 3600000", `unserved_ms = ${String(unservedMs)}`, ""],
       ...["[templates.base]", `image = "${busyboxImage}"`, ""],
     ];
     await writeFile(join(directory, "config.toml"), config.join("\n"));
