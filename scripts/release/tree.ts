@@ -54,6 +54,8 @@ export async function layOut(context: SetupContext, directory: string, wish: Tre
   for (const name of programs) await put(join(assets, "bin", name), `build/assets/bin/${name}`, 0o755);
   await put(join(assets, "native/a3s_box.node"), "build/assets/native/a3s_box.node");
   await put(join(assets, "lib/libkrun.so.1"), "build/assets/lib/libkrun.so.1");
+  const profile = "apparmor/a3s-box-default";
+  await put(join(assets, profile), `build/assets/${profile}`);
   // Of a kernel of ours: what it was made of, and which vulnerabilities its version mends.
   for (const name of ["vmlinux.elf", "config", "changelog.Debian.gz"]) {
     if (await exists(join(from.kernel, name))) await put(join(from.kernel, name), `build/assets/kernel/${name}`);

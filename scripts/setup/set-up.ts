@@ -5,6 +5,7 @@ import { inStage, messageOf } from "../../src/base/errors.js";
 import { installSystemPackages } from "./apt/system-packages.js";
 import { addon } from "./assets/addon.js";
 import { agent } from "./assets/agent.js";
+import { apparmorProfiles, apparmorTestProfiles } from "./assets/apparmor.js";
 import { busyboxImage } from "./assets/busybox-image.js";
 import { codingAgents } from "./assets/coding-agents.js";
 import { crunBase, guestBase } from "./assets/guest-base.js";
@@ -107,8 +108,10 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   const downloads = async (inner: SetupContext): Promise<void> => {
     await place(await busyboxImage(inner), "image");
     await crunBase(inner);
+    await place(await apparmorProfiles(inner), "apparmor");
     if (wish.forTests || wish.templates === true) await place(await templateImages(inner), "templates");
     if (wish.forTests) {
+      await place(await apparmorTestProfiles(inner), "apparmor-tests");
       await place(await imagePackages(inner), "packages");
       await place(await outerKernel(inner), "outer");
       if (wish.more === "coding-agents") await place(await codingAgents(inner), "coding-agents");
