@@ -10,6 +10,7 @@ import { loadNative } from "../native/addon.js";
 import { unpackerPath } from "../image/unpack/unpacker.js";
 import { Networks } from "../net/networks.js";
 import { chooseDriver, findQemu } from "../vmm/choose-driver.js";
+import { apparmorFinding } from "./apparmor-finding.js";
 import { fileServerFinding } from "./file-server-finding.js";
 import { outliveFindings } from "./outlive-finding.js";
 import { egressFinding } from "./egress-finding.js";
@@ -67,6 +68,7 @@ export async function hostFindings(config: Config): Promise<Finding[]> {
     await cgroupDriverFinding(config),
     await nativeFinding(config),
     await fileServerFinding(config),
+    await apparmorFinding(config),
     await file("/dev/fuse", "/dev/fuse", false, "modprobe fuse"),
     ...(await poolFindings(config)),
     ...(await outliveFindings(config)),

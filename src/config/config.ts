@@ -47,6 +47,10 @@ export interface Config {
     readonly hostMounts: "at_creation" | "followed";
     /** How Boxes see layers of images. */
     readonly imageLayers: "erofs" | "shared";
+    /** Of containers that ask for no AppArmor profile. */
+    readonly apparmor: "asked" | "always";
+    /** Absolute directory of compiled AppArmor profiles, for those that the host's kernel has not; undefined: none. */
+    readonly apparmorProfiles: string | undefined;
     /** Of Boxes whose driver can. */
     readonly start: "boot" | "template";
     /** Absolute directory of what Boxes go on from; undefined: below `state`. */

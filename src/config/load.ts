@@ -136,7 +136,6 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
   const qemuBinary = read("qemu.binary", settings["qemu.binary"]);
   const assetsDir = read("assets.dir", settings["assets.dir"]);
   const runc = read("native.runc", settings["native.runc"]);
-  const bootTemplates = read("sandbox.boot_templates", settings["sandbox.boot_templates"]);
   const sizes = {
     vcpus: read("sandbox.vcpus", settings["sandbox.vcpus"]),
     memoryMib: read("sandbox.memory_mib", settings["sandbox.memory_mib"]),
@@ -153,19 +152,7 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
     qemu: { binary: qemuBinary === "" ? undefined : qemuBinary },
     native: { runc: runc === "" ? undefined : runc },
     hostNamespaces: read("host_namespaces", settings.host_namespaces),
-    sandbox: {
-      ...sizes,
-      bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
-      runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
-      stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
-      containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
-      hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
-      imageLayers: read("sandbox.image_layers", settings["sandbox.image_layers"]),
-      start: read("sandbox.start", settings["sandbox.start"]),
-      bootTemplates: bootTemplates === "" ? undefined : bootTemplates,
-      healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
-      readyLeastFreeMib: read("sandbox.ready_least_free_mib", settings["sandbox.ready_least_free_mib"]),
-    },
+    sandbox: { ...sizes, ...sandboxOf(read) },
     cni: cniOf(read),
     image: imageOf(read),
     streaming: streamingOf(read),
@@ -186,6 +173,25 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
 }
 
 type Read = <T>(name: SettingName, setting: Setting<T>) => T;
+
+function sandboxOf(read: Read): Omit<Config["sandbox"], "vcpus" | "memoryMib"> {
+  const bootTemplates = read("sandbox.boot_templates", settings["sandbox.boot_templates"]);
+  const apparmorProfiles = read("sandbox.apparmor_profiles", settings["sandbox.apparmor_profiles"]);
+  return {
+    bootTimeoutMs: read("sandbox.boot_timeout_ms", settings["sandbox.boot_timeout_ms"]),
+    runTimeoutMs: read("sandbox.run_timeout_ms", settings["sandbox.run_timeout_ms"]),
+    stopTimeoutMs: read("sandbox.stop_timeout_ms", settings["sandbox.stop_timeout_ms"]),
+    containerRuntime: read("sandbox.container_runtime", settings["sandbox.container_runtime"]),
+    hostMounts: read("sandbox.host_mounts", settings["sandbox.host_mounts"]),
+    imageLayers: read("sandbox.image_layers", settings["sandbox.image_layers"]),
+    apparmor: read("sandbox.apparmor", settings["sandbox.apparmor"]),
+    apparmorProfiles: apparmorProfiles === "" ? undefined : apparmorProfiles,
+    start: read("sandbox.start", settings["sandbox.start"]),
+    bootTemplates: bootTemplates === "" ? undefined : bootTemplates,
+    healthTimeoutMs: read("sandbox.health_timeout_ms", settings["sandbox.health_timeout_ms"]),
+    readyLeastFreeMib: read("sandbox.ready_least_free_mib", settings["sandbox.ready_least_free_mib"]),
+  };
+}
 
 function cniOf(read: Read): Config["cni"] {
   return {

@@ -136,6 +136,17 @@ and ready (Boxes that are up before a pod asks for one: a list of up to 8 { vcpu
     "erofs",
     "How a Box sees layers of images: as EROFS files that its guest mounts, where its kernel can, or as the host shares them.",
   ),
+  "sandbox.apparmor": oneOf(
+    ["asked", "always"],
+    "asked",
+    "Containers that ask for no AppArmor profile have none, or, as with containerd, RuntimeDefault where the kernel can.",
+  ),
+  "sandbox.apparmor_profiles": setting(
+    z.union([z.literal(""), z.string().regex(absolutePath)]),
+    "/etc/a3s-box/apparmor",
+    'an absolute path, or "" for none',
+    "AppArmor profiles of type Localhost that the host's kernel has not loaded: files of apparmor_parser, by profile name.",
+  ),
   "sandbox.start": oneOf(
     ["boot", "template"],
     "boot",

@@ -87,7 +87,8 @@ describe("The guest's kernel", () => {
     expect(await inBox(locked)).to.equal("none [integrity] confidentiality\n");
     expect(await inBox("cat /tmp/security/lsm; umount /tmp/security"))
       .to.match(/landlock/)
-      .and.to.match(/yama/);
+      .and.to.match(/yama/)
+      .and.to.match(/apparmor/);
   });
 
   it("takes the rules of Docker, netavark and kube-proxy, by nft and by the legacy tables, for both families", async function () {

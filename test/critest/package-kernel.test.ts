@@ -6,12 +6,22 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { runtime } from "../support/cri-client.js";
+import { SecurityProfile_ProfileType } from "../../src/gen/runtime/v1/api.js";
+import { failure, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { assetsWith, kernelOf } from "../support/guest-kernel/assets.js";
 import { builtConfig } from "../support/guest-kernel/kernel.js";
 import { busybox } from "../support/images.js";
-import { exec, exited, removeContainer, runPod, shell, startContainer, type Pod } from "../support/pods.js";
+import {
+  createContainer,
+  exec,
+  exited,
+  removeContainer,
+  runPod,
+  shell,
+  startContainer,
+  type Pod,
+} from "../support/pods.js";
 import { skipBecause } from "../support/skip.js";
 import { Undo } from "../support/undo.js";
 import { isThere } from "../../src/base/is-there.js";
@@ -49,6 +59,18 @@ describe("The kernel of the package", () => {
       .to.match(/"shared"/)
       .and.to.match(/mounts no file as EROFS/);
     await removeContainer(daemon, id);
+  });
+
+  it("refuses AppArmor profiles, which it can't apply: the error and Status say so, and why", async () => {
+    const apparmor = { profileType: SecurityProfile_ProfileType.RuntimeDefault };
+    const creating = createContainer(daemon, pod, { linux: { securityContext: { apparmor } } });
+    await failure(
+      creating,
+      status.FAILED_PRECONDITION,
+      /"a3s-box-default": the guest's kernel \S+ has no AppArmor.*unset/,
+    );
+    const { info } = await daemon.cri.call(runtime.status, { verbose: true });
+    expect(info["apparmor"]).to.match(/"refused"/);
   });
 
   it("has volumes, both ways, and programs' output and ends", async () => {

@@ -219,11 +219,9 @@ describe("Container security context", () => {
     expect(await output("head -c 1 /dev/kmsg >/dev/null && echo read", { privileged: true })).to.equal("read\n");
   });
 
-  it("refuses SELinux labels and AppArmor profiles, which the guest has nothing for, with the way out", async () => {
+  it("refuses SELinux labels, which the guest has nothing for, with the way out", async () => {
     const labelled = { selinuxOptions: { user: "", role: "", type: "spc_t", level: "" } };
     await failure(running(labelled), status.INVALID_ARGUMENT, /SELinux labels are not supported.*leave seLinuxOptions/);
-    const apparmor = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: "x" };
-    await failure(running({ apparmor }), status.INVALID_ARGUMENT, /apparmor is not supported.*Unconfined/);
   });
 
   it("limits memory, and reports OOMKilled with 137 when the limit was hit", async () => {

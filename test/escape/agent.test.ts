@@ -112,7 +112,15 @@ describe("an agent that is hostile", function () {
       hello: (_call, reply) => {
         const agentVersion = "x".repeat(2 * mib);
         const rest = { kernelRelease: "", clocksource: "", agentStartedBoottimeNs: 1n, nowBoottimeNs: 1n, runtime: "" };
-        reply(null, { protocol: 1, agentVersion, ...rest, hugePageKib: [], layeredRoots: false, stagedWrites: false });
+        reply(null, {
+          protocol: 1,
+          agentVersion,
+          ...rest,
+          hugePageKib: [],
+          layeredRoots: false,
+          stagedWrites: false,
+          apparmor: false,
+        });
       },
     });
     const client = connectAgent({ socketPath: agent.socketPath, booting: null }, "box");

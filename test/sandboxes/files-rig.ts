@@ -26,16 +26,26 @@ export const people = [
   "echo 'me:x:1000:' > /etc/group",
 ].join("; ");
 
-function spec(root: string): object {
+/** A compiled AppArmor profile, and its name. */
+export interface Profile {
+  readonly name: string;
+  readonly policy: Uint8Array;
+}
+
+function spec(root: string, profile: Profile | undefined): object {
   const mount = (destination: string, type: string, options: string[]) => ({
     ...{ destination, type, source: type, options },
   });
-  const first = `/bin/busybox mkdir -p /tools /etc /root /home/me /work; /bin/busybox --install -s /tools; ${people}`;
+  const first = `/bin/busybox mkdir -p /tools /etc /root /home/me /work /closed; /bin/busybox --install -s /tools; ${people}`;
   const rest = "chown me /home/me; chmod 1777 /tmp; chmod 777 /work; echo ready; exec sleep 10000";
   return {
     ociVersion: "1.2.0",
     root: { path: root },
-    process: { ...process, args: ["/bin/busybox", "sh", "-c", `${first}; ${rest}`] },
+    process: {
+      ...process,
+      ...(profile === undefined ? {} : { apparmorProfile: profile.name }),
+      args: ["/bin/busybox", "sh", "-c", `${first}; ${rest}`],
+    },
     mounts: [
       mount("/proc", "proc", ["nosuid", "noexec", "nodev"]),
       mount("/dev", "tmpfs", ["nosuid", "mode=755", "size=1m"]),
@@ -70,11 +80,14 @@ export class FilesRig {
     this.files = filesOf(container, { sandboxes: { require: () => live } });
   }
 
-  static async start(): Promise<FilesRig> {
+  static async start(profile?: Profile): Promise<FilesRig> {
     const bench = await BoxBench.open();
     try {
       const box = await bench.boot();
-      const session = await startSession(box, bench, { spec });
+      const session = await startSession(box, bench, {
+        spec: (root) => spec(root, profile),
+        ...(profile === undefined ? {} : { apparmorPolicy: profile.policy }),
+      });
       const rig = new FilesRig(bench, box, session);
       await rig.shell("until [ -d /work ] && grep -q me /etc/passwd && [ -k /tmp ]; do :; done");
       return rig;

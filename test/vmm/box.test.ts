@@ -30,6 +30,7 @@ async function runSession(
       root: undefined,
       seccompBpf: new Uint8Array(),
       seccompFlags: 0,
+      apparmorPolicy: new Uint8Array(),
       stdin: false,
     },
     within(30_000),

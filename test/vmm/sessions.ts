@@ -22,6 +22,8 @@ export interface Wanted {
   /** OCI config.json for a root at this path of the guest. */
   readonly spec: (root: string) => object;
   readonly seccompBpf?: Uint8Array;
+  /** Of the profile that the spec's process names. */
+  readonly apparmorPolicy?: Uint8Array;
   /** Paths of the guest that the agent visits first, with the root. */
   readonly held?: readonly string[];
   /** Runs a step of the start; to measure it. */
@@ -48,6 +50,7 @@ export async function startSession(box: Box, bench: BoxBench, wanted: Wanted): P
       root: undefined,
       seccompBpf: wanted.seccompBpf ?? new Uint8Array(),
       seccompFlags: 0,
+      apparmorPolicy: wanted.apparmorPolicy ?? new Uint8Array(),
       stdin: false,
     };
     const step = wanted.step ?? ((_name, work) => work());

@@ -1,7 +1,6 @@
 import { RuntimeError } from "../../base/errors.js";
 import {
   Protocol,
-  SecurityProfile_ProfileType,
   type LinuxPodSandboxConfig,
   type PortMapping,
   type RunPodSandboxRequest,
@@ -48,10 +47,6 @@ function membersOfLinux({
   overhead,
 }: LinuxPodSandboxConfig): Pick<PodSpec, "namespaces" | "resources" | "overhead"> {
   refuseSelinux(securityContext?.selinuxOptions);
-  if (securityContext?.apparmor?.profileType === SecurityProfile_ProfileType.Localhost) {
-    const hint = "leave it unset";
-    refuse("config.linux.security_context.apparmor", "names a profile, and the guest has no AppArmor", hint);
-  }
   const namespaces = securityContext?.namespaceOptions;
   const field = "config.linux.security_context.namespace_options";
   return {

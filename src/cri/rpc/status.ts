@@ -75,6 +75,7 @@ function verboseInfo(deps: Deps): Record<string, string> {
   return {
     driver: JSON.stringify({ name: boxes.driver, reason: boxes.reason, configured: config.driver }),
     fileServers: JSON.stringify(fileServers(deps)),
+    apparmor: JSON.stringify(containers.apparmor.state),
     imageLayers: JSON.stringify(containers.layeredRoots.state),
     versions: JSON.stringify({ runtime: packageVersion(), node: process.versions.node, cri: "v1" }),
     config: JSON.stringify(shownConfig(config)),

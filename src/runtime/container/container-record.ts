@@ -26,6 +26,7 @@ const ociProcess = z.object({
   rlimits: z.array(z.object({ type: z.string(), soft: z.int(), hard: z.int() })).readonly(),
   noNewPrivileges: z.boolean(),
   oomScoreAdj: z.int().exactOptional(),
+  apparmorProfile: z.string().exactOptional(),
 });
 
 const exitFact = z.object({

@@ -60,6 +60,14 @@ const seccompSpec = z.discriminatedUnion("kind", [
 ]);
 export type SeccompSpec = z.infer<typeof seccompSpec>;
 
+/** CRI SecurityProfile, or the deprecated apparmor_profile. `name`: of a profile of the node. */
+const apparmorSpec = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("none") }).readonly(),
+  z.object({ kind: z.literal("default") }).readonly(),
+  z.object({ kind: z.literal("localhost"), name: z.string() }).readonly(),
+]);
+export type ApparmorSpec = z.infer<typeof apparmorSpec>;
+
 /** CRI run_as_user, run_as_username, run_as_group, supplemental_groups and its policy. */
 const userSpec = z
   .object({
@@ -74,7 +82,7 @@ const userSpec = z
   .readonly();
 export type UserSpec = z.infer<typeof userSpec>;
 
-/** CRI LinuxContainerSecurityContext. SELinux and AppArmor there are none of. */
+/** CRI LinuxContainerSecurityContext. SELinux there is none of. */
 const securitySpec = z
   .object({
     privileged: z.boolean(),
@@ -85,6 +93,8 @@ const securitySpec = z
     namespaces: namespaceSpec,
     user: userSpec,
     seccomp: seccompSpec,
+    /** Absent: as the configuration has it for those that don't ask. */
+    apparmor: apparmorSpec.exactOptional(),
     maskedPaths: strings,
     readonlyPaths: strings,
   })

@@ -16,6 +16,7 @@ import { Container } from "./container.js";
 import { DecidedTogether } from "./decided-together.js";
 import type { ContainerSpec } from "./container-spec.js";
 import { containerRecords, type ContainerExit, type ContainerRecord } from "./container-record.js";
+import { ApparmorProfiles } from "./apparmor-profiles.js";
 import { SeccompFilters } from "./seccomp-filters.js";
 import { HostLookups } from "../volumes/host-lookups.js";
 import { LayeredRoots } from "../volumes/layered-roots.js";
@@ -43,6 +44,7 @@ export class ContainerStore {
   readonly creations = new SharedWork<string, ContainerId>({ outlivesCallers: true });
   readonly parts: StoreParts;
   readonly seccomp: SeccompFilters;
+  readonly apparmor: ApparmorProfiles;
   readonly sources: SharedSources;
   readonly mirrors: Mirrors;
   readonly laterMounts: LaterMounts;
@@ -63,6 +65,9 @@ export class ContainerStore {
     this.parts = parts;
     this.log = parts.log;
     this.seccomp = new SeccompFilters(parts.config.assets.dir);
+    const { assets, sandbox } = parts.config;
+    const { apparmorProfiles: directory, apparmor } = sandbox;
+    this.apparmor = new ApparmorProfiles({ assetsDir: assets.dir, directory, always: apparmor === "always" });
     this.layeredRoots = new LayeredRoots(parts.config.sandbox.imageLayers);
     this.lookups = new HostLookups(parts.native);
     this.#records = records;

@@ -66,11 +66,7 @@ async function build(
   const { boundary } = sandbox;
   const plan = await planOf(id, request, box, deps, signal);
   const sources = await sourcesOf(spec, !boundary.placesSources, containers, signal);
-  const seccomp = await containers.seccomp.filterFor(
-    spec.security.seccomp,
-    plan.process.capabilities.effective,
-    signal,
-  );
+  const { seccomp, apparmorPolicy } = await confinementOf(request, plan, box, containers, signal);
 
   await using undo = new Cleanup(log, undoLimitMs);
   undo.add("give CPUs back", () => containers.together.cpuSets.release(box, id));
@@ -96,7 +92,7 @@ async function build(
   );
   undo.add("unmount what was followed", () => containers.laterMounts.release(id));
   undo.add("delete session", (limit) => box.agent.deleteSession(id, limit));
-  const parts = { id, spec: ociSpec, root: root.layered, placed, seccomp, stdin: spec.stdin };
+  const parts = { id, spec: ociSpec, root: root.layered, placed, seccomp, apparmorPolicy, stdin: spec.stdin };
   const { startFailure, pid } = await createSession(parts, box, signal);
   await detach(id, snapshot, deps, signal);
   if (startFailure === "") await follow(id, placed, box, containers, signal);
@@ -112,6 +108,20 @@ async function build(
   await stage("write record", stepLimitMs, signal, write, () => containers.remove(id));
   undo.release();
   await giveCpusBack(id, box, containers, log);
+}
+
+/** What its programs are confined by, beside users and capabilities. */
+async function confinementOf(
+  { sandbox, spec }: CheckedContainer,
+  { process: { capabilities, apparmorProfile } }: SpecPlan,
+  box: Box,
+  { seccomp, apparmor }: ContainerStore,
+  signal: AbortSignal,
+): Promise<Pick<SessionParts, "seccomp" | "apparmorPolicy">> {
+  return {
+    seccomp: await seccomp.filterFor(spec.security.seccomp, capabilities.effective, signal),
+    apparmorPolicy: await apparmor.policyFor(apparmorProfile, box, sandbox.boundary, signal),
+  };
 }
 
 async function snapshotWanted(
@@ -195,6 +205,7 @@ interface SessionParts {
   readonly root: LayeredRoot | undefined;
   readonly placed: MountPlacer;
   readonly seccomp: SeccompFilter;
+  readonly apparmorPolicy: Uint8Array;
   readonly stdin: boolean;
 }
 
@@ -207,7 +218,7 @@ const refusals: readonly ErrorCode[] = ["notFound", "invalidArgument", "failedPr
  * be started has failed, and so has its pod if it is not to be restarted (kubelet.md 2.8).
  */
 async function createSession(
-  { id, spec, root, placed, seccomp, stdin }: SessionParts,
+  { id, spec, root, placed, seccomp, apparmorPolicy, stdin }: SessionParts,
   box: Box,
   signal: AbortSignal,
 ): Promise<{ readonly startFailure: string; readonly pid: number }> {
@@ -221,6 +232,7 @@ async function createSession(
     hugeVolumes: [...placed.hugeVolumes],
     seccompBpf: Buffer.from(seccomp.bpf),
     seccompFlags: seccomp.flags,
+    apparmorPolicy,
     stdin,
   };
   try {

@@ -21,7 +21,7 @@ export async function planOf(
   const { spec, sandbox, image, imageConfig } = request;
   return planSpec({
     id,
-    spec,
+    spec: await deps.containers.apparmor.completed(spec, box, signal),
     image: imageConfig,
     database: await userDatabase(image, deps),
     sandbox: {

@@ -6,6 +6,7 @@ import { RuntimeError } from "../../base/errors.js";
 import type { ImageConfig } from "../../image/image-store.js";
 import type { ContainerSpec } from "../container/container-spec.js";
 import type { UserNamespaceSpec } from "../pod/namespace-spec.js";
+import { apparmorProfileOf } from "./apparmor.js";
 import { capabilities } from "./capabilities.js";
 import { allMounts, checkMount, type MountTraits, type PlacedMount } from "./mounts.js";
 import type { OciLinux, OciProcess, OciSpec } from "./oci.js";
@@ -66,6 +67,7 @@ export function planSpec(input: SpecInput): SpecPlan {
   const user = resolveUser(security.user, image.user, input.database);
   const { privileged, readonlyRootfs, noNewPrivileges } = security;
   const adjustment = oomScoreAdj(spec.resources);
+  const apparmorProfile = apparmorProfileOf(security);
   return {
     process: {
       terminal: spec.tty,
@@ -82,6 +84,7 @@ export function planSpec(input: SpecInput): SpecPlan {
       rlimits: [openFiles],
       noNewPrivileges,
       ...(adjustment === undefined ? {} : { oomScoreAdj: adjustment }),
+      ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
     },
     linux: linuxOf(input),
     annotations: rules.annotations(security),

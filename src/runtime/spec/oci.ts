@@ -22,6 +22,8 @@ export interface OciProcess {
   readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number;
+  /** A name that the container's kernel knows. */
+  readonly apparmorProfile?: string;
 }
 
 export interface OciUser {

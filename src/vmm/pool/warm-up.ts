@@ -126,6 +126,7 @@ async function runSession(
     {
       ...{ sessionId, ociSpec: encoded(spec), root: undefined, heldPaths: [root], stdin: false },
       ...{ mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], seccompBpf: bpf, seccompFlags: flags },
+      apparmorPolicy: new Uint8Array(),
     },
     signal,
   );

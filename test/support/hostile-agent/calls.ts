@@ -33,7 +33,7 @@ export const calls = {
   },
   createSession: (agent, signal) => {
     const lists = { heldPaths: [], mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], root: undefined };
-    const bytes = { ociSpec: Buffer.alloc(0), seccompBpf: Buffer.alloc(0) };
+    const bytes = { ociSpec: Buffer.alloc(0), seccompBpf: Buffer.alloc(0), apparmorPolicy: Buffer.alloc(0) };
     return agent.createSession({ sessionId: "s", ...lists, ...bytes, seccompFlags: 0, stdin: false }, signal);
   },
   startSession: (agent, signal) => agent.startSession("s", signal),

@@ -1,5 +1,6 @@
 //! The guest as a whole: its identity, its caches, its counters.
 
+pub mod apparmor;
 pub mod caches;
 pub mod entropy;
 pub mod erofs;

@@ -21,6 +21,7 @@ pub async fn run(agent: &Agent, request: pb::CreateSessionRequest) -> Result<pb:
         huge_volumes: request.huge_volumes.into_iter().map(huge_volume).collect(),
         seccomp_bpf: request.seccomp_bpf,
         seccomp_flags: request.seccomp_flags,
+        apparmor_policy: request.apparmor_policy,
         stdin: request.stdin,
     };
     let work = |step: Arc<Step>| async move { create(&agent.sessions, wanted, &step).await };

@@ -17,5 +17,6 @@ pub fn run(agent: &Agent) -> pb::HelloResponse {
         huge_page_kib: agent.sessions.huge_pages.sizes().to_vec(),
         layered_roots: crate::session::roots::are_possible(),
         staged_writes: true,
+        apparmor: crate::guest::apparmor::is_on(),
     }
 }

@@ -15,6 +15,7 @@ use super::table::Table;
 use super::{id, stdio};
 use crate::clock;
 use crate::failure::{Failure, Kind, while_doing};
+use crate::guest::apparmor;
 use crate::guest::huge_pages::{self, HugePages};
 use crate::runtime::{Container, CreateSpec};
 use crate::step::Step;
@@ -36,6 +37,7 @@ pub struct Create {
     pub huge_volumes: Vec<Wanted>,
     pub seccomp_bpf: Vec<u8>,
     pub seccomp_flags: u32,
+    pub apparmor_policy: Vec<u8>,
     pub stdin: bool,
 }
 
@@ -90,6 +92,7 @@ fn check(request: &Create, takes_profile: bool) -> Result<Value, Failure> {
     if !spec.get("process").is_some_and(Value::is_object) {
         return Err(Failure::invalid(STAGE, "the spec has no process"));
     }
+    apparmor::check(STAGE, &spec, &request.apparmor_policy)?;
     if !takes_profile && spec.pointer("/linux/seccomp").is_some_and(|seccomp| !seccomp.is_null()) {
         return Err(Failure::invalid(STAGE, "the spec has linux.seccomp (send seccomp_bpf instead)"));
     }
@@ -129,6 +132,10 @@ async fn make(
     for volume in &request.huge_volumes {
         let volume = table.huge_volumes.add(STAGE, volume).await?;
         session.facts().huge_volumes.push(volume);
+    }
+    if let Some(profile) = apparmor::profile(&spec).filter(|_| !request.apparmor_policy.is_empty()) {
+        step.begin("load the AppArmor profile");
+        table.profiles.ensure(STAGE, profile, request.apparmor_policy).await?;
     }
     let made = fs::DirBuilder::new().mode(0o700).create(&container.directory);
     made.map_err(while_doing(STAGE, format!("make {}", container.directory.display())))?;

@@ -13,6 +13,7 @@ use super::roots::Roots;
 use super::submounts::Submounts;
 use crate::cgroup::Parent;
 use crate::failure::{Failure, Kind};
+use crate::guest::apparmor::Profiles;
 use crate::guest::caches::Caches;
 use crate::guest::huge_pages::HugePages;
 use crate::runtime::Runtime;
@@ -32,6 +33,7 @@ pub struct Table {
     pub submounts: Submounts,
     pub huge_pages: HugePages,
     pub huge_volumes: HugeVolumes,
+    pub profiles: Profiles,
     sessions: Mutex<HashMap<String, Arc<Session>>>,
     exec_ids: Mutex<()>,
 }
@@ -60,6 +62,7 @@ impl Table {
             submounts,
             huge_pages,
             huge_volumes,
+            profiles: Profiles::default(),
             sessions,
             exec_ids,
         }

@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { configOf } from "../../../../src/config/load.js";
 import type { RuntimeHandler } from "../../../../src/gen/runtime/v1/api.js";
 import { status } from "../../../../src/cri/rpc/status.js";
+import { ApparmorProfiles } from "../../../../src/runtime/container/apparmor-profiles.js";
 import { LayeredRoots } from "../../../../src/runtime/volumes/layered-roots.js";
 import { call, makeWorld, type World } from "../../runtime/pod/fakes.js";
 
@@ -59,9 +60,13 @@ describe("Status", () => {
     const config = configOf(new Map([["image.auth", { value: auth, from: "test" }]]));
     expect(JSON.stringify(config)).to.contain("robot-password");
     Object.assign(world.boxes, { owners: { mapped: true } });
-    Object.assign(world.deps.containers, { layeredRoots: new LayeredRoots("shared") });
+    Object.assign(world.deps.containers, {
+      layeredRoots: new LayeredRoots("shared"),
+      apparmor: new ApparmorProfiles({ assetsDir: "/nowhere", directory: undefined, always: false }),
+    });
     const { info } = await status({ verbose: true }, call(), { ...world.deps, config });
     expect(JSON.parse(info["fileServers"] ?? "")).to.include({ user: "own" });
+    expect(JSON.parse(info["apparmor"] ?? "")).to.include({ profiles: "unknown" });
     expect(JSON.parse(info["imageLayers"] ?? "")).to.include({ layers: "shared" });
     expect(JSON.stringify(info)).to.not.match(/robot-(name|password)/);
     expect(JSON.parse(info["config"] ?? ""))

@@ -154,6 +154,7 @@ class FakeAgent {
   rest: Promise<void> = Promise.resolve();
   /** Its guest mounts layers of images. */
   layeredRoots = false;
+  apparmor = false;
   beforeGuest: () => Promise<void> = () => Promise.resolve();
   onExec: (process: FakeProcess) => void = (process) => {
     process.end(0);
@@ -169,9 +170,9 @@ class FakeAgent {
     return this.process({ sessionId, execId: "" });
   }
 
-  async guest(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease">> {
+  async guest(): Promise<Pick<HelloResponse, "layeredRoots" | "kernelRelease" | "apparmor">> {
     await this.beforeGuest();
-    return { layeredRoots: this.layeredRoots, kernelRelease: "6.12.0" };
+    return { layeredRoots: this.layeredRoots, kernelRelease: "6.12.0", apparmor: this.apparmor };
   }
 
   async createSession(request: CreateSessionRequest): Promise<{ pid: number }> {

@@ -318,6 +318,7 @@ describe("a container's life", () => {
         root: undefined,
         seccompBpf: Buffer.alloc(0),
         seccompFlags: 0,
+        apparmorPolicy: new Uint8Array(),
         stdin: false,
       });
       await world.restart();

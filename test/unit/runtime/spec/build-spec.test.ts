@@ -259,12 +259,10 @@ describe("devices of a Box", () => {
 
 describe("what a Box does not have", () => {
   const device = { hostPath: "/dev/kvm", containerPath: "/dev/kvm", permissions: "rwm" };
-  const apparmor = { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: "p" };
 
   it("is refused with the way out", () => {
     expect(complaint(() => specOf({ config: config({ devices: [device] }) }))).to.include("RuntimeClass");
     expect(complaint(() => specOf({ config: config({ CDIDevices: [{ name: "a/b=c" }] }) }))).to.include("CDI");
-    expect(complaint(() => specOf({ config: secured({ apparmor }) }))).to.include("apparmor is not supported");
   });
 
   it("is accepted where it asks for nothing", () => {

@@ -41,6 +41,7 @@ const userns = (mode: NamespaceMode, of = podUserns): Security => ({
 });
 const privileged: Given = { sandbox: { hostname: "box", privileged: true, userns: undefined } };
 const inUserns: Given = { sandbox: { hostname: "box", privileged: false, userns: { ...podUserns, mode: "pod" } } };
+const profileOf = ({ process }: OciSpec): unknown => process.apparmorProfile;
 const ofImage = { image: { ...image, user: "user" } };
 
 const rows: readonly Row[] = [
@@ -228,17 +229,51 @@ const rows: readonly Row[] = [
   },
   {
     field: "apparmor",
-    when: "a profile",
-    given: { apparmor: { profileType: Localhost, localhostRef: "p" } },
-    out: /apparmor is not supported/,
+    when: "a profile of the node, by its name, also with the old field's word before it",
+    given: { apparmor: { profileType: Localhost, localhostRef: "localhost/p" } },
+    out: [profileOf, "p"],
   },
+  {
+    field: "apparmor",
+    when: "the default one",
+    given: { apparmor: { profileType: RuntimeDefault, localhostRef: "" } },
+    out: [profileOf, "a3s-box-default"],
+  },
+  {
+    field: "apparmor",
+    when: "the default one, privileged: none, as with containerd",
+    given: { privileged: true, apparmor: { profileType: RuntimeDefault, localhostRef: "" } },
+    members: privileged,
+    out: [profileOf, undefined],
+  },
+  {
+    field: "apparmor",
+    when: "a profile of the node, privileged: it was asked for by name",
+    given: { privileged: true, apparmor: { profileType: Localhost, localhostRef: "p" } },
+    members: privileged,
+    out: [profileOf, "p"],
+  },
+  ...["", ":ns:p", "a//&b", "&a", " a", "a ", "a\nb", "x".repeat(513)].map((localhostRef) => ({
+    field: "apparmor" as const,
+    when: `${JSON.stringify(localhostRef.slice(0, 20))}: no name`,
+    given: { apparmor: { profileType: Localhost, localhostRef } },
+    out: /names no AppArmor profile/,
+  })),
   {
     field: "apparmorProfile",
     when: "the old field, overruled by the new one",
     given: { apparmorProfile: "localhost/p", apparmor: { profileType: Unconfined, localhostRef: "" } },
-    out: [({ process }) => process.noNewPrivileges, false],
+    out: [profileOf, undefined],
   },
-  { field: "apparmorProfile", when: "alone", given: { apparmorProfile: "localhost/p" }, out: /apparmor is not/ },
+  { field: "apparmorProfile", when: "alone", given: { apparmorProfile: "localhost/p" }, out: [profileOf, "p"] },
+  {
+    field: "apparmorProfile",
+    when: "the runtime's",
+    given: { apparmorProfile: "runtime/default" },
+    out: [profileOf, "a3s-box-default"],
+  },
+  { field: "apparmorProfile", when: "none", given: { apparmorProfile: "unconfined" }, out: [profileOf, undefined] },
+  { field: "apparmorProfile", when: "another word", given: { apparmorProfile: "p" }, out: /is no profile.*localhost/ },
 ];
 
 describe("the security context, field by field", () => {

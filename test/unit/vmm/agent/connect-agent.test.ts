@@ -19,6 +19,7 @@ const hello: HelloResponse = {
   hugePageKib: [2048n],
   layeredRoots: false,
   stagedWrites: false,
+  apparmor: false,
 };
 const answersHello: Partial<AgentServiceServer> = {
   hello: (_call, reply) => {

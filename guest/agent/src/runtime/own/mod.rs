@@ -43,6 +43,8 @@ struct Known {
     /// That differ from the agent's, as CLONE_NEW* bits.
     namespaces: i32,
     filter: Filter,
+    /// Of AppArmor.
+    profile: Option<String>,
     /// To an init that waits for the word to go.
     waiting: tokio::sync::Mutex<Option<Channel>>,
 }
@@ -52,6 +54,8 @@ pub struct Joined {
     /// That differ from the agent's, as CLONE_NEW* bits.
     pub namespaces: i32,
     pub filter: Filter,
+    /// Of AppArmor, as the spec's process names it.
+    pub profile: Option<String>,
 }
 
 impl Own {
@@ -65,9 +69,9 @@ impl Own {
 
     /// Takes over, for execs, a container that another runtime has made.
     pub fn know(&self, stage: &'static str, id: &str, pid: i32, joined: Joined) -> Result<(), Failure> {
-        let Joined { namespaces, filter } = joined;
+        let Joined { namespaces, filter, profile } = joined;
         let pidfd = open_pidfd(pid).map_err(while_doing(stage, "open init"))?;
-        let known = Known { pidfd, namespaces, filter, waiting: None.into() };
+        let known = Known { pidfd, namespaces, filter, profile, waiting: None.into() };
         self.known().insert(id.to_owned(), Arc::new(known));
         Ok(())
     }
@@ -132,6 +136,7 @@ impl Own {
             pidfd: open_pidfd(made.pid).map_err(while_doing(STAGE, "open init"))?,
             namespaces: spec.linux.namespaces.iter().fold(0, |bits, one| bits | one.kind.flag()),
             filter,
+            profile: spec.process.apparmor_profile.clone(),
             waiting: Some(channel).into(),
         };
         self.known().insert(container.id.clone(), Arc::new(known));
@@ -186,13 +191,17 @@ impl Runtime for Own {
         Ok(Launched { pid: made.pid, exit: self.supervisor.claim(made.pid, before), terminal: made.terminal })
     }
 
-    async fn files(&self, container: &Container, worker: FileWorker, socket: OwnedFd) -> Result<Launched, Failure> {
+    async fn files(&self, container: &Container, mut worker: FileWorker, socket: OwnedFd) -> Result<Launched, Failure> {
         const STAGE: &str = crate::files::lease::STAGE;
         let known = self.find(STAGE, container)?;
         let cgroup = cgroup_of(STAGE, container)?;
         let pidfd = known.pidfd.try_clone().map_err(while_doing(STAGE, "duplicate the container's pidfd"))?;
         let null = || std::fs::File::open("/dev/null").map(OwnedFd::from).map_err(while_doing(STAGE, "open /dev/null"));
         let stdio = [socket, null()?, null()?];
+        // what the container's programs may not write nobody writes in their place
+        if let (Some(profile), Some(process)) = (&known.profile, worker.process.as_object_mut()) {
+            process.insert("apparmorProfile".to_owned(), Value::from(profile.as_str()));
+        }
         let json = serde_json::to_vec(&worker).map_err(while_doing(STAGE, "write the job"))?;
         let old_groups = container.cgroup.as_ref().map(Cgroup::old_paths).unwrap_or_default();
         let filter = Filter::default();

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::guest::apparmor;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Spec {
@@ -54,6 +56,8 @@ pub struct Process {
     #[serde(default)]
     pub no_new_privileges: bool,
     pub oom_score_adj: Option<i32>,
+    /// Absent: none.
+    pub apparmor_profile: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Clone, Copy)]
@@ -301,6 +305,7 @@ fn check_process(process: &Process) -> Result<(), String> {
     if !process.cwd.starts_with('/') {
         return Err(format!("cwd {:?} is not absolute", process.cwd));
     }
+    apparmor::check_name(process.apparmor_profile.as_deref())?;
     let mut texts = process.args.iter().chain(&process.env);
     match texts.find(|text| text.contains('\0')) {
         Some(text) => Err(format!("{text:?} contains a NUL")),
@@ -359,7 +364,6 @@ mod tests {
     fn refuses_members_that_it_does_not_know_by_their_names() {
         for (pointer, name) in [
             ("", "hooks"),
-            ("/process", "apparmorProfile"),
             ("/process", "selinuxLabel"),
             ("/process", "ioPriority"),
             ("/linux", "intelRdt"),
@@ -390,5 +394,6 @@ mod tests {
         assert!(refusal("/process", "args", json!([])).contains("no args"));
         assert!(refusal("/process", "args", json!(["a\0b"])).contains("NUL"));
         assert!(refusal("/process", "cwd", json!("x")).contains("not absolute"));
+        assert!(refusal("/process", "apparmorProfile", json!("a//&b")).contains("AppArmor"));
     }
 }

@@ -24,6 +24,7 @@ use super::program::Program;
 use super::{Container, CreateSpec, ExecSpec, FileWorker, Launched, Reach, Runtime, users, wants_terminal};
 use crate::cgroup::Parent;
 use crate::failure::{Failure, while_doing};
+use crate::guest::apparmor;
 use crate::init::host::Options;
 use crate::server::supervisor::Supervisor;
 use crate::session::process::Process;
@@ -88,7 +89,8 @@ impl Runtime for Runc {
         }
         self.join_users(&mut spec, &stdio)?;
         let terminal = wants_terminal(spec.get("process"));
-        let joined = Joined { namespaces: config::namespaces(&spec)?, filter: Filter { bpf, flags } };
+        let profile = apparmor::profile(&spec).map(str::to_owned);
+        let joined = Joined { namespaces: config::namespaces(&spec)?, filter: Filter { bpf, flags }, profile };
         let config = config::of(spec, &self.groups.cgroups_path(&container.id), &self.allowed)?;
         let launched = self.program.create(container, config, terminal, stdio).await?;
         self.own.know(STAGE, &container.id, launched.pid, joined)?;

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
+use super::confinement::Confinement;
 use super::credentials::Credentials;
 use super::inside::{self, Inside};
 use super::{Given, give_pipes, mounts, set_oom_score, sys, user_namespace};
@@ -18,6 +19,7 @@ const LATER: i32 = libc::CLONE_NEWCGROUP;
 
 pub fn run(spec: &Spec, filter: Filter, given: &Given) -> Result<(), Trouble> {
     let credentials = Credentials::of(&spec.process, filter)?;
+    let confinement = Confinement::of(&spec.process)?;
     set_oom_score(spec.process.oom_score_adj)?;
     let first = |mappings: &[IdMapping]| mappings.iter().find(|one| one.container_id == 0).map_or(0, |one| one.host_id);
     give_pipes(given, &spec.process.user, (first(&spec.linux.uid_mappings), first(&spec.linux.gid_mappings)))?;
@@ -55,7 +57,8 @@ pub fn run(spec: &Spec, filter: Filter, given: &Given) -> Result<(), Trouble> {
                 None if fresh & LATER != 0 => inside::CgroupNamespace::New,
                 None => inside::CgroupNamespace::Inherit,
             };
-            let made = Inside { spec, credentials: &credentials, given, root, wait_for_maps, owned, cgroup_namespace };
+            let credentials = &credentials;
+            let made = Inside { spec, credentials, confinement, given, root, wait_for_maps, owned, cgroup_namespace };
             Err(made.run(prepared))
         }
     }

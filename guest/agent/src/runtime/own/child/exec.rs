@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::confinement::Confinement;
 use super::credentials::Credentials;
 use super::program::{IfMissing, Program, enter_directory};
 use super::terminal::{self, Terminal};
@@ -22,6 +23,7 @@ pub fn run(
     given: &Given,
 ) -> Result<(), Trouble> {
     let credentials = Credentials::of(process, filter)?;
+    let confinement = Confinement::of(process)?;
     let init = given.pidfd.as_ref().ok_or_else(|| Trouble::invalid("no container given"))?;
     set_oom_score(process.oom_score_adj)?;
     give_pipes(given, &process.user, first_ids(init, namespaces)?)?;
@@ -39,7 +41,7 @@ pub fn run(
             given.report(&Report::Pid(pid));
             Ok(())
         }
-        None => match begin(process, namespaces, terminal, given) {
+        None => match begin(process, confinement.as_ref(), namespaces, terminal, given) {
             Err(trouble) => Err(trouble),
             Ok(Some(Terminal { slave, .. })) => {
                 Err(program.run(&credentials, [&slave, &slave, &slave], &given.channel, false))
@@ -51,6 +53,7 @@ pub fn run(
 
 fn begin(
     process: &Process,
+    confinement: Option<&Confinement>,
     namespaces: i32,
     terminal: Option<Terminal>,
     given: &Given,
@@ -64,6 +67,7 @@ fn begin(
         users::become_root().map_err(during("become root of the user namespace"))?;
         open_terminal(process, given)?
     };
+    confinement.into_iter().try_for_each(Confinement::take_at_exec)?;
     nix::unistd::setsid().map_err(during("setsid"))?;
     sys::own_keyring();
     if let Some(Terminal { slave, .. }) = &terminal {

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 
+use super::confinement::Confinement;
 use super::credentials::Credentials;
 use super::exec::{enter, enter_old_group};
 use super::{Given, set_oom_score, sys};
@@ -20,6 +21,7 @@ const ROOT: u32 = 0;
 
 pub fn run(process: Process, user: &str, namespaces: i32, old_groups: &[String], given: &Given) -> Result<(), Trouble> {
     let init = given.pidfd.as_ref().ok_or_else(|| Trouble::invalid("no container given"))?;
+    let confinement = Confinement::of(&process)?;
     set_oom_score(process.oom_score_adj)?;
     old_groups.iter().try_for_each(|path| enter_old_group(path))?;
     enter(init, namespaces & !(libc::CLONE_NEWCGROUP | libc::CLONE_NEWPID))?;
@@ -29,12 +31,18 @@ pub fn run(process: Process, user: &str, namespaces: i32, old_groups: &[String],
             given.report(&super::Report::Pid(pid));
             Ok(())
         }
-        None => begin(process, user, namespaces, given),
+        None => begin(process, confinement.as_ref(), user, namespaces, given),
     }
 }
 
 /// Returns only on failure.
-fn begin(process: Process, user: &str, namespaces: i32, given: &Given) -> Result<(), Trouble> {
+fn begin(
+    process: Process,
+    confinement: Option<&Confinement>,
+    user: &str,
+    namespaces: i32,
+    given: &Given,
+) -> Result<(), Trouble> {
     if namespaces & libc::CLONE_NEWUSER != 0 {
         users::become_root().map_err(during("become root of the user namespace"))?;
     }
@@ -44,7 +52,10 @@ fn begin(process: Process, user: &str, namespaces: i32, given: &Given) -> Result
     let people = People::read();
     let process = as_user(process, user, &people)?;
     let uid = process.user.uid;
+    // opened while it may be, taken when nothing is left that a profile could forbid
+    let profile = confinement.map(Confinement::open_now).transpose()?;
     Credentials::of(&process, Filter::default())?.take()?;
+    profile.into_iter().try_for_each(|profile| profile.take())?;
     // new credentials may have made it visible again
     nix::sys::prctl::set_dumpable(false).map_err(during("hide from containers"))?;
     let socket = keep_socket(given).map_err(during("place the socket"))?;

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, fchdir, sethostname, setsid};
 
+use super::confinement::Confinement;
 use super::credentials::Credentials;
 use super::mounts::{self, Prepared};
 use super::program::{IfMissing, Program, enter_directory};
@@ -25,6 +26,7 @@ pub enum CgroupNamespace {
 pub struct Inside<'a> {
     pub spec: &'a Spec,
     pub credentials: &'a Credentials,
+    pub confinement: Option<Confinement>,
     pub given: &'a Given,
     /// Detached copy of the root's mount.
     pub root: OwnedFd,
@@ -55,6 +57,7 @@ impl Inside<'_> {
 
     fn set_up(&self, prepared: Vec<Prepared>) -> Result<Option<Terminal>, Trouble> {
         self.become_root_of_namespace()?;
+        self.confinement.iter().try_for_each(Confinement::take_at_exec)?;
         setsid().map_err(during("setsid"))?;
         sys::own_keyring();
         match &self.cgroup_namespace {

@@ -5,6 +5,7 @@
 //! becomes a child of PID 1 too: the container's init or the exec. That one is born in its cgroup, since moving a
 //! process into one costs the kernel milliseconds, and does the rest; the first one says its pid and ends.
 
+mod confinement;
 mod create;
 pub mod credentials;
 mod devices;
