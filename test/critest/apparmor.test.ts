@@ -26,6 +26,7 @@ import {
   runToEnd,
   shell,
   startContainer,
+  testHandler,
   type ContainerConfigPart,
   type Pod,
 } from "../support/pods.js";
@@ -183,6 +184,42 @@ describe("AppArmor in a Box", () => {
     const asked = daemon.cri.call(runtime.startContainer, { containerId: other });
     await failure(asked, status.FAILED_PRECONDITION, /AppArmor profile "misnamed".*no profile of that name/);
     await removeContainer(daemon, other);
+  });
+
+  it("confines containers and execs of a pod with a user namespace", async function () {
+    const { runtimeHandlers } = await daemon.cri.call(runtime.status, {});
+    if (runtimeHandlers.find(({ name }) => name === testHandler)?.features?.userNamespaces !== true) {
+      skipBecause(this, "the driver has no user namespaces");
+    }
+    const ids = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
+    const options = { pid: NamespaceMode.CONTAINER, usernsOptions: { mode: NamespaceMode.POD, uids: ids, gids: ids } };
+    const mapped = await runPod(daemon, { linux: { securityContext: { namespaceOptions: options } } });
+    try {
+      const security = { namespaceOptions: options, apparmor: ofNode("a3s-test-deny-write") };
+      const id = await startContainer(daemon, mapped, withSecurity(security));
+      expect(await shell(daemon, id, `cat /proc/1/attr/current; ${current}`)).to.equal(
+        "a3s-test-deny-write (enforce)\na3s-test-deny-write (enforce)\n",
+      );
+      expect(await tried(id, "touch /tmp/x")).to.match(/Permission denied\n1$/);
+      await removeContainer(daemon, id);
+    } finally {
+      await removePod(daemon, mapped);
+    }
+  });
+
+  it("confines containers that crun runs, too", async () => {
+    const config = `[sandbox]\ncontainer_runtime = "crun"\napparmor_profiles = "${directory}"\n`;
+    const byCrun = await Daemon.start({ images: [await busybox()], config });
+    try {
+      const its = await runPod(byCrun);
+      const id = await startContainer(byCrun, its, withSecurity({ apparmor: byDefault }));
+      expect(await shell(byCrun, id, `cat /proc/1/attr/current; ${current}`)).to.equal(
+        `${profileName} (enforce)\n${profileName} (enforce)\n`,
+      );
+      await removePod(byCrun, its);
+    } finally {
+      await byCrun.remove();
+    }
   });
 
   it("confines who asks for nothing where the node is configured so, but for who is privileged or Unconfined", async () => {
