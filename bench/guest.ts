@@ -20,6 +20,7 @@ const variants: Readonly<Record<string, readonly string[]>> = {
   "as it is": [],
   "mitigations=auto": ["mitigations=auto"],
   "dummy.numdummies=1": ["dummy.numdummies=1"],
+  "no pages reported": ["initcall_blacklist=virtio_balloon_driver_init"],
 };
 
 /** dd(1) reads and writes a byte at a time: two calls each. */

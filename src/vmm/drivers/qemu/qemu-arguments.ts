@@ -160,6 +160,8 @@ export function qemuArguments(request: Machine, kernel: string, tscKhz: number):
     ...["-device", "virtserialport,bus=vs0.0,nr=1,chardev=ag,name=agent"],
     ...["-chardev", `socket,id=fs,fd=${descriptors.fs}`],
     ...["-device", `vhost-user-fs-device,chardev=fs,tag=${rootTag},queue-size=128`],
+    // What the guest has freed goes back to the host, in blocks of 2 MiB, some seconds later.
+    ...["-device", "virtio-balloon-device,free-page-reporting=on"],
     ...networkArguments(request),
     ...snapshotArguments(request),
     ...["-kernel", kernel, "-append", kernelCommandLine([...kernelParameters, `tsc_early_khz=${tscKhz}`], request)],
