@@ -19,7 +19,6 @@ const core = {
 const elsewhere = {
   "test/image/project-quota.test.ts": "project quota",
   "test/sandboxes/files.test.ts": "six long files",
-  "test/sandboxes/outlive.test.ts": "container.s groups is killed",
   "test/sandboxes/vsock.test.ts": "by a vsock",
 };
 const coreFiles = [...Object.keys(core).map((name) => `test/critest/${name}.test.ts`), ...Object.keys(elsewhere)];
