@@ -12,7 +12,11 @@ import { linuxConfig, podRequest, resources } from "./fakes.js";
 
 const { handlers } = configOf(new Map());
 const checkSandboxRequest = (request: RunPodSandboxRequest) =>
-  checkPodSpec(podSpecOf(request), { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs", outlivesContainer: false, memoryMib: 0 } }, "qemu");
+  checkPodSpec(
+    podSpecOf(request),
+    { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs", outlivesContainer: false, memoryMib: 0 } },
+    "qemu",
+  );
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };
 

@@ -44,7 +44,12 @@ describe("templates", () => {
       log: pino({ level: "info" }, { write: (line: string) => said.push(line) }),
       state: path("state"),
       guestBase: path("guest"),
-      ...{ bootTimeoutMs: 1, healthTimeoutMs: 0, kernelParameters: [], cgroups: { manager: "cgroupfs", everywhere: false } },
+      ...{
+        bootTimeoutMs: 1,
+        healthTimeoutMs: 0,
+        kernelParameters: [],
+        cgroups: { manager: "cgroupfs", everywhere: false },
+      },
       owners: { mapped: true },
       inTurn: (_id, _signal, work) => work(),
       closing: closing.signal,
