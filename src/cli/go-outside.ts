@@ -26,7 +26,6 @@ const memoryFiles = ["memory.limit_in_bytes", "memory.max"] as const;
  */
 export async function goOutside({ cgroup }: Pick<Config, "cgroup">, native: Native, log: Logger): Promise<void> {
   if (!cgroup.outlivesContainer && cgroup.memoryMib === 0) return;
-  if (cgroup.driver === "systemd") throw lacks('cgroup.driver is "systemd"', "leave it at cgroupfs in a container");
   const mounts = await readMountinfo();
   if (cgroup.outlivesContainer) {
     if (process.pid === 1) throw lacks("the container has PIDs of its own: its end ends all of them", "hostPID: true");

@@ -169,6 +169,7 @@ export function configOf(values: ReadonlyMap<string, Given>, llmFile?: LlmConfig
     llm: llmOf(read, llmFile),
   };
   checkSocketPaths(config);
+  checkOutliving(config);
   return deepFreeze(config);
 }
 
@@ -263,6 +264,20 @@ function checkSocketPaths(config: Config): void {
   if (Buffer.byteLength(config.socketPath) > longestSocketPath) {
     throw new RuntimeError("invalidArgument", `listen = "unix://${config.socketPath}" is too long for a socket`, {
       hint: `allowed: a path of up to ${String(longestSocketPath)} bytes`,
+    });
+  }
+}
+
+/** What ends sandboxes for want of a daemon would end kubelet's pods; and groups that systemd has made are not the daemon's to leave. */
+function checkOutliving({ cgroup, cri, sandboxes }: Config): void {
+  if (sandboxes.unservedMs > 0 && cri.enabled) {
+    throw new RuntimeError("invalidArgument", "sandboxes.unserved_ms would end pods of CRI too", {
+      hint: "cri.enabled = false, or sandboxes.unserved_ms = 0",
+    });
+  }
+  if (cgroup.driver === "systemd" && (cgroup.outlivesContainer || cgroup.memoryMib > 0)) {
+    throw new RuntimeError("invalidArgument", "cgroup.outlive_container and cgroup.memory_mib want cgroupfs", {
+      hint: 'leave cgroup.driver at "cgroupfs", or these two unset',
     });
   }
 }

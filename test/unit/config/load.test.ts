@@ -113,6 +113,16 @@ describe("the configuration", () => {
     expect(fromText(`state = "/${"s".repeat(64)}"`).state).to.have.length(65);
   });
 
+  for (const [text, why] of [
+    ["[sandboxes]\nunserved_ms = 1000\n", /unserved_ms would end pods of CRI too.*cri.enabled = false/],
+    ['[cgroup]\ndriver = "systemd"\noutlive_container = true\n', /want cgroupfs/],
+    ['[cgroup]\ndriver = "systemd"\nmemory_mib = 512\n', /want cgroupfs/],
+  ] as const) {
+    it(`refuses what does not go together: ${JSON.stringify(text)}`, () => {
+      expect(() => fromText(text)).to.throw(why);
+    });
+  }
+
   it("lets flags win over the file", async () => {
     const directory = await mkdtemp(join(tmpdir(), "config-"));
     try {
