@@ -1,5 +1,8 @@
 import type { BoxDirectory } from "./box-directory.js";
-import { lastLines, tailOf } from "./console.js";
+import { deathIn, lastLines, tailOf } from "./console.js";
+
+/** A kernel's last report, with all that it says of its processors. */
+const reportBytes = 32 * 1024;
 
 /** Adds to a reason what VMM, file server, guest and agent wrote last; each part only where there is one, and only once. */
 export async function explainExit(reason: string, directory: BoxDirectory): Promise<string> {
@@ -11,7 +14,8 @@ export async function explainExit(reason: string, directory: BoxDirectory): Prom
   ] as const;
   const parts = [reason];
   for (const [name, path] of sources) {
-    const said = lastLines(await tailOf(path), 3);
+    const text = await tailOf(path, reportBytes);
+    const said = deathIn(text) || lastLines(text, 3);
     if (said !== "" && !reason.includes(said)) parts.push(`${name}: ${said}`);
   }
   return parts.join("; ");
