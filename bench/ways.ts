@@ -75,8 +75,9 @@ async function untilReady(pool: Daemon, count: number): Promise<void> {
   });
 }
 
-/** Boxes that are ready are no pods: a daemon that wants none takes them away. */
+/** Also where a pod has failed. Boxes that are ready are no pods: a daemon that wants none takes them away. */
 async function remove(daemon: Daemon, node: NodeNetwork): Promise<void> {
+  await daemon.removePods();
   await daemon.reconfigure(node.daemonConfig);
   await eventually("no Box is left", 60_000, async () =>
     (await readdir(join(daemon.state, "boxes"))).length === 0 ? true : undefined,

@@ -7,11 +7,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { release as hostRelease, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { namesIn } from "../../src/base/names-in.js";
 import { packageVersion } from "../../src/base/version.js";
 import { startCluster, type Cluster } from "../support/cluster.js";
 import { hasControlPlane } from "../support/control-plane.js";
 import { chartDirectory, hasHelm, Helm, noHelm, type Values } from "../support/deploy/helm.js";
+import { untilEmptied } from "../support/deploy/until-emptied.js";
 import { releaseImage } from "../support/deploy/release-image.js";
 import { busyboxSource } from "../support/images.js";
 import { nodeAddress } from "../support/node-network.js";
@@ -155,12 +155,7 @@ describe("The chart's modes in a cluster", function () {
     await kubectl("-n", "a3s", "wait", "pods", "--all", "--for=delete", "--timeout=120s");
   };
   /** Boxes are in no group of the cluster's: what waits for the next pod ends them. */
-  const nothingOnNode = async (): Promise<void> => {
-    await eventually("images, records and what ran are gone", unservedSeconds * 1000 + 120_000, async () => {
-      const left = await Promise.all(["store", "state"].map((name) => namesIn(join(directory, name))));
-      return left.flat().length === 0 ? true : undefined;
-    });
-  };
+  const nothingOnNode = (): Promise<void> => untilEmptied(directory, ["store", "state"], unservedSeconds * 1000);
   const seconds = (sinceMs: number): string => ((performance.now() - sinceMs) / 1000).toFixed(1);
 
   it("daemonset: from helm install to a command in a microVM, for a pod that has the socket", async () => {

@@ -8,9 +8,9 @@ import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { z } from "zod";
-import { namesIn } from "../../src/base/names-in.js";
 import { cgroupHierarchies, Daemon } from "../support/daemon.js";
 import { buildImage, buildInPod, buildProgram, imageOfBuild, runInside } from "../support/deploy/build-in-pod.js";
+import { untilEmptied } from "../support/deploy/until-emptied.js";
 import { hasHelm, Helm, noHelm } from "../support/deploy/helm.js";
 import { busybox, busyboxImage, writeArchive } from "../support/images.js";
 import { isReady, Kubelet, kubeletProgram, readOnlyUrl } from "../support/kubelet.js";
@@ -89,12 +89,7 @@ describe("The chart's DaemonSet, by a real kubelet", function () {
   });
 
   /** The process that waits for the next pod has given up, and ended all. */
-  const nothingOnNode = async (): Promise<void> => {
-    await eventually("images, records and what ran are gone", unservedSeconds * 1000 + 60_000, async () => {
-      const left = await Promise.all(["store", "state"].map((name) => namesIn(join(directory, name))));
-      return left.flat().length === 0 ? true : undefined;
-    });
-  };
+  const nothingOnNode = (): Promise<void> => untilEmptied(directory, ["store", "state"], unservedSeconds * 1000);
   const inServer = (command: readonly string[]): Promise<string> =>
     runInside(kubelet, { pod: "server", container: "a3s-box", namespace: "a3s" }, command);
   const ask = async (tenant: Tenant, method: string, path: string, body?: object) => {

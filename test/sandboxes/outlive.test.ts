@@ -13,6 +13,7 @@ import { cgroupHierarchies, makeGroup, type CgroupHierarchy } from "../../src/ba
 import { readMountinfo } from "../../src/base/mountinfo.js";
 import { namesIn } from "../../src/base/names-in.js";
 import { command } from "../support/daemon.js";
+import { untilEmptied } from "../support/deploy/until-emptied.js";
 import { busybox, busyboxImage, writeArchive } from "../support/images.js";
 import { projectDirectory } from "../support/project.js";
 import { Undo } from "../support/undo.js";
@@ -128,12 +129,7 @@ describe("sandboxes whose daemon's container ends", function () {
     for (const group of groups) await rmdir(join(group, "..")).catch(() => undefined);
   }
 
-  async function nothingLeft(): Promise<void> {
-    await eventually("images, records and what ran are gone", unservedMs + 90_000, async () => {
-      const left = await Promise.all(["root", "state"].map((name) => namesIn(join(directory, name))));
-      return left.flat().length === 0 ? true : undefined;
-    });
-  }
+  const nothingLeft = (): Promise<void> => untilEmptied(directory, ["root", "state"], unservedMs);
 
   /** Where others have Boxes in the group it stays. */
   async function unbound(): Promise<void> {

@@ -1,8 +1,9 @@
 /** AppArmor profiles of containers, as their kernels take them: where they are on the host (docs/adr/0146). */
 import { constants } from "node:fs";
-import { open, readdir, readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isNotFound, messageOf, RuntimeError } from "../../base/errors.js";
+import { namesIn } from "../../base/names-in.js";
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
 import type { Boundary } from "../boundary/boundary.js";
@@ -134,15 +135,6 @@ export class ApparmorProfiles {
     throw new RuntimeError("invalidArgument", `the node has no profile ${JSON.stringify(profile)}`, {
       hint: `load it on the node with apparmor_parser${other}`,
     });
-  }
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (thrown) {
-    if (isNotFound(thrown)) return [];
-    throw thrown;
   }
 }
 
