@@ -174,7 +174,10 @@ export function qemuArguments(request: Machine, kernel: string, tscKhz: number):
  */
 function snapshotArguments({ snapshot, spec }: Machine): string[] {
   if (snapshot === undefined) return [];
-  if ("from" in snapshot) return ["-global", "migration.mapped-ram=on", "-incoming", `file:${snapshot.from}`];
+  if ("from" in snapshot) {
+    const quiet = ["-global", "migration.announce-rounds=0"]; // QEMU would send frames with the address that all of a template have
+    return ["-global", "migration.mapped-ram=on", ...quiet, "-incoming", `file:${snapshot.from}`];
+  }
   const first = descriptors.tap + (spec.tap === null ? 0 : 1);
   return [
     ...["-add-fd", `fd=${first},set=2`],
@@ -190,8 +193,11 @@ function snapshotOptions({ snapshot }: StartRequest): string[] {
 function networkArguments({ spec, snapshot }: Machine): string[] {
   if (spec.tap === null) return [];
   if (!/^[0-9A-Za-z_.-]{1,15}$/.test(spec.tap)) throw new RuntimeError("internal", `tap "${spec.tap}" is malformed`);
+  const mac = snapshot === undefined ? deviceMacOf(spec.id) : templateMac;
   return [
     ...["-netdev", `tap,id=n0,fd=${descriptors.tap}`],
-    ...["-device", `virtio-net-device,netdev=n0,mac=${snapshot === undefined ? deviceMacOf(spec.id) : templateMac}`],
+    // A guest that goes on from a snapshot would be told to announce itself. Linux waits for its links' lock then, and who holds
+    // that lock and takes the device down waits for the announcement: neither ever ends (6.12, virtio_net).
+    ...["-device", `virtio-net-device,netdev=n0,mac=${mac},guest_announce=off`],
   ];
 }
