@@ -1,5 +1,7 @@
 //! The paths of a guest that the host knows too. Its side is src/vmm/share/layout.ts, which a test there compares with this.
 
+/// The directories of the share, each with entries that the host puts there.
+pub const OF_THE_SHARE: [&str; 3] = ["/base", "/c", "/v"];
 /// Container roots in the share.
 pub const ROOTS: &str = "/c/";
 /// Volumes in the share.

@@ -9,6 +9,7 @@ mod mounts;
 mod node_settings;
 mod raw_io;
 mod reap;
+mod root;
 mod settings;
 mod spawn;
 mod watch;
@@ -50,6 +51,9 @@ fn during(what: &'static str) -> impl FnOnce(Errno) -> InitError {
 /// Entry of PID 1. Returns only when even the reboot failed.
 pub fn run_as_pid_1() -> ExitCode {
     let started_ns = clock::boot_ns();
+    if let Err(error) = root::into_memory() {
+        console::say(&error.to_string());
+    }
     if let Err(error) = mounts::first() {
         console::say(&error.to_string());
     }

@@ -1,4 +1,4 @@
-//! The file systems of the guest's own root. The share, which is `/`, is read-only and has empty directories for them.
+//! The file systems of the guest's own. The root (`root`) is read-only and has empty directories for them.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
