@@ -3,16 +3,19 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, rmdir, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import { failure, image, runtime, status } from "../support/cri-client.js";
 import { Daemon } from "../support/daemon.js";
 import { canDie, DeadMount } from "../support/faults/dead-mount.js";
+import { FrozenDisk } from "../support/faults/frozen-disk.js";
 import { FaultDirectory } from "../support/faults/fault-directory.js";
 import { busybox } from "../support/images.js";
 import { boxProcesses, expectSameMachine, type MachineState } from "../support/machine.js";
 import {
   containerConfig,
   createContainer,
+  exec,
   podConfig,
   removePod,
   runPod,
@@ -25,6 +28,8 @@ import { skipBecause } from "../support/skip.js";
 
 /** Of the steps that hang here; kubelet's own limits are minutes. */
 const capMs = 1_500;
+/** A guest takes the file server's word for a name for a second. */
+const forgottenMs = 2_000;
 /** A step's grace, and a busy machine's. */
 const overMs = 1_000 * slowness;
 
@@ -183,6 +188,43 @@ describe("Calls beside what really hangs", function () {
     await faults.cap(capMs, "stop containers");
     await within(capMs + 1_000 + 5_000, () => removePod(daemon, hanging));
     await expectSameMachine(daemon.scope, machine, 10_000);
+  });
+
+  it("A file server that stands still: what runs in its Box is counted and ended all the same", async () => {
+    const hanging = await runPod(daemon);
+    const counted = await startContainer(daemon, hanging, { logPath: "" });
+    const ended = await startContainer(daemon, hanging, { logPath: "" });
+    const server = await fileServerPid(daemon, hanging);
+    process.kill(server, "SIGSTOP");
+    try {
+      await setTimeout(forgottenMs);
+      await within(1_000, () => daemon.cri.call(runtime.containerStats, { containerId: counted }));
+      await within(1_000, () => daemon.cri.call(runtime.stopContainer, { containerId: ended, timeout: 0n }));
+    } finally {
+      process.kill(server, "SIGCONT");
+    }
+    await removePod(daemon, hanging);
+    await expectSameMachine(daemon.scope, machine, 10_000);
+  });
+
+  it("A frozen disk below a volume: who writes there waits, and the Box's other containers do not", async () => {
+    await using disk = await FrozenDisk.mount();
+    const writing = await startContainer(daemon, pod, {
+      logPath: "",
+      mounts: [{ hostPath: disk.path, containerPath: "/data" }],
+    });
+    const other = await startContainer(daemon, pod, { logPath: "" });
+    await disk.freeze();
+    const writers = Array.from({ length: 8 }, (_, at) =>
+      exec(daemon, writing, ["sh", "-c", `echo written > /data/${String(at)}`]),
+    );
+    await setTimeout(forgottenMs);
+    const look = ["sh", "-c", "echo seen > /new; cat /new; ls / | grep -c new"];
+    expect((await within(1_000, () => exec(daemon, other, look))).stdout).to.equal("seen\n1\n");
+    expect(await Promise.race([Promise.any(writers), setTimeout(100, "waits")])).to.equal("waits");
+    await disk.thaw();
+    for (const { exitCode } of await Promise.all(writers)) expect(exitCode).to.equal(0);
+    for (const containerId of [writing, other]) await daemon.cri.call(runtime.removeContainer, { containerId });
   });
 
   it("A frozen group, in which nothing dies: the step is named, and the pod goes once it is thawed", async function () {

@@ -36,7 +36,7 @@ describe("a file server's limit of processes", () => {
     fileServerOptions(request().directory, { hasUserNamespace }).filter((word) => word.startsWith("processes="));
 
   it("is there where its user is its own, and not where all of the daemon's threads would count", () => {
-    expect(limits(true)).to.deep.equal(["processes=16"]);
+    expect(limits(true)).to.deep.equal(["processes=32"]);
     expect(limits(false)).to.deep.equal([]);
   });
 });

@@ -11,6 +11,12 @@ import { givenNumbers, kernelCommandLine, rootTag, vmmMaxOpenFiles, type StartRe
 const firstInherited = 3;
 
 /**
+ * So many requests may hang in a file system of the host (a dead NFS, a FUSE without a server) before the Box's other ones wait
+ * (docs/adr/0149).
+ */
+const fileServerThreads = 16;
+
+/**
  * virtiofsd(1), in the jail that the launcher has made. Without CAP_MKNOD, which counts for nothing in a user namespace. `--sandbox chroot` makes the share its root and changes nothing
  * else; `--inode-file-handles never`, because handles want CAP_DAC_READ_SEARCH, which opens any file of a file system of
  * which one directory is shared; `--xattr` because images carry file capabilities. Submounts are announced by default: each
@@ -23,6 +29,7 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
     "--sandbox=chroot",
     "--inode-file-handles=never",
     "--xattr",
+    `--thread-pool-size=${fileServerThreads}`,
     // Where a guest's kernel has ACLs, they are its users' too. Ids in them would not be translated.
     ...(idMap === undefined ? ["--posix-acl=auto"] : []),
     "--modcaps=-mknod",
@@ -34,11 +41,11 @@ export function virtiofsdArguments({ idMap }: Pick<BoxSpec, "idMap">): string[] 
 }
 
 /**
- * One thread serves the guest's requests, one QEMU's; the rest is for a version that has more. Only of a server whose user is its
- * own: the kernel counts all that a user runs, and the daemon's user has more (the host's root is counted and not held to it; root
- * of a container's user namespace is).
+ * With those that take the guest's requests and QEMU's, and a few more. Only of a server whose user is its own: the kernel counts all
+ * that a user runs, and the daemon's user has more (the host's root is counted and not held to it; root of a container's user
+ * namespace is).
  */
-const fileServerProcesses = 16;
+const fileServerProcesses = fileServerThreads + 16;
 
 /**
  * What the launcher prepares for virtiofsd. Of proc it opens files again by their descriptors. It reads two more files when it
