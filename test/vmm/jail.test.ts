@@ -199,7 +199,7 @@ describe("the jail of a Box", function () {
 
   it("limits threads and open files of the VMM, processes of both and of their group, and lets neither dump core", async () => {
     expect(await vmm.limit("Max processes")).to.equal("65");
-    expect(await fs.limit("Max processes")).to.equal("16");
+    expect(await fs.limit("Max processes")).to.equal("32"); // its pool of sixteen, and what is beside it
     const counted = await Promise.all(
       box.handle.cgroups.map((group) => readFile(join(group, "pids.max"), "utf8").catch(() => undefined)),
     );

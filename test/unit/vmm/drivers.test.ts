@@ -85,7 +85,7 @@ describe("QEMU's arguments", () => {
     const without = qemuArguments(request({ spec: { ...spec, tap: null } }), "/k", 2_793_436);
     expect(following(without, "-netdev")).to.deep.equal([]);
     expect(following(qemuArguments(request(), "/k", 2_793_436), "-device")).to.include(
-      "virtio-net-device,netdev=n0,mac=02:ab:ab:ab:ab:ab",
+      "virtio-net-device,netdev=n0,mac=02:ab:ab:ab:ab:ab,guest_announce=off",
     );
     const hostile = { ...spec, tap: "a,script=/x" };
     expect(() => qemuArguments(request({ spec: hostile }), "/k", 2_793_436)).to.throw("malformed");

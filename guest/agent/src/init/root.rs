@@ -3,7 +3,7 @@
 //! nothing of the Box could be ended, counted or started.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -16,7 +16,7 @@ use crate::layout;
 const PLACE: &str = "/run";
 /// Of the guest; file systems of its own come there.
 const OWN: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
-/// It has directories only.
+/// It has directories and a few links only.
 const OPTIONS: &str = "mode=755,size=16k,nr_inodes=32";
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 
@@ -24,6 +24,8 @@ const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags
 pub enum RootError {
     #[error("make the root's {path}: {source}")]
     Directory { path: String, source: std::io::Error },
+    #[error("take the share's links over: {0}")]
+    Links(std::io::Error),
     #[error("{what}: {errno}")]
     System { what: &'static str, errno: Errno },
 }
@@ -55,6 +57,17 @@ fn fill() -> Result<(), RootError> {
         let place = PathBuf::from(format!("{PLACE}{shared}"));
         make(&place)?;
         mount(Some(shared), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(during("mount the share"))?;
+    }
+    links().map_err(RootError::Links)
+}
+
+/// By them the guest base's programs find their interpreter and their libraries.
+fn links() -> std::io::Result<()> {
+    for entry in fs::read_dir("/")? {
+        let entry = entry?;
+        if entry.file_type()?.is_symlink() {
+            symlink(fs::read_link(entry.path())?, Path::new(PLACE).join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
