@@ -35,7 +35,7 @@ class World {
   identity = "programs 1";
   readonly pool: WarmPool;
 
-  constructor(state: string, classes: readonly PoolClass[] = [wanted]) {
+  constructor(state: string, classes: readonly PoolClass[] = [wanted], stepMs = 5_000) {
     this.state = state;
     this.pool = new WarmPool(
       {
@@ -46,7 +46,7 @@ class World {
           guestBase: state,
           cgroups: { manager: "cgroupfs", everywhere: false },
         },
-        ...{ wanted: classes, tap: null, leastFreeMib: 0, limits: { stepMs: 300, discardMs: 300 } },
+        ...{ wanted: classes, tap: null, leastFreeMib: 0, limits: { stepMs, discardMs: 300 } },
         rehearsed: nothingRehearsed,
         observer: { hit: () => this.told.push("hit"), miss: (reason) => this.told.push(reason) },
       },
@@ -214,7 +214,7 @@ describe("a pool of Boxes", () => {
   });
 
   it("takes away what a step that had been given up has made after all", async () => {
-    const world = new World(state);
+    const world = new World(state, [wanted], 300);
     worlds.push(world);
     let letGo = (): void => undefined;
     const stuck = new Promise<void>((resolve) => (letGo = resolve));
