@@ -12,6 +12,7 @@ mod reap;
 mod root;
 mod settings;
 mod spawn;
+mod stdio;
 mod watch;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,6 +57,9 @@ pub fn run_as_pid_1() -> ExitCode {
     }
     if let Err(error) = mounts::first() {
         console::say(&error.to_string());
+    }
+    if let Err(error) = stdio::open_console() {
+        console::say(&format!("open the console: {error}"));
     }
     let settings = settings::read();
     if settings.bare {

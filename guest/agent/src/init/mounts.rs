@@ -29,11 +29,13 @@ struct Entry {
 const NOSUID_NODEV_NOEXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
 const NOSUID_NODEV: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
-const PROC: Entry = Entry { kind: "proc", target: "/proc", flags: NOSUID_NODEV_NOEXEC, options: "" };
-
-/// `/run` is where sessions live, `/dev` and `/sys` lead to the channel.
-const FOR_THE_SERVER: [Entry; 3] = [
+const FIRST: [Entry; 2] = [
+    Entry { kind: "proc", target: "/proc", flags: NOSUID_NODEV_NOEXEC, options: "" },
     Entry { kind: "devtmpfs", target: "/dev", flags: MsFlags::MS_NOSUID, options: "mode=755" },
+];
+
+/// `/run` is where sessions live, `/sys` leads to the channel, as `/dev` does.
+const FOR_THE_SERVER: [Entry; 2] = [
     Entry { kind: "sysfs", target: "/sys", flags: NOSUID_NODEV_NOEXEC, options: "" },
     Entry { kind: "tmpfs", target: "/run", flags: NOSUID_NODEV, options: "mode=755,size=128m" },
 ];
@@ -57,9 +59,9 @@ const FOR_CONTAINERS: [Entry; 5] = [
     Entry { kind: "tmpfs", target: "/tmp", flags: NOSUID_NODEV, options: "mode=1777,size=64m" },
 ];
 
-/// What the command line is read from.
+/// What the command line is read from, and where the console is.
 pub fn first() -> Result<(), MountError> {
-    attach(&PROC)
+    FIRST.iter().try_for_each(attach)
 }
 
 /// A failure is told and not fatal: whether a Box can do without is the host's to see.
