@@ -120,6 +120,7 @@ describe("an agent that is hostile", function () {
           layeredRoots: false,
           stagedWrites: false,
           apparmor: false,
+          setUp: true,
         });
       },
     });

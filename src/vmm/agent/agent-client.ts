@@ -72,7 +72,7 @@ export interface WaitingConnection {
  */
 export interface AgentClient {
   hello(signal: AbortSignal): Promise<HelloResponse>;
-  /** What the last hello said of the guest, which does not change; says hello where none was said yet. */
+  /** What a hello has said of the guest once it was set up, which does not change; says hello where none was said since. */
   guest(signal: AbortSignal): Promise<HelloResponse>;
   configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void>;
   createSession(request: CreateSessionRequest, signal: AbortSignal): Promise<CreateSessionResponse>;

@@ -64,7 +64,11 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async hello(signal: AbortSignal): Promise<HelloResponse> {
-    const request = { protocol: agentProtocol, sandboxId: this.#boxId };
+    return await this.#greet(false, signal);
+  }
+
+  async #greet(whenSetUp: boolean, signal: AbortSignal): Promise<HelloResponse> {
+    const request = { protocol: agentProtocol, sandboxId: this.#boxId, whenSetUp };
     const hello = await this.#persist("hello", signal, this.#methods.unary(agent.hello, request));
     if (hello.protocol !== agentProtocol) {
       throw new RuntimeError(
@@ -80,7 +84,8 @@ export class GrpcAgentClient implements AgentClient {
   }
 
   async guest(signal: AbortSignal): Promise<HelloResponse> {
-    return this.#guest ?? (await this.hello(signal));
+    // the first of a Box that boots is answered before its agent is done
+    return this.#guest?.setUp === true ? this.#guest : await this.#greet(true, signal);
   }
 
   async configureSandbox(request: ConfigureSandboxRequest, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,11 @@ use crate::{clock, pb};
 /// Version of the contract that this agent speaks.
 const PROTOCOL: u32 = 1;
 
-pub fn run(agent: &Agent) -> pb::HelloResponse {
+pub async fn run(agent: &Agent, request: pb::HelloRequest) -> pb::HelloResponse {
+    if request.when_set_up {
+        agent.supervisor.wait_until_set_up().await;
+    }
+    let set_up = agent.supervisor.is_set_up(); // before what depends on it
     pb::HelloResponse {
         protocol: PROTOCOL,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -18,5 +22,6 @@ pub fn run(agent: &Agent) -> pb::HelloResponse {
         layered_roots: crate::session::roots::are_possible(),
         staged_writes: true,
         apparmor: crate::guest::apparmor::is_on(),
+        set_up,
     }
 }

@@ -145,8 +145,8 @@ impl AgentService for Agent {
     type WatchFilesStream = rpc::files::Answers<pb::WatchFilesResponse>;
     type WriteFileStream = rpc::files::Answers<pb::WriteFileResponse>;
 
-    async fn hello(&self, _: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
-        rpc::answer(Ok(rpc::hello::run(self)))
+    async fn hello(&self, request: Request<pb::HelloRequest>) -> Answer<pb::HelloResponse> {
+        rpc::answer(Ok(rpc::hello::run(self, request.into_inner()).await))
     }
 
     async fn configure_sandbox(

@@ -88,6 +88,10 @@ impl Supervisor {
         let _ = self.set_up.subscribe().wait_for(|done| *done).await;
     }
 
+    pub fn is_set_up(&self) -> bool {
+        *self.set_up.borrow()
+    }
+
     /// Starts a program in its own session; answers when it runs.
     pub async fn spawn(&self, command: Command) -> Result<Child, SpawnError> {
         let Command { argv, env, cwd, stdio } = command;

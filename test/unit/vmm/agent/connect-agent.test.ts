@@ -20,6 +20,7 @@ const hello: HelloResponse = {
   layeredRoots: false,
   stagedWrites: false,
   apparmor: false,
+  setUp: true,
 };
 const answersHello: Partial<AgentServiceServer> = {
   hello: (_call, reply) => {
@@ -59,6 +60,18 @@ describe("the channel to an agent", () => {
   it("says hello over a connection that began with the nonce", async () => {
     await connected({}, async (client) => {
       expect(await client.hello(soon())).to.deep.equal(hello);
+    });
+  });
+
+  it("keeps nothing that was said of a guest before it was set up", async () => {
+    const early: Partial<AgentServiceServer> = {
+      hello: ({ request }, reply) => {
+        reply(null, { ...hello, setUp: request.whenSetUp, layeredRoots: request.whenSetUp });
+      },
+    };
+    await connected(early, async (client) => {
+      expect(await client.hello(soon())).to.include({ layeredRoots: false });
+      expect(await client.guest(soon())).to.include({ layeredRoots: true });
     });
   });
 
