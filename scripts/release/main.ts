@@ -7,6 +7,7 @@ import { messageOf } from "../../src/base/errors.js";
 import { agent } from "../setup/assets/agent.js";
 import { guestBase } from "../setup/assets/guest-base.js";
 import { guestKernel, type KernelName, wantedKernel } from "../setup/assets/guest-kernel.js";
+import { unpacker } from "../setup/assets/unpacker.js";
 import { installSystemPackages } from "../setup/apt/system-packages.js";
 import { sha256Of } from "../setup/digests.js";
 import { buildDist } from "../setup/dist.js";
@@ -84,7 +85,7 @@ async function release(context: SetupContext, { out, qemu }: Wish, watch: Stopwa
 
 async function wishFor(context: SetupContext, qemu: boolean): Promise<TreeWish> {
   const [node, packages] = [await nodePackage(context), await releasePackages(context)];
-  const guest = await guestBase(context, await agent(context));
+  const guest = await guestBase(context, await agent(context), await unpacker(context));
   const from = { node, packages, guest, kernel: (await guestKernel(context, kernel())).directory };
   return { version: await versionOf(context.root), qemu, from };
 }

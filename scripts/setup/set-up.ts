@@ -124,7 +124,7 @@ export async function setUp(context: SetupContext, wish: SetupWish): Promise<voi
   };
   const rust = async (inner: SetupContext): Promise<void> => {
     if (qemu) await place(join(await virtiofsd(inner), "virtiofsd"), "bin/virtiofsd");
-    await place(await guestBase(inner, await agent(inner)), "guest");
+    await place(await guestBase(inner, await agent(inner), await unpacker(inner)), "guest");
     if (wish.drivers.includes("krun")) await place(await libkrun(inner), "lib/libkrun.so.1");
     if (!wish.forTests) return;
     await place(join(await posixSuite(inner), "pjdfstest"), "bin/pjdfstest");

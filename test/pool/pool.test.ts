@@ -35,7 +35,7 @@ describe("the pool of ready Boxes", function () {
   const bridge = { type: "bridge", bridge: "pods", isGateway: true };
   const usualNetwork = (): object => ({ ...bridge, ipam: node.ipam("10.96.31.0/24") });
   const config = (more = "", ready = `[{ vcpus = 1, memory_mib = ${memoryMib}, count = ${wanted} }]`): string =>
-    `${node.daemonConfig}\n[sandbox]\nready_least_free_mib = 256\n${more}\n[handlers.quick]\nready = ${ready}\n`;
+    `${node.daemonConfig}\n[sandbox]\nready_least_free_mib = 256\n${more}\n[handlers.quick]\nready = ${ready}\n[log]\nlevel = "debug"\n`;
 
   before(async () => {
     node = await NodeNetwork.create();
@@ -155,6 +155,11 @@ describe("the pool of ready Boxes", function () {
     expect(ready).to.deep.include({ wanted, ready: wanted });
     expect(ready?.name).to.match(new RegExp(`^(?:qemu|krun)-1x${memoryMib}$`));
     await noTroubles();
+    const log = await daemon.logTail(100_000);
+    const layered = `"layered":${String(ready?.name.startsWith("qemu"))}`; // libkrun's file server is none for such roots
+    expect(log)
+      .to.match(new RegExp(`${layered}.*"ready Box warmed up"`))
+      .and.to.not.contain("could not be warmed up");
     const bundle = await daemon.command("debug bundle", "--output", join(daemon.logs, "bundle.tar.gz"));
     expect(bundle.stdout).to.not.contain("not in it: pool.json");
   });

@@ -1,6 +1,7 @@
-import { chmod, copyFile, cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
-import { basename, join, relative } from "node:path";
+import { chmod, copyFile, cp, mkdir, mkdtemp, realpath, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
 import { RuntimeError } from "../../../src/base/errors.js";
+import { rehearsalLayer } from "../../../src/vmm/share/layout.js";
 import { downloadClosure, type PackageFacts, packageFacts, unpack } from "../apt/packages.js";
 import { privateApt } from "../apt/private-apt.js";
 import { cached, exists } from "../cache.js";
@@ -68,17 +69,36 @@ async function keepLicences(
   await writeFile(join(directory, guestLicences, "packages.json"), JSON.stringify(facts));
 }
 
-/** The guest base with an agent in it: what goes to `assets/guest`. */
-export async function guestBase(context: SetupContext, agent: string): Promise<string> {
+/** The guest base with an agent in it: what goes to `assets/guest`. Each is the directory with the program. */
+export async function guestBase(context: SetupContext, agent: string, unpacker: string): Promise<string> {
   const base = await crunBase(context);
   return await cached(context, {
     name: "guest",
-    inputs: [basename(base), basename(agent)],
+    inputs: [basename(base), basename(agent), basename(unpacker), "layout 2"],
     build: async (directory) => {
       await cp(base, directory, { recursive: true, verbatimSymlinks: true });
       await install(join(agent, "agent"), join(directory, "usr/bin/agent"));
+      await packRehearsal(context, join(directory, "usr/bin/agent"), join(unpacker, "a3s-box-unpacker"), directory);
     },
   });
+}
+
+/**
+ * What the container is made of that a Box runs before it has a pod (src/vmm/pool/warm-up.ts): a layer as images' are, an EROFS
+ * file, with the agent in it. The same agent makes the same bytes.
+ */
+async function packRehearsal(context: SetupContext, agent: string, unpacker: string, directory: string): Promise<void> {
+  const work = await mkdtemp(join(directory, "work-"));
+  const [tree, packed] = [join(work, "tree"), join(work, "packed")];
+  const program = join(tree, "usr/bin/agent");
+  await Promise.all([mkdir(packed), mkdir(dirname(program), { recursive: true })]);
+  await install(agent, program);
+  for (const path of [program, dirname(program), join(tree, "usr"), tree]) await utimes(path, 0, 0);
+  await run(unpacker, ["pack", packed, tree, "0".repeat(32)], { signal: context.signal });
+  await mkdir(dirname(join(directory, rehearsalLayer)), { recursive: true });
+  await copyFile(join(packed, "layer.erofs"), join(directory, rehearsalLayer));
+  await chmod(join(directory, rehearsalLayer), 0o644);
+  await rm(work, { recursive: true });
 }
 
 async function mergedUsr(directory: string): Promise<void> {

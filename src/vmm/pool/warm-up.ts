@@ -5,14 +5,16 @@ import { nowNs } from "../../base/clock.js";
 import { messageOf } from "../../base/errors.js";
 import { newContainerId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
-import type { Interface } from "../../gen/agent/v1/agent.js";
+import type { Interface, LayeredRoot } from "../../gen/agent/v1/agent.js";
 import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { RunningBox } from "../running-box.js";
+import { layeredRootOf, rehearsalLayer, writtenPrefix } from "../share/layout.js";
 
 /** What is in a rehearsed container, by its paths in the guest. */
 export interface RehearsedPlaces {
+  /** Of a program's: in it is the guest base's agent. */
   readonly root: string;
   /** Is mounted where pods have their own files. */
   readonly file: string;
@@ -90,41 +92,77 @@ function somebodysInterface(deviceMac: string): Interface {
 async function runContainer(box: RunningBox, parts: WarmUpParts, signal: AbortSignal): Promise<void> {
   const own = join(box.handle.directory, "warm");
   const sessionId = newContainerId();
-  let root: SharedPath | undefined;
+  const shared: SharedPath[] = [];
   try {
-    root = await shareRoot(box, own, parts);
-    await runSession(box, sessionId, root.guestPath, parts, signal);
+    const root = await shareRoot({ box, own, sessionId, shared }, parts, signal);
+    await runSession(box, sessionId, root, parts, signal);
+    parts.log.debug({ sandboxId: box.id, layered: root.layered !== undefined }, "ready Box warmed up");
   } catch (thrown) {
     signal.throwIfAborted();
     parts.log.warn({ sandboxId: box.id, err: messageOf(thrown) }, "a ready Box could not be warmed up");
   }
   await box.agent.deleteSession(sessionId, signal);
-  if (root !== undefined) await box.removeShared(root.hostPath);
+  for (const { hostPath } of shared.reverse()) await box.removeShared(hostPath);
   await parts.native.removeTree(own);
 }
 
-async function shareRoot(box: RunningBox, own: string, parts: WarmUpParts): Promise<SharedPath> {
+interface Rehearsal {
+  readonly box: RunningBox;
+  /** Directory for what the container writes. */
+  readonly own: string;
+  readonly sessionId: string;
+  /** What is to be taken out of the share afterwards, in the order in which it came. */
+  readonly shared: SharedPath[];
+}
+
+interface RehearsedRoot {
+  readonly places: Omit<RehearsedPlaces, "sharedMemory">;
+  readonly layered: LayeredRoot | undefined;
+  readonly held: readonly string[];
+}
+
+/** As containers of pods have theirs: laid by the agent over layers that are files, where its guest can do that. */
+async function shareRoot(
+  { box, own, sessionId, shared }: Rehearsal,
+  { guestBase }: WarmUpParts,
+  signal: AbortSignal,
+): Promise<RehearsedRoot> {
   const [upper, work] = [join(own, "upper"), join(own, "work")];
   for (const path of [own, upper, work]) await mkdir(path, { mode: 0o755 });
-  const lowers = [await realpath(parts.guestBase)]; // what is mapped for the file server is mounted at its own place
-  return await box.shareOverlay("warm", { lowers, upper, work });
+  const share = async (made: Promise<SharedPath>): Promise<string> => {
+    const place = await made;
+    shared.push(place);
+    return place.guestPath;
+  };
+  const base = await realpath(guestBase); // what is mapped for the file server is mounted at its own place
+  // libkrun's file server is none for them (src/runtime/volumes/layered-roots.ts)
+  if (box.handle.driver === "qemu" && (await box.agent.guest(signal)).layeredRoots) {
+    const file = await share(box.shareBind("rehearsed", join(base, rehearsalLayer), true));
+    const written = await share(box.shareBind(writtenPrefix, own, false, false));
+    return {
+      places: { root: layeredRootOf(sessionId), file, directory: written },
+      layered: { layers: [file], written },
+      held: [file, written],
+    };
+  }
+  const root = await share(box.shareOverlay("warm", { lowers: [base], upper, work }));
+  const places = { root, file: join(root, agent), directory: join(root, dirname(agent)) };
+  return { places, layered: undefined, held: [root] };
 }
 
 /** One of our own agent alone, with one more process in it. Number 1 of it stays whatever runs in it. */
 async function runSession(
   box: RunningBox,
   sessionId: string,
-  root: string,
+  { places, layered, held }: RehearsedRoot,
   { rehearsed }: WarmUpParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const { sharedMemory } = box;
-  const places = { root, file: join(root, agent), directory: join(root, dirname(agent)), sharedMemory };
-  const spec = rehearsed.specOf([agent, "hold"], places);
+  const spec = rehearsed.specOf([agent, "hold"], { ...places, sharedMemory: box.sharedMemory });
   const { bpf, flags } = await rehearsed.filter(signal);
   await box.agent.createSession(
     {
-      ...{ sessionId, ociSpec: encoded(spec), root: undefined, heldPaths: [root], stdin: false },
+      ...{ sessionId, ociSpec: encoded(spec), root: layered, heldPaths: [...held], stdin: false },
       ...{ mirroredPaths: [], propagatedPaths: [], hugeVolumes: [], seccompBpf: bpf, seccompFlags: flags },
       apparmorPolicy: new Uint8Array(),
     },

@@ -48,6 +48,9 @@ export function layeredRootOf(session: string): string {
   return `${guestLayout.LAYERED_ROOTS}${session}`;
 }
 
+/** In the guest base, of a Box that has no pod yet: a layer as images' are, an EROFS file, with the agent in it. */
+export const rehearsalLayer = "usr/share/rehearsal.erofs";
+
 /** What the names of volumes begin with that have what containers write into roots of layers. */
 export const writtenPrefix = "written";
 

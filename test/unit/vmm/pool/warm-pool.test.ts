@@ -92,7 +92,13 @@ class World {
     const calls = ["configureSandbox", "createSession", "startSession", "startExec", "forgetExec"];
     const more = ["wait", "stats", "hello"];
     const deleteSession = (): Promise<void> => this.deleteSession(id);
-    const agent = { ...Object.fromEntries([...calls, ...more].map((name) => [name, done])), output, deleteSession };
+    const guest = () => Promise.resolve({ layeredRoots: false });
+    const agent = {
+      ...Object.fromEntries([...calls, ...more].map((name) => [name, done])),
+      output,
+      deleteSession,
+      guest,
+    };
     const shareOverlay = () => Promise.resolve({ guestPath: "/c/warm", hostPath: "/share/c/warm" });
     const facts = { id, handle, agent, exited, exit: undefined, shareOverlay, removeShared: done };
     return { ...facts, memoryUsage: () => Promise.resolve(1n) } as unknown as RunningBox;
