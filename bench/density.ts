@@ -70,7 +70,10 @@ async function runSized(daemon: Daemon, memoryMib: number): Promise<Pod> {
 async function idleBoxes(daemon: Daemon, start: (typeof starts)[number], size: Size, figures: Figures): Promise<void> {
   const pods: Pod[] = [];
   try {
-    if (start === "template") await removePod(daemon, await runSized(daemon, size.memoryMib)); // has it made
+    if (start === "template") {
+      await removePod(daemon, await runSized(daemon, size.memoryMib)); // has it made
+      await daemon.machine(); // waits until it is
+    }
     while (pods.length < size.count) pods.push(await runSized(daemon, size.memoryMib));
     await delay(settleMs);
     for (const pids of await processesByPod(daemon, pods)) {

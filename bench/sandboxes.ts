@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { monotonicMs } from "../src/base/clock.js";
 import { neverAborted } from "../src/base/signals.js";
 import { Edge } from "../src/cli/client/connect.js";
@@ -22,6 +23,10 @@ import { machineFacts, percentile, round, row, type Report } from "./report.js";
 const mostOverheadMs = 10;
 const mostOverExec = 1.3;
 const leastOfCopy = 0.5;
+/** Issue: "resume: at most 50 ms". */
+const resumeGoalMs = 50;
+/** Stands still for so long: its processes have nothing left to do before it. */
+const pausedMs = 500;
 const largeBytes = 100_000_000;
 const partBytes = 64 * 1024;
 const atOnce = 20;
@@ -40,6 +45,7 @@ export async function benchSandboxes({ runs }: { readonly runs: number }): Promi
     const id = await created(edge, [{ hostPath: volume, path: "/volume", readonly: false }]);
     await measurePrograms(port, edge, id, runs, times);
     await measureFiles(edge, id, runs, times);
+    await measurePauses(edge, id, runs, times);
     await edge.call(service.endSandbox, { sandboxId: id });
   } finally {
     await port.close();
@@ -55,6 +61,7 @@ export async function benchSandboxes({ runs }: { readonly runs: number }): Promi
       { name: "true, edge / engine's exec", value: round(p50("true, edge") / p50("true, engine")), goal: mostOverExec },
       { name: "write of 100 MB: cp / edge", ...speed(p50("cp of 100 MB"), p50("write of 100 MB, edge")) },
       { name: "read of 100 MB: cp / edge", ...speed(p50("cp of 100 MB"), p50("read of 100 MB, edge")) },
+      { name: `resume / ${String(resumeGoalMs)} ms`, value: round(p50("resume") / resumeGoalMs), goal: 1 },
     ],
   };
 }
@@ -123,6 +130,15 @@ async function measureFiles(edge: Edge, sandboxId: string, runs: number, times: 
     await take(times, "write of 100 MB, edge", write("/volume/large", largeBytes));
     await take(times, "cp of 100 MB", () => run(edge, sandboxId, ["cp", "/volume/large", "/volume/copy"]));
     await take(times, "read of 100 MB, edge", read("/volume/large"));
+  }
+}
+
+async function measurePauses(edge: Edge, sandboxId: string, runs: number, times: Times): Promise<void> {
+  for (let turn = 0; turn < runs; turn += 1) {
+    await take(times, "pause", () => edge.call(service.pauseSandbox, { sandboxId }));
+    await delay(pausedMs);
+    await take(times, "resume", () => edge.call(service.resumeSandbox, { sandboxId }));
+    await take(times, "true, right after", () => run(edge, sandboxId, ["true"]));
   }
 }
 
