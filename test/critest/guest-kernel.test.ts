@@ -203,6 +203,9 @@ describe("The guest's kernel", () => {
       await inBox(`echo 1 > ${trace}/events/kprobes/a3s/enable; cat /etc/passwd > /dev/null`);
       await inBox(`echo 0 > ${trace}/events/kprobes/a3s/enable`);
       expect(await inBox(`cat ${trace}/trace`)).to.match(/a3s: \(vfs_open/);
+      // names of enumerations are numbers there, by which tools read an event
+      const dropped = await inBox(`cat ${trace}/events/skb/kfree_skb/format`);
+      expect(dropped).to.contain('{ 2, "NOT_SPECIFIED" }').and.to.not.contain("SKB_DROP_REASON_");
     } finally {
       await inBox(`echo > ${trace}/kprobe_events; umount ${trace}`);
     }
