@@ -30,6 +30,8 @@ import { skipBecause } from "../support/skip.js";
 const capMs = 1_500;
 /** A guest takes the file server's word for a name for a second. */
 const forgottenMs = 2_000;
+/** Programs have read then what they begin with: one whose read is with a file server can't be ended. */
+const begunMs = 1_000;
 /** A step's grace, and a busy machine's. */
 const overMs = 1_000 * slowness;
 
@@ -195,6 +197,7 @@ describe("Calls beside what really hangs", function () {
     const counted = await startContainer(daemon, hanging, { logPath: "" });
     const ended = await startContainer(daemon, hanging, { logPath: "" });
     const server = await fileServerPid(daemon, hanging);
+    await setTimeout(begunMs);
     process.kill(server, "SIGSTOP");
     try {
       await setTimeout(forgottenMs);

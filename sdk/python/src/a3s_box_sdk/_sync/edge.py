@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Set, Tuple, Union
 
 import grpc
 
@@ -42,6 +42,7 @@ class Edge:
         self.reconnect_timeout = reconnect_timeout
         self._metadata: Tuple[Tuple[str, Union[str, bytes]], ...] = metadata_of(endpoint)
         self._was_connected = False
+        self._unwatched: Set[Any] = set()
 
     @staticmethod
     def open(options: ConnectionOptions, reconnect_timeout: Optional[float] = None) -> Edge:
@@ -80,7 +81,9 @@ class Edge:
         ask = _channel(self.endpoint).unary_unary(
             method.path, request_serializer=method.request.SerializeToString, response_deserializer=method.answer.FromString
         )
-        ask.future(request, timeout=timeout, metadata=self._metadata)
+        call = ask.future(request, timeout=timeout, metadata=self._metadata)
+        self._unwatched.add(call)  # one that is nobody's is cancelled when it is collected
+        call.add_done_callback(self._unwatched.discard)
 
     def _pause(self, failure: Failure, patience: Patience, repeats: bool) -> Optional[float]:
         if failure.fate is Fate.ANSWERED:
