@@ -1,6 +1,7 @@
 /**
  * `bench sandboxes`: what the agents' edge costs over the engine's own calls, in one process and in turn: the engine's exec,
- * the core's process, and the same by gRPC on the port. Files beside `cp` in a volume of the sandbox. And many at once.
+ * the core's process, and the same by gRPC on the port. Files beside `cp` in a volume of the sandbox. Many at once,
+ * and pause and resume.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

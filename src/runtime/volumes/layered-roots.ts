@@ -1,6 +1,7 @@
 /** Roots of containers that a Box's agent lays itself, over layers that are files of its share (docs/adr/0143). */
 import { stage } from "../../base/stage.js";
 import type { Box } from "../../vmm/box.js";
+import { servesLayeredRoots } from "../../vmm/share/layout.js";
 import type { Boundary } from "../boundary/boundary.js";
 import { stepLimitMs } from "../container/limits.js";
 
@@ -34,13 +35,10 @@ export class LayeredRoots {
     return this.#state;
   }
 
-  /**
-   * A pod with a user namespace has what its file server shows it, which maps the owners. libkrun's server makes files with no
-   * more rights than their owner has, who can't enter an overlay's own directory.
-   */
+  /** A pod with a user namespace has what its file server shows it, which maps the owners. */
   async of({ box, boundary, userNamespace }: RootOwner, signal: AbortSignal): Promise<boolean> {
     if (!this.#areWanted || !boundary.placesSources || userNamespace !== undefined) return false;
-    if (box.handle.driver !== "qemu") {
+    if (!servesLayeredRoots(box.handle.driver)) {
       this.#state = { layers: "shared", reason: `the driver ${box.handle.driver} has no file server for them` };
       return false;
     }

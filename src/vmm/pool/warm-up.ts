@@ -10,7 +10,7 @@ import { stage } from "../../base/stage.js";
 import type { Native } from "../../native/addon.js";
 import type { SharedPath } from "../box.js";
 import type { RunningBox } from "../running-box.js";
-import { layeredRootOf, rehearsalLayer, writtenPrefix } from "../share/layout.js";
+import { layeredRootOf, rehearsalLayer, servesLayeredRoots, writtenPrefix } from "../share/layout.js";
 
 /** What is in a rehearsed container, by its paths in the guest. */
 export interface RehearsedPlaces {
@@ -135,8 +135,7 @@ async function shareRoot(
     return place.guestPath;
   };
   const base = await realpath(guestBase); // what is mapped for the file server is mounted at its own place
-  // libkrun's file server is none for them (src/runtime/volumes/layered-roots.ts)
-  if (box.handle.driver === "qemu" && (await box.agent.guest(signal)).layeredRoots) {
+  if (servesLayeredRoots(box.handle.driver) && (await box.agent.guest(signal)).layeredRoots) {
     const file = await share(box.shareBind("rehearsed", join(base, rehearsalLayer), true));
     const written = await share(box.shareBind(writtenPrefix, own, false, false));
     return {

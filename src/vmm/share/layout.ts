@@ -3,7 +3,7 @@
  * else builds one. The agent's side of it is guest/agent/src/layout.rs; a test compares the two.
  */
 import { basename, dirname, join } from "node:path";
-import type { SharedPath } from "../box.js";
+import type { DriverName, SharedPath } from "../box.js";
 
 /** Where an entry goes: container roots and volumes. */
 export type Area = "c" | "v";
@@ -46,6 +46,14 @@ export function mirrorOf({ guestPath }: Pick<SharedPath, "guestPath">): string {
 /** Where in the guest a root of layers is, by its session. */
 export function layeredRootOf(session: string): string {
   return `${guestLayout.LAYERED_ROOTS}${session}`;
+}
+
+/**
+ * Whether what a container writes into a root of layers can lie in the share of such a Box: libkrun's file server makes files with
+ * no more rights than their owner has, who can't enter an overlay's own directory.
+ */
+export function servesLayeredRoots(driver: DriverName): boolean {
+  return driver === "qemu";
 }
 
 /** In the guest base, of a Box that has no pod yet: a layer as images' are, an EROFS file, with the agent in it. */
