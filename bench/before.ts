@@ -5,7 +5,7 @@
 import { monotonicMs } from "../src/base/clock.js";
 import { image, runtime } from "../test/support/cri-client.js";
 import { Daemon, nativeHandler } from "../test/support/daemon.js";
-import { earlierBuild } from "../test/support/earlier-build.js";
+import { commitNamed, earlierBuild } from "../test/support/earlier-build.js";
 import { run } from "../test/support/image-store.js";
 import { busybox } from "../test/support/images.js";
 import { residentKib } from "../test/support/machine.js";
@@ -45,14 +45,16 @@ const memory = `daemon with ${podsForMemory} pods`;
 const served = `start to served with ${podsForMemory} pods`;
 
 export async function benchBefore({ runs }: { readonly runs: number }): Promise<Report> {
-  const earlier = await earlierBuild(earlierCommit);
+  const commit = await commitNamed(earlierCommit);
+  if (commit === undefined) throw new Error(`git has no commit ${earlierCommit}, as in a shallow clone`);
+  const earlier = await earlierBuild(commit);
   const registry = await startRegistry();
   const sides: Side[] = [];
   const figures = new Figures();
   try {
     const config = `[image]\nplain_http = ["${registry.host}"]\n${nativeHandler}`;
     for (const [name, build] of [
-      ["before", earlier.directory],
+      ["before", earlier],
       ["now", projectDirectory],
     ] as const) {
       sides.push({ name, build, daemon: await Daemon.start({ images: [await busybox()], config, build }) });
@@ -74,7 +76,6 @@ export async function benchBefore({ runs }: { readonly runs: number }): Promise<
   } finally {
     for (const { daemon } of sides) await daemon.remove();
     await registry.stop();
-    await earlier.remove();
   }
 }
 

@@ -1,12 +1,14 @@
 /**
- * The daemon of an earlier commit with pods that run, and this one in its place: `A3S_UPGRADE_FROM=448f4be`. Without that
- * it is skipped, for the earlier build takes minutes.
+ * The daemon of an earlier commit with pods that run, and this one in its place; and back. The earlier one is built first,
+ * which takes minutes where the machine's cache does not have it yet.
  */
-import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "chai";
 import {
   LinuxContainerResources,
+  MountPropagation,
   NamespaceMode,
   NamespaceOption,
   Protocol,
@@ -14,9 +16,11 @@ import {
   type ContainerStatus,
   type PodSandboxStatus,
 } from "../../src/gen/runtime/v1/api.js";
-import { failure, runtime, status } from "../support/cri-client.js";
+import { loadNative, type Native } from "../../src/native/addon.js";
+import { ConfigMap } from "../support/config-map.js";
+import { CriClient, failure, runtime, status } from "../support/cri-client.js";
 import { Daemon, nativeHandler } from "../support/daemon.js";
-import { earlierBuild, type EarlierBuild } from "../support/earlier-build.js";
+import { commitNamed, earlierBuild } from "../support/earlier-build.js";
 import { busybox } from "../support/images.js";
 import { boxProcesses, expectSameMachine, type MachineState } from "../support/machine.js";
 import { NodeNetwork } from "../support/node-network.js";
@@ -38,8 +42,11 @@ import {
 } from "../support/pods.js";
 import { projectDirectory } from "../support/project.js";
 import { skipBecause } from "../support/skip.js";
+import { Undo } from "../support/undo.js";
 import { eventually, limit } from "../support/wait.js";
 
+/** The last before records of version 2; `A3S_UPGRADE_FROM` names another. */
+const before2 = "448f4be";
 const { CONTAINER, POD } = NamespaceMode;
 const hostPort = 12_345;
 const mapping = { hostId: 1000, containerId: 0, length: 100_000 };
@@ -47,6 +54,8 @@ const users = { mode: POD, uids: [mapping], gids: [mapping] };
 const ownUsers = NamespaceOption.fromPartial({ pid: CONTAINER, usernsOptions: users });
 /** A line five times a second, each with the next number. */
 const ticking = ["sh", "-c", "n=0; while :; do echo tick $n; n=$((n+1)); sleep 0.2; done"];
+/** An exec that the change of daemons comes in the midst of. */
+const acrossIt = ["sh", "-c", "touch /runs; while :; do usleep 50000; done"];
 const portMappings = [{ hostPort, containerPort: 9000, protocol: Protocol.TCP, hostIp: "" }];
 
 interface Kept {
@@ -56,11 +65,16 @@ interface Kept {
 
 describe("The daemon in the place of an earlier one", function () {
   this.timeout(limit(120_000));
-  let earlier: EarlierBuild;
+  const undo = new Undo();
+  let earlier: string;
+  let addon: Native;
   let node: NodeNetwork;
   let daemon: Daemon;
   let atStart: MachineState;
   let volume: string;
+  let followed: string;
+  let map: ConfigMap;
+  let across: PromiseSettledResult<unknown>[];
   let pods: Record<"plain" | "users" | "ports" | "native" | "stopped", Kept>;
   let told: { pods: PodSandboxStatus[]; containers: ContainerStatus[]; processes: string[] };
 
@@ -72,6 +86,14 @@ describe("The daemon in the place of an earlier one", function () {
     const id = await startContainer(daemon, pod, { command: ticking, ...container });
     await saidSomething(daemon, id);
     return { pod, containers: [id] };
+  }
+
+  /** A file system of the host's, in which containers look. */
+  async function mountTmpfs(target: string, content = ""): Promise<void> {
+    await mkdir(target, { recursive: true });
+    await addon.mountTmpfs(target, 1 << 20, 0o755);
+    undo.add(() => addon.unmount(target, true));
+    await writeFile(join(target, "file"), content);
   }
 
   /** Programs of native pods come and go by themselves. */
@@ -91,25 +113,39 @@ describe("The daemon in the place of an earlier one", function () {
   }
 
   before(async function () {
-    const from = process.env["A3S_UPGRADE_FROM"];
-    if (from === undefined) skipBecause(this, "A3S_UPGRADE_FROM names no commit");
+    const from = process.env["A3S_UPGRADE_FROM"] ?? before2;
+    const commit = await commitNamed(from);
+    if (commit === undefined)
+      skipBecause(this, `git has no commit ${from}, as in a shallow clone: git fetch --unshallow`);
     this.timeout(2_400_000);
-    earlier = await earlierBuild(from);
+    earlier = await earlierBuild(commit);
+    addon = loadNative(join(projectDirectory, "build/assets")).native;
     node = await NodeNetwork.create();
+    undo.add(() => node.remove());
     await node.configure([
       { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, ipam: node.ipam("10.96.8.0/24") },
       { type: "portmap", capabilities: { portMappings: true }, snat: true },
     ]);
     const config = `host_namespaces = "native"\n${node.daemonConfig}${nativeHandler}`;
-    const build = earlier.directory;
-    daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns, build });
-    atStart = await daemon.machine();
+    daemon = await Daemon.start({ images: [await busybox()], config, nodeNetns: node.netns, build: earlier });
+    undo.add(() => daemon.remove());
     volume = join(daemon.logs, "volume");
     await mkdir(volume);
     await writeFile(join(volume, "kept"), "from the host\n");
+    map = await ConfigMap.make(join(daemon.logs, "map"), { key: "before\n" });
+    followed = join(daemon.logs, "followed");
+    await mountTmpfs(followed);
+    spawnSync("mount", ["--make-rshared", followed]); // the earlier daemon asks for that
+    await mountTmpfs(join(followed, "early"), "early\n");
+    await mkdir(join(followed, "later"));
+    atStart = await daemon.machine();
     const mounts = [
       { hostPath: volume, containerPath: "/data" },
       { hostPath: volume, containerPath: "/read", readonly: true },
+    ];
+    const changing = [
+      { hostPath: map.directory, containerPath: "/config", readonly: true },
+      { hostPath: followed, containerPath: "/followed", propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER },
     ];
     const labels = { app: "kept" };
     pods = {
@@ -120,7 +156,12 @@ describe("The daemon in the place of an earlier one", function () {
           hostname: "kept",
           linux: { sysctls: { "kernel.shm_rmid_forced": "1" } },
         },
-        { mounts, labels, stopSignal: Signal.SIGUSR1, envs: [{ key: "A", value: Buffer.from("ü") }] },
+        {
+          mounts: [...mounts, ...changing],
+          labels,
+          stopSignal: Signal.SIGUSR1,
+          envs: [{ key: "A", value: Buffer.from("ü") }],
+        },
       ),
       users: await make(
         { linux: { securityContext: { namespaceOptions: ownUsers } } },
@@ -139,7 +180,7 @@ describe("The daemon in the place of an earlier one", function () {
           ],
         },
       ),
-      native: await make({}, { mounts }, "native"),
+      native: await make({}, { mounts: [...mounts, ...changing] }, "native"),
       stopped: await make({}),
     };
     const { plain, stopped } = pods;
@@ -155,17 +196,24 @@ describe("The daemon in the place of an earlier one", function () {
     told = await seen();
     const keep = process.env["A3S_UPGRADE_KEEP"];
     if (keep !== undefined) await cp(join(daemon.root, "records"), keep, { recursive: true });
+    const waiting = { cri: new CriClient(daemon.socket), logs: daemon.logs, cgroupParent: daemon.cgroupParent };
+    undo.add(async () => {
+      waiting.cri.close();
+      await commands;
+    });
+    const commands = Promise.allSettled([plain, pods.native].map((kept) => exec(waiting, ticker(kept), acrossIt, 600)));
+    for (const kept of [plain, pods.native]) {
+      await eventually("the command runs", 20_000, async () =>
+        (await exec(daemon, ticker(kept), ["ls", "/runs"])).exitCode === 0 ? true : undefined,
+      );
+    }
     await daemon.replaceWith(projectDirectory);
+    across = await commands;
   });
 
   after("nothing is left", async function () {
     this.timeout(limit(120_000));
-    try {
-      await (daemon as Daemon | undefined)?.remove();
-    } finally {
-      await (node as NodeNetwork | undefined)?.remove();
-      await (earlier as EarlierBuild | undefined)?.remove();
-    }
+    await undo.run();
   });
 
   it("tells of every pod and container what the earlier one has told, and no process has changed", async () => {
@@ -200,6 +248,34 @@ describe("The daemon in the place of an earlier one", function () {
     );
     await shell(daemon, ticker(native), "echo native >/data/written");
     expect(await readFile(join(volume, "written"), "utf8")).to.equal("native\n");
+  });
+
+  it("goes on with volumes that change: a ConfigMap, and mounts of the host that come later", async () => {
+    for (const kept of [pods.plain, pods.native]) {
+      expect(await shell(daemon, ticker(kept), "cat /config/key /followed/early/file")).to.equal("before\nearly\n");
+    }
+    const later = join(followed, "later");
+    await map.write({ key: "after\n" });
+    await mountTmpfs(later, "later\n");
+    for (const kept of [pods.plain, pods.native]) {
+      await eventually("the container sees both", 20_000, async () => {
+        const seenInside = await exec(daemon, ticker(kept), ["cat", "/config/key", "/followed/later/file"]);
+        return seenInside.stdout === "after\nlater\n" ? true : undefined;
+      });
+    }
+    await addon.unmount(later, false);
+  });
+
+  it("has ended what waited for an answer of the earlier one, and told who asked", async () => {
+    for (const one of across) {
+      expect(one.status).to.equal("rejected");
+      if (one.status === "rejected") expect(String(one.reason)).to.match(/^Error: \d+ (?:CANCELLED|UNAVAILABLE)/);
+    }
+    for (const kept of [pods.plain, pods.native]) {
+      await eventually("the command is gone", 20_000, async () =>
+        (await shell(daemon, ticker(kept), "ps")).includes("touch /runs") ? undefined : true,
+      );
+    }
   });
 
   it("keeps host ports served, and gives them to nobody else", async () => {
@@ -237,5 +313,29 @@ describe("The daemon in the place of an earlier one", function () {
     expect((await containerStatus(daemon, stopping)).exitCode).to.equal(128 + 10); // SIGUSR1, as was asked for
     await daemon.removePods();
     await expectSameMachine(daemon.scope, atStart, 10_000);
+  });
+  it("gives way to the earlier one, which says of each pod that a newer one wrote it, and serves; the newer one clears up", async function () {
+    this.timeout(limit(120_000));
+    const pod = await runPod(daemon);
+    const container = await startContainer(daemon, pod);
+    await daemon.replaceWith(earlier);
+    const { items } = await daemon.cri.call(runtime.listPodSandbox, {});
+    expect(items).to.deep.equal([]);
+    const said = (await daemon.logTail(1 << 20)).split("\n").filter((line) => line.includes("record set aside"));
+    for (const id of [pod.id, container]) {
+      expect(said.filter((line) => line.includes(id)).join()).to.match(
+        /version \d is not one that this daemon knows: a newer one wrote it/,
+      );
+    }
+    const made = await startContainer(daemon, await runPod(daemon), { command: ["sh", "-c", "exit 3"] });
+    expect((await exited(daemon, made)).exitCode).to.equal(3);
+    await daemon.removePods();
+    await eventually("the Box without a record is gone", 60_000, async () =>
+      (await boxProcesses(daemon.scope)).length === 0 ? true : undefined,
+    );
+    // It does not look where pods have their files now: the newer one does, when it is back.
+    await daemon.replaceWith(projectDirectory);
+    await rm(join(daemon.root, "quarantine"), { recursive: true });
+    await expectSameMachine(daemon.scope, atStart, 60_000);
   });
 });
