@@ -13,7 +13,7 @@ export interface CallContext {
   readonly log: Logger;
 }
 
-/** What every RPC works with: the engine's parts and the edge's own. Made once, in `cli/serve.ts`. */
+/** What every RPC works with: the engine's parts and the edge's own. Made once, in `cli/open-parts.ts`. */
 export interface Deps extends EngineDeps {
   /** Where clients of Exec, Attach and PortForward come to. */
   readonly streaming: StreamingServer;

@@ -7,7 +7,7 @@ import type { ServedPorts } from "./served-ports/served-ports.js";
 import type { PodSkills } from "./skills/pod-skills.js";
 import type { StoreParts } from "./store-parts.js";
 
-/** What the engine works with; made once, in `cli/serve.ts`. */
+/** What the engine works with; made once, in `cli/open-parts.ts`. */
 export interface Deps extends StoreParts {
   readonly containers: ContainerStore;
   readonly podContainers: ContainersOfPod;

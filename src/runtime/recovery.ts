@@ -14,8 +14,8 @@ import { boundaryNamed } from "./boundary/boundary-of.js";
 import type { Deps } from "./deps.js";
 import { recordBoxGone, watchBox, whenRecorded } from "./pod/end.js";
 import { keepEgress } from "./pod/egress.js";
-import { checkNetwork, leaveHalfJoined, removeNetns } from "./pod/network.js";
-import { removePodFiles, restorePodFiles } from "./pod/pod-files.js";
+import { PodNetwork } from "./pod/network.js";
+import { PodFiles, removePodFiles } from "./pod/pod-files.js";
 import type { Pod } from "./pod/pod.js";
 import { takeUp } from "./pod/take-up.js";
 import { eachStray } from "./each-stray.js";
@@ -157,7 +157,7 @@ async function takeUpSafely(sandbox: Pod, box: Box, { deps, networkChecks, told 
 async function checkNetworkOf(sandbox: Pod, deps: Deps): Promise<void> {
   try {
     await deps.sandboxes.locks.runUntilWanted(sandbox.id, deps.closing, async (wanted) => {
-      if (sandbox.state === "ready") await checkNetwork(sandbox, deps, anyOf(deps.closing, wanted));
+      if (sandbox.state === "ready") await new PodNetwork(sandbox, deps).check(anyOf(deps.closing, wanted));
     });
   } catch (thrown) {
     if (deps.closing.aborted || codeOf(thrown) === "canceled") return;
@@ -182,13 +182,15 @@ async function giveUp(sandbox: Pod, deps: Deps, reason: string): Promise<void> {
 async function recoverOne(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<RecoveryOutcome | Box> {
   const { boxes, podContainers, sandboxes } = deps;
   switch (sandbox.state) {
-    case "creating":
+    case "creating": {
+      const network = new PodNetwork(sandbox, deps);
       await boxes.discard(sandbox.id, sandbox.record.box, signal);
-      await leaveHalfJoined(sandbox, deps, signal);
-      await removeNetns(sandbox, deps);
-      await removePodFiles(sandbox.directory, deps.native);
+      await network.leaveHalfJoined(signal);
+      await network.removeNetns();
+      await new PodFiles(sandbox, deps.native).remove();
       await sandboxes.remove(sandbox.id);
       return "discarded";
+    }
     case "ready":
       return (await adoptBox(sandbox, deps, signal)) ?? "lost";
     case "notReady":
@@ -214,7 +216,8 @@ async function adoptBox(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<
   sandbox.setBox(box);
   watchBox(sandbox, box, deps);
   await keepEgress(sandbox, deps, signal);
-  if (boundaryNamed(sandbox.record.boundary).hasGuestLink && (await restorePodFiles(sandbox, deps.native))) {
+  const files = new PodFiles(sandbox, deps.native);
+  if (boundaryNamed(sandbox.record.boundary).hasGuestLink && (await files.restore(sandbox.record.network))) {
     deps.log.info({ sandboxId: sandbox.id }, "files of the pod made anew: they were a mount of another container");
   }
   return box;

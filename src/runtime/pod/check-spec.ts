@@ -1,14 +1,13 @@
 import { isIP } from "node:net";
 import { RuntimeError } from "../../base/errors.js";
 import type { Config, HandlerConfig } from "../../config/config.js";
-import type { HostNamespace, MachineDriver } from "../../vmm/box.js";
+import type { BoxFactory, HostNamespace } from "../../vmm/box.js";
 import type { CgroupManager } from "../../vmm/cgroup/plan.js";
 import { sliceOf } from "../../vmm/systemd/slice-path.js";
 import { boundaryOf } from "../boundary/boundary-of.js";
 import { askedOfHost } from "../boundary/host-namespaces.js";
 import { checkResources } from "./box-size.js";
 import type { CheckedPod } from "./checked-pod.js";
-import { handlerSize } from "./handler-size.js";
 import {
   namespaceModeNames,
   type NamespaceMode,
@@ -16,19 +15,19 @@ import {
   type UserNamespaceSpec,
 } from "./namespace-spec.js";
 import type { DnsSpec, PodSpec, PortSpec } from "./pod-spec.js";
-import { userNamespaceOf } from "./user-namespace.js";
+import { idMapOf, userNamespaceOf } from "./user-namespace.js";
 
 const prefix = "config.linux.security_context.namespace_options";
 const prefixOfUsers = `${prefix}.userns_options`;
 
 /**
- * Checks a pod's spec member by member, before anything is made; errors name CRI's fields. `machine` is the daemon's driver,
- * for handlers without one. Throws `invalidArgument`.
+ * Checks a pod's spec member by member, before anything is made; errors name CRI's fields. `boxes` say what their drivers
+ * can. Throws `invalidArgument`.
  */
 export function checkPodSpec(
   spec: PodSpec,
   { handlers, hostNamespaces: policy, cgroup }: Pick<Config, "handlers" | "hostNamespaces" | "cgroup">,
-  machine: MachineDriver,
+  boxes: Pick<BoxFactory, "driver" | "idMapping">,
 ): CheckedPod {
   for (const name of ["name", "namespace", "uid"] as const) {
     if (spec[name] === "") refuse(`config.metadata.${name}`, "is empty");
@@ -45,7 +44,7 @@ export function checkPodSpec(
   const hostNamespaces = boundary.hostNamespaces(spec);
   checkUsersAlone(spec, hostNamespaces);
   boundary.checkSysctls(spec);
-  return { spec, driver, boundary, hostNamespaces, size: handlerSize(spec, handler, driver ?? machine) };
+  return { spec, driver, boundary, hostNamespaces, ...idMapOf(spec, boxes, driver) };
 }
 
 /** Features of Status: user_namespaces_host_network is false; kubelet refuses the others by itself. */

@@ -5,8 +5,9 @@ import { RuntimeError } from "../../base/errors.js";
 import { newBoxId, shortId, type PodId } from "../../base/ids.js";
 import type { Logger } from "../../base/log.js";
 import { operation, sideBySide, Stages } from "../../base/stage.js";
-import { netnsPath, sandboxDirectory } from "../../config/paths.js";
-import type { IdMap, LinkState } from "../../native/addon.js";
+import { netnsPath } from "../../config/paths.js";
+import type { Interface as GuestInterface } from "../../gen/agent/v1/agent.js";
+import type { LinkState } from "../../native/addon.js";
 import type { Attachment } from "../../net/attachment.js";
 import { tapName as guestTap } from "../../net/guest-link.js";
 import type { Box, BoxSpec } from "../../vmm/box.js";
@@ -15,22 +16,12 @@ import type { Boundary } from "../boundary/boundary.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
 import type { Config } from "../../config/config.js";
-import type { CheckedPod } from "./checked-pod.js";
+import type { DecidedPod } from "./checked-pod.js";
 import { watchBox } from "./end.js";
-import {
-  claimHostPorts,
-  guestInterface,
-  joinNetwork,
-  leaveNetwork,
-  makeNetns,
-  networkSysctls,
-  planNetwork,
-  removeNetns,
-} from "./network.js";
+import { planNetwork, PodNetwork } from "./network.js";
 import { podOomScore, qosOf } from "./oom-score.js";
-import { podHostname, removePodFiles, tellPodFiles, writePodFiles } from "./pod-files.js";
+import { PodFiles } from "./pod-files.js";
 import type { Pod } from "./pod.js";
-import { idMapOf } from "./user-namespace.js";
 
 /** Each undo step has its own limit: the creation's may be what has passed. */
 const undoLimitMs = 30_000;
@@ -45,7 +36,7 @@ const entropyBytes = 64;
  * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
  * that had been made is taken back, the record last. `ready`: a Box that was taken from the pool for it; it never goes back.
  */
-export async function createSandbox(asked: CheckedPod, deps: Deps, ready?: TakenBox): Promise<PodId> {
+export async function createSandbox(asked: DecidedPod, deps: Deps, ready?: TakenBox): Promise<PodId> {
   const id = ready?.id ?? newBoxId();
   const request: Creation = ready === undefined ? asked : { ...asked, size: sizeOf(ready), isReady: true };
   const { namespace, name: podName, uid } = request.spec;
@@ -65,61 +56,55 @@ export async function createSandbox(asked: CheckedPod, deps: Deps, ready?: Taken
   return id;
 }
 
-interface Creation extends CheckedPod {
+interface Creation extends DecidedPod {
   /** Its Box is up already, and its network namespace there. */
   readonly isReady?: boolean;
 }
 
-function sizeOf({ vcpus, memoryMib }: TakenBox): CheckedPod["size"] {
+function sizeOf({ vcpus, memoryMib }: TakenBox): DecidedPod["size"] {
   return { vcpus, memoryMib };
 }
 
 async function build(id: PodId, request: Creation, deps: Deps, log: Logger, signal: AbortSignal): Promise<Pod> {
   const { config, boxes, sandboxes } = deps;
-  const { boundary, spec } = request;
   const stages = new Stages(log, signal);
   await using undo = new Cleanup(log, undoLimitMs);
 
   if (request.isReady === true) undo.add("discard ready box", (limit) => boxes.pool.discard(id, limit));
-  const network = await stages.run("plan network", stepLimitMs, () => planNetwork(id, request, deps));
+  const planned = await stages.run("plan network", stepLimitMs, () => planNetwork(id, request, deps));
   undo.add("remove record", () => sandboxes.remove(id));
   const sandbox = await stages.run("write record", stepLimitMs, () =>
-    sandboxes.add({ ...firstRecord(id, request, deps), network }),
+    sandboxes.add({ ...firstRecord(id, request, deps), network: planned }),
   );
-  claimHostPorts(sandbox, deps);
+  const network = new PodNetwork(sandbox, deps);
+  network.claimHostPorts();
 
-  const directory = sandboxDirectory(config, id);
-  const hostname = podHostname(id, spec);
-  const { idMap } = idMapOf(spec, boxes, request.driver);
+  const files = new PodFiles(sandbox, deps.native);
+  const { boundary, idMap } = request;
   const owner = boundary.hasGuestLink ? null : (idMap ?? null); // a guest has a user namespace of its own kernel
-  undo.add("remove pod files", () => removePodFiles(directory, deps.native));
-  await stages.run("write pod files", stepLimitMs, () =>
-    writePodFiles(directory, hostname, spec.dns, { native: deps.native, owner }),
-  );
+  undo.add("remove pod files", () => files.remove());
+  await stages.run("write pod files", stepLimitMs, () => files.write(owner));
 
-  const tapName = network !== undefined && boundary.hasGuestLink ? guestTap : undefined;
-  undo.add("remove netns", () => removeNetns(sandbox, deps));
-  const boxSpec = boxSpecOf(sandbox, request, { idMap, tap: tapName ?? null }, config);
+  const tapName = planned !== undefined && boundary.hasGuestLink ? guestTap : undefined;
+  undo.add("remove netns", () => network.removeNetns());
+  const boxSpec = boxSpecOf(sandbox, request, tapName ?? null, config);
   if (request.isReady === true) {
     await stages.run("take ready box", stepLimitMs, () => boxes.pool.leave(id, boxSpec.cgroupParent));
   } else {
-    await stages.run("make netns", stepLimitMs, () => makeNetns(sandbox, { tapName, owner }, deps));
+    await stages.run("make netns", stepLimitMs, () => network.makeNetns({ tapName, owner }));
   }
 
-  undo.add("leave network", (limit) => leaveNetwork(sandbox, deps, limit));
+  undo.add("leave network", (limit) => network.leave(limit));
   undo.add("discard box", (limit) => boxes.discard(id, sandbox.box?.handle, limit));
-  const [box, link] = await bootAndJoin({ sandbox, boxSpec, network, tapName }, stages, deps, signal);
+  const [box, link] = await bootAndJoin({ boxSpec, network, planned }, stages, deps, signal);
   sandbox.setBox(box);
-  if (network !== undefined) {
-    await stages.run("tell pod files", stepLimitMs, () =>
-      tellPodFiles(directory, hostname, spec.dns, sandbox.record.network),
-    );
+  if (planned !== undefined) {
+    await stages.run("tell pod files", stepLimitMs, () => files.tell(sandbox.record.network));
   }
-  const identity = { link, hostname: ownHostname(hostname, request), boundary };
-  await stages.run("configure sandbox", guestLimitMs, (limit) =>
-    configure(sandbox, box, { ...identity, sysctls: networkSysctls(sandbox, request) }, limit),
-  );
-  if (request.served !== undefined && request.served.length > 0) {
+  const identity = { hostname: ownHostname(files.hostname, request), boundary, sysctls: network.sysctls(request) };
+  const interfaces = network.guestInterfaces(box.deviceMac, link);
+  await stages.run("configure sandbox", guestLimitMs, (limit) => configure(box, { ...identity, interfaces }, limit));
+  if (request.served.length > 0) {
     await stages.run("serve ports", guestLimitMs, (limit) => deps.servedPorts.begin(sandbox, box, limit));
   }
   await stages.run("record ready", stepLimitMs, () =>
@@ -134,33 +119,27 @@ async function build(id: PodId, request: Creation, deps: Deps, log: Logger, sign
   return sandbox;
 }
 
-function boxSpecOf(
-  { id, record }: Pod,
-  request: CheckedPod,
-  { idMap, tap }: { readonly idMap: IdMap | undefined; readonly tap: string | null },
-  config: Config,
-): BoxSpec {
+function boxSpecOf({ id, record }: Pod, request: DecidedPod, tap: string | null, config: Config): BoxSpec {
   return {
     ...{ id, ...request.size, netnsPath: record.netnsPath === "" ? null : record.netnsPath },
     cgroupParent: cgroupParent(request, config),
     oomScore: podOomScore(qosOf(request.spec.cgroupParent), []),
     hostNamespaces: request.hostNamespaces,
     ...(request.driver === undefined ? {} : { driver: request.driver }),
-    ...(idMap === undefined ? {} : { idMap }),
+    ...(request.idMap === undefined ? {} : { idMap: request.idMap }),
     tap,
   };
 }
 
 interface Joining {
-  readonly sandbox: Pod;
   readonly boxSpec: BoxSpec;
-  readonly network: Attachment | undefined;
-  readonly tapName: string | undefined;
+  readonly network: PodNetwork;
+  readonly planned: Attachment | undefined;
 }
 
 /** Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first. */
 async function bootAndJoin(
-  { sandbox, boxSpec, network, tapName }: Joining,
+  { boxSpec, network, planned }: Joining,
   stages: Stages,
   deps: Deps,
   signal: AbortSignal,
@@ -172,15 +151,15 @@ async function bootAndJoin(
     // Its own steps have their limits; before them it may wait for its turn.
     (both) => stages.run("boot box", config.sandbox.runTimeoutMs, (limit) => boxes.boot(boxSpec, limit), both),
     async (both) => {
-      if (network === undefined) return undefined;
+      if (planned === undefined) return undefined;
       const join = (limit: AbortSignal): Promise<LinkState | undefined> =>
-        joinNetwork(sandbox, network, tapName, deps, limit);
+        network.join(planned, boxSpec.tap ?? undefined, limit);
       return await stages.run("join network", joinLimitMs, join, both);
     },
   );
 }
 
-function firstRecord(id: PodId, { spec, boundary, hostNamespaces, served, size }: CheckedPod, deps: Deps) {
+function firstRecord(id: PodId, { spec, boundary, hostNamespaces, served, size }: DecidedPod, deps: Deps) {
   const { namespace, name, uid, attempt } = spec;
   return {
     version: 3 as const,
@@ -188,7 +167,7 @@ function firstRecord(id: PodId, { spec, boundary, hostNamespaces, served, size }
     label: `${namespace}/${name} ${uid} attempt ${String(attempt)}`,
     spec,
     boundary: boundary.name,
-    ...(served === undefined || served.length === 0 ? {} : { served }),
+    ...(served.length === 0 ? {} : { served }),
     size,
     createdAtNs: creationNs(),
     netnsPath: hostNamespaces.includes("network") ? "" : netnsPath(deps.config, id),
@@ -197,31 +176,27 @@ function firstRecord(id: PodId, { spec, boundary, hostNamespaces, served, size }
 }
 
 /** A path is one below the root, also where it does not begin there; a slice has its name. */
-function cgroupParent({ spec: { cgroupParent: parent } }: CheckedPod, { cgroup }: Config): string {
+function cgroupParent({ spec: { cgroupParent: parent } }: DecidedPod, { cgroup }: Config): string {
   return cgroup.driver === "systemd" || parent === "" || parent.startsWith("/") ? parent : `/${parent}`;
 }
 
 /** "" where the name is the host's: it stays. */
-function ownHostname(hostname: string, { hostNamespaces }: CheckedPod): string {
+function ownHostname(hostname: string, { hostNamespaces }: DecidedPod): string {
   return hostNamespaces.includes("network") ? "" : hostname;
 }
 
 interface Identity {
-  readonly link: LinkState | undefined;
   readonly hostname: string;
   readonly boundary: Boundary;
   readonly sysctls: Record<string, string>;
+  readonly interfaces: GuestInterface[];
 }
 
 async function configure(
-  sandbox: Pod,
   box: Box,
-  { link, hostname, boundary, sysctls }: Identity,
+  { hostname, boundary, sysctls, interfaces }: Identity,
   signal: AbortSignal,
 ): Promise<void> {
-  const { network } = sandbox.record;
-  const interfaces =
-    link === undefined || network === undefined ? [] : [guestInterface(box.deviceMac, network.interfaceName, link)];
   await box.agent.configureSandbox(
     {
       hostname,

@@ -7,8 +7,8 @@ import { untilDone } from "../../base/until-done.js";
 import type { Box, BoxExit } from "../../vmm/box.js";
 import type { Deps } from "../deps.js";
 import { publish } from "../events/publish.js";
-import { leaveNetwork, removeNetns } from "./network.js";
-import { removePodFiles } from "./pod-files.js";
+import { PodNetwork } from "./network.js";
+import { PodFiles } from "./pod-files.js";
 import type { Pod } from "./pod.js";
 
 /** Killing the processes of a sandbox's containers, through an agent that may not answer. */
@@ -82,10 +82,11 @@ export async function stopSandbox(sandbox: Pod, deps: Deps, signal: AbortSignal)
   await deps.podContainers.boxExited(sandbox, box?.exit ?? sandbox.record.end ?? { atNs: nowNs(), reason: "stopped" });
   tellEnd(sandbox, deps);
   await discardBox(sandbox, deps, signal);
-  await leaveNetwork(sandbox, deps, signal);
-  await stage("remove netns", reclaimLimitMs, signal, () => removeNetns(sandbox, deps));
+  const network = new PodNetwork(sandbox, deps);
+  await network.leave(signal);
+  await stage("remove netns", reclaimLimitMs, signal, () => network.removeNetns());
   // No container of this pod can come any more.
-  await stage("remove pod files", reclaimLimitMs, signal, () => removePodFiles(sandbox.directory, deps.native));
+  await stage("remove pod files", reclaimLimitMs, signal, () => new PodFiles(sandbox, deps.native).remove());
 }
 
 /** Stops a sandbox and forgets it. The caller holds the sandbox's lock. */

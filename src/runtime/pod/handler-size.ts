@@ -11,9 +11,23 @@ const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mi
 
 /**
  * Size of a pod's Box under its handler: what its annotations say, else its limits with the overhead, else the handler's
- * default. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
+ * default; with room for huge pages, but where an annotation has set the size of the whole guest. `machine` is the daemon's
+ * driver, for handlers without one. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
  */
-export function handlerSize(spec: PodSpec, handler: HandlerConfig, driver: DriverName): BoxSize {
+export async function handlerSize(
+  { spec, boundary, driver: own }: CheckedPod,
+  { handlers, cgroup }: Pick<Config, "handlers" | "cgroup">,
+  machine: DriverName,
+): Promise<BoxSize> {
+  const driver = own ?? machine;
+  const handler = handlers[spec.handler];
+  if (handler === undefined) throw new RuntimeError("internal", `handler "${spec.handler}" has gone`);
+  const size = sizeWithin(spec, handler, driver);
+  if (!boundary.hasSize || spec.annotations[annotationNames.memory_mib] !== undefined) return size;
+  return withHugePages(size, await parentLimits(spec.cgroupParent, cgroup.driver), driver, handler.maxMemoryMib);
+}
+
+function sizeWithin(spec: PodSpec, handler: HandlerConfig, driver: DriverName): BoxSize {
   const wanted = wantedSize(spec, driver);
   const vcpus = annotated("vcpus", spec, handler);
   const memoryMib = annotated("memory_mib", spec, handler);
@@ -27,17 +41,6 @@ export function handlerSize(spec: PodSpec, handler: HandlerConfig, driver: Drive
 /** The pod says itself how large its guest is. */
 export function hasAnnotatedSize({ annotations }: PodSpec): boolean {
   return Object.values(annotationNames).some((name) => annotations[name] !== undefined);
-}
-
-/** With room for huge pages, but where an annotation has set the size of the whole guest. */
-export async function sizeWithPages(
-  { spec, boundary, size }: CheckedPod,
-  { handlers, cgroup }: Pick<Config, "handlers" | "cgroup">,
-  driver: DriverName,
-): Promise<BoxSize> {
-  if (!boundary.hasSize || spec.annotations[annotationNames.memory_mib] !== undefined) return size;
-  const limits = await parentLimits(spec.cgroupParent, cgroup.driver);
-  return withHugePages(size, limits, driver, handlers[spec.handler]?.maxMemoryMib);
 }
 
 function annotated(

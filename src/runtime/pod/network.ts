@@ -55,23 +55,131 @@ function portMapping({ hostPort, containerPort, protocol, hostIp: hostIP }: Port
   return { hostPort, containerPort, protocol, ...(hostIP === "" ? {} : { hostIP }) };
 }
 
-/**
- * `alreadyExists` when another sandbox in the network has one of the host ports: plugins would let both have it, and one
- * of the two would never be reached. Of two that are made at once the older one gets it.
- */
-export function claimHostPorts(sandbox: Pod, deps: Deps): void {
-  if (sandbox.record.network === undefined) return; // whoever has the host's network has its ports, or not, by bind(2)
-  const before = deps.sandboxes.all();
-  for (const other of before.slice(0, before.indexOf(sandbox))) {
-    if (other.record.network === undefined) continue;
-    for (const mapping of sandbox.spec.ports) {
-      if (!other.spec.ports.some((taken) => overlap(mapping, taken))) continue;
-      const { namespace, name } = other.spec;
-      const port = `${String(mapping.hostPort)}/${mapping.protocol}`;
-      throw new RuntimeError("alreadyExists", `host port ${port} is taken by pod ${namespace}/${name}`, {
-        hint: `sandbox ${shortId(other.id)} has it until it is stopped`,
+/** What a pod's network is made by. */
+export type NetworkParts = Pick<Deps, "config" | "egress" | "log" | "native" | "networks" | "sandboxes">;
+
+/** The network of one pod, from its namespace to its last DEL. What it is attached by is in the pod's record. */
+export class PodNetwork {
+  readonly #pod: Pod;
+  readonly #parts: NetworkParts;
+
+  constructor(pod: Pod, parts: NetworkParts) {
+    this.#pod = pod;
+    this.#parts = parts;
+  }
+
+  /**
+   * `alreadyExists` when another sandbox in the network has one of the host ports: plugins would let both have it, and one
+   * of the two would never be reached. Of two that are made at once the older one gets it.
+   */
+  claimHostPorts(): void {
+    const pod = this.#pod;
+    if (pod.record.network === undefined) return; // whoever has the host's network has its ports, or not, by bind(2)
+    const before = this.#parts.sandboxes.all();
+    for (const other of before.slice(0, before.indexOf(pod))) {
+      if (other.record.network === undefined) continue;
+      for (const mapping of pod.spec.ports) {
+        if (!other.spec.ports.some((taken) => overlap(mapping, taken))) continue;
+        const { namespace, name } = other.spec;
+        const port = `${String(mapping.hostPort)}/${mapping.protocol}`;
+        throw new RuntimeError("alreadyExists", `host port ${port} is taken by pod ${namespace}/${name}`, {
+          hint: `sandbox ${shortId(other.id)} has it until it is stopped`,
+        });
+      }
+    }
+  }
+
+  /**
+   * Its namespace, with a tap where there is a guest to link; nothing for one that has the host's. `owner`: ids of the user
+   * namespace that it is to be of, which is the pod's and lives as long.
+   */
+  async makeNetns({
+    tapName,
+    owner,
+  }: {
+    readonly tapName: string | undefined;
+    readonly owner: IdMap | null;
+  }): Promise<void> {
+    const { config, native } = this.#parts;
+    const { netnsPath } = this.#pod.record;
+    if (netnsPath === "") return;
+    await closedDirectory(netnsDirectory(config));
+    await native.createNetns(netnsPath, owner);
+    if (tapName !== undefined) await native.createTap(netnsPath, tapName);
+  }
+
+  /** Success when it is not there. */
+  async removeNetns(): Promise<void> {
+    const { netnsPath } = this.#pod.record;
+    if (netnsPath !== "") await this.#parts.native.removeNetns(netnsPath);
+  }
+
+  /** Takes the pod in, up to what a guest has to set up, where there is one. The record always knows what DEL needs. */
+  async join(planned: Attachment, tapName: string | undefined, signal: AbortSignal): Promise<LinkState | undefined> {
+    const { egress: keeper, log, native, networks, sandboxes } = this.#parts;
+    const pod = this.#pod;
+    const { egress } = pod.record;
+    if (egress !== undefined && tapName === undefined) {
+      throw new RuntimeError("failedPrecondition", "a pod without a machine of its own can't be kept to egress rules", {
+        hint: 'use a handler with a machine; or sandboxes.egress = "cni"',
       });
     }
+    const keep = (network: Attachment): Promise<void> => sandboxes.update(pod, { network });
+    const attachment = await networks.attach(this.#place, planned, keep, signal);
+    if (tapName === undefined) return undefined;
+    const interfaces = otherInterfaces(attachment);
+    if (interfaces.length > 0) {
+      log.warn({ sandboxId: pod.id, interfaces }, "a Box has one network device: interfaces out of its reach");
+    }
+    if (egress !== undefined) return await keeper.join(egressPlace(pod, planned), egress, signal);
+    return await joinTap(native, pod.record.netnsPath, planned.interfaceName);
+  }
+
+  /** Takes it out again, and forgets it once that has succeeded. */
+  async leave(signal: AbortSignal): Promise<void> {
+    const { egress, networks, sandboxes } = this.#parts;
+    const { network } = this.#pod.record;
+    await egress.forget(this.#pod.id);
+    if (network === undefined) return;
+    await networks.detach(this.#place, network, signal);
+    await sandboxes.update(this.#pod, { network: undefined });
+  }
+
+  /** The same for one that an earlier daemon, now killed, was still taking into its network. */
+  async leaveHalfJoined(signal: AbortSignal): Promise<void> {
+    if (this.#pod.record.network !== undefined) await this.#parts.networks.endLeftoverPlugins(this.#place, signal);
+    await this.leave(signal);
+  }
+
+  /** Asks the plugins whether all is still as they have made it. */
+  async check(signal: AbortSignal): Promise<void> {
+    const { network } = this.#pod.record;
+    if (network !== undefined) await this.#parts.networks.check(this.#place, network, signal);
+  }
+
+  /**
+   * Sysctls of the pod's network, by dotted name: what it asks for, over what its network's plugins have set, over what
+   * containerd 2 sets for every pod: low ports and ping for programs that are not root (docs/adr/0056).
+   */
+  sysctls({ hostNamespaces }: CheckedPod): Record<string, string> {
+    const { record, spec } = this.#pod;
+    const usual = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
+    const asked = Object.entries(spec.sysctls);
+    return {
+      ...(hostNamespaces.includes("network") ? {} : usual),
+      ...(record.network === undefined ? {} : attachmentSysctls(record.network)),
+      ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
+    };
+  }
+
+  /** What the guest is to make of its end of a link. */
+  guestInterfaces(deviceMac: string, link: LinkState | undefined): GuestInterface[] {
+    const { network } = this.#pod.record;
+    return link === undefined || network === undefined ? [] : [guestInterface(deviceMac, network.interfaceName, link)];
+  }
+
+  get #place(): { readonly containerId: PodId; readonly netnsPath: string } {
+    return { containerId: this.#pod.id, netnsPath: this.#pod.record.netnsPath };
   }
 }
 
@@ -81,99 +189,12 @@ function overlap(a: PortSpec, b: PortSpec): boolean {
   return a.hostPort > 0 && a.hostPort === b.hostPort && a.protocol === b.protocol && sameAddress;
 }
 
-/**
- * The sandbox's network namespace, with a tap where there is a guest to link; nothing for one that has the host's. `owner`:
- * ids of the user namespace that it is to be of, which is the pod's and lives as long.
- */
-export async function makeNetns(
-  { record }: Pod,
-  { tapName, owner }: { readonly tapName: string | undefined; readonly owner: IdMap | null },
-  deps: Deps,
-): Promise<void> {
-  if (record.netnsPath === "") return;
-  await closedDirectory(netnsDirectory(deps.config));
-  await deps.native.createNetns(record.netnsPath, owner);
-  if (tapName !== undefined) await deps.native.createTap(record.netnsPath, tapName);
-}
-
-/** Success when it is not there. */
-export async function removeNetns({ record }: Pod, deps: Pick<Deps, "native">): Promise<void> {
-  if (record.netnsPath !== "") await deps.native.removeNetns(record.netnsPath);
-}
-
-/** Takes the sandbox into its network, up to what a guest has to set up, where there is one. The record always knows what DEL needs. */
-export async function joinNetwork(
-  sandbox: Pod,
-  planned: Attachment,
-  tapName: string | undefined,
-  deps: Deps,
-  signal: AbortSignal,
-): Promise<LinkState | undefined> {
-  const { networks, native, sandboxes } = deps;
-  const place = placeOf(sandbox);
-  const { egress } = sandbox.record;
-  if (egress !== undefined && tapName === undefined) {
-    throw new RuntimeError("failedPrecondition", "a pod without a machine of its own can't be kept to egress rules", {
-      hint: 'use a handler with a machine; or sandboxes.egress = "cni"',
-    });
-  }
-  const keep = (network: Attachment): Promise<void> => sandboxes.update(sandbox, { network });
-  const attachment = await networks.attach(place, planned, keep, signal);
-  if (tapName === undefined) return undefined;
-  const interfaces = otherInterfaces(attachment);
-  if (interfaces.length > 0) {
-    deps.log.warn({ sandboxId: sandbox.id, interfaces }, "a Box has one network device: interfaces out of its reach");
-  }
-  if (egress !== undefined) return await deps.egress.join(egressPlace(sandbox, planned), egress, signal);
-  return await joinTap(native, place.netnsPath, planned.interfaceName);
-}
-
 /** Where its rules stand. */
 export function egressPlace({ id, record }: Pod, { interfaceName }: Attachment): EgressPlace {
   return { id, netnsPath: record.netnsPath, interfaceName };
 }
 
-/** Takes it out again, and forgets it once that has succeeded. */
-export async function leaveNetwork(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
-  const { network } = sandbox.record;
-  await deps.egress.forget(sandbox.id);
-  if (network === undefined) return;
-  await deps.networks.detach(placeOf(sandbox), network, signal);
-  await deps.sandboxes.update(sandbox, { network: undefined });
-}
-
-/** The same for one that an earlier daemon, now killed, was still taking into its network. */
-export async function leaveHalfJoined(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
-  if (sandbox.record.network !== undefined) await deps.networks.endLeftoverPlugins(placeOf(sandbox), signal);
-  await leaveNetwork(sandbox, deps, signal);
-}
-
-/** Asks the plugins whether all is still as they have made it. */
-export async function checkNetwork(sandbox: Pod, deps: Deps, signal: AbortSignal): Promise<void> {
-  const { network } = sandbox.record;
-  if (network !== undefined) await deps.networks.check(placeOf(sandbox), network, signal);
-}
-
-function placeOf({ id, record }: Pod) {
-  return { containerId: id, netnsPath: record.netnsPath };
-}
-
-/**
- * Sysctls of the pod's network, by dotted name: what it asks for, over what its network's plugins have set, over what
- * containerd 2 sets for every pod: low ports and ping for programs that are not root (docs/adr/0056).
- */
-export function networkSysctls({ record, spec }: Pod, { hostNamespaces }: CheckedPod): Record<string, string> {
-  const usual = { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" };
-  const asked = Object.entries(spec.sysctls);
-  return {
-    ...(hostNamespaces.includes("network") ? {} : usual),
-    ...(record.network === undefined ? {} : attachmentSysctls(record.network)),
-    ...Object.fromEntries(asked.map(([name, value]) => [name.replaceAll("/", "."), value])),
-  };
-}
-
-/** The guest's end of a link. */
-export function guestInterface(deviceMac: string, name: string, link: LinkState): GuestInterface {
+function guestInterface(deviceMac: string, name: string, link: LinkState): GuestInterface {
   return {
     name,
     mac: link.mac,

@@ -26,58 +26,69 @@ const filesBytes = 1024 * 1024;
 const filesInodes = names.length + 2;
 
 /**
- * Makes the files that the pod's containers get bound in: resolv.conf, hosts, hostname (kubelet.md 2.19: the runtime's
- * part). Readable for every user: containers read them under theirs. Containers write to them too, and change their modes:
- * so they lie on a file system of the pod's own on which nothing is a program, in directories that nobody but root passes
- * (docs/adr/0078). `owner`: root of a user namespace that the host has for the pod.
+ * The files that a pod's containers get bound in: resolv.conf, hosts, hostname (CRI leaves them to the runtime). Readable for
+ * every user: containers read them under theirs. Containers write to them too, and change their modes: so they lie on a
+ * file system of the pod's own on which nothing is a program, in directories that nobody but root passes (docs/adr/0078).
  */
-export async function writePodFiles(
-  directory: string,
-  hostname: string,
-  dns: DnsSpec | undefined,
-  { native, owner }: { readonly native: Native; readonly owner: IdMap | null },
-): Promise<void> {
-  await closedDirectory(dirname(directory));
-  await mkdir(directory, { mode: 0o700 });
-  const more = { maxInodes: filesInodes, owner: 0, noexec: true, nosymfollow: false };
-  await native.mountTmpfs(directory, filesBytes, 0o700, more);
-  const mode = 0o644;
-  await Promise.all([
-    writeFile(join(directory, "hostname"), `${hostname}\n`, { mode }),
-    writeFile(join(directory, "hosts"), hostsText(hostname), { mode }),
-    resolvConfText(dns).then((text) => writeFile(join(directory, "resolv.conf"), text, { mode })),
-  ]);
-  if (owner === null) return;
-  for (const name of names) await chown(join(directory, name), owner.uids.first, owner.gids.first);
-}
+export class PodFiles {
+  readonly hostname: string;
+  readonly #directory: string;
+  readonly #dns: DnsSpec | undefined;
+  readonly #native: Pick<Native, "mountTmpfs" | "unmount">;
 
-/** Adds what only the network knows: the pod's addresses, and name servers where the request names none. */
-export async function tellPodFiles(
-  directory: string,
-  hostname: string,
-  asked: DnsSpec | undefined,
-  network: Attachment | undefined,
-): Promise<void> {
-  if (network === undefined) return;
-  const mode = 0o644;
-  const [address] = attachmentAddresses(network);
-  await writeFile(join(directory, "hosts"), hostsText(hostname, address), { mode });
-  const dns = attachmentDns(network);
-  if (asked !== undefined || dns === undefined) return;
-  await writeFile(join(directory, "resolv.conf"), dnsText(dns), { mode });
-}
+  constructor(
+    { id, spec, directory }: Pick<Pod, "id" | "spec" | "directory">,
+    native: Pick<Native, "mountTmpfs" | "unmount">,
+  ) {
+    this.hostname = podHostname(id, spec);
+    this.#directory = directory;
+    this.#dns = spec.dns;
+    this.#native = native;
+  }
 
-/**
- * The same for a pod whose daemon is not in the container that the last one was in: the file system of its files is a mount of
- * that one's, and is kept by the containers that run alone. Does nothing where they are there.
- */
-export async function restorePodFiles({ directory, id, record, spec }: Pod, native: Native): Promise<boolean> {
-  if (await isThere(join(directory, "hosts"))) return false;
-  const hostname = podHostname(id, spec);
-  await removePodFiles(directory, native);
-  await writePodFiles(directory, hostname, spec.dns, { native, owner: null });
-  await tellPodFiles(directory, hostname, spec.dns, record.network);
-  return true;
+  /** `owner`: root of a user namespace that the host has for the pod. */
+  async write(owner: IdMap | null): Promise<void> {
+    await closedDirectory(dirname(this.#directory));
+    await mkdir(this.#directory, { mode: 0o700 });
+    const more = { maxInodes: filesInodes, owner: 0, noexec: true, nosymfollow: false };
+    await this.#native.mountTmpfs(this.#directory, filesBytes, 0o700, more);
+    await Promise.all([
+      this.#write("hostname", `${this.hostname}\n`),
+      this.#write("hosts", hostsText(this.hostname)),
+      resolvConfText(this.#dns).then((text) => this.#write("resolv.conf", text)),
+    ]);
+    if (owner === null) return;
+    for (const name of names) await chown(join(this.#directory, name), owner.uids.first, owner.gids.first);
+  }
+
+  /** Adds what only the network knows: the pod's addresses, and name servers where the request names none. */
+  async tell(network: Attachment | undefined): Promise<void> {
+    if (network === undefined) return;
+    const [address] = attachmentAddresses(network);
+    await this.#write("hosts", hostsText(this.hostname, address));
+    const dns = attachmentDns(network);
+    if (this.#dns === undefined && dns !== undefined) await this.#write("resolv.conf", dnsText(dns));
+  }
+
+  /**
+   * The same for a pod whose daemon is not in the container that the last one was in: the file system of its files is a mount
+   * of that one's, and is kept by the containers that run alone. Does nothing where they are there.
+   */
+  async restore(network: Attachment | undefined): Promise<boolean> {
+    if (await isThere(join(this.#directory, "hosts"))) return false;
+    await this.remove();
+    await this.write(null);
+    await this.tell(network);
+    return true;
+  }
+
+  async remove(): Promise<void> {
+    await removePodFiles(this.#directory, this.#native);
+  }
+
+  async #write(name: (typeof names)[number], text: string): Promise<void> {
+    await writeFile(join(this.#directory, name), text, { mode: 0o644 });
+  }
 }
 
 /** Success when it is not there. */

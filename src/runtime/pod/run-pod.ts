@@ -3,20 +3,19 @@ import type { PodId } from "../../base/ids.js";
 import type { Deps } from "../deps.js";
 import { checkPodSpec } from "./check-spec.js";
 import { createSandbox } from "./create.js";
-import { sizeWithPages } from "./handler-size.js";
+import { handlerSize } from "./handler-size.js";
 import type { PodSpec } from "./pod-spec.js";
 import { takeReady } from "./take-ready.js";
 import { sandboxKey } from "./pod-store.js";
 import { wantedSkills } from "../skills/annotation.js";
-import { idMapOf } from "./user-namespace.js";
 
 /**
  * Makes a pod, up to READY. A repeat while that is under way joins it, whether or not the first caller is still there; after
  * success it is `alreadyExists` with the id, after failure it starts afresh.
  */
 export async function runPod(spec: PodSpec, deps: Deps, signal: AbortSignal): Promise<PodId> {
-  const checked = checkPodSpec(spec, deps.config, deps.boxes.driver);
-  idMapOf(spec, deps.boxes, checked.driver); // before anything is made
+  const checked = checkPodSpec(spec, deps.config, deps.boxes);
+  const size = await handlerSize(checked, deps.config, deps.boxes.driver);
   const served = deps.servedPorts.planFor(checked, deps.config.handlers[spec.handler]);
   wantedSkills(spec, deps.config.handlers[spec.handler]); // before anything is made
   const key = sandboxKey(spec);
@@ -30,7 +29,6 @@ export async function runPod(spec: PodSpec, deps: Deps, signal: AbortSignal): Pr
     });
   }
   return await deps.sandboxCreations.run(key, signal, async () => {
-    const size = await sizeWithPages(checked, deps.config, checked.driver ?? deps.boxes.driver);
     const request = { ...checked, served, size };
     return await createSandbox(request, deps, await takeReady(request, deps));
   });

@@ -11,11 +11,12 @@ import { checkPodSpec } from "../../../../src/runtime/pod/check-spec.js";
 import { linuxConfig, podRequest, resources } from "./fakes.js";
 
 const { handlers } = configOf(new Map());
+const boxes = { driver: "qemu", idMapping: () => ({ by: "server" as const }) } as const;
 const checkSandboxRequest = (request: RunPodSandboxRequest) =>
   checkPodSpec(
     podSpecOf(request),
     { handlers, hostNamespaces: "refuse", cgroup: { driver: "cgroupfs", outlivesContainer: false, memoryMib: 0 } },
-    "qemu",
+    boxes,
   );
 
 const metadata = { name: "web", namespace: "shop", uid: "u-1", attempt: 0 };

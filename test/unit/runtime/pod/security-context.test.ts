@@ -93,10 +93,11 @@ describe("the sandbox's security context, field by field", () => {
     linux: linuxConfig({ securityContext: { ...LinuxSandboxSecurityContext.fromPartial({}), ...given } }),
   });
   const daemonConfig = configOf(new Map());
+  const boxes = { driver: "qemu", idMapping: () => ({ by: "server" as const }) } as const;
 
   for (const { field, when, given, refusal } of rows) {
     it(`${field}: ${when}`, () => {
-      const check = () => checkPodSpec(podSpecOf(podRequest(configWith(given))), daemonConfig, "qemu");
+      const check = () => checkPodSpec(podSpecOf(podRequest(configWith(given))), daemonConfig, boxes);
       if (refusal === undefined) expect(kept(check().spec)).to.deep.include(shown(given));
       else expect(check).to.throw(refusal);
     });
