@@ -1,6 +1,6 @@
 /**
  * What a sandbox reaches, tried in a Box on the distribution's bridge: its rules are changed under it, by each of the
- * protocols, and its daemon is killed. The whole table is in test/net/egress.test.ts.
+ * protocols, and its daemon is killed. The whole table is tried by reach.test.ts.
  */
 import { expect } from "chai";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

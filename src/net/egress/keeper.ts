@@ -104,13 +104,16 @@ export class EgressKeeper {
     const held = this.#held.get(id);
     const { refused, recent } = await readRules(netnsPath, signal);
     this.#count(id, held, refused);
-    const reasonOf = (address: string): EgressReason => {
+    const reasonOf = ({ address, protocol, port }: RefusedDestination): EgressReason => {
       const verdict = held === undefined ? "not-allowed" : judge(held.egress, address);
-      return verdict === "allowed" ? "dns" : verdict; // only a port of names is refused then
+      if (verdict === "allowed") return "dns"; // of what is allowed only fragments are refused, and ports of names
+      const isNames = (protocol === "tcp" || protocol === "udp") && (port === 53 || port === 853);
+      // As the rules have it: before denials and what is closed.
+      return isNames && (held?.egress.names.length ?? 0) > 0 ? "dns" : verdict;
     };
     return {
       refused: summed(refused, held?.names ?? new Map()),
-      destinations: recent.map((one) => ({ ...one, reason: reasonOf(one.address) })),
+      destinations: recent.map((one) => ({ ...one, reason: reasonOf(one) })),
       names: held?.resolver?.refusedNames ?? [],
     };
   }

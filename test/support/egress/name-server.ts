@@ -1,9 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
-import { isIPv6 } from "node:net";
+import { createServer, isIPv6, type Server } from "node:net";
 
 /** A name server, as it stands upstream: it tells whatever it was told to, and what it was asked. */
 export class NameServer {
   readonly #socket: Socket = createSocket("udp4");
+  #streams: Server | undefined;
   /** Addresses of names; a name among them is an alias. */
   readonly records = new Map<string, readonly string[]>();
   readonly asked: string[] = [];
@@ -22,11 +23,27 @@ export class NameServer {
     return server;
   }
 
+  /** By TCP too, each question in one piece; `fd`: a socket that listens already. */
+  async serveStreams(fd: number): Promise<void> {
+    const server = createServer((connection) => {
+      connection.on("error", () => undefined);
+      connection.on("data", (message: Buffer) => {
+        const answer = this.#answerTo(message.subarray(2));
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(answer.length);
+        connection.end(Buffer.concat([length, answer]));
+      });
+    });
+    this.#streams = server;
+    await new Promise<void>((resolve) => server.listen({ fd }, resolve));
+  }
+
   get address(): string {
     return `127.0.0.1:${String(this.#socket.address().port)}`;
   }
 
   async close(): Promise<void> {
+    this.#streams?.close();
     await new Promise<void>((resolve) => this.#socket.close(resolve));
   }
 

@@ -82,17 +82,22 @@ def question(name, kind):
     return struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!HH", kind, 1)
 
 
+def after_name(message, at):
+    """Of labels, or a pointer to some."""
+    while message[at] and message[at] < 192:
+        at += message[at] + 1
+    return at + (2 if message[at] else 1)
+
+
 def answers(message):
     rcode = message[3] & 15
     if rcode:
         return "rcode %d" % rcode
     count = struct.unpack("!H", message[6:8])[0]
-    at = 12
-    while message[at]:
-        at += message[at] + 1
-    at += 5
+    at = after_name(message, 12) + 4
     found = []
     for _ in range(count):
+        at = after_name(message, at) - 2
         length = struct.unpack("!H", message[at + 10 : at + 12])[0]
         data = message[at + 12 : at + 12 + length]
         found.append(socket.inet_ntop(socket.AF_INET6 if length == 16 else socket.AF_INET, data))

@@ -72,7 +72,10 @@ export class BoxResolver {
   /** Undefined where nothing is to be said. */
   async answer(message: Buffer): Promise<Buffer | undefined> {
     const question = readQuestion(message);
-    if (question === undefined) return undefined;
+    if (question === undefined) {
+      this.#options.refused("dns");
+      return undefined;
+    }
     if (!("name" in question)) {
       this.#options.refused("dns");
       return writeRefusal(question);
