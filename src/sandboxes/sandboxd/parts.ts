@@ -7,4 +7,6 @@ export interface SandboxdParts {
   readonly log: Logger;
   /** Aborts when the daemon begins to stop: health then says so. */
   readonly stopping: AbortSignal;
+  /** How long a client of gRPC may send nothing of what is waited for; absent: `senderIdleMs`. For tests. */
+  readonly senderIdleMs?: number;
 }

@@ -16,6 +16,7 @@ import type { WhoCalls } from "../../listen/protocol.js";
 import { chosenSandbox } from "../chosen.js";
 import { drained } from "../drained.js";
 import type { SandboxdParts } from "../parts.js";
+import { type Bounded, senderIdleMs, sentInTime } from "../sent-in-time.js";
 
 /** Who asks, about which sandbox, and until when. */
 export interface Asked {
@@ -42,10 +43,16 @@ export interface Calls {
     /** Longest wait for the client to take something; absent: its connection decides. */
     idleMs?: number,
   ) => handleServerStreamingCall<Q, A>;
+  /** Each message has to come in time: the answer waits for all of them, and what they bring is held meanwhile. */
   readonly collects: <Q, A>(
     rpc: string,
     run: (requests: AsyncIterator<Q>, asked: Asked) => Promise<A>,
   ) => handleClientStreamingCall<Q, A>;
+  /**
+   * The first message has to come in time. Later ones need not: a connection on which nobody speaks is as it should be, for
+   * hours where it is one to a database, and costs no more than its client's own. Who is gone is found by the life signs of
+   * the port (`lifeSignMs`), and its calls end with its connection.
+   */
   readonly converses: <Q, A>(
     rpc: string,
     run: (requests: AsyncIterator<Q>, asked: Asked) => AsyncIterable<A>,
@@ -56,6 +63,9 @@ export function callsOf(parts: SandboxdParts, who: WhoCalls): Calls {
   const begun = (rpc: string, call: AnyCall): Asked => begin(parts, who, rpc, call);
   const failed = (rpc: string, asked: Asked | undefined, thrown: unknown): ReturnType<typeof toStatus> =>
     statusOf(parts, rpc, asked, thrown);
+  const idleMs = parts.senderIdleMs ?? senderIdleMs;
+  const requestsOf = <Q>(call: Requests<Q>, rpc: string, bounded: Bounded): AsyncIterator<Q> =>
+    sentInTime(iterated(call), { idleMs, rpc, bounded });
   return {
     unary: (rpc, limitMs, run) => (call, reply) => {
       let asked: Asked | undefined;
@@ -84,7 +94,7 @@ export function callsOf(parts: SandboxdParts, who: WhoCalls): Calls {
     collects: (rpc, run) => (call, reply) => {
       let asked: Asked | undefined;
       const work = async (): Promise<Awaited<ReturnType<typeof run>>> =>
-        await run(requestsOf(call), (asked = begun(rpc, call)));
+        await run(requestsOf(call, rpc, "each"), (asked = begun(rpc, call)));
       work().then(
         (done) => {
           reply(null, done);
@@ -98,7 +108,7 @@ export function callsOf(parts: SandboxdParts, who: WhoCalls): Calls {
       let asked: Asked | undefined;
       void answer(
         { call, idleMs: undefined },
-        () => run(requestsOf(call), (asked = begun(rpc, call))),
+        () => run(requestsOf(call, rpc, "first"), (asked = begun(rpc, call))),
         (thrown) => failed(rpc, asked, thrown),
       );
     },
@@ -124,8 +134,10 @@ function begin({ sandboxes }: SandboxdParts, who: WhoCalls, rpc: string, call: A
   };
 }
 
+type Requests<Q> = ServerReadableStream<Q, unknown> | ServerDuplexStream<Q, unknown>;
+
 /** Requests as they are asked for. The stream stays open when the reader stops: an answer may be on its way. */
-function requestsOf<Q>(call: ServerReadableStream<Q, unknown> | ServerDuplexStream<Q, unknown>): AsyncIterator<Q> {
+function iterated<Q>(call: Requests<Q>): AsyncIterator<Q> {
   return call.iterator({ destroyOnReturn: false });
 }
 

@@ -1,3 +1,5 @@
+import { createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { ChannelCredentials, type Client, type ClientReadableStream } from "@grpc/grpc-js";
 import { expect } from "chai";
 import { digest } from "../../../../src/base/ids.js";
@@ -25,6 +27,8 @@ import { DoubleSandboxes } from "../../../support/sandboxes/double.js";
 import { type GrpcPort, metadataOf, openGrpcPort } from "../../../support/sandboxes/grpc-port.js";
 
 const of = metadataOf("a");
+/** Instead of minutes. */
+const idleMs = 400;
 
 describe("sandboxes.v1", () => {
   let core: DoubleSandboxes;
@@ -40,7 +44,7 @@ describe("sandboxes.v1", () => {
     core = await DoubleSandboxes.open();
     const log = createLogger("error", { write: () => undefined });
     const never = new AbortController().signal;
-    port = await openGrpcPort(sandboxdProtocols({ sandboxes: core, log, stopping: never }).grpc);
+    port = await openGrpcPort(sandboxdProtocols({ sandboxes: core, log, stopping: never, senderIdleMs: idleMs }).grpc);
     const credentials = ChannelCredentials.createInsecure();
     sandboxes = new SandboxServiceClient(port.address, credentials);
     processes = new ProcessServiceClient(port.address, credentials);
@@ -192,6 +196,79 @@ describe("sandboxes.v1", () => {
     );
     expect(parts[0]?.entry?.sizeBytes).to.equal(8n);
     expect(Buffer.concat(parts.flatMap((part) => part.data ?? [])).toString()).to.equal("lfha");
+  });
+
+  it("gives up an upload of which nothing comes any more, and nothing of the file is there", async () => {
+    const open = { sandboxId: sandbox.id, path: "stalled", user: "", parents: true };
+    const stat = { sandboxId: sandbox.id, path: "stalled", user: "", follow: true };
+    const stalled = (messages: readonly WriteFileRequest[]): Promise<string> =>
+      new Promise((resolve) => {
+        const call = files.writeFile(of, (error) => {
+          resolve(String(error));
+        });
+        for (const message of messages) call.write(message);
+      });
+    const told = new RegExp(`DEADLINE_EXCEEDED: .*WriteFile.* sent nothing for ${String(idleMs)} ms`);
+    expect(await stalled([]), "no first message").to.match(told);
+    expect(await stalled([{ open }, { data: Buffer.from("half") }])).to.match(told);
+    expect(await statusOf(called(files, files.statFile.bind(files), stat, of))).to.equal("NOT_FOUND");
+    const listed = { sandboxId: sandbox.id, path: ".", user: "", depth: 1, limit: 0 };
+    const { entries } = await called(files, files.listFiles.bind(files), listed, of);
+    expect(entries.map(({ name }) => name).filter((name) => name.includes("stalled"))).to.deep.equal([]);
+  });
+
+  it("takes an upload that is slow for as long as something comes", async () => {
+    const open = { sandboxId: sandbox.id, path: "slow", user: "", parents: true };
+    const pieces = 6;
+    await new Promise((resolve, reject) => {
+      const call = files.writeFile(of, (error, answer) => {
+        if (error === null) resolve(answer);
+        else reject(error);
+      });
+      call.write({ open });
+      let sent = 0;
+      const timer = setInterval(() => {
+        if (sent++ < pieces) call.write({ data: Buffer.from("x") });
+        else {
+          clearInterval(timer);
+          call.write({ end: {} });
+          call.end();
+        }
+      }, idleMs / 3);
+    });
+    const stat = { sandboxId: sandbox.id, path: "slow", user: "", follow: true };
+    const { entry } = await called(files, files.statFile.bind(files), stat, of);
+    expect(entry?.sizeBytes).to.equal(BigInt(pieces));
+  });
+
+  it("waits for the first word of a forward in time, and lets one that stands be silent for as long as it likes", async () => {
+    const server = createServer((socket) => socket.pipe(socket));
+    const number = await new Promise<number>((resolve) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address();
+        resolve(typeof address === "object" && address !== null ? address.port : 0);
+      });
+    });
+    const silent = await new Promise<string>((resolve) =>
+      ports
+        .forwardPort(of)
+        .resume()
+        .on("error", (error) => {
+          resolve(String(error));
+        }),
+    );
+    expect(silent).to.match(/DEADLINE_EXCEEDED: .*ForwardPort.* sent nothing/);
+    const call = ports.forwardPort(of);
+    let said = "";
+    const over = new Promise((resolve, reject) => call.on("end", resolve).on("error", reject));
+    call.on("data", ({ data }: ForwardPortResponse) => (said += data?.toString() ?? ""));
+    call.write({ open: { sandboxId: sandbox.id, port: number } });
+    await delay(idleMs * 3);
+    call.write({ data: Buffer.from("still here") });
+    call.end();
+    await over;
+    expect(said).to.equal("still here");
+    server.close();
   });
 
   it("says that nobody listens on a port, and that there is no such port", async () => {
