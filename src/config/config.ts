@@ -37,7 +37,7 @@ export interface Config {
     readonly memoryMib: number;
     /** From the VMM's start to the agent's hello. */
     readonly bootTimeoutMs: number;
-    /** A whole RunPodSandbox; kubelet gives up after 240 s (kubelet.md 1.2: 2 × runtimeRequestTimeout). */
+    /** A whole RunPodSandbox; kubelet gives up after 240 s (2 × its runtimeRequestTimeout). */
     readonly runTimeoutMs: number;
     /** How long a Box gets to shut down before it is killed. */
     readonly stopTimeoutMs: number;

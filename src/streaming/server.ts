@@ -1,6 +1,6 @@
 /**
  * The streaming server: kubelet (or a client next to it) comes with a URL that an Exec, Attach or PortForward RPC gave
- * out, upgrades the connection, and is joined with what the request stands for (kubelet.md 3).
+ * out, upgrades the connection, and is joined with what the request stands for (k8s.io/kubelet pkg/cri/streaming/server.go).
  */
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";

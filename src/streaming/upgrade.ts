@@ -1,4 +1,4 @@
-/** From an upgrade request to the protocol that both sides speak (kubelet.md 3.3, 3.6). */
+/** From an upgrade request to the protocol that both sides speak (k8s.io/streaming pkg/httpstream). */
 import { createWebSocketStream } from "ws";
 import { commandOverSpdy } from "./command/over-spdy.js";
 import { commandOverWebSocket } from "./command/over-websocket.js";

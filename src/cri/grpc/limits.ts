@@ -1,4 +1,4 @@
-/** Most calls only read or change small things; kubelet's own limit for them is 120 s (kubelet.md 1.2). */
+/** Most calls only read or change small things; kubelet's own limit for them is 120 s (its runtimeRequestTimeout). */
 const usualLimitMs = 110_000;
 
 /**

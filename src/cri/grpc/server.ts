@@ -7,7 +7,7 @@ import { limitMsOf } from "./limits.js";
 import { imageService, runtimeService } from "./services.js";
 import { createEdge } from "./unary.js";
 
-/** Largest message either way: what kubelet accepts and may send (kubelet.md 1.1, CC utils.go maxMsgSize). */
+/** Largest message either way: what kubelet accepts and may send (k8s.io/cri-client pkg/utils.go, maxMsgSize). */
 const maxMessageBytes = 16 * 1024 * 1024;
 
 export interface CriServer {

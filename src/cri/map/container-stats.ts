@@ -1,4 +1,4 @@
-/** Source: api.proto, ContainerStats; what kubelet needs of it: kubelet.md 1.2, ListContainerStats. */
+/** Source: api.proto, ContainerStats; what kubelet needs of it: pkg/kubelet/stats/cri_stats_provider.go. */
 import type { ContainerStats, ContainerStatsFilter, FilesystemUsage } from "../../gen/runtime/v1/api.js";
 import type { Container } from "../../runtime/container/container.js";
 import type { ContainerUsage, LayerUsage } from "../../runtime/stats/container-stats.js";

@@ -35,7 +35,7 @@ export function containerItem(container: ContainerFacts): CriContainer {
   };
 }
 
-/** Mounts, labels and annotations exactly as they were given: kubelet compares them (kubelet.md 2.7). */
+/** Mounts, labels and annotations exactly as they were given: kubelet compares them (pkg/kubelet/kuberuntime/labels.go). */
 export function containerStatusOf(container: ContainerFacts): ContainerStatus {
   const { spec, record, resources } = container;
   const { user } = record.process;

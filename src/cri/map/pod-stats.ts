@@ -1,6 +1,6 @@
 /**
- * Source: api.proto, PodSandboxStats; callers: `crictl statsp`, and kubelet with PodAndContainerStatsFromCRI (kubelet.md
- * 1.2).
+ * Source: api.proto, PodSandboxStats; callers: `crictl statsp`, and kubelet with PodAndContainerStatsFromCRI
+ * (pkg/kubelet/stats/cri_stats_provider.go).
  */
 import type { InterfaceStats } from "../../gen/agent/v1/agent.js";
 import type {

@@ -30,7 +30,7 @@ export function podSandboxItem(sandbox: PodFacts): PodSandbox {
 
 /**
  * CRI PodSandboxStatus. `network` stays unset for a sandbox without one: an empty address in it would make kubelet
- * recreate the sandbox for ever, an unset network only leaves the pod without address (kubelet.md 2.5).
+ * recreate the sandbox for ever, an unset network only leaves the pod without address (pkg/kubelet/kuberuntime/util).
  */
 export function podSandboxStatusOf(sandbox: PodFacts): PodSandboxStatus {
   const { namespaces } = sandbox.spec;

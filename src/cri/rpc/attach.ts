@@ -6,7 +6,7 @@ import { checkCommand } from "../streaming/check-command.js";
 
 /**
  * CRI Attach: the URL at which a client can have the container's streams, once. How the container ends is not told to
- * it. Source: api.proto, rpc Attach; kubelet.md 3.2 and 3.4.
+ * it. Source: api.proto, rpc Attach; k8s.io/kubelet pkg/cri/streaming/remotecommand.
  */
 export function attach(request: AttachRequest, _call: CallContext, deps: Deps): Promise<AttachResponse> {
   checkCommand(request.containerId, request);

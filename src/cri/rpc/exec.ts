@@ -7,7 +7,7 @@ import { execSession } from "../../runtime/exec/exec-session.js";
 
 /**
  * CRI Exec: checks the request and answers the URL at which a client can have it, once. The command starts when the
- * client is there. Source: api.proto, rpc Exec; kubelet.md 3.2.
+ * client is there. Source: api.proto, rpc Exec; k8s.io/kubelet pkg/cri/streaming/remotecommand.
  */
 export function exec(request: ExecRequest, _call: CallContext, deps: Deps): Promise<ExecResponse> {
   checkCommand(request.containerId, request);

@@ -6,7 +6,7 @@ import type { ContainerEvent } from "../../runtime/events/container-event.js";
 /**
  * CRI GetContainerEvents: what happens to sandboxes and containers of CRI from now on, until the caller leaves. The answer's
  * headers are sent when the subscription stands: who lists after them misses nothing.
- * Source: api.proto, rpc GetContainerEvents; caller: kubelet's evented PLEG (kubelet.md 2.15).
+ * Source: api.proto, rpc GetContainerEvents; caller: kubelet's evented PLEG (pkg/kubelet/pleg/evented.go).
  */
 export function getContainerEvents(
   _request: GetEventsRequest,

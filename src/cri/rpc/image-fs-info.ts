@@ -3,7 +3,7 @@ import type { FilesystemUsage, ImageFsInfoRequest, ImageFsInfoResponse } from ".
 import type { FsUsage } from "../../image/image-store.js";
 import type { CallContext, Deps } from "../deps.js";
 
-/** CRI ImageFsInfo. kubelet's first call on the image service: an error here ends it (kubelet.md 1.1). */
+/** CRI ImageFsInfo. kubelet's first call on the image service: an error here ends it (pkg/kubelet/cadvisor). */
 export async function imageFsInfo(
   _request: ImageFsInfoRequest,
   _call: CallContext,

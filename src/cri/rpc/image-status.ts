@@ -6,7 +6,7 @@ import { criImage } from "../images/cri-image.js";
 
 /**
  * CRI ImageStatus. An image that is not there is an answer without image, not `notFound`: kubelet would otherwise never
- * pull it (kubelet.md 1.3).
+ * pull it (pkg/kubelet/kuberuntime/kuberuntime_image.go).
  */
 export async function imageStatus(
   request: ImageStatusRequest,

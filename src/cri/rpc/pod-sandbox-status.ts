@@ -5,7 +5,7 @@ import { podPid } from "../../runtime/pod/pid.js";
 import type { Pod } from "../../runtime/pod/pod.js";
 import { podSandboxStatusOf } from "../map/pod-status.js";
 
-/** CRI PodSandboxStatus. `notFound` for an unknown id: kubelet tests for that code alone (kubelet.md 1.4). */
+/** CRI PodSandboxStatus. `notFound` for an unknown id: kubelet tests for that code alone (pkg/kubelet/kuberuntime). */
 export async function podSandboxStatus(
   request: PodSandboxStatusRequest,
   _call: CallContext,

@@ -7,7 +7,7 @@ const highestPort = 65_535;
 /**
  * CRI PortForward: the URL at which a client can have connections to ports of the sandbox's loopback. SPDY's clients name
  * the port with each connection; `port` is for those of WebSockets, and may be empty. Source: api.proto, rpc PortForward;
- * kubelet.md 3.2 and 3.5.
+ * k8s.io/kubelet pkg/cri/streaming/portforward.
  */
 export async function portForward(
   request: PortForwardRequest,

@@ -5,7 +5,7 @@ import type { CallContext, Deps } from "../deps.js";
 import { requiredImageName } from "../images/image-request.js";
 
 /**
- * CRI PullImage. The answer is the image's id: the same string as in Image.id (kubelet.md 2.4). No limit but the
+ * CRI PullImage. The answer is the image's id: the same string as in Image.id (pkg/kubelet/images). No limit but the
  * caller's; a pull that stalls ends itself.
  */
 export async function pullImage(request: PullImageRequest, call: CallContext, deps: Deps): Promise<PullImageResponse> {
@@ -23,7 +23,7 @@ function checkHandler(handler: string, known: readonly string[]): void {
   });
 }
 
-/** kubelet reads the reason from the message's prefix, with code Unknown only (kubelet.md 1.3, PullImage). */
+/** kubelet reads the reason from the message's prefix, with code Unknown only (pkg/kubelet/images, evalCRIPullErr). */
 async function pull(name: string, auth: RegistryAuth | undefined, call: CallContext, deps: Deps): Promise<Image> {
   try {
     return await deps.images.pull(name, auth, call.signal);

@@ -3,7 +3,7 @@ import type { CallContext, Deps } from "../deps.js";
 import { requiredImageName } from "../images/image-request.js";
 
 /**
- * CRI RemoveImage: all names of the image that the one names. An unknown image is success (kubelet.md 1.4), a pinned one is
+ * CRI RemoveImage: all names of the image that the one names. An unknown image is success (api.proto), a pinned one is
  * FAILED_PRECONDITION: kubelet's garbage collection passes those over and never asks.
  */
 export async function removeImage(

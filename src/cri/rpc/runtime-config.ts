@@ -2,7 +2,7 @@ import { CgroupDriver, type RuntimeConfigRequest, type RuntimeConfigResponse } f
 import type { CallContext, Deps } from "../deps.js";
 
 /**
- * CRI RuntimeConfig. The driver is always said: an unset one means SYSTEMD (kubelet.md 2.17), and kubelet would then hand
+ * CRI RuntimeConfig. The driver is always said: an unset one means SYSTEMD (pkg/kubelet/kubelet.go, initRuntime), and kubelet would then hand
  * out `.slice` cgroups.
  */
 export async function runtimeConfig(

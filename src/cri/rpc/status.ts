@@ -12,7 +12,7 @@ import type { PoolFacts } from "../../vmm/pool/box-pool.js";
 import type { CallContext, Deps } from "../deps.js";
 
 /**
- * CRI Status. Both conditions that kubelet asks for are there (kubelet.md 2.2); an entry per handler, "" included (2.3).
+ * CRI Status. Both conditions that kubelet asks for are there (pkg/kubelet/kubelet.go, updateRuntimeUp); an entry per handler, "" included.
  * NetworkReady says whether a sandbox made now would get a network.
  */
 export async function status(request: StatusRequest, call: CallContext, deps: Deps): Promise<StatusResponse> {

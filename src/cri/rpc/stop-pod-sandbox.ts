@@ -3,7 +3,7 @@ import type { CallContext, Deps } from "../deps.js";
 import { stopSandbox } from "../../runtime/pod/end.js";
 
 /**
- * CRI StopPodSandbox. Idempotent: an unknown sandbox is success (kubelet.md 1.4), a stopped one is gone over again.
+ * CRI StopPodSandbox. Idempotent: an unknown sandbox is success (api.proto), a stopped one is gone over again.
  * Answers when no process of the sandbox is left. Source: api.proto, rpc StopPodSandbox.
  */
 export async function stopPodSandbox(

@@ -6,7 +6,7 @@ import { resourceSpecOf } from "../map/resources.js";
 /**
  * CRI UpdatePodSandboxResources. What fits into the Box that the pod was given is granted (kubelet sets the pod's own control
  * group, in which the Box lives), what doesn't is refused, and kubelet then rejects the resize.
- * Source: api.proto, rpc UpdatePodSandboxResources; caller: kubelet's in-place resize (kubelet.md 2.14).
+ * Source: api.proto, rpc UpdatePodSandboxResources; caller: kubelet's in-place resize (pkg/kubelet/kuberuntime).
  */
 export async function updatePodSandboxResources(
   request: UpdatePodSandboxResourcesRequest,

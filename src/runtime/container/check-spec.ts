@@ -42,7 +42,7 @@ async function requiredImage({ image: { name } }: ContainerSpec, deps: Deps): Pr
   throw new RuntimeError("notFound", `image "${name}" is not on this node`, { hint: "pull it first" });
 }
 
-/** The pod's log_directory joined with the container's log_path; none when either is empty (kubelet.md 4.2). */
+/** The pod's log_directory joined with the container's log_path; none when either is empty (pkg/kubelet/kuberuntime/helpers.go). */
 function logPathOf(sandbox: Pod, spec: ContainerSpec): string {
   const { logDirectory } = sandbox.spec;
   if (logDirectory === "" || spec.logPath === "") return "";

@@ -32,7 +32,7 @@ import { planOf } from "./plan.js";
 import type { SeccompFilter } from "./seccomp-filters.js";
 
 /**
- * Makes a container, up to CREATED, under its own deadline (design, decision 14): the caller may leave. Whatever fails,
+ * Makes a container, up to CREATED, under its own deadline (docs/adr/0008): the caller may leave. Whatever fails,
  * all that had been made is taken back; the record comes last and owns the parts.
  */
 export async function createContainerIn(request: CheckedContainer, deps: Deps): Promise<ContainerId> {
@@ -215,7 +215,7 @@ const refusals: readonly ErrorCode[] = ["notFound", "invalidArgument", "failedPr
 /**
  * "", or why the container can't run: that is for StartContainer to say, as with containerd, which asks its runtime no
  * earlier. kubelet takes a container that could not be created for one that is yet to come, for ever; one that could not
- * be started has failed, and so has its pod if it is not to be restarted (kubelet.md 2.8).
+ * be started has failed, and so has its pod if it is not to be restarted (pkg/kubelet/kubelet_pods.go, getPhase).
  */
 async function createSession(
   { id, spec, root, placed, seccomp, apparmorPolicy, stdin }: SessionParts,

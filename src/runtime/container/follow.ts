@@ -28,7 +28,7 @@ export function initOf(container: Container): ProcessRef {
 
 /**
  * Follows a running container: its output goes to the log, and its exit is recorded once the last byte of it is
- * written, so that a reader who sees EXITED finds the whole log (kubelet.md 4.3). Lines up to `resumeAfterNs` stand in
+ * written, so that a reader who sees EXITED finds the whole log (pkg/kubelet/kuberuntime/logs). Lines up to `resumeAfterNs` stand in
  * the log already.
  */
 export function follow(

@@ -1,6 +1,6 @@
 /** Every step of a container's life has its own limit; these are well above what a loaded machine needs. */
 
-/** A whole CreateContainer; kubelet gives up after 120 s (kubelet.md 1.2) and asks again. */
+/** A whole CreateContainer; kubelet gives up after 120 s (its runtimeRequestTimeout) and asks again. */
 export const createLimitMs = 110_000;
 /** A whole StartContainer. */
 export const startLimitMs = 100_000;

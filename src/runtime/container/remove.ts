@@ -19,7 +19,7 @@ export async function removeContainerOf(
   store.log.info({ containerId: container.id, sandboxId: container.sandboxId }, "container removed");
 }
 
-/** The agent lets go first, then the share, then the snapshot (design, decision 19). Each step is idempotent. */
+/** The agent lets go first, then the share, then the snapshot. Each step is idempotent. */
 async function releaseParts(container: Container, store: ContainerStore, signal: AbortSignal): Promise<void> {
   store.mirrors.forget(container.id);
   const box = store.parts.sandboxes.find(container.sandboxId)?.box;

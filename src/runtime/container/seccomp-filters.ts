@@ -41,7 +41,7 @@ const profileSchema = z.looseObject({
 });
 
 /**
- * Compiles seccomp profiles to BPF on the host, each once (design, decision 18), by `agent seccomp`: the guest would
+ * Compiles seccomp profiles to BPF on the host, each once, by `agent seccomp`: the guest would
  * need 70 ms for it at every start and exec.
  */
 export class SeccompFilters {

@@ -10,12 +10,12 @@ import type { Container } from "./container.js";
 import { follow } from "./follow.js";
 import { startLimitMs, stepLimitMs, undoLimitMs } from "./limits.js";
 
-/** containerd's choice for a program that could not be started (kubelet.md 2.8). */
+/** containerd's choice for a program that could not be started (its core/runtime and internal/cri). */
 const startErrorCode = 128;
 
 /**
  * Starts a created container under its own deadline; the caller may leave. A container that could not be started is
- * EXITED with reason StartError: the next try is a new container (kubelet.md 2.11).
+ * EXITED with reason StartError: the next try is a new container (pkg/kubelet/kuberuntime).
  */
 export async function startContainerIn(container: Container, deps: Deps): Promise<void> {
   await operation(`start container ${shortId(container.id)}`, startLimitMs, deps.closing, (signal) =>

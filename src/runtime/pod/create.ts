@@ -33,7 +33,7 @@ const guestLimitMs = 60_000;
 const entropyBytes = 64;
 
 /**
- * Makes a sandbox, up to READY, under its own deadline (design, decision 14): the caller may leave. Whatever fails, all
+ * Makes a sandbox, up to READY, under its own deadline (docs/adr/0008): the caller may leave. Whatever fails, all
  * that had been made is taken back, the record last. `ready`: a Box that was taken from the pool for it; it never goes back.
  */
 export async function createSandbox(asked: DecidedPod, deps: Deps, ready?: TakenBox): Promise<PodId> {
@@ -137,7 +137,7 @@ interface Joining {
   readonly planned: Attachment | undefined;
 }
 
-/** Boot and CNI side by side (design, decision 8). Each has limits of its own, and its error tells more: it comes first. */
+/** Boot and CNI side by side. Each has limits of its own, and its error tells more: it comes first. */
 async function bootAndJoin(
   { boxSpec, network, planned }: Joining,
   stages: Stages,

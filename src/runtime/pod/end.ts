@@ -16,7 +16,7 @@ const stopContainersLimitMs = 10_000;
 /** Over the Box's own grace. */
 const reclaimLimitMs = 30_000;
 
-/** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (kubelet.md 2.18). */
+/** From now on the Box's death turns the sandbox NOTREADY and its containers EXITED (pkg/kubelet/pleg). */
 export function watchBox(sandbox: Pod, box: Box, deps: Deps): void {
   void onItsOwn(async () => {
     const exit = await box.exited;

@@ -1,7 +1,7 @@
 /**
  * The user namespace of a pod (hostUsers: false). Its containers have it in the guest, or on the host where the pod is the
  * host's own, with the ids that kubelet has chosen; the share shows the owners of the host's files as those ids.
- * Source: CRI UserNamespace, IDMapping; kubelet.md, "userns_options".
+ * Source: CRI UserNamespace, IDMapping; pkg/kubelet/userns.
  */
 import { RuntimeError } from "../../base/errors.js";
 import type { BoxFactory, BoxSpec, DriverName } from "../../vmm/box.js";

@@ -1,6 +1,6 @@
 /**
  * Ports of a pod behind which is the host: the agent listens on them in the pod's network, and each connection comes to a
- * service of the daemon (design, decision 29; docs/adr/0113). A service registers itself once, before the daemon serves; the
+ * service of the daemon (docs/adr/0113). A service registers itself once, before the daemon serves; the
  * engine knows its name and its ports.
  */
 import type { HandlerConfig } from "../../config/config.js";

@@ -70,7 +70,7 @@ async function nameIn(root: string, path: string, native: Native): Promise<strin
 }
 
 /**
- * As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (kubelet.md 5.4), which is what
+ * As ContainerStatus shows it: kubelet's garbage collection spares the image by its id (pkg/kubelet/images), which is what
  * PullImage has answered. A reference that the caller gives stays as it is.
  */
 export function withVolumeIds(spec: ContainerSpec, volumes: ImageVolumes): ContainerSpec {

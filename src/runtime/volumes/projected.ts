@@ -9,7 +9,7 @@ const maxBytes = 4 * 1024 * 1024;
 /**
  * True for a directory that is written as kubelet's AtomicWriter does it: `..data` is a link to a neighbour whose name
  * begins with "..", and all other names lead through it. One with more in it than a copy is made of is none.
- * Source: kubelet.md, "Volumes"; kubernetes, pkg/volume/util/atomic_writer.go.
+ * Source: kubernetes, pkg/volume/util/atomic_writer.go.
  */
 export async function isProjected(directory: string): Promise<boolean> {
   try {

@@ -11,7 +11,7 @@ import { outcomeOf } from "./outcome.js";
 import { statusText } from "./status.js";
 import { terminalSizes } from "./terminal-sizes.js";
 
-/** For the client to open all of its streams (kubelet.md 3.2). */
+/** For the client to open all of its streams (k8s.io/kubelet pkg/cri/streaming/remotecommand/httpstream.go). */
 const streamsMs = 30_000;
 
 /** Streams that the client is to open, by their header `streamtype`. */
@@ -24,7 +24,7 @@ function expectedStreams(request: CommandRequest, version: CommandVersion): Set<
   return expected;
 }
 
-/** One exec or attach: a stream per channel (kubelet.md 3.4). Resolves when the connection is closed. */
+/** One exec or attach: a stream per channel (k8s.io/kubelet pkg/cri/streaming/remotecommand/httpstream.go). Resolves when the connection is closed. */
 export async function commandOverSpdy(
   connection: Duplex,
   request: CommandRequest,

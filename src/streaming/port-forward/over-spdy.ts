@@ -9,7 +9,7 @@ import { forward } from "./forward.js";
 
 /** Two for each connection. */
 const maxStreams = 512;
-/** For the second stream of a pair (kubelet.md 3.5). */
+/** For the second stream of a pair (k8s.io/kubelet pkg/cri/streaming/portforward/httpstream.go). */
 const pairMs = 30_000;
 
 /** Every pair of streams is a connection of its own, for hours. Resolves when the client's connection is closed. */

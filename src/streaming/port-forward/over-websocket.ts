@@ -7,7 +7,7 @@ import { forward } from "./forward.js";
 
 /**
  * Port i of the request has the channels 2i (data) and 2i + 1 (error); the first message on each is the port, two bytes,
- * little endian (kubelet.md 3.6). One connection per port. Resolves when the client's connection is closed.
+ * little endian (k8s.io/kubelet pkg/cri/streaming/portforward/websocket.go). One connection per port. Resolves when the client's connection is closed.
  */
 export async function forwardOverWebSocket(
   socket: WebSocket,

@@ -21,7 +21,7 @@ export interface SpdyOptions {
 
 /**
  * The server's side of one SPDY/3.1 connection, as spdystream's clients expect it: no flow control but TCP's, a reply to
- * each stream at once, pings echoed, settings and windows ignored (kubelet.md 3.7).
+ * each stream at once, pings echoed, settings and windows ignored (k8s.io/streaming pkg/httpstream/spdy).
  */
 export class SpdySession implements StreamOwner {
   readonly #connection: Duplex;

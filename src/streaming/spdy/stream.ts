@@ -5,7 +5,7 @@ import { dataFrame, resetFrame, resetStatus } from "./frames.js";
 
 /** Unread bytes of one stream at which the whole connection waits: SPDY's clients here know no flow control. */
 const maxUnreadBytes = 256 * 1024;
-/** Small enough that streams of one connection take turns (kubelet.md 3.7). */
+/** Small enough that streams of one connection take turns (as moby/spdystream has it). */
 const maxFrameBytes = 32 * 1024;
 
 /** What a stream needs of its session. */

@@ -18,7 +18,7 @@ const normalClosure = 1000;
 
 /**
  * Channels in the messages of a WebSocket: a byte with the channel's number, then what goes there; in the base64
- * variants a digit, then base64 (kubelet.md 3.6). Channels that the client may write to are named at the start; what
+ * variants a digit, then base64 (k8s.io/streaming pkg/httpstream/wsstream). Channels that the client may write to are named at the start; what
  * comes for others is dropped.
  */
 export class ChannelSocket {
