@@ -4,7 +4,14 @@ import { ChannelCredentials, type Client, type ClientReadableStream } from "@grp
 import { expect } from "chai";
 import { digest } from "../../../../src/base/ids.js";
 import { createLogger } from "../../../../src/base/log.js";
-import { FileServiceClient, type WriteFileRequest } from "../../../../src/gen/sandboxes/v1/files.js";
+import {
+  FileServiceClient,
+  type ListFilesRequest,
+  type ListFilesResponse,
+  type StatFileRequest,
+  type StatFileResponse,
+  type WriteFileRequest,
+} from "../../../../src/gen/sandboxes/v1/files.js";
 import { PortServiceClient, type ForwardPortResponse } from "../../../../src/gen/sandboxes/v1/ports.js";
 import {
   type ConnectProcessResponse,
@@ -213,7 +220,12 @@ describe("sandboxes.v1", () => {
     expect(await stalled([{ open }, { data: Buffer.from("half") }])).to.match(told);
     expect(await statusOf(called(files, files.statFile.bind(files), stat, of))).to.equal("NOT_FOUND");
     const listed = { sandboxId: sandbox.id, path: ".", user: "", depth: 1, limit: 0 };
-    const { entries } = await called(files, files.listFiles.bind(files), listed, of);
+    const { entries } = await called<ListFilesRequest, ListFilesResponse>(
+      files,
+      files.listFiles.bind(files),
+      listed,
+      of,
+    );
     expect(entries.map(({ name }) => name).filter((name) => name.includes("stalled"))).to.deep.equal([]);
   });
 
@@ -237,7 +249,7 @@ describe("sandboxes.v1", () => {
       }, idleMs / 3);
     });
     const stat = { sandboxId: sandbox.id, path: "slow", user: "", follow: true };
-    const { entry } = await called(files, files.statFile.bind(files), stat, of);
+    const { entry } = await called<StatFileRequest, StatFileResponse>(files, files.statFile.bind(files), stat, of);
     expect(entry?.sizeBytes).to.equal(BigInt(pieces));
   });
 
