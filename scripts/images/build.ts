@@ -24,6 +24,11 @@ export function imageName(template: TemplateName): string {
   return `localhost/a3s-box/${template}:1`;
 }
 
+/** Of a coding agent. */
+export function agentImageName(kind: string): string {
+  return `localhost/a3s-box/${kind}:1`;
+}
+
 export interface LayerReport {
   readonly name: string;
   readonly files: number;

@@ -9,17 +9,20 @@ import { interrupted } from "../setup/interrupted.js";
 import { ociArchive } from "../setup/oci-archive.js";
 import type { SetupContext } from "../setup/run.js";
 import { setUp, setupContext, usableDriver } from "../setup/set-up.js";
+import type { AgentKind } from "../../src/config/agents.js";
+import { codingAgents } from "../setup/assets/coding-agents.js";
+import { agentImage, imagedAgents, isAgent, requirePublished } from "./agents.js";
 import { type BuiltImage, buildImages, isTemplate, type TemplateName, templateNames } from "./build.js";
 import { downloadLayers } from "./packages.js";
 
-const usage = `npm run images -- TEMPLATE… [OPTIONS]     TEMPLATE: ${templateNames.join(", ")}
-  --out DIR       where TEMPLATE.tar is written; left out: build/images
+const usage = `npm run images -- NAME… [OPTIONS]     NAME: ${[...templateNames, ...imagedAgents].join(", ")}
+  --out DIR       where NAME.tar is written; left out: build/images
   --import        bring them into the daemon's image store too, as root
   --root DIR      the daemon's root, where that is not the configuration's
   --config FILE   the daemon's configuration`;
 
 interface Wish {
-  readonly names: readonly TemplateName[];
+  readonly names: readonly (TemplateName | AgentKind)[];
   readonly out: string;
   readonly import: boolean;
   /** For `image import`. */
@@ -35,7 +38,7 @@ function wishOf(argv: readonly string[]): Wish | undefined {
       config: { type: "string" },
     } as const;
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
-    const names = positionals.filter(isTemplate);
+    const names = positionals.filter((name) => isTemplate(name) || isAgent(name));
     if (names.length === 0 || names.length < positionals.length) return undefined;
     const flag = (name: "root" | "config"): string[] => {
       const value = values[name];
@@ -53,17 +56,20 @@ async function main(): Promise<number> {
     console.error(usage);
     return 2;
   }
+  for (const name of wish.names) if (isAgent(name)) requirePublished(name);
   const context = setupContext(join(import.meta.dirname, "../.."), interrupted(), (line) => {
     console.log(line);
   });
   const built = await build(context);
   await mkdir(wish.out, { recursive: true });
+  const modules = wish.names.some(isAgent) ? join(await codingAgents(context), "node_modules") : "";
   for (const name of wish.names) {
+    const image = isAgent(name) ? await agentImage(name, built.base, modules) : built[name];
     const archive = join(wish.out, `${name}.tar`);
-    const { tar, digest } = await ociArchive(built[name]);
+    const { tar, digest } = await ociArchive(image);
     await writeFile(`${archive}.new`, tar);
     await rename(`${archive}.new`, archive);
-    console.log(`\n${archive}\n  ${built[name].name}  ${digest}  ${mib(tar.length)}\n${tableOf(built[name])}`);
+    console.log(`\n${archive}\n  ${image.name}  ${digest}  ${mib(tar.length)}\n${tableOf(image)}`);
     if (wish.import) await importArchive(context, archive, wish.flags);
   }
   return 0;
