@@ -6,7 +6,7 @@ import { presets } from "../../src/agents/presets/presets.js";
 import { agentKinds, type AgentKind } from "../../src/config/agents.js";
 import { RuntimeError } from "../../src/base/errors.js";
 import { type ImageFile, imageLayer } from "../setup/image-layer.js";
-import { agentImageName, type BuiltImage } from "./build.js";
+import { type BuiltImage, imageName } from "./build.js";
 
 interface Published {
   /** What brings the program, pinned by the lock: what the preset's package would fetch for this machine. */
@@ -64,7 +64,7 @@ export async function agentImage(kind: AgentKind, base: BuiltImage, modules: str
   const labels = { "org.opencontainers.image.title": kind, "a3s-box.agent": `${name}=${version}` };
   return {
     ...base,
-    name: agentImageName(kind),
+    name: imageName(kind),
     layers: [...base.layers, layer],
     report: [...base.report, { name: kind, files: 1, bytes: content.length }],
     config: { ...base.config, Labels: { ...base.config.Labels, ...labels } },

@@ -1,6 +1,7 @@
 /** The images of the templates, from packages that are there as files. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { AgentKind } from "../../src/config/agents.js";
 import { type ImageFile, type ImageLayer, imageLayer } from "../setup/image-layer.js";
 import { defaultPath, type Image, type ImageConfig } from "../setup/oci-archive.js";
 import { type Package, readPackage } from "./deb.js";
@@ -20,13 +21,8 @@ export function isTemplate(name: string): name is TemplateName {
   return templateNames.some((known) => known === name);
 }
 
-export function imageName(template: TemplateName): string {
-  return `localhost/a3s-box/${template}:1`;
-}
-
-/** Of a coding agent. */
-export function agentImageName(kind: string): string {
-  return `localhost/a3s-box/${kind}:1`;
+export function imageName(name: TemplateName | AgentKind): string {
+  return `localhost/a3s-box/${name}:1`;
 }
 
 export interface LayerReport {

@@ -15,13 +15,14 @@ import { AcpQuestions } from "../support/agents/acp-questions.js";
 import { putFile, skillText } from "../support/agents/skill-directory.js";
 import { makeAuthority, type TestAuthority } from "../support/certificates.js";
 import { Daemon } from "../support/daemon.js";
-import { agentImageName } from "../../scripts/images/build.js";
+import { imageName } from "../../scripts/images/build.js";
 import { hasCodingAgents, noAgents, ofLastTurn, written } from "../support/models/coding-agents.js";
 import { startFakeModels, type FakeModels } from "../support/models/fake-models.js";
 import { filesWith } from "../support/models/key-search.js";
 import { foundInMemory } from "../support/models/found-in-memory.js";
 import { vmmPid } from "../support/pods.js";
 import { projectDirectory } from "../support/project.js";
+import { edgeAnswer } from "../support/sandboxes/edge.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -54,8 +55,8 @@ value_file = "${join(directory, "key")}"
 ca_file = "${authority.certFile}"
 models = ["${model}"]
 `;
-    const template = (agent: string, llm: string): string => `[templates.${agent}]
-image = "${agentImageName(agent)}"
+    const template = (agent: "opencode" | "codex", llm: string): string => `[templates.${agent}]
+image = "${imageName(agent)}"
 workdir = "/home/user"
 llm = ["${llm}"]
 agent = "${agent}"
@@ -88,18 +89,7 @@ ${template("opencode", "anthropic")}${template("codex", "openai")}`;
   });
 
   async function edge(method: string, path: string, value?: unknown): Promise<unknown> {
-    const data = value === undefined ? [] : ["--data", JSON.stringify(value)];
-    const args = [
-      "-sS",
-      "--unix-socket",
-      join(directory, "edge.sock"),
-      "-X",
-      method,
-      ...data,
-      `http://localhost${path}`,
-    ];
-    const { stdout } = await promisify(execFile)("curl", args);
-    return stdout === "" ? undefined : JSON.parse(stdout);
+    return await edgeAnswer(join(directory, "edge.sock"), method, path, value);
   }
 
   async function made(template: string): Promise<{ readonly id: string; readonly podId: string }> {

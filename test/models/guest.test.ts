@@ -3,20 +3,20 @@
  * end, and a hostile Box beside another.
  */
 import { expect } from "chai";
-import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { promisify } from "node:util";
 import * as z from "zod";
 import { makeAuthority, type TestAuthority } from "../support/certificates.js";
 import { Daemon } from "../support/daemon.js";
+import { freePort } from "../support/free-port.js";
 import { clientImage, clientImageName, pythonClients, pythonFacts } from "../support/models/client-image.js";
 import { startFakeModels, usual, type FakeModels } from "../support/models/fake-models.js";
+import { residentKib } from "../support/machine.js";
 import { projectDirectory } from "../support/project.js";
+import { edgeCall } from "../support/sandboxes/edge.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -89,10 +89,7 @@ llm = ["anthropic", "openai"]
   }
 
   async function edge(method: string, path: string, value?: unknown): Promise<unknown> {
-    const data = value === undefined ? [] : ["--data", JSON.stringify(value)];
-    const args = ["-sS", "--fail-with-body", "--unix-socket", join(directory, "edge.sock"), "-X", method, ...data];
-    const { stdout } = await promisify(execFile)("curl", [...args, `http://localhost${path}`]);
-    return stdout === "" ? undefined : (JSON.parse(stdout) as unknown);
+    return await edgeCall(join(directory, "edge.sock"), method, path, value);
   }
 
   async function made(): Promise<string> {
@@ -163,10 +160,7 @@ llm = ["anthropic", "openai"]
   it("answers of 64 MiB go through whole, and the daemon's memory stays as it is", async () => {
     const get = async (): Promise<string> => await sh(box, `${ask("huge")} | wc -c`);
     await get();
-    const residentMib = async (): Promise<number> => {
-      const text = await readFile(`/proc/${String(daemon.pid)}/status`, "utf8");
-      return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1]) / 1024;
-    };
+    const residentMib = async (): Promise<number> => (await residentKib(daemon.pid)) / 1024;
     const before = await residentMib();
     let most = before;
     const over = new AbortController();
@@ -243,11 +237,3 @@ llm = ["anthropic", "openai"]
     );
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}

@@ -2,11 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
-import { connect, createServer, Socket } from "node:net";
+import { connect, Socket } from "node:net";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { loadNative, type JoinedListener } from "../../src/native/addon.js";
+import { freePort } from "../support/free-port.js";
 import { projectDirectory } from "../support/project.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -201,14 +202,6 @@ async function closing(socket: Socket): Promise<void> {
 
 async function descriptors(): Promise<number> {
   return (await readdir("/proc/self/fd")).length;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 async function all(socket: Socket): Promise<Buffer> {

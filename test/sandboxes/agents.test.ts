@@ -14,6 +14,7 @@ import { Daemon } from "../support/daemon.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { removePod, runPod, startContainer } from "../support/pods.js";
 import { projectDirectory } from "../support/project.js";
+import { edgeAnswer } from "../support/sandboxes/edge.js";
 import { eventually, limit } from "../support/wait.js";
 
 const places = ["/skills", "/etc/codex/skills", "/etc/claude-code/.claude/skills"];
@@ -72,10 +73,7 @@ agent = "codex"
   });
 
   async function edge(method: string, path: string, value?: unknown): Promise<unknown> {
-    const data = value === undefined ? [] : ["--data", JSON.stringify(value)];
-    const args = ["-sS", "--unix-socket", at("edge.sock"), "-X", method, ...data, `http://localhost${path}`];
-    const { stdout } = await promisify(execFile)("curl", args);
-    return stdout === "" ? undefined : JSON.parse(stdout);
+    return await edgeAnswer(at("edge.sock"), method, path, value);
   }
 
   const run = async (command: string, sandbox = id): Promise<string> =>

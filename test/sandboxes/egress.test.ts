@@ -4,7 +4,6 @@
  */
 import { expect } from "chai";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
@@ -12,9 +11,11 @@ import { loadNative, type Native } from "../../src/native/addon.js";
 import { Daemon, command } from "../support/daemon.js";
 import { Lines, seenBy } from "../support/egress/lines.js";
 import { NameServer } from "../support/egress/name-server.js";
+import { leadOut } from "../support/egress/way-out.js";
 import { busybox, busyboxImage } from "../support/images.js";
 import { nodeAddress, NodeNetwork } from "../support/node-network.js";
 import { projectDirectory } from "../support/project.js";
+import { edgeCall } from "../support/sandboxes/edge.js";
 import { eventually, limit } from "../support/wait.js";
 
 const pods = { gateway: "10.96.9.1", subnet: "10.96.9.0/24", gateway6: "fd96:9::1", subnet6: "fd96:9::/64" };
@@ -41,7 +42,7 @@ describe("Sandboxes in a network", function () {
     ({ native } = loadNative(join(projectDirectory, "build/assets")));
     node = await NodeNetwork.create();
     await native.createNetns(internet());
-    await wire();
+    await leadOut(node, internet(), pods, [...outside, nameServer]);
     world = Lines.start(internet(), "world.py", "up0", outside.join(","), "80,53");
     await world.next();
     names = await NameServer.open(await native.listenIn(internet(), "udp", nameServer, 53));
@@ -75,42 +76,8 @@ describe("Sandboxes in a network", function () {
     return join(scratch, "internet");
   }
 
-  /** The node's way out leads to a namespace that has all that is outside. */
-  async function wire(): Promise<void> {
-    const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
-    await node.configure([{ ...bridge, ipam: node.ipam(pods.subnet, pods.subnet6) }]);
-    const there = `nsenter --net=${internet()}`;
-    const lines = [
-      `ip link add wan type veth peer name up0 netns ${internet()}`,
-      "ip address add 203.0.113.254/24 dev wan",
-      "ip address add 2001:db8:1::fe/64 dev wan nodad",
-      "ip link set wan up",
-      ...["169.254.169.254", "10.77.0.1"].map((one) => `ip route add ${one} via 203.0.113.1`),
-      ...[...outside, nameServer].map((one) => {
-        const bits = one.includes(":") ? 64 : one.startsWith("203.") ? 24 : 32;
-        return `${there} ip address add ${one}/${String(bits)} dev up0 ${bits === 64 ? "nodad" : ""}`;
-      }),
-      `${there} ip link set up0 up`,
-      `${there} ip route add default via 203.0.113.254`,
-      `${there} ip -6 route add default via 2001:db8:1::fe`,
-    ];
-    await node.run("sh", "-ec", lines.join("\n"));
-  }
-
   async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const text = await new Promise<string>((resolve, reject) => {
-      const asked = request({ socketPath: join(scratch, "box.sock"), method, path }, (response) => {
-        let all = "";
-        response.setEncoding("utf8").on("data", (chunk: string) => (all += chunk));
-        response.on("end", () => {
-          if ((response.statusCode ?? 500) < 300) resolve(all);
-          else reject(new Error(`${method} ${path}: ${String(response.statusCode)} ${all}`));
-        });
-      });
-      asked.on("error", reject);
-      asked.end(body === undefined ? undefined : JSON.stringify(body));
-    });
-    return text === "" ? undefined : (JSON.parse(text) as unknown);
+    return await edgeCall(join(scratch, "box.sock"), method, path, body);
   }
 
   /** By the token of another tenant than the socket's, root of the node. */

@@ -16,7 +16,7 @@ import { serveSandboxes } from "../../scripts/quickstart/serve-sandboxes.js";
 import { driver } from "../support/daemon.js";
 import { codeBlocksOf, textOf } from "../support/documents.js";
 import { projectDirectory } from "../support/project.js";
-import { freePort } from "../support/registry.js";
+import { freePort } from "../support/free-port.js";
 import { skipBecause } from "../support/skip.js";
 import { limit } from "../support/wait.js";
 

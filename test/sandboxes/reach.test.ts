@@ -3,11 +3,9 @@
  * in it, what came of each compared with its cell, and each refusal looked up with its reason.
  */
 import { expect } from "chai";
-import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import * as z from "zod";
 import { loadNative, type Native } from "../../src/native/addon.js";
 import { Daemon } from "../support/daemon.js";
@@ -15,8 +13,10 @@ import type { Try } from "../support/egress/bed.js";
 import { Lines, seenBy } from "../support/egress/lines.js";
 import { NameServer } from "../support/egress/name-server.js";
 import * as reach from "../support/egress/reach-table.js";
+import { leadOut, wan } from "../support/egress/way-out.js";
 import { nodeAddress, NodeNetwork } from "../support/node-network.js";
 import { projectDirectory } from "../support/project.js";
+import { edgeCall } from "../support/sandboxes/edge.js";
 import { baseImage, importTemplate } from "../support/template-images.js";
 import { eventually, limit } from "../support/wait.js";
 
@@ -46,7 +46,7 @@ describe("What a Box reaches", function () {
     ({ native } = loadNative(join(projectDirectory, "build/assets")));
     node = await NodeNetwork.create();
     await native.createNetns(internet());
-    await wire();
+    await leadOut(node, internet(), reach.pods, [...reach.outside, ...Object.values(reach.nameServers)]);
     world = Lines.start(internet(), "world.py", "up0", reach.outside.join(","), "53,80,853");
     await world.next();
     for (const address of Object.values(reach.nameServers)) await serveNames(address);
@@ -68,7 +68,7 @@ describe("What a Box reaches", function () {
     await eventually("the other Box serves", 20_000, async () =>
       (await run(other, "cat /dev/shm/said")).includes("ready") ? true : undefined,
     );
-    const onIt = [nodeAddress, ...Object.values(reach.wan), reach.pods.gateway, reach.pods.gateway6];
+    const onIt = [nodeAddress, ...Object.values(wan), reach.pods.gateway, reach.pods.gateway6];
     onNode = Lines.start(node.netns, "world.py", "wan", onIt.join(","), "80");
     await onNode.next();
     rows = reach.reachRows(nodeAddress, addresses);
@@ -88,35 +88,6 @@ describe("What a Box reaches", function () {
     return join(scratch, "internet");
   }
 
-  /** The node's way out leads to a namespace that has all that is outside, each of it routed there. */
-  async function wire(): Promise<void> {
-    const { pods, wan, nameServers } = reach;
-    const bridge = { type: "bridge", bridge: "pods", isGateway: true, ipMasq: true, hairpinMode: true };
-    await node.configure([{ ...bridge, ipam: node.ipam(pods.subnet, pods.subnet6) }]);
-    const there = `nsenter --net=${internet()}`;
-    const all = [...reach.outside, ...Object.values(nameServers)];
-    const isNear = (one: string): boolean => /^(?:203\.0\.113\.|2001:db8:1:)/.test(one);
-    const lines = [
-      `ip link add wan type veth peer name up0 netns ${internet()}`,
-      `ip address add ${wan[4]}/24 dev wan`,
-      `ip address add ${wan[6]}/64 dev wan nodad`,
-      "ip link set wan up",
-      `${there} ip link set lo up`,
-      `${there} ip link set up0 up`,
-      ...all.map((one) => {
-        const six = one.includes(":");
-        const bits = isNear(one) ? (six ? 64 : 24) : six ? 128 : 32;
-        return `${there} ip address add ${one}/${String(bits)} dev ${isNear(one) ? "up0" : "lo"} ${six ? "nodad" : ""}`;
-      }),
-      ...all
-        .filter((one) => !isNear(one))
-        .map((one) => `ip route add ${one} via ${one.includes(":") ? "2001:db8:1::1" : "203.0.113.1"}`),
-      `${there} ip route add default via ${wan[4]}`,
-      `${there} ip -6 route add default via ${wan[6]}`,
-    ];
-    await node.run("sh", "-ec", lines.join("\n"));
-  }
-
   async function serveNames(address: string): Promise<void> {
     const server = await NameServer.open(await native.listenIn(internet(), "udp", address, 53));
     await server.serveStreams(await native.listenIn(internet(), "tcp", address, 53));
@@ -125,12 +96,7 @@ describe("What a Box reaches", function () {
   }
 
   async function call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const sent = body === undefined ? [] : ["--data-binary", "@-"];
-    const args = ["-sS", "--fail-with-body", "--unix-socket", join(scratch, "box.sock"), "-X", method, ...sent];
-    const asked = promisify(execFile)("curl", [...args, `http://localhost${path}`], { maxBuffer: 1 << 24 });
-    asked.child.stdin?.end(body === undefined ? "" : JSON.stringify(body));
-    const { stdout } = await asked;
-    return stdout === "" ? undefined : (JSON.parse(stdout) as unknown);
+    return await edgeCall(join(scratch, "box.sock"), method, path, body);
   }
 
   async function created(more: object): Promise<string> {

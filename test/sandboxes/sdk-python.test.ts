@@ -10,7 +10,7 @@ import { findEndpoint } from "../../src/cli/client/endpoint.js";
 import { SandboxServiceService as service } from "../../src/gen/sandboxes/v1/sandboxes.js";
 import { Daemon } from "../support/daemon.js";
 import { projectDirectory } from "../support/project.js";
-import { freePort } from "../support/registry.js";
+import { freePort } from "../support/free-port.js";
 import { agentImage, agentImageName } from "../support/sandboxes/agent-image.js";
 import { skipBecause } from "../support/skip.js";
 import { eventually, limit } from "../support/wait.js";

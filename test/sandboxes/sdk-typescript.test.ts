@@ -14,7 +14,7 @@ import { busybox, busyboxImage } from "../support/images.js";
 import { projectDirectory } from "../support/project.js";
 import { agentImage, agentImageName } from "../support/sandboxes/agent-image.js";
 import { installSdk, withImport, type InstalledSdk, type SdkModule } from "../support/sandboxes/installed-sdk.js";
-import { freePort } from "../support/registry.js";
+import { freePort } from "../support/free-port.js";
 import { eventually, limit } from "../support/wait.js";
 
 const run = promisify(execFile);

@@ -4,11 +4,12 @@
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Certificate } from "./certificates.js";
+import { freePort } from "./free-port.js";
 import { sha256, type BuiltLayer } from "./tar-builder.js";
 
 export interface TestRegistry {
@@ -280,20 +281,6 @@ function registryConfig(directory: string, port: number, options: TestRegistryOp
     http,
     ...(Object.keys(auth).length > 0 && { auth }),
     ...(mirrorOf !== undefined && { proxy: { remoteurl: mirrorOf } }),
-  });
-}
-
-export async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => {
-        resolve(port);
-      });
-    });
   });
 }
 

@@ -314,6 +314,7 @@ describe("The daemon in the place of an earlier one", function () {
     await daemon.removePods();
     await expectSameMachine(daemon.scope, atStart, 10_000);
   });
+
   it("gives way to the earlier one, which says of each pod that a newer one wrote it, and serves; the newer one clears up", async function () {
     this.timeout(limit(120_000));
     const pod = await runPod(daemon);

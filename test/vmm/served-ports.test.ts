@@ -1,7 +1,7 @@
 /** Ports of a pod that the host serves: by the real agent, in a Box and on this machine, where clients are many and quick. */
 import { expect } from "chai";
 import { setMaxListeners } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { codeOf, messageOf } from "../../src/base/errors.js";
 import { createLogger } from "../../src/base/log.js";
@@ -10,6 +10,7 @@ import type { PortStream } from "../../src/runtime/served-ports/port-stream.js";
 import { Rate } from "../../src/runtime/served-ports/rate.js";
 import { servePort } from "../../src/runtime/served-ports/serve-port.js";
 import type { AgentClient } from "../../src/vmm/agent/agent-client.js";
+import { freePort } from "../support/free-port.js";
 import { startHostAgent, type HostAgent } from "../support/host-agent.js";
 import { eventually, limit } from "../support/wait.js";
 import { BoxBench, within } from "./bench-of-boxes.js";
@@ -208,15 +209,6 @@ describe("ports of a pod that the host serves", function () {
     });
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const bound = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (bound === null || typeof bound === "string") throw new Error("no port");
-  return bound.port;
-}
 
 /** Says nothing, and waits for the answer. */
 function client(port: number): Socket {

@@ -14,7 +14,10 @@ export function criImage(image: Image): CriImage {
   };
 }
 
-/** `uid` or `username`, never both, from the image's USER without its group; neither means root (pkg/kubelet/kuberuntime/security_context.go). */
+/**
+ * `uid` or `username`, never both, from the image's USER without its group; neither means root
+ * (pkg/kubelet/kuberuntime/security_context.go).
+ */
 export function imageUser(user: string): Pick<CriImage, "uid" | "username"> {
   const [name = ""] = user.split(":");
   if (/^\d{1,10}$/.test(name)) return { uid: { value: BigInt(name) }, username: "" };

@@ -15,7 +15,7 @@ import { namesInComment, Pins, unpinText, type Pin } from "./pins.js";
 import { compileEgress, judge, mayPin, type Egress, type EgressSpec } from "./policy.js";
 import { addressOf, isWithin, rangeOf, type Family, type Range } from "./ranges.js";
 import { RefusedTotals, type Refused } from "./refused-totals.js";
-import { dnsEnds, rulesetOf, type BoxEnds } from "./ruleset.js";
+import { dnsEnds, namePorts, rulesetOf, type BoxEnds } from "./ruleset.js";
 
 /** One Box's network, while it is there. */
 export interface EgressPlace {
@@ -107,7 +107,7 @@ export class EgressKeeper {
     const reasonOf = ({ address, protocol, port }: RefusedDestination): EgressReason => {
       const verdict = held === undefined ? "not-allowed" : judge(held.egress, address);
       if (verdict === "allowed") return "dns"; // of what is allowed only fragments are refused, and ports of names
-      const isNames = (protocol === "tcp" || protocol === "udp") && (port === 53 || port === 853);
+      const isNames = (protocol === "tcp" || protocol === "udp") && namePorts.some((one) => one === port);
       // As the rules have it: before denials and what is closed.
       return isNames && (held?.egress.names.length ?? 0) > 0 ? "dns" : verdict;
     };

@@ -17,6 +17,9 @@ export const dnsEnds = {
   6: { own: "fd53:a3b0:53::1", guest: "fd53:a3b0:53::2", prefix: 126 },
 } as const;
 
+/** Of questions for names: DNS, and DNS over TLS. */
+export const namePorts = [53, 853] as const;
+
 export interface BoxEnds {
   /** What the plugins have made, and the Box's tap: names of devices. */
   readonly outer: string;
@@ -123,7 +126,9 @@ function familyRules(family: Family, egress: Egress, { outer, addresses }: BoxEn
     rule(chain, `${flow} ${at("began")} update ${at("began")} { ${flow} } fwd to "${outer}"`),
     rule(chain, `${echo} ${ip} daddr . ${id} ${at("pings")} fwd to "${outer}"`),
     ...to(egress.allow, `goto ${go}`),
-    ...(hasNames ? [rule(chain, `meta l4proto { tcp, udp } th dport { 53, 853 } ${refuse("dns")}`)] : []),
+    ...(hasNames
+      ? [rule(chain, `meta l4proto { tcp, udp } th dport { ${namePorts.join(", ")} } ${refuse("dns")}`)]
+      : []),
     ...to(egress.deny, refuse("denied")),
     ...(egress.rest === "allow" && nameServers.length > 0
       ? [rule(chain, `${ip} daddr { ${nameServers.join(", ")} } meta l4proto { tcp, udp } th dport 53 goto ${go}`)]

@@ -11,7 +11,10 @@ import type { Container } from "../container/container.js";
 import { undoLimitMs } from "../container/limits.js";
 import { withExec } from "./exec-process.js";
 
-/** Kept of each stream; the rest is read and dropped, so that the process never blocks (kubernetes/cri-client remote_runtime.go: no answer over 16 MiB). */
+/**
+ * Kept of each stream; the rest is read and dropped, so that the process never blocks (kubernetes/cri-client
+ * remote_runtime.go: no answer over 16 MiB).
+ */
 const maxStreamBytes = 16 * 1024 * 1024;
 /** After the exit: the output ends when this long nothing came (a background child may hold the pipes open) … */
 const quietMs = 500;

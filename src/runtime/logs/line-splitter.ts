@@ -1,4 +1,7 @@
-/** Content of one log line, at most; a longer line becomes partial lines (pkg/kubelet/kuberuntime/logs; what other runtimes do). */
+/**
+ * Content of one log line, at most; a longer line becomes partial lines (pkg/kubelet/kuberuntime/logs; what other
+ * runtimes do).
+ */
 const maxLineBytes = 16 * 1024;
 
 export interface LinePiece {

@@ -12,7 +12,8 @@ const annotationNames = { vcpus: "a3s-box/vcpus", memory_mib: "a3s-box/memory-mi
 /**
  * Size of a pod's Box under its handler: what its annotations say, else its limits with the overhead, else the handler's
  * default; with room for huge pages, but where an annotation has set the size of the whole guest. `machine` is the daemon's
- * driver, for handlers without one. Throws `invalidArgument` for an annotation that the handler does not allow, and for more than it gives.
+ * driver, for handlers without one. Throws `invalidArgument` for an annotation that the handler does not allow, and for more
+ * than it gives.
  */
 export async function handlerSize(
   { spec, boundary, driver: own }: CheckedPod,

@@ -24,7 +24,10 @@ export interface PodFacts {
 /** A sandbox: its record, and its Box while that one lives. Changed only through `PodStore`. */
 export class Pod {
   readonly id: PodId;
-  /** What was asked for: the truth for identity, network, log directory and namespaces (pkg/kubelet/kuberuntime/kuberuntime_sandbox.go). */
+  /**
+   * What was asked for: the truth for identity, network, log directory and namespaces
+   * (pkg/kubelet/kuberuntime/kuberuntime_sandbox.go).
+   */
   readonly spec: PodSpec;
   /** Decided once, when the pod was made. */
   readonly boundary: Boundary;

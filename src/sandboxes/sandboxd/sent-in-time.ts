@@ -1,7 +1,7 @@
-import { setTimeout } from "node:timers";
-import { RuntimeError } from "../../base/errors.js";
+import { orAborted } from "../../base/or-aborted.js";
+import { unlessIdle } from "./unless-idle.js";
 
-/** As for a body of HTTP: whoever sends nothing for that long in the middle of a request has gone, whatever its connection says. */
+/** As for a body of HTTP: who sends nothing for that long in the middle of a request has gone, whatever its connection says. */
 export const senderIdleMs = 300_000;
 
 /** Which messages of a stream have to come in time: each, or the one that says what is wanted. */
@@ -15,27 +15,13 @@ export function sentInTime<T>(
   messages: AsyncIterator<T>,
   { idleMs, rpc, bounded }: { readonly idleMs: number; readonly rpc: string; readonly bounded: Bounded },
 ): AsyncIterator<T> {
+  const what = `the client has sent nothing for ${String(idleMs)} ms: send what is left again, without a pause`;
   let first = true;
   return {
     next: async () => {
       if (!first && bounded === "first") return await messages.next();
       first = false;
-      return await sooner(messages.next(), idleMs, rpc);
+      return await unlessIdle(idleMs, { what, stage: rpc }, (idle) => orAborted(messages.next(), idle));
     },
   };
-}
-
-async function sooner<T>(next: Promise<T>, idleMs: number, rpc: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const told = `the client has sent nothing for ${String(idleMs)} ms: send what is left again, without a pause`;
-      reject(new RuntimeError("deadlineExceeded", told, { stage: rpc }));
-    }, idleMs);
-  });
-  try {
-    return await Promise.race([next, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

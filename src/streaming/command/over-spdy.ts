@@ -24,7 +24,10 @@ function expectedStreams(request: CommandRequest, version: CommandVersion): Set<
   return expected;
 }
 
-/** One exec or attach: a stream per channel (k8s.io/kubelet pkg/cri/streaming/remotecommand/httpstream.go). Resolves when the connection is closed. */
+/**
+ * One exec or attach: a stream per channel (k8s.io/kubelet pkg/cri/streaming/remotecommand/httpstream.go). Resolves when
+ * the connection is closed.
+ */
 export async function commandOverSpdy(
   connection: Duplex,
   request: CommandRequest,

@@ -9,7 +9,10 @@ import { terminalSizes } from "./terminal-sizes.js";
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } as const;
 
-/** One exec or attach: a numbered channel per stream (k8s.io/kubelet pkg/cri/streaming/remotecommand/websocket.go). Resolves when the connection is closed. */
+/**
+ * One exec or attach: a numbered channel per stream (k8s.io/kubelet pkg/cri/streaming/remotecommand/websocket.go).
+ * Resolves when the connection is closed.
+ */
 export async function commandOverWebSocket(
   socket: WebSocket,
   request: CommandRequest,

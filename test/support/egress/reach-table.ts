@@ -4,10 +4,9 @@
  */
 import type { EgressReason } from "../../../src/net/egress/closed.js";
 import type { Try } from "./bed.js";
+import { wan } from "./way-out.js";
 
 export const pods = { gateway: "10.96.8.1", subnet: "10.96.8.0/24", gateway6: "fd96:8::1", subnet6: "fd96:8::/64" };
-/** On the node's way out. */
-export const wan = { 4: "203.0.113.254", 6: "2001:db8:1::fe" } as const;
 /** One of the node's, in a network that is closed otherwise, and one that a Box chooses. */
 export const nameServers = { node: "10.77.0.53", chosen: "203.0.113.54" } as const;
 

@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -14,6 +13,7 @@ import { KubeClient } from "../../../operator/src/kube/client.js";
 import { kinds, pathOf } from "../../../operator/src/kube/kinds.js";
 import { withLimit } from "../../../operator/src/kube/limit.js";
 import { parseObject, textAt, textsAt } from "../../../operator/src/kube/json.js";
+import { freePort } from "../free-port.js";
 import { projectDirectory } from "../project.js";
 import { eventually, limit } from "../wait.js";
 
@@ -170,15 +170,6 @@ export async function killed(child: ChildProcess | undefined, signal: NodeJS.Sig
   const timer = setTimeout(() => child.kill("SIGKILL"), limit(15_000));
   await ended;
   clearTimeout(timer);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== "object" || address === null) throw new Error("there is no free port");
-  return address.port;
 }
 
 /** `group/resource verb` for each that the rules of a role have. */

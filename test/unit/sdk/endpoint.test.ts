@@ -7,7 +7,7 @@ import { endpointsToTry, parseEndpoint } from "../../../sdk/typescript/src/endpo
 import { InvalidArgumentError, UnavailableError } from "../../../sdk/typescript/src/errors.js";
 import { openWire } from "../../../sdk/typescript/src/wire/open.js";
 import { tokenSource } from "../../../sdk/typescript/src/wire/token.js";
-import { freePort } from "../../support/registry.js";
+import { freePort } from "../../support/free-port.js";
 import { failure } from "./bed.js";
 
 describe("the SDK's endpoint", () => {
