@@ -39,6 +39,9 @@ interface Kept {
   readonly untilMs: number;
 }
 
+/** What has come of a question upstream: an answer for whoever has asked, or why none of it is told. */
+type Outcome = Answer | { readonly refused: EgressReason };
+
 /**
  * Answers what one Box asks. A name that no rule allows is not asked of anybody; of one that is allowed only addresses are
  * told, none that is closed or denied, and each only when the rules let packets to it out.
@@ -47,7 +50,7 @@ export class BoxResolver {
   readonly #options: ResolverOptions;
   #egress: Egress;
   readonly #kept = new Map<string, Kept>();
-  readonly #underWay = new Map<string, Promise<Answer>>();
+  readonly #underWay = new Map<string, Promise<Outcome>>();
   readonly #refused = new Map<string, RefusedName>();
   #tokens = newAtOnce;
   #tokensAtMs = monotonicMs();
@@ -91,7 +94,7 @@ export class BoxResolver {
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.untilMs > monotonicMs()) return kept.answer;
     const joined = this.#underWay.get(key);
-    if (joined !== undefined) return await joined;
+    if (joined !== undefined) return this.#told(name, await joined);
     if (this.#underWay.size >= mostUnderWay || !this.#takeToken()) {
       this.#options.refused("dns");
       return nothing("failed");
@@ -99,19 +102,24 @@ export class BoxResolver {
     const asked = this.#ask(name, family, this.#egress);
     this.#underWay.set(key, asked);
     try {
-      return await asked;
+      return this.#told(name, await asked);
     } finally {
       if (this.#underWay.get(key) === asked) this.#underWay.delete(key);
     }
   }
 
-  async #ask(name: string, family: Family, egress: Egress): Promise<Answer> {
+  /** A refusal counts for each who has asked, also where one question upstream was for several. */
+  #told(name: string, outcome: Outcome): Answer {
+    return "refused" in outcome ? this.#refuse(name, outcome.refused) : outcome;
+  }
+
+  async #ask(name: string, family: Family, egress: Egress): Promise<Outcome> {
     const found = await this.#options.upstream(name, family);
     const allowed = found.addresses.filter((address) => mayPin(egress, address)).slice(0, mostAddresses);
     const [first] = found.addresses;
     if (first !== undefined && allowed.length === 0) {
       const verdict = judge(egress, first);
-      return this.#refuse(name, verdict === "allowed" ? "name" : verdict);
+      return { refused: verdict === "allowed" ? "name" : verdict };
     }
     if (allowed.length === 0) return nothing(found.code);
     const ttlS = Math.min(Math.max(found.ttlS, leastTtlS), mostTtlS);

@@ -67,6 +67,15 @@ describe("the resolver of a Box", () => {
     expect(await codeOf("a.example.org")).to.equal(3);
   });
 
+  it("counts a refusal for each who has asked, where it asks once for many", async () => {
+    const inside: Found = { ...found, addresses: ["169.254.169.254"] };
+    const { resolver, asked, refused, codeOf } = world(() => Promise.resolve(inside));
+    expect(await Promise.all([codeOf("a.example.org"), codeOf("a.example.org")])).to.deep.equal([3, 3]);
+    expect(asked).to.deep.equal(["a.example.org"]);
+    expect(refused).to.deep.equal(["metadata", "metadata"]);
+    expect(resolver.refusedNames.map(({ name, count }) => [name, count])).to.deep.equal([["a.example.org", 2]]);
+  });
+
   it("asks nobody for what no rule has, and for no more new names than so many a second", async () => {
     const { resolver, asked, refused, codeOf } = world(() => Promise.resolve(found));
     for (const name of ["example.org", "a.example.net", "aexample.org"]) expect(await codeOf(name), name).to.equal(3);
